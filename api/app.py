@@ -1,0 +1,47 @@
+"""The HTTP application: routes, middleware, and what one process holds open. It imports no torch."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from api import errors
+from api.middleware import Gate, RequestId
+from api.routes import chat, files, health, jobs, models
+from fettle import __version__, catalog, keys
+from fettle.db import Database
+from fettle.queue import Doorbell
+from fettle.serving import Engine
+from fettle.settings import Settings
+from fettle.storage import open_storage
+
+ROUTERS = (files.router, jobs.router, models.router, chat.router, health.router)
+
+
+@asynccontextmanager
+async def services(app: FastAPI) -> AsyncIterator[None]:
+    state = app.state
+    settings: Settings = state.settings
+    state.db = Database(settings.database)
+    state.storage = open_storage(settings)
+    state.doorbell = Doorbell(settings)
+    state.engine = Engine(settings)
+    state.models = catalog.load(settings.catalog)
+    state.pepper = keys.pepper(settings)
+    state.uploads = settings.data / "uploads"
+    state.uploads.mkdir(parents=True, exist_ok=True)
+    yield
+    await state.engine.close()
+    await state.doorbell.close()
+    await state.db.close()
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    app = FastAPI(title="Fettle", version=__version__, lifespan=services, redoc_url=None)
+    app.state.settings = settings or Settings()
+    errors.install(app)
+    app.add_middleware(Gate)
+    app.add_middleware(RequestId)  # added last, so outermost: a refusal carries an id as well
+    for router in ROUTERS:
+        app.include_router(router)
+    return app

@@ -1,0 +1,58 @@
+"""What routes ask for. Only here is a transaction committed; bells ring after the commit."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle import queue
+from fettle.catalog import BaseModelEntry
+from fettle.db import Database
+from fettle.queue import Doorbell
+from fettle.serving import Engine
+from fettle.settings import Settings
+from fettle.storage import Storage
+
+
+class Services:
+    """What one API process holds open; lives in `app.state`."""
+
+    settings: Settings
+    db: Database
+    storage: Storage
+    doorbell: Doorbell
+    engine: Engine
+    models: dict[str, BaseModelEntry]
+    pepper: bytes
+    uploads: Path
+
+
+def services(request: Request) -> Services:
+    return cast(Services, request.app.state)
+
+
+def project_id(request: Request) -> str:
+    """The tenant; the gate has put it there."""
+    return cast(str, request.state.project_id)
+
+
+async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
+    held = services(request)
+    async with held.db.transaction() as session:
+        yield session
+    for job_id in queue.rings(session):
+        await held.doorbell.ring(job_id)
+
+
+async def snapshot(request: Request) -> AsyncIterator[AsyncSession]:
+    async with services(request).db.snapshot() as session:
+        yield session
+
+
+Held = Annotated[Services, Depends(services)]
+ProjectId = Annotated[str, Depends(project_id)]
+# scope="function": committed before the response leaves, so that a client reads its own writes
+Transaction = Annotated[AsyncSession, Depends(transaction, scope="function")]
+Snapshot = Annotated[AsyncSession, Depends(snapshot, scope="function")]

@@ -1,0 +1,75 @@
+"""Every error leaves in OpenAI's shape: {"error": {message, type, param, code}}."""
+
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from fettle.errors import FettleError, InvalidRequest
+
+log = structlog.get_logger()
+
+# The SDK repeats these by itself unless it is told whether that can help
+RETRIED_BY_SDK = {408, 409, 429, 500, 502, 503, 504}
+SCHEMA_CODES = {"extra_forbidden": "unknown_parameter", "missing": "missing_required_parameter"}
+
+
+def render(error: FettleError) -> JSONResponse:
+    headers = {}
+    if error.status in RETRIED_BY_SDK:
+        headers["x-should-retry"] = "true" if error.retry else "false"
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return JSONResponse(error.body(), error.status, headers)
+
+
+def from_schema(problem: dict[str, Any]) -> InvalidRequest:
+    """One of Pydantic's findings as one sentence that names the parameter and its value."""
+    where = [str(part) for part in problem["loc"] if part not in ("body", "query", "path")]
+    name = ".".join(where) or None
+    kind = problem["type"]
+    if kind == "extra_forbidden":
+        message = f"Unknown parameter: {name!r}. Fettle refuses what it would have to ignore."
+    elif kind == "missing":
+        message = f"Missing required parameter: {name!r}."
+    else:
+        value = repr(problem.get("input"))
+        shown = value if len(value) <= 80 else f"{value[:77]}…"
+        message = f"Invalid value for {name!r}: {problem['msg']}; got {shown}."
+    return InvalidRequest(message, code=SCHEMA_CODES.get(kind, "invalid_value"), param=name)
+
+
+async def on_fettle_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, FettleError)  # noqa: S101 — it is registered for nothing else
+    return render(error)
+
+
+async def on_schema_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    return render(from_schema(error.errors()[0]))
+
+
+async def on_http_error(request: Request, error: Exception) -> JSONResponse:
+    """Starlette's own: no such route, or not with this method."""
+    assert isinstance(error, HTTPException)  # noqa: S101
+    message = f"{request.method} {request.url.path}: {error.detail}. The routes are listed at /docs."
+    code = {404: "unknown_url", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
+    body = {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}
+    return JSONResponse(body, error.status_code, error.headers)
+
+
+async def on_bug(request: Request, error: Exception) -> JSONResponse:
+    """What nobody foresaw: logged whole, shown as nothing but an id to ask about."""
+    request_id = request.scope.get("state", {}).get("request_id")
+    log.error("internal_error", request_id=request_id, path=request.url.path, exc_info=error)
+    return render(FettleError(f"Internal error. The log has it under the request id {request_id}."))
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(FettleError, on_fettle_error)
+    app.add_exception_handler(RequestValidationError, on_schema_error)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(Exception, on_bug)

@@ -1,0 +1,73 @@
+import secrets
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import StreamingResponse
+
+from api import multipart
+from api.deps import Held, ProjectId, Snapshot
+from api.pagination import listing
+from api.schemas.file import file_object
+from api.schemas.job import deleted_object
+from fettle import files
+from fettle.errors import InvalidRequest
+
+router = APIRouter(prefix="/v1/files", tags=["files"])
+
+
+@router.post("")
+async def create(request: Request, held: Held, project_id: ProjectId) -> dict[str, Any]:
+    """Upload a dataset (multipart: `file`, `purpose`). It is validated before the answer."""
+    aside = held.uploads / secrets.token_hex(16)
+    try:
+        with aside.open("wb") as sink:
+            form = await multipart.read(request.headers.get("content-type", ""), request.stream(), sink)
+        purpose = form.fields.get("purpose")
+        if form.filename is None:
+            raise InvalidRequest("The upload has no part named 'file'.", param="file")
+        if purpose != files.PURPOSE:
+            raise InvalidRequest(f"The purpose must be {files.PURPOSE!r}, not {purpose!r}.", param="purpose")
+        if refused := sorted(set(form.fields) - {"purpose"}):
+            raise InvalidRequest(f"Unknown parameter: {refused[0]!r}.", code="unknown_parameter", param=refused[0])
+        limit = held.settings.max_row_bytes
+        file = await files.accept(held.storage, project_id, aside, form.filename, max_row_bytes=limit)
+    finally:
+        aside.unlink(missing_ok=True)
+    async with held.db.transaction() as session:  # begun after the upload: no transaction waits for a client's bytes
+        session.add(file)
+    return file_object(file)
+
+
+@router.get("")
+async def newest(
+    project_id: ProjectId,
+    session: Snapshot,
+    purpose: str | None = None,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
+    order: Literal["asc", "desc"] = "desc",
+) -> dict[str, Any]:
+    rows, has_more = await files.newest(
+        session, project_id, purpose=purpose, after=after, limit=limit, newest_first=order == "desc"
+    )
+    return listing(rows, file_object, has_more)
+
+
+@router.get("/{file_id}")
+async def retrieve(file_id: str, project_id: ProjectId, session: Snapshot) -> dict[str, Any]:
+    return file_object(await files.get(session, project_id, file_id))
+
+
+@router.get("/{file_id}/content")
+async def content(file_id: str, project_id: ProjectId, session: Snapshot, held: Held) -> StreamingResponse:
+    file = await files.get(session, project_id, file_id)
+    kind = "text/csv" if file.filename.endswith(".csv") else "application/octet-stream"
+    return StreamingResponse(held.storage.stream(file.storage_key), media_type=kind)
+
+
+@router.delete("/{file_id}")
+async def delete(file_id: str, project_id: ProjectId, held: Held) -> dict[str, Any]:
+    async with held.db.transaction() as session:
+        file = await files.delete(session, project_id, file_id)
+    await held.storage.delete(file.storage_key)
+    return deleted_object(file_id, "file")

@@ -1,0 +1,44 @@
+from typing import Any
+
+from fastapi import APIRouter
+
+from api.deps import Held, ProjectId, Snapshot
+from api.schemas.job import deleted_object
+from fettle import tuned_models
+from fettle.errors import InvalidRequest
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+BASE_CREATED = 1_763_769_600  # base models have no row: the day of Fettle's first release
+
+
+def model_object(name: str, created: float, owner: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": int(created), "owned_by": owner}
+
+
+@router.get("")
+async def newest(project_id: ProjectId, session: Snapshot, held: Held) -> dict[str, Any]:
+    """Base models, then the project's tuned models."""
+    tuned = await tuned_models.newest(session, project_id)
+    data = [model_object(name, BASE_CREATED, "fettle") for name in held.models]
+    data += [model_object(model.name, model.created_at, project_id) for model in tuned]
+    return {"object": "list", "data": data}
+
+
+@router.get("/{model:path}")
+async def retrieve(model: str, project_id: ProjectId, session: Snapshot, held: Held) -> dict[str, Any]:
+    if model in held.models:
+        return model_object(model, BASE_CREATED, "fettle")
+    row = await tuned_models.find(session, project_id, model)
+    return model_object(model, row.created_at, project_id)
+
+
+@router.delete("/{model:path}")
+async def delete(model: str, project_id: ProjectId, held: Held) -> dict[str, Any]:
+    if model in held.models:
+        raise InvalidRequest(f"{model!r} is a base model: the operator's catalog decides about it.", param="model")
+    async with held.db.transaction() as session:
+        row = await tuned_models.delete(session, project_id, model)
+    await held.storage.delete(row.prefix)
+    await held.engine.forget(model)
+    return deleted_object(model, "model")

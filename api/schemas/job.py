@@ -1,0 +1,118 @@
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from fettle import specs
+from fettle.errors import InvalidRequest
+from models import Checkpoint, Event, Job
+
+Label = Annotated[str, StringConstraints(max_length=512)]
+LabelName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class AnyMethod(BaseModel):
+    """Looked at for its type first, so that an unknown method is named as such."""
+
+    model_config = ConfigDict(extra="allow")
+    type: str
+
+
+class JobCreate(BaseModel):
+    """The body of POST /v1/fine_tuning/jobs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    training_file: str
+    validation_file: str | None = None
+    method: AnyMethod | None = None
+    hyperparameters: specs.SupervisedHyperparameters | None = None  # OpenAI's older place for them
+    suffix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    metadata: Annotated[dict[LabelName, Label], Field(max_length=16)] | None = None
+    integrations: list[dict[str, Any]] | None = None
+
+
+def method_of(body: JobCreate) -> specs.Method:
+    """Raises InvalidRequest for a method that Fettle does not train, and for two sets of hyperparameters."""
+    if body.integrations:
+        kind = body.integrations[0].get("type")
+        raise InvalidRequest(
+            f"The integration {kind!r} is not supported: leave 'integrations' out.", param="integrations"
+        )
+    if body.method is None:
+        return specs.SupervisedMethod(
+            type="supervised",
+            supervised=specs.Supervised(hyperparameters=body.hyperparameters or specs.SupervisedHyperparameters()),
+        )
+    if body.hyperparameters is not None:
+        raise InvalidRequest(
+            "'hyperparameters' stands beside 'method': put them into method.supervised.hyperparameters.",
+            param="hyperparameters",
+        )
+    if body.method.type not in specs.METHOD_TYPES:
+        raise InvalidRequest(
+            f"The method {body.method.type!r} is not supported; choose one of: {', '.join(specs.METHOD_TYPES)}.",
+            param="method.type",
+        )
+    return specs.SupervisedMethod.model_validate(body.method.model_dump())
+
+
+def job_object(job: Job) -> dict[str, Any]:
+    hyperparameters = job.method[job.method["type"]]["hyperparameters"]
+    return {
+        "id": job.id,
+        "object": "fine_tuning.job",
+        "created_at": int(job.created_at),
+        "finished_at": whole(job.finished_at),
+        "estimated_finish": whole(job.estimated_finish),
+        "model": job.base_model,
+        "fine_tuned_model": job.fine_tuned_model,
+        "organization_id": job.project_id,
+        "status": str(job.status),
+        "training_file": job.training_file,
+        "validation_file": job.validation_file,
+        "result_files": job.result_files,
+        "trained_tokens": job.trained_tokens,
+        "method": job.method,
+        "hyperparameters": {
+            key: hyperparameters[key] for key in ("n_epochs", "batch_size", "learning_rate_multiplier")
+        },
+        "seed": job.seed,
+        "user_provided_suffix": job.suffix,
+        "metadata": job.labels,
+        "integrations": [],
+        "error": job.error,
+    }
+
+
+def event_object(event: Event) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "object": "fine_tuning.job.event",
+        "created_at": int(event.created_at),
+        "level": event.level,
+        "type": event.type,
+        "message": event.message,
+        "data": event.data,
+    }
+
+
+def checkpoint_object(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        "id": checkpoint.id,
+        "object": "fine_tuning.job.checkpoint",
+        "created_at": int(checkpoint.created_at),
+        "fine_tuned_model_checkpoint": checkpoint.name,
+        "fine_tuning_job_id": checkpoint.job_id,
+        "metrics": checkpoint.metrics,
+        "step_number": checkpoint.step,
+    }
+
+
+def deleted_object(id: str, kind: Literal["file", "model"]) -> dict[str, Any]:
+    return {"id": id, "object": kind, "deleted": True}
+
+
+def whole(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds)

@@ -1,0 +1,105 @@
+"""Base models: where their weights come from and what they can do.
+
+An entry is a local folder, or a hub id with a pinned revision. Nothing that is not in the catalog is ever loaded.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from fettle.errors import NotFound, Unavailable
+
+STARTER = Path(__file__).parent.parent / "assets" / "starter"
+WEIGHTS = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]  # never pickles, never code
+
+
+class BaseModelEntry(BaseModel):
+    """One base model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Path | None = None
+    hub: str | None = None
+    revision: str | None = Field(None, description="Full commit id on the hub: weights never change under a name")
+    parameters: int = Field(description="Number of weights; `auto` hyperparameters depend on it")
+    length: int = Field(description="Longest sequence, tokens")
+    license: str = "unknown"
+
+    @model_validator(mode="after")
+    def one_source(self) -> "BaseModelEntry":
+        if (self.path is None) == (self.hub is None):
+            raise ValueError("give either 'path' (a local folder) or 'hub' (an id on the hub)")
+        if self.hub and not re.fullmatch(r"[0-9a-f]{40}", self.revision or ""):
+            raise ValueError(f"'hub' needs a pinned 'revision' of 40 hex digits, not {self.revision!r}")
+        return self
+
+
+BUILT_IN: dict[str, BaseModelEntry] = {
+    "starter": BaseModelEntry(path=STARTER, parameters=1_669_312, length=2048, license="apache-2.0"),
+}
+
+
+class CatalogError(ValueError):
+    """The catalog file cannot be used."""
+
+
+def load(file: Path | None) -> dict[str, BaseModelEntry]:
+    """The built-in entries and those of the operator's file, a JSON object from name to entry.
+
+    Raises CatalogError, which names the entry.
+    """
+    if file is None:
+        return BUILT_IN
+    try:
+        entries: dict[str, Any] = json.loads(file.read_text())
+    except OSError as error:
+        raise CatalogError(f"FETTLE_CATALOG={file}: {error.strerror}") from error
+    except json.JSONDecodeError as error:
+        raise CatalogError(f"FETTLE_CATALOG={file}: line {error.lineno} is not JSON: {error.msg}") from error
+    catalog = dict(BUILT_IN)
+    for name, fields in entries.items():
+        if ":" in name or not name.strip():
+            raise CatalogError(f"FETTLE_CATALOG={file}: the name {name!r} may not be empty or hold ':'")
+        try:
+            catalog[name] = BaseModelEntry.model_validate(fields)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise CatalogError(f"FETTLE_CATALOG={file}: entry {name!r} {where}: {first['msg']}") from error
+    return catalog
+
+
+def find(catalog: dict[str, BaseModelEntry], name: str, param: str = "model") -> BaseModelEntry:
+    """Raises NotFound, which lists what there is."""
+    if name not in catalog:
+        raise NotFound(
+            f"The base model {name!r} does not exist here. Choose one of: {', '.join(sorted(catalog))}.",
+            code="model_not_found",
+            param=param,
+        )
+    return catalog[name]
+
+
+def local_path(entry: BaseModelEntry, token: SecretStr | None = None) -> Path:
+    """The folder with the weights; fetched from the hub at its pinned revision when it is not in the cache yet.
+
+    Blocking. Raises Unavailable when the weights cannot be had.
+    """
+    if entry.hub is None:
+        assert entry.path is not None  # noqa: S101 — the validator saw to it
+        if not (entry.path / "config.json").is_file():
+            raise Unavailable(f"The base model's folder {entry.path} has no config.json on this machine.")
+        return entry.path
+    from huggingface_hub import snapshot_download  # the API never needs it
+
+    try:
+        secret = token.get_secret_value() if token else None
+        return Path(snapshot_download(entry.hub, revision=entry.revision, allow_patterns=WEIGHTS, token=secret))
+    except Exception as error:
+        raise Unavailable(
+            f"The base model {entry.hub}@{entry.revision} is not in the local cache and the hub did not give it "
+            f"({type(error).__name__}). Fetch it where there is a network, or point the entry's 'path' at a folder."
+        ) from error

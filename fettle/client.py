@@ -1,0 +1,51 @@
+"""The command line's own small client of the API."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import orjson
+
+from fettle.errors import FettleError
+from fettle.settings import Settings
+
+
+class Refused(FettleError):
+    """The API said no."""
+
+
+class Client:
+    def __init__(self, settings: Settings) -> None:
+        self.url = os.environ.get("FETTLE_URL", f"http://{settings.host}:{settings.port}")
+        key = os.environ.get("FETTLE_API_KEY")
+        file = settings.data / "admin.key"
+        if key is None and file.is_file():
+            key = file.read_text().strip()
+        if key is None:
+            raise Refused(f"No API key: set FETTLE_API_KEY, or FETTLE_DATA to a folder with admin.key (not {file}).")
+        self.http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+
+    def get(self, path: str, **query: Any) -> Any:
+        return checked(self.http.get(path, params=query)).json()
+
+    def events(self, job_id: str) -> Iterator[dict[str, Any]]:
+        """A job's events, from the first one until it ends."""
+        path = f"/v1/fine_tuning/jobs/{job_id}/events"
+        with self.http.stream("GET", path, params={"stream": "true"}, timeout=None) as response:
+            if response.status_code != 200:
+                response.read()
+            checked(response)
+            for line in response.iter_lines():
+                if line.startswith("data: ") and line != "data: [DONE]":
+                    yield orjson.loads(line[len("data: ") :])
+
+
+def checked(response: httpx.Response) -> httpx.Response:
+    if response.is_success:
+        return response
+    try:
+        message = response.json()["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        message = f"status {response.status_code} from {response.url}"
+    raise Refused(message)

@@ -1,0 +1,100 @@
+"""Files: uploaded datasets and the results that jobs leave behind."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle import ids
+from fettle.errors import Conflict, InvalidRequest, NotFound
+from fettle.formats.validation import validate
+from fettle.paging import page
+from fettle.storage import Storage
+from models import File, FileStatus, Job, JobStatus
+
+PURPOSE, RESULTS = "fine-tune", "fine-tune-results"
+MIN_TRAINING_ROWS = 10  # OpenAI's rule: below it no method learns anything
+
+
+def storage_key(project_id: str, file_id: str) -> str:
+    return f"files/{project_id}/{file_id}"
+
+
+async def accept(storage: Storage, project_id: str, path: Path, filename: str, *, max_row_bytes: int) -> File:
+    """Validates an uploaded dataset and stores it. The row is the caller's to add.
+
+    A bad dataset is kept as well, with status `error` and its report, so that its owner can read what to mend.
+    """
+    report = await asyncio.to_thread(validate, path, max_row_bytes=max_row_bytes)
+    file = new(project_id, filename, PURPOSE, path.stat().st_size)
+    file.status = FileStatus.PROCESSED if report.ok else FileStatus.ERROR
+    file.report = {**report.to_json(), "summary": None if report.ok else report.summary()}
+    await storage.put_file(file.storage_key, path)
+    return file
+
+
+def new(project_id: str, filename: str, purpose: str, size: int) -> File:
+    file_id = ids.new("file-")
+    return File(
+        id=file_id,
+        project_id=project_id,
+        purpose=purpose,
+        filename=filename,
+        bytes=size,
+        storage_key=storage_key(project_id, file_id),
+        status=FileStatus.PROCESSED,
+    )
+
+
+async def get(session: AsyncSession, project_id: str, file_id: str) -> File:
+    file = await session.get(File, file_id)
+    if file is None or file.project_id != project_id:
+        raise NotFound(f"No file has the id {file_id!r}.", param="file_id")
+    return file
+
+
+async def newest(
+    session: AsyncSession, project_id: str, *, purpose: str | None, after: str | None, limit: int, newest_first: bool
+) -> tuple[list[File], bool]:
+    statement = select(File).where(File.project_id == project_id)
+    if purpose:
+        statement = statement.where(File.purpose == purpose)
+    order = (File.created_at, File.id)
+    return await page(session, statement, order, File.id, after=after, limit=limit, newest_first=newest_first)
+
+
+async def for_training(session: AsyncSession, project_id: str, file_id: str, param: str, minimum: int) -> File:
+    """The file if a job can train on it. Raises InvalidRequest with what to mend."""
+    file = await session.get(File, file_id)
+    if file is None or file.project_id != project_id:
+        raise InvalidRequest(f"No file has the id {file_id!r}: upload one first.", code="file_not_found", param=param)
+    report: dict[str, Any] = file.report or {}
+    if file.purpose != PURPOSE:
+        raise InvalidRequest(
+            f"The file {file_id!r} has the purpose {file.purpose!r}, but a job needs {PURPOSE!r}.", param=param
+        )
+    if file.status == FileStatus.ERROR:
+        raise InvalidRequest(f"{file.filename}: {report['summary']}", code=f"invalid_{param}", param=param)
+    if report["rows"] < minimum:
+        what = "Training" if minimum > 1 else "Validation"
+        raise InvalidRequest(
+            f"{what} file has {report['rows']} example(s), but must have at least {minimum} examples.",
+            code="invalid_n_examples",
+            param=param,
+        )
+    return file
+
+
+async def delete(session: AsyncSession, project_id: str, file_id: str) -> File:
+    """Deletes the row; the caller deletes the object after the commit. Raises Conflict while a job needs it."""
+    file = await get(session, project_id, file_id)
+    needed = select(Job.id).where(
+        Job.status.in_([JobStatus.QUEUED, JobStatus.RUNNING]),
+        or_(Job.training_file == file_id, Job.validation_file == file_id),
+    )
+    if job_id := await session.scalar(needed):
+        raise Conflict(f"The file {file_id!r} is in use by {job_id!r}: cancel that job first.", code="file_in_use")
+    await session.delete(file)
+    return file

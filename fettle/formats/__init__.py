@@ -1,0 +1,1 @@
+"""Dataset rows: reading, validation with line numbers, rendering to tokens."""

@@ -1,0 +1,153 @@
+"""One renderer from chat messages to token ids and loss mask, for previewing, training and serving alike.
+
+It reads a base model's own tokenizer.json and chat template, without transformers: what is previewed is what is
+trained. Only what the assistant says is supervised. A template that marks it with `{% generation %}` says so itself;
+for one that does not, an assistant's turn is what rendering the conversation with it adds to rendering it without.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import jinja2.ext
+import jinja2.nodes
+import jinja2.parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import Tokenizer
+
+from fettle.errors import TrainingFailed
+
+Message = dict[str, Any]
+Span = tuple[int, int]  # characters, half open
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """ids (T) and whether the loss counts each of them (T)."""
+
+    ids: list[int]
+    supervised: list[bool]
+
+
+MARK = "\0"  # before and after what the assistant says; datasets may not hold it
+
+
+class GenerationTag(jinja2.ext.Extension):
+    """`{% generation %}…{% endgeneration %}`: marks where, in the output, the assistant speaks."""
+
+    tags = {"generation"}  # noqa: RUF012 — jinja2's own contract
+
+    def parse(self, parser: jinja2.parser.Parser) -> jinja2.nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return jinja2.nodes.CallBlock(self.call_method("_mark"), [], [], body).set_lineno(line)
+
+    def _mark(self, caller: Any) -> str:
+        return f"{MARK}{caller()}{MARK}"
+
+
+class Renderer:
+    """The tokenizer and chat template of one base model."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tokenizer: Tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.tokenizer.no_padding()
+        self.tokenizer.no_truncation()
+        config = json.loads((folder / "tokenizer_config.json").read_text())
+        template_file = folder / "chat_template.jinja"
+        self.template_text: str = (
+            template_file.read_text() if template_file.is_file() else config.get("chat_template") or ""
+        )
+        if not self.template_text:
+            raise TrainingFailed(
+                "no_chat_template", f"The base model in {folder.name!r} has no chat template.", "model"
+            )
+        self.special = {key: token_text(config[key]) for key in ("bos_token", "eos_token") if config.get(key)}
+        self.eos_id = self._id(config, "eos_token")
+        self.pad_id = self._id(config, "pad_token") if config.get("pad_token") else self.eos_id
+
+    def _id(self, config: dict[str, Any], key: str) -> int:
+        token = token_text(config[key])
+        found: int | None = self.tokenizer.token_to_id(token)
+        if found is None:
+            raise TrainingFailed("bad_tokenizer", f"The tokenizer's {key} {token!r} is not in its vocabulary.", "model")
+        return found
+
+    @cached_property
+    def environment(self) -> ImmutableSandboxedEnvironment:
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, jinja2.ext.loopcontrols]
+        )
+        environment.filters["tojson"] = lambda value, **kw: json.dumps(value, ensure_ascii=False, **kw)
+        environment.globals["raise_exception"] = raise_exception
+        return environment
+
+    @cached_property
+    def template(self) -> jinja2.Template:
+        return self.environment.from_string(self.template_text)
+
+    @property
+    def marks_generation(self) -> bool:
+        return "endgeneration" in self.template_text
+
+    def _marked_text(self, messages: Sequence[Message], opening: bool = False) -> str:
+        return self.template.render(messages=list(messages), add_generation_prompt=opening, **self.special)
+
+    def text(self, messages: Sequence[Message], *, opening: bool = False) -> str:
+        """The conversation as text; `opening` adds the beginning of the assistant's next turn."""
+        return self._marked_text(messages, opening).replace(MARK, "")
+
+    def prompt(self, messages: Sequence[Message]) -> list[int]:
+        """Ids (T) after which the assistant speaks."""
+        return list(self.tokenizer.encode(self.text(messages, opening=True), add_special_tokens=False).ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def render(self, messages: Sequence[Message]) -> Rendered:
+        """A whole conversation. An assistant's message with `weight` 0 is context, not a lesson."""
+        spans = self._marked(messages) if self.marks_generation else self._by_difference(messages)
+        turns = [message for message in messages if message["role"] == "assistant"]
+        lessons = [span for span, turn in zip(spans, turns, strict=True) if turn.get("weight") != 0]
+        encoding = self.tokenizer.encode(self.text(messages), add_special_tokens=False)
+        supervised = [any(start <= begin < end <= stop for start, stop in lessons) for begin, end in encoding.offsets]
+        return Rendered(list(encoding.ids), supervised)
+
+    def _marked(self, messages: Sequence[Message]) -> list[Span]:
+        spans: list[Span] = []
+        position = 0
+        for index, piece in enumerate(self._marked_text(messages).split(MARK)):
+            if index % 2:
+                spans.append((position, position + len(piece)))
+            position += len(piece)
+        return spans
+
+    def _by_difference(self, messages: Sequence[Message]) -> list[Span]:
+        text = self.text(messages)
+        spans: list[Span] = []
+        for index, message in enumerate(messages):
+            if message["role"] != "assistant":
+                continue
+            before, upto = self.text(messages[:index], opening=True), self.text(messages[: index + 1])
+            if not (upto.startswith(before) and text.startswith(upto)):
+                raise TrainingFailed(
+                    "chat_template_unsupported",
+                    "The base model's chat template rewrites earlier turns, so that an assistant's turn cannot be told "
+                    "apart. Train on single-turn rows, or add {% generation %} markers to the template.",
+                    "model",
+                )
+            spans.append((len(before), len(upto.rstrip("\n"))))
+        return spans
+
+
+def token_text(token: Any) -> str:
+    """tokenizer_config.json holds a token as text or as an object with its text in `content`."""
+    return str(token["content"] if isinstance(token, dict) else token)
+
+
+def raise_exception(message: str) -> None:
+    raise jinja2.TemplateError(message)

@@ -1,0 +1,102 @@
+"""Validation of an uploaded dataset file: all that is wrong with it at once, with line, path and a way out."""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from fettle.errors import InvalidRequest
+from fettle.formats import jsonl
+from fettle.formats.problems import Finding, Problem, put_into_words, quoted
+from fettle.formats.rows import SHAPES, shape_of
+
+MIN_ROWS = 10  # of a training file, as OpenAI has it
+MAX_ERRORS = 50  # problems kept
+STOP_AFTER = 10_000  # problems counted: a file that has more is no dataset
+
+
+class Report(BaseModel):
+    """What validation found in a file.
+
+    shape: a name in SHAPES; None if no row has one. rows: those without a problem. errors: the first MAX_ERRORS of
+    error_count; counting stops at STOP_AFTER.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    shape: str | None
+    rows: int
+    error_count: int
+    errors: list[Problem]
+
+    @property
+    def ok(self) -> bool:
+        return self.error_count == 0
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model_dump()
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> "Report":
+        return cls.model_validate(stored)
+
+    def summary(self) -> str:
+        """The first problem's line, path and fix, and how many more there are."""
+        if self.ok:
+            return f"{self.rows} rows of the shape {self.shape}, no errors."
+        first, more = self.errors[0], self.error_count - 1
+        where = f"Line {first.line}, {first.path}" if first.path else f"Line {first.line}"
+        sentence = f"{where}: {first.message} {first.fix}"
+        if not more:
+            return sentence
+        at_least = "at least " if self.error_count == STOP_AFTER else ""
+        return f"{sentence} ({at_least}{more:,} more {'error' if more == 1 else 'errors'})"
+
+
+def validate(path: Path, *, max_row_bytes: int) -> Report:
+    """Reads a JSONL file once, line by line. Blocking; holds one line of at most max_row_bytes at a time."""
+    shape: str | None = None
+    rows = error_count = 0
+    errors: list[Problem] = []
+    for line, row, findings in jsonl.read(path, max_row_bytes):
+        wrong = False
+        found: Iterable[Finding] = findings
+        if row is not None:
+            shape = shape or shape_of(row)
+            found = chain(findings, check_row(row, shape))
+        for finding in found:
+            wrong = True
+            error_count += 1
+            if len(errors) < MAX_ERRORS:
+                errors.append(put_into_words(line, finding))
+            if error_count == STOP_AFTER:
+                return Report(shape=shape, rows=rows, error_count=error_count, errors=errors)
+        rows += not wrong
+    if not rows and not errors:
+        errors.append(put_into_words(1, Finding("", "empty_file")))
+    return Report(shape=shape, rows=rows, error_count=max(error_count, len(errors)), errors=errors)
+
+
+def check_row(row: dict[str, Any], first: str | None) -> Iterator[Finding]:
+    """first: the shape of the file's first row that has one."""
+    shape = shape_of(row)
+    if shape is None:
+        keys = ", ".join(quoted(key) for key in islice(row, 5)) or "none"
+        yield Finding("", "missing_messages_list", {"keys": keys})
+    elif shape != first:
+        yield Finding("", "mixed_shapes", {"shape": quoted(shape), "first": quoted(str(first))})
+    else:
+        yield from SHAPES[shape].check(row)
+
+
+def check_size(report: Report, minimum: int, param: str = "training_file") -> None:
+    """Raises InvalidRequest if a file has fewer valid rows than a job needs of it."""
+    if report.rows < minimum:
+        name = param.replace("_", " ").capitalize()
+        raise InvalidRequest(
+            f"{name} has {report.rows} example(s), but must have at least {minimum} examples",
+            code="invalid_n_examples",
+            param=param,
+        )

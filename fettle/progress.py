@@ -1,0 +1,40 @@
+"""A job's events as a person watches them: messages, and one live bar with the loss."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+SIGNS = {"info": "[dim]·[/]", "warn": "[yellow]![/]", "error": "[red]✗[/]"}
+SHOWN = {
+    "train_loss": "loss",
+    "train_mean_token_accuracy": "accuracy",
+    "valid_loss": "valid loss",
+    "valid_mean_token_accuracy": "valid accuracy",
+}
+
+
+def watch(events: Iterable[dict[str, Any]], console: Console) -> None:
+    """Shows events (oldest first) until there are no more."""
+    bar = Progress(
+        TextColumn("[bold]step"),
+        MofNCompleteColumn(),
+        BarColumn(bar_width=32),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[shown]}"),
+        console=console,
+    )
+    latest: dict[str, float] = {}
+    task = None
+    with bar:
+        for event in events:
+            if event["type"] != "metrics":
+                bar.console.print(f"{SIGNS[event['level']]} {event['message']}", highlight=False)
+                continue
+            data = event["data"]
+            latest |= {name: data[name] for name in SHOWN if name in data}
+            shown = "  ".join(f"[dim]{SHOWN[name]}[/] {value:.3f}" for name, value in latest.items())
+            if task is None:
+                task = bar.add_task("", total=data["total_steps"], shown=shown)
+            bar.update(task, completed=data["step"], shown=shown)

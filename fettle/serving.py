@@ -1,0 +1,119 @@
+"""The road from a model's name to an engine that answers with it.
+
+The engine speaks OpenAI's chat route and vLLM's LoRA routes. It forgets adapters when it restarts or needs room, and
+says 404; then the adapter is loaded and the request sent again. An unknown name never reaches it.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import orjson
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle import tuned_models
+from fettle.catalog import BaseModelEntry
+from fettle.errors import Unavailable
+from fettle.settings import Settings
+
+GONE = 404  # the engine's word for a name that is not loaded
+
+
+@dataclass(frozen=True)
+class Servable:
+    """A base model, or an adapter on one."""
+
+    name: str
+    base_model: str
+    prefix: str | None = None  # of the adapter in storage
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the engine said; `body` streams."""
+
+    status: int
+    content_type: str
+    body: AsyncIterator[bytes]
+
+
+async def find(session: AsyncSession, project_id: str, name: str, models: dict[str, BaseModelEntry]) -> Servable:
+    """Raises NotFound: an unknown model is never answered by another one."""
+    if name in models:
+        return Servable(name, name)
+    tuned = await tuned_models.find(session, project_id, name)
+    return Servable(name, name.split(":")[1], tuned.prefix)
+
+
+class Engine:
+    """The client of one engine."""
+
+    def __init__(self, settings: Settings) -> None:
+        key = settings.engine_key
+        self.url = settings.engine_url
+        self.client = httpx.AsyncClient(
+            base_url=settings.engine_url,
+            headers={"Authorization": f"Bearer {key.get_secret_value()}"} if key else {},
+            timeout=httpx.Timeout(600, connect=5),
+            limits=httpx.Limits(max_connections=None),
+            trust_env=False,
+        )
+
+    async def chat(self, servable: Servable, request: dict[str, Any]) -> Answer:
+        """Forwards a chat request. Raises Unavailable when the engine is away or cannot load the adapter."""
+        response = await self._send("/v1/chat/completions", {**request, "model": servable.name})
+        if response.status_code == GONE and servable.prefix is not None:
+            await response.aclose()
+            await self._load(servable)
+            response = await self._send("/v1/chat/completions", {**request, "model": servable.name})
+        return Answer(response.status_code, response.headers.get("content-type", ""), closing(response))
+
+    async def forget(self, name: str) -> None:
+        """A deleted model is no longer served, even if it is loaded; an engine that is away has nothing loaded."""
+        try:
+            response = await self._send("/v1/unload_lora_adapter", {"lora_name": name})
+            await response.aclose()
+        except Unavailable:
+            return
+
+    async def _load(self, servable: Servable) -> None:
+        response = await self._send(
+            "/v1/load_lora_adapter",
+            {"lora_name": servable.name, "lora_path": servable.prefix, "base_model_name": servable.base_model},
+        )
+        body = await response.aread()
+        await response.aclose()
+        if response.status_code != 200:
+            try:
+                why = orjson.loads(body)["error"]["message"]
+            except (orjson.JSONDecodeError, KeyError, TypeError):
+                why = f"status {response.status_code}"
+            raise Unavailable(f"The engine could not load {servable.name!r}: {why}")
+
+    async def _send(self, path: str, body: dict[str, Any]) -> httpx.Response:
+        request = self.client.build_request("POST", path, json=body)
+        try:
+            return await self.client.send(request, stream=True)
+        except httpx.TransportError as error:
+            raise Unavailable(
+                f"The inference engine at {self.url} does not answer ({type(error).__name__}): "
+                "is `fettle engine` running, and does FETTLE_ENGINE_URL name it?"
+            ) from error
+
+    async def healthy(self) -> bool:
+        try:
+            return (await self.client.get("/health", timeout=5)).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    async def close(self) -> None:
+        await self.client.aclose()
+
+
+async def closing(response: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in response.aiter_raw():
+            yield chunk
+    finally:
+        await response.aclose()

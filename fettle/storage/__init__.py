@@ -1,0 +1,15 @@
+"""Object storage: datasets, checkpoints, adapters. One protocol, a local folder and S3 behind it."""
+
+from fettle.settings import Settings
+from fettle.storage.local import LocalStorage
+from fettle.storage.protocol import Missing, Storage
+from fettle.storage.s3 import S3Storage
+
+__all__ = ["LocalStorage", "Missing", "S3Storage", "Storage", "open_storage"]
+
+
+def open_storage(settings: Settings) -> Storage:
+    """The storage that the settings name."""
+    if settings.storage.startswith("s3://"):
+        return S3Storage(settings)
+    return LocalStorage(settings.storage)

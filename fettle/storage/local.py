@@ -1,0 +1,90 @@
+"""Storage in a folder: written aside, flushed to disk, then renamed into place."""
+
+import asyncio
+import os
+import secrets
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from fettle.storage.protocol import Missing
+
+CHUNK = 1 << 20
+
+
+class LocalStorage:
+    def __init__(self, root: str) -> None:
+        self.root = Path(root)
+        self.aside = self.root / ".aside"  # same file system as the objects, so that a rename is atomic
+        self.aside.mkdir(parents=True, exist_ok=True)
+
+    def path(self, key: str) -> Path:
+        parts = key.split("/")
+        if not key or any(part in ("", ".", "..", ".aside") for part in parts):
+            raise ValueError(f"not a storage key: {key!r}")
+        return self.root.joinpath(*parts)
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes]) -> int:
+        aside = self.aside / secrets.token_hex(16)
+        size = 0
+        try:
+            with aside.open("wb") as file:
+                async for chunk in chunks:
+                    await asyncio.to_thread(file.write, chunk)
+                    size += len(chunk)
+            await asyncio.to_thread(self._place, aside, self.path(key))
+        finally:
+            aside.unlink(missing_ok=True)
+        return size
+
+    async def put_file(self, key: str, path: Path) -> None:
+        def copy() -> None:
+            aside = self.aside / secrets.token_hex(16)
+            try:
+                shutil.copyfile(path, aside)
+                self._place(aside, self.path(key))
+            finally:
+                aside.unlink(missing_ok=True)
+
+        await asyncio.to_thread(copy)
+
+    def _place(self, aside: Path, target: Path) -> None:
+        with aside.open("rb+") as file:
+            os.fsync(file.fileno())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside.replace(target)
+
+    async def get_file(self, key: str, path: Path) -> None:
+        await asyncio.to_thread(shutil.copyfile, self._existing(key), path)
+
+    async def stream(self, key: str) -> AsyncIterator[bytes]:
+        with self._existing(key).open("rb") as file:
+            while chunk := await asyncio.to_thread(file.read, CHUNK):
+                yield chunk
+
+    async def read(self, key: str) -> bytes:
+        return await asyncio.to_thread(self._existing(key).read_bytes)
+
+    async def list(self, prefix: str) -> list[str]:
+        def walk() -> list[str]:
+            folder = self.path(prefix)
+            files = [folder] if folder.is_file() else [path for path in folder.rglob("*") if path.is_file()]
+            return sorted(path.relative_to(self.root).as_posix() for path in files)
+
+        return await asyncio.to_thread(walk)
+
+    async def delete(self, prefix: str) -> None:
+        def remove() -> None:
+            path = self.path(prefix)
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+        await asyncio.to_thread(remove)
+
+    def _existing(self, key: str) -> Path:
+        path = self.path(key)
+        if not path.is_file():
+            raise Missing(key)
+        return path

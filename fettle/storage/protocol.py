@@ -1,0 +1,37 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol
+
+
+class Missing(Exception):
+    """No object has this key."""
+
+
+class Storage(Protocol):
+    """Keys are made by us, `/`-separated, never a client's name. An object is visible whole or not at all."""
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes]) -> int:
+        """Stores a stream and returns its size in bytes; nothing is visible when the stream raises."""
+        ...
+
+    async def put_file(self, key: str, path: Path) -> None: ...
+
+    async def get_file(self, key: str, path: Path) -> None:
+        """Raises Missing."""
+        ...
+
+    def stream(self, key: str) -> AsyncIterator[bytes]:
+        """The object in chunks; raises Missing before the first."""
+        ...
+
+    async def read(self, key: str) -> bytes:
+        """A small object whole; raises Missing."""
+        ...
+
+    async def list(self, prefix: str) -> list[str]:
+        """Keys below a prefix, sorted."""
+        ...
+
+    async def delete(self, prefix: str) -> None:
+        """Deletes the object with this key and all below it; deleting nothing is no error."""
+        ...

@@ -1,0 +1,61 @@
+"""Tuned models: published adapters, and the checkpoints on the way to them."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle.errors import NotFound
+from fettle.paging import page
+from models import Checkpoint, TunedModel
+
+
+async def newest(session: AsyncSession, project_id: str) -> Sequence[TunedModel]:
+    statement = select(TunedModel).where(TunedModel.project_id == project_id)
+    return (await session.scalars(statement.order_by(TunedModel.created_at.desc(), TunedModel.name))).all()
+
+
+async def get(session: AsyncSession, project_id: str, name: str) -> TunedModel:
+    model = await session.get(TunedModel, name)
+    if model is None or model.project_id != project_id:
+        raise unknown(name)
+    return model
+
+
+async def find(session: AsyncSession, project_id: str, name: str) -> TunedModel | Checkpoint:
+    """What a tuned model's or a checkpoint's name means; both can be served. Raises NotFound."""
+    tuned = await session.scalar(select(TunedModel).where(TunedModel.name == name, TunedModel.project_id == project_id))
+    checkpoint = await session.scalar(
+        select(Checkpoint).where(Checkpoint.name == name, Checkpoint.project_id == project_id)
+    )
+    if (found := tuned or checkpoint) is None:
+        raise unknown(name)
+    return found
+
+
+async def delete(session: AsyncSession, project_id: str, name: str) -> TunedModel:
+    """Deletes the row; the caller deletes the objects after the commit."""
+    model = await get(session, project_id, name)
+    await session.delete(model)
+    return model
+
+
+async def checkpoints(
+    session: AsyncSession, job_id: str, *, after: str | None, limit: int
+) -> tuple[list[Checkpoint], bool]:
+    """A page of a job's checkpoints, newest first."""
+    statement = select(Checkpoint).where(Checkpoint.job_id == job_id)
+    return await page(session, statement, (Checkpoint.step,), Checkpoint.id, after=after, limit=limit)
+
+
+async def last_checkpoint(session: AsyncSession, job_id: str) -> Checkpoint | None:
+    statement = select(Checkpoint).where(Checkpoint.job_id == job_id).order_by(Checkpoint.step.desc()).limit(1)
+    return (await session.scalars(statement)).first()
+
+
+def unknown(name: str) -> NotFound:
+    return NotFound(
+        f"The model {name!r} does not exist or you do not have access to it; GET /v1/models lists yours.",
+        code="model_not_found",
+        param="model",
+    )

@@ -1,0 +1,26 @@
+"""Database rows: columns, relations, legal states. No queries and no I/O."""
+
+from models.api_key import ApiKey
+from models.base import Base
+from models.checkpoint import Checkpoint
+from models.event import Event
+from models.file import File, FileStatus
+from models.idempotency import IdempotencyKey
+from models.job import LEGAL_MOVES, Job, JobStatus
+from models.project import Project
+from models.tuned_model import TunedModel
+
+__all__ = [
+    "LEGAL_MOVES",
+    "ApiKey",
+    "Base",
+    "Checkpoint",
+    "Event",
+    "File",
+    "FileStatus",
+    "IdempotencyKey",
+    "Job",
+    "JobStatus",
+    "Project",
+    "TunedModel",
+]

@@ -1,0 +1,17 @@
+from sqlalchemy import ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Created
+
+
+class ApiKey(Base, Created):
+    """A key of one project; the secret itself is never stored, only its HMAC-SHA256."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), index=True)
+    name: Mapped[str]
+    hint: Mapped[str]  # first characters, so that a person can tell keys apart
+    digest: Mapped[str] = mapped_column(unique=True)
+    revoked_at: Mapped[float | None]

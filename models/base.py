@@ -1,0 +1,19 @@
+"""What every row shares: the declarative base and a creation time in seconds since 1970."""
+
+import enum
+import time
+from typing import Any
+
+from sqlalchemy import JSON, Enum
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+# Kept as text, so that a new state needs no migration
+TEXT_ENUM = Enum(enum.StrEnum, native_enum=False, length=32, values_callable=lambda states: [str(s) for s in states])
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, enum.StrEnum: TEXT_ENUM}  # noqa: RUF012
+
+
+class Created:
+    created_at: Mapped[float] = mapped_column(default=time.time)

@@ -1,0 +1,56 @@
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Created
+
+
+class JobStatus(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+LEGAL_MOVES: dict[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.CANCELLED}),
+    JobStatus.RUNNING: frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.QUEUED}),
+    JobStatus.SUCCEEDED: frozenset(),
+    JobStatus.FAILED: frozenset(),
+    JobStatus.CANCELLED: frozenset(),
+}
+
+
+class Job(Base, Created):
+    """A fine-tuning job. Whoever holds the current `fence` may write to it while it is running, and nobody else."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index("jobs_by_status", "status", "created_at"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), index=True)
+    base_model: Mapped[str]
+    training_file: Mapped[str]
+    validation_file: Mapped[str | None]
+    method: Mapped[dict[str, Any]]  # {"type", "<type>": {"hyperparameters"}}, every `auto` resolved
+    seed: Mapped[int]  # below 2³¹
+    suffix: Mapped[str | None]
+    labels: Mapped[dict[str, Any] | None]  # the request's `metadata`; SQLAlchemy keeps that name for itself
+    request_digest: Mapped[str] = mapped_column(index=True)  # sha256 of the create body: a retry finds its job
+
+    status: Mapped[JobStatus] = mapped_column(default=JobStatus.QUEUED)
+    started_at: Mapped[float | None]
+    finished_at: Mapped[float | None]
+    estimated_finish: Mapped[float | None]
+    error: Mapped[dict[str, Any] | None]
+    fine_tuned_model: Mapped[str | None]
+    trained_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    result_files: Mapped[list[str]] = mapped_column(default=list)
+
+    fence: Mapped[int] = mapped_column(default=0)
+    owner: Mapped[str | None]
+    lease_until: Mapped[float | None]  # database clock
+    attempts: Mapped[int] = mapped_column(default=0)

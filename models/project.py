@@ -1,0 +1,12 @@
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Created
+
+
+class Project(Base, Created):
+    """A tenant: it owns keys, files, jobs and tuned models."""
+
+    __tablename__ = "projects"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)

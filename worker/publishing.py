@@ -1,0 +1,84 @@
+"""What a run leaves behind: checkpoints as they come, and at the end the adapter, its metrics, and the job's success.
+
+Objects go first, under a prefix that carries the fence, the manifest last; then one transaction makes them count.
+"""
+
+import csv
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle import artifacts, events, files, ids, jobs, leases
+from models import Checkpoint, Job, JobStatus, Project, TunedModel
+from worker.workfolder import Held
+
+COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy")  # OpenAI's
+SOURCES = {"train_accuracy": "train_mean_token_accuracy"}
+
+
+def prefix(job: Job) -> str:
+    return f"jobs/{job.id}/{job.fence}"
+
+
+async def model_name(session: AsyncSession, job: Job) -> str:
+    project = await session.get_one(Project, job.project_id)
+    return jobs.tuned_model_name(job, project.name)
+
+
+async def publish_checkpoint(held: Held, job: Job, folder: Path, line: dict[str, Any]) -> None:
+    """Raises Fenced."""
+    step = line["step"]
+    where = f"{prefix(job)}/checkpoints/step-{step:06d}"
+    await artifacts.upload(held.storage, folder, where)
+    async with held.db.transaction() as session:
+        await leases.hold(session, job.id, job.fence)
+        await session.execute(delete(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.step == step))
+        name = f"{await model_name(session, job)}:ckpt-step-{step}"
+        session.add(
+            Checkpoint(
+                id=ids.new("ftckpt_"),
+                job_id=job.id,
+                project_id=job.project_id,
+                name=name,
+                step=step,
+                metrics=line["metrics"],
+                prefix=where,
+            )
+        )
+        events.add(session, job.id, f"Checkpoint created at step {step}: {name}")
+
+
+async def publish(held: Held, job: Job, folder: Path, done: dict[str, Any]) -> None:
+    """Raises Fenced; then nothing counts."""
+    where = f"{prefix(job)}/adapter"
+    await artifacts.upload(held.storage, folder, where)
+    async with held.db.snapshot() as session:
+        table = results(await events.metrics(session, job.id))
+    result = files.new(job.project_id, f"{job.id}-metrics.csv", files.RESULTS, len(table))
+    await artifacts.put_bytes(held.storage, result.storage_key, table)
+    async with held.db.transaction() as session:
+        row = await leases.hold(session, job.id, job.fence)
+        name = await model_name(session, job)
+        session.add(result)
+        session.add(
+            TunedModel(name=name, project_id=job.project_id, job_id=job.id, base_model=job.base_model, prefix=where)
+        )
+        row.status, row.finished_at, row.lease_until = JobStatus.SUCCEEDED, time.time(), None
+        row.fine_tuned_model, row.trained_tokens = name, done["trained_tokens"]
+        row.result_files = [result.id]
+        events.add(session, job.id, f"New fine-tuned model created: {name}")
+        events.add(session, job.id, "The job has successfully completed")
+
+
+def results(steps: dict[int, dict[str, float]]) -> bytes:
+    """OpenAI's step metrics CSV."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(COLUMNS)
+    for step, values in steps.items():
+        writer.writerow([step, *(values.get(SOURCES.get(name, name), "") for name in COLUMNS[1:])])
+    return out.getvalue().encode()

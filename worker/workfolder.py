@@ -1,0 +1,90 @@
+"""The folder that a training child reads and writes: spec, datasets, the last checkpoint, results."""
+
+import asyncio
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import structlog
+from sqlalchemy import select
+
+from fettle import artifacts, catalog
+from fettle.catalog import BaseModelEntry
+from fettle.db import Database
+from fettle.errors import TrainingFailed
+from fettle.settings import Settings
+from fettle.storage import Missing, Storage
+from models import Checkpoint, File, Job
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a worker holds open for all its jobs."""
+
+    settings: Settings
+    db: Database
+    storage: Storage
+    models: dict[str, BaseModelEntry]
+    threads: int  # per child
+
+
+def path(held: Held, job: Job) -> Path:
+    return held.settings.data.absolute() / "work" / job.id / str(job.fence)
+
+
+async def prepare(held: Held, job: Job, folder: Path) -> int:
+    """Fills the folder; returns the step to resume from, 0 for a fresh start. Raises TrainingFailed."""
+    await asyncio.to_thread(shutil.rmtree, folder.parent, ignore_errors=True)  # what a dead predecessor left
+    (folder / "out").mkdir(parents=True)
+    entry = catalog.find(held.models, job.base_model)
+    base_path = await asyncio.to_thread(catalog.local_path, entry, held.settings.hf_token)
+    spec: dict[str, Any] = {
+        "job_id": job.id,
+        "method": job.method,
+        "seed": job.seed,
+        "base_model": {"name": job.base_model, "path": str(base_path.absolute())},
+        "threads": held.threads,
+    }
+    await asyncio.to_thread((folder / "spec.json").write_bytes, orjson.dumps(spec))
+    await fetch(held, job.training_file, folder / "train.jsonl")
+    if job.validation_file is not None:
+        await fetch(held, job.validation_file, folder / "valid.jsonl")
+    return await fetch_checkpoint(held, job, folder / "resume")
+
+
+async def fetch(held: Held, file_id: str, path: Path) -> None:
+    async with held.db.snapshot() as session:
+        file = await session.get(File, file_id)
+    if file is None:
+        raise TrainingFailed("file_deleted", f"The file {file_id!r} was deleted before the job could read it.")
+    try:
+        await held.storage.get_file(file.storage_key, path)
+    except Missing as error:
+        raise TrainingFailed("file_missing", f"The content of the file {file_id!r} is gone from storage.") from error
+
+
+async def fetch_checkpoint(held: Held, job: Job, folder: Path) -> int:
+    """The newest checkpoint that storage gives back whole; an earlier one when it does not."""
+    async with held.db.snapshot() as session:
+        statement = select(Checkpoint).where(Checkpoint.job_id == job.id).order_by(Checkpoint.step.desc())
+        checkpoints = (await session.scalars(statement)).all()
+    for checkpoint in checkpoints:
+        try:
+            await artifacts.download(held.storage, checkpoint.prefix, folder)
+        except (Missing, artifacts.Corrupt) as error:
+            log.warning("checkpoint_unusable", job_id=job.id, step=checkpoint.step, error=str(error))
+            continue
+        return checkpoint.step
+    return 0
+
+
+def log_tail(folder: Path, lines: int = 20) -> list[str]:
+    """The last lines that the child printed."""
+    try:
+        return (folder / "log.txt").read_text(errors="replace").splitlines()[-lines:]
+    except OSError:
+        return []
