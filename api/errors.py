@@ -1,12 +1,14 @@
 """Every error leaves in OpenAI's shape: {"error": {message, type, param, code}}."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from fettle.errors import FettleError, InvalidRequest
 
@@ -15,6 +17,8 @@ log = structlog.get_logger()
 # The SDK repeats these by itself unless it is told whether that can help
 RETRIED_BY_SDK = {408, 409, 429, 500, 502, 503, 504}
 SCHEMA_CODES = {"extra_forbidden": "unknown_parameter", "missing": "missing_required_parameter"}
+CARRIERS = {"body", "query", "path", "header"}  # where FastAPI says that it found a value: no part of the value's name
+HTTP_CODES = {404: "unknown_url", 405: "method_not_allowed"}
 
 
 def render(error: FettleError) -> JSONResponse:
@@ -26,11 +30,24 @@ def render(error: FettleError) -> JSONResponse:
     return JSONResponse(error.body(), error.status, headers)
 
 
-def from_schema(problem: dict[str, Any]) -> InvalidRequest:
-    """One of Pydantic's findings as one sentence that names the parameter and its value."""
-    where = [str(part) for part in problem["loc"] if part not in ("body", "query", "path")]
-    name = ".".join(where) or None
-    kind = problem["type"]
+def from_schema(problems: Sequence[Mapping[str, Any]], within: tuple[str, ...] = ()) -> InvalidRequest:
+    """Pydantic's first finding as one sentence that names the parameter and its value.
+
+    within: where the checked value itself stands in the body.
+    """
+    problem = problems[0]
+    kind, where, wish = problem["type"], tuple(problem["loc"]), problem["msg"]
+    if where and str(where[-1]).startswith("literal["):  # one finding for each kind of value that would do: `auto`, or…
+        where = where[:-1]
+        wishes = [other["msg"] for other in problems if tuple(other["loc"])[:-1] == where]
+        wish = " or ".join([wishes[0], *(other.removeprefix("Input should be ") for other in wishes[1:])])
+    if where and where[0] in CARRIERS:
+        where = where[1:]
+    name = ".".join(str(part) for part in (*within, *where) if part != "[key]") or None
+    if name is None:
+        return InvalidRequest(
+            "The body must be a JSON object, sent as 'Content-Type: application/json'.", code="invalid_json"
+        )
     if kind == "extra_forbidden":
         message = f"Unknown parameter: {name!r}. Fettle refuses what it would have to ignore."
     elif kind == "missing":
@@ -38,7 +55,7 @@ def from_schema(problem: dict[str, Any]) -> InvalidRequest:
     else:
         value = repr(problem.get("input"))
         shown = value if len(value) <= 80 else f"{value[:77]}…"
-        message = f"Invalid value for {name!r}: {problem['msg']}; got {shown}."
+        message = f"Invalid value for {name!r}: {wish}; got {shown}."
     return InvalidRequest(message, code=SCHEMA_CODES.get(kind, "invalid_value"), param=name)
 
 
@@ -49,27 +66,37 @@ async def on_fettle_error(request: Request, error: Exception) -> JSONResponse:
 
 async def on_schema_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    return render(from_schema(error.errors()[0]))
+    return render(from_schema(error.errors()))
 
 
 async def on_http_error(request: Request, error: Exception) -> JSONResponse:
     """Starlette's own: no such route, or not with this method."""
     assert isinstance(error, HTTPException)  # noqa: S101
-    message = f"{request.method} {request.url.path}: {error.detail}. The routes are listed at /docs."
-    code = {404: "unknown_url", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
+    message = f"{request.method} {request.url.path}: {error.detail}."
+    if error.status_code in HTTP_CODES:
+        message += " The routes are listed at /docs."
+    code = HTTP_CODES.get(error.status_code, "invalid_request")
     body = {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}
     return JSONResponse(body, error.status_code, error.headers)
 
 
+async def on_disconnect(request: Request, error: Exception) -> Response:
+    """The client went away while it was sending: nobody reads the answer, and nothing has gone wrong here."""
+    return Response(status_code=499)
+
+
 async def on_bug(request: Request, error: Exception) -> JSONResponse:
     """What nobody foresaw: logged whole, shown as nothing but an id to ask about."""
-    request_id = request.scope.get("state", {}).get("request_id")
+    request_id = request.state.request_id
     log.error("internal_error", request_id=request_id, path=request.url.path, exc_info=error)
-    return render(FettleError(f"Internal error. The log has it under the request id {request_id}."))
+    answer = render(FettleError(f"Internal error. The log has it under the request id {request_id}."))
+    answer.headers["x-request-id"] = request_id  # Starlette answers bugs outside of all middleware
+    return answer
 
 
 def install(app: FastAPI) -> None:
     app.add_exception_handler(FettleError, on_fettle_error)
     app.add_exception_handler(RequestValidationError, on_schema_error)
     app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(ClientDisconnect, on_disconnect)
     app.add_exception_handler(Exception, on_bug)

@@ -4,11 +4,14 @@ from typing import Any
 
 import orjson
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import render
 from fettle import ids, keys
 from fettle.errors import FettleError, InvalidRequest, TooLarge, Unauthenticated
+from fettle.formats import jsonl
+from fettle.formats.problems import put_into_words
 
 OPEN_PATHS = {"/healthz", "/readyz", "/docs", "/openapi.json"}
 UPLOAD_PATH = "/v1/files"
@@ -49,7 +52,10 @@ class Gate:
         try:
             if scope["path"] not in OPEN_PATHS:
                 await authenticate(scope)
+            check_target(scope)
             receive = await capped(scope, receive)
+        except ClientDisconnect:
+            return
         except FettleError as error:
             await render(error)(scope, receive, send)
             return
@@ -73,11 +79,21 @@ async def authenticate(scope: Scope) -> None:
     scope["state"]["project_id"] = row.project_id
 
 
+def check_target(scope: Scope) -> None:
+    """PostgreSQL's text cannot hold U+0000, and no id or cursor has it. Raises InvalidRequest."""
+    if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+        raise InvalidRequest("The URL holds the character U+0000: leave it out.", code="invalid_url")
+
+
 async def capped(scope: Scope, receive: Receive) -> Receive:
-    """A `receive` that gives no more than the cap. A JSON body is read whole and checked here."""
+    """A `receive` that gives no more than the cap. A JSON body is read whole and checked here.
+
+    Raises TooLarge, InvalidRequest, and ClientDisconnect when the client goes away before its body is whole.
+    """
     settings = scope["app"].state.settings
     headers = Headers(scope=scope)
-    upload = scope["path"] == UPLOAD_PATH and headers.get("content-type", "").startswith("multipart/form-data")
+    content_type = headers.get("content-type", "application/json").lower()
+    upload = scope["path"] == UPLOAD_PATH and content_type.startswith("multipart/form-data")
     cap = settings.max_upload_bytes + MULTIPART_OVERHEAD if upload else settings.max_body_bytes
     declared = headers.get("content-length", "")
     if declared.isdigit() and int(declared) > cap:
@@ -87,18 +103,20 @@ async def capped(scope: Scope, receive: Receive) -> Receive:
     body = bytearray()
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect()
         body += message.get("body", b"")
         if len(body) > cap:
             raise too_large(len(body), cap)
         if not message.get("more_body"):
             break
-    if body and "json" in headers.get("content-type", "json"):
-        check_json(body)
+    if body and "json" in content_type:
+        check_json(bytes(body))
     return replaying(bytes(body), receive)
 
 
-def check_json(body: bytearray) -> None:
-    """Stricter than the standard library: no NaN, no lone surrogates. Raises InvalidRequest."""
+def check_json(body: bytes) -> None:
+    """As strict as with the rows of a dataset: no NaN, no NUL, no key twice, bounded depth. Raises InvalidRequest."""
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -109,8 +127,11 @@ def check_json(body: bytearray) -> None:
         raise InvalidRequest(
             f"The body is a JSON {type(parsed).__name__}, but an object is needed.", code="invalid_json"
         )
-    if b"\\u0000" in body:
-        raise InvalidRequest("The body holds the character U+0000: leave it out.", code="invalid_json")
+    if not jsonl.suspicious(body, parsed):
+        return
+    for finding in jsonl.examine(body)[1]:
+        problem = put_into_words(1, finding)
+        raise InvalidRequest(f"{problem.message} {problem.fix}", code="invalid_json", param=problem.path or None)
 
 
 def too_large(size: int, cap: int) -> TooLarge:

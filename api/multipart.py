@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from email.message import Message
 from typing import BinaryIO
 
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from fettle.errors import InvalidRequest
 
 MAX_FIELD_BYTES = 16 * 1024
+MAX_FIELDS = 16
 
 
 @dataclass
@@ -19,6 +20,10 @@ class Form:
 
     fields: dict[str, str] = field(default_factory=dict)
     filename: str | None = None
+    closed: bool = False
+
+    def close(self) -> None:
+        self.closed = True
 
 
 async def read(content_type: str, chunks: AsyncIterator[bytes], sink: BinaryIO) -> Form:
@@ -29,24 +34,26 @@ async def read(content_type: str, chunks: AsyncIterator[bytes], sink: BinaryIO) 
             f"Uploads come as multipart/form-data with a boundary, not {content_type!r}.", param="file"
         )
     form, part = Form(), Part(sink)
-    parser = MultipartParser(
-        options[b"boundary"],
-        {
-            "on_part_begin": part.begin,
-            "on_header_field": part.header_name,
-            "on_header_value": part.header_value,
-            "on_header_end": part.header_end,
-            "on_headers_finished": lambda: part.headers_finished(form),
-            "on_part_data": part.data,
-            "on_part_end": lambda: part.end(form),
-        },
-    )
     try:
+        parser = MultipartParser(
+            options[b"boundary"],
+            {
+                "on_part_begin": part.begin,
+                "on_header_field": part.header_name,
+                "on_header_value": part.header_value,
+                "on_header_end": part.header_end,
+                "on_headers_finished": lambda: part.headers_finished(form),
+                "on_part_data": part.data,
+                "on_part_end": lambda: part.end(form),
+                "on_end": form.close,
+            },
+        )
         async for chunk in chunks:
             parser.write(chunk)
-        parser.finalize()
-    except MultipartParseError as error:
+    except FormParserError as error:
         raise InvalidRequest(f"The upload is not well-formed multipart data: {error}.", param="file") from error
+    if not form.closed:  # the parser does not look for the end itself
+        raise InvalidRequest("The upload ends before its closing boundary: send it again.", param="file")
     return form
 
 
@@ -82,6 +89,8 @@ class Part:
             if form.filename is not None:
                 raise InvalidRequest("The upload has two parts named 'file': send one file at a time.", param="file")
             form.filename = options.get(b"filename", b"upload").decode("utf-8", "replace")
+            if "\0" in form.filename:
+                raise InvalidRequest(f"The filename {form.filename!r} holds the character U+0000.", param="file")
 
     def data(self, data: bytes, start: int, end: int) -> None:
         if self.is_file:
@@ -94,5 +103,10 @@ class Part:
             )
 
     def end(self, form: Form) -> None:
-        if not self.is_file:
-            form.fields[self.name] = self.value.decode("utf-8", "replace")
+        if self.is_file:
+            return
+        if self.name in form.fields:
+            raise InvalidRequest(f"The form field {self.name!r} came twice: send it once.", param=self.name)
+        if len(form.fields) == MAX_FIELDS:
+            raise InvalidRequest(f"The upload has more than {MAX_FIELDS} form fields.", param=self.name)
+        form.fields[self.name] = self.value.decode("utf-8", "replace")

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from fettle.errors import NotFound, Unavailable
+from fettle.errors import FettleError, NotFound, Unavailable
 
 STARTER = Path(__file__).parent.parent / "assets" / "starter"
 WEIGHTS = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]  # never pickles, never code
@@ -42,7 +42,7 @@ BUILT_IN: dict[str, BaseModelEntry] = {
 }
 
 
-class CatalogError(ValueError):
+class CatalogError(FettleError):
     """The catalog file cannot be used."""
 
 

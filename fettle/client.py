@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import orjson
 
-from fettle.errors import FettleError
+from fettle.errors import FettleError, Unavailable
 from fettle.settings import Settings
 
 
@@ -27,18 +27,29 @@ class Client:
         self.http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
 
     def get(self, path: str, **query: Any) -> Any:
-        return checked(self.http.get(path, params=query)).json()
+        try:
+            return checked(self.http.get(path, params=query)).json()
+        except httpx.TransportError as error:
+            raise self.away(error) from error
+
+    def away(self, error: httpx.TransportError) -> Unavailable:
+        return Unavailable(
+            f"{self.url} does not answer ({type(error).__name__}): is `fettle up` running? FETTLE_URL names another."
+        )
 
     def events(self, job_id: str) -> Iterator[dict[str, Any]]:
         """A job's events, from the first one until it ends."""
         path = f"/v1/fine_tuning/jobs/{job_id}/events"
-        with self.http.stream("GET", path, params={"stream": "true"}, timeout=None) as response:
-            if response.status_code != 200:
-                response.read()
-            checked(response)
-            for line in response.iter_lines():
-                if line.startswith("data: ") and line != "data: [DONE]":
-                    yield orjson.loads(line[len("data: ") :])
+        try:
+            with self.http.stream("GET", path, params={"stream": "true"}, timeout=None) as response:
+                if not response.is_success:
+                    response.read()
+                checked(response)
+                for line in response.iter_lines():
+                    if line.startswith("data: ") and line != "data: [DONE]":
+                        yield orjson.loads(line[len("data: ") :])
+        except httpx.TransportError as error:
+            raise self.away(error) from error
 
 
 def checked(response: httpx.Response) -> httpx.Response:

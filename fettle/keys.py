@@ -3,8 +3,10 @@
 The database holds an HMAC of a key, so that a stolen database opens nothing.
 """
 
+import contextlib
 import hashlib
 import hmac
+import os
 import secrets
 import string
 import time
@@ -17,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fettle import ids
 from fettle.errors import NotFound
 from fettle.settings import Settings
-from models import ApiKey
+from models import ApiKey, Project
 
 PREFIX = "fk_"
 DIGITS = string.digits + string.ascii_letters
@@ -29,7 +31,11 @@ def pepper(settings: Settings) -> bytes:
         return settings.secret.get_secret_value().encode()
     file = settings.data / "secret"
     if not file.is_file():
-        write_private(file, secrets.token_hex(32))
+        aside = settings.data / f"secret.{secrets.token_hex(8)}"
+        write_private(aside, secrets.token_hex(32))
+        with contextlib.suppress(FileExistsError):  # another process was first: its secret is everyone's
+            os.link(aside, file)  # whole from its first moment, as no reader may see a part of it
+        aside.unlink()
     return file.read_text().strip().encode()
 
 
@@ -83,6 +89,12 @@ async def authenticate(session: AsyncSession, key: str, pepper: bytes) -> ApiKey
         return None
     statement = select(ApiKey).where(ApiKey.digest == digest(key, pepper), ApiKey.revoked_at.is_(None))
     return await session.scalar(statement)
+
+
+async def everyone(session: AsyncSession) -> list[tuple[ApiKey, Project]]:
+    """All keys with their projects, oldest first: for the operator."""
+    statement = select(ApiKey, Project).join(Project, Project.id == ApiKey.project_id).order_by(ApiKey.created_at)
+    return [(key, project) for key, project in await session.execute(statement)]
 
 
 async def revoke(session: AsyncSession, key_id: str) -> ApiKey:

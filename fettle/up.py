@@ -26,6 +26,7 @@ from rich.console import Console
 
 from fettle import keys, migrate, projects
 from fettle.db import Database
+from fettle.errors import FettleError
 from fettle.settings import Settings
 
 console = Console()
@@ -35,7 +36,7 @@ FALLS, FALL_WINDOW = 5, 60  # a part that falls this often within so many second
 PR_SET_PDEATHSIG = 1
 
 
-class UpError(Exception):
+class UpError(FettleError):
     """What keeps Fettle from starting, and the way out."""
 
 
@@ -96,7 +97,7 @@ def run(settings: Settings) -> None:
         parts = [
             Part("engine", [*python, "worker.engine"], env, data / "logs" / "engine.log"),
             Part("worker", [*python, "worker"], env, data / "logs" / "worker.log"),
-            Part("api", [*python, "fettle", "api"], env, data / "logs" / "api.log"),
+            Part("api", [*python, "api"], env, data / "logs" / "api.log"),
         ]
         stopping = stop_signals()
         with console.status("starting"):

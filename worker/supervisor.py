@@ -117,9 +117,7 @@ async def write(held: Held, job: Job, change: Callable[[AsyncSession, Job], None
 
 async def carry_out(held: Held, nursery: Nursery, job: Job, folder: Path, stopping: asyncio.Event) -> None:
     """Returns when the job is published. Raises TrainingFailed, Died, Drained or Fenced."""
-    step = await workfolder.prepare(held, job, folder)
-    if step:
-        await write(held, job, lambda s, row: events.add(s, job.id, f"Resuming from the checkpoint of step {step}"))
+    await workfolder.prepare(held, job, folder)
     child = await nursery.start(folder)
     stop = asyncio.create_task(stop_with_worker(held, child, stopping))
     try:

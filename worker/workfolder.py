@@ -36,8 +36,8 @@ def path(held: Held, job: Job) -> Path:
     return held.settings.data.absolute() / "work" / job.id / str(job.fence)
 
 
-async def prepare(held: Held, job: Job, folder: Path) -> int:
-    """Fills the folder; returns the step to resume from, 0 for a fresh start. Raises TrainingFailed."""
+async def prepare(held: Held, job: Job, folder: Path) -> None:
+    """Fills the folder. Raises TrainingFailed."""
     await asyncio.to_thread(shutil.rmtree, folder.parent, ignore_errors=True)  # what a dead predecessor left
     (folder / "out").mkdir(parents=True)
     entry = catalog.find(held.models, job.base_model)
@@ -53,7 +53,7 @@ async def prepare(held: Held, job: Job, folder: Path) -> int:
     await fetch(held, job.training_file, folder / "train.jsonl")
     if job.validation_file is not None:
         await fetch(held, job.validation_file, folder / "valid.jsonl")
-    return await fetch_checkpoint(held, job, folder / "resume")
+    await fetch_checkpoint(held, job, folder / "resume")
 
 
 async def fetch(held: Held, file_id: str, path: Path) -> None:
@@ -67,8 +67,8 @@ async def fetch(held: Held, file_id: str, path: Path) -> None:
         raise TrainingFailed("file_missing", f"The content of the file {file_id!r} is gone from storage.") from error
 
 
-async def fetch_checkpoint(held: Held, job: Job, folder: Path) -> int:
-    """The newest checkpoint that storage gives back whole; an earlier one when it does not."""
+async def fetch_checkpoint(held: Held, job: Job, folder: Path) -> None:
+    """The newest checkpoint that storage gives back whole; no folder when there is none."""
     async with held.db.snapshot() as session:
         statement = select(Checkpoint).where(Checkpoint.job_id == job.id).order_by(Checkpoint.step.desc())
         checkpoints = (await session.scalars(statement)).all()
@@ -78,8 +78,7 @@ async def fetch_checkpoint(held: Held, job: Job, folder: Path) -> int:
         except (Missing, artifacts.Corrupt) as error:
             log.warning("checkpoint_unusable", job_id=job.id, step=checkpoint.step, error=str(error))
             continue
-        return checkpoint.step
-    return 0
+        return
 
 
 def log_tail(folder: Path, lines: int = 20) -> list[str]:

@@ -29,15 +29,14 @@ async def create(
     project_id: ProjectId,
     session: Transaction,
     held: Held,
-    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
     x_stainless_retry_count: Annotated[int, Header()] = 0,
 ) -> dict[str, Any]:
     """Create a job. A request repeated by the SDK, or with its `Idempotency-Key`, answers with its first job."""
     try:
         method = method_of(body)
     except ValidationError as error:
-        problem = error.errors()[0]
-        raise from_schema({**problem, "loc": ("method", *problem["loc"])}) from error
+        raise from_schema(error.errors(), within=("method",)) from error
     wanted = jobs.Request(
         model=body.model,
         training_file=body.training_file,

@@ -42,34 +42,22 @@ def check(row: dict[str, Any]) -> Iterator[Finding]:
             role = None
             yield Finding(f"messages[{index}]", "message_not_object", {"kind": kind(message)})
             continue
-        role = message.get("role")
+        role, content = message.get("role"), message.get("content")
         if role == "assistant":
             turns += 1
             lessons += message.get("weight") != 0
-        if plain(message, index):
-            continue
+        plain = len(message) == 2 and type(content) is str and content and not content.isspace()
+        if plain and (role == "user" or role == "assistant" or (role == "system" and not index)):
+            continue  # nearly every message: no need to look closer
         for path, code, names in check_message(message, index):
             yield Finding(f"messages[{index}]{path}", code, names)
     if not turns:
         yield Finding("messages", "example_missing_assistant_message")
-    elif role == "user" or role == "system":
+        return
+    if role == "user" or role == "system":
         yield Finding(f"messages[{len(messages) - 1}].role", "last_message_not_assistant")
-    elif not lessons:
+    if not lessons:
         yield Finding("messages", "all_weights_zero")
-
-
-def plain(message: Message, index: int) -> bool:
-    """Whether a message is of the common kind that needs no further look: a role, a text, nothing else."""
-    role, content = message.get("role"), message.get("content")
-    return (
-        len(message) == 2
-        and type(content) is str
-        and (
-            role == "user"
-            or (role == "assistant" and not (content == "" or content.isspace()))
-            or (role == "system" and not index)
-        )
-    )
 
 
 def check_message(message: Message, index: int) -> Iterator[Finding]:

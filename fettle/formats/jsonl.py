@@ -1,7 +1,7 @@
 """Strict reading of JSONL: one UTF-8 JSON object on each line, bounded in length and depth.
 
-A line that orjson accepts and that raises no suspicion costs one parse; any other is read again, slowly, to say what
-is wrong with it. No more than one line is ever held.
+A block of lines that orjson accepts and that raises no suspicion costs little more than parsing it. Any other is read
+line by line, and a line with something amiss once more, leniently, to say what it is. Memory: a block and one line.
 """
 
 import json
@@ -9,6 +9,8 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from io import BytesIO
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,9 +21,10 @@ from fettle.formats.problems import Finding, kind, quoted, step
 Row = dict[str, Any]
 Line = tuple[int, Row | None, list[Finding]]  # number, counted from 1; the row, where there is one; what is wrong
 
-CHUNK = 1 << 20
-MAX_DEPTH = 64
+BLOCK = 1 << 15  # bytes; the rows of larger ones would keep the garbage collector busy
+MAX_DEPTH = 254  # what orjson can write back
 MAX_BLANK = 1000  # blank lines that a file may end with
+BLANK_LINE = [Finding("", "blank_line")]
 BOM = b"\xef\xbb\xbf"
 
 SIGNATURES: dict[bytes, str] = {
@@ -40,12 +43,28 @@ CSV_HEADER = re.compile(rf"{CSV_FIELD}(?:[,;\t]{CSV_FIELD})+")
 
 def read(path: Path, max_row_bytes: int) -> Iterator[Line]:
     """The lines of a file, blank ones at its end left out. One that is not JSONL at all gives a single finding."""
-    with path.open("rb", buffering=CHUNK) as file:
+    with path.open("rb") as file:
         if code := not_jsonl(file.read(4096)):
             yield 1, None, [Finding("", code)]
             return
         file.seek(0)
-        yield from _read_lines(file, max_row_bytes)
+        numbers = count(1)
+        blank = 0  # how many lines just before are errors unless the file ends here
+        for block in _blocks(file, max_row_bytes):
+            lines = BytesIO(block).readlines()
+            rows = None if blank else read_block(block, lines, max_row_bytes)
+            if rows is not None:
+                for row, number in zip(rows, numbers, strict=False):
+                    yield number, row, []
+                continue
+            for line, number in zip(lines, numbers, strict=False):
+                found, findings = read_line(line, max_row_bytes)
+                if findings == BLANK_LINE and blank < MAX_BLANK:
+                    blank += 1
+                    continue
+                yield from ((earlier, None, BLANK_LINE) for earlier in range(number - blank, number))
+                blank = 0
+                yield number, found, findings
 
 
 def not_jsonl(head: bytes) -> str | None:
@@ -62,28 +81,32 @@ def not_jsonl(head: bytes) -> str | None:
     return "csv_file" if CSV_HEADER.fullmatch(first.decode(errors="replace")) else None
 
 
-def _read_lines(file: BinaryIO, max_row_bytes: int) -> Iterator[Line]:
-    limit = max_row_bytes + len(b"\r\n")
-    number = blank = 0  # blank: how many lines just before are errors unless the file ends here
-    while line := file.readline(limit):
-        number += 1
-        if len(line) > max_row_bytes and len(line.rstrip(b"\r\n")) > max_row_bytes:
-            row, findings = None, [Finding("", "line_too_long", {"limit": max_row_bytes})]
-            while line and not line.endswith(b"\n"):
-                line = file.readline(CHUNK)
-        else:
-            row, findings = read_line(line)
-            if row is None and line.isspace() and blank < MAX_BLANK:
-                blank += 1
-                continue
-        if blank:
-            yield from ((earlier, None, [Finding("", "blank_line")]) for earlier in range(number - blank, number))
-            blank = 0
-        yield number, row, findings
+def _blocks(file: BinaryIO, max_row_bytes: int) -> Iterator[bytes]:
+    """Whole lines; of one that is longer than max_row_bytes only its beginning, which is longer too."""
+    while block := file.read(BLOCK):
+        if not block.endswith(b"\n"):
+            rest = file.readline(max_row_bytes + len(b"\r\n"))
+            block += rest
+            while rest and not rest.endswith(b"\n"):
+                rest = file.readline(BLOCK)
+        yield block
 
 
-def read_line(line: bytes) -> tuple[Row | None, list[Finding]]:
+def read_block(block: bytes, lines: list[bytes], max_row_bytes: int) -> list[Row] | None:
+    """The rows of all lines of a block, or None if one of them may have something amiss."""
+    if max(map(len, lines)) > max_row_bytes:
+        return None
+    try:
+        rows = [orjson.loads(line) for line in lines]
+    except orjson.JSONDecodeError:
+        return None
+    return None if set(map(type, rows)) != {dict} or suspicious(block, rows) else rows
+
+
+def read_line(line: bytes, max_row_bytes: int) -> tuple[Row | None, list[Finding]]:
     """The row as far as it can be read, and everything that strict reading has against the line."""
+    if len(line) > max_row_bytes and len(line.rstrip(b"\r\n")) > max_row_bytes:
+        return None, [Finding("", "line_too_long", {"limit": max_row_bytes})]
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -96,36 +119,19 @@ def read_line(line: bytes) -> tuple[Row | None, list[Finding]]:
     return examine(line)
 
 
-def suspicious(line: bytes, row: Row) -> bool:
-    """Whether a row that orjson accepted may hold a NUL, nest too deeply or have lost a repeated key.
+def suspicious(text: bytes, value: Any) -> bool:
+    """Whether text that orjson read as `value` may repeat a key, nest too deeply or hold a NUL. Only False is certain.
 
-    Only False is certain. A line has two quotes for each of its texts, keys included, and those inside texts; a
-    repeated key is among the line's texts, but no longer among the row's.
+    A repeated key is in the text but not in what orjson writes back, so that the text has more quotes. They can be as
+    many only if the text spells quotes as \\u0022, which orjson does not.
     """
-    texts: list[str] = []
     try:
-        _collect(row, texts)
-    except RecursionError:
+        written = orjson.dumps(value)
+    except orjson.JSONEncodeError:  # too deep
         return True
-    quotes = line.count(b'"') - 2 * len(texts)
-    if b"\\" not in line:
-        return quotes != 0
-    text = "".join(texts)
-    return "\0" in text or (quotes != 0 and (quotes != text.count('"') or b"\\u0022" in line))
-
-
-def _collect(node: Any, texts: list[str], depth: int = 1) -> None:
-    """All keys and strings of a value. Raises RecursionError when it is too deep."""
-    if depth > MAX_DEPTH:
-        raise RecursionError
-    if type(node) is dict:
-        texts += node
-        node = node.values()
-    for value in node:
-        if type(value) is str:
-            texts.append(value)
-        elif type(value) is dict or type(value) is list:
-            _collect(value, texts, depth + 1)
+    if text.count(b'"') != written.count(b'"'):
+        return True
+    return b"\\" in text and b"\\u00" in text and (b"\\u0000" in text or b"\\u0022" in text)
 
 
 class Repeating(dict[str, Any]):
@@ -147,7 +153,7 @@ def examine(line: bytes, refusal: orjson.JSONDecodeError | None = None) -> tuple
     """Reads a line leniently, to find all that is wrong with it. refusal: orjson's, if it did refuse the line."""
     last = not line.endswith(b"\n")
     if not line or line.isspace():
-        return None, [Finding("", "blank_line")]
+        return None, BLANK_LINE
     if b"\0" in line:
         return None, [Finding("", "nul")]
     try:
@@ -183,25 +189,25 @@ def irregularities(value: Any, path: str = "", depth: int = 1) -> Iterator[Findi
         yield from _irregular_text(value, path)
     elif isinstance(value, float) and not math.isfinite(value):
         yield Finding(path, "nan_or_infinity")
-    elif isinstance(value, dict | list):
-        if depth > MAX_DEPTH:
-            yield Finding("", "too_deep", {"limit": MAX_DEPTH})
-            return
+    elif isinstance(value, dict | list) and depth > MAX_DEPTH:
+        yield Finding("", "too_deep", {"limit": MAX_DEPTH})
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from irregularities(item, f"{path}[{index}]", depth + 1)
+    elif isinstance(value, dict):
         if isinstance(value, Repeating):
             for key in value.repeated:
                 yield Finding((path + step(key)).lstrip("."), "duplicate_key", {"key": quoted(key)})
-        if isinstance(value, list):
-            for index, item in enumerate(value):
-                yield from irregularities(item, f"{path}[{index}]", depth + 1)
-        else:
-            for key, item in value.items():
-                below = (path + step(key)).lstrip(".")
-                yield from _irregular_text(key, below)
-                yield from irregularities(item, below, depth + 1)
+        for key, item in value.items():
+            below = (path + step(key)).lstrip(".")
+            yield from _irregular_text(key, below)
+            yield from irregularities(item, below, depth + 1)
 
 
 def _irregular_text(text: str, path: str) -> Iterator[Finding]:
     if "\0" in text:
         yield Finding(path, "nul")
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+    try:
+        text.encode()
+    except UnicodeEncodeError:
         yield Finding(path, "lone_surrogate")

@@ -1,6 +1,6 @@
 """Validation of an uploaded dataset file: all that is wrong with it at once, with line, path and a way out."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -61,11 +61,11 @@ def validate(path: Path, *, max_row_bytes: int) -> Report:
     rows = error_count = 0
     errors: list[Problem] = []
     for line, row, findings in jsonl.read(path, max_row_bytes):
-        wrong = False
         found: Iterable[Finding] = findings
         if row is not None:
             shape = shape or shape_of(row)
-            found = chain(findings, check_row(row, shape))
+            found = chain(findings, check_row(row, shape)) if findings else check_row(row, shape)
+        wrong = False
         for finding in found:
             wrong = True
             error_count += 1
@@ -79,16 +79,15 @@ def validate(path: Path, *, max_row_bytes: int) -> Report:
     return Report(shape=shape, rows=rows, error_count=max(error_count, len(errors)), errors=errors)
 
 
-def check_row(row: dict[str, Any], first: str | None) -> Iterator[Finding]:
+def check_row(row: dict[str, Any], first: str | None) -> Iterable[Finding]:
     """first: the shape of the file's first row that has one."""
     shape = shape_of(row)
     if shape is None:
         keys = ", ".join(quoted(key) for key in islice(row, 5)) or "none"
-        yield Finding("", "missing_messages_list", {"keys": keys})
-    elif shape != first:
-        yield Finding("", "mixed_shapes", {"shape": quoted(shape), "first": quoted(str(first))})
-    else:
-        yield from SHAPES[shape].check(row)
+        return [Finding("", "missing_messages_list", {"keys": keys})]
+    if shape != first:
+        return [Finding("", "mixed_shapes", {"shape": quoted(shape), "first": quoted(str(first))})]
+    return SHAPES[shape].check(row)
 
 
 def check_size(report: Report, minimum: int, param: str = "training_file") -> None:

