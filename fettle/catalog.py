@@ -24,8 +24,8 @@ class BaseModelEntry(BaseModel):
     path: Path | None = None
     hub: str | None = None
     revision: str | None = Field(None, description="Full commit id on the hub: weights never change under a name")
-    parameters: int = Field(description="Number of weights; `auto` hyperparameters depend on it")
-    length: int = Field(description="Longest sequence, tokens")
+    parameters: int = Field(gt=0, description="Number of weights; `auto` hyperparameters depend on it")
+    length: int = Field(gt=0, description="Longest sequence, tokens")
     license: str = "unknown"
 
     @model_validator(mode="after")
@@ -54,11 +54,15 @@ def load(file: Path | None) -> dict[str, BaseModelEntry]:
     if file is None:
         return BUILT_IN
     try:
-        entries: dict[str, Any] = json.loads(file.read_text())
+        entries: dict[str, Any] = json.loads(file.read_text("utf-8"))
     except OSError as error:
         raise CatalogError(f"FETTLE_CATALOG={file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CatalogError(f"FETTLE_CATALOG={file}: byte {error.start} is not UTF-8") from error
     except json.JSONDecodeError as error:
         raise CatalogError(f"FETTLE_CATALOG={file}: line {error.lineno} is not JSON: {error.msg}") from error
+    if not isinstance(entries, dict):
+        raise CatalogError(f"FETTLE_CATALOG={file}: it must hold an object from name to entry")
     catalog = dict(BUILT_IN)
     for name, fields in entries.items():
         if ":" in name or not name.strip():
@@ -67,8 +71,8 @@ def load(file: Path | None) -> dict[str, BaseModelEntry]:
             catalog[name] = BaseModelEntry.model_validate(fields)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise CatalogError(f"FETTLE_CATALOG={file}: entry {name!r} {where}: {first['msg']}") from error
+            where = ".".join([repr(name), *(str(part) for part in first["loc"])])
+            raise CatalogError(f"FETTLE_CATALOG={file}: entry {where}: {first['msg']}") from error
     return catalog
 
 

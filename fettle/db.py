@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import Float, event
+from sqlalchemy import Float, String, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.ext.compiler import compiles
@@ -31,6 +31,25 @@ def _now_sqlite(element: database_now, compiler: SQLCompiler, **kw: Any) -> str:
 @compiles(database_now, "postgresql")
 def _now_postgresql(element: database_now, compiler: SQLCompiler, **kw: Any) -> str:
     return "extract(epoch from clock_timestamp())::double precision"
+
+
+class json_text(FunctionElement[str]):
+    """(column, key): the text under a JSON object's key, NULL without it. SQLite's paths cannot name every key."""
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(json_text, "sqlite")
+def _text_sqlite(element: json_text, compiler: SQLCompiler, **kw: Any) -> str:
+    column, key = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"(SELECT value FROM json_each({column}) WHERE key = {key})"  # noqa: S608 — SQLAlchemy's own clauses
+
+
+@compiles(json_text, "postgresql")
+def _text_postgresql(element: json_text, compiler: SQLCompiler, **kw: Any) -> str:
+    column, key = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({column} ->> {key})"
 
 
 class Database:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import catalog, events, files, ids, specs
 from fettle.catalog import BaseModelEntry
+from fettle.db import json_text
 from fettle.errors import Conflict, InvalidRequest, NotFound
 from fettle.paging import page
 from models import LEGAL_MOVES, IdempotencyKey, Job, JobStatus, Project
@@ -140,7 +141,7 @@ async def newest(
     """A page of jobs, newest first; `labels` keeps those whose metadata has all of these."""
     statement = select(Job).where(Job.project_id == project_id)
     for key, value in labels.items():
-        statement = statement.where(Job.labels[key].as_string() == value)
+        statement = statement.where(json_text(Job.labels, key) == value)
     return await page(session, statement, (Job.created_at, Job.id), Job.id, after=after, limit=limit)
 
 

@@ -7,21 +7,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 SIGNS = {"info": "[dim]·[/]", "warn": "[yellow]![/]", "error": "[red]✗[/]"}
-SHOWN = {
+SHOWN = {  # short, so that it fits into 80 columns
     "train_loss": "loss",
-    "train_mean_token_accuracy": "accuracy",
+    "train_mean_token_accuracy": "acc",
     "valid_loss": "valid loss",
-    "valid_mean_token_accuracy": "valid accuracy",
+    "valid_mean_token_accuracy": "acc",
 }
 
 
 def watch(events: Iterable[dict[str, Any]], console: Console) -> None:
     """Shows events (oldest first) until there are no more."""
     bar = Progress(
-        TextColumn("[bold]step"),
         MofNCompleteColumn(),
-        BarColumn(bar_width=32),
-        TimeRemainingColumn(),
+        BarColumn(bar_width=20),
+        TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[shown]}"),
         console=console,
     )
@@ -30,11 +29,11 @@ def watch(events: Iterable[dict[str, Any]], console: Console) -> None:
     with bar:
         for event in events:
             if event["type"] != "metrics":
-                bar.console.print(f"{SIGNS[event['level']]} {event['message']}", highlight=False)
+                bar.console.print(f"{SIGNS[event['level']]} {event['message']}", highlight=False, soft_wrap=True)
                 continue
             data = event["data"]
             latest |= {name: data[name] for name in SHOWN if name in data}
-            shown = "  ".join(f"[dim]{SHOWN[name]}[/] {value:.3f}" for name, value in latest.items())
+            shown = "  ".join(f"[dim]{SHOWN[name]}[/] {value:.2f}" for name, value in latest.items())
             if task is None:
                 task = bar.add_task("", total=data["total_steps"], shown=shown)
             bar.update(task, completed=data["step"], shown=shown)

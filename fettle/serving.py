@@ -18,6 +18,7 @@ from fettle.errors import Unavailable
 from fettle.settings import Settings
 
 GONE = 404  # the engine's word for a name that is not loaded
+PASSED_ON = ("content-type", "retry-after", "x-should-retry")  # what a full engine says about trying again as well
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Answer:
     """What the engine said; `body` streams."""
 
     status: int
-    content_type: str
+    headers: dict[str, str]
     body: AsyncIterator[bytes]
 
 
@@ -54,7 +55,10 @@ class Engine:
         self.url = settings.engine_url
         self.client = httpx.AsyncClient(
             base_url=settings.engine_url,
-            headers={"Authorization": f"Bearer {key.get_secret_value()}"} if key else {},
+            headers={
+                "Accept-Encoding": "identity",  # the body is passed on as it comes
+                **({"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}),
+            },
             timeout=httpx.Timeout(600, connect=5),
             limits=httpx.Limits(max_connections=None),
             trust_env=False,
@@ -67,7 +71,8 @@ class Engine:
             await response.aclose()
             await self._load(servable)
             response = await self._send("/v1/chat/completions", {**request, "model": servable.name})
-        return Answer(response.status_code, response.headers.get("content-type", ""), closing(response))
+        headers = {name: response.headers[name] for name in PASSED_ON if name in response.headers}
+        return Answer(response.status_code, headers, closing(response))
 
     async def forget(self, name: str) -> None:
         """A deleted model is no longer served, even if it is loaded; an engine that is away has nothing loaded."""

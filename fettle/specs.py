@@ -6,7 +6,9 @@
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fettle.errors import InvalidRequest
 
 Auto = Literal["auto"]
 
@@ -47,6 +49,12 @@ class SupervisedHyperparameters(Strict):
     max_seq_length: Auto | Annotated[int, Field(ge=16, le=131_072)] = "auto"
     lora: Lora = Lora()
 
+    @model_validator(mode="after")
+    def one_rate(self) -> "SupervisedHyperparameters":
+        if "auto" not in (self.learning_rate, self.learning_rate_multiplier):
+            raise ValueError("give either 'learning_rate' or 'learning_rate_multiplier', which scales the `auto` rate")
+        return self
+
 
 class Supervised(Strict):
     hyperparameters: SupervisedHyperparameters = SupervisedHyperparameters()
@@ -68,6 +76,7 @@ def resolve(method: Method, *, rows: int, base_parameters: int, base_length: int
     """The method with every `auto` replaced by the value that will be used.
 
     rows: examples in the training file. base_parameters: of the base model. base_length: its longest sequence, tokens.
+    Raises InvalidRequest for a sequence that the base model cannot read.
     """
     asked = method.supervised.hyperparameters
     batch_size = min(64, max(8, round(rows * 0.002))) if asked.batch_size == "auto" else asked.batch_size
@@ -80,6 +89,11 @@ def resolve(method: Method, *, rows: int, base_parameters: int, base_length: int
     if learning_rate == "auto":
         learning_rate = (8e-4 if base_parameters < SMALL_BASE else 2e-4) * multiplier
     length = min(2048, base_length) if asked.max_seq_length == "auto" else asked.max_seq_length
+    if length > base_length:
+        raise InvalidRequest(
+            f"max_seq_length {length} is more than the {base_length} tokens that the base model reads: ask for less.",
+            param="method.supervised.hyperparameters.max_seq_length",
+        )
     return {
         "type": "supervised",
         "supervised": {

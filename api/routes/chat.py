@@ -21,4 +21,4 @@ async def create(body: ChatRequest, project_id: ProjectId, held: Held) -> Stream
     async with held.db.snapshot() as session:
         servable = await serving.find(session, project_id, body.model, held.models)
     answer = await held.engine.chat(servable, body.model_dump())
-    return StreamingResponse(answer.body, answer.status, media_type=answer.content_type)
+    return StreamingResponse(answer.body, answer.status, answer.headers)

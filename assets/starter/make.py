@@ -1,6 +1,6 @@
 """Make the starter base model: tokenizer, then a small Qwen3 pretrained on a mixture of blurted and reasoned answers.
 
-    python -m assets.starter.make --steps 6000 --out assets/starter
+    python -m assets.starter.make --steps 5000 --out assets/starter
 
 The mixture is what makes it behave like a real base. Most completions blurt an answer out and are often wrong; the
 rest reason in small steps and are right. The reasoning ability is in the weights, but greedy decoding does not use
@@ -111,6 +111,7 @@ def make_network(vocabulary: int) -> Qwen3ForCausalLM:
             max_position_embeddings=2048,
             rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
             tie_word_embeddings=True,
+            initializer_range=0.05,  # the default, 0.02, suits hidden sizes of thousands
             eos_token_id=2,
             pad_token_id=0,
             bos_token_id=None,
@@ -153,7 +154,7 @@ def accuracy(network: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, open
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=20261122)

@@ -110,23 +110,24 @@ class Renderer:
 
     def render(self, messages: Sequence[Message]) -> Rendered:
         """A whole conversation. An assistant's message with `weight` 0 is context, not a lesson."""
-        spans = self._marked(messages) if self.marks_generation else self._by_difference(messages)
+        text, spans = self._marked(messages) if self.marks_generation else self._by_difference(messages)
         turns = [message for message in messages if message["role"] == "assistant"]
         lessons = [span for span, turn in zip(spans, turns, strict=True) if turn.get("weight") != 0]
-        encoding = self.tokenizer.encode(self.text(messages), add_special_tokens=False)
+        encoding = self.tokenizer.encode(text, add_special_tokens=False)
         supervised = [any(start <= begin < end <= stop for start, stop in lessons) for begin, end in encoding.offsets]
         return Rendered(list(encoding.ids), supervised)
 
-    def _marked(self, messages: Sequence[Message]) -> list[Span]:
+    def _marked(self, messages: Sequence[Message]) -> tuple[str, list[Span]]:
+        pieces = self._marked_text(messages).split(MARK)
         spans: list[Span] = []
         position = 0
-        for index, piece in enumerate(self._marked_text(messages).split(MARK)):
+        for index, piece in enumerate(pieces):
             if index % 2:
                 spans.append((position, position + len(piece)))
             position += len(piece)
-        return spans
+        return "".join(pieces), spans
 
-    def _by_difference(self, messages: Sequence[Message]) -> list[Span]:
+    def _by_difference(self, messages: Sequence[Message]) -> tuple[str, list[Span]]:
         text = self.text(messages)
         spans: list[Span] = []
         for index, message in enumerate(messages):
@@ -141,7 +142,7 @@ class Renderer:
                     "model",
                 )
             spans.append((len(before), len(upto.rstrip("\n"))))
-        return spans
+        return text, spans
 
 
 def token_text(token: Any) -> str:

@@ -7,12 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from fettle.errors import InvalidRequest
 from fettle.formats import jsonl
 from fettle.formats.problems import Finding, Problem, put_into_words, quoted
 from fettle.formats.rows import SHAPES, shape_of
 
-MIN_ROWS = 10  # of a training file, as OpenAI has it
 MAX_ERRORS = 50  # problems kept
 STOP_AFTER = 10_000  # problems counted: a file that has more is no dataset
 
@@ -38,14 +36,10 @@ class Report(BaseModel):
     def to_json(self) -> dict[str, Any]:
         return self.model_dump()
 
-    @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> "Report":
-        return cls.model_validate(stored)
-
     def summary(self) -> str:
         """The first problem's line, path and fix, and how many more there are."""
         if self.ok:
-            return f"{self.rows} rows of the shape {self.shape}, no errors."
+            return f"{self.rows} rows, no errors."
         first, more = self.errors[0], self.error_count - 1
         where = f"Line {first.line}, {first.path}" if first.path else f"Line {first.line}"
         sentence = f"{where}: {first.message} {first.fix}"
@@ -56,7 +50,7 @@ class Report(BaseModel):
 
 
 def validate(path: Path, *, max_row_bytes: int) -> Report:
-    """Reads a JSONL file once, line by line. Blocking; holds one line of at most max_row_bytes at a time."""
+    """Reads a JSONL file once, line by line. Blocking; memory: a few lines of at most max_row_bytes."""
     shape: str | None = None
     rows = error_count = 0
     errors: list[Problem] = []
@@ -75,8 +69,8 @@ def validate(path: Path, *, max_row_bytes: int) -> Report:
                 return Report(shape=shape, rows=rows, error_count=error_count, errors=errors)
         rows += not wrong
     if not rows and not errors:
-        errors.append(put_into_words(1, Finding("", "empty_file")))
-    return Report(shape=shape, rows=rows, error_count=max(error_count, len(errors)), errors=errors)
+        error_count, errors = 1, [put_into_words(1, Finding("", "empty_file"))]
+    return Report(shape=shape, rows=rows, error_count=error_count, errors=errors)
 
 
 def check_row(row: dict[str, Any], first: str | None) -> Iterable[Finding]:
@@ -88,14 +82,3 @@ def check_row(row: dict[str, Any], first: str | None) -> Iterable[Finding]:
     if shape != first:
         return [Finding("", "mixed_shapes", {"shape": quoted(shape), "first": quoted(str(first))})]
     return SHAPES[shape].check(row)
-
-
-def check_size(report: Report, minimum: int, param: str = "training_file") -> None:
-    """Raises InvalidRequest if a file has fewer valid rows than a job needs of it."""
-    if report.rows < minimum:
-        name = param.replace("_", " ").capitalize()
-        raise InvalidRequest(
-            f"{name} has {report.rows} example(s), but must have at least {minimum} examples",
-            code="invalid_n_examples",
-            param=param,
-        )

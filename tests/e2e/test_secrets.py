@@ -1,5 +1,7 @@
 """What must not leak: credentials into processes that run models, prompts and keys into logs."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.e2e.conftest import Server, wait_for
@@ -23,8 +25,7 @@ def test_forkserver_and_training_child_inherit_no_secret(server: Server) -> None
 
 
 def environment(pid: int) -> bytes:
-    with open(f"/proc/{pid}/environ", "rb") as file:
-        return file.read()
+    return Path(f"/proc/{pid}/environ").read_bytes()
 
 
 def test_logs_hold_no_prompt_and_no_key(server: Server) -> None:

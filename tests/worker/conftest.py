@@ -1,0 +1,52 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from fettle import catalog, files, leases, migrate, projects
+from fettle.db import Database
+from fettle.settings import Settings
+from fettle.storage import open_storage
+from models import File, Job, JobStatus
+from worker.workfolder import Held
+
+ROWS = b'{"prompt": "1 + 1 =", "completion": "2"}\n' * 10
+
+
+@pytest.fixture
+async def held(settings: Settings) -> AsyncIterator[Held]:
+    """What a worker holds, on SQLite and a local folder."""
+    db = Database(settings.database)
+    await migrate.upgrade(db)
+    yield Held(settings, db, open_storage(settings), catalog.load(None), threads=1)
+    await db.close()
+
+
+@pytest.fixture
+async def job(held: Held, tmp_path: Path) -> Job:
+    """Running, claimed by this worker, with its dataset in storage."""
+    upload = tmp_path / "train.jsonl"
+    upload.write_bytes(ROWS)
+    async with held.db.transaction() as session:
+        project = await projects.ensure(session, "default")
+    file: File = await files.accept(held.storage, project.id, upload, "train.jsonl", max_row_bytes=1 << 20)
+    method = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 1}}}
+    async with held.db.transaction() as session:
+        session.add(file)
+        session.add(
+            Job(
+                id="ftjob-0123456789abcdef",
+                project_id=project.id,
+                base_model="starter",
+                training_file=file.id,
+                method=method,
+                seed=1,
+                suffix="s",
+                request_digest="",
+                status=JobStatus.QUEUED,
+            )
+        )
+    async with held.db.transaction() as session:
+        claimed = await leases.claim(session, "this worker", 60)
+        assert claimed is not None
+        return claimed

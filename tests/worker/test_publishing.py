@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from fettle import events, jobs
+from fettle.errors import Fenced
+from models import Checkpoint, Event, File, Job, JobStatus, TunedModel
+from worker import publishing
+from worker.workfolder import Held
+
+DONE = {"type": "done", "path": "adapter", "step": 2, "trained_tokens": 120}
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    (folder / "adapter_model.safetensors").write_bytes(b"weights")
+    return folder
+
+
+class TestPublish:
+    async def test_one_transaction_makes_model_results_and_success(self, held: Held, job: Job, adapter: Path) -> None:
+        async with held.db.transaction() as session:
+            data = {"step": 1, "total_steps": 1, "train_loss": 0.5, "train_mean_token_accuracy": 0.75}
+            events.add(session, job.id, "Step 1/1", type="metrics", data=data)
+        await publishing.publish(held, job, adapter, DONE)
+        async with held.db.snapshot() as session:
+            row = await session.get_one(Job, job.id)
+            model = (await session.scalars(select(TunedModel))).one()
+            result = await session.get_one(File, row.result_files[0])
+        assert row.status == JobStatus.SUCCEEDED
+        assert row.fine_tuned_model == model.name == "ft:starter:default:s:0123456789"
+        assert row.trained_tokens == 120
+        assert await held.storage.read(f"{model.prefix}/adapter_model.safetensors") == b"weights"
+        table = (await held.storage.read(result.storage_key)).decode().splitlines()
+        assert table == ["step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy", "1,0.5,0.75,,"]
+        assert result.bytes == len("\r\n".join([*table, ""]))
+
+    async def test_a_fenced_worker_publishes_nothing(self, held: Held, job: Job, adapter: Path) -> None:
+        async with held.db.transaction() as session:
+            await jobs.cancel(session, job.project_id, job.id)
+        with pytest.raises(Fenced):
+            await publishing.publish(held, job, adapter, DONE)
+        async with held.db.snapshot() as session:
+            assert (await session.get_one(Job, job.id)).status == JobStatus.CANCELLED
+            assert not (await session.scalars(select(TunedModel))).all()
+            assert not (await session.scalars(select(File).where(File.purpose == "fine-tune-results"))).all()
+            messages = (await session.scalars(select(Event.message))).all()
+        assert "The job has successfully completed" not in messages
+
+
+class TestCheckpoint:
+    async def test_the_same_step_again_replaces_the_row(self, held: Held, job: Job, adapter: Path) -> None:
+        for loss in (0.5, 0.4):
+            line = {"step": 2, "metrics": {"step": 2, "train_loss": loss}}
+            await publishing.publish_checkpoint(held, job, adapter, line)
+        async with held.db.snapshot() as session:
+            row = (await session.scalars(select(Checkpoint))).one()
+        assert row.metrics["train_loss"] == 0.4
+        assert row.name == "ft:starter:default:s:0123456789:ckpt-step-2"

@@ -1,0 +1,63 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from fettle.errors import TrainingFailed
+from models import File, Job
+from tests.worker.conftest import ROWS
+from worker import publishing, workfolder
+from worker.workfolder import Held
+
+
+async def checkpoint(held: Held, job: Job, folder: Path, step: int) -> None:
+    """Publishes one as a child's line would."""
+    (folder / f"checkpoint-{step}").mkdir(parents=True)
+    (folder / f"checkpoint-{step}" / "adapter_model.safetensors").write_text(f"weights of step {step}")
+    line = {"step": step, "metrics": {"step": step}}
+    await publishing.publish_checkpoint(held, job, folder / f"checkpoint-{step}", line)
+
+
+class TestPrepare:
+    async def test_the_folder_holds_spec_and_dataset(self, held: Held, job: Job) -> None:
+        folder = workfolder.path(held, job)
+        await workfolder.prepare(held, job, folder)
+        spec = json.loads((folder / "spec.json").read_text())
+        assert spec["method"] == job.method
+        assert spec["seed"] == 1
+        assert (Path(spec["base_model"]["path"]) / "config.json").is_file()
+        assert (folder / "train.jsonl").read_bytes() == ROWS
+        assert not (folder / "valid.jsonl").exists()
+        assert not (folder / "resume").exists()
+
+    async def test_what_a_dead_predecessor_left_is_removed(self, held: Held, job: Job) -> None:
+        folder = workfolder.path(held, job)
+        leftover = folder.parent / "0" / "out"
+        leftover.mkdir(parents=True)
+        await workfolder.prepare(held, job, folder)
+        assert not leftover.exists()
+
+    async def test_a_deleted_dataset_fails_the_job_by_name(self, held: Held, job: Job) -> None:
+        async with held.db.transaction() as session:
+            await session.delete(await session.get_one(File, job.training_file))
+        with pytest.raises(TrainingFailed, match=job.training_file) as caught:
+            await workfolder.prepare(held, job, workfolder.path(held, job))
+        assert caught.value.code == "file_deleted"
+
+
+class TestResume:
+    async def test_the_newest_checkpoint_is_fetched(self, held: Held, job: Job, tmp_path: Path) -> None:
+        await checkpoint(held, job, tmp_path / "out", 4)
+        await checkpoint(held, job, tmp_path / "out", 8)
+        folder = workfolder.path(held, job)
+        await workfolder.prepare(held, job, folder)
+        assert (folder / "resume" / "adapter_model.safetensors").read_text() == "weights of step 8"
+
+    async def test_a_damaged_one_is_passed_over_for_the_one_before(self, held: Held, job: Job, tmp_path: Path) -> None:
+        await checkpoint(held, job, tmp_path / "out", 4)
+        await checkpoint(held, job, tmp_path / "out", 8)
+        stored = held.settings.data / "storage" / "jobs" / job.id / "1" / "checkpoints" / "step-000008"
+        (stored / "adapter_model.safetensors").write_text("weights of step 9")
+        folder = workfolder.path(held, job)
+        await workfolder.prepare(held, job, folder)
+        assert (folder / "resume" / "adapter_model.safetensors").read_text() == "weights of step 4"

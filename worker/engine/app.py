@@ -1,0 +1,196 @@
+"""The engine's HTTP side: OpenAI's chat route, vLLM's LoRA routes. It imports no torch, so it is up at once."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, TypeVar
+
+import jinja2
+import orjson
+import structlog
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.requests import ClientDisconnect
+
+from fettle import catalog
+from fettle.errors import InvalidRequest, Unavailable
+from fettle.settings import Settings
+from fettle.storage import open_storage
+from worker.engine import answers, errors
+from worker.engine.answers import Answer
+from worker.engine.errors import UnknownModel
+from worker.engine.gate import Gate
+from worker.engine.pool import Adapter, Pool
+from worker.engine.requests import Base, Sampling
+from worker.engine.requests import Request as Generation
+from worker.engine.schemas import ChatRequest, LoadAdapter, UnloadAdapter
+from worker.engine.thread import DecodeThread
+from worker.environment import threads_per_slot
+
+log = structlog.get_logger()
+
+DEFAULT_MAX_TOKENS = 512
+SHARERS = 2  # of the machine's cores: the engine, and a training job
+
+router = APIRouter()
+T = TypeVar("T")
+
+
+def the_pool(http: Request) -> Pool:
+    pool: Pool = http.app.state.pool
+    return pool
+
+
+ThePool = Annotated[Pool, Depends(the_pool)]
+
+
+@router.get("/health")
+async def health(pool: ThePool) -> dict[str, str]:
+    if not pool.thread.alive:
+        raise Unavailable("The decode thread has died: restart the engine; its log says why.")
+    return {"status": "ok"}
+
+
+@router.get("/v1/models")
+async def models(http: Request, pool: ThePool) -> dict[str, Any]:
+    started = http.app.state.started
+    bases = [{"id": name, "object": "model", "created": started, "owned_by": "fettle"} for name in pool.models]
+    adapters = [
+        {
+            "id": adapter.name,
+            "object": "model",
+            "created": adapter.created,
+            "owned_by": "fettle",
+            "root": adapter.path,
+            "parent": adapter.base.name,
+        }
+        for adapter in pool.adapters.values()
+    ]
+    return {"object": "list", "data": bases + adapters}
+
+
+@router.post("/v1/load_lora_adapter")
+async def load_lora_adapter(body: LoadAdapter, pool: ThePool) -> PlainTextResponse:
+    await pool.load(body.lora_name, body.lora_path, body.base_model_name)
+    return PlainTextResponse(f"Success: LoRA adapter '{body.lora_name}' added successfully.")
+
+
+@router.post("/v1/unload_lora_adapter")
+async def unload_lora_adapter(body: UnloadAdapter, pool: ThePool) -> PlainTextResponse:
+    await pool.unload(body.lora_name)
+    return PlainTextResponse(f"Success: LoRA adapter '{body.lora_name}' removed successfully.")
+
+
+@router.post("/v1/chat/completions")
+async def chat_completions(body: ChatRequest, http: Request, pool: ThePool) -> Response:
+    base, adapter = await pool.find(body.model)
+    prompt = await asyncio.to_thread(rendered, base, body)
+    generation = Generation(base, adapter.slot if adapter else None, prompt, sampling(body, base, len(prompt)))
+    submit(generation, adapter, pool)
+    answer = Answer(body.model)
+    try:
+        if not body.stream:
+            return json_response(await unless_gone(http, answers.whole(generation, answer)))
+        first = await unless_gone(http, generation.next())
+    except BaseException:
+        generation.cancel()
+        raise
+    chunks = answers.streamed(generation, answer, first, body.include_usage)
+    return StreamingResponse(chunks, media_type="text/event-stream", headers={"cache-control": "no-cache"})
+
+
+def rendered(base: Base, body: ChatRequest) -> list[int]:
+    """Prompt ids (T), by the renderer that training uses."""
+    try:
+        prompt = base.renderer.prompt([message.model_dump() for message in body.messages])
+    except jinja2.TemplateError as error:
+        raise InvalidRequest(
+            f"The chat template of {base.name!r} refuses these messages: {error}.", param="messages"
+        ) from error
+    if not prompt:
+        raise InvalidRequest(f"The chat template of {base.name!r} makes no prompt of these messages.", param="messages")
+    return prompt
+
+
+def sampling(body: ChatRequest, base: Base, prompt_tokens: int) -> Sampling:
+    """Raises InvalidRequest when prompt and completion do not fit into the base's length."""
+    asked = body.token_limit
+    room = base.length - prompt_tokens
+    if room < (asked or 1):
+        raise InvalidRequest(
+            f"{base.name!r} holds {base.length} tokens, but the messages have {prompt_tokens} and the completion is to "
+            f"have up to {asked or 1}: shorten the messages or lower max_completion_tokens.",
+            code="context_length_exceeded",
+            param="messages",
+        )
+    return Sampling(
+        n=body.n,
+        temperature=body.temperature,
+        top_p=body.top_p,
+        seed=body.seed,
+        max_tokens=asked or min(DEFAULT_MAX_TOKENS, room),
+        stops=tuple(body.stop),
+    )
+
+
+def submit(generation: Generation, adapter: Adapter | None, pool: Pool) -> None:
+    """Checks and queues without a pause between, so that the adapter cannot leave in the meantime."""
+    if adapter and not pool.resident(adapter):
+        raise UnknownModel(adapter.name)
+    pool.thread.submit(generation)
+
+
+async def unless_gone(http: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`. Raises ClientDisconnect when the client leaves first."""
+    task, gone = asyncio.create_task(work), asyncio.create_task(disconnected(http))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        task.cancel()
+        gone.cancel()
+
+
+async def disconnected(http: Request) -> None:
+    while (await http.receive())["type"] != "http.disconnect":
+        pass
+
+
+def json_response(body: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(body), media_type="application/json")
+
+
+@asynccontextmanager
+async def services(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    entries = catalog.load(settings.catalog)
+    thread = DecodeThread(threads_per_slot(settings.threads, SHARERS))
+    pool = app.state.pool = Pool(entries, open_storage(settings), settings.data / "adapters", thread)
+    warming = asyncio.create_task(warm(pool)) if entries.keys() == {"starter"} else None
+    yield
+    if warming:
+        warming.cancel()
+    await thread.stop()
+
+
+async def warm(pool: Pool) -> None:
+    """The starter is small and will be asked for; large bases wait until they are."""
+    try:
+        base = await pool.base("starter")
+        await pool.thread.call(lambda networks: networks.get(base))
+    except Exception as error:
+        log.warning("starter_not_preloaded", exc_info=error)  # the first request for it says the same
+
+
+def create_app(settings: Settings) -> FastAPI:
+    app = FastAPI(title="Fettle engine", lifespan=services, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.settings = settings
+    app.state.started = int(time.time())
+    errors.install(app)
+    if settings.engine_key:
+        app.add_middleware(Gate, key=settings.engine_key.get_secret_value())
+    app.include_router(router)
+    return app

@@ -1,0 +1,125 @@
+"""Every error leaves in OpenAI's shape: {"error": {message, type, param, code}}."""
+
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from fettle.errors import FettleError, InvalidRequest, NotFound
+
+log = structlog.get_logger()
+
+RETRIED_BY_SDK = {408, 409, 429, 500, 503}  # unless it is told whether that can help
+RETRY_AFTER_SECONDS = 2
+SHOWN = 80  # characters of an offending value
+CLIENT_CLOSED_REQUEST = 499  # nginx's; nobody is there to read it
+CODES = {
+    "extra_forbidden": "unsupported_parameter",
+    "missing": "missing_required_parameter",
+    "json_invalid": "invalid_json",
+}
+
+
+class Overloaded(FettleError):
+    """The engine is full; the same request succeeds a little later."""
+
+    status, type, code, retry = 429, "rate_limit_error", "engine_overloaded", True
+
+
+class GenerationFailed(FettleError):
+    """The forward pass of a batch broke, or gave no numbers."""
+
+    code = "generation_failed"
+
+
+class AdapterRejected(InvalidRequest):
+    """Files that are not a LoRA adapter which this base model can serve."""
+
+    code = "adapter_rejected"
+
+
+class UnknownModel(NotFound):
+    """No base model has this name, and no loaded adapter."""
+
+    code = "model_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The model {name!r} is neither a base model here nor a loaded adapter. "
+            "Load it with POST /v1/load_lora_adapter first.",
+            param="model",
+        )
+
+
+def render(error: FettleError) -> JSONResponse:
+    headers = {}
+    if error.status in RETRIED_BY_SDK:
+        headers["x-should-retry"] = "true" if error.retry else "false"
+    if isinstance(error, Overloaded):
+        headers["retry-after"] = str(RETRY_AFTER_SECONDS)
+    return JSONResponse(error.body(), error.status, headers)
+
+
+def from_schema(problem: dict[str, Any]) -> InvalidRequest:
+    """One of Pydantic's findings as one sentence that names the parameter and its value."""
+    kind = problem["type"]
+    code = CODES.get(kind, "invalid_value")
+    if kind == "json_invalid":
+        return InvalidRequest(f"The body is not JSON: {problem['ctx']['error']}.", code=code)
+    param = path(problem["loc"][1:])
+    if param is None:
+        return InvalidRequest("The body must be a JSON object, sent as application/json.", code=code)
+    if kind == "extra_forbidden":
+        return InvalidRequest(
+            f"The parameter {param!r} is not supported: leave it out, it would have no effect.", code=code, param=param
+        )
+    if kind == "missing":
+        return InvalidRequest(f"The parameter {param!r} is missing.", code=code, param=param)
+    value = repr(problem["input"])
+    shown = value if len(value) <= SHOWN else value[:SHOWN] + "…"
+    return InvalidRequest(f"{param!r} cannot be {shown}: {problem['msg']}.", code=code, param=param)
+
+
+def path(location: tuple[str | int, ...]) -> str | None:
+    """messages[0].role"""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return text.removeprefix(".") or None
+
+
+async def on_fettle_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, FettleError)  # noqa: S101 — it is registered for nothing else
+    return render(error)
+
+
+async def on_schema_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    return render(from_schema(error.errors()[0]))
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """Starlette's own: no such route, or not with this method."""
+    assert isinstance(error, HTTPException)  # noqa: S101
+    code = {404: "unknown_url", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
+    refusal = InvalidRequest(f"{request.method} {request.url.path}: {error.detail}.", code=code)
+    return JSONResponse(refusal.body(), error.status_code, error.headers)
+
+
+async def on_client_gone(request: Request, error: Exception) -> Response:
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+
+async def on_bug(request: Request, error: Exception) -> Response:
+    log.error("internal_error", path=request.url.path, exc_info=error)
+    return render(FettleError("Internal error of the inference engine; its log has the details."))
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(FettleError, on_fettle_error)
+    app.add_exception_handler(RequestValidationError, on_schema_error)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(ClientDisconnect, on_client_gone)
+    app.add_exception_handler(Exception, on_bug)

@@ -1,0 +1,51 @@
+"""The training child: `python -m worker.training FOLDER FD`, or `run` in a process forked for it.
+
+FOLDER is the work folder, FD an inherited socket to the supervisor. Nothing else reaches it: no credentials, no
+database, no network. The supervisor imports this module for `run`, so it imports no torch.
+"""
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+
+from worker.training.channel import Channel
+from worker.training.work import Work
+
+PR_SET_PDEATHSIG = 1
+
+
+def run(folder: str, sock: socket.socket) -> None:
+    """Trains one job. Exits with status 1 after an `error` line."""
+    stand_alone(Path(folder) / "log.txt")
+    channel = Channel(sock)
+
+    import worker.training.preload  # noqa: F401 — first: it sets what the libraries read when they are imported
+    from worker.training import failures, loop
+
+    try:
+        loop.run(Work.read(Path(folder)), channel)
+    except Exception as error:
+        traceback.print_exc()
+        failure = failures.explain(error)
+        channel.conclude("error", code=failure.code, message=failure.message, param=failure.param)
+        sys.exit(1)
+
+
+def stand_alone(log: Path) -> None:
+    """A session of its own, output to the log, and death with the parent."""
+    if os.getpgrp() != os.getpid():
+        os.setsid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for stream in (1, 2):
+        os.dup2(fd, stream)
+    os.close(fd)
+
+
+if __name__ == "__main__":
+    run(sys.argv[1], socket.socket(fileno=int(sys.argv[2])))
