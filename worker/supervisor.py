@@ -43,21 +43,21 @@ async def supervise(held: Held, nursery: Nursery, job: Job, stopping: asyncio.Ev
     work = asyncio.create_task(carry_out(held, nursery, job, folder, stopping))
     try:
         await asyncio.wait({lease, work}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            work.cancel()  # fenced: the lease's task ends in no other way
+        if lease.done():
+            work.cancel()  # the child dies with its task
+            await asyncio.wait({work})
+            await lease
         try:
             await work
-        except asyncio.CancelledError:
-            log.info("fenced", job_id=job.id, fence=job.fence)
         except Fenced:
-            log.info("fenced", job_id=job.id, fence=job.fence)
+            raise
         except Exception as error:
             await settle(held, job, folder, error)
     except Fenced:
         log.info("fenced", job_id=job.id, fence=job.fence)
     finally:
         lease.cancel()
-        await asyncio.gather(lease, return_exceptions=True)
+        await asyncio.wait({lease})
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 

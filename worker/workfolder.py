@@ -13,7 +13,7 @@ from sqlalchemy import select
 from fettle import artifacts, catalog
 from fettle.catalog import BaseModelEntry
 from fettle.db import Database
-from fettle.errors import TrainingFailed
+from fettle.errors import FettleError, TrainingFailed
 from fettle.settings import Settings
 from fettle.storage import Missing, Storage
 from models import Checkpoint, File, Job
@@ -40,8 +40,11 @@ async def prepare(held: Held, job: Job, folder: Path) -> None:
     """Fills the folder. Raises TrainingFailed."""
     await asyncio.to_thread(shutil.rmtree, folder.parent, ignore_errors=True)  # what a dead predecessor left
     (folder / "out").mkdir(parents=True)
-    entry = catalog.find(held.models, job.base_model)
-    base_path = await asyncio.to_thread(catalog.local_path, entry, held.settings.hf_token)
+    try:
+        entry = catalog.find(held.models, job.base_model)
+        base_path = await asyncio.to_thread(catalog.local_path, entry, held.settings.hf_token)
+    except FettleError as error:
+        raise TrainingFailed("base_model_unavailable", error.message, "model") from error
     spec: dict[str, Any] = {
         "job_id": job.id,
         "method": job.method,

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,9 @@ class TestResume:
         folder = workfolder.path(held, job)
         await workfolder.prepare(held, job, folder)
         assert (folder / "resume" / "adapter_model.safetensors").read_text() == "weights of step 4"
+
+
+async def test_a_base_model_that_left_the_catalog_fails_the_job_by_name(held: Held, job: Job) -> None:
+    with pytest.raises(TrainingFailed, match="'starter' does not exist here") as caught:
+        await workfolder.prepare(replace(held, models={}), job, workfolder.path(held, job))
+    assert caught.value.code == "base_model_unavailable"
