@@ -14,6 +14,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from fettle.errors import FettleError
 from fettle.settings import Settings
@@ -29,6 +30,7 @@ app.add_typer(keys, name="keys")
 app.add_typer(jobs, name="jobs")
 
 console = Console()
+uncut = Console(width=1000)  # for ids and names, which are there to be copied: a narrow terminal may wrap them
 T = TypeVar("T")
 
 
@@ -47,7 +49,7 @@ def main() -> None:
 
 
 def fail(message: str) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print("[red]error[/]", message)
+    Console(stderr=True, highlight=False, soft_wrap=True).print("[red]error[/]", Text(message))
     sys.exit(1)
 
 
@@ -109,7 +111,7 @@ def doctor() -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     for finding in findings:
         sign = "[green]✓[/]" if finding.ok else ("[red]✗[/]" if finding.needed else "[yellow]![/]")
-        table.add_row(sign, finding.part, finding.says)
+        table.add_row(sign, finding.part, Text(finding.says))
     console.print(table)
     if any(finding.needed and not finding.ok for finding in findings):
         sys.exit(1)
@@ -147,8 +149,8 @@ def list_keys() -> None:
     table = Table("id", "project", "name", "key", "created", "state", box=None)
     for key, project in with_database(Settings(), read):
         state = f"revoked {moment(key.revoked_at)}" if key.revoked_at else "live"
-        table.add_row(key.id, project.name, key.name, f"{key.hint}…", moment(key.created_at), state)
-    console.print(table)
+        table.add_row(key.id, project.name, Text(key.name), f"{key.hint}…", moment(key.created_at), state)
+    uncut.print(table)
 
 
 @keys.command("revoke")
@@ -172,8 +174,8 @@ def list_jobs(limit: Annotated[int, typer.Option(min=1, max=100)] = 20) -> None:
     table = Table("id", "status", "base model", "created", "tuned model", box=None)
     for job in Client(Settings()).get("/v1/fine_tuning/jobs", limit=limit)["data"]:
         row = (job["id"], job["status"], job["model"], moment(job["created_at"]), job["fine_tuned_model"] or "")
-        table.add_row(*row)
-    console.print(table)
+        table.add_row(*(Text(cell) for cell in row))
+    uncut.print(table)
 
 
 @jobs.command("watch")

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 SIGNS = {"info": "[dim]·[/]", "warn": "[yellow]![/]", "error": "[red]✗[/]"}
 SHOWN = {  # short, so that it fits into 80 columns
@@ -29,7 +30,7 @@ def watch(events: Iterable[dict[str, Any]], console: Console) -> None:
     with bar:
         for event in events:
             if event["type"] != "metrics":
-                bar.console.print(f"{SIGNS[event['level']]} {event['message']}", highlight=False, soft_wrap=True)
+                bar.console.print(SIGNS[event["level"]], Text(event["message"]), soft_wrap=True)
                 continue
             data = event["data"]
             latest |= {name: data[name] for name in SHOWN if name in data}

@@ -9,8 +9,9 @@ from typing import Any
 
 import orjson
 import structlog
-from arq.connections import ArqRedis, RedisSettings, create_pool
+from arq.connections import ArqRedis
 from arq.worker import Worker, func
+from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,43 +21,37 @@ log = structlog.get_logger()
 
 QUEUE = "fettle:doorbell"
 LISTEN_SECONDS = 0.1  # how often arq looks; it adds to the time from POST to the first step
+AWAY_SECONDS = 2  # a Redis that takes a connection but says nothing for this long is away as well
 AWAY = (OSError, RedisError, TimeoutError)
 
 
-def redis_settings(settings: Settings) -> RedisSettings:
-    found = RedisSettings.from_dsn(settings.redis_url.get_secret_value())
-    found.conn_retries, found.conn_timeout, found.conn_retry_delay = 0, 2, 0
-    return found
+def connect(settings: Settings) -> ArqRedis:
+    """Connects when it is first used."""
+    pool = ConnectionPool.from_url(
+        settings.redis_url.get_secret_value(), socket_connect_timeout=AWAY_SECONDS, socket_timeout=AWAY_SECONDS
+    )
+    return ArqRedis(pool, job_serializer=orjson.dumps, job_deserializer=orjson.loads, default_queue_name=QUEUE)
 
 
 class Doorbell:
-    """The API's side; connects when it first rings."""
+    """The API's side."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = redis_settings(settings)
-        self.pool: ArqRedis | None = None
-
-    async def connected(self) -> ArqRedis:
-        if self.pool is None:
-            self.pool = await create_pool(
-                self.settings, job_serializer=orjson.dumps, job_deserializer=orjson.loads, default_queue_name=QUEUE
-            )
-        return self.pool
+        self.redis = connect(settings)
 
     async def ring(self, job_id: str) -> None:
         """Never raises: a worker finds the job at its next look."""
         try:
-            await (await self.connected()).enqueue_job("wake", job_id)
+            await self.redis.enqueue_job("wake", job_id)
         except AWAY as error:
             log.warning("doorbell_away", job_id=job_id, error=type(error).__name__)
 
     async def ping(self) -> None:
         """Raises what Redis raises."""
-        await (await self.connected()).ping()
+        await self.redis.ping()
 
     async def close(self) -> None:
-        if self.pool is not None:
-            await self.pool.aclose()
+        await self.redis.aclose(close_connection_pool=True)
 
 
 def ring_after_commit(session: AsyncSession, job_id: str) -> None:
@@ -79,7 +74,7 @@ async def listen(settings: Settings, wake: Callable[[], None]) -> None:
         try:
             worker = Worker(
                 [func(as_coroutine(woken), name="wake", keep_result=0, max_tries=1)],
-                redis_settings=redis_settings(settings),
+                redis_pool=connect(settings),
                 queue_name=QUEUE,
                 poll_delay=LISTEN_SECONDS,
                 handle_signals=False,

@@ -69,8 +69,11 @@ class Engine:
         response = await self._send("/v1/chat/completions", {**request, "model": servable.name})
         if response.status_code == GONE and servable.prefix is not None:
             await response.aclose()
-            await self._load(servable)
+            refusal = await self._load(servable)  # vLLM refuses also what another request has just loaded
             response = await self._send("/v1/chat/completions", {**request, "model": servable.name})
+            if refusal is not None and response.status_code == GONE:
+                await response.aclose()
+                raise Unavailable(f"The engine could not load {servable.name!r}: {refusal}")
         headers = {name: response.headers[name] for name in PASSED_ON if name in response.headers}
         return Answer(response.status_code, headers, closing(response))
 
@@ -82,24 +85,24 @@ class Engine:
         except Unavailable:
             return
 
-    async def _load(self, servable: Servable) -> None:
+    async def _load(self, servable: Servable) -> str | None:
+        """Why the engine refuses to load it, None when it is loaded."""
         response = await self._send(
             "/v1/load_lora_adapter",
             {"lora_name": servable.name, "lora_path": servable.prefix, "base_model_name": servable.base_model},
+            stream=False,
         )
-        body = await response.aread()
-        await response.aclose()
-        if response.status_code != 200:
-            try:
-                why = orjson.loads(body)["error"]["message"]
-            except (orjson.JSONDecodeError, KeyError, TypeError):
-                why = f"status {response.status_code}"
-            raise Unavailable(f"The engine could not load {servable.name!r}: {why}")
+        if response.status_code == 200:
+            return None
+        try:
+            return str(orjson.loads(response.content)["error"]["message"])
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            return f"status {response.status_code}"
 
-    async def _send(self, path: str, body: dict[str, Any]) -> httpx.Response:
+    async def _send(self, path: str, body: dict[str, Any], *, stream: bool = True) -> httpx.Response:
         request = self.client.build_request("POST", path, json=body)
         try:
-            return await self.client.send(request, stream=True)
+            return await self.client.send(request, stream=stream)
         except httpx.TransportError as error:
             raise Unavailable(
                 f"The inference engine at {self.url} does not answer ({type(error).__name__}): "

@@ -193,15 +193,24 @@ def irregularities(value: Any, path: str = "", depth: int = 1) -> Iterator[Findi
         yield Finding("", "too_deep", {"limit": MAX_DEPTH})
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from irregularities(item, f"{path}[{index}]", depth + 1)
+            if not _plain(item):
+                yield from irregularities(item, f"{path}[{index}]", depth + 1)
     elif isinstance(value, dict):
         if isinstance(value, Repeating):
             for key in value.repeated:
                 yield Finding((path + step(key)).lstrip("."), "duplicate_key", {"key": quoted(key)})
         for key, item in value.items():
-            below = (path + step(key)).lstrip(".")
-            yield from _irregular_text(key, below)
-            yield from irregularities(item, below, depth + 1)
+            if not (_plain(key) and _plain(item)):
+                below = (path + step(key)).lstrip(".")
+                yield from _irregular_text(key, below)
+                yield from irregularities(item, below, depth + 1)
+
+
+def _plain(value: Any) -> bool:
+    """Whether a value, like nearly all, is surely regular and holds no others."""
+    if type(value) is str:
+        return value.isascii() and "\0" not in value
+    return value is None or type(value) is bool or (type(value) is float and math.isfinite(value))
 
 
 def _irregular_text(text: str, path: str) -> Iterator[Finding]:

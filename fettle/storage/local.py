@@ -25,14 +25,14 @@ class LocalStorage:
         return self.root.joinpath(*parts)
 
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> int:
-        aside = self.aside / secrets.token_hex(16)
+        target, aside = self.path(key), self.aside / secrets.token_hex(16)
         size = 0
         try:
             with aside.open("wb") as file:
                 async for chunk in chunks:
                     await asyncio.to_thread(file.write, chunk)
                     size += len(chunk)
-            await asyncio.to_thread(self._place, aside, self.path(key))
+            await asyncio.to_thread(self._place, aside, target)
         finally:
             aside.unlink(missing_ok=True)
         return size

@@ -1,6 +1,7 @@
 """Storage in an S3 bucket, through boto3 on threads. Large streams go up in parts and appear when complete."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from fettle.settings import Settings
 from fettle.storage.protocol import Missing
@@ -31,7 +32,7 @@ class S3Storage:
             region_name=settings.s3_region,
             aws_access_key_id=settings.s3_access_key_id,
             aws_secret_access_key=secret.get_secret_value() if secret else None,
-            config=Config(retries={"max_attempts": 8, "mode": "adaptive"}, max_pool_connections=32),
+            config=Config(retries={"max_attempts": 8, "mode": "adaptive"}, max_pool_connections=32, connect_timeout=5),
         )
 
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> int:
@@ -71,9 +72,10 @@ class S3Storage:
             )  # fmt: skip
         except BaseException:
             if upload is not None:
-                await asyncio.to_thread(
-                    self.client.abort_multipart_upload, Bucket=self.bucket, Key=name, UploadId=upload
-                )
+                with contextlib.suppress(ClientError, BotoCoreError):  # what broke the upload is the error to tell
+                    await asyncio.to_thread(
+                        self.client.abort_multipart_upload, Bucket=self.bucket, Key=name, UploadId=upload
+                    )
             raise
         return size
 

@@ -56,9 +56,8 @@ class Batch:
         self.ids_BT, self.mask_BT = self.ids_BT[kept_B], self.mask_BT[kept_B]
         self.positions_BT = self.positions_BT[kept_B]
         self.temperature_B, self.top_p_B = self.temperature_B[kept_B], self.top_p_B[kept_B]
-        self.cache.reorder_cache(
-            cast(LongTensor, kept_B)
-        )  # a selection; unlike batch_select_indices, every kind of layer has it
+        # A selection is a reordering too; unlike batch_select_indices, every kind of cache layer has it
+        self.cache.reorder_cache(cast(LongTensor, kept_B))
 
     @torch.inference_mode()
     def step(self) -> list[tuple[Request, Piece | FettleError]]:

@@ -111,7 +111,7 @@ class DecodeThread:
                 calls, self.calls = self.calls, deque()
                 admitted = [] if self.batch else admit(self.waiting)
             for call in calls:
-                answer(call, networks)
+                perform(call, networks)
             if admitted:
                 self._begin(admitted, networks)
             if self.batch:
@@ -164,7 +164,7 @@ class DecodeThread:
             self._tell([(request, gone) for request in left])
 
 
-def answer(call: Call, networks: "Networks") -> None:
+def perform(call: Call, networks: "Networks") -> None:
     work, future = call
     if not future.set_running_or_notify_cancel():
         return

@@ -101,6 +101,7 @@ def test_a_stop_string_never_shows_its_beginning_in_a_stream(engine: Engine) -> 
     engine.load("endless")
     (whole,) = engine.texts(model="endless", max_tokens=30)
     stop = whole[8:14]
+    assert whole.index(stop) > 0
     chunks = engine.chunks(model="endless", max_tokens=30, stop=[stop, "never said"])
     assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks) == whole[: whole.index(stop)]
     assert chunks[-1]["choices"][0]["finish_reason"] == "stop"

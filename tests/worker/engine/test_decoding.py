@@ -50,11 +50,29 @@ def test_prompts_of_different_lengths_give_in_one_batch_what_each_gives_alone(ne
         assert [row.tokens for row in together] == [row.tokens for row in alone]
 
 
+def test_shorter_prompts_are_padded_on_the_left_and_count_from_their_own_first_token(
+    network: Network, ask: Ask
+) -> None:
+    short, long = ask(QUESTIONS[1]), ask(QUESTIONS[0])
+    pad = len(long.prompt) - len(short.prompt)
+    assert pad > 0
+    batch = Batch(network, [short, long])
+    assert batch.ids_BT[0, pad:].tolist() == short.prompt
+    assert batch.mask_BT.tolist() == [[0] * pad + [1] * len(short.prompt), [1] * len(long.prompt)]
+    assert batch.positions_BT.tolist() == [[0] * pad + [*range(len(short.prompt))], [*range(len(long.prompt))]]
+    batch.step()
+    assert batch.positions_BT.tolist() == [[len(short.prompt)], [len(long.prompt)]]
+    assert batch.mask_BT.sum(-1).tolist() == [len(short.prompt) + 1, len(long.prompt) + 1]
+
+
 def test_a_seed_gives_the_same_tokens_whatever_else_is_in_the_batch(network: Network, ask: Ask) -> None:
-    mine: dict[str, Any] = {"temperature": 1.3, "top_p": 0.9, "seed": 7}
+    mine: dict[str, Any] = {"slot": "endless", "temperature": 1.5, "top_p": 0.9, "seed": 7}
     ((alone,), _) = run(network, ask(**mine))
     (_, beside, _, _), _ = run(
-        network, ask(QUESTIONS[1], temperature=2.0, top_p=1.0), ask(**mine), ask(QUESTIONS[2], n=2, temperature=0.5)
+        network,
+        ask(QUESTIONS[1], "endless", temperature=2.0, top_p=1.0),
+        ask(**mine),
+        ask(QUESTIONS[2], "endless", n=2, temperature=0.5),
     )
     assert beside.text.ids == alone.text.ids
     ((other,), _) = run(network, ask(**mine | {"seed": 8}))
@@ -62,14 +80,14 @@ def test_a_seed_gives_the_same_tokens_whatever_else_is_in_the_batch(network: Net
 
 
 def test_row_i_of_n_is_drawn_with_seed_plus_i(network: Network, ask: Ask) -> None:
-    rows, _ = run(network, ask(n=3, temperature=1.5, seed=40))
-    single = [run(network, ask(temperature=1.5, seed=40 + i))[0][0] for i in range(3)]
+    rows, _ = run(network, ask(slot="endless", n=3, temperature=1.5, seed=40))
+    single = [run(network, ask(slot="endless", temperature=1.5, seed=40 + i))[0][0] for i in range(3)]
     assert [row.text.ids for row in rows] == [row.text.ids for row in single]
     assert len({tuple(row.text.ids) for row in rows}) > 1
 
 
 def test_without_a_seed_two_answers_differ(network: Network, ask: Ask) -> None:
-    first, second = (run(network, ask(temperature=2.0, max_tokens=40))[0][0] for _ in range(2))
+    first, second = (run(network, ask(slot="endless", temperature=2.0))[0][0] for _ in range(2))
     assert first.text.ids != second.text.ids
 
 
@@ -100,6 +118,7 @@ def test_a_stop_string_ends_its_row_and_no_other(network: Network, ask: Ask, ren
     ((whole,), _) = run(network, ask(slot="endless", max_tokens=30))
     text = renderer.decode(whole.text.ids)
     stop = text[10:13]
+    assert text.index(stop) > 0
     (stopped, other), told = run(
         network, ask(slot="endless", max_tokens=30, stops=(stop,)), ask(slot="endless", max_tokens=30)
     )

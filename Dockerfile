@@ -1,0 +1,59 @@
+# Two images from one file:
+#   docker build --target api .       HTTP only, without torch
+#   docker build --target worker .    training and the inference engine
+# TORCH_PIP gives pip options for torch alone, such as the index of a CPU build; pip's default is a CUDA build on x86.
+
+FROM python:3.11.15-slim-bookworm AS base
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_ROOT_USER_ACTION=ignore \
+    FETTLE_DATA=/data
+WORKDIR /app
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data fettle \
+    && install --directory --owner fettle --group fettle --mode 0700 /data
+# The dependencies come before the code, so that a change of code does not fetch them again.
+COPY pyproject.toml constraints.txt ./
+RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+open('/tmp/base.txt', 'w').write('\n'.join(project['dependencies'])); \
+open('/tmp/train.txt', 'w').write('\n'.join(project['optional-dependencies']['train']))" \
+    && pip install --constraint constraints.txt --requirement /tmp/base.txt
+
+# Written once, copied into both images.
+FROM scratch AS code
+WORKDIR /app
+COPY README.md LICENSE ./
+COPY assets assets
+COPY migrations migrations
+COPY models models
+COPY fettle fettle
+COPY worker worker
+COPY api api
+
+FROM base AS api
+COPY --from=code /app /app
+# Editable: the code that runs is the code in /app, wherever a process is started from. The builder's umask may have kept
+# files for itself (safetensors writes 0600), and the service is another user.
+RUN chmod --recursive a+rX /app && pip install --no-deps --editable .
+USER 10001:10001
+VOLUME /data
+EXPOSE 8000
+ENV FETTLE_HOST=0.0.0.0
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
+CMD ["python", "-m", "fettle", "api"]
+
+FROM base AS worker
+ARG TORCH_PIP=""
+# --no-deps: an index that holds only torch must not have to serve the rest.
+# hadolint ignore=SC2086
+RUN pip install --constraint constraints.txt --no-deps ${TORCH_PIP} torch
+RUN pip install --constraint constraints.txt --requirement /tmp/train.txt
+COPY --from=code /app /app
+RUN chmod --recursive a+rX /app && pip install --no-deps --editable .
+USER 10001:10001
+VOLUME /data
+# Weights that a catalog entry names on the hub are fetched once and kept.
+ENV HF_HOME=/data/huggingface
+CMD ["python", "-m", "fettle", "worker"]

@@ -1,0 +1,70 @@
+# Every target that runs something first makes .venv, once, and again when pyproject.toml or constraints.txt change.
+# One environment serves all targets: training, tests and tools. No system packages are needed but Python's venv.
+#
+#   PYTHON=python3.12     another interpreter (3.11 or newer)
+#   TORCH_PIP='…'         extra pip options for torch alone: the index of a CPU build or of another CUDA
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+TORCH_PIP ?=
+
+RUN := .venv/bin/python -m
+READY := .venv/.installed
+
+# In a terminal pip's progress is one moving line; elsewhere pip says only what went wrong.
+PIP := pip() { \
+	if [[ -t 1 ]]; then .venv/bin/python -m pip install "$$@" | awk '{printf "\r\033[K%.76s", $$0; fflush()} END {printf "\r\033[K"}'; \
+	else .venv/bin/python -m pip install --quiet "$$@"; fi; }
+
+.PHONY: help demo test test-fast lint bench up system clean
+
+help: ## Say what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+demo: $(READY) ## Train, serve and ask a model on this machine, from file to answer
+	@$(RUN) examples.demo
+
+test: $(READY) ## Run every test
+	@$(RUN) pytest
+
+test-fast: $(READY) ## Run the tests that neither train nor start whole servers
+	@$(RUN) pytest -m 'not slow'
+
+lint: $(READY) ## Check style, format, types and the layer law
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy
+	@$(RUN) pytest tests/test_layers.py
+
+# A script named gpu_*.py needs an accelerator: run it by hand with `python -m bench.gpu_…`.
+bench: $(READY) ## Measure every figure that needs no GPU
+	@for script in $(sort $(filter-out bench/_% bench/gpu_%,$(wildcard bench/*.py))); do \
+		name=$${script##*/}; echo "== $$script"; $(RUN) "bench.$${name%.py}"; done
+
+up: $(READY) ## Run the whole service here; Ctrl-C drains and stops it
+	@exec $(RUN) fettle up
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Fettle needs Python 3.11 or newer; '$(PYTHON)' is not that. Name another: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) --no-print-directory system
+	@echo "Making .venv: torch and the rest are a few minutes' download, once."
+	@$(PYTHON) -m venv .venv
+	@# Alone and without its dependencies: an index that holds only torch must not have to serve the rest.
+	@$(PIP); pip --constraint constraints.txt --no-deps $(TORCH_PIP) torch
+	@$(PIP); pip --constraint constraints.txt --editable '.[train,dev]'
+	@touch $@
+
+# Debian and Ubuntu split venv off Python; it is the only system package there is to install.
+system: ## Install Python's venv where it is missing (apt, as root), or say how
+	@if $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then echo "Nothing to install."; \
+	elif [[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq python3-venv; \
+	else echo "'$(PYTHON)' has no venv. On Debian or Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; fi
+
+clean: ## Remove .venv and caches; .fettle, the service's data, stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,79 @@
+"""A small engine that speaks the routes which the API calls: OpenAI's chat, vLLM's LoRA routes, health."""
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+PIECES = (b'data: {"choices": [{"delta": {"content": "4"}}]}\n\n', b": ping\n\n", b"data: [DONE]\n\n")
+
+
+class StubEngine:
+    """Answers with what it was asked; forgets adapters when told to. `answer` replaces its next chat answers."""
+
+    def __init__(self) -> None:
+        self.loaded: set[str] = set()
+        self.seen: list[tuple[str, dict[str, Any]]] = []  # path and body
+        self.keys: set[str | None] = set()  # Authorization headers
+        self.answer: Response | None = None
+        self.load_answer: Response | None = None
+        self.app = FastAPI()
+        self.app.post("/v1/chat/completions")(self.chat)
+        self.app.post("/v1/load_lora_adapter")(self.load)
+        self.app.post("/v1/unload_lora_adapter")(self.unload)
+        self.app.get("/health")(health)
+
+    async def note(self, request: Request) -> dict[str, Any]:
+        body: dict[str, Any] = await request.json()
+        self.seen.append((request.url.path, body))
+        self.keys.add(request.headers.get("authorization"))
+        return body
+
+    async def chat(self, request: Request) -> Response:
+        body = await self.note(request)
+        if body["model"].startswith("ft:") and body["model"] not in self.loaded:
+            return JSONResponse({"error": {"message": "not loaded", "code": "model_not_found"}}, 404)
+        if self.answer is not None:
+            return self.answer
+        if body.get("stream"):
+            return StreamingResponse(pieces(), media_type="text/event-stream")
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(gzip.compress(b"{}"), headers={"content-encoding": "gzip"})
+        message = {"role": "assistant", "content": "4"}
+        choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+        return JSONResponse(
+            {
+                "id": "chatcmpl-x",
+                "object": "chat.completion",
+                "created": 1,
+                "model": body["model"],
+                "choices": [choice],
+                "asked": body,
+            }
+        )
+
+    async def load(self, request: Request) -> Response:
+        body = await self.note(request)
+        if self.load_answer is not None:
+            return self.load_answer
+        self.loaded.add(body["lora_name"])
+        return Response()
+
+    async def unload(self, request: Request) -> Response:
+        body = await self.note(request)
+        known = body["lora_name"] in self.loaded
+        self.loaded.discard(body["lora_name"])
+        return Response(status_code=200 if known else 404)
+
+
+async def health() -> Response:
+    return Response()
+
+
+async def pieces() -> AsyncIterator[bytes]:
+    for piece in PIECES:
+        yield piece
+        await asyncio.sleep(0.01)

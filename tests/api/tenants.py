@@ -1,0 +1,123 @@
+"""A running application, and tenants with the steps that most tests begin with."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from api.app import create_app
+from fettle import artifacts, events, ids, jobs, migrate
+from fettle.db import Database
+from fettle.settings import Settings
+from models import Checkpoint, Job, JobStatus, Project, TunedModel
+from tests.conftest import Api
+
+ADAPTER = {"adapter_config.json": b'{"r": 16}', "adapter_model.safetensors": bytes(range(256)) * 5000}
+
+
+def jsonl(rows: int) -> bytes:
+    return "\n".join(json.dumps({"prompt": f"{n} + 1 =", "completion": str(n + 1)}) for n in range(rows)).encode()
+
+
+def settings_in(folder: Path, **changed: Any) -> Settings:
+    """Embedded defaults; nothing listens where Redis and the engine should be, and streams look often."""
+    away = {"redis_url": "redis://127.0.0.1:1/0", "engine_url": "http://127.0.0.1:1", "event_poll_seconds": 0.02}
+    return Settings(data=folder, **{**away, **changed})
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Api]:
+    database = Database(settings.database)
+    await migrate.upgrade(database)
+    await database.close()
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        yield Api(app)
+
+
+class Tenant:
+    """A project with one key, spoken for by `http`."""
+
+    def __init__(self, api: Api, project: Project, http: httpx.AsyncClient) -> None:
+        self.db, self.storage = api.app.state.db, api.app.state.storage
+        self.project, self.http = project, http
+
+    async def send_file(self, content: bytes, filename: str = "sums.jsonl", **fields: str) -> httpx.Response:
+        form = {"purpose": "fine-tune", **fields}
+        return await self.http.post("/v1/files", files={"file": (filename, content)}, data=form)
+
+    async def upload(self, content: bytes = jsonl(12), filename: str = "sums.jsonl") -> Any:
+        answer = await self.send_file(content, filename)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def create(self, headers: dict[str, str] | None = None, **body: Any) -> httpx.Response:
+        """Asks for a job on the starter and a fresh dataset, unless the body says otherwise."""
+        if "training_file" not in body:
+            body["training_file"] = (await self.upload())["id"]
+        return await self.http.post("/v1/fine_tuning/jobs", json={"model": "starter", **body}, headers=headers)
+
+    async def job(self, **body: Any) -> Any:
+        answer = await self.create(**body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def log(self, job_id: str, message: str, **event: Any) -> None:
+        async with self.db.transaction() as session:
+            events.add(session, job_id, message, **event)
+
+    async def checkpoint(self, job_id: str, step: int, **metrics: float) -> str:
+        """What a worker leaves at a step; its name."""
+        async with self.db.transaction() as session:
+            job = await session.get_one(Job, job_id)
+            name = f"{jobs.tuned_model_name(job, self.project.name)}:ckpt-step-{step}"
+            session.add(
+                Checkpoint(
+                    id=ids.new("ftckpt_"),
+                    job_id=job_id,
+                    project_id=self.project.id,
+                    name=name,
+                    step=step,
+                    metrics={"step": step, **metrics},
+                    prefix=f"jobs/{job_id}/1/checkpoints/step-{step}",
+                )
+            )
+        return name
+
+    async def publish(self, job_id: str, folder: Path, files: dict[str, bytes] = ADAPTER) -> str:
+        """What a worker leaves at the end: an adapter in storage, its row, a job that succeeded. The model's name."""
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        prefix = f"jobs/{job_id}/1/adapter"
+        await artifacts.upload(self.storage, folder, prefix)
+        async with self.db.transaction() as session:
+            job = await session.get_one(Job, job_id)
+            name = jobs.tuned_model_name(job, self.project.name)
+            session.add(
+                TunedModel(
+                    name=name, project_id=self.project.id, job_id=job_id, base_model=job.base_model, prefix=prefix
+                )
+            )
+            job.status, job.fine_tuned_model = JobStatus.SUCCEEDED, name
+        return name
+
+    async def end(self, job_id: str, status: JobStatus) -> None:
+        async with self.db.transaction() as session:
+            (await session.get_one(Job, job_id)).status = status
+
+
+def refusal(answer: httpx.Response) -> tuple[int, str | None, str | None]:
+    """Status, code and param of an answer that has OpenAI's error shape and nothing else."""
+    body = answer.json()
+    assert set(body) == {"error"}
+    error = body["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["message"] and error["type"] in ("invalid_request_error", "server_error")
+    return answer.status_code, error["code"], error["param"]
+
+
+def message(answer: httpx.Response) -> str:
+    return str(answer.json()["error"]["message"])

@@ -1,0 +1,252 @@
+"""POST /v1/fine_tuning/jobs."""
+
+from typing import Any
+
+import pytest
+
+from tests.api.tenants import Tenant, jsonl, message, refusal
+
+JOBS = "/v1/fine_tuning/jobs"
+HYPER = "method.supervised.hyperparameters"
+
+
+def supervised(**hyperparameters: Any) -> dict[str, Any]:
+    return {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}}
+
+
+class TestAccepted:
+    async def test_the_answer_is_openais_object(self, tenant: Tenant) -> None:
+        file = await tenant.upload()
+        validation = await tenant.upload(jsonl(2))
+        answer = await tenant.create(
+            training_file=file["id"],
+            validation_file=validation["id"],
+            suffix="my-Suffix_1.0",
+            seed=11,
+            metadata={"team": "blue", "ü": "ß"},
+            method=supervised(n_epochs=3, batch_size=4, learning_rate_multiplier=0.5),
+        )
+        job = answer.json()
+        assert job.pop("id").startswith("ftjob-")
+        assert isinstance(job.pop("created_at"), int)
+        method = job.pop("method")
+        assert method["type"] == "supervised"
+        assert method["supervised"]["hyperparameters"]["n_epochs"] == 3
+        assert job == {
+            "object": "fine_tuning.job",
+            "status": "queued",
+            "model": "starter",
+            "fine_tuned_model": None,
+            "organization_id": tenant.project.id,
+            "training_file": file["id"],
+            "validation_file": validation["id"],
+            "result_files": [],
+            "trained_tokens": None,
+            "hyperparameters": {"n_epochs": 3, "batch_size": 4, "learning_rate_multiplier": 0.5},
+            "seed": 11,
+            "user_provided_suffix": "my-Suffix_1.0",
+            "metadata": {"team": "blue", "ü": "ß"},
+            "integrations": [],
+            "finished_at": None,
+            "estimated_finish": None,
+            "error": None,
+        }
+
+    async def test_the_least_that_a_client_can_say_is_enough(self, tenant: Tenant) -> None:
+        job = await tenant.job()
+        assert job["method"]["type"] == "supervised"
+        assert all(isinstance(value, int | float) for value in job["hyperparameters"].values())
+        assert 0 <= job["seed"] < 2**31
+        assert job["metadata"] is None
+
+    async def test_nulls_mean_left_out(self, tenant: Tenant) -> None:
+        names = ("validation_file", "method", "hyperparameters", "suffix", "seed", "metadata", "integrations")
+        assert (await tenant.job(**dict.fromkeys(names)))["status"] == "queued"
+
+    async def test_openais_older_place_for_hyperparameters_still_counts(self, tenant: Tenant) -> None:
+        job = await tenant.job(hyperparameters={"n_epochs": 2, "batch_size": "auto"})
+        assert job["hyperparameters"]["n_epochs"] == 2
+        assert job["method"]["supervised"]["hyperparameters"]["n_epochs"] == 2
+
+    async def test_a_method_without_hyperparameters_has_the_defaults(self, tenant: Tenant) -> None:
+        file = (await tenant.upload())["id"]
+        jobs = [
+            await tenant.job(training_file=file, method=method)
+            for method in ({"type": "supervised"}, {"type": "supervised", "supervised": {}}, supervised())
+        ]
+        assert jobs[0]["method"] == jobs[1]["method"] == jobs[2]["method"]
+
+    @pytest.mark.parametrize("seed", [0, 2**31 - 1])
+    async def test_the_outermost_seeds(self, tenant: Tenant, seed: int) -> None:
+        assert (await tenant.job(seed=seed))["seed"] == seed
+
+    async def test_as_much_metadata_as_openai_takes(self, tenant: Tenant) -> None:
+        labels = {f"{n:064}": "v" * 512 for n in range(16)}
+        assert (await tenant.job(metadata=labels))["metadata"] == labels
+
+    async def test_its_first_event_says_that_it_was_created(self, tenant: Tenant) -> None:
+        job = await tenant.job()
+        (event,) = (await tenant.http.get(f"{JOBS}/{job['id']}/events")).json()["data"]
+        assert event["message"] == f"Created fine-tuning job: {job['id']}"
+
+
+class TestRefused:
+    """Each with OpenAI's code and the parameter that is to blame; nothing is created."""
+
+    @pytest.mark.parametrize(
+        ("body", "status", "code", "param", "words"),
+        [
+            ({"model": "gpt-5"}, 404, "model_not_found", "model", "Choose one of: starter"),
+            ({"model": "ft:starter:x::y"}, 400, "model_not_supported", "model", "ft:starter:x::y"),
+            ({"model": None}, 400, "invalid_value", "model", "valid string"),
+            ({"training_file": "file-none"}, 400, "file_not_found", "training_file", "file-none"),
+            ({"validation_file": "file-none"}, 400, "file_not_found", "validation_file", "file-none"),
+            ({"training_file": 5}, 400, "invalid_value", "training_file", "got 5"),
+            ({"modle": "starter"}, 400, "unknown_parameter", "modle", "'modle'"),
+            ({"method": "dpo"}, 400, "invalid_value", "method", "'dpo'"),
+            ({"method": {}}, 400, "missing_required_parameter", "method.type", "method.type"),
+            ({"method": {"type": "sft"}}, 400, "invalid_value", "method.type", "choose one of: supervised"),
+            (
+                {"method": {"type": "supervised", "dpo": {}}},
+                400,
+                "unknown_parameter",
+                "method.dpo",
+                "refuses what it would have to ignore",
+            ),
+            ({"method": supervised(foo=1)}, 400, "unknown_parameter", f"{HYPER}.foo", f"{HYPER}.foo"),
+            ({"method": supervised(lora={"rnk": 8})}, 400, "unknown_parameter", f"{HYPER}.lora.rnk", "rnk"),
+            ({"method": supervised(lora={"rank": 7})}, 400, "invalid_value", f"{HYPER}.lora.rank", "8, 16, 32"),
+            ({"method": supervised(n_epochs=0)}, 400, "invalid_value", f"{HYPER}.n_epochs", "'auto' or greater than"),
+            ({"method": supervised(n_epochs=51)}, 400, "invalid_value", f"{HYPER}.n_epochs", "equal to 50; got 51"),
+            ({"method": supervised(n_epochs=1.5)}, 400, "invalid_value", f"{HYPER}.n_epochs", "got 1.5"),
+            ({"method": supervised(n_epochs="all")}, 400, "invalid_value", f"{HYPER}.n_epochs", "got 'all'"),
+            ({"method": supervised(batch_size=257)}, 400, "invalid_value", f"{HYPER}.batch_size", "256"),
+            (
+                {"method": supervised(learning_rate_multiplier=0)},
+                400,
+                "invalid_value",
+                f"{HYPER}.learning_rate_multiplier",
+                "greater than 0",
+            ),
+            ({"hyperparameters": {"n": 1}}, 400, "unknown_parameter", "hyperparameters.n", "hyperparameters.n"),
+            ({"hyperparameters": {"n_epochs": 0}}, 400, "invalid_value", "hyperparameters.n_epochs", "'auto'"),
+            (
+                {"hyperparameters": {"n_epochs": 1}, "method": supervised()},
+                400,
+                "invalid_value",
+                "hyperparameters",
+                HYPER,
+            ),
+            ({"suffix": ""}, 400, "invalid_value", "suffix", "got ''"),
+            ({"suffix": "a:b"}, 400, "invalid_value", "suffix", "'a:b'"),
+            ({"suffix": "a/b"}, 400, "invalid_value", "suffix", "'a/b'"),
+            ({"suffix": "a\n"}, 400, "invalid_value", "suffix", "pattern"),
+            ({"suffix": "s" * 65}, 400, "invalid_value", "suffix", "64"),
+            ({"seed": -1}, 400, "invalid_value", "seed", "got -1"),
+            ({"seed": 2**31}, 400, "invalid_value", "seed", "2147483648"),
+            ({"seed": 1.5}, 400, "invalid_value", "seed", "1.5"),
+            ({"metadata": {str(n): "v" for n in range(17)}}, 400, "invalid_value", "metadata", "16"),
+            ({"metadata": {"k" * 65: "v"}}, 400, "invalid_value", f"metadata.{'k' * 65}", "64"),
+            ({"metadata": {"": "v"}}, 400, "invalid_value", "metadata.", "at least 1"),
+            ({"metadata": {"k": "v" * 513}}, 400, "invalid_value", "metadata.k", "512"),
+            ({"metadata": {"k": 5}}, 400, "invalid_value", "metadata.k", "got 5"),
+            (
+                {"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]},
+                400,
+                "invalid_value",
+                "integrations",
+                "'wandb'",
+            ),
+        ],
+    )
+    async def test_the_error_names_what_is_wrong(
+        self, tenant: Tenant, body: dict[str, Any], status: int, code: str, param: str, words: str
+    ) -> None:
+        answer = await tenant.create(**body)
+        assert refusal(answer) == (status, code, param)
+        assert words in message(answer)
+        assert (await tenant.http.get(JOBS)).json()["data"] == []
+
+    @pytest.mark.parametrize("name", ["model", "training_file"])
+    async def test_what_is_missing_is_named(self, tenant: Tenant, name: str) -> None:
+        body = {"model": "starter", "training_file": "file-x"}
+        del body[name]
+        answer = await tenant.http.post(JOBS, json=body)
+        assert refusal(answer) == (400, "missing_required_parameter", name)
+
+    async def test_fewer_than_ten_examples_are_too_few(self, tenant: Tenant) -> None:
+        file = await tenant.upload(jsonl(9))
+        answer = await tenant.create(training_file=file["id"])
+        assert refusal(answer) == (400, "invalid_n_examples", "training_file")
+        assert message(answer) == "Training file has 9 example(s), but must have at least 10 examples."
+        assert (await tenant.create(training_file=(await tenant.upload(jsonl(10)))["id"])).status_code == 200
+
+    async def test_a_deleted_file_is_not_found(self, tenant: Tenant) -> None:
+        file = await tenant.upload()
+        await tenant.http.delete(f"/v1/files/{file['id']}")
+        assert refusal(await tenant.create(training_file=file["id"])) == (400, "file_not_found", "training_file")
+
+
+class TestRetry:
+    RETRY = {"x-stainless-retry-count": "1"}  # noqa: RUF012
+
+    async def test_what_the_sdk_sends_again_answers_with_the_first_job(self, tenant: Tenant) -> None:
+        job = await tenant.job(suffix="once", training_file=(await tenant.upload())["id"])
+        again = await tenant.create(self.RETRY, suffix="once", training_file=job["training_file"])
+        assert (again.status_code, again.json()) == (200, job)
+        assert len((await tenant.http.get(JOBS)).json()["data"]) == 1
+
+    async def test_a_retry_whose_first_try_never_came_creates(self, tenant: Tenant) -> None:
+        assert (await tenant.create(self.RETRY)).status_code == 200
+
+    async def test_a_retry_with_another_body_creates(self, tenant: Tenant) -> None:
+        job = await tenant.job(suffix="one")
+        other = await tenant.create(self.RETRY, suffix="two", training_file=job["training_file"])
+        assert other.json()["id"] != job["id"]
+
+    @pytest.mark.parametrize("headers", [None, {"x-stainless-retry-count": "0"}])
+    async def test_the_same_body_as_a_first_try_is_a_second_job(
+        self, tenant: Tenant, headers: dict[str, str] | None
+    ) -> None:
+        job = await tenant.job()
+        assert (await tenant.create(headers, training_file=job["training_file"])).json()["id"] != job["id"]
+
+    async def test_a_retried_refusal_is_the_same_refusal(self, tenant: Tenant) -> None:
+        answers = [await tenant.create(headers, model="gpt-5") for headers in (None, self.RETRY)]
+        assert refusal(answers[0]) == refusal(answers[1])
+
+
+class TestIdempotencyKey:
+    KEY = {"Idempotency-Key": "order-66"}  # noqa: RUF012
+
+    async def test_the_same_key_and_body_answer_with_the_first_job(self, tenant: Tenant) -> None:
+        file = (await tenant.upload())["id"]
+        first, second = [await tenant.create(self.KEY, training_file=file) for _ in range(2)]
+        assert (second.status_code, second.json()) == (200, first.json())
+
+    async def test_another_body_is_a_conflict_that_no_retry_mends(self, tenant: Tenant) -> None:
+        job = (await tenant.create(self.KEY)).json()
+        answer = await tenant.create(self.KEY, training_file=job["training_file"], seed=5)
+        assert refusal(answer) == (409, "idempotency_key_reused", None)
+        assert answer.headers["x-should-retry"] == "false"
+        assert "'order-66'" in message(answer)
+
+    async def test_another_key_is_another_job(self, tenant: Tenant) -> None:
+        file = (await tenant.upload())["id"]
+        answers = [await tenant.create({"Idempotency-Key": key}, training_file=file) for key in "ab"]
+        assert answers[0].json()["id"] != answers[1].json()["id"]
+
+    async def test_a_refused_request_does_not_use_its_key_up(self, tenant: Tenant) -> None:
+        assert (await tenant.create(self.KEY, model="gpt-5")).status_code == 404
+        assert (await tenant.create(self.KEY)).status_code == 200
+
+    @pytest.mark.parametrize(
+        ("headers", "param"),
+        [
+            ({"Idempotency-Key": ""}, "idempotency-key"),
+            ({"Idempotency-Key": "k" * 256}, "idempotency-key"),
+            ({"x-stainless-retry-count": "often"}, "x-stainless-retry-count"),
+        ],
+    )
+    async def test_a_bad_header_is_refused_by_name(self, tenant: Tenant, headers: dict[str, str], param: str) -> None:
+        assert refusal(await tenant.create(headers)) == (400, "invalid_value", param)

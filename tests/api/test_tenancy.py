@@ -1,0 +1,151 @@
+"""Every route that the application has: strangers stop at the gate, and another tenant's things are not there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from fastapi.routing import APIRoute
+
+from api.app import create_app
+from api.middleware import OPEN_PATHS
+from fettle.settings import Settings
+from models import JobStatus
+from tests.api.asgi import chunk, exchange
+from tests.api.tenants import Tenant, message, refusal
+from tests.conftest import Api
+
+FOUND_OR_NOT = {  # of a path's ids: the code that says that there is none
+    "file_id": "not_found",
+    "job_id": "not_found",
+    "model": "model_not_found",
+}
+BUILT_IN = {"/docs/oauth2-redirect"}  # FastAPI's
+
+
+class Way(NamedTuple):
+    method: str
+    path: str
+    names: tuple[str, ...]  # of the ids in the path
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def ways(routes: list[Any]) -> Iterator[Way]:
+    for route in routes:
+        if hasattr(route, "original_router"):  # FastAPI's wrapper of an included router
+            yield from ways(route.original_router.routes)
+            continue
+        names = tuple(route.param_convertors)
+        path = route.path_format if isinstance(route, APIRoute) else route.path
+        yield from (Way(method, path, names) for method in sorted(route.methods))
+
+
+WAYS = list(ways(create_app(Settings()).routes))
+GUARDED = [way for way in WAYS if way.path not in OPEN_PATHS | BUILT_IN]
+WITH_ID = [way for way in WAYS if way.names]
+LISTS = [way for way in GUARDED if way.method == "GET" and not way.names]
+
+
+async def things(tenant: Tenant, folder: Path) -> dict[str, str]:
+    """One of each thing that a path can name."""
+    job = await tenant.job()
+    await tenant.checkpoint(job["id"], 1)
+    return {
+        "file_id": job["training_file"],
+        "job_id": job["id"],
+        "model": await tenant.publish(job["id"], folder),
+    }
+
+
+def test_the_application_has_the_routes_that_these_tests_walk() -> None:
+    assert {str(way) for way in WITH_ID} >= {
+        "GET /v1/files/{file_id}/content",
+        "DELETE /v1/models/{model}",
+        "POST /v1/fine_tuning/jobs/{job_id}/cancel",
+    }
+    assert {way.path for way in LISTS} >= {"/v1/files", "/v1/models", "/v1/fine_tuning/jobs"}
+
+
+@pytest.mark.parametrize("way", GUARDED, ids=str)
+async def test_without_a_key_nothing_is_read_and_nothing_told(api: Api, way: Way) -> None:
+    path = way.path.format(**dict.fromkeys(way.names, "x"))
+    done = await exchange(api.app, way.method, path, {"content-length": "2"}, [chunk(b"{}", last=True)])
+    assert (done.status, done.reads) == (401, 0)
+    assert done.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("way", WITH_ID, ids=str)
+class TestAnotherTenantsId:
+    async def test_it_is_404_as_if_it_did_not_exist(
+        self, tenant: Tenant, other: Tenant, tmp_path: Path, way: Way
+    ) -> None:
+        theirs = await things(other, tmp_path)
+        foreign = await tenant.http.request(way.method, way.path.format(**theirs))
+        invented = {name: id[:-4] + "none" for name, id in theirs.items()}
+        unknown = await tenant.http.request(way.method, way.path.format(**invented))
+        (name,) = way.names
+        assert refusal(foreign)[:2] == (404, FOUND_OR_NOT[name])
+        assert refusal(foreign) == refusal(unknown)
+        assert message(foreign) == message(unknown).replace(invented[name], theirs[name])
+
+    async def test_its_owner_finds_it_unharmed(self, tenant: Tenant, other: Tenant, tmp_path: Path, way: Way) -> None:
+        theirs = await things(other, tmp_path)
+        await tenant.http.request(way.method, way.path.format(**theirs))
+        for path in ("/v1/files/{file_id}/content", "/v1/models/{model}", "/v1/fine_tuning/jobs/{job_id}/adapter"):
+            assert (await other.http.get(path.format(**theirs))).status_code == 200
+        job = (await other.http.get(f"/v1/fine_tuning/jobs/{theirs['job_id']}")).json()
+        assert job["status"] == "succeeded"
+
+
+class TestLists:
+    @pytest.mark.parametrize("way", LISTS, ids=str)
+    async def test_they_hold_nothing_of_another_tenant(
+        self, tenant: Tenant, other: Tenant, tmp_path: Path, way: Way
+    ) -> None:
+        theirs = await things(other, tmp_path)
+        owners = (await other.http.get(way.path)).text
+        assert [id for id in theirs.values() if id in owners]
+        mine = (await tenant.http.get(way.path)).text
+        assert not [id for id in [*theirs.values(), other.project.id] if id in mine]
+
+    @pytest.mark.parametrize(("path", "name"), [("/v1/files", "file_id"), ("/v1/fine_tuning/jobs", "job_id")])
+    async def test_another_tenants_id_is_no_cursor(
+        self, tenant: Tenant, other: Tenant, tmp_path: Path, path: str, name: str
+    ) -> None:
+        theirs = await things(other, tmp_path)
+        answer = await tenant.http.get(path, params={"after": theirs[name]})
+        assert refusal(answer) == (400, "invalid_value", "after")
+
+
+class TestBodies:
+    @pytest.mark.parametrize("param", ["training_file", "validation_file"])
+    async def test_another_tenants_file_cannot_be_trained_on(self, tenant: Tenant, other: Tenant, param: str) -> None:
+        file = await other.upload()
+        assert refusal(await tenant.create(**{param: file["id"]})) == (400, "file_not_found", param)
+
+    async def test_another_tenants_model_does_not_chat(self, tenant: Tenant, other: Tenant, tmp_path: Path) -> None:
+        theirs = await things(other, tmp_path)
+        asked = {"model": theirs["model"], "messages": []}
+        answer = await tenant.http.post("/v1/chat/completions", json=asked)
+        assert refusal(answer) == (404, "model_not_found", "model")
+
+    async def test_an_idempotency_key_is_a_tenants_own(self, tenant: Tenant, other: Tenant) -> None:
+        key = {"Idempotency-Key": "one"}
+        mine, theirs = await tenant.create(key), await other.create(key)
+        assert (mine.status_code, theirs.status_code) == (200, 200)
+        assert mine.json()["id"] != theirs.json()["id"]
+
+    async def test_a_retry_finds_no_job_of_another_tenant(self, tenant: Tenant, other: Tenant) -> None:
+        job = await other.job()
+        answer = await tenant.create({"x-stainless-retry-count": "1"}, training_file=job["training_file"])
+        assert refusal(answer) == (400, "file_not_found", "training_file")
+
+
+async def test_two_keys_of_a_project_see_the_same(api: Api, tenant: Tenant) -> None:
+    job = await tenant.job()
+    async with await api.client(tenant.project.name) as colleague:
+        assert (await colleague.get(f"/v1/fine_tuning/jobs/{job['id']}")).json() == job
+        await colleague.post(f"/v1/fine_tuning/jobs/{job['id']}/cancel")
+    assert (await tenant.http.get(f"/v1/fine_tuning/jobs/{job['id']}")).json()["status"] == JobStatus.CANCELLED

@@ -1,0 +1,221 @@
+"""The commands as a person types them; errors as a person reads them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from fettle import cli, doctor, keys, up
+from fettle.settings import Settings
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Shell:
+    """Runs `fettle …` in this process, with a data folder of its own and nothing else on the machine."""
+
+    def __init__(self, data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.data, self.capsys, self.monkeypatch = data, capsys, monkeypatch
+        self.set(DATA=data, REDIS_URL="redis://127.0.0.1:1/0", ENGINE_URL="http://127.0.0.1:1")
+
+    def set(self, **settings: object) -> None:
+        for name, value in settings.items():
+            self.monkeypatch.setenv(f"FETTLE_{name}", str(value))
+
+    def run(self, *words: str) -> tuple[int, str, str]:
+        """Exit code, stdout, stderr."""
+        self.monkeypatch.setattr(sys, "argv", ["fettle", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = self.capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    def ok(self, *words: str) -> str:
+        code, out, err = self.run(*words)
+        assert (code, err) == (0, "")
+        return out
+
+    def refused(self, *words: str) -> str:
+        """The one sentence on stderr."""
+        code, out, err = self.run(*words)
+        assert (code, out.strip()) == (1, "")
+        assert err.startswith("error ")
+        assert err.count("\n") == 1, err
+        return err.removeprefix("error ").rstrip("\n")
+
+
+@pytest.fixture
+def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    monkeypatch.chdir(tmp_path)
+    return Shell(tmp_path / "data", capsys, monkeypatch)
+
+
+@pytest.fixture
+def migrated(shell: Shell) -> Shell:
+    shell.ok("migrate")
+    return shell
+
+
+class TestMigrate:
+    def test_it_says_what_it_did_and_a_second_time_that_nothing_was_to_do(self, shell: Shell) -> None:
+        assert shell.ok("migrate") == "schema 0001 (was empty)\n"
+        assert shell.ok("migrate") == "schema 0001 (unchanged)\n"
+        assert (shell.data / "fettle.db").is_file()
+
+    def test_a_database_that_is_away_is_one_sentence(self, shell: Shell) -> None:
+        shell.set(DATABASE_URL="postgresql+asyncpg://fettle:canary@127.0.0.1:1/fettle")
+        sentence = shell.refused("migrate")
+        assert "fettle doctor" in sentence or "postgresql" in sentence
+        assert "canary" not in sentence
+
+
+class TestKeys:
+    def test_create_prints_the_key_and_nothing_else(self, migrated: Shell) -> None:
+        out = migrated.ok("keys", "create", "laptop")
+        assert keys.well_formed(out.removesuffix("\n"))
+
+    def test_list_shows_every_key_but_no_key(self, migrated: Shell) -> None:
+        first = migrated.ok("keys", "create", "laptop").strip()
+        second = migrated.ok("keys", "create", "ci", "--project", "blue-team").strip()
+        out = migrated.ok("keys", "list")
+        for shown in ("laptop", "default", "ci", "blue-team", "live", first[:8], second[:8]):
+            assert shown in out
+        assert first[:12] not in out
+
+    def test_nothing_is_cut_where_80_columns_are_not_enough(self, migrated: Shell) -> None:
+        name, project = "a key with a rather long name", "a-project-with-a-rather-long-name"
+        migrated.ok("keys", "create", name, "--project", project)
+        _, row = migrated.ok("keys", "list").splitlines()
+        assert len(row) > 80
+        assert name in row
+        assert project in row
+        assert "live" in row
+
+    def test_a_name_is_shown_as_it_was_given(self, migrated: Shell) -> None:
+        migrated.ok("keys", "create", "[red]alarm[/red] [/]")
+        assert "[red]alarm[/red] [/]" in migrated.ok("keys", "list")
+
+    def test_a_revoked_key_says_so(self, migrated: Shell) -> None:
+        migrated.ok("keys", "create", "laptop")
+        (row,) = [line for line in migrated.ok("keys", "list").splitlines() if "laptop" in line]
+        key_id = row.split()[0]
+        assert migrated.ok("keys", "revoke", key_id) == f"{key_id} revoked\n"
+        (row,) = [line for line in migrated.ok("keys", "list").splitlines() if "laptop" in line]
+        assert "revoked" in row
+
+    @pytest.mark.parametrize("key_id", ["key_nobody", "[/x]", "[bold]", "key with spaces"])
+    def test_an_unknown_id_is_named_as_it_was_given(self, migrated: Shell, key_id: str) -> None:
+        sentence = migrated.refused("keys", "revoke", key_id)
+        assert sentence == f"No API key has the id {key_id!r}; `fettle keys list` shows them."
+
+    def test_a_bad_project_name_is_refused(self, migrated: Shell) -> None:
+        assert "'Blue Team'" in migrated.refused("keys", "create", "x", "--project", "Blue Team")
+
+    def test_before_the_migration_the_way_out_is_said(self, shell: Shell) -> None:
+        shell.data.mkdir()
+        for words in (["keys", "create", "x"], ["keys", "list"], ["keys", "revoke", "key_x"]):
+            assert "`fettle migrate`" in shell.refused(*words)
+
+
+class TestSettings:
+    def test_a_bad_setting_is_one_sentence_that_names_it(self, shell: Shell) -> None:
+        shell.set(PORT="abc")
+        for words in (["up"], ["migrate"], ["doctor"], ["keys", "list"], ["jobs", "list"], ["api"], ["worker"]):
+            sentence = shell.refused(*words)
+            assert sentence.startswith("FETTLE_PORT='abc': "), words
+            assert "integer" in sentence
+
+    def test_so_it_is_in_a_real_shell(self, tmp_path: Path) -> None:
+        env = {**os.environ, "FETTLE_PORT": "abc", "FETTLE_DATA": str(tmp_path)}
+        ended = subprocess.run(
+            [sys.executable, "-m", "fettle", "migrate"], env=env, cwd=ROOT, capture_output=True, text=True
+        )
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert ended.stderr.startswith("error FETTLE_PORT='abc': ")
+        assert ended.stderr.count("\n") == 1
+
+
+class TestJobs:
+    def test_without_a_key_the_two_places_for_it_are_named(self, shell: Shell) -> None:
+        shell.monkeypatch.delenv("FETTLE_API_KEY", raising=False)
+        sentence = shell.refused("jobs", "list")
+        assert "FETTLE_API_KEY" in sentence
+        assert str(shell.data / "admin.key") in sentence
+
+    def test_an_api_that_is_away_is_one_sentence(self, shell: Shell) -> None:
+        shell.set(API_KEY="fk_x", URL=f"http://127.0.0.1:{up.free_port()}")
+        for words in (["jobs", "list"], ["jobs", "watch", "ftjob-x"]):
+            assert "does not answer" in shell.refused(*words)
+
+
+class TestDoctor:
+    @pytest.fixture(autouse=True)
+    def enough_disk(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(doctor, "LOW_DISK", 0)
+
+    @pytest.fixture(autouse=True)
+    def log_as_before(self) -> Iterator[None]:
+        """The doctor silences the log of its process."""
+        before = structlog.get_config()
+        yield
+        structlog.configure(**before)
+
+    def findings(self, out: str) -> dict[str, str]:
+        """sign by part, where a row begins with them."""
+        rows = [line.split(maxsplit=2) for line in out.splitlines() if line[:1] in "✓✗!"]
+        return {row[1]: row[0] for row in rows}
+
+    def test_a_database_that_is_not_migrated_is_named_with_the_way_out(self, shell: Shell) -> None:
+        code, out, _ = shell.run("doctor")
+        assert code == 1
+        assert [part for part, sign in self.findings(out).items() if sign == "✗"] == ["database"]
+        assert "schema empty, needs 0001 → `fettle migrate`" in " ".join(out.split())
+
+    def test_after_the_migration_only_what_may_be_away_is_away(self, migrated: Shell) -> None:
+        code, out, _ = migrated.run("doctor")
+        found = self.findings(out)
+        assert code == 0
+        assert found["database"] == found["storage"] == found["base"] == "✓"
+        assert found["queue"] == found["engine"] == "!"
+
+    def test_every_part_that_fails_is_named_and_none_hides_another(self, shell: Shell) -> None:
+        shell.set(
+            DATABASE_URL="postgresql+asyncpg://fettle:canary@127.0.0.1:1/fettle",
+            STORAGE_URL=__file__,  # no folder
+            CATALOG=shell.data / "none.json",
+        )
+        code, out, err = shell.run("doctor")
+        assert code == 1
+        signs = self.findings(out)
+        assert {part for part, sign in signs.items() if sign == "✗"} == {"database", "storage", "base"}
+        for hint in ("FETTLE_DATABASE_URL", "FETTLE_STORAGE_URL", "FETTLE_CATALOG"):
+            assert hint in out
+        assert "canary" not in out + err
+
+    def test_a_base_model_without_weights_is_named(self, migrated: Shell) -> None:
+        catalog = migrated.data / "catalog.json"
+        catalog.write_text('{"acme/gone": {"path": "/nowhere", "parameters": 1, "length": 8}}')
+        migrated.set(CATALOG=catalog)
+        code, out, _ = migrated.run("doctor")
+        assert code == 1
+        assert "no config.json in the folder of: acme/gone" in " ".join(out.split())
+
+
+def test_a_command_that_does_not_exist_is_refused(shell: Shell) -> None:
+    code, _, err = shell.run("dance")
+    assert code == 2
+    assert "dance" in err
+
+
+def test_without_a_command_there_is_help(shell: Shell) -> None:
+    _, out, err = shell.run()
+    for command in ("up", "migrate", "doctor", "keys", "jobs"):
+        assert command in out + err
+
+
+def test_settings_of_the_tests_are_those_of_the_commands(shell: Shell) -> None:
+    assert Settings().data == shell.data

@@ -1,0 +1,162 @@
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import IntegrityError
+
+from fettle import migrate, projects
+from fettle.db import Database, database_now, json_text
+from models import ApiKey, Job, Project
+from tests.fettle import given
+
+
+async def names(db: Database) -> list[str]:
+    async with db.snapshot() as session:
+        return list(await session.scalars(select(Project.name).order_by(Project.name)))
+
+
+class TestTransaction:
+    async def test_it_commits_when_the_block_ends(self, db: Database) -> None:
+        async with db.transaction() as session:
+            await projects.ensure(session, "kept")
+        assert await names(db) == ["kept"]
+
+    async def test_it_rolls_back_when_the_block_raises(self, db: Database) -> None:
+        with pytest.raises(RuntimeError):
+            async with db.transaction() as session:
+                await projects.ensure(session, "lost")
+                raise RuntimeError
+        assert await names(db) == []
+
+    async def test_rows_may_be_read_after_the_commit(self, db: Database) -> None:
+        async with db.transaction() as session:
+            row = await projects.ensure(session, "kept")
+        assert row.name == "kept"
+
+    async def test_a_row_of_nobody_is_refused(self, db: Database) -> None:
+        with pytest.raises(IntegrityError):
+            async with db.transaction() as session:
+                session.add(ApiKey(id="key_1", project_id="proj_none", name="n", hint="h", digest="d"))
+
+    async def test_a_writer_that_is_cancelled_holds_nobody_up(self, db: Database) -> None:
+        writing = asyncio.Event()
+
+        async def write() -> None:
+            async with db.transaction() as session:
+                await projects.ensure(session, "cancelled")
+                writing.set()
+                await asyncio.sleep(60)
+
+        writer = asyncio.create_task(write())
+        await writing.wait()
+        writer.cancel()
+        await asyncio.gather(writer, return_exceptions=True)
+        async with asyncio.timeout(5), db.transaction() as session:
+            await projects.ensure(session, "next")
+        assert await names(db) == ["next"]
+
+    async def test_writers_cancelled_at_any_moment_hold_nobody_up(self, db: Database) -> None:
+        async def write(n: int) -> None:
+            async with db.transaction() as session:
+                await projects.ensure(session, f"p{n}")
+
+        for n in range(10):
+            writers = [asyncio.create_task(write(n * 10 + m)) for m in range(4)]
+            await asyncio.sleep(n / 1000)
+            for writer in writers:
+                writer.cancel()
+            await asyncio.gather(*writers, return_exceptions=True)
+        async with asyncio.timeout(5), db.transaction() as session:
+            await projects.ensure(session, "next")
+
+
+class TestSnapshot:
+    async def test_it_neither_waits_for_an_open_write_nor_sees_it(self, db: Database) -> None:
+        async with db.transaction() as session:
+            await projects.ensure(session, "before")
+        async with db.transaction() as session:
+            await projects.ensure(session, "open")
+            async with asyncio.timeout(5):
+                assert await names(db) == ["before"]
+        assert await names(db) == ["before", "open"]
+
+    async def test_an_open_one_holds_no_writer_up(self, db: Database) -> None:
+        async with db.snapshot() as reader:
+            await reader.execute(select(Project))
+            async with asyncio.timeout(5), db.transaction() as session:
+                await projects.ensure(session, "written")
+        assert await names(db) == ["written"]
+
+
+class TestConcurrentWrites:
+    async def test_twenty_writers_lose_nothing_and_are_never_told_that_the_database_is_locked(
+        self, db: Database
+    ) -> None:
+        """Each reads, then writes what it read plus one: a write lock taken late would fail or lose a count."""
+        async with db.transaction() as session:
+            session.add(Project(id="proj_counter", name="n-0"))
+
+        async def count() -> None:
+            for _ in range(5):
+                async with db.transaction() as session:
+                    row = await session.get_one(Project, "proj_counter", with_for_update=True)
+                    value = int(row.name.removeprefix("n-"))
+                    await asyncio.sleep(0)
+                    row.name = f"n-{value + 1}"
+
+        await asyncio.gather(*(count() for _ in range(20)))
+        assert await names(db) == ["n-100"]
+
+
+class TestTwoProcesses:
+    """Another engine on the same file, as another process has."""
+
+    @pytest.fixture
+    async def other(self, db: Database, database_url: str) -> AsyncIterator[Database]:
+        other = Database(database_url)
+        yield other
+        await other.close()
+
+    async def test_their_writes_wait_for_each_other(self, db: Database, other: Database) -> None:
+        async def write(through: Database, name: str) -> None:
+            for n in range(5):
+                async with through.transaction() as session:
+                    await session.scalar(select(func.count()).select_from(Project))
+                    session.add(Project(id=f"proj_{name}{n}", name=f"{name}{n}"))
+                    await session.flush()
+                    await asyncio.sleep(0.005)
+
+        await asyncio.gather(write(db, "a"), write(other, "b"))
+        assert len(await names(db)) == 10
+
+
+class TestDatabaseNow:
+    async def test_it_is_seconds_since_1970_and_moves_within_a_transaction(self, db: Database) -> None:
+        async with db.transaction() as session:
+            first = await session.scalar(select(database_now()))
+            await asyncio.sleep(0.05)
+            second = await session.scalar(select(database_now()))
+        assert first is not None and second is not None
+        assert first == pytest.approx(time.time(), abs=30)
+        assert second - first == pytest.approx(0.05, abs=0.04) or second > first + 0.04
+
+
+class TestJsonText:
+    async def test_a_key_that_is_not_there_is_null(self, db: Database, project: Project) -> None:
+        file = await given.dataset(db, project)
+        for metadata, value in [({"a": "1"}, "1"), ({"b": "1"}, None), (None, None)]:
+            job, _ = await given.create(db, project, given.request(file, metadata=metadata))
+            async with db.snapshot() as session:
+                assert await session.scalar(select(json_text(Job.labels, "a")).where(Job.id == job.id)) == value
+
+
+async def test_sqlite_keeps_a_write_ahead_log(tmp_path: Path) -> None:
+    db = Database(f"sqlite+aiosqlite:///{tmp_path / 'fettle.db'}")
+    await migrate.upgrade(db)
+    async with db.snapshot() as session:
+        pragmas = [await session.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "foreign_keys")]
+    await db.close()
+    assert pragmas == ["wal", 1]

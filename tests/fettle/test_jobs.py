@@ -1,0 +1,366 @@
+import asyncio
+import time
+
+import pytest
+from sqlalchemy import func, select
+
+from fettle import files, jobs, leases, projects, specs
+from fettle.db import Database
+from fettle.errors import Conflict, InvalidRequest, NotFound
+from models import LEGAL_MOVES, Event, IdempotencyKey, Job, JobStatus, Project
+from tests.fettle import given
+
+METADATA_KEYS = [
+    "plain",
+    "with space",
+    "dotted.key",
+    'double"quoted',
+    "it's",
+    "back\\slash",
+    "$",
+    "0",
+    "[0]",
+    "ü",
+    "%s",
+]
+
+
+async def count(db: Database, row: type) -> int:
+    async with db.snapshot() as session:
+        return await session.scalar(select(func.count()).select_from(row)) or 0
+
+
+async def messages(db: Database, job: Job) -> list[str]:
+    async with db.snapshot() as session:
+        return list(await session.scalars(select(Event.message).where(Event.job_id == job.id).order_by(Event.seq)))
+
+
+async def stranger(db: Database) -> Project:
+    async with db.transaction() as session:
+        return await projects.ensure(session, "stranger")
+
+
+class TestCreate:
+    async def test_a_new_job_waits_with_its_first_event(self, db: Database, project: Project) -> None:
+        file = await given.dataset(db, project)
+        job, created = await given.create(
+            db, project, given.request(file, suffix="sums", seed=7, metadata={"team": "blue"})
+        )
+        assert created
+        stored = await given.read(db, job)
+        assert (stored.status, stored.fence, stored.attempts) == (JobStatus.QUEUED, 0, 0)
+        assert (stored.suffix, stored.seed, stored.labels) == ("sums", 7, {"team": "blue"})
+        assert stored.result_files == []
+        assert await messages(db, job) == [f"Created fine-tuning job: {job.id}"]
+
+    async def test_every_auto_is_shown_as_the_value_that_will_be_used(self, db: Database, project: Project) -> None:
+        """1000 rows in batches of 8: 125 steps a pass; 300 ÷ 125 = 2.4, so 2 passes. The starter is a small base."""
+        file = await given.dataset(db, project, rows=1000)
+        job, _ = await given.create(db, project, given.request(file))
+        assert (await given.read(db, job)).method == {
+            "type": "supervised",
+            "supervised": {
+                "hyperparameters": {
+                    "n_epochs": 2,
+                    "batch_size": 8,
+                    "learning_rate_multiplier": 1.0,
+                    "learning_rate": 8e-4,
+                    "max_seq_length": 2048,
+                    "lora": {"rank": 16, "alpha": 32, "dropout": 0.0},
+                }
+            },
+        }
+
+    async def test_a_seed_of_zero_is_kept_and_no_seed_is_drawn(self, db: Database, project: Project) -> None:
+        file = await given.dataset(db, project)
+        zero, _ = await given.create(db, project, given.request(file, seed=0))
+        drawn = [(await given.create(db, project, given.request(file)))[0].seed for _ in range(5)]
+        assert zero.seed == 0
+        assert len(set(drawn)) > 1
+        assert all(0 <= seed < 2**31 for seed in drawn)
+
+    async def test_what_cannot_be_trained_is_refused_and_leaves_nothing(self, db: Database, project: Project) -> None:
+        good = await given.dataset(db, project)
+        short = await given.dataset(db, project, rows=9)
+        foreign = await given.dataset(db, await stranger(db))
+        empty = await given.dataset(db, project, rows=0)
+        refusals = [
+            (given.request(good, model="gpt-unknown"), NotFound, "gpt-unknown"),
+            (given.request(good, model="ft:starter:default::abc"), InvalidRequest, "name a base model"),
+            (given.request(short), InvalidRequest, "9 example"),
+            (given.request(foreign), InvalidRequest, foreign.id),
+            (given.request(good, training_file="file-none"), InvalidRequest, "file-none"),
+            (given.request(good, validation_file="file-none"), InvalidRequest, "file-none"),
+            (given.request(good, validation_file=empty.id), InvalidRequest, "0 example"),
+        ]
+        for wanted, error, names in refusals:
+            with pytest.raises(error, match=names):
+                await given.create(db, project, wanted)
+        assert await count(db, Job) == 0
+        assert await count(db, Event) == 0
+
+    async def test_ten_rows_are_enough_to_train_and_one_to_validate(self, db: Database, project: Project) -> None:
+        training = await given.dataset(db, project, rows=files.MIN_TRAINING_ROWS)
+        validation = await given.dataset(db, project, rows=1)
+        _, created = await given.create(db, project, given.request(training, validation_file=validation.id))
+        assert created
+
+
+class TestRetry:
+    async def test_a_retry_with_the_same_body_finds_the_job_of_the_first_try(
+        self, db: Database, project: Project
+    ) -> None:
+        file = await given.dataset(db, project)
+        first, _ = await given.create(db, project, given.request(file))
+        again, created = await given.create(db, project, given.request(file, retry=True))
+        assert (again.id, created) == (first.id, False)
+        assert await messages(db, first) == [f"Created fine-tuning job: {first.id}"]
+
+    async def test_the_order_of_the_bodys_keys_does_not_matter(self, db: Database, project: Project) -> None:
+        file = await given.dataset(db, project)
+        one = {"model": "starter", "training_file": file.id}
+        other = dict(reversed(one.items()))
+        first, _ = await given.create(db, project, given.request(file, body=one))
+        again, _ = await given.create(db, project, given.request(file, body=other, retry=True))
+        assert again.id == first.id
+
+    async def test_a_first_try_with_the_same_body_is_a_second_job(self, db: Database, project: Project) -> None:
+        file = await given.dataset(db, project)
+        first, _ = await given.create(db, project, given.request(file))
+        second, created = await given.create(db, project, given.request(file))
+        assert created
+        assert second.id != first.id
+        again, _ = await given.create(db, project, given.request(file, retry=True))
+        assert again.id == second.id
+
+    async def test_a_retry_whose_first_try_never_arrived_makes_the_job(self, db: Database, project: Project) -> None:
+        file = await given.dataset(db, project)
+        await given.create(db, project, given.request(file, seed=1))
+        _, created = await given.create(db, project, given.request(file, seed=2, retry=True))
+        assert created
+
+    async def test_a_retry_never_finds_another_tenants_job(self, db: Database, project: Project) -> None:
+        other = await stranger(db)
+        body = {"model": "starter"}
+        theirs, _ = await given.create(db, other, given.request(await given.dataset(db, other), body=body))
+        mine, created = await given.create(
+            db, project, given.request(await given.dataset(db, project), body=body, retry=True)
+        )
+        assert created
+        assert mine.id != theirs.id
+
+    async def test_what_was_sent_before_the_window_is_no_retry(self, db: Database, project: Project) -> None:
+        file = await given.dataset(db, project)
+        first, _ = await given.create(db, project, given.request(file))
+        await given.change(db, first, created_at=time.time() - jobs.RETRY_WINDOW - 1)
+        _, created = await given.create(db, project, given.request(file, retry=True))
+        assert created
+
+
+class TestIdempotencyKey:
+    async def test_the_same_key_and_body_answer_with_the_first_job(self, db: Database, project: Project) -> None:
+        file = await given.dataset(db, project)
+        first, _ = await given.create(db, project, given.request(file, idempotency_key="k"))
+        again, created = await given.create(db, project, given.request(file, idempotency_key="k"))
+        assert (again.id, created) == (first.id, False)
+
+    async def test_another_body_under_the_key_is_a_conflict_that_no_retry_mends(
+        self, db: Database, project: Project
+    ) -> None:
+        file = await given.dataset(db, project)
+        await given.create(db, project, given.request(file, idempotency_key="k"))
+        with pytest.raises(Conflict, match=r"'k' was used with another body: use a new key") as refused:
+            await given.create(db, project, given.request(file, idempotency_key="k", seed=1))
+        assert (refused.value.status, refused.value.code) == (409, "idempotency_key_reused")
+        assert refused.value.retry is False
+        assert await count(db, Job) == 1
+
+    async def test_a_key_belongs_to_its_project(self, db: Database, project: Project) -> None:
+        other = await stranger(db)
+        await given.create(db, other, given.request(await given.dataset(db, other), idempotency_key="k"))
+        _, created = await given.create(
+            db, project, given.request(await given.dataset(db, project), idempotency_key="k")
+        )
+        assert created
+
+    async def test_another_key_makes_another_job_even_when_the_sdk_retries(
+        self, db: Database, project: Project
+    ) -> None:
+        file = await given.dataset(db, project)
+        await given.create(db, project, given.request(file, idempotency_key="k"))
+        _, created = await given.create(db, project, given.request(file, idempotency_key="l", retry=True))
+        assert created
+
+    async def test_a_key_is_free_again_after_the_window(self, db: Database, project: Project) -> None:
+        file = await given.dataset(db, project)
+        first, _ = await given.create(db, project, given.request(file, idempotency_key="k"))
+        async with db.transaction() as session:
+            known = await session.get_one(IdempotencyKey, (project.id, "k"))
+            known.created_at = time.time() - jobs.RETRY_WINDOW - 1
+        second, created = await given.create(db, project, given.request(file, idempotency_key="k", seed=1))
+        assert created
+        again, _ = await given.create(db, project, given.request(file, idempotency_key="k", seed=1))
+        assert again.id == second.id != first.id
+
+    async def test_a_refused_request_leaves_its_key_free(self, db: Database, project: Project) -> None:
+        short, good = await given.dataset(db, project, rows=1), await given.dataset(db, project)
+        with pytest.raises(InvalidRequest):
+            await given.create(db, project, given.request(short, idempotency_key="k"))
+        _, created = await given.create(db, project, given.request(good, idempotency_key="k"))
+        assert created
+
+    async def test_fifty_requests_at_once_make_one_job(self, db: Database, project: Project) -> None:
+        wanted = given.request(await given.dataset(db, project), idempotency_key="k")
+
+        async def as_the_sdk_does() -> tuple[str, bool]:
+            for _ in range(20):
+                try:
+                    job, created = await given.create(db, project, wanted)
+                    return job.id, created
+                except Conflict as conflict:
+                    assert conflict.retry, conflict.message
+                    await asyncio.sleep(0.01)
+            raise AssertionError("twenty conflicts in a row")
+
+        answers = await asyncio.gather(*(as_the_sdk_does() for _ in range(50)))
+        assert len({job_id for job_id, _ in answers}) == 1
+        assert sum(created for _, created in answers) == 1
+        assert [await count(db, row) for row in (Job, IdempotencyKey, Event)] == [1, 1, 1]
+
+    async def test_many_bodies_at_once_under_one_key_make_one_job(self, db: Database, project: Project) -> None:
+        file = await given.dataset(db, project)
+
+        async def ask(seed: int) -> bool:
+            try:
+                _, created = await given.create(db, project, given.request(file, idempotency_key="k", seed=seed))
+                return created
+            except Conflict:
+                return False
+
+        assert sum(await asyncio.gather(*(ask(seed) for seed in range(12)))) == 1
+        assert await count(db, Job) == 1
+
+
+class TestGet:
+    async def test_another_tenants_job_does_not_exist(self, db: Database, project: Project) -> None:
+        job = await given.job(db, project)
+        other = await stranger(db)
+        async with db.snapshot() as session:
+            assert (await jobs.get(session, project.id, job.id)).id == job.id
+            with pytest.raises(NotFound, match=job.id) as foreign:
+                await jobs.get(session, other.id, job.id)
+            with pytest.raises(NotFound, match="ftjob-none") as unknown:
+                await jobs.get(session, project.id, "ftjob-none")
+        assert foreign.value.message.replace(job.id, "") == unknown.value.message.replace("ftjob-none", "")
+
+
+class TestList:
+    async def test_jobs_come_newest_first_page_by_page(self, db: Database, project: Project) -> None:
+        made = [(await given.job(db, project, created_at=1000.0 + n)).id for n in range(5)]
+        await given.job(db, await stranger(db))
+        async with db.snapshot() as session:
+            first, more = await jobs.newest(session, project.id, labels={}, after=None, limit=3)
+            rest, no_more = await jobs.newest(session, project.id, labels={}, after=first[-1].id, limit=3)
+        assert [job.id for job in [*first, *rest]] == made[::-1]
+        assert (more, no_more) == (True, False)
+
+    async def test_metadata_keeps_the_jobs_that_have_all_of_it(self, db: Database, project: Project) -> None:
+        file = await given.dataset(db, project)
+        wanted = [None, {"team": "blue"}, {"team": "blue", "run": "5"}, {"team": "red", "run": "5"}]
+        made = [(await given.create(db, project, given.request(file, metadata=each)))[0].id for each in wanted]
+
+        async def found(labels: dict[str, str]) -> set[str]:
+            async with db.snapshot() as session:
+                rows, _ = await jobs.newest(session, project.id, labels=labels, after=None, limit=100)
+            return {job.id for job in rows}
+
+        assert await found({"team": "blue"}) == {made[1], made[2]}
+        assert await found({"run": "5"}) == {made[2], made[3]}
+        assert await found({"team": "blue", "run": "5"}) == {made[2]}
+        assert await found({"team": "green"}) == await found({"colour": "blue"}) == set()
+
+    async def test_any_text_may_be_a_metadata_key(self, db: Database, project: Project) -> None:
+        file = await given.dataset(db, project)
+        for key in METADATA_KEYS:
+            job, _ = await given.create(db, project, given.request(file, metadata={key: "true"}))
+            async with db.snapshot() as session:
+                rows, _ = await jobs.newest(session, project.id, labels={key: "true"}, after=None, limit=100)
+            assert [row.id for row in rows] == [job.id], key
+
+
+class TestCancel:
+    async def cancel(self, db: Database, project: Project, job: Job) -> Job:
+        async with db.transaction() as session:
+            return await jobs.cancel(session, project.id, job.id)
+
+    async def test_a_waiting_job_is_cancelled_at_once(self, db: Database, project: Project) -> None:
+        job = await given.job(db, project)
+        answered = await self.cancel(db, project, job)
+        stored = await given.read(db, job)
+        assert answered.status == stored.status == JobStatus.CANCELLED
+        assert stored.finished_at == pytest.approx(time.time(), abs=60)
+        assert await given.claim(db) is None
+        assert (await messages(db, job))[-1] == "Fine-tuning job cancelled"
+
+    async def test_a_running_job_loses_its_lease_and_its_fence_moves_on(self, db: Database, project: Project) -> None:
+        job = await given.claimed(db, project)
+        await self.cancel(db, project, job)
+        stored = await given.read(db, job)
+        assert (stored.status, stored.lease_until) == (JobStatus.CANCELLED, None)
+        assert stored.fence == job.fence + 1
+
+    async def test_a_job_that_has_ended_stays_as_it_ended(self, db: Database, project: Project) -> None:
+        for status in given.ENDED:
+            job = await given.job(db, project, status=status)
+            with pytest.raises(Conflict, match=f"already {status}: it cannot be cancelled") as refused:
+                await self.cancel(db, project, job)
+            assert (refused.value.status, refused.value.retry) == (409, False)
+            stored = await given.read(db, job)
+            assert (stored.status, stored.fence, stored.finished_at) == (status, 0, None)
+            assert await messages(db, job) == [f"Created fine-tuning job: {job.id}"]
+
+    async def test_another_tenant_cannot_cancel(self, db: Database, project: Project) -> None:
+        job = await given.job(db, project)
+        with pytest.raises(NotFound):
+            await self.cancel(db, await stranger(db), job)
+        assert (await given.read(db, job)).status == JobStatus.QUEUED
+
+    async def test_of_many_at_once_one_cancels(self, db: Database, project: Project) -> None:
+        job = await given.job(db, project)
+        answers = await asyncio.gather(*(self.cancel(db, project, job) for _ in range(15)), return_exceptions=True)
+        assert sum(isinstance(answer, Job) for answer in answers) == 1
+        assert sum(isinstance(answer, Conflict) for answer in answers) == 14
+        assert (await given.read(db, job)).fence == 1
+        assert (await messages(db, job)).count("Fine-tuning job cancelled") == 1
+
+    async def test_cancelling_while_a_worker_claims_ends_cancelled(self, db: Database, project: Project) -> None:
+        for _ in range(5):
+            job = await given.job(db, project)
+            await asyncio.gather(self.cancel(db, project, job), given.claim(db))
+            stored = await given.read(db, job)
+            assert stored.status == JobStatus.CANCELLED
+            async with db.snapshot() as session:
+                with pytest.raises(leases.Fenced):
+                    await leases.check(session, job.id, stored.fence - 1)
+
+
+class TestLegalMoves:
+    def test_every_state_has_its_row_and_an_ended_job_moves_nowhere(self) -> None:
+        assert set(LEGAL_MOVES) == set(JobStatus)
+        assert {status for status, moves in LEGAL_MOVES.items() if not moves} == set(given.ENDED)
+
+
+class TestTunedModelName:
+    @pytest.mark.parametrize(
+        ("suffix", "name"), [("sums", "ft:starter:blue:sums:aaaaaaaaaa"), (None, "ft:starter:blue::aaaaaaaaaa")]
+    )
+    def test_it_holds_base_project_suffix_and_id(self, suffix: str | None, name: str) -> None:
+        job = Job(id="ftjob-" + "a" * 24, base_model="starter", suffix=suffix)
+        assert jobs.tuned_model_name(job, "blue") == name
+
+
+def test_a_request_is_told_apart_by_its_whole_body() -> None:
+    method = specs.SupervisedMethod(type="supervised")
+    bodies = [{"model": "a"}, {"model": "b"}, {"model": "a", "seed": 1}, {"model": "a", "seed": None}]
+    digests = {jobs.Request(model="a", training_file="f", method=method, body=body).digest for body in bodies}
+    assert len(digests) == 4

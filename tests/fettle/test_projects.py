@@ -1,0 +1,30 @@
+import pytest
+
+from fettle import projects
+from fettle.db import Database
+from fettle.errors import InvalidRequest
+
+
+async def test_a_project_is_made_once_and_found_afterwards(db: Database) -> None:
+    async with db.transaction() as session:
+        made = await projects.ensure(session, "blue-team")
+    async with db.transaction() as session:
+        found = await projects.ensure(session, "blue-team")
+        other = await projects.ensure(session, "red-team")
+    assert made.id.startswith("proj_")
+    assert found.id == made.id
+    assert other.id != made.id
+
+
+async def test_a_name_that_cannot_stand_in_a_tuned_models_name_is_refused(db: Database) -> None:
+    for name in ["Blue", "-blue", "", "a:b", "a/b", "ü", "a" * 41, "blue\n"]:
+        async with db.transaction() as session:
+            with pytest.raises(InvalidRequest, match="lower-case letters") as refused:
+                await projects.ensure(session, name)
+        assert repr(name) in refused.value.message
+        assert refused.value.param == "project"
+
+
+async def test_the_longest_name_is_accepted(db: Database) -> None:
+    async with db.transaction() as session:
+        assert (await projects.ensure(session, "a" * 40)).name == "a" * 40

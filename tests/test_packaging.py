@@ -1,0 +1,186 @@
+"""The images and the compose file: what can be checked of them without a container engine."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fettle.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+PINNED = re.compile(r"[\w./-]+:v?\d+(\.\d+)+[\w.-]*")
+SECRET = re.compile(r"PASSWORD|SECRET|KEY|AUTH")
+REQUIRED = re.compile(r"\$\{(\w+):\?[^}]+\}")
+
+Instruction = tuple[str, str]
+
+
+def read_dockerfile(text: str) -> dict[str, list[Instruction]]:
+    """Stage → its instructions, each (NAME, rest), with continued lines joined and comments dropped."""
+    joined = re.sub(r"\\\n", " ", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE))
+    stages: dict[str, list[Instruction]] = {}
+    for line in filter(None, (line.strip() for line in joined.splitlines())):
+        name, _, rest = line.partition(" ")
+        if name == "FROM":
+            image, _, stage = rest.partition(" AS ")
+            stages[stage] = [("FROM", image)]
+        else:
+            stages[stage].append((name, rest.strip()))
+    return stages
+
+
+STAGES = read_dockerfile((ROOT / "Dockerfile").read_text())
+
+
+def of(stage: str, name: str) -> list[str]:
+    """What the stage says under this instruction, and before it the stage that it builds on."""
+    (_, base), *own = STAGES[stage]
+    inherited = of(base, name) if base in STAGES else []
+    return inherited + [rest for instruction, rest in own if instruction == name]
+
+
+def default_secrets(services: dict[str, dict[str, Any]]) -> list[str]:
+    """Secrets whose value stands in the file, in whole or as a fallback."""
+    found = []
+    for service, body in services.items():
+        for name, value in body.get("environment", {}).items():
+            held = REQUIRED.sub("", str(value))
+            is_url = "://" in held and "@" in held
+            if (SECRET.search(name) and held) or (is_url and not REQUIRED.search(str(value))):
+                found.append(f"{service}: {name}={value}")
+    return found
+
+
+class TestDockerfile:
+    def test_there_are_the_targets_api_and_worker(self) -> None:
+        assert {"api", "worker"} <= set(STAGES)
+
+    def test_every_base_image_is_pinned_to_a_version(self) -> None:
+        bases = {base for (_, base), *_ in STAGES.values()} - set(STAGES) - {"scratch"}
+        assert [base for base in bases if not PINNED.fullmatch(base)] == []
+        assert bases == {"python:3.11.15-slim-bookworm"}
+
+    @pytest.mark.parametrize("stage", ["api", "worker"])
+    def test_it_runs_as_a_numbered_user_that_is_not_root(self, stage: str) -> None:
+        user = of(stage, "USER")[-1]
+        assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
+        uid, _ = user.split(":")
+        assert any(f"useradd --uid {uid} " in run for run in of(stage, "RUN"))
+
+    @pytest.mark.parametrize("stage", ["api", "worker"])
+    def test_nothing_is_installed_after_the_user_changes(self, stage: str) -> None:
+        names = [name for name, _ in STAGES[stage]]
+        assert "RUN" not in names[names.index("USER") :]
+
+    @pytest.mark.parametrize("stage", ["api", "worker"])
+    def test_the_user_can_read_what_was_copied_with_a_narrow_mode(self, stage: str) -> None:
+        names = [f"{name} {rest}" for name, rest in STAGES[stage]]
+        copied = names.index("COPY --from=code /app /app")
+        assert any(step.startswith("RUN chmod --recursive a+rX /app") for step in names[copied:])
+
+    def test_every_copied_path_exists(self) -> None:
+        missing = []
+        for stage in STAGES:
+            for rest in of(stage, "COPY"):
+                if not rest.startswith("--from="):
+                    *sources, _ = rest.split()
+                    missing += [source for source in sources if not (ROOT / source).exists()]
+        assert missing == []
+
+    def test_every_packaged_module_but_the_examples_is_in_the_images(self) -> None:
+        hatch = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]
+        packaged = set(hatch["build"]["targets"]["wheel"]["packages"]) - {"examples"}
+        assert packaged <= {rest.split()[-1] for rest in of("code", "COPY")}
+
+    def test_the_ignore_file_lets_through_what_is_copied_and_nothing_else(self) -> None:
+        copied = {source for stage in ("base", "code") for rest in of(stage, "COPY") for source in rest.split()[:-1]}
+        first, *rest = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] != "#"]
+        assert first == "*"
+        assert {line[1:] for line in rest if line.startswith("!")} == copied
+
+    def test_the_api_image_has_no_torch(self) -> None:
+        training = re.compile(r"pip install .*(--requirement /tmp/train.txt|torch)")
+        assert [run for run in of("api", "RUN") if training.search(run)] == []
+        assert len([run for run in of("worker", "RUN") if training.search(run)]) == 2
+
+    def test_every_installation_keeps_to_the_pins(self) -> None:
+        installs = [run for stage in STAGES for run in of(stage, "RUN") if "pip install" in run]
+        assert installs
+        assert [run for run in installs if "--constraint constraints.txt" not in run and "--no-deps" not in run] == []
+
+    @pytest.mark.parametrize(("stage", "part"), [("api", "api"), ("worker", "worker")])
+    def test_the_image_starts_its_part(self, stage: str, part: str) -> None:
+        assert of(stage, "CMD") == [f'["python", "-m", "fettle", "{part}"]']
+
+    def test_the_api_tells_whether_it_is_well(self) -> None:
+        (check,) = of("api", "HEALTHCHECK")
+        assert "http://127.0.0.1:8000/healthz" in check
+
+
+class TestCompose:
+    def test_every_part_is_there(self) -> None:
+        assert set(SERVICES) == {"postgres", "redis", "objectstore", "migrate", "api", "worker", "engine"}
+
+    def test_every_image_is_pinned_to_a_version(self) -> None:
+        assert [body["image"] for body in SERVICES.values() if not PINNED.fullmatch(body["image"])] == []
+
+    @pytest.mark.parametrize("service", ["postgres", "redis", "objectstore", "engine"])
+    def test_what_others_wait_for_has_a_health_check(self, service: str) -> None:
+        assert {"test", "interval", "timeout", "retries"} <= set(SERVICES[service]["healthcheck"])
+
+    def test_nothing_waits_for_the_health_of_a_service_that_does_not_tell(self) -> None:
+        for body in SERVICES.values():
+            for other, wait in body.get("depends_on", {}).items():
+                if wait["condition"] == "service_healthy":
+                    assert "test" in SERVICES[other]["healthcheck"]
+
+    @pytest.mark.parametrize("service", ["api", "worker", "engine"])
+    def test_nothing_of_ours_starts_before_the_schema_is_new(self, service: str) -> None:
+        assert SERVICES[service]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+
+    def test_migrate_runs_once(self) -> None:
+        assert SERVICES["migrate"]["restart"] == "no"
+        assert SERVICES["migrate"]["command"] == ["python", "-m", "fettle", "migrate"]
+
+    def test_no_secret_has_a_value_here(self) -> None:
+        assert default_secrets(SERVICES) == []
+
+    @pytest.mark.parametrize("value", ["hunter2", "${PASSWORD:-hunter2}", "${PASSWORD}"])
+    def test_a_secret_with_a_value_or_without_a_must_is_found(self, value: str) -> None:
+        assert len(default_secrets({"db": {"environment": {"DB_PASSWORD": value}}})) == 1
+        assert len(default_secrets({"api": {"environment": {"URL": f"redis://:{value}@redis"}}})) == 1
+
+    def test_every_required_variable_is_in_the_example_env(self) -> None:
+        named = set(re.findall(r"^# (\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+        assert set(REQUIRED.findall(COMPOSE_TEXT)) - named == set()
+
+    def test_only_the_api_is_published_and_only_to_this_host(self) -> None:
+        published = {name: body["ports"] for name, body in SERVICES.items() if "ports" in body}
+        assert published == {"api": ["127.0.0.1:8000:8000"]}
+
+    def test_every_fettle_variable_is_a_setting(self) -> None:
+        known = {f"FETTLE_{name.upper()}" for name in Settings.model_fields}
+        given = {name for body in SERVICES.values() for name in body.get("environment", {}) if "FETTLE" in name}
+        assert given - known == set()
+
+    def test_every_built_target_is_in_the_dockerfile(self) -> None:
+        assert {body["build"]["target"] for body in SERVICES.values() if "build" in body} == {"api", "worker"}
+
+    def test_every_named_volume_is_declared(self) -> None:
+        used = {volume.split(":")[0] for body in SERVICES.values() for volume in body.get("volumes", [])}
+        assert used == set(COMPOSE["volumes"])
+
+    def test_the_mounted_folder_is_the_bucket_that_the_storage_url_names(self) -> None:
+        (volume,) = SERVICES["objectstore"]["volumes"]
+        bucket = SERVICES["api"]["environment"]["FETTLE_STORAGE_URL"].removeprefix("s3://")
+        assert volume.split(":")[1] == f"{SERVICES['objectstore']['command'][-1]}/{bucket}"
+
+    def test_a_stopping_worker_has_time_for_its_last_checkpoint(self) -> None:
+        patience = float(SERVICES["worker"]["stop_grace_period"].removesuffix("s"))
+        assert patience > Settings(_env_file=None).drain_seconds + 10
