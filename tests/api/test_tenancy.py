@@ -131,6 +131,16 @@ class TestBodies:
         answer = await tenant.http.post("/v1/chat/completions", json=asked)
         assert refusal(answer) == (404, "model_not_found", "model")
 
+    async def test_another_tenants_checkpoint_neither_shows_nor_chats(self, tenant: Tenant, other: Tenant) -> None:
+        name = await other.checkpoint((await other.job())["id"], 1)
+        assert (await other.http.get(f"/v1/models/{name}")).status_code == 200
+        asked = {"model": name, "messages": []}
+        for answer in (
+            await tenant.http.get(f"/v1/models/{name}"),
+            await tenant.http.post("/v1/chat/completions", json=asked),
+        ):
+            assert refusal(answer) == (404, "model_not_found", "model")
+
     async def test_an_idempotency_key_is_a_tenants_own(self, tenant: Tenant, other: Tenant) -> None:
         key = {"Idempotency-Key": "one"}
         mine, theirs = await tenant.create(key), await other.create(key)

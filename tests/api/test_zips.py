@@ -50,3 +50,9 @@ async def test_an_adapter_of_no_files_is_an_empty_archive(storage: LocalStorage)
 async def test_a_file_that_is_gone_is_an_error_and_no_shorter_archive(storage: LocalStorage) -> None:
     with pytest.raises(Missing):
         [chunk async for chunk in zips.stream(storage, "a", ["small.json", "gone"])]
+
+
+async def test_an_entry_may_outgrow_four_gigabytes(storage: LocalStorage) -> None:
+    sent = b"".join([chunk async for chunk in zips.stream(storage, "a", ["small.json"])])
+    (entry,) = zipfile.ZipFile(io.BytesIO(sent)).infolist()
+    assert entry.extract_version >= zipfile.ZIP64_VERSION

@@ -170,7 +170,7 @@ class TestGiveBack:
         await give_back(db, job)
         stored = await given.read(db, job)
         assert (stored.status, stored.attempts) == (JobStatus.QUEUED, 1)
-        assert (stored.owner, stored.lease_until) == (None, None)
+        assert (stored.owner, stored.lease_until, stored.fence) == (None, None, job.fence + 1)
         event = await last_event(db, job)
         assert (event.level, event.message) == ("warn", "The child died; the job goes on from its last checkpoint")
         await assert_powerless(db, job)
