@@ -10,7 +10,9 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from fettle.errors import FettleError, InvalidRequest
+from fettle.db import DATABASE_AWAY
+from fettle.errors import FettleError, InvalidRequest, NotFound, Unavailable
+from fettle.storage import Missing
 
 log = structlog.get_logger()
 
@@ -80,6 +82,19 @@ async def on_http_error(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(body, error.status_code, error.headers)
 
 
+async def on_database_away(request: Request, error: Exception) -> JSONResponse:
+    """Nothing was written; the SDK tries again by itself."""
+    log.error("database_away", request_id=request.state.request_id, error=type(error).__name__)
+    return render(Unavailable("The database does not answer: try again in a few seconds."))
+
+
+async def on_missing(request: Request, error: Exception) -> JSONResponse:
+    log.error("object_missing", request_id=request.state.request_id, key=str(error))
+    return render(
+        NotFound("The content is gone from storage: upload it, or run the job, again.", code="content_missing")
+    )
+
+
 async def on_disconnect(request: Request, error: Exception) -> Response:
     """The client went away while it was sending: nobody reads the answer, and nothing has gone wrong here."""
     return Response(status_code=499)
@@ -99,4 +114,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, on_schema_error)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(ClientDisconnect, on_disconnect)
+    app.add_exception_handler(Missing, on_missing)
+    for away in DATABASE_AWAY:
+        app.add_exception_handler(away, on_database_away)
     app.add_exception_handler(Exception, on_bug)

@@ -4,11 +4,12 @@ from typing import Any
 
 import orjson
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import render
+from api.errors import on_database_away, render
 from fettle import ids, keys
+from fettle.db import DATABASE_AWAY
 from fettle.errors import FettleError, InvalidRequest, TooLarge, Unauthenticated
 from fettle.formats import jsonl
 from fettle.formats.problems import put_into_words
@@ -58,6 +59,10 @@ class Gate:
             return
         except FettleError as error:
             await render(error)(scope, receive, send)
+            return
+        except DATABASE_AWAY as error:
+            answer = await on_database_away(Request(scope), error)
+            await answer(scope, receive, send)
             return
         await self.app(scope, receive, send)
 

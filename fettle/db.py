@@ -10,10 +10,13 @@ from typing import Any
 
 from sqlalchemy import Float, String, event
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+
+DATABASE_AWAY = (OperationalError, InterfaceError, ConnectionError, TimeoutError)
 
 
 class database_now(FunctionElement[float]):
@@ -77,8 +80,8 @@ class Database:
 
 def make_engine(url: str) -> AsyncEngine:
     if not url.startswith("sqlite"):
-        return create_async_engine(url, pool_size=20, max_overflow=20, pool_pre_ping=True)
-    engine = create_async_engine(url, pool_size=20, max_overflow=20, connect_args={"timeout": 30})
+        return create_async_engine(url, pool_size=20, max_overflow=20, pool_pre_ping=True, hide_parameters=True)
+    engine = create_async_engine(url, pool_size=20, max_overflow=20, hide_parameters=True, connect_args={"timeout": 30})
 
     @event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _: Any) -> None:

@@ -18,7 +18,8 @@ from fettle.errors import Conflict, InvalidRequest, NotFound
 from fettle.paging import page
 from models import LEGAL_MOVES, IdempotencyKey, Job, JobStatus, Project
 
-RETRY_WINDOW = 24 * 3600  # seconds in which a repeated request is a retry, as in Stripe's API
+KEY_WINDOW = 24 * 3600  # seconds in which an Idempotency-Key is remembered, as in Stripe's API
+RETRY_WINDOW = 3600  # seconds; the SDK's two retries of a request that times out after 600 s end within it
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,9 @@ async def create(
 
 async def find_retried(session: AsyncSession, project_id: str, request: Request) -> Job | None:
     """The job that an earlier try of the same request made, if this is a retry."""
-    since = time.time() - RETRY_WINDOW
     if request.idempotency_key is not None:
         known = await session.get(IdempotencyKey, (project_id, request.idempotency_key))
-        if known is not None and known.created_at > since:
+        if known is not None and known.created_at > time.time() - KEY_WINDOW:
             if known.request_digest != request.digest:
                 raise Conflict(
                     f"The Idempotency-Key {request.idempotency_key!r} was used with another body: use a new key.",
@@ -107,6 +107,7 @@ async def find_retried(session: AsyncSession, project_id: str, request: Request)
         return None
     if not request.retry:
         return None
+    since = time.time() - RETRY_WINDOW
     statement = (
         select(Job)
         .where(Job.project_id == project_id, Job.request_digest == request.digest, Job.created_at > since)

@@ -9,13 +9,13 @@ import socket
 import structlog
 
 from fettle import catalog, leases, queue
-from fettle.db import Database
+from fettle.db import DATABASE_AWAY, Database
 from fettle.logs import configure
 from fettle.settings import Settings
 from fettle.storage import open_storage
 from worker import environment
 from worker.children import Nursery
-from worker.supervisor import DATABASE_AWAY, supervise
+from worker.supervisor import supervise
 from worker.workfolder import Held
 
 log = structlog.get_logger()

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import events, leases
+from fettle.db import DATABASE_AWAY
 from fettle.errors import Fenced, TrainingFailed
 from models import Job
 from worker import publishing, workfolder
@@ -25,7 +25,6 @@ from worker.workfolder import Held
 log = structlog.get_logger()
 
 FLUSH_SECONDS = 0.25  # metrics reach the database in batches
-DATABASE_AWAY = (DBAPIError, OSError)
 
 
 class Died(Exception):

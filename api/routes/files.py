@@ -9,6 +9,7 @@ from api.deps import Held, ProjectId, Snapshot
 from api.pagination import listing
 from api.schemas.file import file_object
 from api.schemas.job import deleted_object
+from api.streaming import begun
 from fettle import files
 from fettle.errors import InvalidRequest
 
@@ -62,7 +63,7 @@ async def retrieve(file_id: str, project_id: ProjectId, session: Snapshot) -> di
 async def content(file_id: str, project_id: ProjectId, session: Snapshot, held: Held) -> StreamingResponse:
     file = await files.get(session, project_id, file_id)
     kind = "text/csv" if file.filename.endswith(".csv") else "application/octet-stream"
-    return StreamingResponse(held.storage.stream(file.storage_key), media_type=kind)
+    return StreamingResponse(await begun(held.storage.stream(file.storage_key)), media_type=kind)
 
 
 @router.delete("/{file_id}")

@@ -13,6 +13,7 @@ from api.deps import Held, ProjectId, Services, Snapshot, Transaction
 from api.errors import from_schema
 from api.pagination import listing
 from api.schemas.job import JobCreate, checkpoint_object, event_object, job_object, method_of
+from api.streaming import begun
 from fettle import artifacts, events, jobs, queue, tuned_models
 from fettle.errors import InvalidRequest, NotFound
 from models import LEGAL_MOVES, Project
@@ -141,4 +142,6 @@ async def adapter(job_id: str, project_id: ProjectId, session: Snapshot, held: H
     prefix = (await tuned_models.get(session, project_id, job.fine_tuned_model)).prefix
     names = await artifacts.names(held.storage, prefix)
     headers = {"content-disposition": f'attachment; filename="{job.id}.zip"'}
-    return StreamingResponse(zips.stream(held.storage, prefix, names), media_type="application/zip", headers=headers)
+    return StreamingResponse(
+        await begun(zips.stream(held.storage, prefix, names)), media_type="application/zip", headers=headers
+    )

@@ -204,6 +204,7 @@ def save(network: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Pat
     """bf16 safetensors plus tokenizer; the fp32 weights in memory stay as they are."""
     out.mkdir(parents=True, exist_ok=True)
     copy.deepcopy(network).to(torch.bfloat16).save_pretrained(out)
+    (out / "model.safetensors").chmod(0o644)  # safetensors keeps it from every other user
     tokenizer.padding_side = "right"
     tokenizer.save_pretrained(out)
 

@@ -1,11 +1,16 @@
 """OpenAI's shape for everything that goes wrong, with an id to ask about."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from api.app import create_app
+from fettle import keys
+from fettle.settings import Settings
+from fettle.up import free_port
 from tests.api.asgi import GONE, chunk, exchange
 from tests.api.tenants import Tenant, message, refusal, running, settings_in
 from tests.conftest import Api
@@ -135,3 +140,13 @@ class TestBugs:
         with capture_logs() as logged:
             await exchange(api.app, "POST", path, headers, [chunk(b"--b\r\n"), GONE])
         assert logged == []
+
+
+async def test_a_database_that_is_away_is_worth_another_try(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path, database_url=f"postgresql+asyncpg://fettle@127.0.0.1:{free_port()}/fettle")
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        answer = await Api(app).stranger(keys.generate()).get("/v1/models")
+    assert answer.status_code == 503
+    assert answer.headers["x-should-retry"] == "true"
+    assert answer.json()["error"]["code"] == "service_unavailable"

@@ -235,3 +235,10 @@ class TestDelete:
         job = await tenant.job()
         await tenant.end(job["id"], status)
         assert (await tenant.http.delete(f"/v1/files/{job['training_file']}")).json()["deleted"]
+
+
+async def test_content_that_storage_has_lost_is_404_and_no_empty_answer(api: Api, tenant: Tenant) -> None:
+    file = await tenant.upload()
+    await api.app.state.storage.delete(f"files/{tenant.project.id}/{file['id']}")
+    answer = await tenant.http.get(f"/v1/files/{file['id']}/content")
+    assert refusal(answer) == (404, "content_missing", None)

@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from fettle import files, jobs, leases, specs
+from sqlalchemy import func, select
+
+from fettle import files, jobs, leases, projects, specs
 from fettle.catalog import BUILT_IN
 from fettle.db import Database
-from models import File, Job, JobStatus, Project
+from models import Event, File, Job, JobStatus, Project
 
 METHOD = specs.SupervisedMethod(type="supervised")
 
@@ -63,6 +65,23 @@ async def read(db: Database, row: Job) -> Job:
     """The job as it stands now."""
     async with db.snapshot() as session:
         return await session.get_one(Job, row.id)
+
+
+async def count(db: Database, row: type) -> int:
+    async with db.snapshot() as session:
+        return await session.scalar(select(func.count()).select_from(row)) or 0
+
+
+async def messages(db: Database, job: Job) -> list[str]:
+    """Of the job's events, oldest first."""
+    async with db.snapshot() as session:
+        return list(await session.scalars(select(Event.message).where(Event.job_id == job.id).order_by(Event.seq)))
+
+
+async def stranger(db: Database) -> Project:
+    """Another tenant."""
+    async with db.transaction() as session:
+        return await projects.ensure(session, "stranger")
 
 
 ENDED = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)

@@ -2,12 +2,11 @@ import asyncio
 import time
 
 import pytest
-from sqlalchemy import func, select
 
-from fettle import files, jobs, leases, projects, specs
+from fettle import files, jobs, leases
 from fettle.db import Database
 from fettle.errors import Conflict, InvalidRequest, NotFound
-from models import LEGAL_MOVES, Event, IdempotencyKey, Job, JobStatus, Project
+from models import LEGAL_MOVES, Event, Job, JobStatus, Project
 from tests.fettle import given
 
 METADATA_KEYS = [
@@ -25,21 +24,6 @@ METADATA_KEYS = [
 ]
 
 
-async def count(db: Database, row: type) -> int:
-    async with db.snapshot() as session:
-        return await session.scalar(select(func.count()).select_from(row)) or 0
-
-
-async def messages(db: Database, job: Job) -> list[str]:
-    async with db.snapshot() as session:
-        return list(await session.scalars(select(Event.message).where(Event.job_id == job.id).order_by(Event.seq)))
-
-
-async def stranger(db: Database) -> Project:
-    async with db.transaction() as session:
-        return await projects.ensure(session, "stranger")
-
-
 class TestCreate:
     async def test_a_new_job_waits_with_its_first_event(self, db: Database, project: Project) -> None:
         file = await given.dataset(db, project)
@@ -51,7 +35,7 @@ class TestCreate:
         assert (stored.status, stored.fence, stored.attempts) == (JobStatus.QUEUED, 0, 0)
         assert (stored.suffix, stored.seed, stored.labels) == ("sums", 7, {"team": "blue"})
         assert stored.result_files == []
-        assert await messages(db, job) == [f"Created fine-tuning job: {job.id}"]
+        assert await given.messages(db, job) == [f"Created fine-tuning job: {job.id}"]
 
     async def test_every_auto_is_shown_as_the_value_that_will_be_used(self, db: Database, project: Project) -> None:
         """1000 rows in batches of 8: 125 steps a pass; 300 ÷ 125 = 2.4, so 2 passes. The starter is a small base."""
@@ -82,7 +66,7 @@ class TestCreate:
     async def test_what_cannot_be_trained_is_refused_and_leaves_nothing(self, db: Database, project: Project) -> None:
         good = await given.dataset(db, project)
         short = await given.dataset(db, project, rows=9)
-        foreign = await given.dataset(db, await stranger(db))
+        foreign = await given.dataset(db, await given.stranger(db))
         empty = await given.dataset(db, project, rows=0)
         refusals = [
             (given.request(good, model="gpt-unknown"), NotFound, "gpt-unknown"),
@@ -96,8 +80,8 @@ class TestCreate:
         for wanted, error, names in refusals:
             with pytest.raises(error, match=names):
                 await given.create(db, project, wanted)
-        assert await count(db, Job) == 0
-        assert await count(db, Event) == 0
+        assert await given.count(db, Job) == 0
+        assert await given.count(db, Event) == 0
 
     async def test_ten_rows_are_enough_to_train_and_one_to_validate(self, db: Database, project: Project) -> None:
         training = await given.dataset(db, project, rows=files.MIN_TRAINING_ROWS)
@@ -106,145 +90,10 @@ class TestCreate:
         assert created
 
 
-class TestRetry:
-    async def test_a_retry_with_the_same_body_finds_the_job_of_the_first_try(
-        self, db: Database, project: Project
-    ) -> None:
-        file = await given.dataset(db, project)
-        first, _ = await given.create(db, project, given.request(file))
-        again, created = await given.create(db, project, given.request(file, retry=True))
-        assert (again.id, created) == (first.id, False)
-        assert await messages(db, first) == [f"Created fine-tuning job: {first.id}"]
-
-    async def test_the_order_of_the_bodys_keys_does_not_matter(self, db: Database, project: Project) -> None:
-        file = await given.dataset(db, project)
-        one = {"model": "starter", "training_file": file.id}
-        other = dict(reversed(one.items()))
-        first, _ = await given.create(db, project, given.request(file, body=one))
-        again, _ = await given.create(db, project, given.request(file, body=other, retry=True))
-        assert again.id == first.id
-
-    async def test_a_first_try_with_the_same_body_is_a_second_job(self, db: Database, project: Project) -> None:
-        file = await given.dataset(db, project)
-        first, _ = await given.create(db, project, given.request(file))
-        second, created = await given.create(db, project, given.request(file))
-        assert created
-        assert second.id != first.id
-        again, _ = await given.create(db, project, given.request(file, retry=True))
-        assert again.id == second.id
-
-    async def test_a_retry_whose_first_try_never_arrived_makes_the_job(self, db: Database, project: Project) -> None:
-        file = await given.dataset(db, project)
-        await given.create(db, project, given.request(file, seed=1))
-        _, created = await given.create(db, project, given.request(file, seed=2, retry=True))
-        assert created
-
-    async def test_a_retry_never_finds_another_tenants_job(self, db: Database, project: Project) -> None:
-        other = await stranger(db)
-        body = {"model": "starter"}
-        theirs, _ = await given.create(db, other, given.request(await given.dataset(db, other), body=body))
-        mine, created = await given.create(
-            db, project, given.request(await given.dataset(db, project), body=body, retry=True)
-        )
-        assert created
-        assert mine.id != theirs.id
-
-    async def test_what_was_sent_before_the_window_is_no_retry(self, db: Database, project: Project) -> None:
-        file = await given.dataset(db, project)
-        first, _ = await given.create(db, project, given.request(file))
-        await given.change(db, first, created_at=time.time() - jobs.RETRY_WINDOW - 1)
-        _, created = await given.create(db, project, given.request(file, retry=True))
-        assert created
-
-
-class TestIdempotencyKey:
-    async def test_the_same_key_and_body_answer_with_the_first_job(self, db: Database, project: Project) -> None:
-        file = await given.dataset(db, project)
-        first, _ = await given.create(db, project, given.request(file, idempotency_key="k"))
-        again, created = await given.create(db, project, given.request(file, idempotency_key="k"))
-        assert (again.id, created) == (first.id, False)
-
-    async def test_another_body_under_the_key_is_a_conflict_that_no_retry_mends(
-        self, db: Database, project: Project
-    ) -> None:
-        file = await given.dataset(db, project)
-        await given.create(db, project, given.request(file, idempotency_key="k"))
-        with pytest.raises(Conflict, match=r"'k' was used with another body: use a new key") as refused:
-            await given.create(db, project, given.request(file, idempotency_key="k", seed=1))
-        assert (refused.value.status, refused.value.code) == (409, "idempotency_key_reused")
-        assert refused.value.retry is False
-        assert await count(db, Job) == 1
-
-    async def test_a_key_belongs_to_its_project(self, db: Database, project: Project) -> None:
-        other = await stranger(db)
-        await given.create(db, other, given.request(await given.dataset(db, other), idempotency_key="k"))
-        _, created = await given.create(
-            db, project, given.request(await given.dataset(db, project), idempotency_key="k")
-        )
-        assert created
-
-    async def test_another_key_makes_another_job_even_when_the_sdk_retries(
-        self, db: Database, project: Project
-    ) -> None:
-        file = await given.dataset(db, project)
-        await given.create(db, project, given.request(file, idempotency_key="k"))
-        _, created = await given.create(db, project, given.request(file, idempotency_key="l", retry=True))
-        assert created
-
-    async def test_a_key_is_free_again_after_the_window(self, db: Database, project: Project) -> None:
-        file = await given.dataset(db, project)
-        first, _ = await given.create(db, project, given.request(file, idempotency_key="k"))
-        async with db.transaction() as session:
-            known = await session.get_one(IdempotencyKey, (project.id, "k"))
-            known.created_at = time.time() - jobs.RETRY_WINDOW - 1
-        second, created = await given.create(db, project, given.request(file, idempotency_key="k", seed=1))
-        assert created
-        again, _ = await given.create(db, project, given.request(file, idempotency_key="k", seed=1))
-        assert again.id == second.id != first.id
-
-    async def test_a_refused_request_leaves_its_key_free(self, db: Database, project: Project) -> None:
-        short, good = await given.dataset(db, project, rows=1), await given.dataset(db, project)
-        with pytest.raises(InvalidRequest):
-            await given.create(db, project, given.request(short, idempotency_key="k"))
-        _, created = await given.create(db, project, given.request(good, idempotency_key="k"))
-        assert created
-
-    async def test_fifty_requests_at_once_make_one_job(self, db: Database, project: Project) -> None:
-        wanted = given.request(await given.dataset(db, project), idempotency_key="k")
-
-        async def as_the_sdk_does() -> tuple[str, bool]:
-            for _ in range(20):
-                try:
-                    job, created = await given.create(db, project, wanted)
-                    return job.id, created
-                except Conflict as conflict:
-                    assert conflict.retry, conflict.message
-                    await asyncio.sleep(0.01)
-            raise AssertionError("twenty conflicts in a row")
-
-        answers = await asyncio.gather(*(as_the_sdk_does() for _ in range(50)))
-        assert len({job_id for job_id, _ in answers}) == 1
-        assert sum(created for _, created in answers) == 1
-        assert [await count(db, row) for row in (Job, IdempotencyKey, Event)] == [1, 1, 1]
-
-    async def test_many_bodies_at_once_under_one_key_make_one_job(self, db: Database, project: Project) -> None:
-        file = await given.dataset(db, project)
-
-        async def ask(seed: int) -> bool:
-            try:
-                _, created = await given.create(db, project, given.request(file, idempotency_key="k", seed=seed))
-                return created
-            except Conflict:
-                return False
-
-        assert sum(await asyncio.gather(*(ask(seed) for seed in range(12)))) == 1
-        assert await count(db, Job) == 1
-
-
 class TestGet:
     async def test_another_tenants_job_does_not_exist(self, db: Database, project: Project) -> None:
         job = await given.job(db, project)
-        other = await stranger(db)
+        other = await given.stranger(db)
         async with db.snapshot() as session:
             assert (await jobs.get(session, project.id, job.id)).id == job.id
             with pytest.raises(NotFound, match=job.id) as foreign:
@@ -257,7 +106,7 @@ class TestGet:
 class TestList:
     async def test_jobs_come_newest_first_page_by_page(self, db: Database, project: Project) -> None:
         made = [(await given.job(db, project, created_at=1000.0 + n)).id for n in range(5)]
-        await given.job(db, await stranger(db))
+        await given.job(db, await given.stranger(db))
         async with db.snapshot() as session:
             first, more = await jobs.newest(session, project.id, labels={}, after=None, limit=3)
             rest, no_more = await jobs.newest(session, project.id, labels={}, after=first[-1].id, limit=3)
@@ -300,7 +149,7 @@ class TestCancel:
         assert answered.status == stored.status == JobStatus.CANCELLED
         assert stored.finished_at == pytest.approx(time.time(), abs=60)
         assert await given.claim(db) is None
-        assert (await messages(db, job))[-1] == "Fine-tuning job cancelled"
+        assert (await given.messages(db, job))[-1] == "Fine-tuning job cancelled"
 
     async def test_a_running_job_loses_its_lease_and_its_fence_moves_on(self, db: Database, project: Project) -> None:
         job = await given.claimed(db, project)
@@ -317,12 +166,12 @@ class TestCancel:
             assert (refused.value.status, refused.value.retry) == (409, False)
             stored = await given.read(db, job)
             assert (stored.status, stored.fence, stored.finished_at) == (status, 0, None)
-            assert await messages(db, job) == [f"Created fine-tuning job: {job.id}"]
+            assert await given.messages(db, job) == [f"Created fine-tuning job: {job.id}"]
 
     async def test_another_tenant_cannot_cancel(self, db: Database, project: Project) -> None:
         job = await given.job(db, project)
         with pytest.raises(NotFound):
-            await self.cancel(db, await stranger(db), job)
+            await self.cancel(db, await given.stranger(db), job)
         assert (await given.read(db, job)).status == JobStatus.QUEUED
 
     async def test_of_many_at_once_one_cancels(self, db: Database, project: Project) -> None:
@@ -331,7 +180,7 @@ class TestCancel:
         assert sum(isinstance(answer, Job) for answer in answers) == 1
         assert sum(isinstance(answer, Conflict) for answer in answers) == 14
         assert (await given.read(db, job)).fence == 1
-        assert (await messages(db, job)).count("Fine-tuning job cancelled") == 1
+        assert (await given.messages(db, job)).count("Fine-tuning job cancelled") == 1
 
     async def test_cancelling_while_a_worker_claims_ends_cancelled(self, db: Database, project: Project) -> None:
         for _ in range(5):
@@ -357,10 +206,3 @@ class TestTunedModelName:
     def test_it_holds_base_project_suffix_and_id(self, suffix: str | None, name: str) -> None:
         job = Job(id="ftjob-" + "a" * 24, base_model="starter", suffix=suffix)
         assert jobs.tuned_model_name(job, "blue") == name
-
-
-def test_a_request_is_told_apart_by_its_whole_body() -> None:
-    method = specs.SupervisedMethod(type="supervised")
-    bodies = [{"model": "a"}, {"model": "b"}, {"model": "a", "seed": 1}, {"model": "a", "seed": None}]
-    digests = {jobs.Request(model="a", training_file="f", method=method, body=body).digest for body in bodies}
-    assert len(digests) == 4
