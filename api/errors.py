@@ -1,8 +1,5 @@
 """Every error leaves in OpenAI's shape: {"error": {message, type, param, code}}."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -11,15 +8,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from fettle.db import DATABASE_AWAY
-from fettle.errors import FettleError, InvalidRequest, NotFound, Unavailable
+from fettle.errors import FettleError, NotFound, Unavailable, from_schema
 from fettle.storage import Missing
 
 log = structlog.get_logger()
 
 # The SDK repeats these by itself unless it is told whether that can help
 RETRIED_BY_SDK = {408, 409, 429, 500, 502, 503, 504}
-SCHEMA_CODES = {"extra_forbidden": "unknown_parameter", "missing": "missing_required_parameter"}
-CARRIERS = {"body", "query", "path", "header"}  # where FastAPI says that it found a value: no part of the value's name
 HTTP_CODES = {404: "unknown_url", 405: "method_not_allowed"}
 
 
@@ -30,35 +25,6 @@ def render(error: FettleError) -> JSONResponse:
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     return JSONResponse(error.body(), error.status, headers)
-
-
-def from_schema(problems: Sequence[Mapping[str, Any]], within: tuple[str, ...] = ()) -> InvalidRequest:
-    """Pydantic's first finding as one sentence that names the parameter and its value.
-
-    within: where the checked value itself stands in the body.
-    """
-    problem = problems[0]
-    kind, where, wish = problem["type"], tuple(problem["loc"]), problem["msg"]
-    if where and str(where[-1]).startswith("literal["):  # one finding for each kind of value that would do: `auto`, or…
-        where = where[:-1]
-        wishes = [other["msg"] for other in problems if tuple(other["loc"])[:-1] == where]
-        wish = " or ".join([wishes[0], *(other.removeprefix("Input should be ") for other in wishes[1:])])
-    if where and where[0] in CARRIERS:
-        where = where[1:]
-    name = ".".join(str(part) for part in (*within, *where) if part != "[key]") or None
-    if name is None:
-        return InvalidRequest(
-            "The body must be a JSON object, sent as 'Content-Type: application/json'.", code="invalid_json"
-        )
-    if kind == "extra_forbidden":
-        message = f"Unknown parameter: {name!r}. Fettle refuses what it would have to ignore."
-    elif kind == "missing":
-        message = f"Missing required parameter: {name!r}."
-    else:
-        value = repr(problem.get("input"))
-        shown = value if len(value) <= 80 else f"{value[:77]}…"
-        message = f"Invalid value for {name!r}: {wish}; got {shown}."
-    return InvalidRequest(message, code=SCHEMA_CODES.get(kind, "invalid_value"), param=name)
 
 
 async def on_fettle_error(request: Request, error: Exception) -> JSONResponse:

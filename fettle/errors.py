@@ -3,6 +3,7 @@
 A message is one sentence that names the offending value and the way out.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -63,3 +64,45 @@ class TrainingFailed(Exception):
         self.code = code
         self.message = message
         self.param = param
+
+
+SCHEMA_CODES = {"extra_forbidden": "unknown_parameter", "missing": "missing_required_parameter"}
+CARRIERS = {"body", "query", "path", "header"}  # where FastAPI says that it found a value: no part of the value's name
+SHOWN = 80  # characters of an offending value
+
+
+def from_schema(problems: Sequence[Mapping[str, Any]], within: tuple[str, ...] = ()) -> InvalidRequest:
+    """Pydantic's first finding as one sentence that names the parameter and its value.
+
+    within: where the checked value itself stands in the body.
+    """
+    problem = problems[0]
+    kind, where, wish = problem["type"], tuple(problem["loc"]), problem["msg"]
+    if where and str(where[-1]).startswith("literal["):  # one finding for each kind of value that would do: `auto`, or…
+        where = where[:-1]
+        wishes = [other["msg"] for other in problems if tuple(other["loc"])[:-1] == where]
+        wish = " or ".join([wishes[0], *(other.removeprefix("Input should be ") for other in wishes[1:])])
+    if where and where[0] in CARRIERS:
+        where = where[1:]
+    name = path((*within, *where))
+    if kind == "json_invalid":
+        return InvalidRequest(f"The body is not JSON: {problem['ctx']['error']}.", code="invalid_json")
+    if name is None:
+        return InvalidRequest(
+            "The body must be a JSON object, sent as 'Content-Type: application/json'.", code="invalid_json"
+        )
+    if kind == "extra_forbidden":
+        message = f"Unknown parameter: {name!r}. Fettle refuses what it would have to ignore."
+    elif kind == "missing":
+        message = f"Missing required parameter: {name!r}."
+    else:
+        value = repr(problem.get("input"))
+        shown = value if len(value) <= SHOWN else f"{value[: SHOWN - 3]}…"
+        message = f"Invalid value for {name!r}: {wish}; got {shown}."
+    return InvalidRequest(message, code=SCHEMA_CODES.get(kind, "invalid_value"), param=name)
+
+
+def path(location: tuple[str | int, ...]) -> str | None:
+    """As people write it: messages[0].role"""
+    parts = (part for part in location if part != "[key]")
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".") or None

@@ -10,12 +10,11 @@ from sse_starlette import EventSourceResponse
 
 from api import zips
 from api.deps import Held, ProjectId, Services, Snapshot, Transaction
-from api.errors import from_schema
 from api.pagination import listing
 from api.schemas.job import JobCreate, checkpoint_object, event_object, job_object, method_of
 from api.streaming import begun
 from fettle import artifacts, events, jobs, queue, tuned_models
-from fettle.errors import InvalidRequest, NotFound
+from fettle.errors import InvalidRequest, NotFound, from_schema
 from models import LEGAL_MOVES, Project
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])

@@ -1,7 +1,5 @@
 """Every error leaves in OpenAI's shape: {"error": {message, type, param, code}}."""
 
-from typing import Any
-
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -9,19 +7,13 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from fettle.errors import FettleError, InvalidRequest, NotFound
+from fettle.errors import FettleError, InvalidRequest, NotFound, from_schema
 
 log = structlog.get_logger()
 
 RETRIED_BY_SDK = {408, 409, 429, 500, 503}  # unless it is told whether that can help
 RETRY_AFTER_SECONDS = 2
-SHOWN = 80  # characters of an offending value
 CLIENT_CLOSED_REQUEST = 499  # nginx's; nobody is there to read it
-CODES = {
-    "extra_forbidden": "unsupported_parameter",
-    "missing": "missing_required_parameter",
-    "json_invalid": "invalid_json",
-}
 
 
 class Overloaded(FettleError):
@@ -64,32 +56,6 @@ def render(error: FettleError) -> JSONResponse:
     return JSONResponse(error.body(), error.status, headers)
 
 
-def from_schema(problem: dict[str, Any]) -> InvalidRequest:
-    """One of Pydantic's findings as one sentence that names the parameter and its value."""
-    kind = problem["type"]
-    code = CODES.get(kind, "invalid_value")
-    if kind == "json_invalid":
-        return InvalidRequest(f"The body is not JSON: {problem['ctx']['error']}.", code=code)
-    param = path(problem["loc"][1:])
-    if param is None:
-        return InvalidRequest("The body must be a JSON object, sent as application/json.", code=code)
-    if kind == "extra_forbidden":
-        return InvalidRequest(
-            f"The parameter {param!r} is not supported: leave it out, it would have no effect.", code=code, param=param
-        )
-    if kind == "missing":
-        return InvalidRequest(f"The parameter {param!r} is missing.", code=code, param=param)
-    value = repr(problem["input"])
-    shown = value if len(value) <= SHOWN else value[:SHOWN] + "…"
-    return InvalidRequest(f"{param!r} cannot be {shown}: {problem['msg']}.", code=code, param=param)
-
-
-def path(location: tuple[str | int, ...]) -> str | None:
-    """messages[0].role"""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return text.removeprefix(".") or None
-
-
 async def on_fettle_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, FettleError)  # noqa: S101 — it is registered for nothing else
     return render(error)
@@ -97,7 +63,7 @@ async def on_fettle_error(request: Request, error: Exception) -> Response:
 
 async def on_schema_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    return render(from_schema(error.errors()[0]))
+    return render(from_schema(error.errors()))
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:

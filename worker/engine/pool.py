@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakValueDictionary
 
+from pydantic import SecretStr
+
 from fettle import artifacts, catalog
 from fettle.catalog import BaseModelEntry
 from fettle.errors import Conflict, NotFound
@@ -36,8 +38,16 @@ class Adapter:
 
 
 class Pool:
-    def __init__(self, models: dict[str, BaseModelEntry], storage: Storage, cache: Path, thread: DecodeThread) -> None:
+    def __init__(
+        self,
+        models: dict[str, BaseModelEntry],
+        storage: Storage,
+        cache: Path,
+        thread: DecodeThread,
+        hub_token: SecretStr | None = None,
+    ) -> None:
         self.models = models
+        self.hub_token = hub_token
         self.storage = storage
         self.cache = cache
         self.thread = thread
@@ -52,7 +62,7 @@ class Pool:
         async with self._lock(name):
             if name not in self.bases:
                 entry = catalog.find(self.models, name, "base_model_name")
-                folder = await asyncio.to_thread(catalog.local_path, entry)
+                folder = await asyncio.to_thread(catalog.local_path, entry, self.hub_token)
                 self.bases[name] = Base(name, folder, entry.length, await asyncio.to_thread(Renderer, folder))
             return self.bases[name]
 

@@ -66,7 +66,7 @@ def test_the_sdk_raises_what_the_engine_refuses(client: OpenAI) -> None:
     assert missing.value.code == "model_not_found"
     with pytest.raises(BadRequestError) as unknown:
         client.chat.completions.create(model="starter", messages=[{"role": "user", "content": "Hi"}], logprobs=True)
-    assert (unknown.value.code, unknown.value.param) == ("unsupported_parameter", "logprobs")
+    assert (unknown.value.code, unknown.value.param) == ("unknown_parameter", "logprobs")
 
 
 @pytest.mark.parametrize("n", [1, 3])
@@ -174,16 +174,16 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str | None, str]] = {
     "an empty stop": ({"stop": ["a", ""]}, "invalid_value", "stop[1]", "''"),
     "a large seed": ({"seed": 2**63}, "invalid_value", "seed", str(2**63)),
     "usage without a stream": ({"stream_options": {}}, "invalid_value", "stream_options", "stream"),
-    "an unknown parameter": ({"frequency_penalty": 1}, "unsupported_parameter", "frequency_penalty", "no effect"),
+    "an unknown parameter": ({"frequency_penalty": 1}, "unknown_parameter", "frequency_penalty", "Unknown parameter"),
     "no messages": ({"messages": []}, "invalid_value", "messages", "[]"),
     "an unknown role": ({"messages": [{"role": "tool", "content": ""}]}, "invalid_value", "messages[0].role", "'tool'"),
-    "no content": ({"messages": [{"role": "user"}]}, "missing_required_parameter", "messages[0].content", "missing"),
+    "no content": ({"messages": [{"role": "user"}]}, "missing_required_parameter", "messages[0].content", "Missing"),
     "parts": ({"messages": [{"role": "user", "content": [1]}]}, "invalid_value", "messages[0].content", "[1]"),
     "a name": (
         {"messages": [{"role": "user", "content": "", "name": "Ann"}]},
-        "unsupported_parameter",
+        "unknown_parameter",
         "messages[0].name",
-        "not supported",
+        "Unknown parameter",
     ),
     "half a surrogate pair": (
         {"messages": [{"role": "user", "content": "\ud83d"}]},
