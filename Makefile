@@ -32,7 +32,7 @@ test: $(READY) ## Run every test
 	@$(RUN) pytest
 
 test-fast: $(READY) ## Run the tests that neither train nor start whole servers
-	@$(RUN) pytest -m 'not slow'
+	@$(RUN) pytest -m 'not slow' --numprocesses auto --dist loadfile
 
 lint: $(READY) ## Check style, format, types and the layer law
 	@$(RUN) ruff check .

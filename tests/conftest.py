@@ -84,11 +84,24 @@ async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncI
     await admin.dispose()
 
 
+@pytest.fixture(scope="session")
+async def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with the newest schema: copying it is ten times faster than migrating."""
+    file = tmp_path_factory.mktemp("migrated") / "fettle.db"
+    database = Database(f"sqlite+aiosqlite:///{file}")
+    await migrate.upgrade(database)
+    await database.close()
+    return file
+
+
 @pytest.fixture
-async def db(database_url: str) -> AsyncIterator[Database]:
+async def db(database_url: str, migrated: Path) -> AsyncIterator[Database]:
     """Migrated and empty."""
     database = Database(database_url)
-    await migrate.upgrade(database)
+    if database.engine.dialect.name == "sqlite":
+        shutil.copyfile(migrated, str(database.engine.url.database))
+    else:
+        await migrate.upgrade(database)
     yield database
     await database.close()
 
