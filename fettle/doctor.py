@@ -15,6 +15,7 @@ from fettle.queue import Doorbell
 from fettle.serving import Engine
 from fettle.settings import Settings
 from fettle.storage import open_storage
+from fettle.up import beside
 
 LOW_DISK = 5 * 2**30
 TRAINING_PACKAGES = ("torch", "transformers", "trl", "peft")
@@ -31,6 +32,7 @@ class Finding:
 async def examine(settings: Settings) -> list[Finding]:
     """One finding a part; nothing raises."""
     structlog.configure(processors=[drop])  # findings say it better than log lines
+    settings = beside(settings)
     return [await look(part, check, settings) for part, check in CHECKS.items()]
 
 
@@ -121,7 +123,7 @@ HELP = {
     "disk": "checkpoints and adapters need room: free some, or set FETTLE_DATA",
     "database": "check FETTLE_DATABASE_URL, then `fettle migrate`",
     "storage": "check FETTLE_STORAGE_URL, FETTLE_S3_ENDPOINT and the credentials",
-    "queue": "check FETTLE_REDIS_URL; under `fettle up` Redis has a port of its own and this line may be ignored",
+    "queue": "check FETTLE_REDIS_URL; without it jobs start a little later",
     "engine": "start `fettle engine`, or check FETTLE_ENGINE_URL; chat needs it, training does not",
     "base models": "check FETTLE_CATALOG",
 }

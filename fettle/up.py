@@ -34,6 +34,8 @@ console = Console()
 START_SECONDS = 90  # a cold disk reads torch slowly
 FALLS, FALL_WINDOW = 5, 60  # a part that falls this often within so many seconds is given up
 PR_SET_PDEATHSIG = 1
+RUNNING = "up.env"  # under the data folder while we run, for `fettle doctor`
+PRIVATE = ("FETTLE_REDIS_URL", "FETTLE_ENGINE_URL", "FETTLE_ENGINE_KEY")
 
 
 class UpError(FettleError):
@@ -88,7 +90,8 @@ def die_with_parent() -> None:
 def run(settings: Settings) -> None:
     """Until Ctrl-C or SIGTERM. Raises UpError."""
     data = settings.data.absolute()
-    (data / "logs").mkdir(parents=True, exist_ok=True)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)  # datasets, adapters, keys
+    (data / "logs").mkdir(exist_ok=True)
     with locked(data / "lock"):
         need_port(settings)
         env, redis = embedded(settings, data)
@@ -110,6 +113,7 @@ def run(settings: Settings) -> None:
                 keep_running([*redis, *parts], stopping)
             finally:
                 shut_down(parts, redis, settings.drain_seconds + 10)
+                (data / RUNNING).unlink()
 
 
 @contextlib.contextmanager
@@ -150,15 +154,25 @@ def embedded(settings: Settings, data: Path) -> tuple[dict[str, str], list[Part]
         env["FETTLE_ENGINE_URL"] = f"http://127.0.0.1:{free_port()}"
     if settings.engine_key is None:
         env["FETTLE_ENGINE_KEY"] = secrets.token_hex(32)
-    if "redis_url" in settings.model_fields_set:
-        return env, []
+    parts = [] if "redis_url" in settings.model_fields_set else [own_redis(env, data)]
+    ours = [f"{name}={env[name]}" for name in PRIVATE if name in env]
+    keys.write_private(data / RUNNING, "\n".join(ours) + "\n")
+    return env, parts
+
+
+def own_redis(env: dict[str, str], data: Path) -> Part:
     port, password = free_port(), secrets.token_hex(16)
     config = data / "redis.conf"  # not on the command line, where every user of the machine could read the password
     keys.write_private(
         config, f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\ndir {data}\n'
     )
     env["FETTLE_REDIS_URL"] = f"redis://:{password}@127.0.0.1:{port}/0"
-    return env, [Part("redis", [redis_server(), str(config)], dict(os.environ), data / "logs" / "redis.log")]
+    return Part("redis", [redis_server(), str(config)], dict(os.environ), data / "logs" / "redis.log")
+
+
+def beside(settings: Settings) -> Settings:
+    """The settings of the `fettle up` that runs on the same data folder, which chose ports and passwords by itself."""
+    return Settings(_env_file=(".env", settings.data / RUNNING))
 
 
 def redis_server() -> str:
