@@ -73,8 +73,8 @@ def adapter_unlike(others: Sequence[torch.nn.Module], renderer: Renderer, seed: 
     """One that answers every question otherwise than `others` do."""
     prompts = [renderer.prompt(user(question)) for question in QUESTIONS]
     heard = [[greedy(network, prompt, 12) for prompt in prompts] for network in others]
-    for attempt in range(seed, seed + 20):
-        network = random_adapter(attempt, scale=0.2, **shape)
+    for attempt in range(20):
+        network = random_adapter(seed + attempt, scale=0.2 + 0.05 * attempt, **shape)  # louder until it is heard
         said = [greedy(network, prompt, 12) for prompt in prompts]
         if all(mine != theirs for other in heard for mine, theirs in zip(said, other, strict=True)):
             return network
@@ -85,7 +85,7 @@ def endless_adapter(renderer: Renderer) -> PeftModel:
     """One that babbles: it neither ends its answer for long nor just repeats itself."""
     prompt = renderer.prompt(user(QUESTION))
     for seed in range(100, 140):
-        network = random_adapter(seed, scale=0.4)
+        network = random_adapter(seed, scale=0.7)
         varied = len(set(greedy(network, prompt, 40))) >= 20
         if varied and len(greedy(network, prompt, ENDLESS)) == ENDLESS:
             return network
