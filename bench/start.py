@@ -10,6 +10,7 @@ import json
 import time
 from statistics import median
 
+import httpx
 from openai import OpenAI
 
 from bench._server import server
@@ -49,9 +50,9 @@ def first_step(client: OpenAI, training_file: str) -> float:
     """Seconds; the job is cancelled afterwards."""
     started = time.perf_counter()
     job = client.fine_tuning.jobs.create(model=BASE, training_file=training_file)
-    with client.with_streaming_response.get(
-        f"/fine_tuning/jobs/{job.id}/events", options={"params": {"stream": "true"}}, cast_to=object
-    ) as events:
+    url = f"{client.base_url}fine_tuning/jobs/{job.id}/events"
+    headers = {"Authorization": f"Bearer {client.api_key}"}
+    with httpx.stream("GET", url, params={"stream": "true"}, headers=headers, timeout=60, trust_env=False) as events:
         for line in events.iter_lines():
             if '"type":"metrics"' in line:
                 break

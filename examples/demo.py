@@ -38,8 +38,11 @@ def main() -> None:
     data = Path(os.environ.get("FETTLE_DATA", ".fettle"))
     port = int(os.environ.get("FETTLE_PORT") or free_port(8000))
     console.rule("[bold]Fettle: from word problems to a model that reasons")
+    for sign in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, signal.default_int_handler)  # however we are ended, the server ends with us
     server = start_server(data, port)
     try:
+        wait_until_ready(server, port)
         client = OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=(data / "admin.key").read_text().strip())
         tuned = train(client)
         scores = examine(client, tuned)
@@ -74,12 +77,15 @@ def free_port(wanted: int) -> int:
 
 def start_server(data: Path, port: int) -> "subprocess.Popen[bytes]":
     env = {**os.environ, "FETTLE_DATA": str(data), "FETTLE_PORT": str(port)}
-    server = subprocess.Popen([sys.executable, "-m", "fettle", "up"], env=env, start_new_session=True)
+    return subprocess.Popen([sys.executable, "-m", "fettle", "up"], env=env, start_new_session=True)
+
+
+def wait_until_ready(server: "subprocess.Popen[bytes]", port: int) -> None:
     while server.poll() is None:
         try:
             states = httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).json()
             if all(state == "ok" for state in states.values()):
-                return server
+                return
         except httpx.TransportError:
             pass
         time.sleep(0.2)

@@ -10,13 +10,16 @@ from typing import Any
 
 from sqlalchemy import Float, String, event
 from sqlalchemy.engine import Connection
+from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-DATABASE_AWAY = (OperationalError, InterfaceError, ConnectionError, TimeoutError)
+DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout, ConnectionError, TimeoutError)
+AWAY_STATES = {"08", "53", "57"}  # PostgreSQL's classes: connection lost, too many connections, shutting down
 
 
 class database_now(FunctionElement[float]):
@@ -80,7 +83,12 @@ class Database:
 
 def make_engine(url: str) -> AsyncEngine:
     if not url.startswith("sqlite"):
-        return create_async_engine(url, pool_size=20, max_overflow=20, pool_pre_ping=True, hide_parameters=True)
+        limits = {"timeout": 5, "command_timeout": 30}  # seconds: a network that swallows packets is away as well
+        postgresql = create_async_engine(
+            url, pool_size=20, max_overflow=20, pool_pre_ping=True, hide_parameters=True, connect_args=limits
+        )
+        event.listen(postgresql.sync_engine, "handle_error", tell_away)
+        return postgresql
     engine = create_async_engine(url, pool_size=20, max_overflow=20, hide_parameters=True, connect_args={"timeout": 30})
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -97,3 +105,10 @@ def make_engine(url: str) -> AsyncEngine:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def tell_away(context: ExceptionContext) -> None:
+    """asyncpg's errors of a server that stops or starts come without a class of their own: this gives them one."""
+    state = getattr(context.original_exception, "sqlstate", None) or ""
+    if context.is_disconnect or state[:2] in AWAY_STATES:
+        raise OperationalError(context.statement, None, context.original_exception) from context.original_exception

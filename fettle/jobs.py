@@ -111,6 +111,7 @@ async def find_retried(session: AsyncSession, project_id: str, request: Request)
     statement = (
         select(Job)
         .where(Job.project_id == project_id, Job.request_digest == request.digest, Job.created_at > since)
+        .where(Job.status.not_in([JobStatus.FAILED, JobStatus.CANCELLED]))  # asking again after those means it
         .order_by(Job.created_at.desc())
     )
     return (await session.scalars(statement.limit(1))).first()

@@ -85,8 +85,8 @@ async def listen(settings: Settings, wake: Callable[[], None]) -> None:
                 await worker.async_run()
             finally:
                 await worker.close()
-        except AWAY as error:
-            log.warning("doorbell_away", error=type(error).__name__)
+        except Exception as error:  # a worker without its doorbell still looks by itself, and must not fall silent
+            log.warning("doorbell_away", exc_info=None if isinstance(error, AWAY) else error)
         wake()  # whatever rang while nobody listened
         await asyncio.sleep(1)
 

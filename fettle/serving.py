@@ -18,6 +18,7 @@ from fettle.errors import Unavailable
 from fettle.settings import Settings
 
 GONE = 404  # the engine's word for a name that is not loaded
+OURS = (401, GONE)  # between the engine and us: the user's key and model are in order
 PASSED_ON = ("content-type", "retry-after", "x-should-retry")  # what a full engine says about trying again as well
 
 
@@ -74,6 +75,12 @@ class Engine:
             if refusal is not None and response.status_code == GONE:
                 await response.aclose()
                 raise Unavailable(f"The engine could not load {servable.name!r}: {refusal}")
+        if response.status_code in OURS:
+            await response.aclose()
+            raise Unavailable(
+                f"The engine does not serve {servable.name!r} to this API (it answered {response.status_code}): "
+                "FETTLE_ENGINE_KEY and FETTLE_CATALOG must be the same for both."
+            )
         headers = {name: response.headers[name] for name in PASSED_ON if name in response.headers}
         return Answer(response.status_code, headers, closing(response))
 

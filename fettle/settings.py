@@ -3,7 +3,7 @@
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -26,21 +26,30 @@ class Settings(BaseSettings):
     hf_token: SecretStr | None = Field(None, description="Token for gated models on the Hugging Face hub")
     secret: SecretStr | None = Field(None, description="Pepper of API keys; unset: made once under the data folder")
 
-    max_upload_bytes: int = Field(512 * 2**20, description="Largest accepted dataset file")
-    max_body_bytes: int = Field(4 * 2**20, description="Largest accepted JSON body")
-    max_row_bytes: int = Field(1 * 2**20, description="Longest accepted dataset line")
+    max_upload_bytes: int = Field(512 * 2**20, gt=0, description="Largest accepted dataset file")
+    max_body_bytes: int = Field(4 * 2**20, gt=0, description="Largest accepted JSON body")
+    max_row_bytes: int = Field(1 * 2**20, gt=0, description="Longest accepted dataset line")
 
-    slots: int = Field(1, description="Jobs that one worker runs at the same time")
-    threads: int | None = Field(None, description="CPU threads per job; unset: cores ÷ slots")
+    slots: int = Field(1, ge=1, description="Jobs that one worker runs at the same time")
+    threads: int | None = Field(None, ge=1, description="CPU threads per job; unset: cores ÷ slots")
     warm_children: bool = Field(True, description="Fork training children from a process that has torch loaded")
-    lease_seconds: float = Field(60, description="A worker silent for this long loses its job")
-    heartbeat_seconds: float = Field(10, description="How often a worker renews its lease")
-    poll_seconds: float = Field(2, description="How often an idle worker looks for jobs nobody woke it for")
-    watch_seconds: float = Field(0.5, description="How often a supervisor looks whether its job was cancelled")
-    reconcile_seconds: float = Field(5, description="How often expired leases are reclaimed")
-    drain_seconds: float = Field(20, description="How long a stopping worker waits for a last checkpoint")
-    max_attempts: int = Field(3, description="Deaths of worker or child after which a job fails as worker_lost")
-    event_poll_seconds: float = Field(0.5, description="How often an event stream looks for new events")
+    lease_seconds: float = Field(60, gt=0, description="A worker silent for this long loses its job")
+    heartbeat_seconds: float = Field(10, gt=0, description="How often a worker renews its lease")
+    poll_seconds: float = Field(2, gt=0, description="How often an idle worker looks for jobs nobody woke it for")
+    watch_seconds: float = Field(0.5, gt=0, description="How often a supervisor looks whether its job was cancelled")
+    reconcile_seconds: float = Field(5, gt=0, description="How often expired leases are reclaimed")
+    drain_seconds: float = Field(20, gt=0, description="How long a stopping worker waits for a last checkpoint")
+    max_attempts: int = Field(3, ge=1, description="Deaths of worker or child after which a job fails as worker_lost")
+    event_poll_seconds: float = Field(0.5, gt=0, description="How often an event stream looks for new events")
+
+    @model_validator(mode="after")
+    def lease_outlives_a_late_heartbeat(self) -> "Settings":
+        if self.lease_seconds < 3 * self.heartbeat_seconds:
+            raise ValueError(
+                f"FETTLE_LEASE_SECONDS={self.lease_seconds:g} must be at least three times "
+                f"FETTLE_HEARTBEAT_SECONDS={self.heartbeat_seconds:g}, or living workers lose their jobs"
+            )
+        return self
 
     @cached_property
     def database(self) -> str:

@@ -33,9 +33,9 @@ async def find(session: AsyncSession, project_id: str, name: str) -> TunedModel 
     return found
 
 
-async def delete(session: AsyncSession, project_id: str, name: str) -> TunedModel:
-    """Deletes the row; the caller deletes the objects after the commit."""
-    model = await get(session, project_id, name)
+async def delete(session: AsyncSession, project_id: str, name: str) -> TunedModel | Checkpoint:
+    """Deletes the row of a tuned model or a checkpoint; the caller deletes the objects after the commit."""
+    model = await find(session, project_id, name)
     await session.delete(model)
     return model
 
@@ -46,11 +46,6 @@ async def checkpoints(
     """A page of a job's checkpoints, newest first."""
     statement = select(Checkpoint).where(Checkpoint.job_id == job_id)
     return await page(session, statement, (Checkpoint.step,), Checkpoint.id, after=after, limit=limit)
-
-
-async def last_checkpoint(session: AsyncSession, job_id: str) -> Checkpoint | None:
-    statement = select(Checkpoint).where(Checkpoint.job_id == job_id).order_by(Checkpoint.step.desc()).limit(1)
-    return (await session.scalars(statement)).first()
 
 
 def unknown(name: str) -> NotFound:

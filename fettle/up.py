@@ -94,8 +94,8 @@ def run(settings: Settings) -> None:
     (data / "logs").mkdir(exist_ok=True)
     with locked(data / "lock"):
         need_port(settings)
-        env, redis = embedded(settings, data)
         asyncio.run(first_start(settings))
+        env, redis = embedded(settings, data)
         python = [sys.executable, "-m"]
         parts = [
             Part("engine", [*python, "worker.engine"], env, data / "logs" / "engine.log"),
@@ -103,17 +103,17 @@ def run(settings: Settings) -> None:
             Part("api", [*python, "api"], env, data / "logs" / "api.log"),
         ]
         stopping = stop_signals()
-        with console.status("starting"):
-            try:
+        try:
+            with console.status("starting"):
                 for part in [*redis, *parts]:
                     part.start()
                 wait_until_ready(settings, [*redis, *parts], stopping)
-                if not stopping:
-                    say_where(settings, data)
-                keep_running([*redis, *parts], stopping)
-            finally:
-                shut_down(parts, redis, settings.drain_seconds + 10)
-                (data / RUNNING).unlink()
+            if not stopping:
+                say_where(settings, data)
+            keep_running([*redis, *parts], stopping)
+        finally:
+            shut_down(parts, redis, settings.drain_seconds + 10)
+            (data / RUNNING).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -163,8 +163,9 @@ def embedded(settings: Settings, data: Path) -> tuple[dict[str, str], list[Part]
 def own_redis(env: dict[str, str], data: Path) -> Part:
     port, password = free_port(), secrets.token_hex(16)
     config = data / "redis.conf"  # not on the command line, where every user of the machine could read the password
+    quoted = str(data).replace("\\", "\\\\").replace('"', '\\"')
     keys.write_private(
-        config, f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\ndir {data}\n'
+        config, f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\ndir "{quoted}"\n'
     )
     env["FETTLE_REDIS_URL"] = f"redis://:{password}@127.0.0.1:{port}/0"
     return Part("redis", [redis_server(), str(config)], dict(os.environ), data / "logs" / "redis.log")
@@ -172,7 +173,11 @@ def own_redis(env: dict[str, str], data: Path) -> Part:
 
 def beside(settings: Settings) -> Settings:
     """The settings of the `fettle up` that runs on the same data folder, which chose ports and passwords by itself."""
-    return Settings(_env_file=(".env", settings.data / RUNNING))
+    file = settings.data / RUNNING
+    if not file.is_file():
+        return settings
+    theirs = Settings(_env_file=file).model_dump(include={"redis_url", "engine_url", "engine_key"})
+    return settings.model_copy(update=theirs)
 
 
 def redis_server() -> str:
@@ -193,7 +198,7 @@ async def first_start(settings: Settings) -> None:
             async with db.transaction() as session:
                 project = await projects.ensure(session, projects.DEFAULT)
                 _, key = await keys.create(session, project.id, "admin", keys.pepper(settings))
-                keys.write_private(file, key + "\n")
+            keys.write_private(file, key + "\n")
     finally:
         await db.close()
 

@@ -18,12 +18,15 @@ from typing import Any
 
 import orjson
 
+from worker.environment import choose_device
+
 LINE_LIMIT = 16 << 20  # bytes; a line holds at most a batch of rollouts
 
 _starting = asyncio.Lock()  # the forkserver takes one request at a time
 
 
-def child_main(folder: str, channel: socket.socket) -> None:
+def child_main(folder: str, channel: socket.socket, slot: int) -> None:
+    choose_device(slot)
     from worker.training.__main__ import run
 
     run(folder, channel)
@@ -38,9 +41,9 @@ class Nursery:
             self.context.set_forkserver_preload(["worker.training.preload"])
             multiprocessing.forkserver.ensure_running()
 
-    async def start(self, folder: Path) -> "Child":
+    async def start(self, folder: Path, slot: int) -> "Child":
         ours, theirs = socket.socketpair()
-        process: BaseProcess = self.context.Process(target=child_main, args=(str(folder), theirs))
+        process: BaseProcess = self.context.Process(target=child_main, args=(str(folder), theirs, slot))
         async with _starting:
             await asyncio.to_thread(process.start)
         theirs.close()

@@ -43,8 +43,7 @@ async def work(held: Held, nursery: Nursery) -> None:
     for sign in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sign, stopping.set)
     slots = [
-        asyncio.create_task(serve_slot(held, nursery, f"{socket.gethostname()}:{os.getpid()}:{slot}", woken, stopping))
-        for slot in range(held.settings.slots)
+        asyncio.create_task(serve_slot(held, nursery, slot, woken, stopping)) for slot in range(held.settings.slots)
     ]
     others = [
         asyncio.create_task(queue.listen(held.settings, woken.set)),
@@ -59,8 +58,9 @@ async def work(held: Held, nursery: Nursery) -> None:
     log.info("worker_stopped")
 
 
-async def serve_slot(held: Held, nursery: Nursery, owner: str, woken: asyncio.Event, stopping: asyncio.Event) -> None:
+async def serve_slot(held: Held, nursery: Nursery, slot: int, woken: asyncio.Event, stopping: asyncio.Event) -> None:
     """Claims one job after another."""
+    owner = f"{socket.gethostname()}:{os.getpid()}:{slot}"
     while not stopping.is_set():
         woken.clear()  # before the look: a ring during it is heard
         try:
@@ -73,7 +73,10 @@ async def serve_slot(held: Held, nursery: Nursery, owner: str, woken: asyncio.Ev
             await first_of(woken, stopping, seconds=held.settings.poll_seconds)
             continue
         log.info("job_claimed", job_id=job.id, fence=job.fence, attempt=job.attempts)
-        await supervise(held, nursery, job, stopping)
+        try:
+            await supervise(held, nursery, slot, job, stopping)
+        except Exception as error:  # a bug: this job waits out its lease, the others go on
+            log.error("supervisor_failed", job_id=job.id, exc_info=error)
 
 
 async def reconcile(held: Held, woken: asyncio.Event) -> None:
@@ -83,8 +86,8 @@ async def reconcile(held: Held, woken: asyncio.Event) -> None:
         try:
             async with held.db.transaction() as session:
                 lost = await leases.reclaim_expired(session, held.settings.max_attempts)
-        except DATABASE_AWAY as error:
-            log.warning("database_away", error=type(error).__name__)
+        except Exception as error:  # whatever it is, silent workers must go on being noticed
+            log.warning("not_reconciled", exc_info=None if isinstance(error, DATABASE_AWAY) else error)
             continue
         if lost:
             log.warning("leases_reclaimed", job_ids=list(lost))

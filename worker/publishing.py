@@ -12,8 +12,9 @@ from typing import Any
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import artifacts, events, files, ids, jobs, leases
+from fettle import artifacts, events, files, ids, jobs
 from models import Checkpoint, Job, JobStatus, Project, TunedModel
+from worker.ledger import write
 from worker.workfolder import Held
 
 COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy")  # OpenAI's
@@ -34,8 +35,8 @@ async def publish_checkpoint(held: Held, job: Job, folder: Path, line: dict[str,
     step = line["step"]
     where = f"{prefix(job)}/checkpoints/step-{step:06d}"
     await artifacts.upload(held.storage, folder, where)
-    async with held.db.transaction() as session:
-        await leases.hold(session, job.id, job.fence)
+
+    async def change(session: AsyncSession, row: Job) -> None:
         await session.execute(delete(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.step == step))
         name = f"{await model_name(session, job)}:ckpt-step-{step}"
         session.add(
@@ -51,17 +52,24 @@ async def publish_checkpoint(held: Held, job: Job, folder: Path, line: dict[str,
         )
         events.add(session, job.id, f"Checkpoint created at step {step}: {name}")
 
+    await write(held, job, change)
+
 
 async def publish(held: Held, job: Job, folder: Path, done: dict[str, Any]) -> None:
     """Raises Fenced; then nothing counts."""
     where = f"{prefix(job)}/adapter"
     await artifacts.upload(held.storage, folder, where)
-    async with held.db.snapshot() as session:
-        table = results(await events.metrics(session, job.id))
+    steps: dict[int, dict[str, float]] = {}
+
+    async def read(session: AsyncSession, row: Job) -> None:
+        steps.update(await events.metrics(session, job.id))
+
+    await write(held, job, read)
+    table = results(steps)
     result = files.new(job.project_id, f"{job.id}-metrics.csv", files.RESULTS, len(table))
     await artifacts.put_bytes(held.storage, result.storage_key, table)
-    async with held.db.transaction() as session:
-        row = await leases.hold(session, job.id, job.fence)
+
+    async def change(session: AsyncSession, row: Job) -> None:
         name = await model_name(session, job)
         session.add(result)
         session.add(
@@ -72,6 +80,8 @@ async def publish(held: Held, job: Job, folder: Path, done: dict[str, Any]) -> N
         row.result_files = [result.id]
         events.add(session, job.id, f"New fine-tuned model created: {name}")
         events.add(session, job.id, "The job has successfully completed")
+
+    await write(held, job, change)
 
 
 def results(steps: dict[int, dict[str, float]]) -> bytes:

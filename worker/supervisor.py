@@ -5,9 +5,9 @@ itself fenced kills its child and publishes nothing.
 """
 
 import asyncio
+import contextlib
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from fettle.errors import Fenced, TrainingFailed
 from models import Job
 from worker import publishing, workfolder
 from worker.children import Child, Nursery, describe_exit
+from worker.ledger import write
 from worker.workfolder import Held
 
 log = structlog.get_logger()
@@ -35,11 +36,11 @@ class Drained(Exception):
     """The worker is stopping and the child has left a checkpoint."""
 
 
-async def supervise(held: Held, nursery: Nursery, job: Job, stopping: asyncio.Event) -> None:
+async def supervise(held: Held, nursery: Nursery, slot: int, job: Job, stopping: asyncio.Event) -> None:
     """Runs one claimed job to whatever end it has. Never raises for the job's own troubles."""
     folder = workfolder.path(held, job)
     lease = asyncio.create_task(keep_lease(held, job))
-    work = asyncio.create_task(carry_out(held, nursery, job, folder, stopping))
+    work = asyncio.create_task(carry_out(held, nursery, slot, job, folder, stopping))
     try:
         await asyncio.wait({lease, work}, return_when=asyncio.FIRST_COMPLETED)
         if lease.done():
@@ -51,17 +52,19 @@ async def supervise(held: Held, nursery: Nursery, job: Job, stopping: asyncio.Ev
         except Fenced:
             raise
         except Exception as error:
-            await settle(held, job, folder, error)
+            await settle(held, job, folder, error, planned=stopping.is_set())
     except Fenced:
         log.info("fenced", job_id=job.id, fence=job.fence)
     finally:
         lease.cancel()
         await asyncio.wait({lease})
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            folder.parent.rmdir()  # unless the job is being run again
 
 
-async def settle(held: Held, job: Job, folder: Path, error: Exception) -> None:
-    """Writes down how a run ended that did not succeed. Raises Fenced."""
+async def settle(held: Held, job: Job, folder: Path, error: Exception, *, planned: bool) -> None:
+    """Writes down how a run ended that did not succeed; a planned stop is nobody's fault. Raises Fenced."""
     limit = held.settings.max_attempts
     if isinstance(error, TrainingFailed):
         await write(held, job, lambda s, row: leases.fail(s, row, error.code, error.message, error.param))
@@ -76,7 +79,7 @@ async def settle(held: Held, job: Job, folder: Path, error: Exception) -> None:
         def change(session: AsyncSession, row: Job) -> None:
             if tail:
                 events.add(session, job.id, "Last lines of the training log", level="warn", data={"log": tail})
-            leases.give_back(session, row, why, max_attempts=limit)
+            leases.give_back(session, row, why, max_attempts=limit, counted=not planned)
 
         await write(held, job, change)
     log.info("run_ended", job_id=job.id, fence=job.fence, why=f"{type(error).__name__}: {error}")
@@ -89,35 +92,24 @@ async def keep_lease(held: Held, job: Job) -> None:
     while True:
         await asyncio.sleep(settings.watch_seconds)
         try:
-            if time.monotonic() - renewed >= settings.heartbeat_seconds:
-                async with held.db.transaction() as session:
-                    await leases.renew(session, job.id, job.fence, settings.lease_seconds)
-                renewed = time.monotonic()
-            else:
-                async with held.db.snapshot() as session:
-                    await leases.check(session, job.id, job.fence)
+            async with asyncio.timeout(settings.heartbeat_seconds):  # a hanging database must not hide a lost lease
+                if time.monotonic() - renewed >= settings.heartbeat_seconds:
+                    async with held.db.transaction() as session:
+                        await leases.renew(session, job.id, job.fence, settings.lease_seconds)
+                    renewed = time.monotonic()
+                else:
+                    async with held.db.snapshot() as session:
+                        await leases.check(session, job.id, job.fence)
         except DATABASE_AWAY as error:
             log.warning("database_away", job_id=job.id, error=type(error).__name__)
             if time.monotonic() - renewed > settings.lease_seconds:
                 raise Fenced(job.id) from error
 
 
-async def write(held: Held, job: Job, change: Callable[[AsyncSession, Job], None]) -> None:
-    """One transaction under the lease; waits for a database that is away. Raises Fenced."""
-    while True:
-        try:
-            async with held.db.transaction() as session:
-                change(session, await leases.hold(session, job.id, job.fence))
-            return
-        except DATABASE_AWAY as error:
-            log.warning("database_away", job_id=job.id, error=type(error).__name__)
-            await asyncio.sleep(1)
-
-
-async def carry_out(held: Held, nursery: Nursery, job: Job, folder: Path, stopping: asyncio.Event) -> None:
+async def carry_out(held: Held, nursery: Nursery, slot: int, job: Job, folder: Path, stopping: asyncio.Event) -> None:
     """Returns when the job is published. Raises TrainingFailed, Died, Drained or Fenced."""
     await workfolder.prepare(held, job, folder)
-    child = await nursery.start(folder)
+    child = await nursery.start(folder, slot)
     stop = asyncio.create_task(stop_with_worker(held, child, stopping))
     try:
         done = await relay(held, job, folder, child)
@@ -137,8 +129,8 @@ async def stop_with_worker(held: Held, child: Child, stopping: asyncio.Event) ->
 async def relay(held: Held, job: Job, folder: Path, child: Child) -> dict[str, Any]:
     """Turns the child's lines into rows until it is done; returns its last line."""
     pending: list[dict[str, Any]] = []
-    flushed = started = time.monotonic()
-    first_step: int | None = None
+    flushed = time.monotonic()
+    first: tuple[int, float] | None = None  # the first step that we saw, and when
     end: dict[str, Any] | None = None
     async for line in child.lines(pause=FLUSH_SECONDS):
         match line:
@@ -152,10 +144,10 @@ async def relay(held: Held, job: Job, folder: Path, child: Child) -> dict[str, A
                 end = line
         if pending and (line is None or time.monotonic() - flushed > FLUSH_SECONDS):
             step, total = progress(pending)
-            first_step = step if first_step is None else first_step
-            rate = (time.monotonic() - started) / max(1, step - first_step + 1)
-            await flush(held, job, pending, time.time() + rate * (total - step) if total else None)
             flushed = time.monotonic()
+            if total and first is None:
+                first = step, flushed
+            await flush(held, job, pending, finish_time(first, (step, flushed), total))
     await flush(held, job, pending, None)
     code = await child.exit_code()
     match end:
@@ -166,6 +158,14 @@ async def relay(held: Held, job: Job, folder: Path, child: Child) -> dict[str, A
         case {"type": "error"}:
             raise TrainingFailed(end["code"], end["message"], end.get("param"))
     raise Died(describe_exit(code))
+
+
+def finish_time(first: tuple[int, float] | None, now: tuple[int, float], total: int) -> float | None:
+    """When the last step will be done, at the pace since the first one; None until there is a pace."""
+    if first is None or now[0] <= first[0]:
+        return None
+    pace = (now[1] - first[1]) / (now[0] - first[0])
+    return time.time() + pace * (total - now[0])
 
 
 def progress(lines: list[dict[str, Any]]) -> tuple[int, int]:

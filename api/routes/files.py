@@ -60,8 +60,9 @@ async def retrieve(file_id: str, project_id: ProjectId, session: Snapshot) -> di
 
 
 @router.get("/{file_id}/content")
-async def content(file_id: str, project_id: ProjectId, session: Snapshot, held: Held) -> StreamingResponse:
-    file = await files.get(session, project_id, file_id)
+async def content(file_id: str, project_id: ProjectId, held: Held) -> StreamingResponse:
+    async with held.db.snapshot() as session:
+        file = await files.get(session, project_id, file_id)
     kind = "text/csv" if file.filename.endswith(".csv") else "application/octet-stream"
     return StreamingResponse(await begun(held.storage.stream(file.storage_key)), media_type=kind)
 

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -9,6 +10,8 @@ from api.deps import Held, Services
 
 router = APIRouter(tags=["health"])
 log = structlog.get_logger()
+
+PATIENCE = 3  # seconds for each part
 
 
 @router.get("/healthz")
@@ -44,16 +47,19 @@ CHECKS: dict[str, Callable[[Services], Awaitable[None]]] = {
 NEEDED = {"database", "storage"}  # without the queue jobs start later, without the engine only chat is away
 
 
+async def state_of(name: str, held: Services) -> str:
+    try:
+        await asyncio.wait_for(CHECKS[name](held), PATIENCE)
+    except Exception as error:
+        log.warning("not_ready", part=name, error=repr(error))
+        return "away"
+    return "ok"
+
+
 @router.get("/readyz")
 async def ready(held: Held) -> JSONResponse:
     """503 when jobs could not be accepted; names what is away."""
-    parts = {}
-    for name, check in CHECKS.items():
-        try:
-            await check(held)
-            parts[name] = "ok"
-        except Exception as error:
-            log.warning("not_ready", part=name, error=repr(error))
-            parts[name] = "away"
+    states = await asyncio.gather(*(state_of(name, held) for name in CHECKS))
+    parts = dict(zip(CHECKS, states, strict=True))
     ready = all(parts[name] == "ok" for name in NEEDED)
     return JSONResponse({"status": "ok" if ready else "unavailable", **parts}, 200 if ready else 503)

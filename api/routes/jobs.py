@@ -133,12 +133,13 @@ async def metrics(job_id: str, project_id: ProjectId, session: Snapshot) -> dict
 
 
 @router.get("/{job_id}/adapter")
-async def adapter(job_id: str, project_id: ProjectId, session: Snapshot, held: Held) -> Response:
+async def adapter(job_id: str, project_id: ProjectId, held: Held) -> Response:
     """The LoRA adapter as a zip file."""
-    job = await jobs.get(session, project_id, job_id)
-    if job.fine_tuned_model is None:
-        raise NotFound(f"The job {job_id!r} is {job.status}: only a job that succeeded has an adapter.")
-    prefix = (await tuned_models.get(session, project_id, job.fine_tuned_model)).prefix
+    async with held.db.snapshot() as session:
+        job = await jobs.get(session, project_id, job_id)
+        if job.fine_tuned_model is None:
+            raise NotFound(f"The job {job_id!r} is {job.status}: only a job that succeeded has an adapter.")
+        prefix = (await tuned_models.get(session, project_id, job.fine_tuned_model)).prefix
     names = await artifacts.names(held.storage, prefix)
     headers = {"content-disposition": f'attachment; filename="{job.id}.zip"'}
     return StreamingResponse(

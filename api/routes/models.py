@@ -9,7 +9,7 @@ from fettle.errors import InvalidRequest
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
-BASE_CREATED = 1_763_769_600  # base models have no row: the day of Fettle's first release
+BASE_CREATED = 1_795_305_600  # base models have no row: the day of Fettle's first release
 
 
 def model_object(name: str, created: float, owner: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ for one that does not, an assistant's turn is what rendering the conversation wi
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,7 @@ class Renderer:
         self.tokenizer.no_truncation()
         config = json.loads((folder / "tokenizer_config.json").read_text())
         template_file = folder / "chat_template.jinja"
-        self.template_text: str = (
-            template_file.read_text() if template_file.is_file() else config.get("chat_template") or ""
-        )
+        self.template_text = template_file.read_text() if template_file.is_file() else default_template(config)
         if not self.template_text:
             raise TrainingFailed(
                 "no_chat_template", f"The base model in {folder.name!r} has no chat template.", "model"
@@ -71,6 +70,8 @@ class Renderer:
         self.pad_id = self._id(config, "pad_token") if config.get("pad_token") else self.eos_id
 
     def _id(self, config: dict[str, Any], key: str) -> int:
+        if not config.get(key):
+            raise TrainingFailed("bad_tokenizer", f"The base model's tokenizer_config.json names no {key}.", "model")
         token = token_text(config[key])
         found: int | None = self.tokenizer.token_to_id(token)
         if found is None:
@@ -84,6 +85,7 @@ class Renderer:
         )
         environment.filters["tojson"] = lambda value, **kw: json.dumps(value, ensure_ascii=False, **kw)
         environment.globals["raise_exception"] = raise_exception
+        environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
         return environment
 
     @cached_property
@@ -143,6 +145,14 @@ class Renderer:
                 )
             spans.append((len(before), len(upto.rstrip("\n"))))
         return text, spans
+
+
+def default_template(config: dict[str, Any]) -> str:
+    """tokenizer_config.json holds one template, or a list of named ones."""
+    found = config.get("chat_template") or ""
+    if isinstance(found, list):
+        return next((str(entry["template"]) for entry in found if entry["name"] == "default"), "")
+    return str(found)
 
 
 def token_text(token: Any) -> str:
