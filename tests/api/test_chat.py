@@ -76,7 +76,16 @@ class TestBaseModel:
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert answer.content == b"".join(PIECES)
 
-    @pytest.mark.parametrize("status", [400, 404, 422, 500])
+    @pytest.mark.parametrize("status", [401, 404])
+    async def test_what_is_between_engine_and_us_is_not_the_users_fault(
+        self, tenant: Tenant, engine: StubEngine, status: int
+    ) -> None:
+        engine.answer = JSONResponse({"error": {"message": "the engine's own words"}}, status)
+        answer = await tenant.http.post(CHAT, json={"model": "starter", "messages": MESSAGES})
+        assert refusal(answer) == (503, "service_unavailable", None)
+        assert "FETTLE_ENGINE_KEY" in message(answer)
+
+    @pytest.mark.parametrize("status", [400, 422, 500])
     async def test_what_the_engine_refuses_is_passed_on(self, tenant: Tenant, engine: StubEngine, status: int) -> None:
         body = {"error": {"message": "no", "type": "invalid_request_error", "param": "stop", "code": "c"}}
         engine.answer = JSONResponse(body, status)
