@@ -100,6 +100,13 @@ class TestDelete:
         gone = await tenant.http.get(f"/v1/fine_tuning/jobs/{job['id']}/adapter")
         assert refusal(gone) == (404, "model_not_found", "model")
 
+    async def test_a_checkpoint_goes_alone(self, tenant: Tenant, path: Any) -> None:
+        job = (await tenant.job(model=SLASHED))["id"]
+        first, second = [await tenant.checkpoint(job, step) for step in (10, 20)]
+        assert (await tenant.http.delete(path(first))).json() == {"id": first, "object": "model", "deleted": True}
+        assert refusal(await tenant.http.get(path(first))) == (404, "model_not_found", "model")
+        assert (await tenant.http.get(path(second))).status_code == 200
+
     @pytest.mark.parametrize("name", ["starter", SLASHED])
     async def test_a_base_model_is_the_operators(self, tenant: Tenant, path: Any, name: str) -> None:
         assert refusal(await tenant.http.delete(path(name))) == (400, "invalid_value", "model")

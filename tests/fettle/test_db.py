@@ -1,6 +1,6 @@
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
 
 from fettle import migrate, projects
-from fettle.db import Database, database_now, json_text
+from fettle.db import DATABASE_AWAY, Database, database_now, json_text
 from models import ApiKey, Job, Project
 from tests.fettle import given
 
@@ -160,3 +160,12 @@ async def test_sqlite_keeps_a_write_ahead_log(tmp_path: Path) -> None:
         pragmas = [await session.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "foreign_keys")]
     await db.close()
     assert pragmas == ["wal", 1]
+
+
+@pytest.mark.slow
+async def test_a_postgresql_that_ends_the_connection_counts_as_away(postgresql: Callable[[str], str]) -> None:
+    database = Database(postgresql("postgres"))
+    with pytest.raises(DATABASE_AWAY):
+        async with database.transaction() as session:
+            await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+    await database.close()

@@ -75,3 +75,13 @@ def test_no_secret_shows_when_settings_are_printed(monkeypatch: pytest.MonkeyPat
     assert settings.secret is not None
     assert settings.secret.get_secret_value() == "canary-5"
     assert "canary" not in repr(settings) + str(settings.model_dump()) + settings.model_dump_json()
+
+
+def test_a_lease_shorter_than_three_heartbeats_is_refused_with_both_numbers() -> None:
+    with pytest.raises(ValidationError, match=r"FETTLE_LEASE_SECONDS=20 .*FETTLE_HEARTBEAT_SECONDS=10"):
+        Settings(lease_seconds=20)
+
+
+def test_a_worker_without_slots_is_refused() -> None:
+    with pytest.raises(ValidationError, match="slots"):
+        Settings(slots=0)

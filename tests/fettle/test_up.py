@@ -155,3 +155,19 @@ class TestPart:
         self.wait_for(part, "line 99")
         assert part.log_tail(2) == "line 98\nline 99"
         part.stop(1)
+
+
+def test_redis_starts_under_a_folder_with_a_space_and_a_quote(tmp_path: Path) -> None:
+    data = tmp_path / 'my "data" here'
+    (data / "logs").mkdir(parents=True)
+    env: dict[str, str] = {}
+    part = up.own_redis(env, data)
+    part.start()
+    try:
+        deadline = time.monotonic() + 10
+        while "Ready to accept connections" not in part.log.read_text():
+            assert part.running(), part.log_tail()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        part.stop(5)
