@@ -43,7 +43,6 @@ async def claim(session: AsyncSession, owner: str, lease_seconds: float) -> Job 
     )
     job = (await session.scalars(claimed, execution_options={"populate_existing": True})).one_or_none()
     if job is not None:
-        job.started_at = job.started_at or time.time()
         again = f" (attempt {job.attempts})" if job.attempts > 1 else ""
         events.add(session, job.id, f"Fine-tuning job started{again}")
     return job

@@ -42,7 +42,6 @@ class Job(Base, Created):
     request_digest: Mapped[str] = mapped_column(index=True)  # sha256 of the create body: a retry finds its job
 
     status: Mapped[JobStatus] = mapped_column(default=JobStatus.QUEUED)
-    started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     estimated_finish: Mapped[float | None]
     error: Mapped[dict[str, Any] | None]

@@ -18,8 +18,7 @@ os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE", HF_HUB_OFFLINE
 for name in [name for name in os.environ if name.startswith("FETTLE_")]:
     del os.environ[name]  # a developer's own settings must not reach the tests
 
-from api.app import create_app  # noqa: E402 — after the environment
-from fettle import keys, migrate, projects  # noqa: E402
+from fettle import keys, migrate, projects  # noqa: E402 — after the environment
 from fettle.db import Database  # noqa: E402
 from fettle.settings import Settings  # noqa: E402
 from fettle.up import free_port, redis_server  # noqa: E402
@@ -132,14 +131,3 @@ class Api:
             base_url="http://fettle",
             headers={"Authorization": f"Bearer {key}"} if key else {},
         )
-
-
-@pytest.fixture
-async def api(settings: Settings) -> AsyncIterator[Api]:
-    """On SQLite; without Redis and engine, so that their absence is the normal case."""
-    database = Database(settings.database)
-    await migrate.upgrade(database)
-    await database.close()
-    app = create_app(settings)
-    async with app.router.lifespan_context(app):
-        yield Api(app)

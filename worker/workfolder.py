@@ -46,7 +46,6 @@ async def prepare(held: Held, job: Job, folder: Path) -> None:
     except FettleError as error:
         raise TrainingFailed("base_model_unavailable", error.message, "model") from error
     spec: dict[str, Any] = {
-        "job_id": job.id,
         "method": job.method,
         "seed": job.seed,
         "base_model": {"name": job.base_model, "path": str(base_path.absolute())},

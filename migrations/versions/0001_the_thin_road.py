@@ -74,7 +74,6 @@ def upgrade() -> None:
             ),
             nullable=False,
         ),
-        sa.Column("started_at", sa.Double(), nullable=True),
         sa.Column("finished_at", sa.Double(), nullable=True),
         sa.Column("estimated_finish", sa.Double(), nullable=True),
         sa.Column("error", sa.JSON(), nullable=True),

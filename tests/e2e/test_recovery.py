@@ -53,6 +53,7 @@ def test_a_killed_child_is_replaced_and_goes_on_from_its_checkpoint(own_server: 
 
 
 def test_a_killed_worker_loses_no_job(own_server: Server) -> None:
+    undisturbed = own_server.wait_for_end(create(own_server))
     job_id = create(own_server)
     own_server.wait_for_message(job_id, "Checkpoint created at step 8")
     worker, child = own_server.part("worker"), own_server.training_child()
@@ -62,6 +63,7 @@ def test_a_killed_worker_loses_no_job(own_server: Server) -> None:
     job = own_server.wait_for_end(job_id)
     assert_one_success(own_server, job)
     assert any("fell silent" in message for message in own_server.messages(job_id))
+    assert losses(own_server, job_id) == losses(own_server, undisturbed.id)
 
 
 def test_ctrl_c_drains_and_the_next_start_goes_on(own_server: Server) -> None:

@@ -81,7 +81,6 @@ class TestClaim:
         stored = await given.read(db, job)
         assert (stored.status, stored.owner) == (JobStatus.RUNNING, "worker-7")
         assert (stored.fence, stored.attempts) == (1, 1)
-        assert stored.started_at == pytest.approx(time.time(), abs=60)
         assert (await last_event(db, job)).message == "Fine-tuning job started"
 
     async def test_the_lease_ends_by_the_databases_clock(
@@ -93,15 +92,13 @@ class TestClaim:
             left = await session.scalar(select(Job.lease_until - database_now()).where(Job.id == job.id))
         assert left == pytest.approx(60, abs=5)
 
-    async def test_every_attempt_moves_the_fence_and_keeps_the_first_start(
-        self, db: Database, project: Project
-    ) -> None:
+    async def test_every_attempt_moves_the_fence_on(self, db: Database, project: Project) -> None:
         first = await given.claimed(db, project)
         await give_back(db, first)
         second = await given.claim(db)
         assert second is not None
         assert second.fence > first.fence
-        assert (second.attempts, second.started_at) == (2, first.started_at)
+        assert second.attempts == 2
         assert (await last_event(db, second)).message == "Fine-tuning job started (attempt 2)"
 
     async def test_many_workers_at_once_never_share_a_job(self, db: Database, project: Project) -> None:

@@ -57,7 +57,6 @@ def work_folder(
         "lora": {"rank": 8, "alpha": 16, "dropout": 0.0} | (lora or {}),
     }
     spec = {
-        "job_id": "ftjob-test",
         "method": {"type": "supervised", "supervised": {"hyperparameters": values | hyperparameters}},
         "seed": 7,
         "base_model": {"name": "starter", "path": str(base)},
