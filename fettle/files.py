@@ -12,7 +12,7 @@ from fettle.errors import Conflict, InvalidRequest, NotFound
 from fettle.formats.validation import validate
 from fettle.paging import page
 from fettle.storage import Storage
-from models import File, FileStatus, Job, JobStatus
+from models import LEGAL_MOVES, File, FileStatus, Job
 
 PURPOSE, RESULTS = "fine-tune", "fine-tune-results"
 MIN_TRAINING_ROWS = 10  # OpenAI's rule: below it no method learns anything
@@ -91,7 +91,7 @@ async def delete(session: AsyncSession, project_id: str, file_id: str) -> File:
     """Deletes the row; the caller deletes the object after the commit. Raises Conflict while a job needs it."""
     file = await get(session, project_id, file_id)
     needed = select(Job.id).where(
-        Job.status.in_([JobStatus.QUEUED, JobStatus.RUNNING]),
+        Job.status.in_([status for status, moves in LEGAL_MOVES.items() if moves]),
         or_(Job.training_file == file_id, Job.validation_file == file_id),
     )
     if job_id := await session.scalar(needed):

@@ -77,7 +77,14 @@ def digest(key: str, pepper: bytes) -> str:
 async def create(session: AsyncSession, project_id: str, name: str, pepper: bytes) -> tuple[ApiKey, str]:
     """The row and the key itself, which is shown this once."""
     key = generate()
-    row = ApiKey(id=ids.new("key_"), project_id=project_id, name=name, hint=key[:8], digest=digest(key, pepper))
+    row = ApiKey(
+        id=ids.new("key_"),
+        project_id=project_id,
+        name=name,
+        hint=key[:8],
+        digest=digest(key, pepper),
+        scopes=["all"],
+    )
     session.add(row)
     await session.flush()
     return row, key

@@ -14,4 +14,6 @@ class ApiKey(Base, Created):
     name: Mapped[str]
     hint: Mapped[str]  # first characters, so that a person can tell keys apart
     digest: Mapped[str] = mapped_column(unique=True)
+    scopes: Mapped[list[str]]
+    expires_at: Mapped[float | None]
     revoked_at: Mapped[float | None]

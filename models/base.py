@@ -12,7 +12,7 @@ TEXT_ENUM = Enum(enum.StrEnum, native_enum=False, length=32, values_callable=lam
 
 
 class Base(DeclarativeBase):
-    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, enum.StrEnum: TEXT_ENUM}  # noqa: RUF012
+    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, list[dict[str, Any]]: JSON, enum.StrEnum: TEXT_ENUM}  # noqa: RUF012
 
 
 class Created:

@@ -10,14 +10,18 @@ from models.base import Base, Created
 class JobStatus(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
+    PAUSED = "paused"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
 
 LEGAL_MOVES: dict[JobStatus, frozenset[JobStatus]] = {
-    JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.CANCELLED}),
-    JobStatus.RUNNING: frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.QUEUED}),
+    JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.CANCELLED}),
+    JobStatus.RUNNING: frozenset(
+        {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.QUEUED, JobStatus.PAUSED}
+    ),
+    JobStatus.PAUSED: frozenset({JobStatus.QUEUED, JobStatus.CANCELLED}),
     JobStatus.SUCCEEDED: frozenset(),
     JobStatus.FAILED: frozenset(),
     JobStatus.CANCELLED: frozenset(),
@@ -39,6 +43,7 @@ class Job(Base, Created):
     seed: Mapped[int]  # below 2³¹
     suffix: Mapped[str | None]
     labels: Mapped[dict[str, Any] | None]  # the request's `metadata`; SQLAlchemy keeps that name for itself
+    integrations: Mapped[list[dict[str, Any]] | None]  # where a run is reported to, beside our own events
     request_digest: Mapped[str] = mapped_column(index=True)  # sha256 of the create body: a retry finds its job
 
     status: Mapped[JobStatus] = mapped_column(default=JobStatus.QUEUED)
@@ -48,6 +53,8 @@ class Job(Base, Created):
     fine_tuned_model: Mapped[str | None]
     trained_tokens: Mapped[int | None] = mapped_column(BigInteger)
     result_files: Mapped[list[str]] = mapped_column(default=list)
+    evaluation: Mapped[dict[str, Any] | None]  # base against tuned on the validation file
+    pause_requested_at: Mapped[float | None]  # honoured at the next boundary
 
     fence: Mapped[int] = mapped_column(default=0)
     owner: Mapped[str | None]

@@ -1,3 +1,5 @@
+from typing import Any
+
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Created
@@ -10,3 +12,4 @@ class Project(Base, Created):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
+    quotas: Mapped[dict[str, Any] | None]  # what differs from the settings' defaults

@@ -39,7 +39,7 @@ class TestTransaction:
     async def test_a_row_of_nobody_is_refused(self, db: Database) -> None:
         with pytest.raises(IntegrityError):
             async with db.transaction() as session:
-                session.add(ApiKey(id="key_1", project_id="proj_none", name="n", hint="h", digest="d"))
+                session.add(ApiKey(id="key_1", project_id="proj_none", name="n", hint="h", digest="d", scopes=[]))
 
     async def test_a_writer_that_is_cancelled_holds_nobody_up(self, db: Database) -> None:
         writing = asyncio.Event()
