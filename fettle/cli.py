@@ -79,6 +79,12 @@ def engine() -> None:
     become("worker.engine")
 
 
+@app.command()
+def vllm_agent() -> None:
+    """Run the agent beside a vLLM, which then serves in the engine's place."""
+    become("worker.vllm")
+
+
 def become(module: str) -> None:
     """This process turns into the module's, so that signals reach it. A bad setting is said here, in one sentence."""
     Settings()

@@ -22,6 +22,8 @@ class Settings(BaseSettings):
     s3_region: str = Field("us-east-1", description="Region of the bucket")
     engine_url: str = Field("http://127.0.0.1:8001", description="Where the inference engine answers")
     engine_key: SecretStr | None = Field(None, description="Bearer token between API and engine")
+    vllm_url: str = Field("http://127.0.0.1:8002", description="The vLLM behind `fettle vllm-agent`")
+    vllm_key: SecretStr | None = Field(None, description="What that vLLM was given as --api-key")
     catalog: Path | None = Field(None, description="JSON file with more base models; see docs/base-models.md")
     hf_token: SecretStr | None = Field(None, description="Token for gated models on the Hugging Face hub")
     secret: SecretStr | None = Field(None, description="Pepper of API keys; unset: made once under the data folder")

@@ -1,0 +1,112 @@
+"""The agent's HTTP side: the same routes as the embedded engine's, so that the API knows no difference."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, cast
+
+import orjson
+import structlog
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.responses import PlainTextResponse, StreamingResponse
+
+from fettle.errors import FettleError, InvalidRequest, Unavailable
+from fettle.settings import Settings
+from fettle.storage import open_storage
+from worker.engine import errors
+from worker.engine.gate import Gate
+from worker.engine.schemas import LoadAdapter, UnloadAdapter
+from worker.vllm.adapters import Adapters
+from worker.vllm.upstream import PASSED_ON, Vllm, streamed
+
+log = structlog.get_logger()
+router = APIRouter()
+
+
+def the_vllm(http: Request) -> Vllm:
+    return cast(Vllm, http.app.state.vllm)
+
+
+def the_adapters(http: Request) -> Adapters:
+    return cast(Adapters, http.app.state.adapters)
+
+
+TheVllm = Annotated[Vllm, Depends(the_vllm)]
+TheAdapters = Annotated[Adapters, Depends(the_adapters)]
+
+
+@router.get("/health")
+async def health(vllm: TheVllm) -> dict[str, str]:
+    if not await vllm.healthy():
+        raise Unavailable(f"vLLM at {vllm.url} is not healthy.")
+    return {"status": "ok"}
+
+
+@router.get("/v1/models")
+async def models(vllm: TheVllm) -> dict[str, Any]:
+    return {"object": "list", "data": await vllm.models()}
+
+
+@router.post("/v1/load_lora_adapter")
+async def load_lora_adapter(body: LoadAdapter, adapters: TheAdapters) -> PlainTextResponse:
+    await adapters.load(body.lora_name, body.lora_path, body.base_model_name)
+    return PlainTextResponse(f"Success: LoRA adapter '{body.lora_name}' added successfully.")
+
+
+@router.post("/v1/unload_lora_adapter")
+async def unload_lora_adapter(body: UnloadAdapter, adapters: TheAdapters) -> PlainTextResponse:
+    await adapters.unload(body.lora_name)
+    return PlainTextResponse(f"Success: LoRA adapter '{body.lora_name}' removed successfully.")
+
+
+@router.post("/v1/chat/completions")
+@router.post("/v1/completions")
+async def complete(http: Request, vllm: TheVllm, adapters: TheAdapters) -> StreamingResponse:
+    """As it came, and as it comes back; whoever leaves early ends vLLM's work on it as well."""
+    body = await http.body()
+    use = contextlib.ExitStack()
+    use.enter_context(adapters.in_use(model_of(body)))
+    try:
+        response = await vllm.forward(http.url.path, body, http.headers.get("x-request-id"))
+    except BaseException:
+        use.close()
+        raise
+
+    async def chunks() -> AsyncIterator[bytes]:
+        with use:
+            async for chunk in streamed(response):
+                yield chunk
+
+    headers = {name: response.headers[name] for name in PASSED_ON if name in response.headers}
+    return StreamingResponse(chunks(), response.status_code, headers)
+
+
+def model_of(body: bytes) -> str:
+    try:
+        return str(orjson.loads(body)["model"])
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise InvalidRequest("The body must be a JSON object with a 'model'.", param="model") from error
+
+
+@asynccontextmanager
+async def services(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    key = settings.vllm_key
+    vllm = app.state.vllm = Vllm(settings.vllm_url, key.get_secret_value() if key else None)
+    adapters = app.state.adapters = Adapters(vllm, open_storage(settings), settings.data / "vllm-adapters")
+    try:
+        await adapters.adopt()
+    except FettleError as error:  # vLLM takes minutes to start, and then has nothing loaded
+        log.warning("vllm_not_up_yet", reason=error.message)
+    yield
+    await vllm.close()
+
+
+def create_app(settings: Settings) -> FastAPI:
+    app = FastAPI(title="Fettle's vLLM agent", lifespan=services, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.settings = settings
+    errors.install(app)
+    if settings.engine_key:
+        app.add_middleware(Gate, key=settings.engine_key.get_secret_value())
+    app.include_router(router)
+    return app
