@@ -18,7 +18,7 @@ WITH_COMMANDS = [*PAGES, ROOT / "Dockerfile", ROOT / "docker-compose.yml", ROOT 
 
 FENCE = re.compile(r"^```(?:sh|bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
-FETTLE = re.compile(r"(?:^|[\s;&|(])(?:python -m )?fettle((?: [a-z]+)+)")
+FETTLE = re.compile(r"(?:^|[\s;&|(])(?:python -m )?fettle((?: [a-z][a-z-]*)+)")
 MAKE = re.compile(r"(?:^|[\s;&|(])make ([a-z-]+)")
 LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)]*)?\)")
 
@@ -28,7 +28,7 @@ def snippets(page: Path) -> Iterator[str]:
     text = page.read_text()
     if page.suffix != ".md":
         as_a_shell_would = text.replace('", "', " ").replace(", ", " ")
-        yield from re.findall("python -m [a-z ]+", as_a_shell_would)
+        yield from re.findall("python -m [a-z -]+", as_a_shell_would)
         return
     yield from FENCE.findall(text)
     yield from INLINE.findall(text)
@@ -36,7 +36,9 @@ def snippets(page: Path) -> Iterator[str]:
 
 def commands_of(group: typer.Typer, prefix: str = "") -> set[str]:
     """Every command, `keys create` and the like by both words."""
-    own = {prefix + (command.name or command.callback.__name__) for command in group.registered_commands}
+    own = {
+        prefix + (command.name or command.callback.__name__.replace("_", "-")) for command in group.registered_commands
+    }
     return own.union(*(commands_of(entry.typer_instance, f"{entry.name} ") for entry in group.registered_groups))
 
 
