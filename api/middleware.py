@@ -89,7 +89,8 @@ class Body:
             return await self.receive()  # that the client goes away
         self.asked = True
         try:
-            message = await asyncio.wait_for(self.receive(), STALL_SECONDS)
+            async with asyncio.timeout(STALL_SECONDS):
+                message = await self.receive()
         except TimeoutError as error:
             raise too_slow(STALL_SECONDS) from error
         self.seen += len(message.get("body", b""))
@@ -149,7 +150,8 @@ async def capped(scope: Scope, body: Body) -> Receive:
     if upload:
         return body
     try:
-        content = await asyncio.wait_for(whole(body), BODY_SECONDS)
+        async with asyncio.timeout(BODY_SECONDS):
+            content = await whole(body)
     except TimeoutError as error:
         raise too_slow(BODY_SECONDS) from error
     if content and "json" in content_type:
