@@ -1,10 +1,11 @@
 import time
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api.schemas.job import whole
 from fettle import keys
+from fettle.errors import InvalidRequest
 from models import ApiKey
 
 Moment = Annotated[float, Field(gt=0, lt=2**53)]  # seconds since 1970
@@ -18,13 +19,10 @@ class Lifetime(BaseModel):
     expires_at: Moment | None = None
     expires_in: Seconds | None = None
 
-    @model_validator(mode="after")
-    def one_end(self) -> "Lifetime":
-        if self.expires_at is not None and self.expires_in is not None:
-            raise ValueError("give 'expires_at' or 'expires_in', not both")
-        return self
-
     def end(self) -> float | None:
+        """When the key expires, in seconds since 1970; None: it was not said. Raises InvalidRequest."""
+        if self.expires_at is not None and self.expires_in is not None:
+            raise InvalidRequest("Give 'expires_at' or 'expires_in', not both.", param="expires_in")
         return self.expires_at if self.expires_in is None else time.time() + self.expires_in
 
 

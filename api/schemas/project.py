@@ -1,11 +1,18 @@
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, PlainValidator
 
 from fettle import quotas
 from models import Project
 
-Limit = Annotated[int, Field(ge=0, lt=2**53)] | Literal["default"] | None
+
+def limit(value: Any) -> Any:
+    if value is None or value == "default" or (type(value) is int and 0 <= value < 2**53):
+        return value
+    raise ValueError("Input should be a whole number, null for no limit, or 'default'")
+
+
+Limit = Annotated[int | Literal["default"] | None, PlainValidator(limit)]
 
 
 class Quotas(BaseModel):
