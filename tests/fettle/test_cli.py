@@ -1,5 +1,6 @@
 """The commands as a person types them; errors as a person reads them."""
 
+import json
 import os
 import subprocess
 import sys
@@ -261,7 +262,21 @@ class TestDoctor:
         migrated.set(CATALOG=catalog)
         code, out, _ = migrated.run("doctor")
         assert code == 1
-        assert "no config.json in the folder of: acme/gone" in " ".join(out.split())
+        assert "acme/gone: /nowhere has no config.json" in " ".join(out.split())
+
+    def test_a_base_model_that_would_run_code_is_named_with_the_way_out(self, migrated: Shell) -> None:
+        folder = migrated.data / "pickled"
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        (folder / "pytorch_model.bin").write_bytes(b"")
+        catalog = migrated.data / "catalog.json"
+        catalog.write_text(json.dumps({"acme/old": {"path": str(folder), "parameters": 1, "length": 8}}))
+        migrated.set(CATALOG=catalog)
+        code, out, _ = migrated.run("doctor")
+        assert code == 1
+        said = "".join(out.split())  # the table breaks long lines
+        assert "acme/old" in said
+        assert "pytorch_model.binonly,apickle" in said
 
 
 def test_a_command_that_does_not_exist_is_refused(shell: Shell) -> None:
