@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 def test_forkserver_and_training_child_inherit_no_secret(server: Server) -> None:
     assert b"FETTLE_ENGINE_KEY" in environment(server.part("worker").pid), "the worker itself is started with secrets"
     job_id = server.create(rows=400, epochs=5).id
-    wait_for(lambda: server.training_child() is not None, 30, "a training child")
+    wait_for(lambda: server.training_child() is not None, 90, "a training child")
     child = server.training_child()
     assert child is not None
     below = [process for process in server.part("worker").children(recursive=True) if process.name() != "cat"]
