@@ -14,6 +14,7 @@ def main() -> None:
         factory=True,
         host=settings.host,
         port=settings.port,
+        http="h11",  # the one that limits the headers' size (64 kB)
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=5,

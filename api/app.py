@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
-from api import errors
+from api import errors, scopes
 from api.middleware import Gate, RequestId
-from api.routes import chat, files, health, jobs, models
+from api.routes import api_keys, chat, files, health, jobs, models, projects
 from fettle import __version__, catalog, keys
 from fettle.db import Database
 from fettle.queue import Doorbell
@@ -15,7 +15,15 @@ from fettle.serving import Engine
 from fettle.settings import Settings
 from fettle.storage import open_storage
 
-ROUTERS = (files.router, jobs.router, models.router, chat.router, health.router)
+ROUTERS = (
+    files.router,
+    jobs.router,
+    models.router,
+    chat.router,
+    api_keys.router,
+    projects.router,
+    health.router,
+)
 
 
 @asynccontextmanager
@@ -43,5 +51,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Gate)
     app.add_middleware(RequestId)  # added last, so outermost: a refusal carries an id as well
     for router in ROUTERS:
-        app.include_router(router)
+        app.include_router(router, dependencies=[Depends(scopes.guard)])
     return app

@@ -14,6 +14,7 @@ from fettle.queue import Doorbell
 from fettle.serving import Engine
 from fettle.settings import Settings
 from fettle.storage import Storage
+from models import ApiKey
 
 
 class Services:
@@ -38,6 +39,11 @@ def project_id(request: Request) -> str:
     return cast(str, request.state.project_id)
 
 
+def api_key(request: Request) -> ApiKey:
+    """The key that asks; the gate has put it there."""
+    return cast(ApiKey, request.state.api_key)
+
+
 async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
     held = services(request)
     async with held.db.transaction() as session:
@@ -53,6 +59,7 @@ async def snapshot(request: Request) -> AsyncIterator[AsyncSession]:
 
 Held = Annotated[Services, Depends(services)]
 ProjectId = Annotated[str, Depends(project_id)]
+Caller = Annotated[ApiKey, Depends(api_key)]
 # scope="function": committed before the response leaves, so that a client reads its own writes
 Transaction = Annotated[AsyncSession, Depends(transaction, scope="function")]
 Snapshot = Annotated[AsyncSession, Depends(snapshot, scope="function")]

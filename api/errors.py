@@ -22,6 +22,8 @@ def render(error: FettleError) -> JSONResponse:
     headers = {}
     if error.status in RETRIED_BY_SDK:
         headers["x-should-retry"] = "true" if error.retry else "false"
+    if error.retry_after is not None:
+        headers["retry-after"] = str(error.retry_after)
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     return JSONResponse(error.body(), error.status, headers)

@@ -1,5 +1,6 @@
 """What happens before a body is read: a request id, the API key, and caps on bytes."""
 
+import asyncio
 from typing import Any
 
 import orjson
@@ -10,13 +11,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.errors import on_database_away, render
 from fettle import ids, keys
 from fettle.db import DATABASE_AWAY
-from fettle.errors import FettleError, InvalidRequest, TooLarge, Unauthenticated
+from fettle.errors import FettleError, InvalidRequest, TooLarge, TooSlow, Unauthenticated
 from fettle.formats import jsonl
 from fettle.formats.problems import put_into_words
 
 OPEN_PATHS = {"/healthz", "/readyz", "/docs", "/openapi.json"}
 UPLOAD_PATH = "/v1/files"
 MULTIPART_OVERHEAD = 64 * 1024  # boundaries and the other fields
+BODY_SECONDS = 60  # for a whole JSON body
+STALL_SECONDS = 60  # between two pieces of an upload
 
 
 class RequestId:
@@ -50,11 +53,13 @@ class Gate:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        body = Body(scope, receive)
+        send = closing(send, body)
         try:
             if scope["path"] not in OPEN_PATHS:
                 await authenticate(scope)
             check_target(scope)
-            receive = await capped(scope, receive)
+            receive = await capped(scope, body)
         except ClientDisconnect:
             return
         except FettleError as error:
@@ -67,8 +72,47 @@ class Gate:
         await self.app(scope, receive, send)
 
 
+class Body:
+    """A request's body as it comes: counted, capped, and not waited for without end."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        headers = Headers(scope=scope)
+        self.receive = receive
+        self.cap = 0
+        self.seen = 0
+        self.asked = False
+        self.ended = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
+
+    async def __call__(self) -> Message:
+        """Raises TooLarge and TooSlow."""
+        if self.asked and self.ended:
+            return await self.receive()  # that the client goes away
+        self.asked = True
+        try:
+            async with asyncio.timeout(STALL_SECONDS):
+                message = await self.receive()
+        except TimeoutError as error:
+            raise too_slow(STALL_SECONDS) from error
+        self.seen += len(message.get("body", b""))
+        self.ended = not message.get("more_body")
+        if self.seen > self.cap:
+            raise too_large(self.seen, self.cap)
+        return message
+
+
+def closing(send: Send, body: Body) -> Send:
+    """An answer that comes before the body's end closes the connection: uvicorn would read the rest, for nobody."""
+
+    async def send_and_close(message: Message) -> None:
+        if message["type"] == "http.response.start" and not body.ended:
+            MutableHeaders(scope=message)["connection"] = "close"
+        await send(message)
+
+    return send_and_close
+
+
 async def authenticate(scope: Scope) -> None:
-    """Puts the key's project into the request's state. Raises Unauthenticated."""
+    """Puts the key and its project into the request's state. Raises Unauthenticated."""
     services = scope["app"].state
     scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key:
@@ -81,7 +125,7 @@ async def authenticate(scope: Scope) -> None:
         row = await keys.authenticate(session, key.strip(), services.pepper)
     if row is None:
         raise Unauthenticated(f"Incorrect API key: {key[:6]}…; `fettle keys list` shows the live ones.")
-    scope["state"]["project_id"] = row.project_id
+    scope["state"]["project_id"], scope["state"]["api_key"] = row.project_id, row
 
 
 def check_target(scope: Scope) -> None:
@@ -90,34 +134,40 @@ def check_target(scope: Scope) -> None:
         raise InvalidRequest("The URL holds the character U+0000: leave it out.", code="invalid_url")
 
 
-async def capped(scope: Scope, receive: Receive) -> Receive:
-    """A `receive` that gives no more than the cap. A JSON body is read whole and checked here.
+async def capped(scope: Scope, body: Body) -> Receive:
+    """What gives no more than the cap. A JSON body is read whole and checked here.
 
-    Raises TooLarge, InvalidRequest, and ClientDisconnect when the client goes away before its body is whole.
+    Raises TooLarge, TooSlow, InvalidRequest, and ClientDisconnect when the client goes away before its body is whole.
     """
     settings = scope["app"].state.settings
     headers = Headers(scope=scope)
     content_type = headers.get("content-type", "application/json").lower()
     upload = scope["path"] == UPLOAD_PATH and content_type.startswith("multipart/form-data")
-    cap = settings.max_upload_bytes + MULTIPART_OVERHEAD if upload else settings.max_body_bytes
+    body.cap = settings.max_upload_bytes + MULTIPART_OVERHEAD if upload else settings.max_body_bytes
     declared = headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > cap:
-        raise too_large(int(declared), cap)
+    if declared.isdigit() and int(declared) > body.cap:
+        raise too_large(int(declared), body.cap)
     if upload:
-        return counting(receive, cap)
-    body = bytearray()
+        return body
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            content = await whole(body)
+    except TimeoutError as error:
+        raise too_slow(BODY_SECONDS) from error
+    if content and "json" in content_type:
+        check_json(content)
+    return replaying(content, body.receive)
+
+
+async def whole(body: Body) -> bytes:
+    content = bytearray()
     while True:
-        message = await receive()
+        message = await body()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect()
-        body += message.get("body", b"")
-        if len(body) > cap:
-            raise too_large(len(body), cap)
+        content += message.get("body", b"")
         if not message.get("more_body"):
-            break
-    if body and "json" in content_type:
-        check_json(bytes(body))
-    return replaying(bytes(body), receive)
+            return bytes(content)
 
 
 def check_json(body: bytes) -> None:
@@ -145,18 +195,8 @@ def too_large(size: int, cap: int) -> TooLarge:
     )
 
 
-def counting(receive: Receive, cap: int) -> Receive:
-    seen = 0
-
-    async def counted() -> Message:
-        nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > cap:
-            raise too_large(seen, cap)
-        return message
-
-    return counted
+def too_slow(seconds: float) -> TooSlow:
+    return TooSlow(f"The body stopped coming and was waited for {seconds:g} s: send the request again.")
 
 
 def replaying(body: bytes, receive: Receive) -> Receive:

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,23 @@ from pydantic import BaseModel, ValidationError
 from fettle.storage import Missing, Storage
 
 MANIFEST = "manifest.json"
+ADAPTER_FILES = frozenset(  # of a published adapter: nothing that could run, and nothing that nobody expects
+    {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+    }
+)
 
 
 class Corrupt(Exception):
     """What storage gave back is not what was put there."""
+
+
+class Unexpected(Exception):
+    """A folder that is to be published holds what an adapter does not have."""
 
 
 class Entry(BaseModel):
@@ -32,12 +45,19 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-async def upload(storage: Storage, folder: Path, prefix: str) -> None:
+async def upload(storage: Storage, folder: Path, prefix: str, only: Collection[str] | None = None) -> None:
+    """Stores the folder. Raises Unexpected when it holds anything but files named in `only`; then nothing is stored."""
+    if only is not None and (strange := sorted(path.name for path in folder.iterdir() if not plain(path, only))):
+        raise Unexpected(f"The adapter's folder holds {strange[0]!r}, which is not one of: {', '.join(sorted(only))}.")
     files: dict[str, Entry] = {}
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
         files[path.name] = Entry(sha256=await asyncio.to_thread(digest, path), bytes=path.stat().st_size)
         await storage.put_file(f"{prefix}/{path.name}", path)
     await put_bytes(storage, f"{prefix}/{MANIFEST}", Manifest(files=files).model_dump_json(indent=2).encode())
+
+
+def plain(path: Path, only: Collection[str]) -> bool:
+    return path.name in only and path.is_file() and not path.is_symlink()
 
 
 async def manifest(storage: Storage, prefix: str) -> Manifest:

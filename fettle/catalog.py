@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 from fettle.errors import FettleError, NotFound, Unavailable
 
 STARTER = Path(__file__).parent.parent / "assets" / "starter"
+CONFIGS = ("config.json", "tokenizer_config.json", "generation_config.json", "processor_config.json")
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 WEIGHTS = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]  # never pickles, never code
 
 
@@ -94,16 +96,53 @@ def local_path(entry: BaseModelEntry, token: SecretStr | None = None) -> Path:
     """
     if entry.hub is None:
         assert entry.path is not None  # noqa: S101 — the validator saw to it
-        if not (entry.path / "config.json").is_file():
-            raise Unavailable(f"The base model's folder {entry.path} has no config.json on this machine.")
+        if flaw := flaw_of(entry.path):
+            raise Unavailable(f"The base model's folder {flaw}")
         return entry.path
     from huggingface_hub import snapshot_download  # the API never needs it
 
     try:
         secret = token.get_secret_value() if token else None
-        return Path(snapshot_download(entry.hub, revision=entry.revision, allow_patterns=WEIGHTS, token=secret))
+        folder = Path(snapshot_download(entry.hub, revision=entry.revision, allow_patterns=WEIGHTS, token=secret))
     except Exception as error:
         raise Unavailable(
             f"The base model {entry.hub}@{entry.revision} is not in the local cache and the hub did not give it "
             f"({type(error).__name__}). Fetch it where there is a network, or point the entry's 'path' at a folder."
         ) from error
+    if flaw := flaw_of(folder):
+        raise Unavailable(f"The base model {entry.hub}@{entry.revision} cannot be used: {flaw}")
+    return folder
+
+
+def flaw_of(folder: Path) -> str | None:
+    """Why the model in the folder is not loaded, as a sentence that begins with the folder; None when it may be.
+
+    Weights come as safetensors, for a pickle runs whatever its maker wrote into it; and no model brings its own code.
+    """
+    if not (folder / "config.json").is_file():
+        return f"{folder} has no config.json on this machine."
+    for name in CONFIGS:
+        if (code := own_code(folder / name)) is not None:
+            return (
+                f"{folder} asks in {name} for code of its own (auto_map: {code}), which is never run: choose a model "
+                "that transformers knows by itself; if it knows this one, delete auto_map from a local copy."
+            )
+    if any(folder.glob("*.safetensors")):
+        return None
+    pickles = sorted(path.name for kind in PICKLES for path in folder.glob(kind))
+    if pickles:
+        return (
+            f"{folder} has its weights as {pickles[0]} only, a pickle, which can run code when it is read: convert it "
+            "with transformers' save_pretrained, or take a revision with .safetensors files."
+        )
+    return f"{folder} has no .safetensors file."
+
+
+def own_code(config: Path) -> str | None:
+    """What `auto_map` names in a config file."""
+    try:
+        content = json.loads(config.read_bytes())
+    except (OSError, ValueError):
+        return None  # not there, or for its loader to complain about
+    found = content.get("auto_map") if isinstance(content, dict) else None
+    return ", ".join(sorted(found)) if isinstance(found, dict) else str(found) if found else None

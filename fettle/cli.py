@@ -6,9 +6,7 @@ Commands import what they need themselves: `fettle api` shall not wait for alemb
 import asyncio
 import os
 import sys
-import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
@@ -16,22 +14,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fettle import cli_keys, cli_projects
 from fettle.errors import FettleError
 from fettle.settings import Settings
+from fettle.terminal import console, moment, uncut, with_database
 
 if TYPE_CHECKING:
     from fettle.db import Database
-    from models import ApiKey, Project
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Fine-tuning as a service that you run yourself.")
-keys = typer.Typer(no_args_is_help=True, help="API keys (works on the database).")
 jobs = typer.Typer(no_args_is_help=True, help="Jobs (asks the API; key from FETTLE_API_KEY or the data folder).")
-app.add_typer(keys, name="keys")
+app.add_typer(cli_keys.app, name="keys")
+app.add_typer(cli_projects.app, name="projects")
 app.add_typer(jobs, name="jobs")
-
-console = Console()
-uncut = Console(width=1000)  # for ids and names, which are there to be copied: a narrow terminal may wrap them
-T = TypeVar("T")
 
 
 def main() -> None:
@@ -123,55 +118,6 @@ def doctor() -> None:
         sys.exit(1)
 
 
-@keys.command("create")
-def create_key(
-    name: Annotated[str, typer.Argument(help="What the key is for.")],
-    project: Annotated[str, typer.Option(help="Project that the key opens; made when there is none.")] = "default",
-) -> None:
-    """Make a key and print it, this once."""
-    from fettle import keys as api_keys
-    from fettle import projects
-
-    settings = Settings()
-
-    async def create(db: "Database") -> str:
-        async with db.transaction() as session:
-            owner = await projects.ensure(session, project)
-            _, key = await api_keys.create(session, owner.id, name, api_keys.pepper(settings))
-            return key
-
-    print(with_database(settings, create))
-
-
-@keys.command("list")
-def list_keys() -> None:
-    """Show every key's id, project and state; never the key."""
-    from fettle import keys as api_keys
-
-    async def read(db: "Database") -> "list[tuple[ApiKey, Project]]":
-        async with db.snapshot() as session:
-            return await api_keys.everyone(session)
-
-    table = Table("id", "project", "name", "key", "created", "state", box=None)
-    for key, project in with_database(Settings(), read):
-        state = f"revoked {moment(key.revoked_at)}" if key.revoked_at else "live"
-        table.add_row(key.id, project.name, Text(key.name), f"{key.hint}…", moment(key.created_at), state)
-    uncut.print(table)
-
-
-@keys.command("revoke")
-def revoke_key(key_id: Annotated[str, typer.Argument(help="As `fettle keys list` shows it.")]) -> None:
-    """Make a key useless at once."""
-    from fettle import keys as api_keys
-
-    async def revoke(db: "Database") -> None:
-        async with db.transaction() as session:
-            await api_keys.revoke(session, key_id)
-
-    with_database(Settings(), revoke)
-    console.print(f"{key_id} revoked")
-
-
 @jobs.command("list")
 def list_jobs(limit: Annotated[int, typer.Option(min=1, max=100)] = 20) -> None:
     """The newest jobs."""
@@ -196,27 +142,3 @@ def watch_job(job_id: Annotated[str, typer.Argument(help="As `fettle jobs list` 
     console.print(f"{job['status']}  {job['fine_tuned_model'] or ''}", highlight=False)
     if job["status"] != "succeeded":
         sys.exit(1)
-
-
-def with_database(settings: Settings, work: "Callable[[Database], Awaitable[T]]") -> T:
-    """Raises Unavailable when the database cannot be used."""
-    from sqlalchemy.exc import DBAPIError
-
-    from fettle.db import Database
-    from fettle.errors import Unavailable
-
-    async def run() -> T:
-        db = Database(settings.database)
-        try:
-            return await work(db)
-        except DBAPIError as error:
-            where = db.engine.url.render_as_string(hide_password=True)
-            raise Unavailable(f"The database {where} refused: {error.orig}. Has `fettle migrate` been run?") from error
-        finally:
-            await db.close()
-
-    return asyncio.run(run())
-
-
-def moment(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))

@@ -103,9 +103,11 @@ async def engine(settings: Settings) -> Finding:
 
 async def base_models(settings: Settings) -> Finding:
     entries = catalog.load(settings.catalog)
-    gone = [name for name, entry in entries.items() if entry.path and not (entry.path / "config.json").is_file()]
-    if gone:
-        return Finding("base models", False, f"no config.json in the folder of: {', '.join(gone)}")
+    flaws = [
+        f"{name}: {flaw}" for name, entry in entries.items() if entry.path and (flaw := catalog.flaw_of(entry.path))
+    ]
+    if flaws:
+        return Finding("base models", False, " ".join(flaws))
     return Finding("base models", True, ", ".join(entries))
 
 

@@ -14,6 +14,7 @@ class FettleError(Exception):
     type = "server_error"
     code = "internal_error"
     retry = False  # may the same request succeed later? Sent as `x-should-retry`
+    retry_after: int | None = None  # seconds; sent as `Retry-After`
 
     def __init__(self, message: str, *, code: str | None = None, param: str | None = None) -> None:
         super().__init__(message)
@@ -34,10 +35,22 @@ class Unauthenticated(FettleError):
     status, type, code = 401, "invalid_request_error", "invalid_api_key"
 
 
+class Forbidden(FettleError):
+    """The key is good, but not for this."""
+
+    status, type, code = 403, "invalid_request_error", "insufficient_scope"
+
+
 class NotFound(FettleError):
     """Also the answer for another tenant's id."""
 
     status, type, code = 404, "invalid_request_error", "not_found"
+
+
+class TooSlow(FettleError):
+    """The client stopped sending."""
+
+    status, type, code, retry = 408, "invalid_request_error", "request_timeout", True
 
 
 class Conflict(FettleError):
@@ -46,6 +59,16 @@ class Conflict(FettleError):
 
 class TooLarge(FettleError):
     status, type, code = 413, "invalid_request_error", "request_too_large"
+
+
+class QuotaExceeded(FettleError):
+    """The project uses what it may use; a retry within seconds does not help."""
+
+    status, type, code = 429, "insufficient_quota", "quota_exceeded"
+
+    def __init__(self, message: str, *, retry_after: int, param: str | None = None) -> None:
+        super().__init__(message, param=param)
+        self.retry_after = retry_after
 
 
 class Unavailable(FettleError):

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import catalog, events, files, ids, specs
+from fettle import catalog, events, files, ids, quotas, specs
 from fettle.catalog import BaseModelEntry
 from fettle.db import json_text
 from fettle.errors import Conflict, InvalidRequest, NotFound
@@ -43,7 +43,11 @@ class Request:
 
 
 async def create(
-    session: AsyncSession, project: Project, request: Request, models: dict[str, BaseModelEntry]
+    session: AsyncSession,
+    project: Project,
+    request: Request,
+    models: dict[str, BaseModelEntry],
+    defaults: quotas.Limits = quotas.UNLIMITED,
 ) -> tuple[Job, bool]:
     """The job and whether it is new: a retried request finds the job that its first try made."""
     if (earlier := await find_retried(session, project.id, request)) is not None:
@@ -66,6 +70,7 @@ async def create(
         base_parameters=base.parameters,
         base_length=base.length,
     )
+    await quotas.admit_job(session, project.id, defaults)
     job = Job(
         id=ids.new("ftjob-"),
         project_id=project.id,

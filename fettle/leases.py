@@ -11,17 +11,20 @@ from collections.abc import Sequence
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import events
+from fettle import events, quotas
 from fettle.db import database_now
 from fettle.errors import Fenced
 from models import Job, JobStatus
 
 
-async def claim(session: AsyncSession, owner: str, lease_seconds: float) -> Job | None:
-    """The oldest queued job, now running and leased to `owner`; None when nothing waits."""
+async def claim(session: AsyncSession, owner: str, lease_seconds: float, running_cap: int | None = None) -> Job | None:
+    """The oldest queued job of the project that runs fewest, now running and leased to `owner`; None when none may.
+
+    running_cap: jobs that a project may run at once, unless its own quota says otherwise.
+    """
+    waiting = select(Job.id).where(Job.status == JobStatus.QUEUED)
     oldest = (
-        select(Job.id)
-        .where(Job.status == JobStatus.QUEUED)
+        (await quotas.in_turn(session, waiting, running_cap))
         .order_by(Job.created_at, Job.id)
         .limit(1)
         .with_for_update(skip_locked=True)

@@ -32,6 +32,12 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(4 * 2**20, gt=0, description="Largest accepted JSON body")
     max_row_bytes: int = Field(1 * 2**20, gt=0, description="Longest accepted dataset line")
 
+    quota_files: int | None = Field(None, ge=0, description="Files that a project may keep; unset: no limit")
+    quota_bytes: int | None = Field(None, ge=0, description="Bytes of its files; unset: no limit")
+    quota_queued_jobs: int | None = Field(None, ge=0, description="Jobs that it may have waiting; unset: no limit")
+    quota_running_jobs: int | None = Field(None, ge=0, description="Jobs that it runs at once; unset: no limit")
+    quota_tokens: int | None = Field(None, ge=0, description="Tokens that it may train in 30 days; unset: no limit")
+
     slots: int = Field(1, ge=1, description="Jobs that one worker runs at the same time")
     threads: int | None = Field(None, ge=1, description="CPU threads per job; unset: cores ÷ slots")
     warm_children: bool = Field(True, description="Fork training children from a process that has torch loaded")

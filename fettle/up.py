@@ -24,7 +24,7 @@ from typing import IO
 import httpx
 from rich.console import Console
 
-from fettle import keys, migrate, projects
+from fettle import keys, migrate, projects, scopes
 from fettle.db import Database
 from fettle.errors import FettleError
 from fettle.settings import Settings
@@ -197,7 +197,8 @@ async def first_start(settings: Settings) -> None:
         if not file.is_file():
             async with db.transaction() as session:
                 project = await projects.ensure(session, projects.DEFAULT)
-                _, key = await keys.create(session, project.id, "admin", keys.pepper(settings))
+                everything = (scopes.ALL, scopes.ADMIN)
+                _, key = await keys.create(session, project.id, "admin", keys.pepper(settings), granted=everything)
             keys.write_private(file, key + "\n")
     finally:
         await db.close()

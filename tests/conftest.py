@@ -117,13 +117,13 @@ class Api:
     def __init__(self, app: Any) -> None:
         self.app = app
 
-    async def client(self, project: str = "default") -> httpx.AsyncClient:
-        """Speaks with a key of this project."""
+    async def client(self, project: str = "default", *granted: str, **key: Any) -> httpx.AsyncClient:
+        """Speaks with a key of this project that may do everything there, or what is granted."""
         state = self.app.state
         async with state.db.transaction() as session:
             owner = await projects.ensure(session, project)
-            _, key = await keys.create(session, owner.id, "test", state.pepper)
-        return self.stranger(key)
+            _, secret = await keys.create(session, owner.id, "test", state.pepper, granted=granted or ("all",), **key)
+        return self.stranger(secret)
 
     def stranger(self, key: str | None = None) -> httpx.AsyncClient:
         return httpx.AsyncClient(

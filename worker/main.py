@@ -65,7 +65,8 @@ async def serve_slot(held: Held, nursery: Nursery, slot: int, woken: asyncio.Eve
         woken.clear()  # before the look: a ring during it is heard
         try:
             async with held.db.transaction() as session:
-                job = await leases.claim(session, owner, held.settings.lease_seconds)
+                settings = held.settings
+                job = await leases.claim(session, owner, settings.lease_seconds, settings.quota_running_jobs)
         except DATABASE_AWAY as error:
             log.warning("database_away", error=type(error).__name__)
             job = None

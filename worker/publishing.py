@@ -13,6 +13,7 @@ from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import artifacts, events, files, ids, jobs
+from fettle.errors import TrainingFailed
 from models import Checkpoint, Job, JobStatus, Project, TunedModel
 from worker.ledger import write
 from worker.workfolder import Held
@@ -56,9 +57,12 @@ async def publish_checkpoint(held: Held, job: Job, folder: Path, line: dict[str,
 
 
 async def publish(held: Held, job: Job, folder: Path, done: dict[str, Any]) -> None:
-    """Raises Fenced; then nothing counts."""
+    """Raises Fenced, and TrainingFailed for a folder with more than an adapter; then nothing counts."""
     where = f"{prefix(job)}/adapter"
-    await artifacts.upload(held.storage, folder, where)
+    try:
+        await artifacts.upload(held.storage, folder, where, only=artifacts.ADAPTER_FILES)
+    except artifacts.Unexpected as error:
+        raise TrainingFailed("unexpected_files", str(error)) from error
     steps: dict[int, dict[str, float]] = {}
 
     async def read(session: AsyncSession, row: Job) -> None:

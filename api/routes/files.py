@@ -6,12 +6,13 @@ from fastapi.responses import StreamingResponse
 
 from api import multipart
 from api.deps import Held, ProjectId, Snapshot
+from api.middleware import MULTIPART_OVERHEAD
 from api.pagination import listing
 from api.schemas.file import file_object
 from api.schemas.job import deleted_object
 from api.streaming import begun
-from fettle import files
-from fettle.errors import InvalidRequest
+from fettle import files, quotas
+from fettle.errors import InvalidRequest, QuotaExceeded
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
@@ -19,6 +20,9 @@ router = APIRouter(prefix="/v1/files", tags=["files"])
 @router.post("")
 async def create(request: Request, held: Held, project_id: ProjectId) -> dict[str, Any]:
     """Upload a dataset (multipart: `file`, `purpose`). It is validated before the answer."""
+    allowed = quotas.defaults(held.settings)
+    async with held.db.snapshot() as snapshot:
+        await quotas.foresee_file(snapshot, project_id, declared_bytes(request), allowed)
     aside = held.uploads / secrets.token_hex(16)
     try:
         with aside.open("wb") as sink:
@@ -34,9 +38,22 @@ async def create(request: Request, held: Held, project_id: ProjectId) -> dict[st
         file = await files.accept(held.storage, project_id, aside, form.filename, max_row_bytes=limit)
     finally:
         aside.unlink(missing_ok=True)
-    async with held.db.transaction() as session:  # begun after the upload: no transaction waits for a client's bytes
-        session.add(file)
+    try:
+        async with (
+            held.db.transaction() as session
+        ):  # begun after the upload: no transaction waits for a client's bytes
+            await quotas.admit_file(session, project_id, file.bytes, allowed)
+            session.add(file)
+    except QuotaExceeded:
+        await held.storage.delete(file.storage_key)
+        raise
     return file_object(file)
+
+
+def declared_bytes(request: Request) -> int:
+    """Of the file, at least: the rest of the form is small."""
+    length = request.headers.get("content-length", "")
+    return max(0, int(length) - MULTIPART_OVERHEAD) if length.isdigit() else 0
 
 
 @router.get("")

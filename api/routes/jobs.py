@@ -13,7 +13,7 @@ from api.deps import Held, ProjectId, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.job import JobCreate, checkpoint_object, event_object, job_object, method_of
 from api.streaming import begun
-from fettle import artifacts, events, jobs, queue, tuned_models
+from fettle import artifacts, events, jobs, queue, quotas, tuned_models
 from fettle.errors import InvalidRequest, NotFound, from_schema
 from models import LEGAL_MOVES, Project
 
@@ -50,7 +50,7 @@ async def create(
         retry=x_stainless_retry_count > 0,
     )
     project = await session.get_one(Project, project_id)
-    job, created = await jobs.create(session, project, wanted, held.models)
+    job, created = await jobs.create(session, project, wanted, held.models, quotas.defaults(held.settings))
     if created:
         queue.ring_after_commit(session, job.id)
     return job_object(job)

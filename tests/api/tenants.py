@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from api.app import create_app
-from fettle import artifacts, events, ids, jobs, migrate
+from fettle import artifacts, events, ids, jobs, migrate, quotas
 from fettle.db import Database
 from fettle.settings import Settings
 from models import Checkpoint, Job, JobStatus, Project, TunedModel
@@ -42,8 +42,16 @@ class Tenant:
     """A project with one key, spoken for by `http`."""
 
     def __init__(self, api: Api, project: Project, http: httpx.AsyncClient) -> None:
-        self.db, self.storage = api.app.state.db, api.app.state.storage
+        self.api, self.db, self.storage = api, api.app.state.db, api.app.state.storage
         self.project, self.http = project, http
+
+    async def key(self, *granted: str, **key: Any) -> httpx.AsyncClient:
+        """Another key of this project, with these scopes."""
+        return await self.api.client(self.project.name, *granted, **key)
+
+    async def quota(self, **limits: int | None) -> None:
+        async with self.db.transaction() as session:
+            quotas.change(await session.get_one(Project, self.project.id), limits, [])
 
     async def send_file(self, content: bytes, filename: str = "sums.jsonl", **fields: str) -> httpx.Response:
         form = {"purpose": "fine-tune", **fields}
@@ -115,7 +123,7 @@ def refusal(answer: httpx.Response) -> tuple[int, str | None, str | None]:
     assert set(body) == {"error"}
     error = body["error"]
     assert set(error) == {"message", "type", "param", "code"}
-    assert error["message"] and error["type"] in ("invalid_request_error", "server_error")
+    assert error["message"] and error["type"] in ("invalid_request_error", "insufficient_quota", "server_error")
     return answer.status_code, error["code"], error["param"]
 
 

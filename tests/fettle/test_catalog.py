@@ -101,6 +101,8 @@ class TestFind:
 class TestLocalPath:
     def test_a_folder_with_a_model_is_used_as_it_is(self, tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text("{}")
+        (tmp_path / "model.safetensors").write_bytes(b"")
+        (tmp_path / "pytorch_model.bin").write_bytes(b"")  # beside safetensors nobody reads it
         assert catalog.local_path(BaseModelEntry(path=tmp_path, **SIZES)) == tmp_path
 
     def test_the_starter_is_there(self) -> None:
@@ -109,6 +111,35 @@ class TestLocalPath:
     def test_a_folder_without_a_model_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(Unavailable, match=rf"{tmp_path} has no config.json"):
             catalog.local_path(BaseModelEntry(path=tmp_path, **SIZES))
+
+    @pytest.mark.parametrize("name", ["pytorch_model.bin", "consolidated.00.pth", "model.ckpt", "weights.pkl"])
+    def test_weights_that_come_only_as_a_pickle_are_refused(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / "config.json").write_text("{}")
+        (tmp_path / name).write_bytes(b"")
+        with pytest.raises(Unavailable, match=rf"{tmp_path} has its weights as {name} only, a pickle.*convert it"):
+            catalog.local_path(BaseModelEntry(path=tmp_path, **SIZES))
+
+    def test_a_folder_without_any_weights_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "config.json").write_text("{}")
+        with pytest.raises(Unavailable, match=rf"{tmp_path} has no \.safetensors file"):
+            catalog.local_path(BaseModelEntry(path=tmp_path, **SIZES))
+
+    @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+    def test_a_model_that_brings_its_own_code_is_refused(self, tmp_path: Path, file: str) -> None:
+        (tmp_path / "config.json").write_text("{}")
+        (tmp_path / "model.safetensors").write_bytes(b"")
+        (tmp_path / file).write_text('{"auto_map": {"AutoModelForCausalLM": "modeling_evil.Evil"}}')
+        with pytest.raises(
+            Unavailable, match=rf"asks in {file} for code of its own \(auto_map: AutoModelForCausalLM\)"
+        ):
+            catalog.local_path(BaseModelEntry(path=tmp_path, **SIZES))
+
+    def test_so_is_one_from_the_hub(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        hub = pytest.importorskip("huggingface_hub")
+        (tmp_path / "config.json").write_text('{"auto_map": {"AutoConfig": "x.Y"}}')
+        monkeypatch.setattr(hub, "snapshot_download", lambda *_, **__: str(tmp_path))
+        with pytest.raises(Unavailable, match=rf"acme/tiny@{COMMIT} cannot be used.*never run"):
+            catalog.local_path(BaseModelEntry(hub="acme/tiny", revision=COMMIT, **SIZES))
 
     def test_without_a_network_the_hub_entry_says_the_way_out(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,5 +1,6 @@
 """The commands as a person types them; errors as a person reads them."""
 
+import json
 import os
 import subprocess
 import sys
@@ -120,6 +121,65 @@ class TestKeys:
         for words in (["keys", "create", "x"], ["keys", "list"], ["keys", "revoke", "key_x"]):
             assert "`fettle migrate`" in shell.refused(*words)
 
+    def test_scopes_and_an_end_are_shown(self, migrated: Shell) -> None:
+        migrated.ok("keys", "create", "ci", "--scope", "files.read", "--scope", "chat", "--expires-in", "30d")
+        (row,) = [line for line in migrated.ok("keys", "list").splitlines() if " ci " in line]
+        assert "files.read chat" in row
+        assert "live until" in row
+
+    def test_a_scope_that_does_not_exist_is_named(self, migrated: Shell) -> None:
+        assert "'nope'" in migrated.refused("keys", "create", "ci", "--scope", "nope")
+
+    def test_a_duration_that_is_none_is_named(self, migrated: Shell) -> None:
+        code, _, err = migrated.run("keys", "create", "ci", "--expires-in", "soon")
+        assert code == 2
+        assert "'soon'" in err
+
+    def test_a_rotated_key_prints_its_successor_and_ends_after_the_grace(self, migrated: Shell) -> None:
+        migrated.ok("keys", "create", "ci")
+        key_id = migrated.ok("keys", "list").splitlines()[1].split()[0]
+        assert keys.well_formed(migrated.ok("keys", "rotate", key_id, "--grace", "1h").strip())
+        states = {line.split()[0]: "until" in line for line in migrated.ok("keys", "list").splitlines()[1:]}
+        assert states == {key_id: True, f"{key_id}-2": False}
+        assert f"{key_id}-2" in migrated.refused("keys", "rotate", key_id)
+
+
+class TestProjects:
+    def test_create_prints_the_id_and_list_shows_it(self, migrated: Shell) -> None:
+        project_id = migrated.ok("projects", "create", "blue-team").strip()
+        migrated.ok("projects", "quota", "blue-team", "queued_jobs=5", "bytes=20G")
+        (row,) = [line for line in migrated.ok("projects", "list").splitlines() if project_id in line]
+        assert "blue-team" in row
+        assert "queued_jobs=5, bytes=20,000,000,000" in row
+
+    def test_a_name_that_is_taken_is_refused(self, migrated: Shell) -> None:
+        migrated.ok("projects", "create", "blue-team")
+        assert "'blue-team' already" in migrated.refused("projects", "create", "blue-team")
+
+    def test_quota_shows_use_and_limit_and_changes_what_is_named(self, migrated: Shell) -> None:
+        migrated.set(QUOTA_FILES=7)
+        migrated.ok("projects", "create", "blue-team")
+
+        def limits(*changes: str) -> dict[str, list[str]]:
+            lines = migrated.ok("projects", "quota", "blue-team", *changes).splitlines()
+            return {line.split()[0]: line.split()[1:] for line in lines[1:]}
+
+        assert limits()["files"] == ["0", "7"]
+        assert limits("files=200k", "tokens=0")["files"] == ["0", "200,000"]
+        changed = limits("files=none", "tokens=default")
+        assert (changed["files"], changed["tokens"]) == (["0", "none"], ["0", "none"])
+        assert limits("files=default")["files"] == ["0", "7"]
+
+    @pytest.mark.parametrize("change", ["gpus=1", "files", "files=-1", "files=many", "files=1X"])
+    def test_what_is_no_quota_is_named(self, migrated: Shell, change: str) -> None:
+        migrated.ok("projects", "create", "blue-team")
+        code, _, err = migrated.run("projects", "quota", "blue-team", "--", change)
+        assert code == 2
+        assert repr(change) in err
+
+    def test_a_project_that_does_not_exist_is_named(self, migrated: Shell) -> None:
+        assert "'nobody'" in migrated.refused("projects", "quota", "nobody")
+
 
 class TestSettings:
     def test_a_bad_setting_is_one_sentence_that_names_it(self, shell: Shell) -> None:
@@ -202,7 +262,21 @@ class TestDoctor:
         migrated.set(CATALOG=catalog)
         code, out, _ = migrated.run("doctor")
         assert code == 1
-        assert "no config.json in the folder of: acme/gone" in " ".join(out.split())
+        assert "acme/gone: /nowhere has no config.json" in " ".join(out.split())
+
+    def test_a_base_model_that_would_run_code_is_named_with_the_way_out(self, migrated: Shell) -> None:
+        folder = migrated.data / "pickled"
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        (folder / "pytorch_model.bin").write_bytes(b"")
+        catalog = migrated.data / "catalog.json"
+        catalog.write_text(json.dumps({"acme/old": {"path": str(folder), "parameters": 1, "length": 8}}))
+        migrated.set(CATALOG=catalog)
+        code, out, _ = migrated.run("doctor")
+        assert code == 1
+        said = "".join(out.split())  # the table breaks long lines
+        assert "acme/old" in said
+        assert "pytorch_model.binonly,apickle" in said
 
 
 def test_a_command_that_does_not_exist_is_refused(shell: Shell) -> None:

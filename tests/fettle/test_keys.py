@@ -1,7 +1,9 @@
+import asyncio
 import hashlib
 import hmac
 import string
 import threading
+import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +13,7 @@ from pydantic import SecretStr
 
 from fettle import keys
 from fettle.db import Database
-from fettle.errors import NotFound
+from fettle.errors import Conflict, InvalidRequest, NotFound, Unauthenticated
 from fettle.settings import Settings
 from models import ApiKey, Project
 
@@ -125,6 +127,54 @@ class TestRevoke:
         async with db.transaction() as session:
             with pytest.raises(NotFound, match=r"'key_nobody'.*fettle keys list"):
                 await keys.revoke(session, "key_nobody")
+
+
+class TestExpiry:
+    async def test_an_expired_key_is_told_so_and_a_living_one_opens(self, db: Database, project: Project) -> None:
+        async with db.transaction() as session:
+            row, key = await keys.create(session, project.id, "ci", PEPPER, expires_at=time.time() + 60)
+            assert await keys.authenticate(session, key, PEPPER) is row
+            row.expires_at = time.time() - 1
+            with pytest.raises(Unauthenticated, match=r"fk_.*… \(ci\) has expired") as refused:
+                await keys.authenticate(session, key, PEPPER)
+        assert refused.value.code == "expired_api_key"
+
+    async def test_a_revoked_key_is_told_nothing_even_when_it_has_expired(self, db: Database, project: Project) -> None:
+        async with db.transaction() as session:
+            row, key = await keys.create(session, project.id, "ci", PEPPER)
+            row.expires_at = row.revoked_at = 1000.0
+            await session.flush()
+            assert await keys.authenticate(session, key, PEPPER) is None
+
+    async def test_an_end_that_has_passed_is_refused(self, db: Database, project: Project) -> None:
+        async with db.transaction() as session:
+            with pytest.raises(InvalidRequest, match="before its first use"):
+                await keys.create(session, project.id, "ci", PEPPER, expires_at=time.time() - 1)
+
+
+class TestRotate:
+    async def test_of_rotations_at_once_one_makes_a_successor(self, db: Database, project: Project) -> None:
+        async with db.transaction() as session:
+            old, _ = await keys.create(session, project.id, "ci", PEPPER)
+
+        async def rotate() -> str:
+            async with db.transaction() as session:
+                row, _ = await keys.rotate(session, await keys.get(session, old.id), PEPPER)
+                return row.id
+
+        ended = await asyncio.gather(*(rotate() for _ in range(8)), return_exceptions=True)
+        assert [end for end in ended if isinstance(end, str)] == [f"{old.id}-2"]
+        assert [type(end) for end in ended if not isinstance(end, str)] == [Conflict] * 7
+
+    async def test_the_tenth_successor_follows_the_ninth(self, db: Database, project: Project) -> None:
+        async with db.transaction() as session:
+            row, _ = await keys.create(session, project.id, "ci", PEPPER)
+            first = row.id
+            for number in range(2, 13):
+                row, _ = await keys.rotate(session, row, PEPPER)
+                assert row.id == f"{first}-{number}"
+            everyone = [key for key, _ in await keys.everyone(session)]
+        assert [key.id for key in everyone if keys.state(key) == "live"] == [f"{first}-11", f"{first}-12"]
 
 
 class TestPepper:

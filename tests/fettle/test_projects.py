@@ -2,7 +2,7 @@ import pytest
 
 from fettle import projects
 from fettle.db import Database
-from fettle.errors import InvalidRequest
+from fettle.errors import Conflict, InvalidRequest, NotFound
 
 
 async def test_a_project_is_made_once_and_found_afterwards(db: Database) -> None:
@@ -28,3 +28,19 @@ async def test_a_name_that_cannot_stand_in_a_tuned_models_name_is_refused(db: Da
 async def test_the_longest_name_is_accepted(db: Database) -> None:
     async with db.transaction() as session:
         assert (await projects.ensure(session, "a" * 40)).name == "a" * 40
+
+
+async def test_a_name_is_taken_once(db: Database) -> None:
+    async with db.transaction() as session:
+        await projects.create(session, "blue-team")
+    with pytest.raises(Conflict, match="'blue-team' already"):
+        async with db.transaction() as session:
+            await projects.create(session, "blue-team")
+
+
+async def test_a_project_is_found_by_name_and_by_id(db: Database) -> None:
+    async with db.transaction() as session:
+        made = await projects.create(session, "blue-team")
+        assert await projects.find(session, "blue-team") is await projects.find(session, made.id) is made
+        with pytest.raises(NotFound, match="'red-team'"):
+            await projects.find(session, "red-team")

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from fettle import events, jobs
-from fettle.errors import Fenced
+from fettle import artifacts, events, jobs
+from fettle.errors import Fenced, TrainingFailed
 from models import Checkpoint, Event, File, Job, JobStatus, TunedModel
 from worker import publishing
 from worker.workfolder import Held
@@ -49,6 +49,30 @@ class TestPublish:
             assert not (await session.scalars(select(File).where(File.purpose == "fine-tune-results"))).all()
             messages = (await session.scalars(select(Event.message))).all()
         assert "The job has successfully completed" not in messages
+
+    @pytest.mark.parametrize("kind", ["file", "folder", "link"])
+    async def test_a_folder_with_more_than_an_adapter_is_not_published(
+        self, held: Held, job: Job, adapter: Path, kind: str
+    ) -> None:
+        strange = adapter / ("training_args.bin" if kind == "file" else "tokenizer.json")
+        if kind == "file":
+            strange.write_bytes(b"a pickle")
+        elif kind == "folder":
+            strange.mkdir()
+        else:
+            strange.symlink_to("/etc/passwd")
+        with pytest.raises(TrainingFailed, match=repr(strange.name)) as refused:
+            await publishing.publish(held, job, adapter, DONE)
+        assert refused.value.code == "unexpected_files"
+        assert await held.storage.list(f"jobs/{job.id}") == []
+        async with held.db.snapshot() as session:
+            assert not (await session.scalars(select(TunedModel))).all()
+
+    def test_what_a_child_leaves_is_what_is_expected(self) -> None:
+        from worker.training.adapter import TOKENIZER_FILES
+
+        expected = {"adapter_config.json", "adapter_model.safetensors", *TOKENIZER_FILES}
+        assert expected == artifacts.ADAPTER_FILES
 
 
 class TestCheckpoint:

@@ -63,6 +63,25 @@ class TestResume:
         await workfolder.prepare(held, job, folder)
         assert (folder / "resume" / "adapter_model.safetensors").read_text() == "weights of step 4"
 
+    @pytest.mark.parametrize("added", ["optimizer.pt", "adapter_model.bin"])
+    async def test_a_file_that_is_not_ours_never_reaches_the_child(
+        self, held: Held, job: Job, tmp_path: Path, added: str
+    ) -> None:
+        await checkpoint(held, job, tmp_path / "out", 4)
+        stored = held.settings.data / "storage" / "jobs" / job.id / "1" / "checkpoints" / "step-000004"
+        (stored / added).write_bytes(b"a pickle that somebody put there")
+        folder = workfolder.path(held, job)
+        await workfolder.prepare(held, job, folder)
+        assert [path.name for path in (folder / "resume").iterdir()] == ["adapter_model.safetensors"]
+
+    async def test_with_no_whole_checkpoint_the_run_begins_anew(self, held: Held, job: Job, tmp_path: Path) -> None:
+        await checkpoint(held, job, tmp_path / "out", 4)
+        stored = held.settings.data / "storage" / "jobs" / job.id / "1" / "checkpoints" / "step-000004"
+        (stored / "adapter_model.safetensors").write_text("weights of somebody else")
+        folder = workfolder.path(held, job)
+        await workfolder.prepare(held, job, folder)
+        assert not (folder / "resume").exists()
+
 
 async def test_a_base_model_that_left_the_catalog_fails_the_job_by_name(held: Held, job: Job) -> None:
     with pytest.raises(TrainingFailed, match="'starter' does not exist here") as caught:

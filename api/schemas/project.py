@@ -1,0 +1,56 @@
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, PlainValidator
+
+from fettle import quotas
+from models import Project
+
+
+def limit(value: Any) -> Any:
+    if value is None or value == "default" or (type(value) is int and 0 <= value < 2**53):
+        return value
+    raise ValueError("Input should be a whole number, null for no limit, or 'default'")
+
+
+Limit = Annotated[int | Literal["default"] | None, PlainValidator(limit)]
+
+
+class Quotas(BaseModel):
+    """null: no limit; "default": what the settings say."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    files: Limit = None
+    bytes: Limit = None
+    queued_jobs: Limit = None
+    running_jobs: Limit = None
+    tokens: Limit = None
+
+    def apply(self, project: Project) -> None:
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        back = [name for name, limit in given.items() if limit == "default"]
+        quotas.change(project, {name: limit for name, limit in given.items() if limit != "default"}, back)
+
+
+class ProjectCreate(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    quotas: Quotas | None = None
+
+
+class ProjectChange(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = None
+    quotas: Quotas | None = None
+
+
+def project_object(project: Project, defaults: quotas.Limits) -> dict[str, Any]:
+    return {
+        "id": project.id,
+        "object": "project",
+        "name": project.name,
+        "created_at": int(project.created_at),
+        "quotas": quotas.limits(project, defaults),
+    }

@@ -1,0 +1,166 @@
+"""Quotas: what a project may use. The settings give the defaults, a project's row what differs; None is no limit.
+
+What is counted is counted under a lock on the project's row, so that fifty requests at once cannot pass together.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple
+
+from sqlalchemy import Select, case, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle.errors import QuotaExceeded
+from fettle.settings import Settings
+from models import File, Job, JobStatus, Project
+
+TOKEN_WINDOW = 30 * 24 * 3600  # seconds
+HOUR = 3600
+
+Limits = Mapping[str, int | None]
+
+
+async def files(session: AsyncSession, project_id: str) -> int:
+    return await number(session, select(func.count()).select_from(File).where(File.project_id == project_id))
+
+
+async def stored_bytes(session: AsyncSession, project_id: str) -> int:
+    return await number(session, select(func.coalesce(func.sum(File.bytes), 0)).where(File.project_id == project_id))
+
+
+async def queued_jobs(session: AsyncSession, project_id: str) -> int:
+    """Paused ones as well: or else pausing would make room for more without end."""
+    return await jobs(session, project_id, JobStatus.QUEUED, JobStatus.PAUSED)
+
+
+async def running_jobs(session: AsyncSession, project_id: str) -> int:
+    return await jobs(session, project_id, JobStatus.RUNNING)
+
+
+async def tokens(session: AsyncSession, project_id: str) -> int:
+    """Of the jobs that ended within the last 30 days."""
+    trained = select(func.coalesce(func.sum(Job.trained_tokens), 0))
+    return await number(session, trained.where(Job.project_id == project_id, Job.finished_at > since()))
+
+
+async def jobs(session: AsyncSession, project_id: str, *states: JobStatus) -> int:
+    counted = select(func.count()).select_from(Job).where(Job.project_id == project_id, Job.status.in_(states))
+    return await number(session, counted)
+
+
+async def number(session: AsyncSession, statement: Select[Any]) -> int:
+    return int(await session.scalar(statement) or 0)
+
+
+class Quota(NamedTuple):
+    used: Callable[[AsyncSession, str], Awaitable[int]]
+    unit: str
+    way_out: str
+
+
+QUOTAS: dict[str, Quota] = {
+    "files": Quota(files, "files", "delete some"),
+    "bytes": Quota(stored_bytes, "bytes in files", "delete some files"),
+    "queued_jobs": Quota(queued_jobs, "queued or paused jobs", "wait until one starts, or cancel one"),
+    "running_jobs": Quota(running_jobs, "running jobs", "wait until one ends"),
+    "tokens": Quota(tokens, "tokens trained within 30 days", "wait until the oldest of these jobs is 30 days past"),
+}
+
+
+UNLIMITED: Limits = dict.fromkeys(QUOTAS)
+
+
+def defaults(settings: Settings) -> Limits:
+    return {name: getattr(settings, f"quota_{name}") for name in QUOTAS}
+
+
+def limits(project: Project, defaults: Limits) -> Limits:
+    return {**defaults, **(project.quotas or {})}
+
+
+async def usage(session: AsyncSession, project_id: str) -> dict[str, int]:
+    return {name: await quota.used(session, project_id) for name, quota in QUOTAS.items()}
+
+
+def change(project: Project, limits: Limits, back: list[str]) -> None:
+    """Sets what differs from the settings' defaults from now on; `back` names quotas that follow them again."""
+    kept = {**(project.quotas or {}), **limits}
+    project.quotas = {name: limit for name, limit in kept.items() if name not in back} or None
+
+
+async def admit_job(session: AsyncSession, project_id: str, defaults: Limits) -> None:
+    """Call it in the transaction that adds the job. Raises QuotaExceeded."""
+    project = await locked(session, project_id)
+    for name in ("queued_jobs", "tokens"):
+        await check(session, project, name, 1, defaults)
+
+
+async def admit_file(session: AsyncSession, project_id: str, size: int, defaults: Limits) -> None:
+    """Call it in the transaction that adds the file. Raises QuotaExceeded."""
+    project = await locked(session, project_id)
+    await check(session, project, "files", 1, defaults)
+    await check(session, project, "bytes", size, defaults)
+
+
+async def foresee_file(session: AsyncSession, project_id: str, size: int, defaults: Limits) -> None:
+    """Whether an upload of this size has a chance: asked before it is read. Raises QuotaExceeded."""
+    project = await session.get_one(Project, project_id)
+    await check(session, project, "files", 1, defaults)
+    await check(session, project, "bytes", size, defaults)
+
+
+async def locked(session: AsyncSession, project_id: str) -> Project:
+    """The project's row, others' admissions waiting; rows that only refer to it are not kept waiting."""
+    statement = select(Project).where(Project.id == project_id).with_for_update(key_share=True)
+    return (await session.scalars(statement, execution_options={"populate_existing": True})).one()
+
+
+async def check(session: AsyncSession, project: Project, name: str, more: int, defaults: Limits) -> None:
+    limit = limits(project, defaults)[name]
+    if limit is None:
+        return
+    quota = QUOTAS[name]
+    used = await quota.used(session, project.id)
+    if used + more <= limit:
+        return
+    wanted = f", and this would add {more:,}" if more > 1 else ""
+    raise QuotaExceeded(
+        f"The project {project.name!r} has {used:,} {quota.unit} of the {limit:,} that its quota {name!r} allows"
+        f"{wanted}: {quota.way_out}, or ask the operator for more (`fettle projects quota {project.name} {name}=…`).",
+        retry_after=await frees_itself(session, project.id, name),
+    )
+
+
+async def frees_itself(session: AsyncSession, project_id: str, name: str) -> int:
+    """Seconds after which asking again may make sense."""
+    if name != "tokens":
+        return 60 if name == "queued_jobs" else HOUR
+    oldest = select(func.min(Job.finished_at)).where(Job.project_id == project_id, Job.finished_at > since())
+    first = await session.scalar(oldest.where(Job.trained_tokens > 0))
+    return HOUR if first is None else max(60, int(first + TOKEN_WINDOW - time.time()))
+
+
+def since() -> float:
+    return time.time() - TOKEN_WINDOW
+
+
+async def in_turn(session: AsyncSession, waiting: Select[Any], running_cap: int | None) -> Select[Any]:
+    """`waiting` selects jobs: now without those of projects that run all they may, first of those that run fewest.
+
+    running_cap: the settings' default. A project with a cap is locked until this transaction ends.
+    """
+    queued = select(Job.project_id).where(Job.status == JobStatus.QUEUED)
+    asking = (await session.scalars(select(Project).where(Project.id.in_(queued)))).all()
+    caps = {project.id: limits(project, {"running_jobs": running_cap})["running_jobs"] for project in asking}
+    capped = {project_id: cap for project_id, cap in caps.items() if cap is not None}
+    if capped:
+        rows = select(Project.id).where(Project.id.in_(capped)).order_by(Project.id)
+        await session.execute(rows.with_for_update(key_share=True))
+    counted = select(Job.project_id, func.count()).where(Job.status == JobStatus.RUNNING).group_by(Job.project_id)
+    running = dict((await session.execute(counted)).all())
+    full = [project_id for project_id, cap in capped.items() if running.get(project_id, 0) >= cap]
+    if full:
+        waiting = waiting.where(Job.project_id.not_in(full))
+    if running and len(asking) > 1:
+        waiting = waiting.order_by(case(running, value=Job.project_id, else_=0))
+    return waiting

@@ -1,0 +1,45 @@
+"""Scopes: what a key may do. A key may always see its own project; the rest it needs a word for."""
+
+from collections.abc import Sequence
+
+from fettle.errors import Forbidden, InvalidRequest
+
+ALL, ADMIN = "all", "admin"
+SCOPES: dict[str, str] = {
+    "files.read": "list datasets and results, download them",
+    "files.write": "upload and delete datasets",
+    "jobs.read": "see jobs, their events, metrics and checkpoints, download adapters",
+    "jobs.write": "create, cancel, pause and resume jobs",
+    "models.read": "list base models and tuned models",
+    "models.write": "delete tuned models",
+    "chat": "send prompts to models",
+    "keys.read": "list the project's API keys",
+    "keys.write": "make, rotate and revoke the project's API keys",
+    ALL: "everything above, in the key's own project",
+    ADMIN: "make projects, set quotas, and reach the API keys of every project",
+}
+
+
+def missing(held: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Those of `wanted` that `held` does not cover."""
+    covered = set(SCOPES) - {ADMIN} if ALL in held else set()
+    return [scope for scope in wanted if scope not in covered | set(held)]
+
+
+def need(held: Sequence[str], scope: str) -> None:
+    """Raises Forbidden."""
+    if missing(held, [scope]):
+        raise Forbidden(
+            f"This API key lacks the scope {scope!r} (it has: {', '.join(held)}): use one that has it, or make one "
+            f"with `fettle keys create NAME --scope {scope}`."
+        )
+
+
+def checked(wanted: Sequence[str]) -> list[str]:
+    """The same scopes, each once. Raises InvalidRequest for one that does not exist, and for none at all."""
+    for scope in wanted:
+        if scope not in SCOPES:
+            raise InvalidRequest(f"The scope {scope!r} does not exist; choose of: {', '.join(SCOPES)}.", param="scopes")
+    if not wanted:
+        raise InvalidRequest(f"A key needs at least one scope of: {', '.join(SCOPES)}.", param="scopes")
+    return list(dict.fromkeys(wanted))

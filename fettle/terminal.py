@@ -1,0 +1,52 @@
+"""What the commands share: consoles, a database for the length of one command, moments as people read them."""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import typer
+from rich.console import Console
+
+from fettle.settings import Settings
+
+if TYPE_CHECKING:
+    from fettle.db import Database
+
+console = Console()
+uncut = Console(width=1000)  # for ids and names, which are there to be copied: a narrow terminal may wrap them
+T = TypeVar("T")
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
+
+
+def with_database(settings: Settings, work: "Callable[[Database], Awaitable[T]]") -> T:
+    """Raises Unavailable when the database cannot be used."""
+    from sqlalchemy.exc import DBAPIError
+
+    from fettle.db import Database
+    from fettle.errors import Unavailable
+
+    async def run() -> T:
+        db = Database(settings.database)
+        try:
+            return await work(db)
+        except DBAPIError as error:
+            where = db.engine.url.render_as_string(hide_password=True)
+            raise Unavailable(f"The database {where} refused: {error.orig}. Has `fettle migrate` been run?") from error
+        finally:
+            await db.close()
+
+    return asyncio.run(run())
+
+
+def moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def duration(text: str) -> int:
+    """Seconds in `90m`, `12h` or `30d`; a parser for typer."""
+    found = re.fullmatch(r"(\d{1,9})([smhd])", text)
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is no duration: write 90m, 12h or 30d.")
+    return int(found[1]) * SECONDS[found[2]]

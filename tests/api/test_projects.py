@@ -1,0 +1,103 @@
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from fettle.quotas import QUOTAS
+from tests.api.tenants import Tenant, jsonl, message, refusal
+
+PROJECTS = "/v1/projects"
+
+
+@pytest.fixture
+async def operator(tenant: Tenant) -> AsyncIterator[httpx.AsyncClient]:
+    async with await tenant.key("all", "admin") as http:
+        yield http
+
+
+async def make(operator: httpx.AsyncClient, tenant: Tenant, suffix: str = "x", **body: Any) -> Any:
+    answer = await operator.post(PROJECTS, json={"name": f"{tenant.project.name}-{suffix}", **body})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+class TestCreate:
+    async def test_a_project_has_a_name_and_the_defaults(self, operator: httpx.AsyncClient, tenant: Tenant) -> None:
+        made = await make(operator, tenant)
+        assert made == {
+            "id": made["id"],
+            "object": "project",
+            "name": f"{tenant.project.name}-x",
+            "created_at": made["created_at"],
+            "quotas": dict.fromkeys(QUOTAS),
+        }
+
+    async def test_with_quotas_of_its_own(self, operator: httpx.AsyncClient, tenant: Tenant) -> None:
+        made = await make(operator, tenant, quotas={"queued_jobs": 5, "files": 0})
+        assert (made["quotas"]["queued_jobs"], made["quotas"]["files"], made["quotas"]["bytes"]) == (5, 0, None)
+
+    async def test_a_taken_name_is_409(self, operator: httpx.AsyncClient, tenant: Tenant) -> None:
+        answer = await operator.post(PROJECTS, json={"name": tenant.project.name})
+        assert refusal(answer) == (409, "project_exists", "name")
+        assert answer.headers["x-should-retry"] == "false"
+
+    @pytest.mark.parametrize("name", ["Blue", "a:b", "", "a" * 41])
+    async def test_a_bad_name_is_400(self, operator: httpx.AsyncClient, name: str) -> None:
+        answer = await operator.post(PROJECTS, json={"name": name})
+        assert refusal(answer) == (400, "invalid_value", "name")
+        assert repr(name) in message(answer)
+
+    @pytest.mark.parametrize(
+        ("quotas", "code", "param"),
+        [
+            ({"queued_jobs": -1}, "invalid_value", "quotas.queued_jobs"),
+            ({"queued_jobs": "many"}, "invalid_value", "quotas.queued_jobs"),
+            ({"queued_jobs": True}, "invalid_value", "quotas.queued_jobs"),
+            ({"bytes": 1.5}, "invalid_value", "quotas.bytes"),
+            ({"gpus": 1}, "unknown_parameter", "quotas.gpus"),
+        ],
+    )
+    async def test_a_bad_quota_is_400(self, operator: httpx.AsyncClient, quotas: Any, code: str, param: str) -> None:
+        answer = await operator.post(PROJECTS, json={"name": "good-name", "quotas": quotas})
+        assert refusal(answer) == (400, code, param)
+
+
+class TestRetrieve:
+    async def test_a_tenant_sees_what_its_own_project_uses(self, tenant: Tenant) -> None:
+        job = await tenant.job()
+        shown = (await tenant.http.get(f"{PROJECTS}/{tenant.project.id}")).json()
+        assert job["status"] == "queued"
+        assert shown["usage"] == {"files": 1, "bytes": len(jsonl(12)), "queued_jobs": 1, "running_jobs": 0, "tokens": 0}
+
+    async def test_an_operator_sees_every_project(
+        self, operator: httpx.AsyncClient, tenant: Tenant, other: Tenant
+    ) -> None:
+        assert (await operator.get(f"{PROJECTS}/{other.project.id}")).json()["name"] == other.project.name
+        assert refusal(await operator.get(f"{PROJECTS}/proj_nobody"))[:2] == (404, "not_found")
+
+    async def test_the_list_is_every_project_for_an_operator_and_its_own_for_a_tenant(
+        self, operator: httpx.AsyncClient, tenant: Tenant, other: Tenant
+    ) -> None:
+        everyone = (await operator.get(PROJECTS, params={"limit": 100})).json()["data"]
+        assert {tenant.project.id, other.project.id} <= {project["id"] for project in everyone}
+        own = (await tenant.http.get(PROJECTS)).json()["data"]
+        assert [project["id"] for project in own] == [tenant.project.id]
+
+
+class TestChange:
+    async def test_what_is_not_named_stays(self, operator: httpx.AsyncClient, tenant: Tenant) -> None:
+        made = await make(operator, tenant, quotas={"queued_jobs": 5, "bytes": 100})
+        path = f"{PROJECTS}/{made['id']}"
+        changed = (await operator.post(path, json={"quotas": {"bytes": None, "tokens": 7}})).json()
+        assert changed["quotas"] == {**dict.fromkeys(QUOTAS), "queued_jobs": 5, "bytes": None, "tokens": 7}
+        back = (await operator.post(path, json={"quotas": {"queued_jobs": "default"}})).json()
+        assert back["quotas"]["queued_jobs"] is None
+        assert back["name"] == made["name"]
+
+    async def test_a_new_name(self, operator: httpx.AsyncClient, tenant: Tenant) -> None:
+        made = await make(operator, tenant)
+        path = f"{PROJECTS}/{made['id']}"
+        assert (await operator.post(path, json={"name": f"{made['name']}-2"})).json()["name"] == f"{made['name']}-2"
+        assert refusal(await operator.post(path, json={"name": tenant.project.name}))[:2] == (409, "project_exists")
+        assert (await operator.post(path, json={"name": f"{made['name']}-2"})).status_code == 200
