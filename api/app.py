@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from api import errors
 from api.middleware import Gate, RequestId
 from api.routes import chat, files, health, jobs, models
-from fettle import __version__, catalog, keys
+from fettle import __version__, catalog, keys, leftovers
 from fettle.db import Database
 from fettle.queue import Doorbell
 from fettle.serving import Engine
@@ -30,6 +30,7 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
     state.pepper = keys.pepper(settings)
     state.uploads = settings.data / "uploads"
     state.uploads.mkdir(parents=True, exist_ok=True)
+    leftovers.sweep(state.uploads)
     yield
     await state.engine.close()
     await state.doorbell.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -9,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fettle import leases
 from fettle.db import DATABASE_AWAY
 from models import Job
-from worker.workfolder import Held
+
+if TYPE_CHECKING:
+    from worker.workfolder import Held
 
 log = structlog.get_logger()
 
@@ -17,7 +20,7 @@ PAUSE_SECONDS = 1
 Change = Callable[[AsyncSession, Job], Awaitable[None] | None]
 
 
-async def write(held: Held, job: Job, change: Change) -> None:
+async def write(held: "Held", job: Job, change: Change) -> None:
     """`change` gets the job's row, held until the transaction ends. Raises Fenced."""
     while True:
         try:

@@ -8,12 +8,12 @@ import socket
 
 import structlog
 
-from fettle import catalog, leases, queue
+from fettle import catalog, leases, orphans, queue
 from fettle.db import DATABASE_AWAY, Database
 from fettle.logs import configure
 from fettle.settings import Settings
-from fettle.storage import open_storage
-from worker import environment
+from fettle.storage import Away, open_storage
+from worker import environment, workfolder
 from worker.children import Nursery
 from worker.supervisor import supervise
 from worker.workfolder import Held
@@ -34,7 +34,8 @@ def run() -> None:
     )
     environment.scrub(threads)  # after this line no child can inherit a secret
     nursery = Nursery(settings.warm_children)
-    asyncio.run(work(held, nursery))
+    asyncio.Runner().run(work(held, nursery))
+    os._exit(0)  # a thread that hangs in a download or in storage must not hold up the end
 
 
 async def work(held: Held, nursery: Nursery) -> None:
@@ -48,6 +49,7 @@ async def work(held: Held, nursery: Nursery) -> None:
     others = [
         asyncio.create_task(queue.listen(held.settings, woken.set)),
         asyncio.create_task(reconcile(held, woken)),
+        asyncio.create_task(tidy(held)),
     ]
     log.info("worker_started", slots=held.settings.slots, threads=held.threads, warm=held.settings.warm_children)
     await asyncio.gather(*slots)
@@ -92,6 +94,19 @@ async def reconcile(held: Held, woken: asyncio.Event) -> None:
         if lost:
             log.warning("leases_reclaimed", job_ids=list(lost))
             woken.set()
+
+
+async def tidy(held: Held) -> None:
+    """Clears away what died runs left: work folders at once and then now and again, like litter in storage."""
+    while True:
+        try:
+            await workfolder.sweep(held)
+            await asyncio.sleep(held.settings.collect_seconds)
+            if collected := await orphans.collect(held.db, held.storage):
+                log.info("orphans_collected", prefixes=collected)
+        except Exception as error:  # whatever it is, the next round may go better
+            log.warning("not_tidied", exc_info=None if isinstance(error, (*DATABASE_AWAY, Away)) else error)
+            await asyncio.sleep(held.settings.reconcile_seconds)
 
 
 async def first_of(*events: asyncio.Event, seconds: float) -> None:
