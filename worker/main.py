@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import socket
+import time
 
 import structlog
 
@@ -82,14 +83,23 @@ async def serve_slot(held: Held, nursery: Nursery, slot: int, woken: asyncio.Eve
 
 
 async def reconcile(held: Held, woken: asyncio.Event) -> None:
-    """Takes back jobs whose worker fell silent."""
+    """Takes back jobs whose worker fell silent.
+
+    When the database was away itself, all fell silent: whoever is alive has the time of one lease to say so.
+    """
+    fair = 0.0  # the monotonic time from which silence counts
     while True:
         await asyncio.sleep(held.settings.reconcile_seconds)
         try:
+            if time.monotonic() < fair:
+                await held.db.ping()
+                continue
             async with held.db.transaction() as session:
                 lost = await leases.reclaim_expired(session, held.settings.max_attempts)
         except Exception as error:  # whatever it is, silent workers must go on being noticed
             log.warning("not_reconciled", exc_info=None if isinstance(error, DATABASE_AWAY) else error)
+            if isinstance(error, DATABASE_AWAY):
+                fair = time.monotonic() + held.settings.lease_seconds
             continue
         if lost:
             log.warning("leases_reclaimed", job_ids=list(lost))

@@ -106,9 +106,9 @@ async def settle(held: Held, job: Job, tail: list[str], error: Exception, *, pla
 
 
 async def keep_lease(held: Held, job: Job, halt: asyncio.Event) -> None:
-    """Ends by raising Fenced: when another owns the job, or when the lease could not be renewed in time.
+    """Ends by raising Fenced, when the job is no longer ours. Sets `halt` when it is to be paused.
 
-    Sets `halt` when the job is to be paused.
+    While the database is away training goes on: nobody can take the job over without it, or write without the fence.
     """
     settings = held.settings
     renewed = time.monotonic()
@@ -126,8 +126,6 @@ async def keep_lease(held: Held, job: Job, halt: asyncio.Event) -> None:
                             halt.set()
         except DATABASE_AWAY as error:
             log.warning("database_away", job_id=job.id, error=type(error).__name__)
-            if time.monotonic() - renewed > settings.lease_seconds:
-                raise Fenced(job.id) from error
 
 
 async def halt_with_worker(held: Held, stopping: asyncio.Event, halt: asyncio.Event) -> None:
