@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+from typing import Any
 
 import structlog
 
@@ -20,6 +21,8 @@ from worker.supervisor import supervise
 from worker.workfolder import Held
 
 log = structlog.get_logger()
+
+END_SECONDS = 5  # for writing down how the last runs ended, once their time to drain is over
 
 
 def run() -> None:
@@ -36,7 +39,7 @@ def run() -> None:
     environment.scrub(threads)  # after this line no child can inherit a secret
     nursery = Nursery(settings.warm_children)
     asyncio.Runner().run(work(held, nursery))
-    os._exit(0)  # a thread that hangs in a download or in storage must not hold up the end
+    os._exit(0)  # nothing that hangs, in a download, in storage, in the database, holds up the end
 
 
 async def work(held: Held, nursery: Nursery) -> None:
@@ -53,11 +56,17 @@ async def work(held: Held, nursery: Nursery) -> None:
         asyncio.create_task(tidy(held)),
     ]
     log.info("worker_started", slots=held.settings.slots, threads=held.threads, warm=held.settings.warm_children)
-    await asyncio.gather(*slots)
-    for task in others:
+    serving: asyncio.Future[Any] = asyncio.gather(*slots)
+    told: asyncio.Future[Any] = asyncio.create_task(stopping.wait())
+    await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({serving}, timeout=held.settings.drain_seconds + END_SECONDS)
+    if serving.done():
+        serving.result()  # a slot that failed is a bug, and ends the worker with it
+    else:
+        log.warning("not_drained")  # the database is away, say: the leases will run out
+    for task in (told, *others):
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
-    await held.db.close()
     log.info("worker_stopped")
 
 
@@ -107,13 +116,13 @@ async def reconcile(held: Held, woken: asyncio.Event) -> None:
 
 
 async def tidy(held: Held) -> None:
-    """Clears away what died runs left: work folders at once and then now and again, like litter in storage."""
+    """Clears away what died runs left: work folders here, uploads in storage."""
     while True:
         try:
             await workfolder.sweep(held)
-            await asyncio.sleep(held.settings.collect_seconds)
             if collected := await orphans.collect(held.db, held.storage):
                 log.info("orphans_collected", prefixes=collected)
+            await asyncio.sleep(held.settings.collect_seconds)
         except Exception as error:  # whatever it is, the next round may go better
             log.warning("not_tidied", exc_info=None if isinstance(error, (*DATABASE_AWAY, Away)) else error)
             await asyncio.sleep(held.settings.reconcile_seconds)

@@ -115,7 +115,7 @@ async def keep_lease(held: Held, job: Job, halt: asyncio.Event) -> None:
     while True:
         await asyncio.sleep(settings.watch_seconds)
         try:
-            async with asyncio.timeout(settings.heartbeat_seconds):  # a hanging database must not hide a lost lease
+            async with asyncio.timeout(settings.lease_seconds / 2):  # a call that hangs must not cost the lease
                 if time.monotonic() - renewed >= settings.heartbeat_seconds:
                     async with held.db.transaction() as session:
                         await leases.renew(session, job.id, job.fence, settings.lease_seconds)

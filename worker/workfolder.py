@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +13,7 @@ from typing import TypeVar
 import orjson
 import structlog
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import artifacts, catalog
 from fettle.catalog import BaseModelEntry
@@ -21,6 +22,7 @@ from fettle.errors import FettleError, TrainingFailed
 from fettle.settings import Settings
 from fettle.storage import Missing, Storage
 from models import Checkpoint, File, Job, JobStatus
+from worker.ledger import read
 from worker.patience import patiently, tell
 
 log = structlog.get_logger()
@@ -66,8 +68,7 @@ async def prepare(held: Held, job: Job, folder: Path) -> None:
 
 
 async def fetch(held: Held, job: Job, file_id: str, path: Path) -> None:
-    async with held.db.snapshot() as session:
-        file = await session.get(File, file_id)
+    file = await read(held, job, lambda session: session.get(File, file_id))
     if file is None:
         raise TrainingFailed("file_deleted", f"The file {file_id!r} was deleted before the job could read it.")
     try:
@@ -78,10 +79,12 @@ async def fetch(held: Held, job: Job, file_id: str, path: Path) -> None:
 
 async def fetch_checkpoint(held: Held, job: Job, folder: Path) -> None:
     """The newest checkpoint that storage gives back whole; no folder when there is none."""
-    async with held.db.snapshot() as session:
+
+    async def saved(session: AsyncSession) -> Sequence[Checkpoint]:
         statement = select(Checkpoint).where(Checkpoint.job_id == job.id).order_by(Checkpoint.step.desc())
-        checkpoints = (await session.scalars(statement)).all()
-    for checkpoint in checkpoints:
+        return (await session.scalars(statement)).all()
+
+    for checkpoint in await read(held, job, saved):
         try:
             await patiently(held, job, partial(artifacts.download, held.storage, checkpoint.prefix, folder))
         except (Missing, artifacts.Corrupt) as error:

@@ -158,26 +158,15 @@ class House(Server):
     def assert_success(self, job_id: str, *, attempts: int) -> None:
         job = self.wait_for_end(job_id)
         assert job.status == "succeeded", (job.error, self.messages(job_id))
-        assert self.row(job_id).attempts == attempts, self.messages(job_id)
+        assert self.row(job_id).attempts == attempts, "\n".join(self.messages(job_id))
         columns = self.http.get(f"/v1/fine_tuning/jobs/{job_id}/metrics").json()["columns"]
         assert columns["step"] == list(range(1, columns["step"][-1] + 1))
 
-    def restart_postgresql(self) -> None:
-        """As after a crash: no client is let finish."""
+    def pg_ctl(self, *command: str) -> None:
         server = self.postgresql
-        folder = server.get_uri().split("host=")[1]
-        arguments = (
-            "-w",
-            "-m",
-            "immediate",
-            "-o",
-            f'-h "" -k {folder}',
-            "-l",
-            str(server.log),
-            "-D",
-            str(server.pgdata),
-        )
-        pgexec("pg_ctl", (*arguments, "restart"), bin_path=server.bin_path, user=server.system_user)
+        options = ("-o", f'-h "" -k {server.get_uri().split("host=")[1]}', "-l", str(server.log))
+        arguments = ("-w", "-m", "immediate", "-D", str(server.pgdata), *options, *command)  # no client is let finish
+        pgexec("pg_ctl", arguments, bin_path=server.bin_path, user=server.system_user)
 
 
 def plain(value: Any) -> str:
@@ -224,6 +213,9 @@ def built(tmp_path_factory: pytest.TempPathFactory, s3_endpoint: str, proxy: Pro
         engine_url="http://127.0.0.1:1",
         storage_retry_seconds=1,
         collect_seconds=1,
+        drain_seconds=5,
+        lease_seconds=5,
+        heartbeat_seconds=0.5,
     )
     house = House(settings, server, redis, proxy)
     yield house

@@ -40,15 +40,25 @@ class TestPostgresql:
     def test_restarted_in_mid_run_it_costs_no_attempt(self, house: House) -> None:
         job_id = house.job(rows=160)
         house.training(job_id)
-        house.restart_postgresql()
+        house.pg_ctl("restart")
         house.assert_success(job_id, attempts=1)
+
+    def test_a_worker_that_is_told_to_stop_while_it_is_away_ends_all_the_same(self, house: House) -> None:
+        job_id = house.job(rows=160)
+        worker, child = house.training(job_id)
+        house.pg_ctl("stop")
+        worker.terminate()
+        assert worker.wait(20) == 0
+        wait_for(lambda: not child.is_running(), 5, "the child to end with it")
+        house.pg_ctl("start")
+        house.assert_success(job_id, attempts=2)
 
     def test_while_it_restarts_a_client_that_retries_notices_nothing(self, house: House) -> None:
         patient = OpenAI(api_key=house.key, base_url=f"{house.url}/v1", max_retries=5)
         job_id = house.job()
 
         async def both() -> None:
-            restart = asyncio.create_task(asyncio.to_thread(house.restart_postgresql))
+            restart = asyncio.create_task(asyncio.to_thread(house.pg_ctl, "restart"))
             while not restart.done():
                 await asyncio.to_thread(patient.fine_tuning.jobs.retrieve, job_id)
             await restart
