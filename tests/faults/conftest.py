@@ -41,6 +41,7 @@ class House(Server):
     def __init__(self, settings: Settings, postgresql: PostgresServer, redis: OwnRedis, proxy: Proxy) -> None:
         self.settings, self.postgresql, self.redis, self.proxy = settings, postgresql, redis, proxy
         self.accepted: set[str] = set()
+        self.checked: set[str] = set()
         self.uploads: dict[tuple[int, str, int], str] = {}
         self.workers: list[subprocess.Popen[bytes]] = []
         super().__init__(settings.data, settings.port)
@@ -230,4 +231,4 @@ def house(built: House) -> Iterator[House]:
     """Whole at the beginning; after the test the invariants hold for every job that there ever was."""
     built.staff()
     yield built
-    built.look(lambda db, storage: invariants.assert_hold(db, storage, built.accepted))
+    built.look(lambda db, storage: invariants.assert_hold(db, storage, built.accepted, built.checked))

@@ -15,8 +15,11 @@ TERMINAL = {
 }
 
 
-async def assert_hold(db: Database, storage: Storage, accepted: set[str]) -> None:
-    """No accepted job is lost, none ends twice, what is published is what its manifest says, no stale fence wrote."""
+async def assert_hold(db: Database, storage: Storage, accepted: set[str], checked: set[str]) -> None:
+    """No accepted job is lost, none ends twice, what is published is what its manifest says, no stale fence wrote.
+
+    checked: prefixes whose files were hashed by an earlier call; this one adds its own.
+    """
     async with db.snapshot() as session:
         jobs = {job.id: job for job in await session.scalars(select(Job))}
         models = list(await session.scalars(select(TunedModel)))
@@ -32,7 +35,9 @@ async def assert_hold(db: Database, storage: Storage, accepted: set[str]) -> Non
             assert fence_of(model.prefix) == job.fence, "a stale fence published"
     for artifact in [*models, *checkpoints]:
         assert fence_of(artifact.prefix) <= jobs[artifact.job_id].fence
-        await assert_whole(storage, artifact.prefix)
+        if artifact.prefix not in checked:
+            await assert_whole(storage, artifact.prefix)
+            checked.add(artifact.prefix)
 
 
 def assert_one_end(job: Job, events: list[Event]) -> None:

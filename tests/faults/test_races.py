@@ -89,7 +89,7 @@ class TestRaces:
             assert sum(took_place.values()) == 1, seed
             ended = await given.read(db, race.job)
             assert ended.status == (JobStatus.CANCELLED if took_place["cancel"] else JobStatus.SUCCEEDED)
-        await invariants.assert_hold(db, held.storage, set())
+        await invariants.assert_hold(db, held.storage, set(), set())
 
     async def test_everything_at_once_leaves_one_legal_state(
         self, db: Database, project: Project, held: Held, adapter: Path
@@ -103,7 +103,7 @@ class TestRaces:
             assert bool(ends) == (not LEGAL_MOVES[(await given.read(db, race.job)).status]), (seed, took_place)
             if not ends:
                 await race.cancel()
-        await invariants.assert_hold(db, held.storage, set())
+        await invariants.assert_hold(db, held.storage, set(), set())
 
     async def test_a_file_is_never_deleted_from_under_a_job_that_is_created(
         self, db: Database, project: Project

@@ -49,7 +49,10 @@ def test_a_job_that_kills_three_children_is_given_up_with_its_log(house: House) 
     for attempt in range(3):
         if attempt:
             house.wait_for_message(job_id, f"Fine-tuning job started (attempt {attempt + 1})")
-        house.training_anew(job_id, attempt).kill()
+        child = house.training_anew(job_id, attempt)
+        with (house.data / "work" / job_id / str(house.row(job_id).fence) / "log.txt").open("a") as log:
+            log.write(f"last words of {attempt}\n")  # where the child's own output goes
+        child.kill()
     job = house.wait_for_end(job_id)
     assert job.status == "failed"
     assert job.error is not None
@@ -58,6 +61,9 @@ def test_a_job_that_kills_three_children_is_given_up_with_its_log(house: House) 
         "The training process was killed by SIGKILL (often: the machine ran out of memory), 3 times in all: "
         "the job was given up."
     )
+    events = house.http.get(f"/v1/fine_tuning/jobs/{job_id}/events?limit=100").json()["data"]
+    logs = [event["data"]["log"][-1] for event in events if event["message"] == "Last lines of the training log"]
+    assert logs == ["last words of 2", "last words of 1", "last words of 0"]
 
 
 def test_a_bell_that_rings_twenty_times_starts_one_run(house: House) -> None:
