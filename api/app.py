@@ -8,7 +8,7 @@ from fastapi import Depends, FastAPI
 from api import errors, scopes
 from api.middleware import Gate, RequestId
 from api.routes import api_keys, chat, files, health, jobs, models, projects
-from fettle import __version__, catalog, keys
+from fettle import __version__, catalog, keys, leftovers
 from fettle.db import Database
 from fettle.queue import Doorbell
 from fettle.serving import Engine
@@ -38,6 +38,7 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
     state.pepper = keys.pepper(settings)
     state.uploads = settings.data / "uploads"
     state.uploads.mkdir(parents=True, exist_ok=True)
+    leftovers.sweep(state.uploads)
     yield
     await state.engine.close()
     await state.doorbell.close()

@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 
 from fettle.db import DATABASE_AWAY
 from fettle.errors import FettleError, NotFound, Unavailable, from_schema
-from fettle.storage import Missing
+from fettle.storage import Away, Missing
 
 log = structlog.get_logger()
 
@@ -56,6 +56,11 @@ async def on_database_away(request: Request, error: Exception) -> JSONResponse:
     return render(Unavailable("The database does not answer: try again in a few seconds."))
 
 
+async def on_storage_away(request: Request, error: Exception) -> JSONResponse:
+    log.error("storage_away", request_id=request.state.request_id, error=str(error))
+    return render(Unavailable("The storage does not answer: try again in a few seconds."))
+
+
 async def on_missing(request: Request, error: Exception) -> JSONResponse:
     log.error("object_missing", request_id=request.state.request_id, key=str(error))
     return render(
@@ -83,6 +88,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(ClientDisconnect, on_disconnect)
     app.add_exception_handler(Missing, on_missing)
+    app.add_exception_handler(Away, on_storage_away)
     for away in DATABASE_AWAY:
         app.add_exception_handler(away, on_database_away)
     app.add_exception_handler(Exception, on_bug)

@@ -53,7 +53,7 @@ async def upload(storage: Storage, folder: Path, prefix: str, only: Collection[s
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
         files[path.name] = Entry(sha256=await asyncio.to_thread(digest, path), bytes=path.stat().st_size)
         await storage.put_file(f"{prefix}/{path.name}", path)
-    await put_bytes(storage, f"{prefix}/{MANIFEST}", Manifest(files=files).model_dump_json(indent=2).encode())
+    await put_manifest(storage, prefix, Manifest(files=files))
 
 
 def plain(path: Path, only: Collection[str]) -> bool:
@@ -91,6 +91,18 @@ async def download(storage: Storage, prefix: str, folder: Path, only: Sequence[s
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+async def trim(storage: Storage, prefix: str, names: Sequence[str]) -> None:
+    """Takes files out of an artifact, which is whole at every moment. Raises Missing and Corrupt."""
+    kept = {name: entry for name, entry in (await manifest(storage, prefix)).files.items() if name not in names}
+    await put_manifest(storage, prefix, Manifest(files=kept))
+    for name in names:
+        await storage.delete(f"{prefix}/{name}")
+
+
+async def put_manifest(storage: Storage, prefix: str, whole: Manifest) -> None:
+    await put_bytes(storage, f"{prefix}/{MANIFEST}", whole.model_dump_json(indent=2).encode())
 
 
 async def put_bytes(storage: Storage, key: str, content: bytes) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import Float, String, event
+from sqlalchemy import Float, String, event, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -76,6 +76,11 @@ class Database:
         engine = self.engine.execution_options(read_only=True)
         async with AsyncSession(engine, expire_on_commit=False) as session:
             yield session
+
+    async def ping(self) -> None:
+        """Raises one of DATABASE_AWAY."""
+        async with self.snapshot() as session:
+            await session.scalar(select(database_now()))
 
     async def close(self) -> None:
         await self.engine.dispose()

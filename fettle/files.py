@@ -48,8 +48,8 @@ def new(project_id: str, filename: str, purpose: str, size: int) -> File:
     )
 
 
-async def get(session: AsyncSession, project_id: str, file_id: str) -> File:
-    file = await session.get(File, file_id)
+async def get(session: AsyncSession, project_id: str, file_id: str, *, lock: bool = False) -> File:
+    file = await session.get(File, file_id, with_for_update=lock)
     if file is None or file.project_id != project_id:
         raise NotFound(f"No file has the id {file_id!r}.", param="file_id")
     return file
@@ -67,7 +67,8 @@ async def newest(
 
 async def for_training(session: AsyncSession, project_id: str, file_id: str, param: str, minimum: int) -> File:
     """The file if a job can train on it. Raises InvalidRequest with what to mend."""
-    file = await session.get(File, file_id)
+    # Locked until the job's row is there as well: a delete at the same moment waits, and finds the file in use
+    file = await session.get(File, file_id, with_for_update={"read": True})
     if file is None or file.project_id != project_id:
         raise InvalidRequest(f"No file has the id {file_id!r}: upload one first.", code="file_not_found", param=param)
     report: dict[str, Any] = file.report or {}
@@ -89,7 +90,7 @@ async def for_training(session: AsyncSession, project_id: str, file_id: str, par
 
 async def delete(session: AsyncSession, project_id: str, file_id: str) -> File:
     """Deletes the row; the caller deletes the object after the commit. Raises Conflict while a job needs it."""
-    file = await get(session, project_id, file_id)
+    file = await get(session, project_id, file_id, lock=True)
     needed = select(Job.id).where(
         Job.status.in_([status for status, moves in LEGAL_MOVES.items() if moves]),
         or_(Job.training_file == file_id, Job.validation_file == file_id),

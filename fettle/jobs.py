@@ -1,4 +1,4 @@
-"""Fine-tuning jobs: create, find, cancel."""
+"""Fine-tuning jobs: create, find, cancel, pause, resume."""
 
 import hashlib
 import secrets
@@ -138,8 +138,12 @@ async def remember(session: AsyncSession, project_id: str, request: Request, job
 async def get(session: AsyncSession, project_id: str, job_id: str) -> Job:
     job = await session.get(Job, job_id)
     if job is None or job.project_id != project_id:
-        raise NotFound(f"No fine-tuning job has the id {job_id!r}.", param="fine_tuning_job_id")
+        raise unknown(job_id)
     return job
+
+
+def unknown(job_id: str) -> NotFound:
+    return NotFound(f"No fine-tuning job has the id {job_id!r}.", param="fine_tuning_job_id")
 
 
 async def newest(
@@ -159,13 +163,61 @@ async def cancel(session: AsyncSession, project_id: str, job_id: str) -> Job:
     done = await session.execute(
         update(Job)
         .where(Job.id == job_id, Job.status.in_(cancellable))
-        .values(status=JobStatus.CANCELLED, fence=Job.fence + 1, finished_at=time.time(), lease_until=None)
+        .values(
+            status=JobStatus.CANCELLED,
+            fence=Job.fence + 1,
+            finished_at=time.time(),
+            lease_until=None,
+            pause_requested_at=None,
+        )
         .execution_options(synchronize_session=False)
     )
     await session.refresh(job)
     if done.rowcount == 0:  # type: ignore[attr-defined]  # an UPDATE's result has it
         raise Conflict(f"The job {job_id!r} has already {job.status}: it cannot be cancelled.", code="job_not_active")
     events.add(session, job.id, "Fine-tuning job cancelled")
+    return job
+
+
+async def pause(session: AsyncSession, project_id: str, job_id: str) -> Job:
+    """A waiting job is paused at once, a running one at its next checkpoint; twice is as good as once."""
+    job = await locked(session, project_id, job_id)
+    if job.status == JobStatus.QUEUED:
+        job.status = JobStatus.PAUSED
+        events.add(session, job.id, "Fine-tuning job paused")
+    elif job.status == JobStatus.RUNNING and job.pause_requested_at is None:
+        job.pause_requested_at = time.time()
+        events.add(session, job.id, "Pause requested; the job saves a checkpoint and pauses")
+    elif not LEGAL_MOVES[job.status]:
+        raise Conflict(f"The job {job_id!r} has already {job.status}: it cannot be paused.", code="job_not_active")
+    return job
+
+
+async def resume(session: AsyncSession, project_id: str, job_id: str, *, retry: bool = False) -> tuple[Job, bool]:
+    """The job and whether it waits for a worker now. Resuming withdraws a pause that is only requested yet.
+
+    retry: the client has sent this before; then a job that waits or runs is what its first try left.
+    """
+    job = await locked(session, project_id, job_id)
+    if job.status == JobStatus.PAUSED:
+        job.status = JobStatus.QUEUED
+        events.add(session, job.id, "Fine-tuning job resumed; it goes on from its last checkpoint")
+        return job, True
+    if job.status == JobStatus.RUNNING and job.pause_requested_at is not None:
+        job.pause_requested_at = None
+        events.add(session, job.id, "Pause withdrawn")
+    elif not LEGAL_MOVES[job.status]:
+        raise Conflict(f"The job {job_id!r} has already {job.status}: it cannot be resumed.", code="job_not_active")
+    elif not retry:
+        raise Conflict(f"The job {job_id!r} is {job.status}: only a paused job can be resumed.", code="job_not_paused")
+    return job, False
+
+
+async def locked(session: AsyncSession, project_id: str, job_id: str) -> Job:
+    """The job, locked until this transaction ends: its worker, and other requests, wait. Raises NotFound."""
+    statement = select(Job).where(Job.id == job_id, Job.project_id == project_id).with_for_update()
+    if (job := await session.scalar(statement)) is None:
+        raise unknown(job_id)
     return job
 
 

@@ -60,11 +60,15 @@ async def hold(session: AsyncSession, job_id: str, fence: int) -> Job:
     return job
 
 
-async def check(session: AsyncSession, job_id: str, fence: int) -> None:
-    """Reads only. Raises Fenced."""
-    statement = select(Job.id).where(Job.id == job_id, Job.fence == fence, Job.status == JobStatus.RUNNING)
-    if await session.scalar(statement) is None:
+async def check(session: AsyncSession, job_id: str, fence: int) -> bool:
+    """Whether a pause was asked for. Reads only. Raises Fenced."""
+    statement = select(Job.pause_requested_at).where(
+        Job.id == job_id, Job.fence == fence, Job.status == JobStatus.RUNNING
+    )
+    row = (await session.execute(statement)).one_or_none()
+    if row is None:
         raise Fenced(job_id)
+    return row.pause_requested_at is not None
 
 
 async def renew(session: AsyncSession, job_id: str, fence: int, lease_seconds: float) -> None:
@@ -80,20 +84,29 @@ async def renew(session: AsyncSession, job_id: str, fence: int, lease_seconds: f
 
 
 def give_back(session: AsyncSession, job: Job, why: str, *, max_attempts: int, counted: bool = True) -> None:
-    """Back to the queue, or failed as `worker_lost` when it was lost too often. `job` is held by this transaction."""
+    """Back to the queue, paused if that was asked for, or failed as `worker_lost` when it was lost too often.
+
+    `job` is held by this transaction. counted: a death, which uses up an attempt, and not a planned stop.
+    """
     job.owner, job.lease_until = None, None
     job.fence += 1  # whoever ran it can write no more, even if it is still alive
     if not counted:
         job.attempts -= 1
-    if job.attempts < max_attempts:
+    if job.attempts >= max_attempts:
+        fail(session, job, "worker_lost", f"{why}, {job.attempts} times in all: the job was given up.")
+    elif job.pause_requested_at is None:
         job.status = JobStatus.QUEUED
         events.add(session, job.id, f"{why}; the job goes on from its last checkpoint", level="warn")
-        return
-    fail(session, job, "worker_lost", f"{why}, {job.attempts} times in all: the job was given up.")
+    else:
+        job.status, job.pause_requested_at, job.estimated_finish = JobStatus.PAUSED, None, None
+        if counted:
+            events.add(session, job.id, why, level="warn")
+        events.add(session, job.id, "Fine-tuning job paused")
 
 
 def fail(session: AsyncSession, job: Job, code: str, message: str, param: str | None = None) -> None:
-    job.status, job.finished_at, job.lease_until = JobStatus.FAILED, time.time(), None
+    job.status, job.finished_at = JobStatus.FAILED, time.time()
+    job.lease_until, job.pause_requested_at = None, None
     job.error = {"code": code, "message": message, "param": param}
     events.add(session, job.id, message, level="error", data={"code": code})
 

@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     poll_seconds: float = Field(2, gt=0, description="How often an idle worker looks for jobs nobody woke it for")
     watch_seconds: float = Field(0.5, gt=0, description="How often a supervisor looks whether its job was cancelled")
     reconcile_seconds: float = Field(5, gt=0, description="How often expired leases are reclaimed")
+    collect_seconds: float = Field(3600, gt=0, description="How often storage is cleared of what nothing refers to")
+    storage_retry_seconds: float = Field(15, gt=0, description="Longest pause between tries while storage is away")
     drain_seconds: float = Field(20, gt=0, description="How long a stopping worker waits for a last checkpoint")
     max_attempts: int = Field(3, ge=1, description="Deaths of worker or child after which a job fails as worker_lost")
     event_poll_seconds: float = Field(0.5, gt=0, description="How often an event stream looks for new events")

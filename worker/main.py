@@ -5,20 +5,24 @@ import contextlib
 import os
 import signal
 import socket
+import time
+from typing import Any
 
 import structlog
 
-from fettle import catalog, leases, queue
+from fettle import catalog, leases, orphans, queue
 from fettle.db import DATABASE_AWAY, Database
 from fettle.logs import configure
 from fettle.settings import Settings
-from fettle.storage import open_storage
-from worker import environment
+from fettle.storage import Away, open_storage
+from worker import environment, workfolder
 from worker.children import Nursery
 from worker.supervisor import supervise
 from worker.workfolder import Held
 
 log = structlog.get_logger()
+
+END_SECONDS = 5  # for writing down how the last runs ended, once their time to drain is over
 
 
 def run() -> None:
@@ -34,7 +38,8 @@ def run() -> None:
     )
     environment.scrub(threads)  # after this line no child can inherit a secret
     nursery = Nursery(settings.warm_children)
-    asyncio.run(work(held, nursery))
+    asyncio.Runner().run(work(held, nursery))
+    os._exit(0)  # nothing that hangs, in a download, in storage, in the database, holds up the end
 
 
 async def work(held: Held, nursery: Nursery) -> None:
@@ -48,13 +53,20 @@ async def work(held: Held, nursery: Nursery) -> None:
     others = [
         asyncio.create_task(queue.listen(held.settings, woken.set)),
         asyncio.create_task(reconcile(held, woken)),
+        asyncio.create_task(tidy(held)),
     ]
     log.info("worker_started", slots=held.settings.slots, threads=held.threads, warm=held.settings.warm_children)
-    await asyncio.gather(*slots)
-    for task in others:
+    serving: asyncio.Future[Any] = asyncio.gather(*slots)
+    told: asyncio.Future[Any] = asyncio.create_task(stopping.wait())
+    await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({serving}, timeout=held.settings.drain_seconds + END_SECONDS)
+    if serving.done():
+        serving.result()  # a slot that failed is a bug, and ends the worker with it
+    else:
+        log.warning("not_drained")  # the database is away, say: the leases will run out
+    for task in (told, *others):
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
-    await held.db.close()
     log.info("worker_stopped")
 
 
@@ -81,18 +93,40 @@ async def serve_slot(held: Held, nursery: Nursery, slot: int, woken: asyncio.Eve
 
 
 async def reconcile(held: Held, woken: asyncio.Event) -> None:
-    """Takes back jobs whose worker fell silent."""
+    """Takes back jobs whose worker fell silent.
+
+    When the database was away itself, all fell silent: whoever is alive has the time of one lease to say so.
+    """
+    fair = 0.0  # the monotonic time from which silence counts
     while True:
         await asyncio.sleep(held.settings.reconcile_seconds)
         try:
+            if time.monotonic() < fair:
+                await held.db.ping()
+                continue
             async with held.db.transaction() as session:
                 lost = await leases.reclaim_expired(session, held.settings.max_attempts)
         except Exception as error:  # whatever it is, silent workers must go on being noticed
             log.warning("not_reconciled", exc_info=None if isinstance(error, DATABASE_AWAY) else error)
+            if isinstance(error, DATABASE_AWAY):
+                fair = time.monotonic() + held.settings.lease_seconds
             continue
         if lost:
             log.warning("leases_reclaimed", job_ids=list(lost))
             woken.set()
+
+
+async def tidy(held: Held) -> None:
+    """Clears away what died runs left: work folders here, uploads in storage."""
+    while True:
+        try:
+            await workfolder.sweep(held)
+            if collected := await orphans.collect(held.db, held.storage):
+                log.info("orphans_collected", prefixes=collected)
+            await asyncio.sleep(held.settings.collect_seconds)
+        except Exception as error:  # whatever it is, the next round may go better
+            log.warning("not_tidied", exc_info=None if isinstance(error, (*DATABASE_AWAY, Away)) else error)
+            await asyncio.sleep(held.settings.reconcile_seconds)
 
 
 async def first_of(*events: asyncio.Event, seconds: float) -> None:

@@ -16,6 +16,7 @@ from fettle import artifacts, events, files, ids, jobs
 from fettle.errors import TrainingFailed
 from models import Checkpoint, Job, JobStatus, Project, TunedModel
 from worker.ledger import write
+from worker.patience import patiently
 from worker.workfolder import Held
 
 COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy")  # OpenAI's
@@ -35,7 +36,7 @@ async def publish_checkpoint(held: Held, job: Job, folder: Path, line: dict[str,
     """Raises Fenced."""
     step = line["step"]
     where = f"{prefix(job)}/checkpoints/step-{step:06d}"
-    await artifacts.upload(held.storage, folder, where)
+    await patiently(held, job, lambda: artifacts.upload(held.storage, folder, where))
 
     async def change(session: AsyncSession, row: Job) -> None:
         await session.execute(delete(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.step == step))
@@ -60,7 +61,9 @@ async def publish(held: Held, job: Job, folder: Path, done: dict[str, Any]) -> N
     """Raises Fenced, and TrainingFailed for a folder with more than an adapter; then nothing counts."""
     where = f"{prefix(job)}/adapter"
     try:
-        await artifacts.upload(held.storage, folder, where, only=artifacts.ADAPTER_FILES)
+        await patiently(
+            held, job, lambda: artifacts.upload(held.storage, folder, where, only=artifacts.ADAPTER_FILES)
+        )
     except artifacts.Unexpected as error:
         raise TrainingFailed("unexpected_files", str(error)) from error
     steps: dict[int, dict[str, float]] = {}
@@ -71,7 +74,8 @@ async def publish(held: Held, job: Job, folder: Path, done: dict[str, Any]) -> N
     await write(held, job, read)
     table = results(steps)
     result = files.new(job.project_id, f"{job.id}-metrics.csv", files.RESULTS, len(table))
-    await artifacts.put_bytes(held.storage, result.storage_key, table)
+    result.storage_key = f"{prefix(job)}/metrics.csv"  # under the fence: without a row it is litter, and known as such
+    await patiently(held, job, lambda: artifacts.put_bytes(held.storage, result.storage_key, table))
 
     async def change(session: AsyncSession, row: Job) -> None:
         name = await model_name(session, job)
@@ -79,7 +83,8 @@ async def publish(held: Held, job: Job, folder: Path, done: dict[str, Any]) -> N
         session.add(
             TunedModel(name=name, project_id=job.project_id, job_id=job.id, base_model=job.base_model, prefix=where)
         )
-        row.status, row.finished_at, row.lease_until = JobStatus.SUCCEEDED, time.time(), None
+        row.status, row.finished_at = JobStatus.SUCCEEDED, time.time()
+        row.lease_until, row.pause_requested_at = None, None
         row.fine_tuned_model, row.trained_tokens = name, done["trained_tokens"]
         row.result_files = [result.id]
         events.add(session, job.id, f"New fine-tuned model created: {name}")

@@ -6,8 +6,10 @@ itself fenced kills its child and publishes nothing.
 
 import asyncio
 import contextlib
+import errno
 import shutil
 import time
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,10 @@ from worker.workfolder import Held
 log = structlog.get_logger()
 
 FLUSH_SECONDS = 0.25  # metrics reach the database in batches
+DISK_FULL = (
+    "The worker's disk is full. Free space there, or point the worker's data folder at a larger disk, and start the "
+    "job again."
+)
 
 
 class Died(Exception):
@@ -33,48 +39,62 @@ class Died(Exception):
 
 
 class Drained(Exception):
-    """The worker is stopping and the child has left a checkpoint."""
+    """The run was halted; the child, if there was one in time, has left a checkpoint."""
 
 
 async def supervise(held: Held, nursery: Nursery, slot: int, job: Job, stopping: asyncio.Event) -> None:
     """Runs one claimed job to whatever end it has. Never raises for the job's own troubles."""
     folder = workfolder.path(held, job)
-    lease = asyncio.create_task(keep_lease(held, job))
-    work = asyncio.create_task(carry_out(held, nursery, slot, job, folder, stopping))
+    halt = asyncio.Event()  # the worker stops, or a pause was asked for
+    lease = asyncio.create_task(keep_lease(held, job, halt))
+    work = asyncio.create_task(carry_out(held, nursery, slot, job, folder, halt))
+    drain = asyncio.create_task(halt_with_worker(held, stopping, halt))
     try:
-        await asyncio.wait({lease, work}, return_when=asyncio.FIRST_COMPLETED)
-        if lease.done():
+        await asyncio.wait({lease, work, drain}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
             work.cancel()  # the child dies with its task
             await asyncio.wait({work})
+        if lease.done():
             await lease
-        try:
-            await work
-        except Fenced:
-            raise
-        except Exception as error:
-            await settle(held, job, folder, error, planned=stopping.is_set())
+        error = Drained() if work.cancelled() else work.exception()
+        if isinstance(error, Fenced):
+            raise error
+        if isinstance(error, Exception):
+            tail = workfolder.log_tail(folder)
+            await clear_away(folder)  # first: a database on the same full disk needs the space to take this down
+            await settle(held, job, tail, error, planned=stopping.is_set())
     except Fenced:
         log.info("fenced", job_id=job.id, fence=job.fence)
     finally:
-        lease.cancel()
-        await asyncio.wait({lease})
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            folder.parent.rmdir()  # unless the job is being run again
+        for task in (lease, drain):
+            task.cancel()
+        await asyncio.wait({lease, drain})
+        await clear_away(folder)
 
 
-async def settle(held: Held, job: Job, folder: Path, error: Exception, *, planned: bool) -> None:
-    """Writes down how a run ended that did not succeed; a planned stop is nobody's fault. Raises Fenced."""
+async def clear_away(folder: Path) -> None:
+    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.parent.rmdir()  # unless the job is being run again
+
+
+async def settle(held: Held, job: Job, tail: list[str], error: Exception, *, planned: bool) -> None:
+    """Writes down how a run ended that did not succeed; a planned stop is nobody's fault. Raises Fenced.
+
+    tail: the last lines that the child printed.
+    """
     limit = held.settings.max_attempts
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        error = TrainingFailed("disk_full", DISK_FULL)
     if isinstance(error, TrainingFailed):
-        await write(held, job, lambda s, row: leases.fail(s, row, error.code, error.message, error.param))
+        failed = error
+        await write(held, job, lambda s, row: leases.fail(s, row, failed.code, failed.message, failed.param))
     elif isinstance(error, Drained):
-        why = "The worker is stopping"
+        why = "The worker is stopping" if planned else "The pause was withdrawn"
         await write(held, job, lambda s, row: leases.give_back(s, row, why, max_attempts=limit, counted=False))
     else:
         log.error("run_lost", job_id=job.id, exc_info=None if isinstance(error, Died) else error)
         why = str(error) if isinstance(error, Died) else f"The worker could not go on ({type(error).__name__})"
-        tail = workfolder.log_tail(folder)
 
         def change(session: AsyncSession, row: Job) -> None:
             if tail:
@@ -85,32 +105,41 @@ async def settle(held: Held, job: Job, folder: Path, error: Exception, *, planne
     log.info("run_ended", job_id=job.id, fence=job.fence, why=f"{type(error).__name__}: {error}")
 
 
-async def keep_lease(held: Held, job: Job) -> None:
-    """Ends by raising Fenced: when another owns the job, or when the lease could not be renewed in time."""
+async def keep_lease(held: Held, job: Job, halt: asyncio.Event) -> None:
+    """Ends by raising Fenced, when the job is no longer ours. Sets `halt` when it is to be paused.
+
+    While the database is away training goes on: nobody can take the job over without it, or write without the fence.
+    """
     settings = held.settings
     renewed = time.monotonic()
     while True:
         await asyncio.sleep(settings.watch_seconds)
         try:
-            async with asyncio.timeout(settings.heartbeat_seconds):  # a hanging database must not hide a lost lease
+            async with asyncio.timeout(settings.lease_seconds / 2):  # a call that hangs must not cost the lease
                 if time.monotonic() - renewed >= settings.heartbeat_seconds:
                     async with held.db.transaction() as session:
                         await leases.renew(session, job.id, job.fence, settings.lease_seconds)
                     renewed = time.monotonic()
                 else:
                     async with held.db.snapshot() as session:
-                        await leases.check(session, job.id, job.fence)
+                        if await leases.check(session, job.id, job.fence):
+                            halt.set()
         except DATABASE_AWAY as error:
             log.warning("database_away", job_id=job.id, error=type(error).__name__)
-            if time.monotonic() - renewed > settings.lease_seconds:
-                raise Fenced(job.id) from error
 
 
-async def carry_out(held: Held, nursery: Nursery, slot: int, job: Job, folder: Path, stopping: asyncio.Event) -> None:
+async def halt_with_worker(held: Held, stopping: asyncio.Event, halt: asyncio.Event) -> None:
+    """Ends when the worker has waited long enough for a last checkpoint."""
+    await stopping.wait()
+    halt.set()
+    await asyncio.sleep(held.settings.drain_seconds)
+
+
+async def carry_out(held: Held, nursery: Nursery, slot: int, job: Job, folder: Path, halt: asyncio.Event) -> None:
     """Returns when the job is published. Raises TrainingFailed, Died, Drained or Fenced."""
-    await workfolder.prepare(held, job, folder)
+    await unless_halted(workfolder.prepare(held, job, folder), halt)
     child = await nursery.start(folder, slot)
-    stop = asyncio.create_task(stop_with_worker(held, child, stopping))
+    stop = asyncio.create_task(stop_when_halted(child, halt))
     try:
         done = await relay(held, job, folder, child)
     finally:
@@ -119,11 +148,23 @@ async def carry_out(held: Held, nursery: Nursery, slot: int, job: Job, folder: P
     await publishing.publish(held, job, folder / done["path"], done)
 
 
-async def stop_with_worker(held: Held, child: Child, stopping: asyncio.Event) -> None:
-    await stopping.wait()
+async def unless_halted(preparation: Coroutine[Any, Any, None], halt: asyncio.Event) -> None:
+    """Nothing is lost by leaving it half-way. Raises Drained."""
+    task, halted = asyncio.create_task(preparation), asyncio.create_task(halt.wait())
+    try:
+        await asyncio.wait({task, halted}, return_when=asyncio.FIRST_COMPLETED)
+        if halted.done():
+            raise Drained
+        await task
+    finally:
+        for each in (task, halted):
+            each.cancel()
+        await asyncio.gather(task, halted, return_exceptions=True)
+
+
+async def stop_when_halted(child: Child, halt: asyncio.Event) -> None:
+    await halt.wait()
     child.say({"type": "stop"})
-    await asyncio.sleep(held.settings.drain_seconds)
-    await child.kill()
 
 
 async def relay(held: Held, job: Job, folder: Path, child: Child) -> dict[str, Any]:

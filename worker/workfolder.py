@@ -1,14 +1,19 @@
 """The folder that a training child reads and writes: spec, datasets, the last checkpoint, results."""
 
 import asyncio
+import contextlib
 import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import orjson
 import structlog
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import artifacts, catalog
 from fettle.catalog import BaseModelEntry
@@ -16,9 +21,13 @@ from fettle.db import Database
 from fettle.errors import FettleError, TrainingFailed
 from fettle.settings import Settings
 from fettle.storage import Missing, Storage
-from models import Checkpoint, File, Job
+from models import Checkpoint, File, Job, JobStatus
+from worker.ledger import read
+from worker.patience import patiently, tell
 
 log = structlog.get_logger()
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -42,45 +51,69 @@ async def prepare(held: Held, job: Job, folder: Path) -> None:
     (folder / "out").mkdir(parents=True)
     try:
         entry = catalog.find(held.models, job.base_model)
-        base_path = await asyncio.to_thread(catalog.local_path, entry, held.settings.hf_token)
+        base_path = await alone(lambda: catalog.local_path(entry, held.settings.hf_token))
     except FettleError as error:
         raise TrainingFailed("base_model_unavailable", error.message, "model") from error
-    spec: dict[str, Any] = {
+    spec = {
         "method": job.method,
         "seed": job.seed,
         "base_model": {"name": job.base_model, "path": str(base_path.absolute())},
         "threads": held.threads,
     }
     await asyncio.to_thread((folder / "spec.json").write_bytes, orjson.dumps(spec))
-    await fetch(held, job.training_file, folder / "train.jsonl")
+    await fetch(held, job, job.training_file, folder / "train.jsonl")
     if job.validation_file is not None:
-        await fetch(held, job.validation_file, folder / "valid.jsonl")
+        await fetch(held, job, job.validation_file, folder / "valid.jsonl")
     await fetch_checkpoint(held, job, folder / "resume")
 
 
-async def fetch(held: Held, file_id: str, path: Path) -> None:
-    async with held.db.snapshot() as session:
-        file = await session.get(File, file_id)
+async def fetch(held: Held, job: Job, file_id: str, path: Path) -> None:
+    file = await read(held, job, lambda session: session.get(File, file_id))
     if file is None:
         raise TrainingFailed("file_deleted", f"The file {file_id!r} was deleted before the job could read it.")
     try:
-        await held.storage.get_file(file.storage_key, path)
+        await patiently(held, job, lambda: held.storage.get_file(file.storage_key, path))
     except Missing as error:
         raise TrainingFailed("file_missing", f"The content of the file {file_id!r} is gone from storage.") from error
 
 
 async def fetch_checkpoint(held: Held, job: Job, folder: Path) -> None:
     """The newest checkpoint that storage gives back whole; no folder when there is none."""
-    async with held.db.snapshot() as session:
+
+    async def saved(session: AsyncSession) -> Sequence[Checkpoint]:
         statement = select(Checkpoint).where(Checkpoint.job_id == job.id).order_by(Checkpoint.step.desc())
-        checkpoints = (await session.scalars(statement)).all()
-    for checkpoint in checkpoints:
+        return (await session.scalars(statement)).all()
+
+    for checkpoint in await read(held, job, saved):
         try:
-            await artifacts.download(held.storage, checkpoint.prefix, folder)
+            await patiently(held, job, partial(artifacts.download, held.storage, checkpoint.prefix, folder))
         except (Missing, artifacts.Corrupt) as error:
             log.warning("checkpoint_unusable", job_id=job.id, step=checkpoint.step, error=str(error))
+            message = f"The checkpoint of step {checkpoint.step} is damaged and was passed over"
+            await tell(held, job, message, "warn")
             continue
         return
+
+
+async def sweep(held: Held) -> None:
+    """Removes the folders of runs that are over: their workers died and nobody ran the job here again."""
+    root = held.settings.data.absolute() / "work"
+    for folder in list(root.glob("*/*")):  # listed first, read then: a job is claimed before its folder is made
+        async with held.db.snapshot() as session:
+            job = await session.get(Job, folder.parent.name)
+        if job is None or job.status != JobStatus.RUNNING or str(job.fence) != folder.name:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                folder.parent.rmdir()
+
+
+async def alone(function: Callable[[], Result]) -> Result:
+    """On a thread of its own: one that hangs is left behind when the job ends, and takes no other work's place."""
+    executor = ThreadPoolExecutor(1)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(executor, function)
+    finally:
+        executor.shutdown(wait=False)
 
 
 def log_tail(folder: Path, lines: int = 20) -> list[str]:

@@ -81,6 +81,26 @@ async def cancel(job_id: str, project_id: ProjectId, session: Transaction) -> di
     return job_object(await jobs.cancel(session, project_id, job_id))
 
 
+@router.post("/{job_id}/pause")
+async def pause(job_id: str, project_id: ProjectId, session: Transaction) -> dict[str, Any]:
+    """A waiting job pauses at once, a running one at its next checkpoint, which may take a moment."""
+    return job_object(await jobs.pause(session, project_id, job_id))
+
+
+@router.post("/{job_id}/resume")
+async def resume(
+    job_id: str,
+    project_id: ProjectId,
+    session: Transaction,
+    x_stainless_retry_count: Annotated[int, Header()] = 0,
+) -> dict[str, Any]:
+    """A paused job waits for a worker again and goes on from its last checkpoint."""
+    job, waits = await jobs.resume(session, project_id, job_id, retry=x_stainless_retry_count > 0)
+    if waits:
+        queue.ring_after_commit(session, job.id)
+    return job_object(job)
+
+
 @router.get("/{job_id}/events")
 async def list_events(
     job_id: str,

@@ -70,6 +70,7 @@ def job_object(job: Job) -> dict[str, Any]:
         "fine_tuned_model": job.fine_tuned_model,
         "organization_id": job.project_id,
         "status": str(job.status),
+        "pause_requested_at": whole(job.pause_requested_at),  # ours: still running, and about to pause
         "training_file": job.training_file,
         "validation_file": job.validation_file,
         "result_files": job.result_files,

@@ -2,9 +2,9 @@
 
 from fettle.settings import Settings
 from fettle.storage.local import LocalStorage
-from fettle.storage.protocol import Missing, Storage
+from fettle.storage.protocol import Away, Missing, Storage
 
-__all__ = ["LocalStorage", "Missing", "Storage", "open_storage"]
+__all__ = ["Away", "LocalStorage", "Missing", "Storage", "open_storage"]
 
 
 def open_storage(settings: Settings) -> Storage:

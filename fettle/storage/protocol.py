@@ -7,8 +7,15 @@ class Missing(Exception):
     """No object has this key."""
 
 
+class Away(Exception):
+    """The store does not answer, or says that it is overloaded: the same call may succeed later."""
+
+
 class Storage(Protocol):
-    """Keys are made by us, `/`-separated, never a client's name. An object is visible whole or not at all."""
+    """Keys are made by us, `/`-separated, never a client's name. An object is visible whole or not at all.
+
+    Every method may raise Away.
+    """
 
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> int:
         """Stores a stream and returns its size in bytes; nothing is visible when the stream raises."""

@@ -2,22 +2,25 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import boto3
+from boto3.exceptions import Boto3Error, RetriesExceededError, S3UploadFailedError
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, IncompleteReadError
 
 from fettle.settings import Settings
-from fettle.storage.protocol import Missing
+from fettle.storage.protocol import Away, Missing
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import CompletedPartTypeDef
 
 PART = 8 << 20  # S3 wants parts of 5 MiB or more
+ABSENT = {"404", "NoSuchKey"}
+OVERLOADED = {"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException"}
 
 
 class S3Storage:
@@ -32,11 +35,20 @@ class S3Storage:
             region_name=settings.s3_region,
             aws_access_key_id=settings.s3_access_key_id,
             aws_secret_access_key=secret.get_secret_value() if secret else None,
-            config=Config(retries={"max_attempts": 8, "mode": "adaptive"}, max_pool_connections=32, connect_timeout=5),
+            config=Config(
+                # Seconds, not minutes: a request's client is told soon, and a worker is patient by itself
+                retries={"total_max_attempts": 4, "mode": "standard"},
+                max_pool_connections=32,
+                connect_timeout=5,
+                read_timeout=30,
+            ),
         )
 
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> int:
-        name = self.prefix + key
+        with told(key):
+            return await self._put(self.prefix + key, chunks)
+
+    async def _put(self, name: str, chunks: AsyncIterator[bytes]) -> int:
         size, pending = 0, bytearray()
         upload: str | None = None
         parts: list[CompletedPartTypeDef] = []
@@ -80,25 +92,22 @@ class S3Storage:
         return size
 
     async def put_file(self, key: str, path: Path) -> None:
-        await asyncio.to_thread(self.client.upload_file, str(path), self.bucket, self.prefix + key)
+        with told(key):
+            await asyncio.to_thread(self.client.upload_file, str(path), self.bucket, self.prefix + key)
 
     async def get_file(self, key: str, path: Path) -> None:
-        try:
+        with told(key):
             await asyncio.to_thread(self.client.download_file, self.bucket, self.prefix + key, str(path))
-        except ClientError as error:
-            raise missing_or(error, key) from error
 
     async def stream(self, key: str) -> AsyncIterator[bytes]:
-        try:
+        with told(key):
             answer = await asyncio.to_thread(self.client.get_object, Bucket=self.bucket, Key=self.prefix + key)
-        except ClientError as error:
-            raise missing_or(error, key) from error
-        body = answer["Body"]
-        try:
-            while chunk := await asyncio.to_thread(body.read, 1 << 20):
-                yield chunk
-        finally:
-            body.close()
+            body = answer["Body"]
+            try:
+                while chunk := await asyncio.to_thread(body.read, 1 << 20):
+                    yield chunk
+            finally:
+                body.close()
 
     async def read(self, key: str) -> bytes:
         return b"".join([chunk async for chunk in self.stream(key)])
@@ -112,14 +121,33 @@ class S3Storage:
                 for item in page.get("Contents", [])
             )
 
-        keys = await asyncio.to_thread(pages)
+        with told(prefix):
+            keys = await asyncio.to_thread(pages)
         return [key for key in keys if key == prefix or key.startswith(prefix + "/")]
 
     async def delete(self, prefix: str) -> None:
         for key in await self.list(prefix):
-            await asyncio.to_thread(self.client.delete_object, Bucket=self.bucket, Key=self.prefix + key)
+            with told(key):
+                await asyncio.to_thread(self.client.delete_object, Bucket=self.bucket, Key=self.prefix + key)
 
 
-def missing_or(error: ClientError, key: str) -> Exception:
-    absent = error.response.get("Error", {}).get("Code") in ("404", "NoSuchKey")
-    return Missing(key) if absent else error
+@contextlib.contextmanager
+def told(key: str) -> Iterator[None]:
+    """What boto3 raises, as the protocol's errors where it has one."""
+    try:
+        yield
+    except (Boto3Error, BotoCoreError, ClientError) as error:
+        raise meaning(error, key) from error
+
+
+def meaning(error: Exception, key: str) -> Exception:
+    if isinstance(error, S3UploadFailedError) and isinstance(error.__context__, ClientError):
+        error = error.__context__
+    if isinstance(error, ClientError):
+        code = error.response.get("Error", {}).get("Code")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code in ABSENT:
+            return Missing(key)
+        return Away(f"{key}: {code}") if status >= 500 or code in OVERLOADED else error
+    unanswered = isinstance(error, ConnectionError | HTTPClientError | IncompleteReadError | RetriesExceededError)
+    return Away(f"{key}: {type(error).__name__}") if unanswered else error

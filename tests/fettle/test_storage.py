@@ -11,8 +11,9 @@ import pytest
 from pydantic import SecretStr
 
 from fettle.settings import Settings
-from fettle.storage import LocalStorage, Missing, Storage, open_storage
+from fettle.storage import Away, LocalStorage, Missing, Storage, open_storage
 from fettle.storage.s3 import PART, S3Storage
+from tests.faults.proxy import Proxy
 
 CREDENTIALS = {"aws_access_key_id": "id", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
 
@@ -254,6 +255,32 @@ class TestS3:
         storage = open_storage(s3_settings(s3_endpoint, "s3://no-such-bucket"))
         with pytest.raises(Exception, match="NoSuchBucket"):
             await storage.read("key")
+
+    @pytest.mark.slow
+    async def test_a_store_that_refuses_or_is_gone_is_away_in_every_method(
+        self, s3_endpoint: str, bucket: str, tmp_path: Path
+    ) -> None:
+        proxy = Proxy(s3_endpoint)
+        (tmp_path / "source").write_bytes(b"x")
+
+        async def errors(storage: S3Storage) -> list[Any]:
+            uses = (
+                storage.put("key", chunks(b"y")),
+                storage.put_file("key", tmp_path / "source"),
+                storage.get_file("key", tmp_path / "target"),
+                storage.read("key"),
+                storage.list("key"),
+                storage.delete("key"),
+            )
+            return [type(error) for error in await asyncio.gather(*uses, return_exceptions=True)]
+
+        storage = S3Storage(s3_settings(proxy.url, f"s3://{bucket}"))
+        await storage.put("key", chunks(b"x"))
+        with proxy.refusing():
+            assert await errors(storage) == [Away] * 6
+        assert await storage.read("key") == b"x"
+        proxy.stop()
+        assert await errors(S3Storage(s3_settings("http://127.0.0.1:1", f"s3://{bucket}"))) == [Away] * 6
 
     async def test_what_made_a_put_fail_is_told_even_when_the_abort_fails_too(
         self, s3_endpoint: str, bucket: str

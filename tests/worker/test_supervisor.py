@@ -1,8 +1,23 @@
+import asyncio
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
 
 import pytest
+from sqlalchemy import select
 
-from worker.supervisor import finish_time
+from fettle import jobs
+from fettle.storage import Away, Storage
+from models import Event, Job, JobStatus
+from worker import workfolder
+from worker.children import Nursery
+from worker.supervisor import finish_time, supervise
+from worker.workfolder import Held
+
+NOBODY = cast(Nursery, None)  # these runs end before a child is needed
 
 
 class TestFinishTime:
@@ -13,3 +28,86 @@ class TestFinishTime:
     def test_one_step_has_no_pace_yet(self) -> None:
         assert finish_time((1, 100.0), (1, 100.0), 1000) is None
         assert finish_time(None, (0, 100.0), 0) is None
+
+
+class Broken:
+    """Storage of which only `get_file` is asked, and that fails as it is told to."""
+
+    def __init__(self, fail: Callable[[], None]) -> None:
+        self.fail = fail
+
+    async def get_file(self, key: str, path: Path) -> None:
+        self.fail()
+
+
+def with_storage(held: Held, fail: Callable[[], None]) -> Held:
+    settings = held.settings.model_copy(update={"watch_seconds": 0.02, "drain_seconds": 0.2})
+    return replace(held, storage=cast(Storage, Broken(fail)), settings=settings)
+
+
+def away() -> None:
+    raise Away("key: 503")
+
+
+def disk_full() -> None:
+    Path("/dev/full").write_bytes(b"x")
+
+
+async def read(held: Held, job: Job) -> tuple[Job, list[str]]:
+    async with held.db.snapshot() as session:
+        events = await session.scalars(select(Event.message).where(Event.job_id == job.id).order_by(Event.seq))
+        return await session.get_one(Job, job.id), list(events)
+
+
+@asynccontextmanager
+async def waiting_for_storage(held: Held, job: Job) -> AsyncIterator[asyncio.Event]:
+    """A run that waits for its dataset; after the block it has five seconds to end. Gives what stops the worker."""
+    stopping = asyncio.Event()
+    run = asyncio.create_task(supervise(held, NOBODY, 0, job, stopping))
+    while "Storage does not answer; the job waits for it" not in (await read(held, job))[1]:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    yield stopping
+    await asyncio.wait_for(run, 5)
+    assert not workfolder.path(held, job).parent.exists()
+
+
+class TestBeforeTheChildStarts:
+    async def test_a_stopping_worker_gives_the_job_back_unmarked(self, held: Held, job: Job) -> None:
+        held = with_storage(held, away)
+        async with waiting_for_storage(held, job) as stopping:
+            stopping.set()
+        row, messages = await read(held, job)
+        assert (row.status, row.attempts) == (JobStatus.QUEUED, 0)
+        assert messages[-1] == "The worker is stopping; the job goes on from its last checkpoint"
+
+    @pytest.mark.parametrize(
+        ("move", "status"),
+        [(jobs.pause, JobStatus.PAUSED), (jobs.cancel, JobStatus.CANCELLED)],
+        ids=["pause", "cancel"],
+    )
+    async def test_a_pause_and_a_cancel_are_heard(
+        self, held: Held, job: Job, move: Callable[..., Awaitable[Job]], status: JobStatus
+    ) -> None:
+        held = with_storage(held, away)
+        async with waiting_for_storage(held, job), held.db.transaction() as session:
+            await move(session, job.project_id, job.id)
+        assert (await read(held, job))[0].status == status
+
+    async def test_a_full_disk_is_the_jobs_end_and_leaves_nothing_on_it(self, held: Held, job: Job) -> None:
+        held = with_storage(held, disk_full)
+        await asyncio.wait_for(supervise(held, NOBODY, 0, job, asyncio.Event()), 5)
+        row, messages = await read(held, job)
+        assert row.status == JobStatus.FAILED
+        assert (row.error or {})["code"] == "disk_full"
+        assert messages[-1].startswith("The worker's disk is full.")
+        assert not workfolder.path(held, job).parent.exists()
+
+
+class TestSweep:
+    async def test_only_the_folder_of_a_run_that_goes_on_stays(self, held: Held, job: Job) -> None:
+        work = held.settings.data / "work"
+        for folder in (f"{job.id}/{job.fence}", f"{job.id}/0", "ftjob-unknown/1"):
+            (work / folder / "out").mkdir(parents=True)
+        await workfolder.sweep(held)
+        assert {path.relative_to(work).as_posix() for path in work.glob("*/*")} == {f"{job.id}/{job.fence}"}
+        assert [path.name for path in work.iterdir()] == [job.id]

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 from pydantic import SecretStr
 
-from fettle import artifacts, catalog
+from fettle import artifacts, catalog, leftovers
 from fettle.catalog import BaseModelEntry
 from fettle.errors import Conflict, NotFound
 from fettle.formats.render import Renderer
@@ -50,6 +50,7 @@ class Pool:
         self.hub_token = hub_token
         self.storage = storage
         self.cache = cache
+        leftovers.sweep(cache, "tmp*")
         self.thread = thread
         self.bases: dict[str, Base] = {}
         self.adapters: dict[str, Adapter] = {}

@@ -1,0 +1,87 @@
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle import leases
+from fettle.db import Database
+from models import Job, JobStatus
+from worker.main import reconcile
+from worker.workfolder import Held
+
+LEASE = 0.6  # seconds
+
+
+class Flaky(Database):
+    """Away whenever the test says so."""
+
+    away = False
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        if self.away:
+            raise ConnectionRefusedError
+        async with super().transaction() as session:
+            yield session
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncSession]:
+        if self.away:
+            raise ConnectionRefusedError
+        async with super().snapshot() as session:
+            yield session
+
+
+class TestReconcile:
+    @pytest.fixture
+    async def flaky(self, held: Held) -> AsyncIterator[Held]:
+        """A worker that reconciles all the time, on a database that may go away."""
+        settings = held.settings.model_copy(update={"reconcile_seconds": 0.02, "lease_seconds": LEASE})
+        db = Flaky(held.settings.database)
+        worker = replace(held, db=db, settings=settings)
+        task = asyncio.create_task(reconcile(worker, asyncio.Event()))
+        yield worker
+        assert not task.done()
+        task.cancel()
+        await db.close()
+
+    async def expire(self, held: Held, job: Job) -> None:
+        """As after an outage longer than the lease."""
+        async with Database.transaction(held.db) as session:
+            await leases.renew(session, job.id, job.fence, -1)
+
+    async def status(self, held: Held, job: Job) -> JobStatus:
+        async with Database.snapshot(held.db) as session:
+            return (await session.get_one(Job, job.id)).status
+
+    async def test_a_silent_worker_loses_its_job(self, flaky: Held, job: Job) -> None:
+        await self.expire(flaky, job)
+        await asyncio.sleep(LEASE / 2)
+        assert await self.status(flaky, job) == JobStatus.QUEUED
+
+    async def test_after_an_outage_the_living_have_the_time_of_a_lease_to_say_so(self, flaky: Held, job: Job) -> None:
+        flaky.db.away = True  # type: ignore[attr-defined]
+        await asyncio.sleep(0.1)
+        await self.expire(flaky, job)
+        flaky.db.away = False  # type: ignore[attr-defined]
+        await asyncio.sleep(LEASE / 2)
+        assert await self.status(flaky, job) == JobStatus.RUNNING
+        async with flaky.db.transaction() as session:
+            await leases.renew(session, job.id, job.fence, 60)
+        await asyncio.sleep(LEASE)
+        assert await self.status(flaky, job) == JobStatus.RUNNING
+
+    async def test_after_an_outage_the_dead_still_lose_their_jobs(self, flaky: Held, job: Job) -> None:
+        flaky.db.away = True  # type: ignore[attr-defined]
+        await asyncio.sleep(0.1)
+        await self.expire(flaky, job)
+        flaky.db.away = False  # type: ignore[attr-defined]
+        deadline = time.monotonic() + 10
+        while await self.status(flaky, job) == JobStatus.RUNNING:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+        assert await self.status(flaky, job) == JobStatus.QUEUED
