@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
-from api import errors
+from api import errors, queries
 from api.middleware import Gate, RequestId
-from api.routes import chat, files, health, jobs, models
+from api.routes import chat, files, health, jobs, models, responses
 from fettle import __version__, catalog, keys
 from fettle.db import Database
 from fettle.queue import Doorbell
@@ -15,7 +15,7 @@ from fettle.serving import Engine
 from fettle.settings import Settings
 from fettle.storage import open_storage
 
-ROUTERS = (files.router, jobs.router, models.router, chat.router, health.router)
+ROUTERS = (files.router, jobs.router, models.router, chat.router, responses.router, health.router)
 
 
 @asynccontextmanager
@@ -27,6 +27,7 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
     state.doorbell = Doorbell(settings)
     state.engine = Engine(settings)
     state.models = catalog.load(settings.catalog)
+    state.aliases = catalog.check_aliases(settings.model_aliases, state.models)
     state.pepper = keys.pepper(settings)
     state.uploads = settings.data / "uploads"
     state.uploads.mkdir(parents=True, exist_ok=True)
@@ -37,7 +38,13 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    app = FastAPI(title="Fettle", version=__version__, lifespan=services, redoc_url=None)
+    app = FastAPI(
+        title="Fettle",
+        version=__version__,
+        lifespan=services,
+        redoc_url=None,
+        dependencies=[Depends(queries.refuse_unknown)],
+    )
     app.state.settings = settings or Settings()
     errors.install(app)
     app.add_middleware(Gate)

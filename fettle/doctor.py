@@ -106,7 +106,8 @@ async def base_models(settings: Settings) -> Finding:
     gone = [name for name, entry in entries.items() if entry.path and not (entry.path / "config.json").is_file()]
     if gone:
         return Finding("base models", False, f"no config.json in the folder of: {', '.join(gone)}")
-    return Finding("base models", True, ", ".join(entries))
+    aliases = catalog.check_aliases(settings.model_aliases, entries)
+    return Finding("base models", True, ", ".join([*entries, *(f"{new} = {name}" for new, name in aliases.items())]))
 
 
 CHECKS: dict[str, Callable[[Settings], Awaitable[Finding]]] = {
@@ -125,6 +126,6 @@ HELP = {
     "storage": "check FETTLE_STORAGE_URL, FETTLE_S3_ENDPOINT and the credentials",
     "queue": "check FETTLE_REDIS_URL; without it jobs start a little later",
     "engine": "start `fettle engine`, or check FETTLE_ENGINE_URL; chat needs it, training does not",
-    "base models": "check FETTLE_CATALOG",
+    "base models": "check FETTLE_CATALOG and FETTLE_MODEL_ALIASES",
 }
 OPTIONAL = {"python", "queue", "engine"}
