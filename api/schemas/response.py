@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.schemas.chat import Unneeded
 from fettle import ids
@@ -14,6 +14,14 @@ PARAMS = {  # of the engine's refusals: what our caller has said instead
     "max_completion_tokens": "max_output_tokens",
     "response_format": "text.format",
 }
+
+
+def as_parts(content: object) -> object:
+    return [{"type": "input_text", "text": content}] if isinstance(content, str) else content
+
+
+def as_messages(given: object) -> object:
+    return [{"role": "user", "content": given}] if isinstance(given, str) else given
 
 
 class Strict(BaseModel):
@@ -34,13 +42,12 @@ class Message(Strict):
 
     type: Literal["message"] = "message"
     role: Literal["user", "assistant", "system", "developer"]
-    content: str | list[Part]
+    content: Annotated[list[Part], BeforeValidator(as_parts)]
     id: str | None = None
     status: Literal["in_progress", "completed", "incomplete"] | None = None
 
     def for_engine(self) -> dict[str, str]:
-        text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
-        return {"role": self.role, "content": text}
+        return {"role": self.role, "content": "".join(part.text for part in self.content)}
 
 
 class Format(Strict):
@@ -68,7 +75,7 @@ class ResponseCreate(Unneeded):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     model: str
-    input: str | Annotated[list[Message], Field(min_length=1)]
+    input: Annotated[list[Message], Field(min_length=1), BeforeValidator(as_messages)]
     instructions: str | None = None
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: float | None = None
@@ -84,10 +91,7 @@ class ResponseCreate(Unneeded):
     def for_engine(self) -> dict[str, Any]:
         """The chat request that asks the same."""
         messages = [{"role": "system", "content": self.instructions}] if self.instructions else []
-        if isinstance(self.input, str):
-            messages.append({"role": "user", "content": self.input})
-        else:
-            messages += [message.for_engine() for message in self.input]
+        messages += [message.for_engine() for message in self.input]
         asked = {
             "messages": messages,
             "max_completion_tokens": self.max_output_tokens,
