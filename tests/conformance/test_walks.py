@@ -17,6 +17,7 @@ from tests.api.served import Wire
 from tests.api.stub_engine import StubEngine
 from tests.api.tenants import ADAPTER, Tenant, jsonl
 from tests.conformance.conftest import SLASHED
+from tests.conformance.objects import OBJECTS
 
 MESSAGES: Any = [{"role": "user", "content": "2 + 2 ="}]
 
@@ -229,3 +230,4 @@ class TestTypes:
             body = orjson.loads(raw.content)
             for item in body.get("data", [body]):
                 kind.model_validate(item, strict=True)
+                assert (kind, (*item,)) in OBJECTS.values()  # no field more or less than the page says
