@@ -57,12 +57,13 @@ async def test_nobody_overtakes_an_event_that_is_not_yet_committed(
 
     slow, quick = asyncio.create_task(slowly()), asyncio.create_task(meanwhile())
     seq, seen = before[-1][0], []
-    while not (slow.done() and quick.done()):
-        for at, message in await told(db, job, seq):  # as a stream does
-            seq = at
-            seen.append(message)
-        await asyncio.sleep(0.01)
-    await asyncio.gather(slow, quick)
+    async with asyncio.timeout(20):
+        while not (slow.done() and quick.done()):
+            for at, message in await told(db, job, seq):  # as a stream does
+                seq = at
+                seen.append(message)
+            await asyncio.sleep(0.01)
+        await asyncio.gather(slow, quick)
     seen += [message for _, message in await told(db, job, seq)]
     everything = [message for _, message in await told(db, job, before[-1][0])]
     assert seen == everything
