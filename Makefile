@@ -57,6 +57,8 @@ $(READY): pyproject.toml constraints.txt
 	@# Alone and without its dependencies: an index that holds only torch must not have to serve the rest.
 	@$(PIP); pip --constraint constraints.txt --no-deps $(TORCH_PIP) torch
 	@$(PIP); pip --constraint constraints.txt --editable '.[train,dev]'
+	@# The last of the 1.x line, beside the environment's own: tests/conformance drives Fettle with both.
+	@$(PIP); pip --no-deps --target .venv/openai-1 openai==1.109.1
 	@touch $@
 
 # Debian and Ubuntu split venv off Python; it is the only system package there is to install.

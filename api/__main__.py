@@ -1,13 +1,20 @@
 """python -m api"""
 
+import sys
+
 import uvicorn
 
+from fettle import catalog
 from fettle.logs import configure
 from fettle.settings import Settings
 
 
 def main() -> None:
     settings = Settings()
+    try:
+        catalog.check_aliases(settings.model_aliases, catalog.load(settings.catalog))
+    except catalog.CatalogError as error:
+        sys.exit(f"error {error.message}")  # a sentence, where the server would show a traceback
     configure()
     uvicorn.run(
         "api.app:create_app",

@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
 
-from api import errors, scopes
+from api import errors, queries, scopes
 from api.middleware import Gate, RequestId
-from api.routes import api_keys, chat, files, health, jobs, models, projects
+from api.routes import api_keys, chat, files, health, jobs, models, projects, responses
 from fettle import __version__, catalog, keys, leftovers
 from fettle.db import Database
 from fettle.queue import Doorbell
@@ -20,6 +20,7 @@ ROUTERS = (
     jobs.router,
     models.router,
     chat.router,
+    responses.router,
     api_keys.router,
     projects.router,
     health.router,
@@ -35,6 +36,7 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
     state.doorbell = Doorbell(settings)
     state.engine = Engine(settings)
     state.models = catalog.load(settings.catalog)
+    state.aliases = catalog.check_aliases(settings.model_aliases, state.models)
     state.pepper = keys.pepper(settings)
     state.uploads = settings.data / "uploads"
     state.uploads.mkdir(parents=True, exist_ok=True)
@@ -46,7 +48,13 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    app = FastAPI(title="Fettle", version=__version__, lifespan=services, redoc_url=None)
+    app = FastAPI(
+        title="Fettle",
+        version=__version__,
+        lifespan=services,
+        redoc_url=None,
+        dependencies=[Depends(queries.refuse_unknown)],
+    )
     app.state.settings = settings or Settings()
     errors.install(app)
     app.add_middleware(Gate)

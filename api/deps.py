@@ -26,6 +26,7 @@ class Services:
     doorbell: Doorbell
     engine: Engine
     models: dict[str, BaseModelEntry]
+    aliases: dict[str, str]  # other names of base models
     pepper: bytes
     uploads: Path
 

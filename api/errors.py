@@ -15,6 +15,12 @@ log = structlog.get_logger()
 
 # The SDK repeats these by itself unless it is told whether that can help
 RETRIED_BY_SDK = {408, 409, 429, 500, 502, 503, 504}
+ELSEWHERE = {  # OpenAI's routes that people try, and what to do instead
+    "/v1/completions": "Ask POST /v1/chat/completions: models are served with their chat template.",
+    "/v1/responses/": "Responses are not stored: keep the answer of POST /v1/responses.",
+    "/v1/chat/completions/": "Completions are not stored: keep the answer of POST /v1/chat/completions.",
+    "/v1/uploads": "Send the file in one piece: POST /v1/files.",
+}
 HTTP_CODES = {404: "unknown_url", 405: "method_not_allowed"}
 
 
@@ -44,7 +50,9 @@ async def on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101
     message = f"{request.method} {request.url.path}: {error.detail}."
     if error.status_code in HTTP_CODES:
-        message += " The routes are listed at /docs."
+        path = request.url.path
+        hints = [hint for begin, hint in ELSEWHERE.items() if path == begin or path.startswith(begin.rstrip("/") + "/")]
+        message += f" {hints[0] if hints else 'The routes are listed at /docs.'}"
     code = HTTP_CODES.get(error.status_code, "invalid_request")
     body = {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}
     return JSONResponse(body, error.status_code, error.headers)

@@ -78,6 +78,23 @@ def load(file: Path | None) -> dict[str, BaseModelEntry]:
     return catalog
 
 
+def check_aliases(aliases: dict[str, str], catalog: dict[str, BaseModelEntry]) -> dict[str, str]:
+    """The same aliases. Raises CatalogError for one that leads nowhere or hides a name which means something else."""
+    for alias, name in aliases.items():
+        if name not in catalog:
+            there = ", ".join(sorted(catalog))
+            raise CatalogError(
+                f"FETTLE_MODEL_ALIASES: {alias!r} means {name!r}, which is no base model; there is: {there}"
+            )
+        if alias in catalog:
+            raise CatalogError(f"FETTLE_MODEL_ALIASES: {alias!r} is a base model itself: choose another alias")
+        if alias.startswith("ft:") or not alias.strip():
+            raise CatalogError(
+                f"FETTLE_MODEL_ALIASES: an alias may not be empty or begin with 'ft:', as {alias!r} does"
+            )
+    return aliases
+
+
 def find(catalog: dict[str, BaseModelEntry], name: str, param: str = "model") -> BaseModelEntry:
     """Raises NotFound, which lists what there is."""
     if name not in catalog:

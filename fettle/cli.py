@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -37,6 +38,8 @@ def main() -> None:
         first = error.errors()[0]
         name = f"FETTLE_{str(first['loc'][0]).upper()}" if first["loc"] else "settings"
         fail(f"{name}={first.get('input')!r}: {first['msg']}")
+    except SettingsError as error:
+        fail(f"{error}: it must be a JSON object, as docs/configuration.md shows.")
     except FettleError as error:
         fail(error.message)
     except OSError as error:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import Float, String, event, select
+from sqlalchemy import Float, String, event, func, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -56,6 +56,12 @@ def _text_sqlite(element: json_text, compiler: SQLCompiler, **kw: Any) -> str:
 def _text_postgresql(element: json_text, compiler: SQLCompiler, **kw: Any) -> str:
     column, key = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"({column} ->> {key})"
+
+
+async def lock(session: AsyncSession, name: str) -> None:
+    """Until this transaction ends no other holds the same name. In SQLite a transaction that writes is alone anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
 class Database:

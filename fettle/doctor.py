@@ -108,7 +108,8 @@ async def base_models(settings: Settings) -> Finding:
     ]
     if flaws:
         return Finding("base models", False, " ".join(flaws))
-    return Finding("base models", True, ", ".join(entries))
+    aliases = catalog.check_aliases(settings.model_aliases, entries)
+    return Finding("base models", True, ", ".join([*entries, *(f"{new} = {name}" for new, name in aliases.items())]))
 
 
 CHECKS: dict[str, Callable[[Settings], Awaitable[Finding]]] = {
@@ -127,6 +128,6 @@ HELP = {
     "storage": "check FETTLE_STORAGE_URL, FETTLE_S3_ENDPOINT and the credentials",
     "queue": "check FETTLE_REDIS_URL; without it jobs start a little later",
     "engine": "start `fettle engine`, or check FETTLE_ENGINE_URL; chat needs it, training does not",
-    "base models": "check FETTLE_CATALOG",
+    "base models": "check FETTLE_CATALOG and FETTLE_MODEL_ALIASES",
 }
 OPTIONAL = {"python", "queue", "engine"}

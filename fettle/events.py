@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import ids
+from fettle.errors import InvalidRequest
 from fettle.paging import page
 from models import Event
 
@@ -22,6 +23,7 @@ def add(
     type: Literal["message", "metrics"] = "message",
     data: dict[str, Any] | None = None,
 ) -> None:
+    """The caller holds the job's row, so that events are committed in the order of `seq`: streams read on from it."""
     session.add(Event(id=ids.new("ftevent-"), job_id=job_id, level=level, type=type, message=message, data=data))
 
 
@@ -36,6 +38,14 @@ async def since(session: AsyncSession, job_id: str, seq: int, limit: int = 500) 
     """Events that follow `seq`, oldest first: what a stream sends next."""
     statement = select(Event).where(Event.job_id == job_id, Event.seq > seq).order_by(Event.seq).limit(limit)
     return (await session.scalars(statement)).all()
+
+
+async def seq(session: AsyncSession, job_id: str, event_id: str) -> int:
+    """Where an event of the job stands. Raises InvalidRequest."""
+    found = await session.scalar(select(Event.seq).where(Event.job_id == job_id, Event.id == event_id))
+    if found is None:
+        raise InvalidRequest(f"The job has no event {event_id!r} to go on from.", param="last-event-id")
+    return found
 
 
 async def metrics(session: AsyncSession, job_id: str) -> dict[int, dict[str, float]]:

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import String, cast, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import catalog, events, files, ids, quotas, specs
 from fettle.catalog import BaseModelEntry
-from fettle.db import json_text
+from fettle.db import json_text, lock
 from fettle.errors import Conflict, InvalidRequest, NotFound
 from fettle.paging import page
 from models import LEGAL_MOVES, IdempotencyKey, Job, JobStatus, Project
 
 KEY_WINDOW = 24 * 3600  # seconds in which an Idempotency-Key is remembered, as in Stripe's API
 RETRY_WINDOW = 3600  # seconds; the SDK's two retries of a request that times out after 600 s end within it
+OVERTAKING_WINDOW = 60  # seconds by which a retry may arrive before its first try
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,11 @@ class Request:
     def digest(self) -> str:
         return hashlib.sha256(orjson.dumps(self.body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
+    @property
+    def overtaken(self) -> str:
+        """The key under which a retry that came first leaves its job to its first try."""
+        return f"first try of {self.digest}"
+
 
 async def create(
     session: AsyncSession,
@@ -50,6 +55,7 @@ async def create(
     defaults: quotas.Limits = quotas.UNLIMITED,
 ) -> tuple[Job, bool]:
     """The job and whether it is new: a retried request finds the job that its first try made."""
+    await lock(session, f"{project.id} {request.idempotency_key or request.digest}")
     if (earlier := await find_retried(session, project.id, request)) is not None:
         return earlier, False
     if request.model.startswith("ft:"):
@@ -90,28 +96,32 @@ async def create(
     session.add(job)
     await session.flush()
     if request.idempotency_key is not None:
-        await remember(session, project.id, request, job.id)
+        await remember(session, project.id, request.idempotency_key, job)
+    elif request.retry:
+        await remember(session, project.id, request.overtaken, job)
     events.add(session, job.id, f"Created fine-tuning job: {job.id}")
     return job, True
 
 
 async def find_retried(session: AsyncSession, project_id: str, request: Request) -> Job | None:
-    """The job that an earlier try of the same request made, if this is a retry."""
+    """The job that another try of the same request made, if this is not the first to arrive."""
     if request.idempotency_key is not None:
         known = await session.get(IdempotencyKey, (project_id, request.idempotency_key))
-        if known is not None and known.created_at > time.time() - KEY_WINDOW:
-            if known.request_digest != request.digest:
-                raise Conflict(
-                    f"The Idempotency-Key {request.idempotency_key!r} was used with another body: use a new key.",
-                    code="idempotency_key_reused",
-                )
-            return await session.get(Job, known.job_id)
-        if known is not None:
-            await session.delete(known)
-            await session.flush()
-        return None
+        if known is None or known.created_at < time.time() - KEY_WINDOW:
+            return None
+        if known.request_digest != request.digest:
+            raise Conflict(
+                f"The Idempotency-Key {request.idempotency_key!r} was used with another body: use a new key.",
+                code="idempotency_key_reused",
+            )
+        return await session.get(Job, known.job_id)
     if not request.retry:
-        return None
+        overtaken = await session.get(IdempotencyKey, (project_id, request.overtaken))
+        if overtaken is None:
+            return None
+        await session.delete(overtaken)  # the next one of its kind is a request of its own
+        late = overtaken.created_at > time.time() - OVERTAKING_WINDOW
+        return await session.get(Job, overtaken.job_id) if late else None
     since = time.time() - RETRY_WINDOW
     statement = (
         select(Job)
@@ -122,17 +132,12 @@ async def find_retried(session: AsyncSession, project_id: str, request: Request)
     return (await session.scalars(statement.limit(1))).first()
 
 
-async def remember(session: AsyncSession, project_id: str, request: Request, job_id: str) -> None:
-    """Ties the key to the job. Raises Conflict, to be retried, when another request got there in between."""
-    session.add(
-        IdempotencyKey(project_id=project_id, key=request.idempotency_key, request_digest=request.digest, job_id=job_id)
+async def remember(session: AsyncSession, project_id: str, key: str, job: Job) -> None:
+    """Ties the key to the job, for the tries of the same request that are still to come."""
+    row = IdempotencyKey(
+        project_id=project_id, key=key, request_digest=job.request_digest, job_id=job.id, created_at=time.time()
     )
-    try:
-        await session.flush()
-    except IntegrityError as error:
-        conflict = Conflict(f"A request with the Idempotency-Key {request.idempotency_key!r} is under way: try again.")
-        conflict.retry = True
-        raise conflict from error
+    await session.merge(row)  # in the place of one that is too old to count
 
 
 async def get(session: AsyncSession, project_id: str, job_id: str) -> Job:
@@ -147,11 +152,13 @@ def unknown(job_id: str) -> NotFound:
 
 
 async def newest(
-    session: AsyncSession, project_id: str, *, labels: dict[str, str], after: str | None, limit: int
+    session: AsyncSession, project_id: str, *, labels: dict[str, str] | None, after: str | None, limit: int
 ) -> tuple[list[Job], bool]:
-    """A page of jobs, newest first; `labels` keeps those whose metadata has all of these."""
+    """A page of jobs, newest first; `labels` keeps those whose metadata has all of these, None those without any."""
     statement = select(Job).where(Job.project_id == project_id)
-    for key, value in labels.items():
+    if labels is None:
+        statement = statement.where(or_(Job.labels.is_(null()), cast(Job.labels, String) == "null"))
+    for key, value in (labels or {}).items():
         statement = statement.where(json_text(Job.labels, key) == value)
     return await page(session, statement, (Job.created_at, Job.id), Job.id, after=after, limit=limit)
 

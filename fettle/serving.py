@@ -14,11 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import tuned_models
 from fettle.catalog import BaseModelEntry
-from fettle.errors import Unavailable
+from fettle.errors import FettleError, InvalidRequest, Unavailable
 from fettle.settings import Settings
 
 GONE = 404  # the engine's word for a name that is not loaded
 OURS = (401, GONE)  # between the engine and us: the user's key and model are in order
+LATER = (408, 429)  # of the refusals: those that the same request may not meet again
 PASSED_ON = ("content-type", "retry-after", "x-should-retry")  # what a full engine says about trying again as well
 
 
@@ -74,10 +75,10 @@ class Engine:
             response = await self._send("/v1/chat/completions", {**request, "model": servable.name})
             if refusal is not None and response.status_code == GONE:
                 await response.aclose()
-                raise Unavailable(f"The engine could not load {servable.name!r}: {refusal}")
+                raise refusal
         if response.status_code in OURS:
             await response.aclose()
-            raise Unavailable(
+            raise misconfigured(
                 f"The engine does not serve {servable.name!r} to this API (it answered {response.status_code}): "
                 "FETTLE_ENGINE_KEY and FETTLE_CATALOG must be the same for both."
             )
@@ -92,8 +93,8 @@ class Engine:
         except Unavailable:
             return
 
-    async def _load(self, servable: Servable) -> str | None:
-        """Why the engine refuses to load it, None when it is loaded."""
+    async def _load(self, servable: Servable) -> FettleError | None:
+        """Why the engine does not load it, None when it is loaded."""
         response = await self._send(
             "/v1/load_lora_adapter",
             {"lora_name": servable.name, "lora_path": servable.prefix, "base_model_name": servable.base_model},
@@ -102,9 +103,13 @@ class Engine:
         if response.status_code == 200:
             return None
         try:
-            return str(orjson.loads(response.content)["error"]["message"])
+            reason = str(orjson.loads(response.content)["error"]["message"])
         except (orjson.JSONDecodeError, KeyError, TypeError):
-            return f"status {response.status_code}"
+            reason = f"status {response.status_code}"
+        words = f"The engine could not load {servable.name!r}: {reason}"
+        if response.is_client_error and response.status_code not in (*OURS, *LATER):
+            return InvalidRequest(words, code="adapter_rejected", param="model")
+        return misconfigured(words) if response.status_code in OURS else Unavailable(words)
 
     async def _send(self, path: str, body: dict[str, Any], *, stream: bool = True) -> httpx.Response:
         request = self.client.build_request("POST", path, json=body)
@@ -124,6 +129,13 @@ class Engine:
 
     async def close(self) -> None:
         await self.client.aclose()
+
+
+def misconfigured(words: str) -> Unavailable:
+    """No repetition mends it: the operator must."""
+    error = Unavailable(words)
+    error.retry = False
+    return error
 
 
 async def closing(response: httpx.Response) -> AsyncIterator[bytes]:

@@ -25,6 +25,9 @@ class Settings(BaseSettings):
     vllm_url: str = Field("http://127.0.0.1:8002", description="The vLLM behind `fettle vllm-agent`")
     vllm_key: SecretStr | None = Field(None, description="What that vLLM was given as --api-key")
     catalog: Path | None = Field(None, description="JSON file with more base models; see docs/base-models.md")
+    model_aliases: dict[str, str] = Field(
+        {}, description='Other names of base models, a JSON object such as {"gpt-4o-mini": "starter"}'
+    )
     hf_token: SecretStr | None = Field(None, description="Token for gated models on the Hugging Face hub")
     secret: SecretStr | None = Field(None, description="Pepper of API keys; unset: made once under the data folder")
 

@@ -6,7 +6,7 @@
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from fettle.errors import InvalidRequest
 
@@ -14,7 +14,14 @@ Auto = Literal["auto"]
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def no_truth(value: object) -> object:
+    """Python's `True == 1` makes one of the allowed numbers of it."""
+    if isinstance(value, bool):
+        raise ValueError("a number is needed")
+    return value
 
 
 class Lora(Strict):
@@ -25,7 +32,7 @@ class Lora(Strict):
     dropout 0: a small dataset is better protected by few epochs and a validation file.
     """
 
-    rank: Literal[1, 8, 16, 32, 64, 128] = 16  # what vLLM can serve
+    rank: Annotated[Literal[1, 8, 16, 32, 64, 128], BeforeValidator(no_truth)] = 16  # what vLLM can serve
     alpha: int | None = Field(None, ge=1, le=1024)
     dropout: float = Field(0.0, ge=0, lt=1)
 

@@ -1,24 +1,24 @@
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict
 
-from api.deps import Held, ProjectId
+from api.deps import Held, ProjectId, Services
+from api.schemas.chat import ChatRequest
+from api.streaming import unless_gone
 from fettle import serving
+from fettle.serving import Servable
 
 router = APIRouter(prefix="/v1/chat/completions", tags=["chat"])
 
 
-class ChatRequest(BaseModel):
-    """The engine checks the rest: it knows what it can honour."""
-
-    model_config = ConfigDict(extra="allow")
-    model: str
-
-
 @router.post("")
-async def create(body: ChatRequest, project_id: ProjectId, held: Held) -> StreamingResponse:
+async def create(body: ChatRequest, request: Request, project_id: ProjectId, held: Held) -> StreamingResponse:
     """Chat with a base model, a tuned model or a checkpoint; an unknown one is 404, never silently the base."""
-    async with held.db.snapshot() as session:
-        servable = await serving.find(session, project_id, body.model, held.models)
-    answer = await held.engine.chat(servable, body.model_dump())
+    servable = await find(held, project_id, body.model)
+    answer = await unless_gone(request, held.engine.chat(servable, body.for_engine()))
     return StreamingResponse(answer.body, answer.status, answer.headers)
+
+
+async def find(held: Services, project_id: str, name: str) -> Servable:
+    """What a model's name or alias means to this project. Raises NotFound."""
+    async with held.db.snapshot() as session:
+        return await serving.find(session, project_id, held.aliases.get(name, name), held.models)

@@ -1,6 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Header, Query, Request
@@ -19,6 +19,7 @@ from models import LEGAL_MOVES, Project
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
+KEEPALIVE_SECONDS = 15  # between comments on a stream that has nothing to tell: proxies close what is silent
 Limit = Annotated[int, Query(ge=1, le=100)]
 
 
@@ -38,7 +39,7 @@ async def create(
     except ValidationError as error:
         raise from_schema(error.errors(), within=("method",)) from error
     wanted = jobs.Request(
-        model=body.model,
+        model=held.aliases.get(body.model, body.model),
         training_file=body.training_file,
         validation_file=body.validation_file,
         method=method,
@@ -58,16 +59,23 @@ async def create(
 
 @router.get("")
 async def newest(
-    request: Request, project_id: ProjectId, session: Snapshot, after: str | None = None, limit: Limit = 20
+    request: Request,
+    project_id: ProjectId,
+    session: Snapshot,
+    after: str | None = None,
+    limit: Limit = 20,
+    metadata: Literal["null"] | None = None,
 ) -> dict[str, Any]:
-    """Newest first; `metadata[k]=v` keeps the jobs that were created with it."""
-    labels = {}
-    for name, value in request.query_params.items():
-        if name.startswith("metadata[") and name.endswith("]"):
-            labels[name[len("metadata[") : -1]] = value
-        elif name not in ("after", "limit"):
-            raise InvalidRequest(f"Unknown parameter: {name!r}.", code="unknown_parameter", param=name)
-    rows, has_more = await jobs.newest(session, project_id, labels=labels, after=after, limit=limit)
+    """Newest first; `metadata[k]=v` keeps the jobs that were created with it, `metadata=null` those without any."""
+    begin, end = "metadata[", "]"
+    labels = {
+        name[len(begin) : -len(end)]: value for name, value in request.query_params.items() if name.startswith(begin)
+    }
+    if metadata and labels:
+        raise InvalidRequest("'metadata=null' and 'metadata[k]=v' exclude each other: send one.", param="metadata")
+    rows, has_more = await jobs.newest(
+        session, project_id, labels=None if metadata else labels, after=after, limit=limit
+    )
     return listing(rows, job_object, has_more)
 
 
@@ -108,19 +116,29 @@ async def list_events(
     session: Snapshot,
     held: Held,
     after: str | None = None,
-    limit: Limit = 20,
+    limit: Limit | None = None,
     stream: bool = False,
+    last_event_id: Annotated[str | None, Header()] = None,
 ) -> Any:
-    """A page, newest first; with `stream=true` server-sent events from the first on until the job ends."""
+    """A page, newest first; with `stream=true` server-sent events, oldest first, until the job ends.
+
+    A stream begins with the first event, or after the one that the header `Last-Event-ID` names.
+    """
     job = await jobs.get(session, project_id, job_id)
-    if stream:
-        return EventSourceResponse(stream_events(held, job.project_id, job.id))
-    rows, has_more = await events.newest(session, job.id, after=after, limit=limit)
-    return listing(rows, event_object, has_more)
+    if not stream:
+        rows, has_more = await events.newest(session, job.id, after=after, limit=20 if limit is None else limit)
+        return listing(rows, event_object, has_more)
+    for name, value in (("after", after), ("limit", limit)):
+        if value is not None:
+            raise InvalidRequest(
+                f"{name!r} is for pages: a stream goes on after the id in the header Last-Event-ID.", param=name
+            )
+    seq = 0 if last_event_id is None else await events.seq(session, job.id, last_event_id)
+    return EventSourceResponse(stream_events(held, job.project_id, job.id, seq), ping=KEEPALIVE_SECONDS)
 
 
-async def stream_events(held: Services, project_id: str, job_id: str) -> AsyncIterator[dict[str, str]]:
-    seq = 0
+async def stream_events(held: Services, project_id: str, job_id: str, seq: int) -> AsyncIterator[dict[str, str]]:
+    """Events after `seq`, as they are written."""
     while True:
         async with held.db.snapshot() as session:  # a fresh one each time: it sees what came since
             job = await jobs.get(session, project_id, job_id)

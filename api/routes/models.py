@@ -27,6 +27,8 @@ async def newest(project_id: ProjectId, session: Snapshot, held: Held) -> dict[s
 
 @router.get("/{model:path}")
 async def retrieve(model: str, project_id: ProjectId, session: Snapshot, held: Held) -> dict[str, Any]:
+    """An alias answers with the base model that it means."""
+    model = held.aliases.get(model, model)
     if model in held.models:
         return model_object(model, BASE_CREATED, "fettle")
     row = await tuned_models.find(session, project_id, model)
@@ -35,8 +37,10 @@ async def retrieve(model: str, project_id: ProjectId, session: Snapshot, held: H
 
 @router.delete("/{model:path}")
 async def delete(model: str, project_id: ProjectId, held: Held) -> dict[str, Any]:
-    if model in held.models:
-        raise InvalidRequest(f"{model!r} is a base model: the operator's catalog decides about it.", param="model")
+    if model in held.models or model in held.aliases:
+        raise InvalidRequest(
+            f"{model!r} is a base model: the operator's catalog and aliases decide about it.", param="model"
+        )
     async with held.db.transaction() as session:
         row = await tuned_models.delete(session, project_id, model)
     await held.storage.delete(row.prefix)

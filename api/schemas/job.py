@@ -13,14 +13,14 @@ LabelName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 class AnyMethod(BaseModel):
     """Looked at for its type first, so that an unknown method is named as such."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", strict=True)
     type: str
 
 
 class JobCreate(BaseModel):
     """The body of POST /v1/fine_tuning/jobs."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     model: str
     training_file: str

@@ -5,10 +5,24 @@ import gzip
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-PIECES = (b'data: {"choices": [{"delta": {"content": "4"}}]}\n\n', b": ping\n\n", b"data: [DONE]\n\n")
+USAGE = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+
+
+def chunk(choices: list[dict[str, Any]], **more: Any) -> bytes:
+    head = {"id": "chatcmpl-x", "object": "chat.completion.chunk", "created": 1, "model": "starter"}
+    return b"data: " + orjson.dumps({**head, "choices": choices, **more}) + b"\n\n"
+
+
+PIECES = (
+    chunk([{"index": 0, "delta": {"role": "assistant", "content": "4"}, "finish_reason": None}]),
+    b": ping\n\n",
+    chunk([{"index": 0, "delta": {}, "finish_reason": "stop"}]),
+    b"data: [DONE]\n\n",
+)
 
 
 class StubEngine:
@@ -39,7 +53,9 @@ class StubEngine:
         if self.answer is not None:
             return self.answer
         if body.get("stream"):
-            return StreamingResponse(pieces(), media_type="text/event-stream")
+            counted = (body.get("stream_options") or {}).get("include_usage")
+            last = [chunk([], usage=USAGE)] if counted else []
+            return StreamingResponse(pieces([*PIECES[:-1], *last, PIECES[-1]]), media_type="text/event-stream")
         if "gzip" in request.headers.get("accept-encoding", ""):
             return Response(gzip.compress(b"{}"), headers={"content-encoding": "gzip"})
         message = {"role": "assistant", "content": "4"}
@@ -51,6 +67,7 @@ class StubEngine:
                 "created": 1,
                 "model": body["model"],
                 "choices": [choice],
+                "usage": USAGE,
                 "asked": body,
             }
         )
@@ -73,7 +90,7 @@ async def health() -> Response:
     return Response()
 
 
-async def pieces() -> AsyncIterator[bytes]:
-    for piece in PIECES:
+async def pieces(sent: list[bytes]) -> AsyncIterator[bytes]:
+    for piece in sent:
         yield piece
         await asyncio.sleep(0.01)

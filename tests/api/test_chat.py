@@ -132,20 +132,30 @@ class TestTunedModel:
         assert engine.seen[1][1]["lora_path"].endswith("/checkpoints/step-8")
 
     @pytest.mark.parametrize(
-        ("refused", "words"),
+        ("refused", "words", "retry"),
         [
-            (JSONResponse({"error": {"message": "rank 999 is too high"}}, 400), "rank 999 is too high"),
-            (PlainTextResponse("proxy says no", 502), "status 502"),
-            (JSONResponse({"detail": "odd"}, 500), "status 500"),
+            (JSONResponse({"error": {"message": "no such base model"}}, 404), "no such base model", "false"),
+            (PlainTextResponse("proxy says no", 502), "status 502", "true"),
+            (JSONResponse({"detail": "odd"}, 500), "status 500", "true"),
+            (JSONResponse({"error": {"message": "busy"}}, 429), "busy", "true"),
         ],
     )
     async def test_an_adapter_that_cannot_be_loaded_is_503_with_the_engines_reason(
-        self, tenant: Tenant, engine: StubEngine, tuned: str, refused: Response, words: str
+        self, tenant: Tenant, engine: StubEngine, tuned: str, refused: Response, words: str, retry: str
     ) -> None:
         engine.load_answer = refused
         answer = await tenant.http.post(CHAT, json={"model": tuned, "messages": MESSAGES})
         assert refusal(answer) == (503, "service_unavailable", None)
+        assert answer.headers["x-should-retry"] == retry
         assert words in message(answer)
+
+    async def test_an_adapter_that_the_engine_rejects_is_refused_for_good(
+        self, tenant: Tenant, engine: StubEngine, tuned: str
+    ) -> None:
+        engine.load_answer = JSONResponse({"error": {"message": "rank 999 is too high"}}, 400)
+        answer = await tenant.http.post(CHAT, json={"model": tuned, "messages": MESSAGES})
+        assert refusal(answer) == (400, "adapter_rejected", "model")
+        assert "rank 999 is too high" in message(answer)
 
     async def test_deleting_it_unloads_it(self, tenant: Tenant, engine: StubEngine, tuned: str) -> None:
         engine.loaded.add(tuned)

@@ -47,6 +47,17 @@ class TestList:
         assert ids(await tenant.http.get(JOBS, params={"metadata[team]": "blue", "metadata[run]": "1"})) == [both["id"]]
         assert ids(await tenant.http.get(JOBS, params={"metadata[team]": "green"})) == []
 
+    async def test_an_empty_value_is_a_value(self, tenant: Tenant) -> None:
+        empty = await tenant.job(metadata={"team": ""})
+        await tenant.job(metadata={"team": "blue"})
+        await tenant.job()
+        assert ids(await tenant.http.get(f"{JOBS}?metadata[team]=")) == [empty["id"]]
+
+    async def test_null_keeps_the_jobs_without_any(self, tenant: Tenant) -> None:
+        bare = [await tenant.job(), await tenant.job(metadata=None)]
+        await tenant.job(metadata={"team": "blue"})
+        assert ids(await tenant.http.get(f"{JOBS}?metadata=null")) == [job["id"] for job in reversed(bare)]
+
     async def test_metadata_pages_too(self, tenant: Tenant) -> None:
         made = [(await tenant.job(metadata={"team": "blue"}))["id"] for _ in range(2)]
         query = {"metadata[team]": "blue", "limit": "1"}
@@ -60,6 +71,9 @@ class TestList:
             ("limit=101", "invalid_value", "limit"),
             ("after=ftjob-none", "invalid_value", "after"),
             ("status=running", "unknown_parameter", "status"),
+            ("limit[a]=1", "unknown_parameter", "limit[a]"),
+            ("metadata=blue", "invalid_value", "metadata"),
+            ("limit=1&limit=2", "invalid_value", "limit"),
         ],
     )
     async def test_a_bad_query_is_refused_by_name(self, tenant: Tenant, query: str, code: str, param: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+from sqlalchemy import select
 
 from fettle import jobs
 from fettle.db import Database
@@ -61,6 +62,29 @@ class TestRetry:
         await given.change(db, first, created_at=time.time() - jobs.RETRY_WINDOW - 1)
         _, created = await given.create(db, project, given.request(file, retry=True))
         assert created
+
+    async def test_a_first_try_and_its_retries_at_once_make_one_job(self, db: Database, project: Project) -> None:
+        file = await given.dataset(db, project)
+        tries = [
+            given.request(file, retry=number != 3) for number in range(12)
+        ]  # the first try is not the first to come
+        answers = await asyncio.gather(*(given.create(db, project, wanted) for wanted in tries))
+        assert len({job.id for job, _ in answers}) == 1
+        assert sum(created for _, created in answers) == 1
+        assert await given.count(db, Job) == 1
+
+    async def test_a_first_try_that_comes_long_after_its_retry_means_another_job(
+        self, db: Database, project: Project
+    ) -> None:
+        file = await given.dataset(db, project)
+        first, _ = await given.create(db, project, given.request(file, retry=True))
+        async with db.transaction() as session:
+            for known in await session.scalars(select(IdempotencyKey)):
+                known.created_at -= jobs.OVERTAKING_WINDOW + 1
+        second, created = await given.create(db, project, given.request(file))
+        assert created
+        assert second.id != first.id
+        assert await given.count(db, IdempotencyKey) == 0
 
 
 class TestIdempotencyKey:

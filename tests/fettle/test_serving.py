@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from fettle import projects, serving
 from fettle.catalog import BUILT_IN
 from fettle.db import Database
-from fettle.errors import NotFound, Unavailable
+from fettle.errors import InvalidRequest, NotFound, Unavailable
 from fettle.serving import Answer, Engine, Servable
 from fettle.settings import Settings
 from fettle.up import free_port
@@ -160,20 +160,24 @@ class TestChat:
         assert [answer.status for answer in answers] == [200] * 10
         assert vllm.routes().count("load_lora_adapter") > 1  # else the refusal was never met
 
-    async def test_an_adapter_that_cannot_be_loaded_is_told_with_the_engines_reason(
+    async def test_an_adapter_that_the_engine_rejects_is_no_matter_of_trying_again(
         self, engine: Engine, vllm: Vllm
     ) -> None:
-        with pytest.raises(Unavailable, match=r"could not load 'ft:starter:default::bad': LoRA rank 999") as refused:
+        with pytest.raises(InvalidRequest, match=r"could not load 'ft:starter:default::bad': LoRA rank 999") as refused:
             await engine.chat(BROKEN, QUESTION)
-        assert refused.value.retry
-        with pytest.raises(Unavailable, match="status 502"):
+        assert (refused.value.code, refused.value.param, refused.value.retry) == ("adapter_rejected", "model", False)
+
+    async def test_a_load_that_fails_on_the_way_is_worth_another_try(self, engine: Engine, vllm: Vllm) -> None:
+        with pytest.raises(Unavailable, match="status 502") as refused:
             await engine.chat(Servable("ft:starter:default::bad", "starter", "proxy"), QUESTION)
+        assert refused.value.retry
 
     async def test_a_base_model_that_the_engine_lacks_is_the_operators_to_mend(
         self, engine: Engine, vllm: Vllm
     ) -> None:
-        with pytest.raises(Unavailable, match=r"'acme/big'.*404.*FETTLE_CATALOG"):
+        with pytest.raises(Unavailable, match=r"'acme/big'.*404.*FETTLE_CATALOG") as refused:
             await engine.chat(Servable("acme/big", "acme/big"), QUESTION)
+        assert not refused.value.retry
         assert vllm.routes() == ["chat/completions"]
 
     async def test_a_stream_arrives_piece_by_piece(self, engine: Engine, vllm: Vllm) -> None:

@@ -1,6 +1,5 @@
 """The unmodified openai SDK, with its own HTTP client, against the application behind a real uvicorn."""
 
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,57 +13,13 @@ from openai.types import FileDeleted, FileObject, Model, ModelDeleted
 from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
 from openai.types.fine_tuning.jobs import FineTuningJobCheckpoint
 
-from api.app import create_app
-from fettle.settings import Settings
-from tests.api.served import Wire, served
+from tests.api.served import Wire
 from tests.api.stub_engine import StubEngine
-from tests.api.tenants import ADAPTER, Tenant, jsonl, running, settings_in
-from tests.conftest import Api
+from tests.api.tenants import ADAPTER, Tenant, jsonl
+from tests.conformance.conftest import SLASHED
+from tests.conformance.objects import OBJECTS
 
 MESSAGES: Any = [{"role": "user", "content": "2 + 2 ="}]
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[tuple[StubEngine, str]]:
-    stub = StubEngine()
-    with served(stub.app) as url:
-        yield stub, url
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory, engine: tuple[StubEngine, str]) -> Settings:
-    return settings_in(tmp_path_factory.mktemp("sdk"), engine_url=engine[1], max_upload_bytes=1 << 20)
-
-
-@pytest.fixture(scope="module")
-async def api(settings: Settings) -> AsyncIterator[Api]:
-    """On the server's database and storage, so that tests make rows as a worker would. It serves nobody."""
-    async with running(settings) as application:
-        yield application
-
-
-@pytest.fixture(scope="module")
-def server(api: Api, settings: Settings) -> Iterator[tuple[Wire, str]]:
-    wire = Wire(create_app(settings))
-    with served(wire) as url:
-        yield wire, url
-
-
-@pytest.fixture
-def wire(server: tuple[Wire, str]) -> Wire:
-    server[0].requests.clear()
-    return server[0]
-
-
-@pytest.fixture
-def key(tenant: Tenant) -> str:
-    return tenant.http.headers["authorization"].removeprefix("Bearer ")
-
-
-@pytest.fixture
-def client(server: tuple[Wire, str], key: str) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{server[1]}/v1", api_key=key) as made:
-        yield made
 
 
 def upload(client: OpenAI, content: bytes = jsonl(12)) -> FileObject:
@@ -196,11 +151,11 @@ class TestModels:
         self, client: OpenAI, tenant: Tenant, engine: tuple[StubEngine, str], tmp_path: Path
     ) -> None:
         name = await tenant.publish(create(client, suffix="a").id, tmp_path)
-        assert [model.id for model in client.models.list()] == ["starter", name]
+        assert [model.id for model in client.models.list()] == ["starter", SLASHED, name]
         assert client.models.retrieve(name).owned_by == tenant.project.id
         assert client.chat.completions.create(model=name, messages=MESSAGES).choices[0].message.content == "4"
         stream = client.chat.completions.create(model=name, messages=MESSAGES, stream=True)
-        assert [chunk.choices[0].delta.content for chunk in stream] == ["4"]
+        assert [chunk.choices[0].delta.content for chunk in stream] == ["4", None]
         assert client.models.delete(name).deleted
         with pytest.raises(openai.NotFoundError):
             client.chat.completions.create(model=name, messages=MESSAGES)
@@ -275,3 +230,4 @@ class TestTypes:
             body = orjson.loads(raw.content)
             for item in body.get("data", [body]):
                 kind.model_validate(item, strict=True)
+                assert (kind, (*item,)) in OBJECTS.values()  # no field more or less than the page says

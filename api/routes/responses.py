@@ -1,0 +1,48 @@
+import orjson
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from api import response_events
+from api.deps import Held, ProjectId
+from api.routes.chat import find
+from api.schemas import response
+from api.schemas.response import ResponseCreate
+from api.streaming import unless_gone
+from fettle import serving
+
+router = APIRouter(prefix="/v1/responses", tags=["chat"])
+
+
+@router.post("")
+async def create(body: ResponseCreate, request: Request, project_id: ProjectId, held: Held) -> Response:
+    """Text in, text out, by the engine's chat route; nothing is stored."""
+    servable = await find(held, project_id, body.model)
+    engine = held.engine
+
+    async def ask() -> tuple[serving.Answer, bytes]:
+        answer = await engine.chat(servable, body.for_engine())
+        streams = body.stream and answer.status == 200
+        return answer, b"" if streams else b"".join([chunk async for chunk in answer.body])
+
+    answer, content = await unless_gone(request, ask())
+    made = response.Answer(body, servable.name)
+    if answer.status != 200:
+        return passed_on(answer, content)
+    if body.stream:
+        headers = {"cache-control": "no-cache"}
+        events = response_events.told(made, answer.body)
+        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+    completion = orjson.loads(content)
+    choice = completion["choices"][0]
+    made.text, made.usage = choice["message"]["content"] or "", completion["usage"]
+    made.end(choice["finish_reason"])
+    return JSONResponse(made.body())
+
+
+def passed_on(answer: serving.Answer, content: bytes) -> Response:
+    """The engine's refusal; what is not in OpenAI's shape is passed on as it is."""
+    headers = {name: value for name, value in answer.headers.items() if name != "content-type"}
+    try:
+        return JSONResponse(response.refusal(orjson.loads(content)), answer.status, headers)
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return Response(content, answer.status, answer.headers)

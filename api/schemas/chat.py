@@ -1,0 +1,51 @@
+"""What a chat request may hold besides the question: all else is the engine's to honour or to refuse."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from api.schemas.job import Label, LabelName
+from fettle.errors import InvalidRequest
+
+NEUTRAL: dict[str, Any] = {  # asks for nothing: many clients send it with every request
+    "frequency_penalty": 0,
+    "presence_penalty": 0,
+    "logit_bias": {},
+    "modalities": ["text"],
+}
+
+
+class Unneeded(BaseModel):
+    """Parameters that change nothing about an answer: checked, then left out."""
+
+    model_config = ConfigDict(strict=True)
+
+    metadata: Annotated[dict[LabelName, Label], Field(max_length=16)] | None = None
+    prompt_cache_key: str | None = None
+    safety_identifier: str | None = None
+    service_tier: Literal["auto", "default"] | None = None
+    store: bool | None = None
+    user: str | None = None
+
+    @field_validator("store")
+    @classmethod
+    def nothing_is_stored(cls, store: bool | None) -> bool | None:
+        if store:
+            raise InvalidRequest("Answers are not stored here: leave 'store' out, or send false.", param="store")
+        return store
+
+
+class ChatRequest(Unneeded):
+    """The body of POST /v1/chat/completions."""
+
+    model_config = ConfigDict(extra="allow")
+    model: str
+
+    def for_engine(self) -> dict[str, Any]:
+        """The rest of the body, as it came."""
+        body = self.model_dump(exclude=set(Unneeded.model_fields))
+        return {name: value for name, value in body.items() if not is_neutral(name, value)}
+
+
+def is_neutral(name: str, value: object) -> bool:
+    return name in NEUTRAL and value == NEUTRAL[name] and not isinstance(value, bool)

@@ -1,0 +1,180 @@
+"""OpenAI's Responses API in its text form, told in the engine's words: a chat request, and its answer."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from api.schemas.chat import Unneeded
+from fettle import ids
+
+PARAMS = {  # of the engine's refusals: what our caller has said instead
+    "messages": "input",
+    "max_completion_tokens": "max_output_tokens",
+    "response_format": "text.format",
+}
+
+
+def as_parts(content: object) -> object:
+    return [{"type": "input_text", "text": content}] if isinstance(content, str) else content
+
+
+def as_messages(given: object) -> object:
+    return [{"role": "user", "content": given}] if isinstance(given, str) else given
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Part(Strict):
+    """A piece of a message. What an earlier answer's part says beside its text is for people."""
+
+    type: Literal["input_text", "output_text"]
+    text: str
+    annotations: Annotated[list[Any], Field(max_length=0)] = []
+    logprobs: Annotated[list[Any], Field(max_length=0)] | None = None
+
+
+class Message(Strict):
+    """A message; an item of an earlier answer's `output` is one as well."""
+
+    type: Literal["message"] = "message"
+    role: Literal["user", "assistant", "system", "developer"]
+    content: Annotated[list[Part], BeforeValidator(as_parts)]
+    id: str | None = None
+    status: Literal["in_progress", "completed", "incomplete"] | None = None
+
+    def for_engine(self) -> dict[str, str]:
+        return {"role": self.role, "content": "".join(part.text for part in self.content)}
+
+
+class Format(Strict):
+    """json_schema has the other fields; whether it can be kept to is the engine's word."""
+
+    type: Literal["text", "json_object", "json_schema"] = "text"
+    name: str | None = None
+    description: str | None = None
+    schema_: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
+    strict: bool | None = None
+
+    def for_engine(self) -> dict[str, Any]:
+        if self.type != "json_schema":
+            return {"type": self.type}
+        return {"type": self.type, "json_schema": self.model_dump(by_alias=True, exclude={"type"}, exclude_none=True)}
+
+
+class Text(Strict):
+    format: Format | None = None
+
+
+class ResponseCreate(Unneeded):
+    """The body of POST /v1/responses; what only OpenAI's service can do is refused by its name."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    model: str
+    input: Annotated[list[Message], Field(min_length=1), BeforeValidator(as_messages)]
+    instructions: str | None = None
+    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    text: Text | None = None
+    stream: bool | None = None
+    truncation: Literal["disabled"] | None = None
+
+    @property
+    def format(self) -> Format:
+        return (self.text and self.text.format) or Format()
+
+    def for_engine(self) -> dict[str, Any]:
+        """The chat request that asks the same."""
+        messages = [{"role": "system", "content": self.instructions}] if self.instructions else []
+        messages += [message.for_engine() for message in self.input]
+        asked = {
+            "messages": messages,
+            "max_completion_tokens": self.max_output_tokens,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "response_format": None if self.format.type == "text" else self.format.for_engine(),
+            "stream": self.stream or None,
+            "stream_options": {"include_usage": True} if self.stream else None,
+        }
+        return {name: value for name, value in asked.items() if value is not None}
+
+
+@dataclass
+class Answer:
+    """What is known of the answer so far."""
+
+    asked: ResponseCreate
+    name: str  # of the model
+    text: str = ""
+    status: Literal["in_progress", "completed", "incomplete", "failed"] = "in_progress"
+    usage: dict[str, int] | None = None
+    error: dict[str, str] | None = None
+    id: str = field(default_factory=lambda: ids.new("resp_"))
+    message_id: str = field(default_factory=lambda: ids.new("msg_"))
+    created: float = field(default_factory=time.time)
+
+    def end(self, finish_reason: str) -> None:
+        self.status = "incomplete" if finish_reason == "length" else "completed"
+
+    def part(self) -> dict[str, Any]:
+        return {"type": "output_text", "text": self.text, "annotations": [], "logprobs": []}
+
+    def message(self) -> dict[str, Any]:
+        ended = self.status in ("completed", "incomplete")
+        return {
+            "id": self.message_id,
+            "type": "message",
+            "role": "assistant",
+            "status": self.status if ended else "in_progress",
+            "content": [self.part()] if ended else [],
+        }
+
+    def body(self) -> dict[str, Any]:
+        """OpenAI's response object."""
+        asked, ended = self.asked, self.status in ("completed", "incomplete")
+        return {
+            "id": self.id,
+            "object": "response",
+            "created_at": int(self.created),
+            "completed_at": int(time.time()) if self.status == "completed" else None,
+            "status": self.status,
+            "error": self.error,
+            "incomplete_details": {"reason": "max_output_tokens"} if self.status == "incomplete" else None,
+            "instructions": asked.instructions,
+            "max_output_tokens": asked.max_output_tokens,
+            "metadata": asked.metadata or {},
+            "model": self.name,
+            "output": [self.message()] if ended else [],
+            "parallel_tool_calls": True,  # the field must be there; no tool is ever called
+            "previous_response_id": None,
+            "temperature": 1.0 if asked.temperature is None else asked.temperature,
+            "text": {"format": asked.format.model_dump(by_alias=True, exclude_none=True)},
+            "tool_choice": "none",
+            "tools": [],
+            "top_p": 1.0 if asked.top_p is None else asked.top_p,
+            "truncation": "disabled",
+            "usage": usage_object(self.usage) if self.usage else None,
+        }
+
+
+def usage_object(usage: dict[str, int]) -> dict[str, Any]:
+    """The engine counts no cached and no reasoning tokens apart."""
+    return {
+        "input_tokens": usage["prompt_tokens"],
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": usage["completion_tokens"],
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": usage["total_tokens"],
+    }
+
+
+def refusal(body: dict[str, Any]) -> dict[str, Any]:
+    """The engine's error, with the parameter as our caller knows it."""
+    error = dict(body["error"])
+    param = str(error.get("param") or "").partition(".")[0].partition("[")[0]
+    return {"error": {**error, "param": PARAMS.get(param, error.get("param"))}}

@@ -1,0 +1,70 @@
+"""One of each object that Fettle answers with, beside the type that the SDK reads it as."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from openai.types import FileDeleted, FileObject, Model, ModelDeleted
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
+from openai.types.fine_tuning.jobs import FineTuningJobCheckpoint
+from openai.types.responses import Response
+from pydantic import BaseModel
+
+from api.routes.models import model_object
+from api.schemas.file import file_object
+from api.schemas.job import checkpoint_object, deleted_object, event_object, job_object
+from api.schemas.response import Answer, ResponseCreate
+from models import Checkpoint, Event, File, FileStatus, Job, JobStatus
+
+HYPERPARAMETERS = {"n_epochs": 1, "batch_size": 8, "learning_rate_multiplier": 1.0}
+FILE = File(
+    id="file-x", project_id="proj_x", purpose="fine-tune", filename="sums.jsonl", bytes=9, created_at=1.0,
+    status=FileStatus.PROCESSED,
+)  # fmt: skip
+JOB = Job(
+    id="ftjob-x", project_id="proj_x", base_model="starter", training_file="file-x", created_at=1.0, seed=1,
+    status=JobStatus.QUEUED, result_files=[],
+    method={"type": "supervised", "supervised": {"hyperparameters": HYPERPARAMETERS}},
+)  # fmt: skip
+EVENT = Event(id="ftevent-x", created_at=1.0, level="info", type="message", message="Created")
+CHECKPOINT = Checkpoint(id="ftckpt_x", created_at=1.0, name="ft:x", job_id="ftjob-x", step=1, metrics={})
+ASKED = ResponseCreate.model_validate({"model": "starter", "input": "2 + 2 ="})
+
+# The engine's answers; tests/conformance/test_real_engine.py holds them against a real one
+COMPLETION = ("id", "object", "created", "model", "choices", "usage")
+
+OBJECTS: dict[str, tuple[type[BaseModel], tuple[str, ...]]] = {
+    "file": (FileObject, (*file_object(FILE),)),
+    "file, deleted": (FileDeleted, (*deleted_object("file-x", "file"),)),
+    "fine_tuning.job": (FineTuningJob, (*job_object(JOB),)),
+    "fine_tuning.job.event": (FineTuningJobEvent, (*event_object(EVENT),)),
+    "fine_tuning.job.checkpoint": (FineTuningJobCheckpoint, (*checkpoint_object(CHECKPOINT),)),
+    "model": (Model, (*model_object("starter", 1, "fettle"),)),
+    "model, deleted": (ModelDeleted, (*deleted_object("ft:x", "model"),)),
+    "chat.completion": (ChatCompletion, COMPLETION),
+    "chat.completion.chunk": (ChatCompletionChunk, COMPLETION),
+    "response": (Response, (*Answer(ASKED, "starter").body(),)),
+}
+
+
+def compared(name: str) -> Iterator[tuple[str, str]]:
+    """(field, same · extended · absent). Absent are only fields that the SDK reads as null."""
+    theirs, ours = OBJECTS[name]
+    for field in theirs.model_fields:
+        yield field, "same" if field in ours else "absent"
+    for field in ours:
+        if field not in theirs.model_fields:
+            yield field, "extended"
+
+
+def required(theirs: type[BaseModel]) -> set[str]:
+    return {name for name, field in theirs.model_fields.items() if field.is_required()}
+
+
+def example(name: str) -> dict[str, Any]:
+    """An object of those that this side makes."""
+    return {
+        "file": file_object(FILE),
+        "fine_tuning.job": job_object(JOB),
+        "response": Answer(ASKED, "starter").body(),
+    }[name]

@@ -1,0 +1,96 @@
+"""Models, chat, responses, and what is not there."""
+
+from tests.conformance.calls import ASK, NO_MODEL, NO_ROUTE, Table, bad, chat, refused, respond, unknown
+
+MODELS: Table = {
+    "models.list": (
+        lambda c, t: [m.id in {t.base, t.tuned, t.doomed, "starter"} for m in c.models.list()],
+        [True] * 4,
+    ),
+    "models.list unknown query": (lambda c, t: c.models.list(extra_query={"limit": 1}), unknown("limit")),
+    "models.retrieve": (lambda c, t: c.models.retrieve("starter").id, "starter"),
+    "models.retrieve slash": (lambda c, t: c.models.retrieve(t.base).id, "acme/tiny-1"),
+    "models.retrieve tuned": (lambda c, t: c.models.retrieve(t.tuned).id == t.tuned, True),
+    "models.retrieve checkpoint": (lambda c, t: c.models.retrieve(t.checkpoint).id == t.checkpoint, True),
+    "models.retrieve alias": (lambda c, t: c.models.retrieve(t.alias).id, "starter"),
+    "models.retrieve 404": (lambda c, t: c.models.retrieve("Qwen/Qwen3-0.6B"), NO_MODEL),
+    "models.delete base": (lambda c, t: c.models.delete(t.base), bad("model")),
+    "models.delete alias": (lambda c, t: c.models.delete(t.alias), bad("model")),
+    "models.delete 404": (lambda c, t: c.models.delete("ft:acme/tiny-1:x::none"), NO_MODEL),
+    "models.delete": (lambda c, t: [c.models.delete(t.doomed).deleted, c.models.delete(t.doomed)], NO_MODEL),
+}
+
+CHAT: Table = {
+    "chat base": (lambda c, t: chat(c, "starter").choices[0].message.content, "4"),
+    "chat slash": (lambda c, t: chat(c, t.base).model, "acme/tiny-1"),
+    "chat tuned": (lambda c, t: chat(c, t.tuned).model == t.tuned, True),
+    "chat checkpoint": (lambda c, t: chat(c, t.checkpoint).model == t.checkpoint, True),
+    "chat alias": (lambda c, t: chat(c, t.alias).model, "starter"),
+    "chat stream": (
+        lambda c, t: [k.choices[0].finish_reason for k in chat(c, t.tuned, stream=True)],
+        [None, "stop"],
+    ),
+    "chat model 404": (lambda c, t: chat(c, "gpt-5"), NO_MODEL),
+    "chat tuned 404": (lambda c, t: chat(c, "ft:acme/tiny-1:x::none"), NO_MODEL),
+    "chat unneeded": (
+        lambda c, t: chat(
+            c, "starter", user="u", store=False, metadata={"a": "b"}, service_tier="auto", safety_identifier="s",
+            prompt_cache_key="k", frequency_penalty=0, presence_penalty=0.0, logit_bias={}, modalities=["text"],
+        ).model_extra["asked"],
+        {"model": "starter", "messages": ASK},
+    ),
+    "chat store": (lambda c, t: chat(c, "starter", store=True), bad("store")),
+    "chat service_tier": (lambda c, t: chat(c, "starter", service_tier="flex"), bad("service_tier")),
+    "chat metadata": (lambda c, t: chat(c, "starter", metadata={"k": 5}), bad("metadata.k")),
+    "chat user": (lambda c, t: chat(c, "starter", user=5), bad("user")),
+    "chat model as number": (lambda c, t: chat(c, 5), bad("model")),  # type: ignore[arg-type]
+    "chat unknown query": (lambda c, t: chat(c, "starter", extra_query={"a": 1}), unknown("a")),
+}  # fmt: skip
+
+RESPONSES: Table = {
+    "responses": (lambda c, t: respond(c).output_text, "4"),
+    "responses tuned": (lambda c, t: respond(c, t.tuned).model == t.tuned, True),
+    "responses messages": (
+        lambda c, t: (
+            respond(
+                c, input=[*ASK, *respond(c).to_dict()["output"], *ASK], instructions="Add.", temperature=0.0, top_p=1
+            ).status
+        ),
+        "completed",
+    ),
+    "responses stream": (
+        lambda c, t: [e.type for e in respond(c, stream=True)],
+        [
+            "response.created",
+            "response.in_progress",
+            "response.output_item.added",
+            "response.content_part.added",
+            "response.output_text.delta",
+            "response.output_text.done",
+            "response.content_part.done",
+            "response.output_item.done",
+            "response.completed",
+        ],
+    ),
+    "responses model 404": (lambda c, t: respond(c, "gpt-5"), NO_MODEL),
+    "responses previous": (lambda c, t: respond(c, previous_response_id="resp_x"), unknown("previous_response_id")),
+    "responses tools": (lambda c, t: respond(c, tools=[{"type": "web_search"}]), unknown("tools")),
+    "responses background": (lambda c, t: respond(c, background=True), unknown("background")),
+    "responses store": (lambda c, t: respond(c, store=True), bad("store")),
+    "responses image": (
+        lambda c, t: respond(c, input=[{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]),
+        bad("input[0].content[0].type"),
+    ),
+    "responses limit as text": (lambda c, t: respond(c, max_output_tokens="9"), bad("max_output_tokens")),
+    "responses.retrieve": (lambda c, t: c.responses.retrieve("resp_x"), NO_ROUTE),
+}
+
+REST: Table = {
+    "completions": (lambda c, t: c.completions.create(model="starter", prompt="2 + 2 ="), NO_ROUTE),
+    "embeddings": (lambda c, t: c.embeddings.create(model="starter", input="x"), NO_ROUTE),
+    "batches": (lambda c, t: c.batches.list(), NO_ROUTE),
+    "no key": (
+        lambda c, t: c.with_options(api_key="fk_wrong").models.list(),
+        refused("AuthenticationError", 401, "invalid_api_key", None),
+    ),
+}
