@@ -8,7 +8,7 @@ from fettle.settings import Settings
 
 def main() -> None:
     settings = Settings()
-    configure()
+    configure(settings)
     uvicorn.run(
         "api.app:create_app",
         factory=True,

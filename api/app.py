@@ -7,15 +7,17 @@ from fastapi import FastAPI
 
 from api import errors
 from api.middleware import Gate, RequestId
-from api.routes import chat, files, health, jobs, models
+from api.routes import chat, files, health, jobs, metrics, models
+from api.telemetry import Telemetry
 from fettle import __version__, catalog, keys
 from fettle.db import Database
+from fettle.metrics import Ledger
 from fettle.queue import Doorbell
 from fettle.serving import Engine
 from fettle.settings import Settings
 from fettle.storage import open_storage
 
-ROUTERS = (files.router, jobs.router, models.router, chat.router, health.router)
+ROUTERS = (files.router, jobs.router, models.router, chat.router, health.router, metrics.router)
 
 
 @asynccontextmanager
@@ -23,6 +25,7 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
     state = app.state
     settings: Settings = state.settings
     state.db = Database(settings.database)
+    state.ledger = Ledger(state.db)
     state.storage = open_storage(settings)
     state.doorbell = Doorbell(settings)
     state.engine = Engine(settings)
@@ -41,6 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings or Settings()
     errors.install(app)
     app.add_middleware(Gate)
+    app.add_middleware(Telemetry)
     app.add_middleware(RequestId)  # added last, so outermost: a refusal carries an id as well
     for router in ROUTERS:
         app.include_router(router)

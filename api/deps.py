@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fettle import queue
 from fettle.catalog import BaseModelEntry
 from fettle.db import Database
+from fettle.metrics import Ledger
 from fettle.queue import Doorbell
 from fettle.serving import Engine
 from fettle.settings import Settings
@@ -21,6 +22,7 @@ class Services:
 
     settings: Settings
     db: Database
+    ledger: Ledger
     storage: Storage
     doorbell: Doorbell
     engine: Engine

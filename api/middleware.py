@@ -3,6 +3,7 @@
 from typing import Any
 
 import orjson
+import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,7 +15,7 @@ from fettle.errors import FettleError, InvalidRequest, TooLarge, Unauthenticated
 from fettle.formats import jsonl
 from fettle.formats.problems import put_into_words
 
-OPEN_PATHS = {"/healthz", "/readyz", "/docs", "/openapi.json"}
+OPEN_PATHS = {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"}
 UPLOAD_PATH = "/v1/files"
 MULTIPART_OVERHEAD = 64 * 1024  # boundaries and the other fields
 
@@ -31,6 +32,8 @@ class RequestId:
             return
         request_id = ids.new("req_")
         scope.setdefault("state", {})["request_id"] = request_id
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -82,6 +85,7 @@ async def authenticate(scope: Scope) -> None:
     if row is None:
         raise Unauthenticated(f"Incorrect API key: {key[:6]}…; `fettle keys list` shows the live ones.")
     scope["state"]["project_id"] = row.project_id
+    structlog.contextvars.bind_contextvars(project_id=row.project_id)
 
 
 def check_target(scope: Scope) -> None:

@@ -1,6 +1,11 @@
 """Answers that are sent while they are read."""
 
 from collections.abc import AsyncIterator
+from typing import TypeVar
+
+from fettle import metrics
+
+T = TypeVar("T")
 
 
 async def begun(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -13,3 +18,10 @@ async def begun(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             yield chunk
 
     return whole()
+
+
+async def counted(events: AsyncIterator[T]) -> AsyncIterator[T]:
+    """The same, counted among the open streams for as long as somebody reads."""
+    with metrics.event_streams.track_inprogress():
+        async for event in events:
+            yield event

@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 def run() -> None:
     settings = Settings()
-    configure()
+    configure(settings)
     threads = environment.threads_per_slot(settings.threads, settings.slots)
     held = Held(
         settings=settings,

@@ -3,7 +3,8 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
 from api.deps import Held, ProjectId
-from fettle import serving
+from fettle import metrics, serving
+from fettle.errors import Unavailable
 
 router = APIRouter(prefix="/v1/chat/completions", tags=["chat"])
 
@@ -20,5 +21,10 @@ async def create(body: ChatRequest, project_id: ProjectId, held: Held) -> Stream
     """Chat with a base model, a tuned model or a checkpoint; an unknown one is 404, never silently the base."""
     async with held.db.snapshot() as session:
         servable = await serving.find(session, project_id, body.model, held.models)
-    answer = await held.engine.chat(servable, body.model_dump())
+    try:
+        answer = await held.engine.chat(servable, body.model_dump())
+    except Unavailable:
+        metrics.chats.labels("unavailable").inc()
+        raise
+    metrics.chats.labels("answered" if answer.status < 400 else "refused").inc()
     return StreamingResponse(answer.body, answer.status, answer.headers)

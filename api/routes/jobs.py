@@ -12,7 +12,7 @@ from api import zips
 from api.deps import Held, ProjectId, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.job import JobCreate, checkpoint_object, event_object, job_object, method_of
-from api.streaming import begun
+from api.streaming import begun, counted
 from fettle import artifacts, events, jobs, queue, tuned_models
 from fettle.errors import InvalidRequest, NotFound, from_schema
 from models import LEGAL_MOVES, Project
@@ -94,7 +94,7 @@ async def list_events(
     """A page, newest first; with `stream=true` server-sent events from the first on until the job ends."""
     job = await jobs.get(session, project_id, job_id)
     if stream:
-        return EventSourceResponse(stream_events(held, job.project_id, job.id))
+        return EventSourceResponse(counted(stream_events(held, job.project_id, job.id)))
     rows, has_more = await events.newest(session, job.id, after=after, limit=limit)
     return listing(rows, event_object, has_more)
 

@@ -11,6 +11,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from fettle import metrics
 from fettle.settings import Settings
 from fettle.storage.protocol import Missing
 
@@ -34,6 +35,8 @@ class S3Storage:
             aws_secret_access_key=secret.get_secret_value() if secret else None,
             config=Config(retries={"max_attempts": 8, "mode": "adaptive"}, max_pool_connections=32, connect_timeout=5),
         )
+
+        metrics.count_s3_errors(self.client)
 
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> int:
         name = self.prefix + key
