@@ -34,6 +34,7 @@ class Request:
     seed: int | None = None
     suffix: str | None = None
     metadata: dict[str, str] | None = None
+    integrations: list[dict[str, Any]] | None = None
     idempotency_key: str | None = None
     retry: bool = False  # the SDK says that it has sent this before
 
@@ -76,6 +77,7 @@ async def create(
         seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
         suffix=request.suffix,
         labels=request.metadata,
+        integrations=request.integrations or None,
         request_digest=request.digest,
         status=JobStatus.QUEUED,
         result_files=[],

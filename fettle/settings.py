@@ -69,6 +69,7 @@ class Settings(BaseSettings):
     wandb_base_url: str | None = Field(None, description="A W&B server of your own; unset: the public one")
     wandb_mode: Literal["online", "offline"] = Field("online", description="online | offline: to the data folder only")
     mlflow_uri: str | None = Field(None, description="MLflow's tracking server; unset: mlflow.db in the data folder")
+    mlflow_token: SecretStr | None = Field(None, description="Bearer token for MLflow's tracking server")
 
     @model_validator(mode="after")
     def lease_outlives_a_late_heartbeat(self) -> "Settings":

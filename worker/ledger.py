@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import leases
 from fettle.db import DATABASE_AWAY
+from fettle.metrics import errors
 from models import Job
 from worker.workfolder import Held
 
@@ -27,5 +28,6 @@ async def write(held: Held, job: Job, change: Change) -> None:
                     await result
             return
         except DATABASE_AWAY as error:
-            log.warning("database_away", job_id=job.id, error=type(error).__name__)
+            errors.labels("database").inc()
+            log.warning("database_away", error=type(error).__name__)
             await asyncio.sleep(PAUSE_SECONDS)

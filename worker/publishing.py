@@ -6,6 +6,7 @@ Objects go first, under a prefix that carries the fence, the manifest last; then
 import csv
 import io
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,8 @@ async def publish_checkpoint(held: Held, job: Job, folder: Path, line: dict[str,
     await write(held, job, change)
 
 
-async def publish(held: Held, job: Job, folder: Path, done: dict[str, Any]) -> None:
-    """Raises Fenced; then nothing counts."""
+async def publish(held: Held, job: Job, folder: Path, done: dict[str, Any], more: Sequence[Path] = ()) -> None:
+    """more: result files beside the step metrics. Raises Fenced; then nothing counts."""
     where = f"{prefix(job)}/adapter"
     await artifacts.upload(held.storage, folder, where)
     steps: dict[int, dict[str, float]] = {}
@@ -65,26 +66,30 @@ async def publish(held: Held, job: Job, folder: Path, done: dict[str, Any]) -> N
         steps.update(await events.metrics(session, job.id))
 
     await write(held, job, read)
-    table = results(steps)
+    table = step_metrics(steps)
     result = files.new(job.project_id, f"{job.id}-metrics.csv", files.RESULTS, len(table))
     await artifacts.put_bytes(held.storage, result.storage_key, table)
+    results = [result]
+    for path in more:
+        results.append(files.new(job.project_id, path.name, files.RESULTS, path.stat().st_size))
+        await held.storage.put_file(results[-1].storage_key, path)
 
     async def change(session: AsyncSession, row: Job) -> None:
         name = await model_name(session, job)
-        session.add(result)
+        session.add_all(results)
         session.add(
             TunedModel(name=name, project_id=job.project_id, job_id=job.id, base_model=job.base_model, prefix=where)
         )
         row.status, row.finished_at, row.lease_until = JobStatus.SUCCEEDED, time.time(), None
         row.fine_tuned_model, row.trained_tokens = name, done["trained_tokens"]
-        row.result_files = [result.id]
+        row.result_files = [file.id for file in results]
         events.add(session, job.id, f"New fine-tuned model created: {name}")
         events.add(session, job.id, "The job has successfully completed")
 
     await write(held, job, change)
 
 
-def results(steps: dict[int, dict[str, float]]) -> bytes:
+def step_metrics(steps: dict[int, dict[str, float]]) -> bytes:
     """OpenAI's step metrics CSV."""
     out = io.StringIO()
     writer = csv.writer(out)

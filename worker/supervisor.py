@@ -18,9 +18,10 @@ from fettle import events, leases
 from fettle.db import DATABASE_AWAY
 from fettle.errors import Fenced, TrainingFailed
 from models import Job
-from worker import publishing, workfolder
+from worker import metrics, publishing, workfolder
 from worker.children import Child, Nursery, describe_exit
 from worker.ledger import write
+from worker.reports import Reports
 from worker.workfolder import Held
 
 log = structlog.get_logger()
@@ -39,8 +40,10 @@ class Drained(Exception):
 async def supervise(held: Held, nursery: Nursery, slot: int, job: Job, stopping: asyncio.Event) -> None:
     """Runs one claimed job to whatever end it has. Never raises for the job's own troubles."""
     folder = workfolder.path(held, job)
+    reports = Reports(held, job)
     lease = asyncio.create_task(keep_lease(held, job))
-    work = asyncio.create_task(carry_out(held, nursery, slot, job, folder, stopping))
+    work = asyncio.create_task(carry_out(held, nursery, slot, job, folder, stopping, reports))
+    outcome = "published"
     try:
         await asyncio.wait({lease, work}, return_when=asyncio.FIRST_COMPLETED)
         if lease.done():
@@ -52,15 +55,22 @@ async def supervise(held: Held, nursery: Nursery, slot: int, job: Job, stopping:
         except Fenced:
             raise
         except Exception as error:
+            outcome = OUTCOMES.get(type(error), "lost")
             await settle(held, job, folder, error, planned=stopping.is_set())
     except Fenced:
-        log.info("fenced", job_id=job.id, fence=job.fence)
+        outcome = "fenced"
+        log.info("fenced")
     finally:
+        metrics.runs.labels(outcome).inc()
+        reports.conclude()
         lease.cancel()
         await asyncio.wait({lease})
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         with contextlib.suppress(OSError):
             folder.parent.rmdir()  # unless the job is being run again
+
+
+OUTCOMES = {TrainingFailed: "failed", Drained: "drained"}
 
 
 async def settle(held: Held, job: Job, folder: Path, error: Exception, *, planned: bool) -> None:
@@ -72,7 +82,7 @@ async def settle(held: Held, job: Job, folder: Path, error: Exception, *, planne
         why = "The worker is stopping"
         await write(held, job, lambda s, row: leases.give_back(s, row, why, max_attempts=limit, counted=False))
     else:
-        log.error("run_lost", job_id=job.id, exc_info=None if isinstance(error, Died) else error)
+        log.error("run_lost", exc_info=None if isinstance(error, Died) else error)
         why = str(error) if isinstance(error, Died) else f"The worker could not go on ({type(error).__name__})"
         tail = workfolder.log_tail(folder)
 
@@ -82,7 +92,7 @@ async def settle(held: Held, job: Job, folder: Path, error: Exception, *, planne
             leases.give_back(session, row, why, max_attempts=limit, counted=not planned)
 
         await write(held, job, change)
-    log.info("run_ended", job_id=job.id, fence=job.fence, why=f"{type(error).__name__}: {error}")
+    log.info("run_ended", why=f"{type(error).__name__}: {error}")
 
 
 async def keep_lease(held: Held, job: Job) -> None:
@@ -101,22 +111,27 @@ async def keep_lease(held: Held, job: Job) -> None:
                     async with held.db.snapshot() as session:
                         await leases.check(session, job.id, job.fence)
         except DATABASE_AWAY as error:
-            log.warning("database_away", job_id=job.id, error=type(error).__name__)
+            log.warning("database_away", error=type(error).__name__)
             if time.monotonic() - renewed > settings.lease_seconds:
                 raise Fenced(job.id) from error
 
 
-async def carry_out(held: Held, nursery: Nursery, slot: int, job: Job, folder: Path, stopping: asyncio.Event) -> None:
+async def carry_out(
+    held: Held, nursery: Nursery, slot: int, job: Job, folder: Path, stopping: asyncio.Event, reports: Reports
+) -> None:
     """Returns when the job is published. Raises TrainingFailed, Died, Drained or Fenced."""
     await workfolder.prepare(held, job, folder)
+    await reports.start()
+    metrics.children.inc()
     child = await nursery.start(folder, slot)
     stop = asyncio.create_task(stop_with_worker(held, child, stopping))
     try:
-        done = await relay(held, job, folder, child)
+        done = await relay(held, job, folder, child, reports)
     finally:
         stop.cancel()
         await child.kill()
-    await publishing.publish(held, job, folder / done["path"], done)
+    await publishing.publish(held, job, folder / done["path"], done, await reports.files())
+    metrics.trained_tokens.inc(done["trained_tokens"])
 
 
 async def stop_with_worker(held: Held, child: Child, stopping: asyncio.Event) -> None:
@@ -126,28 +141,35 @@ async def stop_with_worker(held: Held, child: Child, stopping: asyncio.Event) ->
     await child.kill()
 
 
-async def relay(held: Held, job: Job, folder: Path, child: Child) -> dict[str, Any]:
+async def relay(held: Held, job: Job, folder: Path, child: Child, reports: Reports) -> dict[str, Any]:
     """Turns the child's lines into rows until it is done; returns its last line."""
     pending: list[dict[str, Any]] = []
     flushed = time.monotonic()
     first: tuple[int, float] | None = None  # the first step that we saw, and when
     end: dict[str, Any] | None = None
+    pace = metrics.Pace()
     async for line in child.lines(pause=FLUSH_SECONDS):
         match line:
             case {"type": "event" | "metrics"}:
                 pending.append(line)
+                reports.feed(line)
+                if line["type"] == "metrics":
+                    pace.see(line["step"], time.monotonic())
             case {"type": "checkpoint"}:
                 await flush(held, job, pending, None)
-                await publishing.publish_checkpoint(held, job, folder / line["path"], line)
+                with metrics.checkpoint_seconds.time():
+                    await publishing.publish_checkpoint(held, job, folder / line["path"], line)
                 await asyncio.to_thread(shutil.rmtree, folder / line["path"])
             case {"type": "done" | "stopped" | "error"}:
                 end = line
+        pending += reports.told()
         if pending and (line is None or time.monotonic() - flushed > FLUSH_SECONDS):
             step, total = progress(pending)
             flushed = time.monotonic()
             if total and first is None:
                 first = step, flushed
             await flush(held, job, pending, finish_time(first, (step, flushed), total))
+    pending += reports.told()
     await flush(held, job, pending, None)
     code = await child.exit_code()
     match end:

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -11,13 +12,15 @@ from sse_starlette import EventSourceResponse
 from api import zips
 from api.deps import Held, ProjectId, Services, Snapshot, Transaction
 from api.pagination import listing
-from api.schemas.job import JobCreate, checkpoint_object, event_object, job_object, method_of
+from api.schemas.job import JobCreate, adapter_object, checkpoint_object, event_object, job_object, method_of
 from api.streaming import begun, counted
-from fettle import artifacts, events, jobs, queue, tuned_models
+from fettle import artifacts, events, integrations, jobs, queue, tuned_models
 from fettle.errors import InvalidRequest, NotFound, from_schema
 from models import LEGAL_MOVES, Project
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
+
+PRESIGNED_SECONDS = 3600  # AWS allows seven days, but not past the end of a role's own credentials
 
 Limit = Annotated[int, Query(ge=1, le=100)]
 
@@ -45,6 +48,7 @@ async def create(
         seed=body.seed,
         suffix=body.suffix,
         metadata=body.metadata,
+        integrations=integrations.check(body.integrations or [], held.settings.enabled_integrations),
         body=orjson.loads(await request.body()),
         idempotency_key=idempotency_key,
         retry=x_stainless_retry_count > 0,
@@ -132,16 +136,24 @@ async def metrics(job_id: str, project_id: ProjectId, session: Snapshot) -> dict
     return {"object": "fine_tuning.job.metrics", "fine_tuning_job_id": job.id, "columns": columns}
 
 
-@router.get("/{job_id}/adapter")
-async def adapter(job_id: str, project_id: ProjectId, held: Held) -> Response:
-    """The LoRA adapter as a zip file."""
+@router.get("/{job_id}/adapter", response_model=None)
+async def adapter(job_id: str, project_id: ProjectId, held: Held, files: bool = False) -> Response | dict[str, Any]:
+    """The LoRA adapter as a zip, made while it is sent; with `files=true` its files, each with a presigned URL.
+
+    The zip is the default because one GET with a key is what curl and browsers do. A presigned zip would have to lie
+    in storage beside the files, twice the bytes of every adapter; so where storage signs URLs each file has its own,
+    past this server and in parallel, with its sha256. Where storage is a folder, `url` is null.
+    """
     async with held.db.snapshot() as session:
         job = await jobs.get(session, project_id, job_id)
         if job.fine_tuned_model is None:
             raise NotFound(f"The job {job_id!r} is {job.status}: only a job that succeeded has an adapter.")
         prefix = (await tuned_models.get(session, project_id, job.fine_tuned_model)).prefix
-    names = await artifacts.names(held.storage, prefix)
+    manifest = await artifacts.manifest(held.storage, prefix)
+    if files:
+        until = int(time.time()) + PRESIGNED_SECONDS
+        urls = {name: await held.storage.presign(f"{prefix}/{name}", PRESIGNED_SECONDS) for name in manifest.files}
+        return adapter_object(job, manifest, urls, until)
     headers = {"content-disposition": f'attachment; filename="{job.id}.zip"'}
-    return StreamingResponse(
-        await begun(zips.stream(held.storage, prefix, names)), media_type="application/zip", headers=headers
-    )
+    chunks = await begun(zips.stream(held.storage, prefix, list(manifest.files)))
+    return StreamingResponse(chunks, media_type="application/zip", headers=headers)
