@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from api import errors
 from api.middleware import Gate, RequestId
+from api.reads import Reads
 from api.routes import chat, files, health, jobs, metrics, models
 from api.telemetry import Telemetry
 from fettle import __version__, catalog, keys
@@ -31,6 +32,7 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
     state.engine = Engine(settings)
     state.models = catalog.load(settings.catalog)
     state.pepper = keys.pepper(settings)
+    state.reads = Reads(state.db, state.pepper)
     state.uploads = settings.data / "uploads"
     state.uploads.mkdir(parents=True, exist_ok=True)
     yield

@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import on_database_away, render
-from fettle import ids, keys
+from fettle import ids
 from fettle.db import DATABASE_AWAY
 from fettle.errors import FettleError, InvalidRequest, TooLarge, Unauthenticated
 from fettle.formats import jsonl
@@ -80,8 +80,7 @@ async def authenticate(scope: Scope) -> None:
             "The first start wrote a key to admin.key in the data folder.",
             code="missing_api_key",
         )
-    async with services.db.snapshot() as session:
-        row = await keys.authenticate(session, key.strip(), services.pepper)
+    row = await services.reads.key(key.strip())
     if row is None:
         raise Unauthenticated(f"Incorrect API key: {key[:6]}…; `fettle keys list` shows the live ones.")
     scope["state"]["project_id"] = row.project_id

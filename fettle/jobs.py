@@ -133,7 +133,11 @@ async def remember(session: AsyncSession, project_id: str, request: Request, job
 
 
 async def get(session: AsyncSession, project_id: str, job_id: str) -> Job:
-    job = await session.get(Job, job_id)
+    return owned(await session.get(Job, job_id), project_id, job_id)
+
+
+def owned(job: Job | None, project_id: str, job_id: str) -> Job:
+    """Raises NotFound: for another tenant's job as for none."""
     if job is None or job.project_id != project_id:
         raise NotFound(f"No fine-tuning job has the id {job_id!r}.", param="fine_tuning_job_id")
     return job

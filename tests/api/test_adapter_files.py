@@ -29,25 +29,25 @@ async def test_a_presigned_url_gives_each_file_without_a_key(s3_endpoint: str, t
         name = await tenant.publish(job["id"], tmp_path / "adapter")
         answer = (await http.get(f"{JOBS}/{job['id']}/adapter?files=true")).json()
         assert (answer["object"], answer["model"]) == ("fine_tuning.job.adapter", name)
-        fetched = {}
+        fetched, anyone = {}, httpx.AsyncClient(trust_env=False)
         for file in answer["files"]:
-            content = httpx.get(file["url"], trust_env=False).raise_for_status().content
+            content = (await anyone.get(file["url"])).raise_for_status().content
             assert (file["bytes"], file["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
             assert "X-Amz-Signature=" in file["url"] and "X-Amz-Expires=3600" in file["url"]
             fetched[file["name"]] = content
         assert fetched == ADAPTER
+        await anyone.aclose()
         await http.aclose()
 
 
 async def test_a_public_endpoint_is_the_one_that_is_signed(tmp_path: Path) -> None:
     inside = {"storage_url": "s3://bucket", "s3_endpoint": "http://objects:7070"}
-    settings = settings_in(
-        tmp_path,
-        **inside,
-        s3_public_endpoint="https://objects.example.org",
-        s3_access_key_id="i",
-        s3_secret_access_key="s",
-    )
+    inside |= {
+        "s3_public_endpoint": "https://objects.example.org",
+        "s3_access_key_id": "i",
+        "s3_secret_access_key": "s",
+    }
+    settings = settings_in(tmp_path, **inside)
     url = await open_storage(settings).presign("jobs/1/adapter/adapter_config.json", 60)
     assert url is not None and url.startswith("https://objects.example.org/bucket/jobs/1/adapter/adapter_config.json?")
 
