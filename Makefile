@@ -56,7 +56,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv .venv
 	@# Alone and without its dependencies: an index that holds only torch must not have to serve the rest.
 	@$(PIP); pip --constraint constraints.txt --no-deps $(TORCH_PIP) torch
-	@$(PIP); pip --constraint constraints.txt --editable '.[train,dev]'
+	@$(PIP); pip --constraint constraints.txt --editable '.[train,integrations,dev]'
 	@touch $@
 
 # Debian and Ubuntu split venv off Python; it is the only system package there is to install.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from fettle import cli, doctor, keys, up
+from fettle import cli, keys, machine, up
 from fettle.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -62,8 +62,8 @@ def migrated(shell: Shell) -> Shell:
 
 class TestMigrate:
     def test_it_says_what_it_did_and_a_second_time_that_nothing_was_to_do(self, shell: Shell) -> None:
-        assert shell.ok("migrate") == "schema 0001 (was empty)\n"
-        assert shell.ok("migrate") == "schema 0001 (unchanged)\n"
+        assert shell.ok("migrate") == "schema 0002 (was empty)\n"
+        assert shell.ok("migrate") == "schema 0002 (unchanged)\n"
         assert (shell.data / "fettle.db").is_file()
 
     def test_a_database_that_is_away_is_one_sentence(self, shell: Shell) -> None:
@@ -155,7 +155,7 @@ class TestJobs:
 class TestDoctor:
     @pytest.fixture(autouse=True)
     def enough_disk(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(doctor, "LOW_DISK", 0)
+        monkeypatch.setattr(machine, "LOW_DISK", 0)
 
     @pytest.fixture(autouse=True)
     def log_as_before(self) -> Iterator[None]:
@@ -173,7 +173,7 @@ class TestDoctor:
         code, out, _ = shell.run("doctor")
         assert code == 1
         assert [part for part, sign in self.findings(out).items() if sign == "✗"] == ["database"]
-        assert "schema empty, needs 0001 → `fettle migrate`" in " ".join(out.split())
+        assert "schema empty, needs 0002 → `fettle migrate`" in " ".join(out.split())
 
     def test_after_the_migration_only_what_may_be_away_is_away(self, migrated: Shell) -> None:
         code, out, _ = migrated.run("doctor")

@@ -53,7 +53,8 @@ def job_row(status: str) -> dict[str, Any]:
 FILLED: dict[str, list[dict[str, Any]]] = {  # parents first
     "projects": [{"id": "proj_a", "name": "a", "created_at": NOW}, {"id": "proj_b", "name": "b", "created_at": NOW}],
     "api_keys": [
-        {"id": "key_1", **WHERE, "name": "live", "hint": KEY[:8], "digest": keys.digest(KEY, PEPPER), "revoked_at": None},
+        {"id": "key_1", **WHERE, "name": "live", "hint": KEY[:8], "digest": keys.digest(KEY, PEPPER),
+         "revoked_at": None},
         {"id": "key_2", **WHERE, "name": "old", "hint": "fk_x", "digest": "d", "revoked_at": NOW + 1},
     ],
     "files": [
@@ -68,8 +69,8 @@ FILLED: dict[str, list[dict[str, Any]]] = {  # parents first
          "metrics": {"step": 5, "train_loss": 0.5}, "prefix": "jobs/ftjob-running/3/checkpoints/step-000005"},
     ],
     "events": [
-        {"seq": 7, "id": "ftevent-1", "job_id": "ftjob-running", "level": "info", "type": "metrics", "message": "Step 5",
-         "data": {"step": 5, "train_loss": 0.5}, "created_at": NOW},
+        {"seq": 7, "id": "ftevent-1", "job_id": "ftjob-running", "level": "info", "type": "metrics",
+         "message": "Step 5", "data": {"step": 5, "train_loss": 0.5}, "created_at": NOW},
         {"seq": 9, "id": "ftevent-2", "job_id": "ftjob-failed", "level": "error", "type": "message", "message": "m",
          "data": None, "created_at": NOW},
     ],

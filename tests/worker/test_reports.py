@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
-from fettle import events
+from fettle import events, specs
 from fettle.settings import Settings
-from models import Job, JobStatus
-from worker import reports
+from models import File, Job, JobStatus
+from tests.fettle import given
+from worker import metrics, reports
+from worker.children import Nursery
 from worker.reports import Reports
+from worker.supervisor import supervise
 from worker.workfolder import Held
 
 BLOCK = 32768
@@ -182,3 +185,39 @@ class TestReports:
         assert reports.numbers({"step": 3, "total_steps": 9, "train_loss": 1.5, "phase": "warmup"}) == {
             "train_loss": 1.5
         }
+
+
+@pytest.mark.slow
+async def test_a_whole_job_leaves_its_event_file_and_says_where_it_reported(held: Held, job: Job) -> None:
+    """The real supervisor and training child; the metrics' own registry counts along."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    held = wanting(held, job, "tensorboard")
+    parameters = {"n_epochs": 1, "batch_size": 2, "learning_rate": 1e-4}
+    job.method = specs.resolve(
+        specs.SupervisedMethod.model_validate({"type": "supervised", "supervised": {"hyperparameters": parameters}}),
+        rows=10,
+        base_parameters=1_670_000,
+        base_length=512,
+    )
+    before = metrics.runs.labels("published")._value.get(), metrics.steps._value.get()
+    await supervise(held, Nursery(warm=False), 0, job, asyncio.Event())
+    await reports.concluded()
+    assert metrics.runs.labels("published")._value.get() - before[0] == 1
+    assert metrics.steps._value.get() - before[1] == 4  # of five: the first one begins the clock
+    async with held.db.snapshot() as session:
+        row = await session.get_one(Job, job.id)
+        curve = await events.metrics(session, job.id)
+        results = [await session.get_one(File, file_id) for file_id in row.result_files]
+    said = await given.messages(held.db, job)
+    assert row.status == JobStatus.SUCCEEDED, said
+    assert any(line.startswith("Reporting to TensorBoard: tensorboard/") for line in said)
+    table, file = results
+    assert table.filename.endswith(".csv") and file.filename.startswith("events.out.tfevents")
+    path = held.settings.data / file.filename
+    await held.storage.get_file(file.storage_key, path)
+    read = EventAccumulator(str(path))
+    read.Reload()
+    losses = {scalar.step: scalar.value for scalar in read.Scalars("train_loss")}
+    assert losses == pytest.approx({step: values["train_loss"] for step, values in curve.items()}, rel=1e-6)
+    assert len(losses) == 5
