@@ -56,7 +56,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv .venv
 	@# Alone and without its dependencies: an index that holds only torch must not have to serve the rest.
 	@$(PIP); pip --constraint constraints.txt --no-deps $(TORCH_PIP) torch
-	@$(PIP); pip --constraint constraints.txt --editable '.[train,dev]'
+	@$(PIP); pip --constraint constraints.txt --editable '.[train,integrations,dev]'
 	@# The last of the 1.x line, beside the environment's own: tests/conformance drives Fettle with both.
 	@$(PIP); pip --no-deps --target .venv/openai-1 openai==1.109.1
 	@touch $@

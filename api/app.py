@@ -7,9 +7,12 @@ from fastapi import Depends, FastAPI
 
 from api import errors, queries, scopes
 from api.middleware import Gate, RequestId
-from api.routes import api_keys, chat, files, health, jobs, models, projects, responses
+from api.reads import Reads
+from api.routes import api_keys, chat, files, health, jobs, metrics, models, projects, responses
+from api.telemetry import Telemetry
 from fettle import __version__, catalog, keys, leftovers
 from fettle.db import Database
+from fettle.metrics import Ledger
 from fettle.queue import Doorbell
 from fettle.serving import Engine
 from fettle.settings import Settings
@@ -24,6 +27,7 @@ ROUTERS = (
     api_keys.router,
     projects.router,
     health.router,
+    metrics.router,
 )
 
 
@@ -32,12 +36,14 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
     state = app.state
     settings: Settings = state.settings
     state.db = Database(settings.database)
+    state.ledger = Ledger(state.db)
     state.storage = open_storage(settings)
     state.doorbell = Doorbell(settings)
     state.engine = Engine(settings)
     state.models = catalog.load(settings.catalog)
     state.aliases = catalog.check_aliases(settings.model_aliases, state.models)
     state.pepper = keys.pepper(settings)
+    state.reads = Reads(state.db, state.pepper)
     state.uploads = settings.data / "uploads"
     state.uploads.mkdir(parents=True, exist_ok=True)
     leftovers.sweep(state.uploads)
@@ -58,6 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings or Settings()
     errors.install(app)
     app.add_middleware(Gate)
+    app.add_middleware(Telemetry)
     app.add_middleware(RequestId)  # added last, so outermost: a refusal carries an id as well
     for router in ROUTERS:
         app.include_router(router, dependencies=[Depends(scopes.guard)])

@@ -7,9 +7,11 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.reads import Reads
 from fettle import queue
 from fettle.catalog import BaseModelEntry
 from fettle.db import Database
+from fettle.metrics import Ledger
 from fettle.queue import Doorbell
 from fettle.serving import Engine
 from fettle.settings import Settings
@@ -22,6 +24,8 @@ class Services:
 
     settings: Settings
     db: Database
+    ledger: Ledger
+    reads: Reads
     storage: Storage
     doorbell: Doorbell
     engine: Engine
@@ -31,11 +35,11 @@ class Services:
     uploads: Path
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:
     return cast(Services, request.app.state)
 
 
-def project_id(request: Request) -> str:
+async def project_id(request: Request) -> str:
     """The tenant; the gate has put it there."""
     return cast(str, request.state.project_id)
 
@@ -46,7 +50,7 @@ def api_key(request: Request) -> ApiKey:
 
 
 async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
-    held = services(request)
+    held = await services(request)
     async with held.db.transaction() as session:
         yield session
     for job_id in queue.rings(session):
@@ -54,7 +58,7 @@ async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
 
 
 async def snapshot(request: Request) -> AsyncIterator[AsyncSession]:
-    async with services(request).db.snapshot() as session:
+    async with (await services(request)).db.snapshot() as session:
         yield session
 
 

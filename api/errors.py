@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from fettle import metrics
 from fettle.db import DATABASE_AWAY
 from fettle.errors import FettleError, NotFound, Unavailable, from_schema
 from fettle.storage import Away, Missing
@@ -60,7 +61,8 @@ async def on_http_error(request: Request, error: Exception) -> JSONResponse:
 
 async def on_database_away(request: Request, error: Exception) -> JSONResponse:
     """Nothing was written; the SDK tries again by itself."""
-    log.error("database_away", request_id=request.state.request_id, error=type(error).__name__)
+    metrics.errors.labels("database").inc()
+    log.error("database_away", error=type(error).__name__)
     return render(Unavailable("The database does not answer: try again in a few seconds."))
 
 
@@ -70,7 +72,7 @@ async def on_storage_away(request: Request, error: Exception) -> JSONResponse:
 
 
 async def on_missing(request: Request, error: Exception) -> JSONResponse:
-    log.error("object_missing", request_id=request.state.request_id, key=str(error))
+    log.error("object_missing", key=str(error))
     return render(
         NotFound("The content is gone from storage: upload it, or run the job, again.", code="content_missing")
     )
@@ -84,7 +86,7 @@ async def on_disconnect(request: Request, error: Exception) -> Response:
 async def on_bug(request: Request, error: Exception) -> JSONResponse:
     """What nobody foresaw: logged whole, shown as nothing but an id to ask about."""
     request_id = request.state.request_id
-    log.error("internal_error", request_id=request_id, path=request.url.path, exc_info=error)
+    log.error("internal_error", path=request.url.path, exc_info=error)
     answer = render(FettleError(f"Internal error. The log has it under the request id {request_id}."))
     answer.headers["x-request-id"] = request_id  # Starlette answers bugs outside of all middleware
     return answer

@@ -4,18 +4,19 @@ import asyncio
 from typing import Any
 
 import orjson
+import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import on_database_away, render
-from fettle import ids, keys
+from fettle import ids
 from fettle.db import DATABASE_AWAY
 from fettle.errors import FettleError, InvalidRequest, TooLarge, TooSlow, Unauthenticated
 from fettle.formats import jsonl
 from fettle.formats.problems import put_into_words
 
-OPEN_PATHS = {"/healthz", "/readyz", "/docs", "/openapi.json"}
+OPEN_PATHS = {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"}
 UPLOAD_PATH = "/v1/files"
 MULTIPART_OVERHEAD = 64 * 1024  # boundaries and the other fields
 BODY_SECONDS = 60  # for a whole JSON body
@@ -34,6 +35,8 @@ class RequestId:
             return
         request_id = ids.new("req_")
         scope.setdefault("state", {})["request_id"] = request_id
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -121,11 +124,11 @@ async def authenticate(scope: Scope) -> None:
             "The first start wrote a key to admin.key in the data folder.",
             code="missing_api_key",
         )
-    async with services.db.snapshot() as session:
-        row = await keys.authenticate(session, key.strip(), services.pepper)
+    row = await services.reads.key(key.strip())
     if row is None:
         raise Unauthenticated(f"Incorrect API key: {key[:6]}…; `fettle keys list` shows the live ones.")
     scope["state"]["project_id"], scope["state"]["api_key"] = row.project_id, row
+    structlog.contextvars.bind_contextvars(project_id=row.project_id)
 
 
 def check_target(scope: Scope) -> None:

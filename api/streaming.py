@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from fettle import metrics
+
 T = TypeVar("T")
 
 
@@ -38,3 +40,10 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
 async def disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+async def counted(events: AsyncIterator[T]) -> AsyncIterator[T]:
+    """The same, counted among the open streams for as long as somebody reads."""
+    with metrics.event_streams.track_inprogress():
+        async for event in events:
+            yield event

@@ -69,11 +69,6 @@ async def manifest(storage: Storage, prefix: str) -> Manifest:
         raise Corrupt(f"{key} is not a manifest") from error
 
 
-async def names(storage: Storage, prefix: str) -> list[str]:
-    """The files of a whole artifact. Raises Missing and Corrupt."""
-    return list((await manifest(storage, prefix)).files)
-
-
 async def download(storage: Storage, prefix: str, folder: Path, only: Sequence[str] | None = None) -> None:
     """Fetches and checks the files (those named, or all). Nothing is left behind when it raises.
 

@@ -117,7 +117,12 @@ def doctor() -> None:
         sign = "[green]✓[/]" if finding.ok else ("[red]✗[/]" if finding.needed else "[yellow]![/]")
         table.add_row(sign, finding.part, Text(finding.says))
     console.print(table)
-    if any(finding.needed and not finding.ok for finding in findings):
+    broken = [finding.part for finding in findings if finding.needed and not finding.ok]
+    warnings = sum(not finding.ok for finding in findings) - len(broken)
+    console.print(
+        f"[red]to be mended: {', '.join(broken)}[/]" if broken else "[green]ready[/]", f"({warnings} warnings)"
+    )
+    if broken:
         sys.exit(1)
 
 

@@ -1,32 +1,23 @@
 """`fettle doctor`: looks at every part and says what to do."""
 
 import asyncio
-import importlib.util
-import shutil
-import sys
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import structlog
+from sqlalchemy import select
 
-from fettle import artifacts, catalog, migrate
-from fettle.db import Database
+from fettle import artifacts, catalog, machine, migrate
+from fettle.db import Database, database_now
+from fettle.finding import Finding, warn
 from fettle.queue import Doorbell
 from fettle.serving import Engine
 from fettle.settings import Settings
 from fettle.storage import open_storage
 from fettle.up import beside
 
-LOW_DISK = 5 * 2**30
-TRAINING_PACKAGES = ("torch", "transformers", "trl", "peft")
-
-
-@dataclass(frozen=True)
-class Finding:
-    part: str
-    ok: bool
-    says: str
-    needed: bool = True
+OLDEST_REDIS = 5  # arq needs PSETEX and WATCH; older ones are no longer mended
+SKEW_SECONDS = 5  # leases go by the database's clock; what clients see of time goes by ours
 
 
 async def examine(settings: Settings) -> list[Finding]:
@@ -47,30 +38,19 @@ async def look(part: str, check: Callable[[Settings], Awaitable[Finding]], setti
         return Finding(part, False, f"{type(error).__name__}: {error} → {HELP[part]}", needed=part not in OPTIONAL)
 
 
-async def python(settings: Settings) -> Finding:
-    missing = [name for name in TRAINING_PACKAGES if importlib.util.find_spec(name) is None]
-    version = sys.version.split()[0]
-    if missing:
-        return Finding("python", False, f"{version}; {', '.join(missing)} missing → {HELP['python']}", needed=False)
-    return Finding("python", True, f"{version}; training packages present")
-
-
-async def disk(settings: Settings) -> Finding:
-    settings.data.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(settings.data).free
-    says = f"{free / 2**30:.0f} GiB free under {settings.data.absolute()}"
-    return Finding("disk", free > LOW_DISK, says if free > LOW_DISK else f"{says} → {HELP['disk']}")
-
-
 async def database(settings: Settings) -> Finding:
     db = Database(settings.database)
     try:
         current, newest = await migrate.revisions(db)
+        async with db.snapshot() as session:
+            skew = time.time() - (await session.scalar(select(database_now())) or 0)
     finally:
         await db.close()
     where = db.engine.url.render_as_string(hide_password=True)
     if current != newest:
         return Finding("database", False, f"{where}: schema {current or 'empty'}, needs {newest} → `fettle migrate`")
+    if abs(skew) > SKEW_SECONDS:
+        return warn("database", f"{where}: its clock and ours differ by {skew:+.0f} s → run NTP on both")
     return Finding("database", True, f"{where}: schema {current}")
 
 
@@ -86,9 +66,12 @@ async def queue(settings: Settings) -> Finding:
     doorbell = Doorbell(settings)
     try:
         await doorbell.ping()
+        version = (await doorbell.redis.info("server"))["redis_version"]
     finally:
         await doorbell.close()
-    return Finding("queue", True, "Redis answers")
+    if int(version.split(".")[0]) < OLDEST_REDIS:
+        return warn("queue", f"Redis {version} → {OLDEST_REDIS} or newer is needed")
+    return Finding("queue", True, f"Redis {version} answers")
 
 
 async def engine(settings: Settings) -> Finding:
@@ -113,21 +96,29 @@ async def base_models(settings: Settings) -> Finding:
 
 
 CHECKS: dict[str, Callable[[Settings], Awaitable[Finding]]] = {
-    "python": python,
-    "disk": disk,
+    "versions": machine.versions,
+    "disk": machine.disk,
+    "cores": machine.cores,
+    "devices": machine.devices,
+    "secrets": machine.secrets,
     "database": database,
     "storage": storage,
     "queue": queue,
     "engine": engine,
     "base models": base_models,
+    "integrations": machine.integrations,
 }
 HELP = {
-    "python": "pip install 'fettle[train]' where jobs are trained or models served",
-    "disk": "checkpoints and adapters need room: free some, or set FETTLE_DATA",
+    "versions": "install Fettle again",
+    "disk": "set FETTLE_DATA to a folder that this user can write",
+    "cores": "set FETTLE_THREADS",
+    "devices": "check the driver with nvidia-smi",
+    "secrets": "let this user read the data folder",
+    "integrations": "pip install 'fettle[integrations]'",
     "database": "check FETTLE_DATABASE_URL, then `fettle migrate`",
     "storage": "check FETTLE_STORAGE_URL, FETTLE_S3_ENDPOINT and the credentials",
     "queue": "check FETTLE_REDIS_URL; without it jobs start a little later",
     "engine": "start `fettle engine`, or check FETTLE_ENGINE_URL; chat needs it, training does not",
     "base models": "check FETTLE_CATALOG and FETTLE_MODEL_ALIASES",
 }
-OPTIONAL = {"python", "queue", "engine"}
+OPTIONAL = {"versions", "cores", "devices", "secrets", "queue", "engine", "integrations"}

@@ -94,7 +94,7 @@ CARRIERS = {"body", "query", "path", "header"}  # where FastAPI says that it fou
 SHOWN = 80  # characters of an offending value
 
 
-def from_schema(problems: Sequence[Mapping[str, Any]], within: tuple[str, ...] = ()) -> InvalidRequest:
+def from_schema(problems: Sequence[Mapping[str, Any]], within: tuple[str | int, ...] = ()) -> InvalidRequest:
     """Pydantic's first finding as one sentence that names the parameter and its value.
 
     within: where the checked value itself stands in the body.

@@ -5,8 +5,13 @@ import string
 from typing import Literal
 
 ALPHABET = string.ascii_letters + string.digits
+LENGTH = 24
 Prefix = Literal["proj_", "key_", "file-", "ftjob-", "ftevent-", "ftckpt_", "chatcmpl-", "resp_", "msg_", "req_"]
 
 
 def new(prefix: Prefix) -> str:
-    return prefix + "".join(secrets.choice(ALPHABET) for _ in range(24))
+    number, letters = secrets.randbelow(len(ALPHABET) ** LENGTH), ""  # asks the system once, not for each letter
+    for _ in range(LENGTH):
+        number, rest = divmod(number, len(ALPHABET))
+        letters += ALPHABET[rest]
+    return prefix + letters

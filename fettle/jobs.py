@@ -34,6 +34,7 @@ class Request:
     seed: int | None = None
     suffix: str | None = None
     metadata: dict[str, str] | None = None
+    integrations: list[dict[str, Any]] | None = None
     idempotency_key: str | None = None
     retry: bool = False  # the SDK says that it has sent this before
 
@@ -87,6 +88,7 @@ async def create(
         seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
         suffix=request.suffix,
         labels=request.metadata,
+        integrations=request.integrations or None,
         request_digest=request.digest,
         status=JobStatus.QUEUED,
         result_files=[],
@@ -141,7 +143,11 @@ async def remember(session: AsyncSession, project_id: str, key: str, job: Job) -
 
 
 async def get(session: AsyncSession, project_id: str, job_id: str) -> Job:
-    job = await session.get(Job, job_id)
+    return owned(await session.get(Job, job_id), project_id, job_id)
+
+
+def owned(job: Job | None, project_id: str, job_id: str) -> Job:
+    """Raises NotFound: for another tenant's job as for none."""
     if job is None or job.project_id != project_id:
         raise unknown(job_id)
     return job

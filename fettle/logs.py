@@ -1,19 +1,69 @@
-"""JSON lines on stderr: one object an event, with ids and never a prompt, a row or a key."""
+"""One shape for every log line, ours and the libraries': JSON on stderr, or readable lines in a terminal.
 
+A line carries what its context knows: `request_id` and `project_id` in a request, `job_id` and `fence` in a job.
+Never a prompt, a row or a key. Whatever a client sends stays on one line.
+"""
+
+import logging
 import sys
+from typing import Any, TextIO
 
+import orjson
 import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+from fettle.settings import Settings
+
+CHATTY = ("alembic", "arq", "asyncio", "boto3", "botocore", "httpcore", "httpx", "s3transfer", "urllib3")
+CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160)]}  # terminals obey some of these
 
 
-def configure() -> None:
+def configure(settings: Settings, stream: TextIO | None = None) -> None:
+    """For this process, from now on; the standard library's loggers, uvicorn's too, get the same shape."""
+    stream = stream or sys.stderr
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    render = RENDERERS[settings.log_format or ("console" if stream.isatty() else "json")]
+    common: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        processors=[*common, *render],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=True,
     )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *common],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+def as_json(logger: WrappedLogger, name: str, line: EventDict) -> str:
+    return orjson.dumps(line, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def without_control_characters(logger: WrappedLogger, name: str, line: EventDict) -> EventDict:
+    """A path or a header must not write a second line, nor colour the terminal. JSON escapes by itself."""
+    return {key: value.translate(CONTROL) if isinstance(value, str) else value for key, value in line.items()}
+
+
+RENDERERS: dict[str, list[Any]] = {
+    "json": [structlog.processors.format_exc_info, as_json],
+    "console": [without_control_characters, structlog.dev.ConsoleRenderer(pad_event_to=20)],
+}
+
+
+def request_id() -> str | None:
+    """Of the request that is being answered."""
+    found: str | None = structlog.contextvars.get_contextvars().get("request_id")
+    return found

@@ -15,6 +15,7 @@ from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from fettle import metrics
 from fettle.settings import Settings
 
 log = structlog.get_logger()
@@ -44,6 +45,7 @@ class Doorbell:
         try:
             await self.redis.enqueue_job("wake", job_id)
         except AWAY as error:
+            metrics.errors.labels("queue").inc()
             log.warning("doorbell_away", job_id=job_id, error=type(error).__name__)
 
     async def ping(self) -> None:

@@ -12,7 +12,7 @@ import httpx
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import tuned_models
+from fettle import logs, metrics, tuned_models
 from fettle.catalog import BaseModelEntry
 from fettle.errors import FettleError, InvalidRequest, Unavailable
 from fettle.settings import Settings
@@ -112,10 +112,13 @@ class Engine:
         return misconfigured(words) if response.status_code in OURS else Unavailable(words)
 
     async def _send(self, path: str, body: dict[str, Any], *, stream: bool = True) -> httpx.Response:
-        request = self.client.build_request("POST", path, json=body)
+        sent = logs.request_id()
+        headers = {"x-request-id": sent} if sent else {}
+        request = self.client.build_request("POST", path, json=body, headers=headers)
         try:
             return await self.client.send(request, stream=stream)
         except httpx.TransportError as error:
+            metrics.errors.labels("engine").inc()
             raise Unavailable(
                 f"The inference engine at {self.url} does not answer ({type(error).__name__}): "
                 "is `fettle engine` running, and does FETTLE_ENGINE_URL name it?"

@@ -2,9 +2,16 @@
 
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+INTEGRATIONS = ("wandb", "tensorboard", "mlflow")
+
+
+def split(named: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in named.split(",") if name.strip())
 
 
 class Settings(BaseSettings):
@@ -20,6 +27,7 @@ class Settings(BaseSettings):
     s3_access_key_id: str | None = Field(None, description="Unset: the usual AWS credential chain")
     s3_secret_access_key: SecretStr | None = Field(None, description="Goes with the access key id")
     s3_region: str = Field("us-east-1", description="Region of the bucket")
+    s3_public_endpoint: str | None = Field(None, description="Endpoint in presigned URLs; unset: FETTLE_S3_ENDPOINT")
     engine_url: str = Field("http://127.0.0.1:8001", description="Where the inference engine answers")
     engine_key: SecretStr | None = Field(None, description="Bearer token between API and engine")
     vllm_url: str = Field("http://127.0.0.1:8002", description="The vLLM behind `fettle vllm-agent`")
@@ -55,6 +63,27 @@ class Settings(BaseSettings):
     max_attempts: int = Field(3, ge=1, description="Deaths of worker or child after which a job fails as worker_lost")
     event_poll_seconds: float = Field(0.5, gt=0, description="How often an event stream looks for new events")
 
+    log_format: Literal["json", "console"] | None = Field(
+        None, description="json | console; unset: console in a terminal"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug | info | warning | error"
+    )
+    metrics_key: SecretStr | None = Field(
+        None, description="Bearer token of GET /metrics; unset: loopback only, no token"
+    )
+    worker_metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="Port of the worker's metrics; unset: none"
+    )
+    worker_metrics_host: str = Field("127.0.0.1", description="Address that the worker's metrics listen on")
+
+    integrations: str = Field("", description="What jobs may report to: wandb,tensorboard,mlflow; unset: nothing")
+    wandb_api_key: SecretStr | None = Field(None, description="The account that jobs report to in Weights & Biases")
+    wandb_base_url: str | None = Field(None, description="A W&B server of your own; unset: the public one")
+    wandb_mode: Literal["online", "offline"] = Field("online", description="online | offline: to the data folder only")
+    mlflow_uri: str | None = Field(None, description="MLflow's tracking server; unset: mlflow.db in the data folder")
+    mlflow_token: SecretStr | None = Field(None, description="Bearer token for MLflow's tracking server")
+
     @model_validator(mode="after")
     def lease_outlives_a_late_heartbeat(self) -> "Settings":
         if self.lease_seconds < 3 * self.heartbeat_seconds:
@@ -63,6 +92,17 @@ class Settings(BaseSettings):
                 f"FETTLE_HEARTBEAT_SECONDS={self.heartbeat_seconds:g}, or living workers lose their jobs"
             )
         return self
+
+    @field_validator("integrations")
+    @classmethod
+    def integrations_are_known(cls, named: str) -> str:
+        if unknown := set(split(named)) - set(INTEGRATIONS):
+            raise ValueError(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(INTEGRATIONS)}")
+        return named
+
+    @cached_property
+    def enabled_integrations(self) -> tuple[str, ...]:
+        return split(self.integrations)
 
     @cached_property
     def database(self) -> str:

@@ -18,7 +18,8 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 BASE = (*PROJECT["dependencies"],)
 TRAIN = (*BASE, *PROJECT["optional-dependencies"]["train"])
-DEV = (*TRAIN, *PROJECT["optional-dependencies"]["dev"])
+INTEGRATIONS = (*TRAIN, *PROJECT["optional-dependencies"]["integrations"])
+DEV = (*INTEGRATIONS, *PROJECT["optional-dependencies"]["dev"])
 PINS = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#")
 
 
@@ -89,7 +90,8 @@ def not_brought(imports: dict[str, str], requirements: tuple[str, ...]) -> dict[
         ("migrations", BASE, False),
         ("fettle", BASE, True),
         ("fettle", TRAIN, False),
-        ("worker", TRAIN, False),
+        ("worker", TRAIN, True),
+        ("worker", INTEGRATIONS, False),
         ("examples", DEV, False),
         ("bench", DEV, False),
         ("tests", DEV, False),

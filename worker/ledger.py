@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import leases
 from fettle.db import DATABASE_AWAY
+from fettle.metrics import errors
 from models import Job
 
 if TYPE_CHECKING:
@@ -46,5 +47,6 @@ async def until_back(job: Job, action: Callable[[], Awaitable[Result]]) -> Resul
         try:
             return await action()
         except DATABASE_AWAY as error:
-            log.warning("database_away", job_id=job.id, error=type(error).__name__)
+            errors.labels("database").inc()
+            log.warning("database_away", error=type(error).__name__)
             await asyncio.sleep(PAUSE_SECONDS)

@@ -9,13 +9,14 @@ import time
 from typing import Any
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from fettle import catalog, leases, orphans, queue
 from fettle.db import DATABASE_AWAY, Database
 from fettle.logs import configure
 from fettle.settings import Settings
 from fettle.storage import Away, open_storage
-from worker import environment, workfolder
+from worker import environment, metrics, reports, workfolder
 from worker.children import Nursery
 from worker.supervisor import supervise
 from worker.workfolder import Held
@@ -27,7 +28,7 @@ END_SECONDS = 5  # for writing down how the last runs ended, once their time to 
 
 def run() -> None:
     settings = Settings()
-    configure()
+    configure(settings)
     threads = environment.threads_per_slot(settings.threads, settings.slots)
     held = Held(
         settings=settings,
@@ -36,6 +37,7 @@ def run() -> None:
         models=catalog.load(settings.catalog),
         threads=threads,
     )
+    metrics.serve(settings)
     environment.scrub(threads)  # after this line no child can inherit a secret
     nursery = Nursery(settings.warm_children)
     asyncio.Runner().run(work(held, nursery))
@@ -67,6 +69,7 @@ async def work(held: Held, nursery: Nursery) -> None:
     for task in (told, *others):
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    await reports.concluded()
     log.info("worker_stopped")
 
 
@@ -85,11 +88,14 @@ async def serve_slot(held: Held, nursery: Nursery, slot: int, woken: asyncio.Eve
         if job is None:
             await first_of(woken, stopping, seconds=held.settings.poll_seconds)
             continue
-        log.info("job_claimed", job_id=job.id, fence=job.fence, attempt=job.attempts)
-        try:
-            await supervise(held, nursery, slot, job, stopping)
-        except Exception as error:  # a bug: this job waits out its lease, the others go on
-            log.error("supervisor_failed", job_id=job.id, exc_info=error)
+        if job.attempts == 1:
+            metrics.claim_seconds.observe(max(0.0, time.time() - job.created_at))
+        with bound_contextvars(job_id=job.id, fence=job.fence), metrics.slots_busy.track_inprogress():
+            log.info("job_claimed", attempt=job.attempts)
+            try:
+                await supervise(held, nursery, slot, job, stopping)
+            except Exception as error:  # a bug: this job waits out its lease, the others go on
+                log.error("supervisor_failed", exc_info=error)
 
 
 async def reconcile(held: Held, woken: asyncio.Event) -> None:
@@ -112,6 +118,7 @@ async def reconcile(held: Held, woken: asyncio.Event) -> None:
                 fair = time.monotonic() + held.settings.lease_seconds
             continue
         if lost:
+            metrics.reclaimed.inc(len(lost))
             log.warning("leases_reclaimed", job_ids=list(lost))
             woken.set()
 

@@ -6,6 +6,7 @@ Objects go first, under a prefix that carries the fence, the manifest last; then
 import csv
 import io
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import artifacts, events, files, ids, jobs
 from fettle.errors import TrainingFailed
-from models import Checkpoint, Job, JobStatus, Project, TunedModel
+from models import Checkpoint, File, Job, JobStatus, Project, TunedModel
 from worker.ledger import write
 from worker.patience import patiently
 from worker.workfolder import Held
@@ -57,13 +58,14 @@ async def publish_checkpoint(held: Held, job: Job, folder: Path, line: dict[str,
     await write(held, job, change)
 
 
-async def publish(held: Held, job: Job, folder: Path, done: dict[str, Any]) -> None:
-    """Raises Fenced, and TrainingFailed for a folder with more than an adapter; then nothing counts."""
+async def publish(held: Held, job: Job, folder: Path, done: dict[str, Any], more: Sequence[Path] = ()) -> None:
+    """more: result files beside the step metrics.
+
+    Raises Fenced, and TrainingFailed for a folder with more than an adapter; then nothing counts.
+    """
     where = f"{prefix(job)}/adapter"
     try:
-        await patiently(
-            held, job, lambda: artifacts.upload(held.storage, folder, where, only=artifacts.ADAPTER_FILES)
-        )
+        await patiently(held, job, lambda: artifacts.upload(held.storage, folder, where, only=artifacts.ADAPTER_FILES))
     except artifacts.Unexpected as error:
         raise TrainingFailed("unexpected_files", str(error)) from error
     steps: dict[int, dict[str, float]] = {}
@@ -72,28 +74,40 @@ async def publish(held: Held, job: Job, folder: Path, done: dict[str, Any]) -> N
         steps.update(await events.metrics(session, job.id))
 
     await write(held, job, read)
-    table = results(steps)
+    table = step_metrics(steps)
     result = files.new(job.project_id, f"{job.id}-metrics.csv", files.RESULTS, len(table))
-    result.storage_key = f"{prefix(job)}/metrics.csv"  # under the fence: without a row it is litter, and known as such
+    # Under the fence: without a row they are litter, and known as such
+    result.storage_key = f"{prefix(job)}/metrics.csv"
     await patiently(held, job, lambda: artifacts.put_bytes(held.storage, result.storage_key, table))
+    results = [result]
+    for path in more:
+        results.append(await publish_file(held, job, path))
 
     async def change(session: AsyncSession, row: Job) -> None:
         name = await model_name(session, job)
-        session.add(result)
+        session.add_all(results)
         session.add(
             TunedModel(name=name, project_id=job.project_id, job_id=job.id, base_model=job.base_model, prefix=where)
         )
         row.status, row.finished_at = JobStatus.SUCCEEDED, time.time()
         row.lease_until, row.pause_requested_at = None, None
         row.fine_tuned_model, row.trained_tokens = name, done["trained_tokens"]
-        row.result_files = [result.id]
+        row.result_files = [file.id for file in results]
         events.add(session, job.id, f"New fine-tuned model created: {name}")
         events.add(session, job.id, "The job has successfully completed")
 
     await write(held, job, change)
 
 
-def results(steps: dict[int, dict[str, float]]) -> bytes:
+async def publish_file(held: Held, job: Job, path: Path) -> File:
+    """A result file's row, for the caller to add."""
+    file = files.new(job.project_id, path.name, files.RESULTS, path.stat().st_size)
+    file.storage_key = f"{prefix(job)}/{path.name}"
+    await patiently(held, job, lambda: held.storage.put_file(file.storage_key, path))
+    return file
+
+
+def step_metrics(steps: dict[int, dict[str, float]]) -> bytes:
     """OpenAI's step metrics CSV."""
     out = io.StringIO()
     writer = csv.writer(out)

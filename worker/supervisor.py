@@ -20,9 +20,10 @@ from fettle import events, leases
 from fettle.db import DATABASE_AWAY
 from fettle.errors import Fenced, TrainingFailed
 from models import Job
-from worker import publishing, workfolder
+from worker import metrics, publishing, workfolder
 from worker.children import Child, Nursery, describe_exit
 from worker.ledger import write
+from worker.reports import Reports
 from worker.workfolder import Held
 
 log = structlog.get_logger()
@@ -46,9 +47,11 @@ async def supervise(held: Held, nursery: Nursery, slot: int, job: Job, stopping:
     """Runs one claimed job to whatever end it has. Never raises for the job's own troubles."""
     folder = workfolder.path(held, job)
     halt = asyncio.Event()  # the worker stops, or a pause was asked for
+    reports = Reports(held, job)
     lease = asyncio.create_task(keep_lease(held, job, halt))
-    work = asyncio.create_task(carry_out(held, nursery, slot, job, folder, halt))
+    work = asyncio.create_task(carry_out(held, nursery, slot, job, folder, halt, reports))
     drain = asyncio.create_task(halt_with_worker(held, stopping, halt))
+    outcome = "published"
     try:
         await asyncio.wait({lease, work, drain}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
@@ -60,16 +63,23 @@ async def supervise(held: Held, nursery: Nursery, slot: int, job: Job, stopping:
         if isinstance(error, Fenced):
             raise error
         if isinstance(error, Exception):
+            outcome = OUTCOMES.get(type(error), "lost")
             tail = workfolder.log_tail(folder)
             await clear_away(folder)  # first: a database on the same full disk needs the space to take this down
             await settle(held, job, tail, error, planned=stopping.is_set())
     except Fenced:
-        log.info("fenced", job_id=job.id, fence=job.fence)
+        outcome = "fenced"
+        log.info("fenced")
     finally:
+        metrics.runs.labels(outcome).inc()
+        reports.conclude()
         for task in (lease, drain):
             task.cancel()
         await asyncio.wait({lease, drain})
         await clear_away(folder)
+
+
+OUTCOMES = {TrainingFailed: "failed", Drained: "drained"}
 
 
 async def clear_away(folder: Path) -> None:
@@ -93,7 +103,7 @@ async def settle(held: Held, job: Job, tail: list[str], error: Exception, *, pla
         why = "The worker is stopping" if planned else "The pause was withdrawn"
         await write(held, job, lambda s, row: leases.give_back(s, row, why, max_attempts=limit, counted=False))
     else:
-        log.error("run_lost", job_id=job.id, exc_info=None if isinstance(error, Died) else error)
+        log.error("run_lost", exc_info=None if isinstance(error, Died) else error)
         why = str(error) if isinstance(error, Died) else f"The worker could not go on ({type(error).__name__})"
 
         def change(session: AsyncSession, row: Job) -> None:
@@ -102,7 +112,7 @@ async def settle(held: Held, job: Job, tail: list[str], error: Exception, *, pla
             leases.give_back(session, row, why, max_attempts=limit, counted=not planned)
 
         await write(held, job, change)
-    log.info("run_ended", job_id=job.id, fence=job.fence, why=f"{type(error).__name__}: {error}")
+    log.info("run_ended", why=f"{type(error).__name__}: {error}")
 
 
 async def keep_lease(held: Held, job: Job, halt: asyncio.Event) -> None:
@@ -125,7 +135,7 @@ async def keep_lease(held: Held, job: Job, halt: asyncio.Event) -> None:
                         if await leases.check(session, job.id, job.fence):
                             halt.set()
         except DATABASE_AWAY as error:
-            log.warning("database_away", job_id=job.id, error=type(error).__name__)
+            log.warning("database_away", error=type(error).__name__)
 
 
 async def halt_with_worker(held: Held, stopping: asyncio.Event, halt: asyncio.Event) -> None:
@@ -135,17 +145,22 @@ async def halt_with_worker(held: Held, stopping: asyncio.Event, halt: asyncio.Ev
     await asyncio.sleep(held.settings.drain_seconds)
 
 
-async def carry_out(held: Held, nursery: Nursery, slot: int, job: Job, folder: Path, halt: asyncio.Event) -> None:
+async def carry_out(
+    held: Held, nursery: Nursery, slot: int, job: Job, folder: Path, halt: asyncio.Event, reports: Reports
+) -> None:
     """Returns when the job is published. Raises TrainingFailed, Died, Drained or Fenced."""
     await unless_halted(workfolder.prepare(held, job, folder), halt)
+    await reports.start()
+    metrics.children.inc()
     child = await nursery.start(folder, slot)
     stop = asyncio.create_task(stop_when_halted(child, halt))
     try:
-        done = await relay(held, job, folder, child)
+        done = await relay(held, job, folder, child, reports)
     finally:
         stop.cancel()
         await child.kill()
-    await publishing.publish(held, job, folder / done["path"], done)
+    await publishing.publish(held, job, folder / done["path"], done, await reports.files())
+    metrics.trained_tokens.inc(done["trained_tokens"])
 
 
 async def unless_halted(preparation: Coroutine[Any, Any, None], halt: asyncio.Event) -> None:
@@ -167,28 +182,35 @@ async def stop_when_halted(child: Child, halt: asyncio.Event) -> None:
     child.say({"type": "stop"})
 
 
-async def relay(held: Held, job: Job, folder: Path, child: Child) -> dict[str, Any]:
+async def relay(held: Held, job: Job, folder: Path, child: Child, reports: Reports) -> dict[str, Any]:
     """Turns the child's lines into rows until it is done; returns its last line."""
     pending: list[dict[str, Any]] = []
     flushed = time.monotonic()
     first: tuple[int, float] | None = None  # the first step that we saw, and when
     end: dict[str, Any] | None = None
+    pace = metrics.Pace()
     async for line in child.lines(pause=FLUSH_SECONDS):
         match line:
             case {"type": "event" | "metrics"}:
                 pending.append(line)
+                reports.feed(line)
+                if line["type"] == "metrics":
+                    pace.see(line["step"], time.monotonic())
             case {"type": "checkpoint"}:
                 await flush(held, job, pending, None)
-                await publishing.publish_checkpoint(held, job, folder / line["path"], line)
+                with metrics.checkpoint_seconds.time():
+                    await publishing.publish_checkpoint(held, job, folder / line["path"], line)
                 await asyncio.to_thread(shutil.rmtree, folder / line["path"])
             case {"type": "done" | "stopped" | "error"}:
                 end = line
+        pending += reports.told()
         if pending and (line is None or time.monotonic() - flushed > FLUSH_SECONDS):
             step, total = progress(pending)
             flushed = time.monotonic()
             if total and first is None:
                 first = step, flushed
             await flush(held, job, pending, finish_time(first, (step, flushed), total))
+    pending += reports.told()
     await flush(held, job, pending, None)
     code = await child.exit_code()
     match end:

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
@@ -11,15 +12,19 @@ from sse_starlette import EventSourceResponse
 from api import zips
 from api.deps import Held, ProjectId, Services, Snapshot, Transaction
 from api.pagination import listing
-from api.schemas.job import JobCreate, checkpoint_object, event_object, job_object, method_of
-from api.streaming import begun
-from fettle import artifacts, events, jobs, queue, quotas, tuned_models
+from api.schemas.job import JobCreate, adapter_object, checkpoint_object, event_object, job_object, method_of
+from api.streaming import begun, counted
+from fettle import artifacts, events, integrations, jobs, queue, quotas, tuned_models
 from fettle.errors import InvalidRequest, NotFound, from_schema
 from models import LEGAL_MOVES, Project
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
 KEEPALIVE_SECONDS = 15  # between comments on a stream that has nothing to tell: proxies close what is silent
+PRESIGNED_SECONDS = 3600  # AWS allows seven days, but not past the end of a role's own credentials
+
+DEFAULT_LIMIT = 20  # events on a page
+
 Limit = Annotated[int, Query(ge=1, le=100)]
 
 
@@ -46,6 +51,7 @@ async def create(
         seed=body.seed,
         suffix=body.suffix,
         metadata=body.metadata,
+        integrations=integrations.check(body.integrations or [], held.settings.enabled_integrations),
         body=orjson.loads(await request.body()),
         idempotency_key=idempotency_key,
         retry=x_stainless_retry_count > 0,
@@ -80,8 +86,8 @@ async def newest(
 
 
 @router.get("/{job_id}")
-async def retrieve(job_id: str, project_id: ProjectId, session: Snapshot) -> dict[str, Any]:
-    return job_object(await jobs.get(session, project_id, job_id))
+async def retrieve(job_id: str, project_id: ProjectId, held: Held) -> Response:
+    return polled(orjson.dumps(job_object(await held.reads.job(project_id, job_id))))
 
 
 @router.post("/{job_id}/cancel")
@@ -113,7 +119,6 @@ async def resume(
 async def list_events(
     job_id: str,
     project_id: ProjectId,
-    session: Snapshot,
     held: Held,
     after: str | None = None,
     limit: Limit | None = None,
@@ -124,29 +129,43 @@ async def list_events(
 
     A stream begins with the first event, or after the one that the header `Last-Event-ID` names.
     """
-    job = await jobs.get(session, project_id, job_id)
-    if not stream:
-        rows, has_more = await events.newest(session, job.id, after=after, limit=20 if limit is None else limit)
-        return listing(rows, event_object, has_more)
-    for name, value in (("after", after), ("limit", limit)):
-        if value is not None:
-            raise InvalidRequest(
-                f"{name!r} is for pages: a stream goes on after the id in the header Last-Event-ID.", param=name
-            )
-    seq = 0 if last_event_id is None else await events.seq(session, job.id, last_event_id)
-    return EventSourceResponse(stream_events(held, job.project_id, job.id, seq), ping=KEEPALIVE_SECONDS)
+    job = await held.reads.job(project_id, job_id)
+    if stream:
+        for name, value in (("after", after), ("limit", limit)):
+            if value is not None:
+                raise InvalidRequest(
+                    f"{name!r} is for pages: a stream goes on after the id in the header Last-Event-ID.", param=name
+                )
+        seq = 0
+        if last_event_id is not None:
+            async with held.db.snapshot() as session:
+                seq = await events.seq(session, job.id, last_event_id)
+        told = counted(stream_events(held, job.project_id, job.id, seq))
+        return EventSourceResponse(told, ping=KEEPALIVE_SECONDS)
+    limit = DEFAULT_LIMIT if limit is None else limit
+    if after is None:
+        return polled(await held.reads.newest_events.get((job.id, limit)))
+    async with held.db.snapshot() as session:
+        rows, has_more = await events.newest(session, job.id, after=after, limit=limit)
+    return listing(rows, event_object, has_more)
 
 
-async def stream_events(held: Services, project_id: str, job_id: str, seq: int) -> AsyncIterator[dict[str, str]]:
+def polled(body: bytes | None) -> Response:
+    """FastAPI's own rendering takes several times as long as the read."""
+    return Response(body, media_type="application/json")
+
+
+async def stream_events(
+    held: Services, project_id: str, job_id: str, seq: int
+) -> AsyncIterator[bytes | dict[str, str]]:
     """Events after `seq`, as they are written."""
     while True:
-        async with held.db.snapshot() as session:  # a fresh one each time: it sees what came since
-            job = await jobs.get(session, project_id, job_id)
-            rows = await events.since(session, job_id, seq)
-        for row in rows:
-            seq = row.seq
-            yield {"id": row.id, "data": orjson.dumps(event_object(row)).decode()}
-        if not rows:
+        job = await held.reads.job(project_id, job_id)  # first: events of a job that has ended are all there
+        following = await held.reads.events_since.get((job_id, seq))
+        if following is not None:
+            seq, block = following
+            yield block
+        else:
             if not LEGAL_MOVES[job.status]:
                 yield {"data": "[DONE]"}
                 return
@@ -170,16 +189,24 @@ async def metrics(job_id: str, project_id: ProjectId, session: Snapshot) -> dict
     return {"object": "fine_tuning.job.metrics", "fine_tuning_job_id": job.id, "columns": columns}
 
 
-@router.get("/{job_id}/adapter")
-async def adapter(job_id: str, project_id: ProjectId, held: Held) -> Response:
-    """The LoRA adapter as a zip file."""
+@router.get("/{job_id}/adapter", response_model=None)
+async def adapter(job_id: str, project_id: ProjectId, held: Held, files: bool = False) -> Response | dict[str, Any]:
+    """The LoRA adapter as a zip, made while it is sent; with `files=true` its files, each with a presigned URL.
+
+    The zip is the default because one GET with a key is what curl and browsers do. A presigned zip would have to lie
+    in storage beside the files, twice the bytes of every adapter; so where storage signs URLs each file has its own,
+    past this server and in parallel, with its sha256. Where storage is a folder, `url` is null.
+    """
     async with held.db.snapshot() as session:
         job = await jobs.get(session, project_id, job_id)
         if job.fine_tuned_model is None:
             raise NotFound(f"The job {job_id!r} is {job.status}: only a job that succeeded has an adapter.")
         prefix = (await tuned_models.get(session, project_id, job.fine_tuned_model)).prefix
-    names = await artifacts.names(held.storage, prefix)
+    manifest = await artifacts.manifest(held.storage, prefix)
+    if files:
+        until = int(time.time()) + PRESIGNED_SECONDS
+        urls = {name: await held.storage.presign(f"{prefix}/{name}", PRESIGNED_SECONDS) for name in manifest.files}
+        return adapter_object(job, manifest, urls, until)
     headers = {"content-disposition": f'attachment; filename="{job.id}.zip"'}
-    return StreamingResponse(
-        await begun(zips.stream(held.storage, prefix, names)), media_type="application/zip", headers=headers
-    )
+    chunks = await begun(zips.stream(held.storage, prefix, list(manifest.files)))
+    return StreamingResponse(chunks, media_type="application/zip", headers=headers)

@@ -4,7 +4,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from api import response_events
 from api.deps import Held, ProjectId
-from api.routes.chat import find
+from api.routes import chat
 from api.schemas import response
 from api.schemas.response import ResponseCreate
 from api.streaming import unless_gone
@@ -16,11 +16,10 @@ router = APIRouter(prefix="/v1/responses", tags=["chat"])
 @router.post("")
 async def create(body: ResponseCreate, request: Request, project_id: ProjectId, held: Held) -> Response:
     """Text in, text out, by the engine's chat route; nothing is stored."""
-    servable = await find(held, project_id, body.model)
-    engine = held.engine
+    servable = await chat.find(held, project_id, body.model)
 
     async def ask() -> tuple[serving.Answer, bytes]:
-        answer = await engine.chat(servable, body.for_engine())
+        answer = await chat.ask(held, servable, body.for_engine())
         streams = body.stream and answer.status == 200
         return answer, b"" if streams else b"".join([chunk async for chunk in answer.body])
 

@@ -3,6 +3,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from fettle import specs
+from fettle.artifacts import Manifest
 from fettle.errors import InvalidRequest
 from models import Checkpoint, Event, Job
 
@@ -35,11 +36,6 @@ class JobCreate(BaseModel):
 
 def method_of(body: JobCreate) -> specs.Method:
     """Raises InvalidRequest for a method that Fettle does not train, and for two sets of hyperparameters."""
-    if body.integrations:
-        kind = body.integrations[0].get("type")
-        raise InvalidRequest(
-            f"The integration {kind!r} is not supported: leave 'integrations' out.", param="integrations"
-        )
     if body.method is None:
         return specs.SupervisedMethod(
             type="supervised",
@@ -82,7 +78,7 @@ def job_object(job: Job) -> dict[str, Any]:
         "seed": job.seed,
         "user_provided_suffix": job.suffix,
         "metadata": job.labels,
-        "integrations": [],
+        "integrations": job.integrations or [],
         "error": job.error,
     }
 
@@ -108,6 +104,18 @@ def checkpoint_object(checkpoint: Checkpoint) -> dict[str, Any]:
         "fine_tuning_job_id": checkpoint.job_id,
         "metrics": checkpoint.metrics,
         "step_number": checkpoint.step,
+    }
+
+
+def adapter_object(job: Job, manifest: Manifest, urls: dict[str, str | None], expires_at: int) -> dict[str, Any]:
+    return {
+        "object": "fine_tuning.job.adapter",
+        "fine_tuning_job_id": job.id,
+        "model": job.fine_tuned_model,
+        "files": [
+            {"name": name, **entry.model_dump(), "url": url, "expires_at": expires_at if url else None}
+            for (name, entry), url in zip(manifest.files.items(), urls.values(), strict=True)
+        ],
     }
 
 

@@ -75,6 +75,9 @@ class LocalStorage:
 
         return await asyncio.to_thread(walk)
 
+    async def presign(self, key: str, seconds: int) -> str | None:
+        return None
+
     async def delete(self, prefix: str) -> None:
         def remove() -> None:
             path = self.path(prefix)

@@ -39,6 +39,10 @@ class Storage(Protocol):
         """Keys below a prefix, sorted."""
         ...
 
+    async def presign(self, key: str, seconds: int) -> str | None:
+        """A URL that gives the object to whoever holds it, for so long; None where storage has no such thing."""
+        ...
+
     async def delete(self, prefix: str) -> None:
         """Deletes the object with this key and all below it; deleting nothing is no error."""
         ...

@@ -12,10 +12,12 @@ from boto3.exceptions import Boto3Error, RetriesExceededError, S3UploadFailedErr
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, IncompleteReadError
 
+from fettle import metrics
 from fettle.settings import Settings
 from fettle.storage.protocol import Away, Missing
 
 if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
     from types_boto3_s3.type_defs import CompletedPartTypeDef
 
 PART = 8 << 20  # S3 wants parts of 5 MiB or more
@@ -28,21 +30,9 @@ class S3Storage:
         url = urlsplit(settings.storage)
         self.bucket = url.netloc
         self.prefix = f"{url.path.strip('/')}/" if url.path.strip("/") else ""
-        secret = settings.s3_secret_access_key
-        self.client = boto3.client(
-            "s3",
-            endpoint_url=settings.s3_endpoint,
-            region_name=settings.s3_region,
-            aws_access_key_id=settings.s3_access_key_id,
-            aws_secret_access_key=secret.get_secret_value() if secret else None,
-            config=Config(
-                # Seconds, not minutes: a request's client is told soon, and a worker is patient by itself
-                retries={"total_max_attempts": 4, "mode": "standard"},
-                max_pool_connections=32,
-                connect_timeout=5,
-                read_timeout=30,
-            ),
-        )
+        self.client = connect(settings, settings.s3_endpoint)
+        self.signer = connect(settings, settings.s3_public_endpoint or settings.s3_endpoint)
+        metrics.count_s3_errors(self.client)
 
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> int:
         with told(key):
@@ -125,10 +115,37 @@ class S3Storage:
             keys = await asyncio.to_thread(pages)
         return [key for key in keys if key == prefix or key.startswith(prefix + "/")]
 
+    async def presign(self, key: str, seconds: int) -> str | None:
+        """Signed here: S3 is not asked, and an absent key is told by the URL."""
+        target = {"Bucket": self.bucket, "Key": self.prefix + key}
+        url: str = self.signer.generate_presigned_url("get_object", Params=target, ExpiresIn=seconds)
+        return url
+
     async def delete(self, prefix: str) -> None:
         for key in await self.list(prefix):
             with told(key):
                 await asyncio.to_thread(self.client.delete_object, Bucket=self.bucket, Key=self.prefix + key)
+
+
+def connect(settings: Settings, endpoint: str | None) -> "S3Client":
+    """Opens no connection until it is used."""
+    secret = settings.s3_secret_access_key
+    client: S3Client = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=settings.s3_region,
+        aws_access_key_id=settings.s3_access_key_id,
+        aws_secret_access_key=secret.get_secret_value() if secret else None,
+        config=Config(
+            # Seconds, not minutes: a request's client is told soon, and a worker is patient by itself
+            retries={"total_max_attempts": 4, "mode": "standard"},
+            max_pool_connections=32,
+            connect_timeout=5,
+            read_timeout=30,
+            signature_version="s3v4",
+        ),
+    )
+    return client
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from api.app import create_app
@@ -119,7 +120,7 @@ class TestBodies:
 
 class TestBugs:
     async def test_nothing_is_told_but_an_id_that_the_log_knows(self, tenant: Tenant) -> None:
-        with capture_logs() as logged:
+        with capture_logs([merge_contextvars]) as logged:
             answer = await tenant.http.get("/v1/boom")
         assert refusal(answer) == (500, "internal_error", None)
         assert answer.json()["error"]["type"] == "server_error"
@@ -139,7 +140,7 @@ class TestBugs:
         headers = {"content-type": content_type, "authorization": tenant.http.headers["authorization"]}
         with capture_logs() as logged:
             await exchange(api.app, "POST", path, headers, [chunk(b"--b\r\n"), GONE])
-        assert logged == []
+        assert [(entry["event"], entry["status"]) for entry in logged] == [("request", 499)]
 
 
 async def test_a_database_that_is_away_is_worth_another_try(tmp_path: Path) -> None:

@@ -153,10 +153,18 @@ class TestRefused:
             (
                 {"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]},
                 400,
-                "invalid_value",
-                "integrations",
+                "integration_not_enabled",
+                "integrations[0].type",
                 "'wandb'",
             ),
+            (
+                {"integrations": [{"type": "comet"}]},
+                400,
+                "integration_not_supported",
+                "integrations[0].type",
+                "'comet'",
+            ),
+            ({"integrations": [{}]}, 400, "integration_not_supported", "integrations[0].type", "None"),
         ],
     )
     async def test_the_error_names_what_is_wrong(

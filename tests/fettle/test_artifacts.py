@@ -66,7 +66,7 @@ class TestUpload:
         with pytest.raises(OSError, match="No space left"):
             await artifacts.upload(storage, folder, "jobs/1/adapter")
         with pytest.raises(Missing):
-            await artifacts.names(storage, "jobs/1/adapter")
+            await artifacts.manifest(storage, "jobs/1/adapter")
         with pytest.raises(Missing):
             await artifacts.download(storage, "jobs/1/adapter", target)
         assert not target.exists()
@@ -75,7 +75,7 @@ class TestUpload:
 class TestNames:
     async def test_they_are_the_files_without_the_manifest(self, storage: Recording, folder: Path) -> None:
         await artifacts.upload(storage, folder, "a")
-        assert await artifacts.names(storage, "a") == list(FILES)
+        assert list((await artifacts.manifest(storage, "a")).files) == list(FILES)
 
 
 class TestDownload:
@@ -118,7 +118,7 @@ class TestDownload:
         with pytest.raises(Corrupt, match=r"a/manifest\.json"):
             await artifacts.download(storage, "a", target)
         with pytest.raises(Corrupt, match=r"a/manifest\.json"):
-            await artifacts.names(storage, "a")
+            await artifacts.manifest(storage, "a")
         assert not target.exists()
 
     async def test_a_name_that_the_manifest_lacks_is_missing(self, storage: Recording, target: Path) -> None:

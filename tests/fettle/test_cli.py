@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from fettle import cli, doctor, keys, up
+from fettle import cli, keys, machine, up
 from fettle.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -215,7 +215,7 @@ class TestJobs:
 class TestDoctor:
     @pytest.fixture(autouse=True)
     def enough_disk(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(doctor, "LOW_DISK", 0)
+        monkeypatch.setattr(machine, "LOW_DISK", 0)
 
     @pytest.fixture(autouse=True)
     def log_as_before(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from pydantic import SecretStr
@@ -36,6 +37,7 @@ class Vllm:
         self.loaded: set[str] = set()
         self.seen: list[tuple[str, dict[str, Any]]] = []
         self.keys: set[str | None] = set()
+        self.request_ids: list[str | None] = []
         self.healthy = True
         self.go_on = threading.Event()
         self.app = FastAPI()
@@ -48,6 +50,7 @@ class Vllm:
         body: dict[str, Any] = await request.json()
         self.seen.append((request.url.path.removeprefix("/v1/"), body))
         self.keys.add(request.headers.get("authorization"))
+        self.request_ids.append(request.headers.get("x-request-id"))
         return body
 
     async def chat(self, request: Request) -> Response:
@@ -133,6 +136,11 @@ class TestChat:
         assert (await whole(answer))["asked"] == {**QUESTION, "model": "starter", "temperature": 0.5}
         assert answer.headers["content-type"] == "application/json"
         assert vllm.keys == {"Bearer sesame"}
+
+    async def test_the_request_id_goes_along_to_the_engines_log(self, engine: Engine, vllm: Vllm) -> None:
+        with structlog.contextvars.bound_contextvars(request_id="req_1"):
+            await whole(await engine.chat(TUNED, QUESTION))
+        assert vllm.request_ids[-3:] == ["req_1"] * 3  # asked, loaded, asked again
 
     async def test_a_cold_adapter_is_loaded_and_asked_again(self, engine: Engine, vllm: Vllm) -> None:
         answer = await engine.chat(TUNED, QUESTION)

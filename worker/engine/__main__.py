@@ -25,7 +25,7 @@ def main() -> None:
     }
     warnings.simplefilter("ignore")  # the libraries' advice to developers; stderr is for our JSON lines
     settings = Settings()
-    configure()
+    configure(settings)
     url = urlsplit(settings.engine_url)
     # uvicorn drains, then raises the signal once more: told to stop, the engine ends with 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

@@ -26,6 +26,7 @@ from worker.engine.requests import Base, Sampling
 from worker.engine.requests import Request as Generation
 from worker.engine.schemas import ChatRequest, LoadAdapter, UnloadAdapter
 from worker.engine.thread import DecodeThread
+from worker.engine.tracing import RequestId
 from worker.environment import threads_per_slot
 
 log = structlog.get_logger()
@@ -192,5 +193,6 @@ def create_app(settings: Settings) -> FastAPI:
     errors.install(app)
     if settings.engine_key:
         app.add_middleware(Gate, key=settings.engine_key.get_secret_value())
+    app.add_middleware(RequestId)
     app.include_router(router)
     return app

@@ -1,0 +1,72 @@
+"""What pollers and followers ask for again and again, read for all of them at once."""
+
+from collections.abc import Mapping, Sequence
+
+import orjson
+from sqlalchemy import select
+from sse_starlette import ServerSentEvent
+
+from api.pagination import listing
+from api.schemas.job import event_object
+from fettle import events, jobs, keys
+from fettle.batches import Batch
+from fettle.db import Database
+from fettle.errors import Unauthenticated
+from models import ApiKey, Event, Job
+
+
+class Reads:
+    def __init__(self, db: Database, pepper: bytes) -> None:
+        self.db, self.pepper = db, pepper
+        self.keys = Batch(self._keys)
+        self.jobs = Batch(self._jobs)
+        self.newest_events = Batch(self._newest_events)
+        self.events_since = Batch(self._events_since)
+
+    async def key(self, presented: str) -> ApiKey | None:
+        """As `keys.authenticate`."""
+        found = await self.keys.get(presented)
+        if isinstance(found, Unauthenticated):
+            raise found
+        return found
+
+    async def job(self, project_id: str, job_id: str) -> Job:
+        """Raises NotFound. The row is shared: for reading only."""
+        return jobs.owned(await self.jobs.get(job_id), project_id, job_id)
+
+    async def _keys(self, presented: Sequence[str]) -> Mapping[str, ApiKey | Unauthenticated | None]:
+        """What each is, or why it opens nothing: one caller's refusal is not another's."""
+        found: dict[str, ApiKey | Unauthenticated | None] = {}
+        async with self.db.snapshot() as session:
+            for key in presented:
+                try:
+                    found[key] = await keys.authenticate(session, key, self.pepper)
+                except Unauthenticated as refusal:
+                    found[key] = refusal
+        return found
+
+    async def _jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
+        async with self.db.snapshot() as session:
+            return {row.id: row for row in await session.scalars(select(Job).where(Job.id.in_(ids)))}
+
+    async def _newest_events(self, pages: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], bytes]:
+        """(job, limit) → the first page as it is sent."""
+        found = {}
+        async with self.db.snapshot() as session:
+            for job_id, limit in pages:
+                rows, has_more = await events.newest(session, job_id, after=None, limit=limit)
+                found[job_id, limit] = orjson.dumps(listing(rows, event_object, has_more))
+        return found
+
+    async def _events_since(self, places: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], tuple[int, bytes]]:
+        """(job, seq) → the last seq of what follows, and all of it as server-sent events; left out without any."""
+        found = {}
+        async with self.db.snapshot() as session:
+            for job_id, seq in places:
+                if rows := await events.since(session, job_id, seq):
+                    found[job_id, seq] = rows[-1].seq, b"".join(server_sent(row) for row in rows)
+        return found
+
+
+def server_sent(event: Event) -> bytes:
+    return ServerSentEvent(orjson.dumps(event_object(event)).decode(), id=event.id).encode()
