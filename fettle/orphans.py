@@ -5,6 +5,7 @@ lies under an older one is litter for good. Jobs that this database does not kno
 restored from a backup, or be the wrong one.
 """
 
+import contextlib
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from sqlalchemy import select
 
 from fettle import artifacts
 from fettle.db import Database
-from fettle.storage import Storage
+from fettle.storage import Missing, Storage
 from models import Checkpoint, File, Job, JobStatus, TunedModel
 
 UNIT = re.compile(r"jobs/(?P<job>[^/]+)/(?P<fence>\d+)/(adapter|checkpoints/[^/]+|metrics\.csv)(?=/|$)")
@@ -42,7 +43,8 @@ async def collect(db: Database, storage: Storage) -> list[str]:
                     await storage.delete(prefix)
                     collected.append(prefix)
                 elif prefix in large and job.status == JobStatus.SUCCEEDED:
-                    await artifacts.trim(storage, prefix, RESUME_ONLY)
+                    with contextlib.suppress(Missing, artifacts.Corrupt):  # deleted meanwhile, or damaged
+                        await artifacts.trim(storage, prefix, RESUME_ONLY)
     return collected
 
 

@@ -130,10 +130,9 @@ async def tidy(held: Held) -> None:
             await workfolder.sweep(held)
             if collected := await orphans.collect(held.db, held.storage):
                 log.info("orphans_collected", prefixes=collected)
-            await asyncio.sleep(held.settings.collect_seconds)
         except Exception as error:  # whatever it is, the next round may go better
             log.warning("not_tidied", exc_info=None if isinstance(error, (*DATABASE_AWAY, Away)) else error)
-            await asyncio.sleep(held.settings.reconcile_seconds)
+        await asyncio.sleep(held.settings.collect_seconds)
 
 
 async def first_of(*events: asyncio.Event, seconds: float) -> None:

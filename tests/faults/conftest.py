@@ -182,14 +182,17 @@ def proxy(s3_endpoint: str) -> Iterator[Proxy]:
 
 
 @pytest.fixture(scope="session")
-def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def disk() -> Iterator[Path]:
     """The workers' data folder: a small disk of its own, where we may mount one."""
-    folder = tmp_path_factory.mktemp("disk")
+    around = Path(tempfile.mkdtemp(prefix="fettle-disk-"))  # not pytest's, which a later session may clear away
+    folder = around / "data"
+    folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}m", "tmpfs", str(folder)]
     mounted = os.geteuid() == 0 and subprocess.run(mount, capture_output=True).returncode == 0
     yield folder
     if mounted:
         subprocess.run(["umount", str(folder)], check=True)
+    shutil.rmtree(around)
 
 
 @pytest.fixture(scope="session")

@@ -48,6 +48,7 @@ def test_when_the_worker_dies_before_the_boundary_the_job_is_paused_all_the_same
     child.suspend()  # no boundary comes
     pause(house, job_id)
     worker.kill()
+    child.kill()  # frozen, it cannot notice that it is an orphan
     wait_for_status(house, job_id, "paused")
     messages = house.messages(job_id)
     assert messages[-2].endswith("fell silent")

@@ -92,6 +92,17 @@ class TestCollect:
         assert await orphans.collect(db, storage) == []
         assert [*await storage.list("jobs"), *await storage.list("files")] == before
 
+    async def test_a_damaged_checkpoint_is_left_as_it_is_and_keeps_nothing_from_being_collected(
+        self, db: Database, project: Project, storage: Storage, tmp_path: Path
+    ) -> None:
+        job = await given.job(db, project, status=JobStatus.SUCCEEDED, fence=3)
+        damaged = await upload(storage, tmp_path / "a", f"jobs/{job.id}/1/checkpoints/step-000008")
+        await checkpoint(db, job, damaged, 8)
+        await artifacts.put_bytes(storage, f"{damaged}/manifest.json", b"{")
+        litter = await upload(storage, tmp_path / "a", f"jobs/{job.id}/2/adapter")
+        assert await orphans.collect(db, storage) == [litter]
+        assert f"{damaged}/optimizer.pt" in await storage.list(damaged)
+
     @pytest.mark.parametrize("status", JobStatus)
     async def test_a_checkpoint_loses_its_optimizer_when_its_job_has_succeeded_and_not_before(
         self, db: Database, project: Project, storage: Storage, tmp_path: Path, status: JobStatus
