@@ -1,7 +1,9 @@
 """What importing the application loads: the API starts in a moment because it knows no torch."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "accelerate", "safetensors", "numpy", "pyarrow"}
 
@@ -17,3 +19,11 @@ def test_the_application_imports_nothing_that_trains() -> None:
     assert "fastapi" in loaded
     assert loaded & HEAVY == set()
     assert "worker" not in loaded
+
+
+def test_an_alias_that_leads_nowhere_stops_the_start_with_one_sentence(tmp_path: Path) -> None:
+    env = {**os.environ, "FETTLE_DATA": str(tmp_path), "FETTLE_MODEL_ALIASES": '{"gpt-4o": "llama"}'}
+    done = subprocess.run([sys.executable, "-m", "api"], env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "FETTLE_MODEL_ALIASES: 'gpt-4o' means 'llama'" in done.stderr

@@ -155,3 +155,24 @@ class TestLocalPath:
     def test_only_weights_and_words_are_fetched(self) -> None:
         allowed = {pattern.rsplit(".")[-1] for pattern in catalog.WEIGHTS}
         assert allowed.isdisjoint({"bin", "pt", "pth", "pkl", "py", "*"})
+
+
+class TestAliases:
+    def test_those_that_mean_a_base_model_are_taken(self) -> None:
+        meant = {"gpt-4o-mini": "starter", "acme/small": "starter"}
+        assert catalog.check_aliases(meant, catalog.BUILT_IN) == meant
+
+    @pytest.mark.parametrize(
+        ("aliases", "says"),
+        [
+            ({"gpt-4o": "llama"}, "'gpt-4o' means 'llama', which is no base model; there is: starter"),
+            ({"a": "b", "b": "starter"}, "'a' means 'b', which is no base model"),
+            ({"starter": "starter"}, "'starter' is a base model itself"),
+            ({"ft:gpt-4o:x::y": "starter"}, "begin with 'ft:', as 'ft:gpt-4o:x::y' does"),
+            ({" ": "starter"}, "may not be empty"),
+        ],
+    )
+    def test_any_other_is_refused_with_the_reason(self, aliases: dict[str, str], says: str) -> None:
+        with pytest.raises(CatalogError, match=r"^FETTLE_MODEL_ALIASES: ") as refused:
+            catalog.check_aliases(aliases, catalog.BUILT_IN)
+        assert says in refused.value.message

@@ -189,6 +189,10 @@ class TestSettings:
             assert sentence.startswith("FETTLE_PORT='abc': "), words
             assert "integer" in sentence
 
+    def test_a_setting_that_is_no_json_is_named_too(self, shell: Shell) -> None:
+        shell.set(MODEL_ALIASES="gpt-4o=starter")
+        assert 'field "model_aliases"' in shell.refused("migrate")
+
     def test_so_it_is_in_a_real_shell(self, tmp_path: Path) -> None:
         env = {**os.environ, "FETTLE_PORT": "abc", "FETTLE_DATA": str(tmp_path)}
         ended = subprocess.run(
@@ -255,6 +259,15 @@ class TestDoctor:
         for hint in ("FETTLE_DATABASE_URL", "FETTLE_STORAGE_URL", "FETTLE_CATALOG"):
             assert hint in out
         assert "canary" not in out + err
+
+    def test_aliases_are_shown_and_one_that_leads_nowhere_is_named(self, migrated: Shell) -> None:
+        migrated.set(MODEL_ALIASES='{"gpt-4o": "starter"}')
+        _, out, _ = migrated.run("doctor")
+        assert "starter, gpt-4o = starter" in out
+        migrated.set(MODEL_ALIASES='{"gpt-4o": "llama"}')
+        code, out, _ = migrated.run("doctor")
+        assert code == 1
+        assert "'gpt-4o' means 'llama'" in " ".join(out.split())
 
     def test_a_base_model_without_weights_is_named(self, migrated: Shell) -> None:
         catalog = migrated.data / "catalog.json"
