@@ -2,28 +2,22 @@
 
     python -m bench.engine
 
-Every answer has 64 tokens, greedy, and must be the same, token for token, on both sides. The engine's time is that of its
-decode thread with everything around it: admission, prompts, sampling, text. PEFT has the adapters loaded, switches with
-`set_adapter` and generates in batches, padded on the left. One torch thread each; times are medians over the rounds.
+Every answer has 64 tokens, greedy, and must be the same, token for token, on both sides. The engine's time is that of
+its decode thread with everything around it: admission, prompts, sampling, text. PEFT has the adapters loaded, switches
+with `set_adapter` and generates in batches, padded on the left. One torch thread; times are medians over the rounds.
 """
 
 import asyncio
 import dataclasses
 import json
-import os
 import random
 import tempfile
 import time
-import warnings
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
-
-os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-os.environ |= {"TRANSFORMERS_VERBOSITY": "error"}
-warnings.simplefilter("ignore")
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -64,6 +58,7 @@ def loaded(base: Base, names: Sequence[str], folder: Path) -> tuple[PeftModel, N
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.4)
     peft.eval().save_pretrained(str(folder))
+    plain.generation_config.eos_token_id = None
     network = Network(base)
     for name in names:
         network.attach(name, network.read(folder / name))
@@ -71,11 +66,11 @@ def loaded(base: Base, names: Sequence[str], folder: Path) -> tuple[PeftModel, N
 
 
 async def compare(
-    base: Base, peft: PeftModel, network: Network, names: Sequence[str], prompts: Sequence[list[int]]
+    base: Base, peft: PeftModel, network: Network, names: Sequence[str], prompts: list[list[int]]
 ) -> None:
     thread = DecodeThread(threads=1)
     await thread.call(lambda: thread.networks.update({base.name: network}))
-    cases: dict[str, tuple[Sequence[str | None], Sequence[list[int]]]] = {
+    cases: dict[str, tuple[Sequence[str | None], list[list[int]]]] = {
         "8_adapters_4_prompts": (names, prompts),
         "8_adapters_1_prompt": (names, prompts[:1]),
         "1_adapter_4_prompts": (names[:1], prompts),
@@ -106,28 +101,28 @@ async def compare(
 
 
 def sequential(
-    peft: PeftModel, base: Base, who: Sequence[str | None], prompts: Sequence[list[int]]
+    peft: PeftModel, base: Base, who: Sequence[str | None], prompts: list[list[int]]
 ) -> tuple[float, list[list[int]]]:
     """Seconds, and the tokens of every answer."""
     width = max(map(len, prompts))
     ids_BT = torch.tensor([[base.renderer.pad_id] * (width - len(prompt)) + prompt for prompt in prompts])
     mask_BT = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-    options = {"max_new_tokens": TOKENS, "min_new_tokens": TOKENS, "do_sample": False, "eos_token_id": -1}
+    options = {"max_new_tokens": TOKENS, "do_sample": False}
     answers: list[list[int]] = []
     started = time.perf_counter()
     for name in who:
         if name is None:
             with peft.disable_adapter():
-                output_BT = peft.generate(input_ids=ids_BT, attention_mask=mask_BT, **options)
+                output_BT = peft.generate(input_ids=ids_BT, attention_mask=mask_BT, **options)  # type: ignore[no-untyped-call]
         else:
             peft.set_adapter(name)
-            output_BT = peft.generate(input_ids=ids_BT, attention_mask=mask_BT, **options)
+            output_BT = peft.generate(input_ids=ids_BT, attention_mask=mask_BT, **options)  # type: ignore[no-untyped-call]
         answers += output_BT[:, width:].tolist()
     return time.perf_counter() - started, answers
 
 
 async def mixed(
-    thread: DecodeThread, base: Base, who: Sequence[str | None], prompts: Sequence[list[int]]
+    thread: DecodeThread, base: Base, who: Sequence[str | None], prompts: list[list[int]]
 ) -> tuple[float, list[list[int]]]:
     """All at once. The tokens are asked for as logprobs are: by id."""
     started = time.perf_counter()
@@ -150,7 +145,7 @@ async def tokens(one: Request) -> list[int]:
 
 
 async def first_piece(
-    thread: DecodeThread, base: Base, names: Sequence[str], prompts: Sequence[list[int]]
+    thread: DecodeThread, base: Base, names: Sequence[str], prompts: list[list[int]]
 ) -> tuple[float, float]:
     """Seconds until a request says something: by itself, and while 32 rows are being decoded."""
 

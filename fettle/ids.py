@@ -5,7 +5,7 @@ import string
 from typing import Literal
 
 ALPHABET = string.ascii_letters + string.digits
-Prefix = Literal["proj_", "key_", "file-", "ftjob-", "ftevent-", "ftckpt_", "chatcmpl-", "req_"]
+Prefix = Literal["proj_", "key_", "file-", "ftjob-", "ftevent-", "ftckpt_", "chatcmpl-", "cmpl-", "req_"]
 
 
 def new(prefix: Prefix) -> str:

@@ -9,7 +9,7 @@ from worker.engine.requests import Request
 MAX_ROWS = 64  # of one base; beyond it a step's time grows with the rows, and nobody gains
 MAX_POSITIONS = 131_072  # of key-value cache: 19 GB for an 8 B model in bf16, next to its 16 GB of weights
 MAX_OVERTAKEN = 16  # requests that pass one for which there is no room yet; then everybody waits with it
-PADDING = 2  # how many times as many positions as tokens the prompts that are read together may take
+PADDING, FREE_PADDING = 1.5, 64  # positions per token that prompts which are read together may take, and tokens beyond
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ def admit(
 ) -> dict[str, list[Request]]:
     """Takes what joins now, oldest first, by base. loads: of the bases that run; reading: whose next turn comes later.
 
-    Cancelled requests are thrown out on the way. One that does not fit is passed by others a limited number of times, so
-    it never starves. One that is too large for any batch has the engine to itself.
+    Cancelled requests are thrown out on the way. One that does not fit is passed by others a limited number of times,
+    so it never starves. One that is too large for any batch has the engine to itself.
     """
     now = dict(loads)
     admitted: dict[str, list[Request]] = {}
@@ -68,4 +68,4 @@ def fits(loads: Mapping[str, Load], base: str) -> bool:
 def padded(*requests: Request) -> bool:
     """Whether prompts of such different lengths are better not read together."""
     lengths = [len(request.prompt) for request in requests]
-    return max(lengths) * len(lengths) > PADDING * sum(lengths)
+    return max(lengths) * len(lengths) > PADDING * sum(lengths) + FREE_PADDING

@@ -1,8 +1,7 @@
 """Keys and values of a running batch: one rectangle a layer, rows by positions, that rows join and leave.
 
-Row r holds its positions 0 … length - 1 in the first columns. What lies beyond is masked, and finite: a masked weight of
-0 times NaN would be NaN. A later shape of this (pages, static widths for CUDA graphs) changes only this file and the
-mask in `decoding`.
+Row r holds its positions 0 … length - 1 in the first columns. What lies beyond is masked, and finite: a masked weight
+of 0 times NaN would be NaN. A later shape (pages, fixed widths for CUDA graphs) changes this file only.
 """
 
 from collections.abc import Sequence
@@ -15,11 +14,14 @@ ROWS_STEP, WIDTH_STEP = 8, 64  # what a rectangle grows by, so that not every re
 SPARE = 4  # how many times too large it may be
 
 
-class RowsLayer(CacheLayerMixin):
+class RowsLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
     """K and V of one layer, (rows, heads, positions, head size)."""
 
+    keys: Tensor
+    values: Tensor
+
     def __init__(self, batch: "KeyValues") -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.batch = batch
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
@@ -93,10 +95,12 @@ class KeyValues:
         length = 0
         for mine, theirs in zip(self.layers, past.layers, strict=True):
             assert isinstance(theirs, DynamicLayer)  # noqa: S101 — `prefill` made it
-            keys_HTD, values_HTD = theirs.keys[row, :, skipped:], theirs.values[row, :, skipped:]
+            keys_PHTD, values_PHTD = theirs.keys, theirs.values
+            assert keys_PHTD is not None and values_PHTD is not None  # noqa: S101 — and filled it
+            keys_HTD, values_HTD = keys_PHTD[row, :, skipped:], values_PHTD[row, :, skipped:]
             length = keys_HTD.shape[1]
             if not mine.is_initialized:
-                mine.lazy_initialization(theirs.keys, theirs.values)
+                mine.lazy_initialization(keys_PHTD, values_PHTD)
             mine.reserve(used, *room)
             mine.put(slice(used, used + copies), keys_HTD, values_HTD)
         self.lengths += [length] * copies

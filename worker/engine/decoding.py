@@ -24,8 +24,8 @@ Told = list[tuple[Request, Piece | FettleError]]
 class Batch:
     """B rows, any mixture of adapters and the bare base.
 
-    Rounding apart, a row's logits do not depend on the others: it sees its own positions only, and is multiplied with its
-    own adapter only.
+    Rounding apart, a row's logits do not depend on the others: it sees its own positions only, and is multiplied with
+    its own adapter only.
     """
 
     def __init__(self, network: Network) -> None:

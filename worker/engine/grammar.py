@@ -1,7 +1,7 @@
 """`response_format`: JSON by constrained decoding. Each step, only tokens that can still become valid text are sampled.
 
-llguidance computes the masks (github.com/guidance-ai/llguidance): it reads the base's own tokenizer, needs no torch, and
-fetches no `$ref` from anywhere.
+llguidance computes the masks (github.com/guidance-ai/llguidance): it reads the base's own tokenizer, needs no torch,
+and fetches no `$ref` from anywhere.
 """
 
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ class Grammar:
 
 
 def compiled(schema: Mapping[str, Any], vocabulary: Vocabulary) -> Grammar:
-    """The grammar of all JSON texts that the schema allows. Blocking. Raises InvalidRequest, which says what is wrong."""
+    """The grammar of all JSON texts that the schema allows. Blocking. Raises InvalidRequest, which says why."""
     from llguidance import LLMatcher
 
     text = orjson.dumps(schema).decode()

@@ -61,7 +61,7 @@ class Plan:
     def add(self, y_BTO: Tensor, x_BTD: Tensor, pair: Pair) -> Tensor:
         """y plus what each row's adapter adds. Changes y in place."""
         A_GDR, B_GRO = pair
-        B, T, D = x_BTD.shape
+        D = x_BTD.shape[-1]
         if self.gather_GM is None or self.scatter_K is None or self.rows_K is None:
             x_GND = x_BTD.reshape(self.groups, -1, D)
             y_GNO = y_BTO.view(self.groups, x_GND.shape[1], -1)
@@ -69,15 +69,15 @@ class Plan:
             return y_BTO
         x_GND = x_BTD.index_select(0, self.gather_GM).view(self.groups, -1, D)
         delta_GNO = torch.bmm(torch.bmm(x_GND, A_GDR), B_GRO)
-        delta_KTO = delta_GNO.view(self.gather_GM.shape[0], T, -1).index_select(0, self.scatter_K)
+        delta_KTO = delta_GNO.view(self.gather_GM.shape[0], *y_BTO.shape[1:]).index_select(0, self.scatter_K)
         return y_BTO.index_add_(0, self.rows_K, delta_KTO)
 
 
 def plan(slots_B: Sequence[str | None], loras: Mapping[str, Lora], before: Plan | None) -> Plan | None:
     """How to compute a batch whose row b wants slots_B[b]; None when all want the base.
 
-    before: the plan of the last step, whose stacked weights are used again if the adapters are the same. Raises KeyError
-    for a slot that nobody sits in: the base never answers in an adapter's place.
+    before: the plan of the last step, whose stacked weights are used again if the adapters are the same. Raises
+    KeyError for a slot that nobody sits in: the base never answers in an adapter's place.
     """
     rows: dict[str, list[int]] = {}
     for row, slot in enumerate(slots_B):

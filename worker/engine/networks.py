@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.cache_utils import Cache
 
 from fettle.errors import Unavailable
 from worker.engine import adapters, lora
@@ -44,7 +45,9 @@ class Network:
         """How to compute these rows. Raises KeyError: no such slot."""
         return lora.plan(slots_B, self.loras, before)
 
-    def logits(self, plan: Plan | None, ids_BT: Tensor, positions_BT: Tensor, allowed_B1TW: Tensor, cache: Any) -> Tensor:
+    def logits(
+        self, plan: Plan | None, ids_BT: Tensor, positions_BT: Tensor, allowed_B1TW: Tensor, cache: Cache
+    ) -> Tensor:
         """logits_BV of the last position, float32. allowed_B1TW: which of the cache's W positions a token sees."""
         self.routing.plan = plan
         output = self.network(

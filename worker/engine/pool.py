@@ -1,7 +1,7 @@
 """What the engine can answer with: the catalog's bases, and the adapters that were loaded. Event loop only.
 
-Here are the names, who was used last, and who leaves when there is no room. Weights are read in threads of their own and
-handed to the decode thread between two of its steps.
+Here are the names, who was used last, and who leaves when there is no room. Weights are read in threads of their own
+and handed to the decode thread between two of its steps.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -164,7 +165,7 @@ class Pool:
             leaving = min(idle, key=lambda name: self.used[name])
             del self.resident[leaving]
             self.adapters = {name: a for name, a in self.adapters.items() if a.base.name != leaving}
-            await self.thread.call(lambda name=leaving: self.thread.networks.pop(name))
+            await self.thread.call(partial(self.thread.networks.pop, leaving))
 
     async def unload(self, name: str) -> None:
         """Requests that are under way are finished first; new ones no longer find it. Raises NotFound."""

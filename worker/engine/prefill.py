@@ -1,4 +1,4 @@
-"""Reading prompts: a few requests together, a chunk at a time, so that who decodes meanwhile waits for one chunk only."""
+"""Reading prompts: a few requests together, a chunk at a time: who decodes meanwhile waits for one chunk only."""
 
 import torch
 from torch import Tensor

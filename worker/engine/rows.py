@@ -35,9 +35,7 @@ class Row:
     def steered(self) -> bool:
         """Whether `steer` has something to change."""
         sampling = self.request.sampling
-        return bool(
-            self.matcher or sampling.logit_bias or sampling.frequency_penalty or sampling.presence_penalty
-        )
+        return bool(self.matcher or sampling.logit_bias or sampling.frequency_penalty or sampling.presence_penalty)
 
     def steer(self, logits_V: Tensor) -> Tensor:
         """The logits after penalties, biases and grammar."""

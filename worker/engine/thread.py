@@ -1,4 +1,4 @@
-"""The one thread that decodes: one step of every base that has work, then the next; between steps it takes in and lets go.
+"""The one thread that decodes: a step of every base that has work, and again; between steps it takes in and lets go.
 
 torch and transformers are imported there, which takes seconds: /health answers before that, and the event loop never
 waits. Bases and adapters are read by other threads; they are handed over between two steps.

@@ -22,15 +22,16 @@ class Vocabulary:
     def __init__(self, renderer: Renderer, ends: frozenset[int]) -> None:
         self.renderer = renderer
         self.ends = ends
-        added = renderer.tokenizer.get_added_tokens_decoder().values()
-        self.specials = sorted((token.content for token in added if token.special), key=len, reverse=True)
-        self.special = re.compile("|".join(map(re.escape, self.specials)) or r"(?!)")
+        added = renderer.tokenizer.get_added_tokens_decoder()
+        self.specials = {token.content: number for number, token in added.items() if token.special}
+        longest_first = sorted(self.specials, key=len, reverse=True)
+        self.special = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Ids (T) after which the assistant speaks. Control tokens come from the template alone.
 
-        A `<|im_end|>` that somebody writes into a message stays text, or it could end its turn and speak for another role.
-        Messages without one give the renderer's own ids. Raises InvalidRequest.
+        A `<|im_end|>` that somebody writes into a message stays text, or it could end its turn and speak for another
+        role. Messages without one give the renderer's own ids. Raises InvalidRequest.
         """
         if not any(self.special.search(str(message["content"])) for message in messages):
             return self.renderer.prompt(messages)
@@ -48,7 +49,7 @@ class Vocabulary:
             plain = text[position : control.start() if control else None].replace(splitter, "")
             ids += self.plain.encode(plain, add_special_tokens=False).ids
             if control:
-                ids.append(self.renderer.tokenizer.token_to_id(control[0]))
+                ids.append(self.specials[control[0]])
                 position = control.end()
         return ids
 
