@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -18,6 +17,8 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 SERVED = {"r", "lora_alpha", "use_rslora", "target_modules", "init_lora_weights"}
 NO_MATTER = {"auto_mapping", "base_model_name_or_path", "inference_mode", "lora_dropout", "peft_version", "revision"}
 NO_MATTER |= {"task_type"}  # what the weights are named for says enough
+# What PEFT writes of its own accord; all other settings that are neither null, false nor empty would change the answers
+WITHOUT_EFFECT = {"peft_type": "LORA", "bias": "none", "megatron_core": "megatron.core", "qalora_group_size": 16}
 BASE_KEPT = (True, False, "gaussian")  # initialisations that leave the base's own weights alone
 PREFIX, A, B = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
 
@@ -47,9 +48,8 @@ def read_config(file: Path) -> dict[str, Any]:
         rank, alpha = config["r"], config["lora_alpha"]
     except (ValueError, KeyError, TypeError) as error:
         raise AdapterRejected(f"{CONFIG} is not a LoRA configuration: {error!r}.") from error
-    defaults: dict[str, Any] = LoraConfig().to_dict()  # type: ignore[no-untyped-call]
     for name, value in config.items():
-        if name not in SERVED | NO_MATTER and value != defaults.get(name):
+        if name not in SERVED | NO_MATTER and value and value != WITHOUT_EFFECT.get(name):
             raise AdapterRejected(f"{CONFIG} asks for {name!r}: {value!r}, which is not served; only plain LoRA is.")
     if config.get("init_lora_weights", True) not in BASE_KEPT:
         raise AdapterRejected(

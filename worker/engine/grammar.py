@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 MAX_SCHEMA_BYTES = 64 * 1024
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
-# Bounded: a model that was never taught JSON writes blanks for as long as it may
-OPTIONS = {"whitespace_flexible": True, "whitespace_pattern": r"[ \n\t]{0,20}"}
+# One blank, or a new line and its indent: a model that was never taught JSON writes blanks for as long as it may
+OPTIONS = {"whitespace_flexible": True, "whitespace_pattern": r"( |\n {0,16})?"}
 
 
 class Matcher:

@@ -24,7 +24,7 @@ Oracles = dict[str | None, Any]
 def run(
     network: Network, *requests: Request, later: dict[int, list[Request]] | None = None
 ) -> tuple[list[Row], list[tuple[Request, Piece | FettleError]]]:
-    """Decodes to the end: the rows by request and index, and everything that was told. later: who joins at which step."""
+    """Decodes to the end: the rows in order, and everything that was told. later: who joins at which step."""
     lane, rows, told = Lane(network), {}, []
     lane.admit(list(requests))
     joining = dict(later or {})
@@ -249,7 +249,7 @@ def test_prompts_that_cannot_be_read_together_get_a_chance_each(
     told = []
     while not lane.idle:
         told += [*lane.leave(), *lane.advance()]
-    ends = {request: item for request, item in told}
+    ends = dict(told)
     assert isinstance(ends[bad], GenerationFailed)
     for request in (good, other):
         item = ends[request]
