@@ -16,16 +16,24 @@ from worker.engine.requests import Request
 log = structlog.get_logger()
 
 
+MAX_READING = 2  # groups of prompts
+
+
 class Lane:
     def __init__(self, network: Network) -> None:
         self.network = network
         self.batch = Batch(network)
-        self.prefill: Prefill | None = None
+        self.prefills: deque[Prefill] = deque()  # they take turns, so that a short prompt need not wait for a long one
         self.next: deque[list[Request]] = deque()  # whose prompts are to be read together
 
     @property
     def reading(self) -> bool:
-        return bool(self.prefill or self.next)
+        return bool(self.prefills or self.next)
+
+    @property
+    def full(self) -> bool:
+        """Whether so many prompts are being read that more would only slow each other down."""
+        return len(self.prefills) + len(self.next) >= MAX_READING
 
     @property
     def idle(self) -> bool:
@@ -39,8 +47,8 @@ class Lane:
 
     @property
     def _read_for(self) -> list[Request]:
-        reading = self.prefill.requests if self.prefill else []
-        return [*reading, *(request for group in self.next for request in group)]
+        groups = [*(prefill.requests for prefill in self.prefills), *self.next]
+        return [request for group in groups for request in group]
 
     @property
     def requests(self) -> set[Request]:
@@ -71,24 +79,27 @@ class Lane:
         return told
 
     def _read(self, told: Told) -> Prefill | None:
-        """A prefill whose prompts are read."""
-        requests = self.prefill.requests if self.prefill else []
+        """One chunk of the prompts whose turn it is. Gives their prefill when they are read, or nobody wants them."""
+        requests: list[Request] = []
         try:
-            if self.prefill is None and self.next:
+            if self.next:
                 requests = [request for request in self.next.popleft() if not request.cancelled]
-                self.prefill = Prefill(self.network, requests) if requests else None
-            done = None
-            if self.prefill and (self.prefill.cancelled or self.prefill.advance(CHUNK if self.batch.rows else ALONE)):
-                done, self.prefill = self.prefill, None
-            return done
+                if requests:
+                    self.prefills.append(Prefill(self.network, requests))
+            if not self.prefills:
+                return None
+            prefill = self.prefills.popleft()
+            requests = prefill.requests
+            if prefill.cancelled or prefill.advance(CHUNK if self.batch.rows else ALONE):
+                return prefill
+            self.prefills.append(prefill)
         except Exception as error:
-            self.prefill = None
             log.error("prompts_not_read", requests=len(requests), exc_info=error)
             if len(requests) > 1:  # one of them may be to blame: each gets a chance of its own
                 self.next.extendleft([request] for request in reversed(requests))
             else:
                 told += failures(requests, error)
-            return None
+        return None
 
     def _broken(self, error: Exception) -> Told:
         """Whoever was in the batch is told; who comes next finds a fresh one."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+import structlog
 from pydantic import SecretStr
 
 from fettle import artifacts, catalog
@@ -32,6 +33,8 @@ from worker.engine.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from worker.engine.networks import Network
+
+log = structlog.get_logger()
 
 # Rank 16 on every linear layer of an 8 B model is 84 MB in bf16: 32 of them take 2.7 GB beside the base's 16 GB
 MAX_ADAPTERS = 32
@@ -65,6 +68,7 @@ class Pool:
         self.thread = thread
         self.bases: dict[str, Base] = {}
         self.resident: dict[str, Network] = {}  # bases with weights in memory, by name
+        self.reading: dict[str, asyncio.Task[Network]] = {}  # those that are on their way there
         self.used: dict[str, float] = {}  # when each of them was last asked for
         self.pinned: Counter[str] = Counter()  # bases that an adapter is just being read for
         self.adapters: dict[str, Adapter] = {}
@@ -84,16 +88,26 @@ class Pool:
     async def network(self, base: Base) -> "Network":
         """Its weights, read if they are not in memory; others are decoded meanwhile. Raises Unavailable, Overloaded."""
         self.used[base.name] = time.monotonic()
-        if base.name not in self.resident:
-            async with self._lock(f"weights of {base.name}"):
-                if base.name not in self.resident:
-                    await self.thread.call(lambda: None)  # torch is imported there, and not twice at once
-                    async with self.room:
-                        await self._make_room_for_base()
-                    network = await asyncio.to_thread(read_network, base)
-                    await self.thread.call(lambda: self.thread.networks.update({base.name: network}))
-                    self.resident[base.name] = network
-        return self.resident[base.name]
+        if base.name in self.resident:
+            return self.resident[base.name]
+        if base.name not in self.reading:
+            reading = self.reading[base.name] = asyncio.create_task(self._read_network(base))
+            reading.add_done_callback(partial(self._read_over, base.name))
+        return await asyncio.shield(self.reading[base.name])  # a client that leaves does not undo it for the next one
+
+    def _read_over(self, name: str, reading: "asyncio.Task[Network]") -> None:
+        del self.reading[name]
+        if not reading.cancelled() and (error := reading.exception()):
+            log.warning("base_not_read", base=name, error=str(error))  # whoever waits for it is told as well
+
+    async def _read_network(self, base: Base) -> "Network":
+        await self.thread.call(lambda: None)  # torch is imported there, and not twice at once
+        async with self.room:
+            await self._make_room_for_base()
+        network = await asyncio.to_thread(read_network, base)
+        await self.thread.call(lambda: self.thread.networks.update({base.name: network}))
+        self.resident[base.name] = network
+        return network
 
     async def find(self, name: str) -> tuple[Base, Adapter | None]:
         """Raises UnknownModel."""
@@ -158,7 +172,7 @@ class Pool:
 
     async def _make_room_for_base(self) -> None:
         """The idle base that was used longest ago leaves, and its adapters with it."""
-        while len(self.resident) >= MAX_BASES:
+        while len(self.resident) + len(self.reading) > MAX_BASES:  # the one that makes room is counted already
             idle = [name for name in self.resident if not (self.pinned[name] or self.thread.using(name))]
             if not idle:
                 raise Overloaded(f"All {MAX_BASES} base models in memory are answering: try again in a few seconds.")

@@ -70,7 +70,7 @@ class Request:
     prompt: list[int]  # ids (T)
     sampling: Sampling
     unfinished: int = field(init=False)  # rows
-    overtaken: int = field(default=0, init=False)  # times that a later request was admitted first
+    overtaken: int = field(default=0, init=False)  # times that a later request was admitted before it
     over: asyncio.Event = field(default_factory=asyncio.Event, init=False)  # no row of it is decoded any more
     cancelled: bool = field(default=False, init=False)  # read by the decode thread before every step
     queue: asyncio.Queue[Piece | FettleError] = field(default_factory=asyncio.Queue, init=False)

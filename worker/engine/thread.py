@@ -115,7 +115,7 @@ class DecodeThread:
             told = [item for lane in self.lanes.values() for item in lane.leave()]
             with self.changed:
                 loads = {base: lane.load for base, lane in self.lanes.items()}
-                reading = [base for base, lane in self.lanes.items() if lane.reading]
+                reading = [base for base, lane in self.lanes.items() if lane.full]
                 admitted = admit(self.waiting, loads, reading)
                 for base, requests in admitted.items():
                     if base not in self.lanes:

@@ -71,6 +71,16 @@ async def test_a_base_that_many_want_at_once_is_read_once(pool: Pool, monkeypatc
     assert read == ["a"]
 
 
+async def test_a_client_that_leaves_while_its_base_is_read_does_not_undo_it(pool: Pool) -> None:
+    base = await pool.base("a")
+    leaving = asyncio.create_task(pool.network(base))
+    await asyncio.sleep(0)
+    reading = pool.reading["a"]
+    leaving.cancel()
+    assert await reading is pool.resident["a"]
+    assert leaving.cancelled()
+
+
 async def test_others_are_answered_while_a_base_is_read(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     reading, done = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -239,6 +239,12 @@ def test_without_the_key_only_health_answers(key: str | None, engine: Engine) ->
             assert (response.status_code, response.json()["error"]["code"]) == (401, "invalid_api_key")
 
 
+def test_health_says_when_the_decode_thread_is_dead(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread.DecodeThread, "alive", False)
+    for response in (engine.client.get("/health"), engine.chat()):
+        assert (response.status_code, response.json()["error"]["code"]) == (503, "service_unavailable")
+
+
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_leaves_stops_its_decoding(stream: bool, engine: Engine) -> None:
     engine.load("endless")

@@ -123,6 +123,27 @@ def test_a_long_prompt_is_read_in_chunks_while_the_others_decode(
     assert joined.text.ids == [t for t in greedy(oracles["one"], long.prompt, 20) if t not in long.base.ends]
 
 
+def test_a_short_prompt_takes_turns_with_a_long_one(
+    network: Network, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_module, "ALONE", 16)
+    monkeypatch.setattr(lane_module, "CHUNK", 16)
+    lane = Lane(network)
+    long, short = ask(" ".join(QUESTIONS * 6)), ask("Hi", slot="endless", max_tokens=100)
+    lane.admit([long])
+    lane.advance()
+    assert not lane.full
+    lane.admit([short])
+    assert lane.full
+    lane.advance()
+    lane.advance()
+    assert [row.request for row in lane.batch.rows] == [short]
+    assert lane.reading
+    while lane.reading:
+        lane.advance()
+    assert [row.request for row in lane.batch.rows] == [short, long]
+
+
 def test_the_prompt_of_an_answer_with_n_choices_is_read_once(
     network: Network, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
