@@ -6,7 +6,9 @@ from typing import Literal
 
 ALPHABET = string.ascii_letters + string.digits
 LENGTH = 24
-Prefix = Literal["proj_", "key_", "file-", "ftjob-", "ftevent-", "ftckpt_", "chatcmpl-", "resp_", "msg_", "req_"]
+Prefix = Literal[
+    "proj_", "key_", "file-", "ftjob-", "ftevent-", "ftckpt_", "chatcmpl-", "cmpl-", "resp_", "msg_", "req_"
+]
 
 
 def new(prefix: Prefix) -> str:

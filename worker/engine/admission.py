@@ -1,31 +1,71 @@
-"""Which of the waiting requests are decoded together next."""
+"""Which of the waiting requests join the running batches next."""
 
 from collections import deque
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from worker.engine.requests import Request
 
-MAX_ROWS = 64  # beyond it a step's time grows with the rows, and nobody gains
+MAX_ROWS = 64  # of one base; beyond it a step's time grows with the rows, and nobody gains
 MAX_POSITIONS = 131_072  # of key-value cache: 19 GB for an 8 B model in bf16, next to its 16 GB of weights
+MAX_OVERTAKEN = 16  # requests that pass one for which there is no room yet; then everybody waits with it
+PADDING, FREE_PADDING = 1.5, 64  # positions per token that prompts which are read together may take, and tokens beyond
 
 
-def admit(waiting: deque[Request]) -> list[Request]:
-    """Takes the oldest request and every other one for the same model that fits beside it, oldest first.
+@dataclass(frozen=True)
+class Load:
+    """What the running batch of one base holds, or will."""
 
-    Cancelled ones are thrown out on the way. A request that is too large for any batch has one to itself.
+    rows: int = 0
+    width: int = 0  # positions of its widest row
+
+    def plus(self, request: Request) -> "Load":
+        return Load(self.rows + request.sampling.n, max(self.width, request.width))
+
+    @property
+    def positions(self) -> int:
+        return self.rows * self.width
+
+
+def admit(
+    waiting: deque[Request], loads: Mapping[str, Load], reading: Collection[str] = ()
+) -> dict[str, list[Request]]:
+    """Takes what joins now, oldest first, by base. loads: of the bases that run; reading: whose next turn comes later.
+
+    Cancelled requests are thrown out on the way. One that does not fit is passed by others a limited number of times,
+    so it never starves. One that is too large for any batch has the engine to itself.
     """
-    while waiting and waiting[0].cancelled:
-        waiting.popleft()
-    if not waiting:
-        return []
-    admitted = [waiting.popleft()]
-    rows, width = admitted[0].sampling.n, admitted[0].width
+    now = dict(loads)
+    admitted: dict[str, list[Request]] = {}
+    blocked: list[Request] = []
     for request in list(waiting):
         if request.cancelled:
             waiting.remove(request)
             continue
-        more, widest = rows + request.sampling.n, max(width, request.width)
-        if request.key == admitted[0].key and more <= MAX_ROWS and more * widest <= MAX_POSITIONS:
-            waiting.remove(request)
-            admitted.append(request)
-            rows, width = more, widest
+        base = request.base.name
+        if any(other.overtaken >= MAX_OVERTAKEN for other in blocked):
+            break
+        if base in reading:
+            continue
+        wanted = now | {base: now.get(base, Load()).plus(request)}
+        if not fits(wanted, base) and any(load.rows for load in now.values()):
+            blocked.append(request)
+            continue
+        if padded(*admitted.get(base, ()), request):
+            continue
+        waiting.remove(request)
+        now = wanted
+        admitted.setdefault(base, []).append(request)
+        for other in blocked:
+            other.overtaken += 1
     return admitted
+
+
+def fits(loads: Mapping[str, Load], base: str) -> bool:
+    return loads[base].rows <= MAX_ROWS and sum(load.positions for load in loads.values()) <= MAX_POSITIONS
+
+
+def padded(*requests: Request) -> bool:
+    """Whether prompts of such different lengths are better not read together."""
+    lengths = [len(request.prompt) for request in requests]
+    return max(lengths) * len(lengths) > PADDING * sum(lengths) + FREE_PADDING

@@ -1,17 +1,91 @@
-"""OpenAI's response bodies: a chat completion, and the chunks of a streamed one."""
+"""OpenAI's response bodies: a whole completion, and the chunks of a streamed one, in the shape of either route."""
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from fettle import ids
 from fettle.errors import FettleError
-from worker.engine.requests import Piece, Request
+from worker.engine.requests import Logprob, Piece, Request
+from worker.engine.vocabulary import Vocabulary
 
 DONE = b"data: [DONE]\n\n"
+
+
+class Shape(Protocol):
+    """What the two generating routes say differently. kind: of object."""
+
+    @property
+    def id_prefix(self) -> ids.Prefix: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def chunk_kind(self) -> str: ...
+
+    @property
+    def opening(self) -> Mapping[str, Any] | None:
+        """The first thing that a stream says of each choice."""
+
+    def whole(self, text: str, logprobs: list[Logprob] | None, vocabulary: Vocabulary) -> dict[str, Any]: ...
+
+    def part(self, text: str, logprobs: Sequence[Logprob] | None, vocabulary: Vocabulary) -> dict[str, Any]: ...
+
+
+class Chat:
+    id_prefix: ids.Prefix = "chatcmpl-"
+    kind, chunk_kind = "chat.completion", "chat.completion.chunk"
+    opening: Mapping[str, Any] = {"delta": {"role": "assistant", "content": "", "refusal": None}, "logprobs": None}
+
+    def whole(self, text: str, logprobs: list[Logprob] | None, vocabulary: Vocabulary) -> dict[str, Any]:
+        message = {"role": "assistant", "content": text, "refusal": None}
+        return {"message": message, "logprobs": chat_logprobs(logprobs, vocabulary)}
+
+    def part(self, text: str, logprobs: Sequence[Logprob] | None, vocabulary: Vocabulary) -> dict[str, Any]:
+        return {"delta": {"content": text} if text else {}, "logprobs": chat_logprobs(logprobs, vocabulary)}
+
+
+class Raw:
+    id_prefix: ids.Prefix = "cmpl-"
+    kind = chunk_kind = "text_completion"
+    opening = None
+
+    def whole(self, text: str, logprobs: list[Logprob] | None, vocabulary: Vocabulary) -> dict[str, Any]:
+        return self.part(text, logprobs, vocabulary)
+
+    def part(self, text: str, logprobs: Sequence[Logprob] | None, vocabulary: Vocabulary) -> dict[str, Any]:
+        return {"text": text, "logprobs": raw_logprobs(logprobs, vocabulary)}
+
+
+def shown(token: int, vocabulary: Vocabulary) -> str:
+    return vocabulary.raw(token).decode("utf-8", "replace")
+
+
+def chat_logprobs(logprobs: Sequence[Logprob] | None, vocabulary: Vocabulary) -> dict[str, Any] | None:
+    if logprobs is None:
+        return None
+
+    def entry(token: int, logprob: float) -> dict[str, Any]:
+        return {"token": shown(token, vocabulary), "logprob": logprob, "bytes": list(vocabulary.raw(token))}
+
+    content = [
+        entry(one.token, one.logprob) | {"top_logprobs": [entry(*other) for other in one.top]} for one in logprobs
+    ]
+    return {"content": content, "refusal": None}
+
+
+def raw_logprobs(logprobs: Sequence[Logprob] | None, vocabulary: Vocabulary) -> dict[str, Any] | None:
+    if logprobs is None:
+        return None
+    return {
+        "tokens": [shown(one.token, vocabulary) for one in logprobs],
+        "token_logprobs": [one.logprob for one in logprobs],
+        "top_logprobs": [{shown(token, vocabulary): value for token, value in one.top} for one in logprobs],
+    }
 
 
 @dataclass(frozen=True)
@@ -19,8 +93,12 @@ class Answer:
     """What every body of one answer repeats."""
 
     name: str
-    id: str = field(default_factory=lambda: ids.new("chatcmpl-"))
+    shape: Shape
+    id: str = field(init=False)
     created: int = field(default_factory=lambda: int(time.time()))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", ids.new(self.shape.id_prefix))
 
     def body(self, kind: str, choices: Sequence[dict[str, Any]]) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.name, "choices": choices}
@@ -37,51 +115,58 @@ def event(body: dict[str, Any]) -> bytes:
 
 async def whole(request: Request, answer: Answer) -> dict[str, Any]:
     """The answer in one body, once every row has ended."""
-    texts = [""] * request.sampling.n
-    ends: dict[int, Piece] = {}
-    while len(ends) < len(texts):
+    said: list[list[Piece]] = [[] for _ in range(request.sampling.n)]
+    going = len(said)
+    while going:
         piece = await request.next()
-        texts[piece.index] += piece.text
-        if piece.finish_reason:
-            ends[piece.index] = piece
-    choices = [
-        {
-            "index": index,
-            "message": {"role": "assistant", "content": text, "refusal": None},
-            "logprobs": None,
-            "finish_reason": ends[index].finish_reason,
-        }
-        for index, text in enumerate(texts)
-    ]
-    tokens = sum(end.tokens for end in ends.values())
-    return answer.body("chat.completion", choices) | {"usage": usage(len(request.prompt), tokens)}
+        said[piece.index].append(piece)
+        going -= piece.finish_reason is not None
+    choices = []
+    for index, pieces in enumerate(said):
+        text = "".join(piece.text for piece in pieces)
+        content = answer.shape.whole(text, details(request, *pieces), vocabulary(request))
+        choices.append({"index": index, **content, "finish_reason": pieces[-1].finish_reason})
+    tokens = sum(pieces[-1].tokens for pieces in said)
+    return answer.body(answer.shape.kind, choices) | {"usage": usage(len(request.prompt), tokens)}
+
+
+def details(request: Request, *pieces: Piece) -> list[Logprob] | None:
+    if request.sampling.logprobs is None:
+        return None
+    return [one for piece in pieces for one in piece.logprobs]
+
+
+def vocabulary(request: Request) -> Vocabulary:
+    return request.base.vocabulary
 
 
 async def streamed(request: Request, answer: Answer, first: Piece, include_usage: bool) -> AsyncIterator[bytes]:
     """Server-sent events; leaving early cancels the request. `first` was awaited before, while errors have a status."""
+    shape = answer.shape
 
-    def chunk(index: int, delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        return event(answer.body("chat.completion.chunk", [choice]) | nothing_yet)
+    def chunk(index: int, content: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
+        choice = {"index": index, **content, "finish_reason": finish_reason}
+        return event(answer.body(shape.chunk_kind, [choice]) | nothing_yet)
 
     nothing_yet: dict[str, None] = {"usage": None} if include_usage else {}
     tokens, going = 0, request.sampling.n
     try:
-        for index in range(going):
-            yield chunk(index, {"role": "assistant", "content": "", "refusal": None})
+        if shape.opening is not None:
+            for index in range(going):
+                yield chunk(index, shape.opening)
         piece = first
         while True:
-            if piece.text:
-                yield chunk(piece.index, {"content": piece.text})
+            if piece.text or piece.logprobs:
+                yield chunk(piece.index, shape.part(piece.text, details(request, piece), vocabulary(request)))
             if piece.finish_reason:
-                yield chunk(piece.index, {}, piece.finish_reason)
+                yield chunk(piece.index, shape.part("", None, vocabulary(request)), piece.finish_reason)
                 tokens, going = tokens + piece.tokens, going - 1
             if not going:
                 break
             piece = await request.next()
         if include_usage:
             totals = usage(len(request.prompt), tokens)
-            yield event(answer.body("chat.completion.chunk", []) | {"usage": totals})
+            yield event(answer.body(shape.chunk_kind, []) | {"usage": totals})
         yield DONE
     except FettleError as error:
         yield event(error.body())

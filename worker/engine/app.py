@@ -1,12 +1,12 @@
-"""The engine's HTTP side: OpenAI's chat route, vLLM's LoRA routes. It imports no torch, so it is up at once."""
+"""The engine's HTTP side: OpenAI's generating routes, vLLM's LoRA routes. It imports no torch, so it is up at once."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
-import jinja2
 import orjson
 import structlog
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -14,24 +14,23 @@ from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from fettle import catalog
-from fettle.errors import InvalidRequest, Unavailable
+from fettle.errors import Unavailable
 from fettle.settings import Settings
 from fettle.storage import open_storage
-from worker.engine import answers, errors
+from worker.engine import answers, errors, prompts
 from worker.engine.answers import Answer
-from worker.engine.errors import UnknownModel
+from worker.engine.errors import Overloaded, UnknownModel
 from worker.engine.gate import Gate
 from worker.engine.pool import Adapter, Pool
-from worker.engine.requests import Base, Sampling
+from worker.engine.requests import Base
 from worker.engine.requests import Request as Generation
-from worker.engine.schemas import ChatRequest, LoadAdapter, UnloadAdapter
+from worker.engine.schemas import ChatRequest, CompletionRequest, Generated, LoadAdapter, UnloadAdapter
 from worker.engine.thread import DecodeThread
 from worker.engine.tracing import RequestId
 from worker.environment import threads_per_slot
 
 log = structlog.get_logger()
 
-DEFAULT_MAX_TOKENS = 512
 SHARERS = 2  # of the machine's cores: the engine, and a training job
 
 router = APIRouter()
@@ -85,11 +84,22 @@ async def unload_lora_adapter(body: UnloadAdapter, pool: ThePool) -> PlainTextRe
 
 @router.post("/v1/chat/completions")
 async def chat_completions(body: ChatRequest, http: Request, pool: ThePool) -> Response:
+    return await generated(body, http, pool, partial(prompts.of_chat, body=body), answers.Chat())
+
+
+@router.post("/v1/completions")
+async def completions(body: CompletionRequest, http: Request, pool: ThePool) -> Response:
+    return await generated(body, http, pool, partial(prompts.of_text, body=body), answers.Raw())
+
+
+async def generated(
+    body: Generated, http: Request, pool: Pool, prompt_for: Callable[[Base], list[int]], shape: answers.Shape
+) -> Response:
     base, adapter = await pool.find(body.model)
-    prompt = await asyncio.to_thread(rendered, base, body)
-    generation = Generation(base, adapter.slot if adapter else None, prompt, sampling(body, base, len(prompt)))
+    generation = await asyncio.to_thread(prepared, base, adapter, body, prompt_for)
+    await unless_gone(http, pool.network(base))
     submit(generation, adapter, pool)
-    answer = Answer(body.model)
+    answer = Answer(body.model, shape)
     try:
         if not body.stream:
             return json_response(await unless_gone(http, answers.whole(generation, answer)))
@@ -101,44 +111,21 @@ async def chat_completions(body: ChatRequest, http: Request, pool: ThePool) -> R
     return StreamingResponse(chunks, media_type="text/event-stream", headers={"cache-control": "no-cache"})
 
 
-def rendered(base: Base, body: ChatRequest) -> list[int]:
-    """Prompt ids (T), by the renderer that training uses."""
-    try:
-        prompt = base.renderer.prompt([message.model_dump() for message in body.messages])
-    except jinja2.TemplateError as error:
-        raise InvalidRequest(
-            f"The chat template of {base.name!r} refuses these messages: {error}.", param="messages"
-        ) from error
-    if not prompt:
-        raise InvalidRequest(f"The chat template of {base.name!r} makes no prompt of these messages.", param="messages")
-    return prompt
-
-
-def sampling(body: ChatRequest, base: Base, prompt_tokens: int) -> Sampling:
-    """Raises InvalidRequest when prompt and completion do not fit into the base's length."""
-    asked = body.token_limit
-    room = base.length - prompt_tokens
-    if room < (asked or 1):
-        raise InvalidRequest(
-            f"{base.name!r} holds {base.length} tokens, but the messages have {prompt_tokens} and the completion is to "
-            f"have up to {asked or 1}: shorten the messages or lower max_completion_tokens.",
-            code="context_length_exceeded",
-            param="messages",
-        )
-    return Sampling(
-        n=body.n,
-        temperature=body.temperature,
-        top_p=body.top_p,
-        seed=body.seed,
-        max_tokens=asked or min(DEFAULT_MAX_TOKENS, room),
-        stops=tuple(body.stop),
-    )
+def prepared(
+    base: Base, adapter: Adapter | None, body: Generated, prompt_for: Callable[[Base], list[int]]
+) -> Generation:
+    prompt = prompt_for(base)
+    if body.likeliest is not None:
+        base.vocabulary.guide  # noqa: B018 — read here, not on the event loop
+    return Generation(base, adapter.slot if adapter else None, prompt, prompts.sampling(body, base, len(prompt)))
 
 
 def submit(generation: Generation, adapter: Adapter | None, pool: Pool) -> None:
-    """Checks and queues without a pause between, so that the adapter cannot leave in the meantime."""
-    if adapter and not pool.resident(adapter):
+    """Checks and queues without a pause between, so that neither adapter nor base can leave in the meantime."""
+    if adapter and not pool.holds(adapter):
         raise UnknownModel(adapter.name)
+    if generation.base.name not in pool.resident:
+        raise Overloaded(f"The base model {generation.base.name!r} had to make room: try again in a few seconds.")
     pool.thread.submit(generation)
 
 
@@ -180,8 +167,7 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
 async def warm(pool: Pool) -> None:
     """The starter is small and will be asked for; large bases wait until they are."""
     try:
-        base = await pool.base("starter")
-        await pool.thread.call(lambda networks: networks.get(base))
+        await pool.network(await pool.base("starter"))
     except Exception as error:
         log.warning("starter_not_preloaded", exc_info=error)  # the first request for it says the same
 

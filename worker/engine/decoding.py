@@ -1,101 +1,166 @@
-"""Decoding one batch: rows that want the same model, padded on the left, with one key-value cache."""
-
-from typing import cast
+"""Decoding one batch: rows of one base, each with its own adapter, that join and leave between steps."""
 
 import structlog
 import torch
-from torch import LongTensor, Tensor
-from transformers import DynamicCache
+from torch import Tensor
 
 from fettle.errors import FettleError
+from worker.engine.cache import KeyValues
 from worker.engine.errors import GenerationFailed
+from worker.engine.lora import Plan
 from worker.engine.networks import Network
-from worker.engine.requests import Piece, Request
+from worker.engine.prefill import Prefill
+from worker.engine.requests import Logprob, Piece, Request
 from worker.engine.rows import Row
-from worker.engine.sampling import sample
+from worker.engine.sampling import logprobs, sample
 
 log = structlog.get_logger()
 
 INVALID = -1  # no token: the row's logits are not numbers
 
+Told = list[tuple[Request, Piece | FettleError]]
+
 
 class Batch:
-    """B rows; those that end leave it. Every row has the same `request.key`.
+    """B rows, any mixture of adapters and the bare base.
 
-    Rounding apart, a row's logits do not depend on the others: what is padding is masked, and positions count from
-    a row's own first token.
+    Rounding apart, a row's logits do not depend on the others: it sees its own positions only, and is multiplied with
+    its own adapter only.
     """
 
-    def __init__(self, network: Network, requests: list[Request]) -> None:
+    def __init__(self, network: Network) -> None:
         self.network = network
-        self.slot = requests[0].slot
-        self.rows = [Row(request, index) for request in requests for index in range(request.sampling.n)]
-        device = network.device
-        width = max(len(request.prompt) for request in requests)
-        prompts = [row.request.prompt for row in self.rows]
-        pads = [width - len(prompt) for prompt in prompts]
-        pad_id = requests[0].base.renderer.pad_id
-        self.ids_BT = torch.tensor(
-            [[pad_id] * pad + prompt for pad, prompt in zip(pads, prompts, strict=True)], device=device
-        )
-        self.mask_BT = torch.tensor([[0] * pad + [1] * (width - pad) for pad in pads], device=device)
-        self.positions_BT = (self.mask_BT.cumsum(-1) - 1).clamp(min=0)
-        self.temperature_B = torch.tensor([row.request.sampling.temperature for row in self.rows], device=device)
-        top_ps = [row.request.sampling.top_p for row in self.rows]
-        self.top_p_B = torch.tensor(top_ps, dtype=torch.float64, device=device)
-        self.cache = DynamicCache(config=network.config)
-
-    def drop_finished(self) -> None:
-        kept = [i for i, row in enumerate(self.rows) if not row.over]
-        if len(kept) == len(self.rows):
-            return
-        self.rows = [self.rows[i] for i in kept]
-        if not kept:
-            return
-        kept_B = torch.tensor(kept, device=self.ids_BT.device)
-        self.ids_BT, self.mask_BT = self.ids_BT[kept_B], self.mask_BT[kept_B]
-        self.positions_BT = self.positions_BT[kept_B]
-        self.temperature_B, self.top_p_B = self.temperature_B[kept_B], self.top_p_B[kept_B]
-        # A selection is a reordering too; unlike batch_select_indices, every kind of cache layer has it
-        self.cache.reorder_cache(cast(LongTensor, kept_B))
+        self.rows: list[Row] = []
+        self.past = KeyValues(network.config.num_hidden_layers, network.device)
+        self.ids_B = torch.empty(0, dtype=torch.long, device=network.device)  # written last
+        self.plan: Plan | None = None
+        self.temperature_B = self.top_p_B = torch.empty(0, device=network.device)
 
     @torch.inference_mode()
-    def step(self) -> list[tuple[Request, Piece | FettleError]]:
-        """One token a row, and what there is to tell. The first step reads the prompts."""
-        logits_BV = self.network.logits(
-            self.slot,
-            input_ids=self.ids_BT,
-            attention_mask=self.mask_BT,
-            position_ids=self.positions_BT,
-            past_key_values=self.cache,
-        )
-        ids_B = self._sample(logits_BV)
-        self.ids_BT = ids_B[:, None]
-        self.mask_BT = torch.cat([self.mask_BT, torch.ones_like(self.mask_BT[:, :1])], -1)
-        self.positions_BT = self.positions_BT[:, -1:] + 1
-        told: list[tuple[Request, Piece | FettleError]] = []
-        for row, token in zip(self.rows, ids_B.tolist(), strict=True):
-            if row.over:
+    def join(self, prefill: Prefill) -> Told:
+        """Takes in those whose prompts are read, and writes their first tokens."""
+        told: Told = []
+        for number, request in enumerate(prefill.requests):
+            if request.cancelled:
                 continue
-            item = self._take(row, token)
-            if item is not None:
-                told.append((row.request, item))
+            try:
+                self._join(prefill, number, told)
+            except Exception as error:
+                told.append((request, failed(request, error)))
+        self._settle()
         return told
 
-    def _sample(self, logits_BV: Tensor) -> Tensor:
-        uniform_B = torch.tensor([row.uniform() for row in self.rows], dtype=torch.float64, device=logits_BV.device)
-        ids_B = sample(logits_BV, self.temperature_B, self.top_p_B, uniform_B)
-        return torch.where(logits_BV.amax(-1).isfinite(), ids_B, INVALID)
+    def _join(self, prefill: Prefill, number: int, told: Told) -> None:
+        request, logits_PV = prefill.requests[number], prefill.logits_PV
+        assert logits_PV is not None  # noqa: S101 — its prompts are read
+        rows = [Row(request, index) for index in range(request.sampling.n)]
+        logits_BV = logits_PV[number].expand(len(rows), -1)
+        first_B = self._write(rows, logits_BV, *knobs(rows, self.network.device), told)
+        going = [place for place, row in enumerate(rows) if not row.over]
+        if not going:
+            return
+        ids_B = torch.cat([self.ids_B, first_B[going]])
+        width = max(row.request.width for row in [*self.rows, *rows])
+        self.past.append(prefill.cache, number, prefill.pads[number], len(going), width)
+        self.ids_B = ids_B
+        self.rows += [rows[place] for place in going]
 
-    def _take(self, row: Row, token: int) -> Piece | FettleError | None:
-        if token == INVALID:
-            row.request.cancelled = True  # with its other rows
-            return GenerationFailed(
-                "The model's output is not a number: its weights are damaged, or its training diverged."
-            )
-        try:
-            return row.push(token, self.network.ends)
-        except Exception as error:
-            log.error("row_failed", exc_info=error)
-            row.request.cancelled = True
-            return GenerationFailed("The engine could not turn the tokens into text; its log has the details.")
+    @torch.inference_mode()
+    def drop_finished(self) -> None:
+        gone = [place for place, row in enumerate(self.rows) if row.over]
+        if not gone:
+            return
+        order = self.past.remove(gone)
+        self.rows = [self.rows[place] for place in order]
+        self.ids_B = self.ids_B[order]
+        self._settle()
+
+    @torch.inference_mode()
+    def step(self) -> Told:
+        """One token a row, and what there is to tell."""
+        logits_BV = self.network.logits(
+            self.plan, self.ids_B[:, None], self.past.lengths_B[:, None], self.past.allowed(), self.past.cache
+        )
+        self.past.advance()
+        told: Told = []
+        self.ids_B = self._write(self.rows, logits_BV, self.temperature_B, self.top_p_B, told)
+        return told
+
+    def _settle(self) -> None:
+        """What changes only when rows come or go."""
+        self.plan = self.network.plan([row.request.slot for row in self.rows], self.plan)
+        self.temperature_B, self.top_p_B = knobs(self.rows, self.network.device)
+
+    def _write(self, rows: list[Row], logits_BV: Tensor, temperature_B: Tensor, top_p_B: Tensor, told: Told) -> Tensor:
+        """Samples a token for each row, and hands it over. ids_B; 0 where there was none to write."""
+        steered_BV = self._steered(rows, logits_BV, told)
+        uniform = [row.uniform() for row in rows]
+        uniform_B = torch.tensor(uniform, dtype=torch.float64, device=logits_BV.device)
+        ids_B = sample(steered_BV, temperature_B, top_p_B, uniform_B)
+        ids_B = torch.where(logits_BV.amax(-1).isfinite(), ids_B, INVALID)
+        details = chosen(rows, logits_BV, ids_B.clamp(min=0))
+        for place, (row, token) in enumerate(zip(rows, ids_B.tolist(), strict=True)):
+            if not row.over:
+                item = take(row, token, details.get(place))
+                if item is not None:
+                    told.append((row.request, item))
+        return ids_B.clamp(min=0)
+
+    def _steered(self, rows: list[Row], logits_BV: Tensor, told: Told) -> Tensor:
+        steered = [place for place, row in enumerate(rows) if row.steered and not row.over]
+        if not steered:
+            return logits_BV
+        logits_BV = logits_BV.clone()  # logprobs are those of the model
+        for place in steered:
+            try:
+                logits_BV[place] = rows[place].steer(logits_BV[place])
+            except Exception as error:
+                told.append((rows[place].request, failed(rows[place].request, error)))
+        return logits_BV
+
+
+def knobs(rows: list[Row], device: torch.device) -> tuple[Tensor, Tensor]:
+    """temperature_B and top_p_B."""
+    temperatures = [row.request.sampling.temperature for row in rows]
+    top_ps = [row.request.sampling.top_p for row in rows]
+    return (
+        torch.tensor(temperatures, dtype=torch.float32, device=device),
+        torch.tensor(top_ps, dtype=torch.float64, device=device),
+    )
+
+
+def chosen(rows: list[Row], logits_BV: Tensor, ids_B: Tensor) -> dict[int, Logprob]:
+    """By place, for the rows that want them."""
+    places = [place for place, row in enumerate(rows) if row.request.sampling.logprobs is not None]
+    if not places:
+        return {}
+    top = max(rows[place].request.sampling.logprobs or 0 for place in places)
+    own_K, ids_KN, best_KN = (tensor.tolist() for tensor in logprobs(logits_BV[places], ids_B[places], top))
+    ids_K = ids_B[places].tolist()
+    return {
+        place: Logprob(
+            ids_K[k], own_K[k], tuple(zip(ids_KN[k], best_KN[k], strict=True))[: rows[place].request.sampling.logprobs]
+        )
+        for k, place in enumerate(places)
+    }
+
+
+def take(row: Row, token: int, detail: Logprob | None) -> Piece | FettleError | None:
+    if token == INVALID:
+        row.request.cancelled = True  # with its other rows
+        return GenerationFailed(
+            "The model's output is not a number: its weights are damaged, or its training diverged."
+        )
+    try:
+        return row.push(token, detail)
+    except Exception as error:
+        return failed(row.request, error)
+
+
+def failed(request: Request, error: Exception) -> FettleError:
+    """What is wrong with one row is told to its request alone."""
+    request.cancelled = True
+    if isinstance(error, FettleError):
+        return error
+    log.error("request_failed", exc_info=error)
+    return GenerationFailed("The engine could not decode this request; its log has the details.")

@@ -1,12 +1,15 @@
-"""One chat request on its way through the decode thread and back. No torch here: the event loop holds these."""
+"""One request on its way through the decode thread and back. No torch here: the event loop holds these."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from fettle.errors import FettleError
 from fettle.formats.render import Renderer
+from worker.engine.grammar import Grammar
+from worker.engine.vocabulary import Vocabulary
 
 FinishReason = Literal["stop", "length"]
 
@@ -19,6 +22,8 @@ class Base:
     folder: Path
     length: int  # longest sequence, tokens
     renderer: Renderer
+    ends: frozenset[int]  # tokens that end an answer; a chat model may have more than one
+    vocabulary: Vocabulary
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,20 @@ class Sampling:
     seed: int | None
     max_tokens: int
     stops: tuple[str, ...]
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)  # token id → what is added to its logit
+    logprobs: int | None = None  # how many of the likeliest tokens to name beside the chosen one; None: no logprobs
+    grammar: Grammar | None = None  # what the text must be
+
+
+@dataclass(frozen=True)
+class Logprob:
+    """ln p of a chosen token, and of the likeliest ones, by the model alone: before temperature, bias and grammar."""
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,6 +60,7 @@ class Piece:
     text: str
     tokens: int
     finish_reason: FinishReason | None = None
+    logprobs: tuple[Logprob, ...] = ()  # of the tokens since the last piece; an end token has none
 
 
 @dataclass(eq=False)
@@ -50,6 +70,7 @@ class Request:
     prompt: list[int]  # ids (T)
     sampling: Sampling
     unfinished: int = field(init=False)  # rows
+    overtaken: int = field(default=0, init=False)  # times that a later request was admitted before it
     over: asyncio.Event = field(default_factory=asyncio.Event, init=False)  # no row of it is decoded any more
     cancelled: bool = field(default=False, init=False)  # read by the decode thread before every step
     queue: asyncio.Queue[Piece | FettleError] = field(default_factory=asyncio.Queue, init=False)
@@ -59,7 +80,7 @@ class Request:
 
     @property
     def key(self) -> tuple[str, str | None]:
-        """Requests with the same key may share a batch."""
+        """Whose weights answer."""
         return self.base.name, self.slot
 
     @property

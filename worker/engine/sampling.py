@@ -44,3 +44,15 @@ def draw(weights_BV: Tensor, uniform_B: Tensor) -> Tensor:
     target_B = uniform_B.double() * cumulated_BV[:, -1]
     ids_B1 = torch.searchsorted(cumulated_BV, target_B[:, None], right=True)
     return ids_B1[:, 0].clamp(max=weights_BV.shape[-1] - 1)
+
+
+def logprobs(logits_KV: Tensor, ids_K: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor]:
+    """ln softmax at the chosen ids (K), and the `top` likeliest: their ids and logprobs, each (K, top), best first."""
+    logprobs_KV = torch.log_softmax(logits_KV.float(), -1)
+    best = logprobs_KV.topk(top, -1)
+    return logprobs_KV.gather(-1, ids_K[:, None])[:, 0], best.indices, best.values
+
+
+def penalised(logits_V: Tensor, counts_V: Tensor, frequency: float, presence: float) -> Tensor:
+    """OpenAI's penalties: logit - count × frequency - (count > 0) × presence, over the tokens written so far."""
+    return logits_V - counts_V * frequency - (counts_V > 0) * presence

@@ -1,6 +1,6 @@
 """Request bodies, as OpenAI and vLLM name them. What a schema does not know is refused: never ignored."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -9,6 +9,8 @@ from fettle.errors import InvalidRequest
 MAX_CHOICES = 16
 MAX_STOPS = 4
 MAX_STOP_LENGTH = 256  # characters; every stop string is searched for at every token
+MAX_TOP_LOGPROBS = 20
+MAX_BIASES = 1024
 INT64 = 2**63
 
 
@@ -23,8 +25,28 @@ def as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def as_text(content: object) -> object:
+    """OpenAI's list of parts, where all of them are text."""
+    if not isinstance(content, list) or not content:
+        return content
+    parts = [part for part in content if isinstance(part, dict) and part.keys() == {"type", "text"}]
+    if len(parts) < len(content) or any(p["type"] != "text" or not isinstance(p["text"], str) for p in parts):
+        raise ValueError("only text is understood: a string, or parts of the form {'type': 'text', 'text': …}")
+    return "".join(part["text"] for part in parts)
+
+
+def as_ids(biases: object) -> object:
+    """JSON has no integer keys."""
+    if not isinstance(biases, dict):
+        return biases
+    return {int(key) if isinstance(key, str) and key.isdecimal() else key: value for key, value in biases.items()}
+
+
 Text = Annotated[str, AfterValidator(encodable)]
 Stop = Annotated[Text, Field(min_length=1, max_length=MAX_STOP_LENGTH)]
+Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
+TokenId = Annotated[int, Field(ge=0)]
 
 
 class Strict(BaseModel):
@@ -32,19 +54,45 @@ class Strict(BaseModel):
 
 
 class Message(Strict):
-    role: Literal["system", "user", "assistant"]
-    content: Text
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Annotated[Text, BeforeValidator(as_text)]
+
+    def for_template(self) -> dict[str, str]:
+        """`developer` is the newer name of `system`; templates know the old one."""
+        return {"role": "system" if self.role == "developer" else self.role, "content": self.content}
 
 
 class StreamOptions(Strict):
     include_usage: bool = False
 
 
-class ChatRequest(Strict):
-    """OpenAI's chat completion request, as far as the engine honours it. null stands for the default."""
+class SchemaFormat(Strict):
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    schema_: dict[str, Any] = Field(alias="schema")
+    description: str | None = None  # OpenAI shows it to the model; here the schema binds, so there is nobody to tell
+    strict: bool | None = None  # always so: what the schema does not allow is never written
+
+
+class TextResponse(Strict):
+    type: Literal["text"]
+
+
+class JsonObjectResponse(Strict):
+    type: Literal["json_object"]
+
+
+class JsonSchemaResponse(Strict):
+    type: Literal["json_schema"]
+    json_schema: SchemaFormat
+
+
+ResponseFormat = Annotated[TextResponse | JsonObjectResponse | JsonSchemaResponse, Field(discriminator="type")]
+
+
+class Generated(Strict):
+    """What both generating routes take. null stands for the default."""
 
     model: str
-    messages: Annotated[list[Message], Field(min_length=1)]
     stream: bool = False
     stream_options: StreamOptions | None = None
     n: int = Field(1, ge=1, le=MAX_CHOICES)
@@ -53,7 +101,10 @@ class ChatRequest(Strict):
     temperature: float = Field(1.0, ge=0, le=2, allow_inf_nan=False)
     top_p: float = Field(1.0, gt=0, le=1, allow_inf_nan=False)
     max_tokens: int | None = Field(None, ge=1)
-    max_completion_tokens: int | None = Field(None, ge=1)
+    frequency_penalty: Penalty = 0.0
+    presence_penalty: Penalty = 0.0
+    logit_bias: Annotated[dict[TokenId, Bias], BeforeValidator(as_ids), Field(max_length=MAX_BIASES)] = {}
+    user: str | None = None  # says who asks; changes no answer
 
     @model_validator(mode="before")
     @classmethod
@@ -63,15 +114,49 @@ class ChatRequest(Strict):
         return {name: value for name, value in body.items() if value is not None or name not in cls.model_fields}
 
     @model_validator(mode="after")
-    def together(self) -> "ChatRequest":
+    def usage_goes_with_a_stream(self) -> Self:
         if self.stream_options and not self.stream:
             raise InvalidRequest("'stream_options' goes with 'stream': true only.", param="stream_options")
+        return self
+
+    @property
+    def include_usage(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    @property
+    def token_limit(self) -> int | None:
+        return self.max_tokens
+
+    @property
+    def likeliest(self) -> int | None:
+        """How many of the likeliest tokens to name beside each chosen one; None: no logprobs."""
+        return None
+
+    @property
+    def json_schema(self) -> dict[str, Any] | None:
+        """What the answer is bound to."""
+        return None
+
+
+class ChatRequest(Generated):
+    """OpenAI's chat completion request, as far as the engine honours it."""
+
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_completion_tokens: int | None = Field(None, ge=1)
+    logprobs: bool = False
+    top_logprobs: int = Field(0, ge=0, le=MAX_TOP_LOGPROBS)
+    response_format: ResponseFormat | None = None
+
+    @model_validator(mode="after")
+    def together(self) -> Self:
         if self.max_tokens is not None and self.max_completion_tokens is not None:
             raise InvalidRequest(
                 f"'max_tokens' ({self.max_tokens}) is the old name of 'max_completion_tokens' "
                 f"({self.max_completion_tokens}): give one of them.",
                 param="max_tokens",
             )
+        if self.top_logprobs and not self.logprobs:
+            raise InvalidRequest("'top_logprobs' goes with 'logprobs': true only.", param="top_logprobs")
         return self
 
     @property
@@ -79,8 +164,28 @@ class ChatRequest(Strict):
         return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
 
     @property
-    def include_usage(self) -> bool:
-        return self.stream_options is not None and self.stream_options.include_usage
+    def likeliest(self) -> int | None:
+        return self.top_logprobs if self.logprobs else None
+
+    @property
+    def json_schema(self) -> dict[str, Any] | None:
+        match self.response_format:
+            case JsonSchemaResponse(json_schema=given):
+                return given.schema_
+            case JsonObjectResponse():
+                return {"type": "object"}
+        return None
+
+
+class CompletionRequest(Generated):
+    """OpenAI's older, raw request: a prompt goes in as it is, control tokens and all."""
+
+    prompt: Annotated[Text, Field(min_length=1)] | Annotated[list[TokenId], Field(min_length=1)]
+    logprobs: int | None = Field(None, ge=0, le=5)
+
+    @property
+    def likeliest(self) -> int | None:
+        return self.logprobs
 
 
 class LoadAdapter(Strict):

@@ -1,14 +1,14 @@
-"""The one thread that touches weights: it attaches, detaches and decodes, so that no two of these ever overlap.
+"""The one thread that decodes: a step of every base that has work, and again; between steps it takes in and lets go.
 
-With a single thread a request cannot be answered by an adapter that somebody else switched to meanwhile. torch and
-transformers are imported there too, which takes seconds: /health answers before that, and the event loop never waits.
+torch and transformers are imported there, which takes seconds: /health answers before that, and the event loop never
+waits. Bases and adapters are read by other threads; they are handed over between two steps.
 """
 
 import asyncio
 import gc
 import threading
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,12 +16,12 @@ import structlog
 
 from fettle.errors import FettleError, Unavailable
 from worker.engine.admission import admit
-from worker.engine.errors import GenerationFailed, Overloaded
+from worker.engine.errors import Overloaded
 from worker.engine.requests import Piece, Request
 
 if TYPE_CHECKING:
-    from worker.engine.decoding import Batch
-    from worker.engine.networks import Networks
+    from worker.engine.lane import Lane
+    from worker.engine.networks import Network
 
 log = structlog.get_logger()
 
@@ -29,7 +29,7 @@ MAX_WAITING = 256  # requests; more would wait longer than their clients do
 STOP_SECONDS = 2  # for the step under way; a thread that is still importing is left behind
 
 T = TypeVar("T")
-Call = tuple[Callable[["Networks"], Any], Future[Any]]
+Call = tuple[Callable[[], Any], Future[Any]]
 
 
 class DecodeThread:
@@ -41,7 +41,8 @@ class DecodeThread:
         self.waiting: deque[Request] = deque()
         self.calls: deque[Call] = deque()
         self.stopping = False
-        self.batch: Batch | None = None
+        self.networks: dict[str, Network] = {}  # by base; changed between steps only
+        self.lanes: dict[str, Lane] = {}  # those that have work
         self.steps = 0
         self.live: set[Request] = set()  # event loop only
         self.thread = threading.Thread(target=self._run, name="decode", daemon=True)
@@ -64,8 +65,8 @@ class DecodeThread:
             self.changed.notify()
         self.live.add(request)
 
-    async def call(self, work: Callable[["Networks"], T]) -> T:
-        """Runs `work` on the thread, between two steps. Raises what it raises."""
+    async def call(self, work: Callable[[], T]) -> T:
+        """Runs `work`, which should be short, on the thread between two steps. Raises what it raises."""
         future: Future[T] = Future()
         with self.changed:
             self._must_live()
@@ -73,9 +74,10 @@ class DecodeThread:
             self.changed.notify()
         return await asyncio.wrap_future(future)
 
-    def using(self, base: str, slot: str) -> list[Request]:
-        """Requests that are not over and want this adapter."""
-        return [request for request in self.live if request.key == (base, slot) and not request.over.is_set()]
+    def using(self, base: str, slot: str | None = None) -> list[Request]:
+        """Requests that are not over and want this base, or this adapter on it."""
+        live = (request for request in self.live if not request.over.is_set())
+        return [request for request in live if request.base.name == base and slot in (None, request.slot)]
 
     async def stop(self) -> None:
         with self.changed:
@@ -98,54 +100,33 @@ class DecodeThread:
     def _serve(self) -> None:
         import torch
 
-        from worker.engine.networks import Networks
+        from worker.engine.lane import Lane
 
         torch.set_num_threads(self.threads)
         gc.freeze()  # the libraries' million objects: every full collection would stop the whole process to walk them
-        networks = Networks()
         while True:
             with self.changed:
-                self.changed.wait_for(lambda: bool(self.stopping or self.calls or self.waiting or self.batch))
+                self.changed.wait_for(lambda: bool(self.stopping or self.calls or self.waiting or self.lanes))
                 if self.stopping:
                     return
                 calls, self.calls = self.calls, deque()
-                admitted = [] if self.batch else admit(self.waiting)
             for call in calls:
-                perform(call, networks)
-            if admitted:
-                self._begin(admitted, networks)
-            if self.batch:
-                self._advance(self.batch)
-
-    def _begin(self, admitted: list[Request], networks: "Networks") -> None:
-        from worker.engine.decoding import Batch
-
-        try:
-            self.batch = Batch(networks.get(admitted[0].base), admitted)
-        except Exception as error:
-            log.error("batch_not_begun", base=admitted[0].base.name, exc_info=error)
-            self._fail(admitted, error)
-
-    def _advance(self, batch: "Batch") -> None:
-        batch.drop_finished()
-        if not batch.rows:
-            self.batch = None
-            return
-        try:
-            told = batch.step()
-        except Exception as error:
-            log.error("batch_failed", base=batch.rows[0].request.base.name, exc_info=error)
-            self.batch = None
-            self._fail({row.request for row in batch.rows}, error)
-            return
-        self.steps += 1
-        if told:
-            self._tell(told)
-
-    def _fail(self, requests: Collection[Request], error: Exception) -> None:
-        if not isinstance(error, FettleError):
-            error = GenerationFailed("The engine could not decode this request; its log has the details.")
-        self._tell([(request, error) for request in requests])
+                perform(call)
+            told = [item for lane in self.lanes.values() for item in lane.leave()]
+            with self.changed:
+                loads = {base: lane.load for base, lane in self.lanes.items()}
+                reading = [base for base, lane in self.lanes.items() if lane.full]
+                admitted = admit(self.waiting, loads, reading)
+                for base, requests in admitted.items():
+                    if base not in self.lanes:
+                        self.lanes[base] = Lane(self.networks[base])
+                    self.lanes[base].admit(requests)
+            for lane in self.lanes.values():
+                told += lane.advance()
+            self.steps += bool(self.lanes)
+            self.lanes = {base: lane for base, lane in self.lanes.items() if not lane.idle}
+            if told:
+                self._tell(told)
 
     def _tell(self, told: list[tuple[Request, Piece | FettleError]]) -> None:
         self.loop.call_soon_threadsafe(hand_out, told)
@@ -154,8 +135,8 @@ class DecodeThread:
         """Nobody waits for a thread that has ended."""
         with self.changed:
             self.stopping = True
-            left = [*self.waiting, *({row.request for row in self.batch.rows} if self.batch else ())]
-            calls, self.waiting, self.batch = self.calls, deque(), None
+            left = [*self.waiting, *(request for lane in self.lanes.values() for request in lane.requests)]
+            calls, self.waiting, self.lanes = self.calls, deque(), {}
         gone = Unavailable("The engine stopped before it could answer.")
         for _, future in calls:
             if future.set_running_or_notify_cancel():
@@ -164,12 +145,12 @@ class DecodeThread:
             self._tell([(request, gone) for request in left])
 
 
-def perform(call: Call, networks: "Networks") -> None:
+def perform(call: Call) -> None:
     work, future = call
     if not future.set_running_or_notify_cancel():
         return
     try:
-        future.set_result(work(networks))
+        future.set_result(work())
     except Exception as error:
         future.set_exception(error)
 

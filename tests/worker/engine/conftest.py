@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from fettle.settings import Settings
 from fettle.storage import LocalStorage
 from worker.engine.app import create_app
 from worker.engine.networks import Network
-from worker.engine.pool import Pool
+from worker.engine.pool import Pool, read_base
 from worker.engine.requests import Base, Request, Sampling
 
 QUESTIONS = (
@@ -98,8 +98,8 @@ def renderer() -> Renderer:
 
 
 @pytest.fixture(scope="session")
-def base(renderer: Renderer) -> Base:
-    return Base("starter", STARTER, 2048, renderer)
+def base() -> Base:
+    return read_base("starter", STARTER, 2048)
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +143,7 @@ def network(base: Base, folders: dict[str, Path]) -> Network:
     """The engine's own network, with the adapters attached under their names."""
     network = Network(base)
     for name, folder in folders.items():
-        network.attach(name, folder)
+        network.attach(name, network.read(folder))
     return network
 
 
@@ -153,7 +153,8 @@ def ask(base: Base) -> Callable[..., Request]:
 
     def make(text: str = QUESTION, slot: str | None = None, **sampling: Any) -> Request:
         given = {"n": 1, "temperature": 0.0, "top_p": 1.0, "seed": None, "max_tokens": 24, "stops": ()} | sampling
-        return Request(base, slot, base.renderer.prompt(user(text)), Sampling(**given))
+        ends = given.pop("ends", base.ends)
+        return Request(replace(base, ends=ends), slot, base.renderer.prompt(user(text)), Sampling(**given))
 
     return make
 

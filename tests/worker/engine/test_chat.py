@@ -65,8 +65,8 @@ def test_the_sdk_raises_what_the_engine_refuses(client: OpenAI) -> None:
         client.chat.completions.create(model="nobody", messages=[{"role": "user", "content": "Hi"}])
     assert missing.value.code == "model_not_found"
     with pytest.raises(BadRequestError) as unknown:
-        client.chat.completions.create(model="starter", messages=[{"role": "user", "content": "Hi"}], logprobs=True)
-    assert (unknown.value.code, unknown.value.param) == ("unknown_parameter", "logprobs")
+        client.chat.completions.create(model="starter", messages=[{"role": "user", "content": "Hi"}], audio={})
+    assert (unknown.value.code, unknown.value.param) == ("unknown_parameter", "audio")
 
 
 @pytest.mark.parametrize("n", [1, 3])
@@ -174,7 +174,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str | None, str]] = {
     "an empty stop": ({"stop": ["a", ""]}, "invalid_value", "stop[1]", "''"),
     "a large seed": ({"seed": 2**63}, "invalid_value", "seed", str(2**63)),
     "usage without a stream": ({"stream_options": {}}, "invalid_value", "stream_options", "stream"),
-    "an unknown parameter": ({"frequency_penalty": 1}, "unknown_parameter", "frequency_penalty", "Unknown parameter"),
+    "tools": ({"tools": []}, "unknown_parameter", "tools", "Unknown parameter"),
     "no messages": ({"messages": []}, "invalid_value", "messages", "[]"),
     "an unknown role": ({"messages": [{"role": "tool", "content": ""}]}, "invalid_value", "messages[0].role", "'tool'"),
     "no content": ({"messages": [{"role": "user"}]}, "missing_required_parameter", "messages[0].content", "Missing"),
@@ -239,6 +239,12 @@ def test_without_the_key_only_health_answers(key: str | None, engine: Engine) ->
             assert (response.status_code, response.json()["error"]["code"]) == (401, "invalid_api_key")
 
 
+def test_health_says_when_the_decode_thread_is_dead(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread.DecodeThread, "alive", False)
+    for response in (engine.client.get("/health"), engine.chat()):
+        assert (response.status_code, response.json()["error"]["code"]) == (503, "service_unavailable")
+
+
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_leaves_stops_its_decoding(stream: bool, engine: Engine) -> None:
     engine.load("endless")
@@ -252,7 +258,7 @@ def test_a_client_that_leaves_stops_its_decoding(stream: bool, engine: Engine) -
         else:
             with pytest.raises(httpx.ReadTimeout):
                 leaving.post("/v1/chat/completions", json=body, timeout=0.3)
-    until(lambda: decoding.batch is None, seconds=5)
+    until(lambda: not decoding.lanes, seconds=5)
     assert 0 < decoding.steps - before < 200
     assert not any(not request.over.is_set() for request in decoding.live)
 
@@ -266,27 +272,25 @@ def test_a_full_queue_says_when_to_come_back(engine: Engine, monkeypatch: pytest
     assert response.json()["error"]["code"] == "engine_overloaded"
 
 
-def test_a_batch_that_breaks_fails_its_own_requests_only(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_breaks_is_told_to_who_was_in_it_and_the_next_is_sound(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from worker.engine.decoding import Batch
 
-    real = Batch.step
-
     def broken(batch: Batch) -> Any:
-        if batch.slot is not None:
-            raise RuntimeError("CUDA out of memory")
-        return real(batch)
+        raise RuntimeError("CUDA out of memory")
 
     engine.load("one")
-    (right,) = engine.texts()
+    (right,) = engine.texts(model="one")
     monkeypatch.setattr(Batch, "step", broken)
     with ThreadPoolExecutor(4) as threads:
         answers = list(threads.map(lambda name: engine.chat(name), ["one", "starter", "one", "starter"]))
-    assert [answer.status_code for answer in answers] == [500, 200, 500, 200]
+    assert [answer.status_code for answer in answers] == [500] * 4
     assert answers[0].json()["error"]["code"] == "generation_failed"
     assert "CUDA" not in answers[0].text
-    assert answers[1].json()["choices"][0]["message"]["content"] == right
     monkeypatch.undo()
-    assert engine.chat("one").status_code == 200
+    assert engine.texts(model="one") == [right]
+    assert engine.client.get("/health").json() == {"status": "ok"}
 
 
 def test_a_batch_that_breaks_in_the_middle_of_a_stream_ends_it_with_an_error(

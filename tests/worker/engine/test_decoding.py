@@ -1,4 +1,5 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -7,9 +8,12 @@ import torch
 from fettle.errors import FettleError
 from fettle.formats.render import Renderer
 from tests.worker.engine.conftest import QUESTION, QUESTIONS, greedy, user
-from worker.engine.decoding import Batch
+from worker.engine import decoding
+from worker.engine import lane as lane_module
 from worker.engine.errors import GenerationFailed
+from worker.engine.lane import Lane
 from worker.engine.networks import Network
+from worker.engine.prefill import Prefill
 from worker.engine.requests import Piece, Request
 from worker.engine.rows import Row
 
@@ -17,14 +21,34 @@ Ask = Callable[..., Request]
 Oracles = dict[str | None, Any]
 
 
-def run(network: Network, *requests: Request) -> tuple[list[Row], list[tuple[Request, Piece | FettleError]]]:
-    """Decodes to the end: the rows in order, and everything that was told."""
-    batch = Batch(network, list(requests))
-    rows, told = list(batch.rows), []
-    while batch.rows:
-        told += batch.step()
-        batch.drop_finished()
-    return rows, told
+def run(
+    network: Network, *requests: Request, later: dict[int, list[Request]] | None = None
+) -> tuple[list[Row], list[tuple[Request, Piece | FettleError]]]:
+    """Decodes to the end: the rows in order, and everything that was told. later: who joins at which step."""
+    lane, rows, told = Lane(network), {}, []
+    lane.admit(list(requests))
+    joining = dict(later or {})
+    step = 0
+    while joining or not lane.idle:
+        if step in joining:
+            lane.admit(joining.pop(step))
+        with recorded(rows):
+            told += [*lane.leave(), *lane.advance()]
+        step += 1
+    everybody = [*requests, *(request for group in (later or {}).values() for request in group)]
+    return [rows[request, index] for request in everybody for index in range(request.sampling.n)], told
+
+
+@contextmanager
+def recorded(rows: dict[tuple[Request, int], Row]) -> Iterator[None]:
+    """Every row that is made."""
+
+    def made(request: Request, index: int) -> Row:
+        return rows.setdefault((request, index), Row(request, index))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "Row", made)
+        yield
 
 
 def test_greedy_tokens_are_those_of_transformers_generate(network: Network, ask: Ask, oracles: Oracles) -> None:
@@ -32,7 +56,7 @@ def test_greedy_tokens_are_those_of_transformers_generate(network: Network, ask:
         request = ask(slot=name, max_tokens=40)
         ((row,), _) = run(network, request)
         expected = greedy(oracle, request.prompt, 40)
-        ended = expected[-1] in network.ends
+        ended = expected[-1] in request.base.ends
         assert row.text.ids == (expected[:-1] if ended else expected)
         assert row.tokens == len(expected)
 
@@ -50,19 +74,91 @@ def test_prompts_of_different_lengths_give_in_one_batch_what_each_gives_alone(ne
         assert [row.tokens for row in together] == [row.tokens for row in alone]
 
 
-def test_shorter_prompts_are_padded_on_the_left_and_count_from_their_own_first_token(
-    network: Network, ask: Ask
+def test_adapters_and_the_base_in_one_batch_say_what_each_says_alone(
+    network: Network, ask: Ask, oracles: Oracles
 ) -> None:
-    short, long = ask(QUESTIONS[1]), ask(QUESTIONS[0])
-    pad = len(long.prompt) - len(short.prompt)
-    assert pad > 0
-    batch = Batch(network, [short, long])
-    assert batch.ids_BT[0, pad:].tolist() == short.prompt
-    assert batch.mask_BT.tolist() == [[0] * pad + [1] * len(short.prompt), [1] * len(long.prompt)]
-    assert batch.positions_BT.tolist() == [[0] * pad + [*range(len(short.prompt))], [*range(len(long.prompt))]]
-    batch.step()
-    assert batch.positions_BT.tolist() == [[len(short.prompt)], [len(long.prompt)]]
-    assert batch.mask_BT.sum(-1).tolist() == [len(short.prompt) + 1, len(long.prompt) + 1]
+    wanted = [(name, text) for text in QUESTIONS for name in ("two", None, "endless", "one", None)]
+    requests = [ask(text, name, max_tokens=20 + place) for place, (name, text) in enumerate(wanted)]
+    rows, _ = run(network, *requests)
+    for (name, _), request, row in zip(wanted, requests, rows, strict=True):
+        expected = greedy(oracles[name], request.prompt, request.sampling.max_tokens)
+        assert row.text.ids == [token for token in expected if token not in request.base.ends]
+
+
+def test_who_joins_a_running_batch_says_what_it_says_alone_and_disturbs_nobody(
+    network: Network, ask: Ask, oracles: Oracles
+) -> None:
+    first = [ask(QUESTIONS[0], "endless", max_tokens=60), ask(QUESTIONS[1], None, max_tokens=3)]
+    later = {
+        4: [ask(QUESTIONS[2], "one", max_tokens=30)],
+        5: [ask(QUESTIONS[1], "endless", max_tokens=80), ask(QUESTIONS[0], "two")],
+        40: [ask(QUESTIONS[1], "two", max_tokens=300)],
+    }
+    rows, _ = run(network, *first, later=later)
+    requests = [*first, *(request for group in later.values() for request in group)]
+    for request, row in zip(requests, rows, strict=True):
+        expected = greedy(oracles[request.slot], request.prompt, request.sampling.max_tokens)
+        assert row.text.ids == [token for token in expected if token not in request.base.ends]
+
+
+def test_a_long_prompt_is_read_in_chunks_while_the_others_decode(
+    network: Network, ask: Ask, oracles: Oracles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_module, "CHUNK", 16)
+    lane = Lane(network)
+    talking, long = ask(slot="endless", max_tokens=100), ask(" ".join(QUESTIONS * 3), "one", max_tokens=20)
+    lane.admit([talking])
+    lane.advance()
+    (row,) = lane.batch.rows
+    lane.admit([long])
+    steps = 0
+    while lane.reading:
+        lane.advance()
+        steps += 1
+        assert row.tokens == 2 + steps  # one more every step, whatever is read beside it
+    assert steps == -(-len(long.prompt) // 16)
+    joined = lane.batch.rows[1]
+    while not joined.over:
+        lane.advance()
+    assert joined.text.ids == [t for t in greedy(oracles["one"], long.prompt, 20) if t not in long.base.ends]
+
+
+def test_a_short_prompt_takes_turns_with_a_long_one(
+    network: Network, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_module, "ALONE", 16)
+    monkeypatch.setattr(lane_module, "CHUNK", 16)
+    lane = Lane(network)
+    long, short = ask(" ".join(QUESTIONS * 6)), ask("Hi", slot="endless", max_tokens=100)
+    lane.admit([long])
+    lane.advance()
+    assert not lane.full
+    lane.admit([short])
+    assert lane.full
+    lane.advance()
+    lane.advance()
+    assert [row.request for row in lane.batch.rows] == [short]
+    assert lane.reading
+    while lane.reading:
+        lane.advance()
+    assert [row.request for row in lane.batch.rows] == [short, long]
+
+
+def test_the_prompt_of_an_answer_with_n_choices_is_read_once(
+    network: Network, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    real = Network.logits
+
+    def counted(self: Network, plan: Any, ids_BT: torch.Tensor, *rest: Any) -> torch.Tensor:
+        read.append(tuple(ids_BT.shape))
+        return real(self, plan, ids_BT, *rest)
+
+    monkeypatch.setattr(Network, "logits", counted)
+    request = ask(slot="endless", n=5, max_tokens=3)
+    rows, _ = run(network, request)
+    assert read == [(1, len(request.prompt)), (5, 1), (5, 1)]
+    assert len({tuple(row.text.ids) for row in rows}) == 1
 
 
 def test_a_seed_gives_the_same_tokens_whatever_else_is_in_the_batch(network: Network, ask: Ask) -> None:
@@ -101,13 +197,12 @@ def test_pieces_say_text_tokens_and_why_a_row_ended(network: Network, ask: Ask, 
 
 
 def test_an_end_token_counts_but_gives_no_text(
-    network: Network, ask: Ask, oracles: Oracles, renderer: Renderer, monkeypatch: pytest.MonkeyPatch
+    network: Network, ask: Ask, oracles: Oracles, renderer: Renderer
 ) -> None:
     expected = greedy(oracles["endless"], renderer.prompt(user(QUESTION)), 12)
     end = expected[-1]
     before = expected[: expected.index(end)]
-    monkeypatch.setattr(network, "ends", frozenset({end}))
-    ((row,), told) = run(network, ask(slot="endless", max_tokens=50))
+    ((row,), told) = run(network, ask(slot="endless", max_tokens=50, ends=frozenset({end})))
     assert row.text.ids == before
     last = told[-1][1]
     assert isinstance(last, Piece)
@@ -130,25 +225,54 @@ def test_a_stop_string_ends_its_row_and_no_other(network: Network, ask: Ask, ren
 
 def test_a_cancelled_request_leaves_the_batch(network: Network, ask: Ask) -> None:
     staying, leaving = ask(slot="endless"), ask(slot="endless", n=3)
-    batch = Batch(network, [staying, leaving])
-    batch.step()
+    lane = Lane(network)
+    lane.admit([leaving, staying])
+    lane.advance()
     leaving.cancel()
-    batch.drop_finished()
-    assert [row.request for row in batch.rows] == [staying]
-    assert all(request is staying for request, _ in batch.step())
+    lane.leave()
+    assert [row.request for row in lane.batch.rows] == [staying]
+    assert all(request is staying for request, _ in lane.advance())
+    unread = ask("a question that nobody waits for")
+    lane.admit([unread])
+    unread.cancel()
+    assert all(request is staying for request, _ in lane.advance())
+    assert not lane.reading
 
 
-def test_logits_that_are_no_numbers_fail_their_request_and_the_next_batch_is_sound(network: Network, ask: Ask) -> None:
-    ((before,), _) = run(network, ask())
-    weight = next(parameter for name, parameter in network.network.named_parameters() if "lora_B.two" in name)
-    kept = weight.detach().clone()
-    with torch.no_grad():
-        weight.fill_(torch.nan)
+def test_logits_that_are_no_numbers_fail_their_own_request_and_nobody_elses(network: Network, ask: Ask) -> None:
+    """Beside it, after it in the same row of the cache, and in the same batch."""
+    ((before,), _) = run(network, ask(slot="endless", max_tokens=40))
+    weights = network.loras["two"]
+    network.attach("two", {name: (A_DR, B_RO * torch.nan) for name, (A_DR, B_RO) in weights.items()})
+    bad, good, after = ask(slot="two", n=2), ask(slot="endless", max_tokens=40), ask(slot="endless", max_tokens=40)
     try:
-        _, told = run(network, ask(slot="two", n=2))
-        ((after,), _) = run(network, ask())
+        (_, _, beside, then), told = run(network, bad, good, later={3: [after]})
     finally:
-        with torch.no_grad():
-            weight.copy_(kept)
-    assert [type(item) for _, item in told] == [GenerationFailed]
-    assert after.text.ids == before.text.ids
+        network.attach("two", weights)
+    assert [type(item) for request, item in told if request is bad] == [GenerationFailed]
+    assert beside.text.ids == then.text.ids == before.text.ids
+
+
+def test_prompts_that_cannot_be_read_together_get_a_chance_each(
+    network: Network, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Prefill.advance
+    good, bad, other = ask(slot="one", max_tokens=5), ask(slot="two", max_tokens=5), ask(max_tokens=5)
+
+    def out_of_memory(prefill: Prefill, tokens: int) -> bool:
+        if bad in prefill.requests:
+            raise RuntimeError("CUDA out of memory")
+        return real(prefill, tokens)
+
+    monkeypatch.setattr(Prefill, "advance", out_of_memory)
+    lane = Lane(network)
+    lane.admit([good, bad, other])
+    told = []
+    while not lane.idle:
+        told += [*lane.leave(), *lane.advance()]
+    ends = dict(told)
+    assert isinstance(ends[bad], GenerationFailed)
+    for request in (good, other):
+        item = ends[request]
+        assert isinstance(item, Piece)
+        assert item.finish_reason is not None

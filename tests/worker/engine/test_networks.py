@@ -8,10 +8,13 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
+from transformers.cache_utils import Cache, DynamicLayer
 
 from tests.worker.engine.conftest import QUESTION, user
+from worker.engine.adapters import CONFIG, WEIGHTS
 from worker.engine.errors import AdapterRejected
-from worker.engine.networks import CONFIG, WEIGHTS, Network
+from worker.engine.networks import Network
+from worker.engine.pool import read_base
 from worker.engine.requests import Base
 
 Oracles = dict[str | None, PeftModel]
@@ -29,8 +32,11 @@ def ids_BT(base: Base) -> torch.Tensor:
 
 
 def logits(network: Network, slot: str | None, ids_BT: torch.Tensor) -> torch.Tensor:
+    columns = torch.arange(ids_BT.shape[1])
+    causal = columns <= columns[:, None]
+    cache = Cache(layer_class_to_replicate=DynamicLayer)
     with torch.inference_mode():
-        return network.logits(slot, input_ids=ids_BT, attention_mask=torch.ones_like(ids_BT))
+        return network.logits(network.plan([slot]), ids_BT, columns[None], causal[None, None], cache)
 
 
 def expected(oracles: Oracles, name: str | None, ids_BT: torch.Tensor) -> torch.Tensor:
@@ -38,15 +44,17 @@ def expected(oracles: Oracles, name: str | None, ids_BT: torch.Tensor) -> torch.
         return oracles[name](input_ids=ids_BT).logits[:, -1]
 
 
-def test_the_end_tokens_are_those_of_the_tokenizer_and_of_the_generation_config(bare: Network, base: Base) -> None:
+def test_the_end_tokens_are_those_of_the_tokenizer_and_of_the_generation_config(base: Base, tmp_path: Path) -> None:
     also = json.loads((base.folder / "generation_config.json").read_text())["eos_token_id"]
-    assert bare.ends == {base.renderer.eos_id, also}
+    assert base.ends == {base.renderer.eos_id, also}
+    folder = shutil.copytree(base.folder, tmp_path / "base")
+    (folder / "generation_config.json").write_text('{"eos_token_id": [5, 6]}')
+    assert read_base("other", folder, 10).ends == {base.renderer.eos_id, 5, 6}
 
 
 def test_every_tenant_hears_its_own_adapter_while_others_come_and_go(
     bare: Network, oracles: Oracles, folders: dict[str, Path], ids_BT: torch.Tensor
 ) -> None:
-    """PEFT activates the first adapter by itself, and another one in place of an active one that is deleted."""
     right = {name: expected(oracles, name, ids_BT) for name in (None, "one", "two")}
     assert (right[None] - right["one"]).abs().max() > 0.1
     assert (right["two"] - right["one"]).abs().max() > 0.1
@@ -56,18 +64,18 @@ def test_every_tenant_hears_its_own_adapter_while_others_come_and_go(
             assert torch.allclose(logits(bare, slot, ids_BT), right[slot], atol=1e-4), slot
 
     check(None)
-    bare.attach("one", folders["one"])
+    bare.attach("one", bare.read(folders["one"]))
     check(None, "one", None)
     check("one")
-    bare.attach("two", folders["two"])
+    bare.attach("two", bare.read(folders["two"]))
     check("one", "two", None, "two")
-    bare.detach("two")  # while it is the active one
+    bare.detach("two")
     with pytest.raises(KeyError, match="two"):
         logits(bare, "two", ids_BT)
     check(None, "one")
     bare.detach("one")  # the last one
     check(None)
-    bare.attach("two", folders["two"])
+    bare.attach("two", bare.read(folders["two"]))
     check(None, "two")
     bare.detach("two")
     bare.detach("two")
@@ -106,6 +114,8 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda folder: with_weights(folder, lambda w: w.update({"lm_head.weight": torch.zeros(2)})),
         "no linear layer for 'lm_head.weight'",
     ),
+    "NaN": (lambda folder: with_weights(folder, lambda w: w[FIRST_A].fill_(torch.nan)), "training diverged"),
+    "no file": (lambda folder: (folder / WEIGHTS).unlink(), "not a safetensors file"),
     "no tensor": (lambda folder: with_weights(folder, lambda w: w.clear()), "holds no tensor"),
 }  # fmt: skip
 
@@ -119,7 +129,7 @@ def test_an_adapter_that_cannot_be_served_is_refused_and_harms_nobody(
     shutil.copytree(folders["one"], folder)
     break_it(folder)
     with pytest.raises(AdapterRejected, match=why):
-        network.attach("bad", folder)
+        network.attach("bad", network.read(folder))
     with pytest.raises(KeyError):
         logits(network, "bad", ids_BT)
     for slot in (None, "one"):

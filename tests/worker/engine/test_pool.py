@@ -6,6 +6,7 @@ import pytest
 from fettle.formats.render import Renderer
 from tests.worker.engine.conftest import QUESTION, Engine, greedy, until, user
 from worker.engine import app, pool
+from worker.engine.requests import Request
 
 
 def loaded(engine: Engine) -> list[str]:
@@ -61,7 +62,7 @@ def test_an_unloaded_adapter_finishes_what_it_has_begun(engine: Engine) -> None:
     (right,) = engine.texts(model="endless", max_tokens=150)
     with ThreadPoolExecutor(1) as threads:
         answer = threads.submit(engine.texts, model="endless", max_tokens=150)
-        until(lambda: engine.pool.thread.batch is not None)
+        until(lambda: engine.pool.thread.lanes)
         assert engine.unload("endless").status_code == 200
         assert answer.result() == [right]
 
@@ -127,7 +128,7 @@ def test_an_adapter_that_is_answering_does_not_make_room(engine: Engine, monkeyp
     (right,) = engine.texts(model="endless", max_tokens=150)
     with ThreadPoolExecutor(1) as threads:
         answer = threads.submit(engine.texts, model="endless", max_tokens=150)
-        until(lambda: engine.pool.thread.batch is not None)
+        until(lambda: engine.pool.thread.lanes)
         refused = engine.load("one")
         assert answer.result() == [right]
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "engine_overloaded")
@@ -138,14 +139,14 @@ def test_an_adapter_that_is_answering_does_not_make_room(engine: Engine, monkeyp
 def test_an_adapter_that_leaves_while_its_prompt_is_rendered_is_unknown(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = app.rendered
+    real = app.prepared
 
-    def slow(*given: Any) -> list[int]:
+    def slow(*given: Any) -> Request:
         engine.unload("one")
         return real(*given)
 
     engine.load("one")
-    monkeypatch.setattr(app, "rendered", slow)
+    monkeypatch.setattr(app, "prepared", slow)
     response = engine.chat("one")
     assert (response.status_code, response.json()["error"]["code"]) == (404, "model_not_found")
 

@@ -1,16 +1,11 @@
 import asyncio
-import json
-import shutil
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fettle.errors import Unavailable
-from fettle.formats.render import Renderer
-from worker.engine.networks import Networks
-from worker.engine.requests import Base, Piece, Request
+from worker.engine.networks import Network
+from worker.engine.requests import Piece, Request
 from worker.engine.thread import DecodeThread
 
 Ask = Callable[..., Request]
@@ -23,8 +18,14 @@ async def pieces(request: Request) -> list[Piece]:
     return said
 
 
-async def test_the_event_loop_goes_on_while_the_thread_decodes(ask: Ask) -> None:
+async def serving(network: Network) -> DecodeThread:
     decoding = DecodeThread(threads=1)
+    await decoding.call(lambda: decoding.networks.update(starter=network))
+    return decoding
+
+
+async def test_the_event_loop_goes_on_while_the_thread_decodes(ask: Ask, network: Network) -> None:
+    decoding = await serving(network)
     request = ask(max_tokens=10)
     decoding.submit(request)
     beats = 0
@@ -37,10 +38,10 @@ async def test_the_event_loop_goes_on_while_the_thread_decodes(ask: Ask) -> None
     assert not decoding.alive
 
 
-async def test_what_a_call_raises_reaches_its_caller_and_the_thread_goes_on(ask: Ask) -> None:
-    decoding = DecodeThread(threads=1)
+async def test_what_a_call_raises_reaches_its_caller_and_the_thread_goes_on(ask: Ask, network: Network) -> None:
+    decoding = await serving(network)
     with pytest.raises(ZeroDivisionError):
-        await decoding.call(lambda networks: 1 // 0)
+        await decoding.call(lambda: 1 // 0)
     request = ask(max_tokens=3)
     decoding.submit(request)
     assert await pieces(request)
@@ -60,35 +61,9 @@ async def test_what_waits_on_a_thread_that_dies_is_told_and_nothing_more_is_take
     request = ask()
     decoding.submit(request)
     with pytest.raises(Unavailable):
-        await decoding.call(lambda networks: None)
+        await decoding.call(lambda: None)
     with pytest.raises(Unavailable):
         await request.next()
     await asyncio.to_thread(decoding.thread.join)
     with pytest.raises(Unavailable):
         decoding.submit(ask())
-
-
-async def test_a_base_whose_tokenizer_is_too_large_is_refused_and_the_next_request_answered(
-    ask: Ask, base: Base, tmp_path: Path
-) -> None:
-    folder = tmp_path / "base"
-    shutil.copytree(base.folder, folder)
-    file = folder / "tokenizer.json"
-    tokenizer: dict[str, Any] = json.loads(file.read_text())
-    size = len(tokenizer["model"]["vocab"])
-    tokenizer["model"]["vocab"] |= {f"extra{i}": size + i for i in range(40)}
-    file.write_text(json.dumps(tokenizer))
-    decoding = DecodeThread(threads=1)
-    bad = Request(Base("bad", folder, 2048, Renderer(folder)), None, ask().prompt, ask().sampling)
-    good = ask(max_tokens=2)
-    decoding.submit(bad)
-    decoding.submit(good)
-    with pytest.raises(Unavailable, match="its tokenizer belongs to another model"):
-        await bad.next()
-    assert await pieces(good)
-    with pytest.raises(Unavailable):
-        await decoding.call(lambda networks: networks.get(bad.base))
-    loaded = await decoding.call(lambda networks: list(networks.loaded))
-    assert loaded == ["starter"]
-    assert isinstance(await decoding.call(lambda networks: networks), Networks)
-    await decoding.stop()

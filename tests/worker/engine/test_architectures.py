@@ -1,0 +1,91 @@
+"""Greedy tokens equal transformers' `generate` for other architectures too: tiny ones, with random weights."""
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+from fettle.catalog import STARTER
+from fettle.errors import Unavailable
+from tests.worker.engine.conftest import QUESTIONS, greedy, user
+from worker.engine.lane import Lane
+from worker.engine.networks import Network, layer_kinds
+from worker.engine.pool import read_base
+from worker.engine.requests import Base, Piece, Request, Sampling
+
+SMALL = {
+    "vocab_size": 492,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "max_position_embeddings": 512,
+    "eos_token_id": 2,
+    "bos_token_id": None,
+    "pad_token_id": 0,
+    "initializer_range": 0.2,
+}
+SHAPES: dict[str, dict[str, Any]] = {
+    "llama": {},
+    "qwen2": {},
+    "mistral": {"sliding_window": 16},  # every layer looks back 16 tokens
+    "phi3": {},
+    "gemma2": {"sliding_window": 16, "query_pre_attn_scalar": 16},  # every other layer does; capped logits
+    "gemma3_text": {"sliding_window": 16, "query_pre_attn_scalar": 16},
+    "granite": {"logits_scaling": 2.0},
+    "olmo2": {},
+}
+
+
+def folder_of(architecture: str, path: Path, **fields: Any) -> Path:
+    shutil.copytree(STARTER, path, ignore=shutil.ignore_patterns("*.safetensors", "*.py", "*.json", "__pycache__"))
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(STARTER / name, path)
+    torch.manual_seed(1)
+    config = CONFIG_MAPPING[architecture](**SMALL | fields)
+    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(path)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", SHAPES)
+async def test_a_padded_batch_says_what_each_row_says_alone(architecture: str, tmp_path: Path) -> None:
+    base = read_base(architecture, folder_of(architecture, tmp_path / "base", **SHAPES[architecture]), 512)
+    oracle = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32).eval()
+    lane = Lane(Network(base))
+    requests = [request(base, question) for question in QUESTIONS]
+    lane.admit(requests[:2])
+    said: dict[Request, list[int]] = {one: [] for one in requests}
+    for step in range(200):
+        if step == 4:
+            lane.admit(requests[2:])
+        for one, item in [*lane.leave(), *lane.advance()]:
+            assert isinstance(item, Piece)
+            said[one] += [detail.token for detail in item.logprobs]
+    assert lane.idle
+    for one in requests:
+        assert said[one] == [token for token in greedy(oracle, one.prompt, 40) if token not in base.ends]
+
+
+def request(base: Base, question: str) -> Request:
+    return Request(base, None, base.renderer.prompt(user(question)), Sampling(1, 0.0, 1.0, None, 40, (), logprobs=0))
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        ({"layer_types": ["full_attention", "linear_attention"]}, "linear_attention"),
+        ({"attention_chunk_size": 64}, "chunked_attention"),
+    ],
+)
+def test_a_base_that_keeps_something_else_than_keys_and_values_is_refused(
+    fields: dict[str, Any], kind: str, base: Base
+) -> None:
+    with pytest.raises(Unavailable, match=f"'starter' has layers of the kind '{kind}'"):
+        layer_kinds(base, SimpleNamespace(**fields))

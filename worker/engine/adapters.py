@@ -1,0 +1,91 @@
+"""Adapter files: PEFT's layout, checked in full before a base model is touched."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from worker.engine.errors import AdapterRejected
+from worker.engine.lora import Lora
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+SERVED = {"r", "lora_alpha", "use_rslora", "target_modules", "init_lora_weights"}
+NO_MATTER = {"auto_mapping", "base_model_name_or_path", "inference_mode", "lora_dropout", "peft_version", "revision"}
+NO_MATTER |= {"task_type"}  # what the weights are named for says enough
+# What PEFT writes of its own accord; all other settings that are neither null, false nor empty would change the answers
+WITHOUT_EFFECT = {"peft_type": "LORA", "bias": "none", "megatron_core": "megatron.core", "qalora_group_size": 16}
+BASE_KEPT = (True, False, "gaussian")  # initialisations that leave the base's own weights alone
+PREFIX, A, B = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
+
+Shape = tuple[int, int]  # out, in
+
+
+def read(folder: Path, linears: Mapping[str, Shape], device: torch.device, dtype: torch.dtype) -> Lora:
+    """The adapter in `folder`, ready for a base whose linear layers have these shapes. Raises AdapterRejected."""
+    config = read_config(folder / CONFIG)
+    weights = read_weights(folder / WEIGHTS)
+    rank = config["r"]
+    modules = check_weights(weights, rank, linears)
+    scaling = config["lora_alpha"] / (rank**0.5 if config.get("use_rslora") else rank)  # rsLoRA: arXiv 2312.03732
+    return {
+        module: (
+            weights[PREFIX + module + A].T.to(device, dtype).contiguous(),
+            (weights[PREFIX + module + B].T.float() * scaling).to(device, dtype).contiguous(),
+        )
+        for module in modules
+    }
+
+
+def read_config(file: Path) -> dict[str, Any]:
+    """Plain LoRA and rsLoRA only: what else a config asks for would change the answers, so it is refused by name."""
+    try:
+        config: dict[str, Any] = json.loads(file.read_text())
+        rank, alpha = config["r"], config["lora_alpha"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise AdapterRejected(f"{CONFIG} is not a LoRA configuration: {error!r}.") from error
+    for name, value in config.items():
+        if name not in SERVED | NO_MATTER and value and value != WITHOUT_EFFECT.get(name):
+            raise AdapterRejected(f"{CONFIG} asks for {name!r}: {value!r}, which is not served; only plain LoRA is.")
+    if config.get("init_lora_weights", True) not in BASE_KEPT:
+        raise AdapterRejected(
+            f"{CONFIG}: 'init_lora_weights': {config['init_lora_weights']!r} changed the base model as well; "
+            "convert the adapter to a plain LoRA when it is saved."
+        )
+    if type(rank) is not int or rank < 1 or not isinstance(alpha, int | float):
+        raise AdapterRejected(f"{CONFIG}: 'r' {rank!r} and 'lora_alpha' {alpha!r} must be numbers, r at least 1.")
+    return config
+
+
+def read_weights(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise AdapterRejected(f"{WEIGHTS} is not a safetensors file: {error}.") from error
+
+
+def check_weights(weights: dict[str, Tensor], rank: int, linears: Mapping[str, Shape]) -> list[str]:
+    """The names of the adapted linear layers. Raises AdapterRejected when a tensor does not fit its layer."""
+    modules = {name.removeprefix(PREFIX).removesuffix(A).removesuffix(B) for name in weights}
+    expected: dict[str, Shape] = {}
+    for module in modules & linears.keys():
+        rows, columns = linears[module]
+        expected[PREFIX + module + A] = (rank, columns)
+        expected[PREFIX + module + B] = (rows, rank)
+    for name, tensor in weights.items():
+        if name not in expected:
+            raise AdapterRejected(f"{WEIGHTS}: the base model has no linear layer for {name!r}.")
+        if tuple(tensor.shape) != expected[name]:
+            raise AdapterRejected(
+                f"{WEIGHTS}: {name!r} has the shape {tuple(tensor.shape)}, but the base model needs {expected[name]}."
+            )
+        if not tensor.isfinite().all():
+            raise AdapterRejected(f"{WEIGHTS}: {name!r} holds values that are no numbers: its training diverged.")
+    if not weights or expected.keys() != weights.keys():
+        missing = sorted(expected.keys() - weights.keys())
+        raise AdapterRejected(f"{WEIGHTS} is incomplete: {missing[0] if missing else 'it holds no tensor'!r}.")
+    return sorted(modules)

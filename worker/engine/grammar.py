@@ -1,0 +1,78 @@
+"""`response_format`: JSON by constrained decoding. Each step, only tokens that can still become valid text are sampled.
+
+llguidance computes the masks (github.com/guidance-ai/llguidance): it reads the base's own tokenizer, needs no torch,
+and fetches no `$ref` from anywhere.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from fettle.errors import InvalidRequest
+from worker.engine.errors import GenerationFailed
+from worker.engine.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher
+
+MAX_SCHEMA_BYTES = 64 * 1024
+ANY_OBJECT: dict[str, Any] = {"type": "object"}
+# One blank, or a new line and its indent: a model that was never taught JSON writes blanks for as long as it may
+OPTIONS = {"whitespace_flexible": True, "whitespace_pattern": r"( |\n {0,16})?"}
+
+
+class Matcher:
+    """Where one row is in its grammar. The decode thread's alone."""
+
+    def __init__(self, matcher: "LLMatcher") -> None:
+        self.matcher = matcher
+
+    def mask(self) -> bytes:
+        """One byte a token, not 0 where the token may come next. Raises GenerationFailed when none may."""
+        allowed = self.matcher.compute_logit_bias()
+        if self.matcher.is_error() or not any(allowed):
+            raise GenerationFailed(
+                "The engine could not hold the answer to 'response_format': the schema is too complex for it."
+            )
+        return allowed
+
+    def take(self, token: int) -> None:
+        self.matcher.consume_token(token)
+
+
+class Grammar:
+    """What the whole text of an answer must be."""
+
+    def __init__(self, start: "LLMatcher") -> None:
+        self.start = start
+
+    def matcher(self) -> Matcher:
+        return Matcher(self.start.deep_copy())
+
+
+def compiled(schema: Mapping[str, Any], vocabulary: Vocabulary) -> Grammar:
+    """The grammar of all JSON texts that the schema allows. Blocking. Raises InvalidRequest, which says why."""
+    from llguidance import LLMatcher
+
+    text = orjson.dumps(schema).decode()
+    if len(text) > MAX_SCHEMA_BYTES:
+        raise refused(f"it has {len(text):,} bytes, but {MAX_SCHEMA_BYTES:,} are the most")
+    if "x-guidance" in schema:
+        raise refused("'x-guidance' is no keyword of JSON schema")
+    try:
+        grammar = LLMatcher.grammar_from_json_schema(text, overrides=OPTIONS)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise refused(str(error)) from error
+    start = LLMatcher(vocabulary.guide, grammar, log_level=0)
+    if start.is_error():
+        raise refused(start.get_error().splitlines()[0])
+    return Grammar(start)
+
+
+def refused(why: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"The JSON schema cannot be followed: {why}.",
+        code="invalid_json_schema",
+        param="response_format.json_schema.schema",
+    )

@@ -1,0 +1,65 @@
+"""From a request body to what the decode thread takes: prompt ids, and how to sample. Blocking: for threads."""
+
+import jinja2
+
+from fettle.errors import InvalidRequest
+from worker.engine import grammar
+from worker.engine.requests import Base, Sampling
+from worker.engine.schemas import ChatRequest, CompletionRequest, Generated
+
+DEFAULT_MAX_TOKENS = 512
+
+
+def of_chat(base: Base, body: ChatRequest) -> list[int]:
+    """Prompt ids (T), by the renderer that training uses."""
+    try:
+        prompt = base.vocabulary.prompt([message.for_template() for message in body.messages])
+    except jinja2.TemplateError as error:
+        raise InvalidRequest(
+            f"The chat template of {base.name!r} refuses these messages: {error}.", param="messages"
+        ) from error
+    if not prompt:
+        raise InvalidRequest(f"The chat template of {base.name!r} makes no prompt of these messages.", param="messages")
+    return prompt
+
+
+def of_text(base: Base, body: CompletionRequest) -> list[int]:
+    """Prompt ids (T): as given, or as the tokenizer makes them, with the beginning that it adds by itself."""
+    tokenizer = base.renderer.tokenizer
+    if isinstance(body.prompt, str):
+        return list(tokenizer.encode(body.prompt).ids)
+    check_ids(base, body.prompt, "prompt")
+    return body.prompt
+
+
+def check_ids(base: Base, ids: list[int], param: str) -> None:
+    size = base.renderer.tokenizer.get_vocab_size()
+    if ids and max(ids) >= size:
+        raise InvalidRequest(f"{base.name!r} has the tokens 0 to {size - 1}, not {max(ids)}.", param=param)
+
+
+def sampling(body: Generated, base: Base, prompt_tokens: int) -> Sampling:
+    """Raises InvalidRequest when prompt and completion do not fit into the base's length, or for a bad schema."""
+    asked = body.token_limit
+    room = base.length - prompt_tokens
+    if room < (asked or 1):
+        raise InvalidRequest(
+            f"{base.name!r} holds {base.length} tokens, but the messages have {prompt_tokens} and the completion is to "
+            f"have up to {asked or 1}: shorten the messages or lower max_completion_tokens.",
+            code="context_length_exceeded",
+            param="messages" if isinstance(body, ChatRequest) else "prompt",
+        )
+    check_ids(base, list(body.logit_bias), "logit_bias")
+    return Sampling(
+        n=body.n,
+        temperature=body.temperature,
+        top_p=body.top_p,
+        seed=body.seed,
+        max_tokens=asked or min(DEFAULT_MAX_TOKENS, room),
+        stops=tuple(body.stop),
+        frequency_penalty=body.frequency_penalty,
+        presence_penalty=body.presence_penalty,
+        logit_bias=body.logit_bias,
+        logprobs=body.likeliest,
+        grammar=None if body.json_schema is None else grammar.compiled(body.json_schema, base.vocabulary),
+    )
