@@ -1,5 +1,7 @@
 """The HTTP application: routes, middleware, and what one process holds open. It imports no torch."""
 
+import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -30,6 +32,7 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
     state.pepper = keys.pepper(settings)
     state.uploads = settings.data / "uploads"
     state.uploads.mkdir(parents=True, exist_ok=True)
+    state.checks = asyncio.Semaphore(os.cpu_count() or 1)
     yield
     await state.engine.close()
     await state.doorbell.close()

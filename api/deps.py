@@ -1,5 +1,6 @@
 """What routes ask for. Only here is a transaction committed; bells ring after the commit."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, cast
@@ -27,6 +28,7 @@ class Services:
     models: dict[str, BaseModelEntry]
     pepper: bytes
     uploads: Path
+    checks: asyncio.Semaphore  # of processes that validate datasets
 
 
 def services(request: Request) -> Services:

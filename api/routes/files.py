@@ -12,6 +12,7 @@ from api.schemas.job import deleted_object
 from api.streaming import begun
 from fettle import files
 from fettle.errors import InvalidRequest
+from fettle.uploads import Upload
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
@@ -20,9 +21,8 @@ router = APIRouter(prefix="/v1/files", tags=["files"])
 async def create(request: Request, held: Held, project_id: ProjectId) -> dict[str, Any]:
     """Upload a dataset (multipart: `file`, `purpose`). It is validated before the answer."""
     aside = held.uploads / secrets.token_hex(16)
-    try:
-        with aside.open("wb") as sink:
-            form = await multipart.read(request.headers.get("content-type", ""), request.stream(), sink)
+    async with Upload(aside, held.checks, held.settings.max_row_bytes) as upload:
+        form = await multipart.read(request.headers.get("content-type", ""), upload.chunks(request.stream()), upload)
         purpose = form.fields.get("purpose")
         if form.filename is None:
             raise InvalidRequest("The upload has no part named 'file'.", param="file")
@@ -30,10 +30,7 @@ async def create(request: Request, held: Held, project_id: ProjectId) -> dict[st
             raise InvalidRequest(f"The purpose must be {files.PURPOSE!r}, not {purpose!r}.", param="purpose")
         if refused := sorted(set(form.fields) - {"purpose"}):
             raise InvalidRequest(f"Unknown parameter: {refused[0]!r}.", code="unknown_parameter", param=refused[0])
-        limit = held.settings.max_row_bytes
-        file = await files.accept(held.storage, project_id, aside, form.filename, max_row_bytes=limit)
-    finally:
-        aside.unlink(missing_ok=True)
+        file = await files.accept(held.storage, project_id, aside, form.filename, await upload.report())
     async with held.db.transaction() as session:  # begun after the upload: no transaction waits for a client's bytes
         session.add(file)
     return file_object(file)

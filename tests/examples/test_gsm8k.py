@@ -78,7 +78,8 @@ def test_all_of_gsm8k_converts_and_passes_validation(style: str, tmp_path: Path)
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = validate(file, max_row_bytes=2**20)
     assert (found.shape, found.rows, found.errors) == ("prompt_completion", 7473, [])
-    assert [conversation.messages[1]["content"] for _, conversation in conversations(file)] == [row["completion"] for row in rows]
+    completions = [conversation.messages[1]["content"] for _, conversation in conversations(file)]
+    assert completions == [row["completion"] for row in rows]
 
 
 @needs_the_file
