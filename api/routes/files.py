@@ -10,7 +10,7 @@ from api.pagination import listing
 from api.schemas.file import file_object
 from api.schemas.job import deleted_object
 from api.streaming import begun
-from fettle import files
+from fettle import catalog, files, previews
 from fettle.errors import InvalidRequest
 from fettle.uploads import Upload
 
@@ -62,6 +62,27 @@ async def content(file_id: str, project_id: ProjectId, held: Held) -> StreamingR
         file = await files.get(session, project_id, file_id)
     kind = "text/csv" if file.filename.endswith(".csv") else "application/octet-stream"
     return StreamingResponse(await begun(held.storage.stream(file.storage_key)), media_type=kind)
+
+
+@router.get("/{file_id}/preview")
+async def preview(
+    file_id: str,
+    project_id: ProjectId,
+    held: Held,
+    model: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=50)] = 5,
+    max_seq_length: Annotated[int | None, Query(ge=16, le=131_072)] = None,
+) -> dict[str, Any]:
+    """What a job on this base model would train on: tokens and loss mask of the first rows, figures of more."""
+    async with held.db.snapshot() as session:
+        file = await files.get(session, project_id, file_id)
+    if model is None:
+        raise InvalidRequest("Missing required parameter: 'model'.", code="missing_required_parameter", param="model")
+    base = catalog.on_disk(model, catalog.find(held.models, model))
+    seen = await previews.preview(
+        held.storage, file, base, limit=limit, max_seq_length=max_seq_length, folder=held.uploads
+    )
+    return {"object": "file.preview", "file_id": file.id, "model": model, **seen}
 
 
 @router.delete("/{file_id}")

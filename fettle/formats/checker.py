@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from fettle.formats.validation import check
 
@@ -41,15 +41,15 @@ class Growing(io.RawIOBase):
         if not self.whole:
             self.size = int(line)
 
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+    def readinto(self, buffer: Any, /) -> int:
         while self.position >= self.size and not self.whole:
             self._listen()
-        room = min(len(buffer), self.size - self.position)
-        read = os.preadv(self.fd, [memoryview(buffer)[:room]], self.position)
+        room = memoryview(buffer)[: self.size - self.position]
+        read = os.preadv(self.fd, [room], self.position)
         self.position += read
         return read
 
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         while whence == os.SEEK_END and not self.whole:
             self._listen()
         self.position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: self.size}[whence]

@@ -52,6 +52,11 @@ def read(file: BinaryIO, max_row_bytes: int = ANY_LENGTH) -> tuple[str, Iterator
     return form, FORMATS[form](file, max_row_bytes)
 
 
+def streams(form: str) -> bool:
+    """Whether the beginning of a file of this format can be read without its end."""
+    return form != "parquet"
+
+
 def conversations(path: Path) -> Iterator[tuple[int, Conversation]]:
     """Line number and conversation of each row, one at a time. Raises Unreadable at a line that is not right."""
     with path.open("rb") as file:

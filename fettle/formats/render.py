@@ -34,6 +34,11 @@ class Rendered:
     ids: list[int]
     supervised: list[bool]
 
+    @property
+    def lessons(self) -> int:
+        """How many tokens the loss counts: nothing predicts the first."""
+        return sum(self.supervised[1:])
+
 
 MARK = "\0"  # before and after what the assistant says; datasets may not hold it
 
@@ -126,6 +131,14 @@ class Renderer:
 
         variables: of the chat template, such as `tools`. Raises TrainingFailed when the template cannot show it all.
         """
+        return self._rendered(messages, variables)[0]
+
+    def render_with_text(self, messages: Sequence[Message], **variables: Any) -> tuple[Rendered, list[str]]:
+        """As `render`, and the text of each token (T)."""
+        rendered, text, offsets = self._rendered(messages, variables)
+        return rendered, pieces_of(text, offsets)
+
+    def _rendered(self, messages: Sequence[Message], variables: dict[str, Any]) -> tuple[Rendered, str, Sequence[Span]]:
         self._refuse_what_would_be_lost(messages, variables)
         try:
             text, spans = (self._marked if self.marks_generation else self._by_difference)(messages, **variables)
@@ -140,9 +153,9 @@ class Renderer:
         if len(spans) != len(turns):
             raise unsupported("marks another number of turns than the assistant has")
         lessons = [span for span, turn in zip(spans, turns, strict=True) if turn.get("weight") != 0]
-        encoding = self.tokenizer.encode(text, add_special_tokens=False)
+        (encoding,) = self.tokenizer.encode_batch([text], add_special_tokens=False)  # lets other threads run meanwhile
         supervised = [any(start <= begin < end <= stop for start, stop in lessons) for begin, end in encoding.offsets]
-        return Rendered(list(encoding.ids), supervised)
+        return Rendered(list(encoding.ids), supervised), text, encoding.offsets
 
     def _refuse_what_would_be_lost(self, messages: Sequence[Message], variables: dict[str, Any]) -> None:
         if variables.get("tools") and not self.knows_tools:
@@ -180,6 +193,15 @@ class Renderer:
                 raise unsupported("rewrites earlier turns, so that an assistant's turn cannot be told apart")
             spans.append((len(before), len(upto.rstrip("\n"))))
         return text, spans
+
+
+def pieces_of(text: str, offsets: Sequence[Span]) -> list[str]:
+    """The text cut at tokens; of a character that several tokens share, the first has it."""
+    pieces, reached = [], 0
+    for begin, end in offsets:
+        pieces.append(text[max(begin, reached) : end])
+        reached = max(reached, end)
+    return pieces
 
 
 def unsupported(habit: str) -> TrainingFailed:

@@ -56,13 +56,12 @@ def read(path: Path, renderer: Renderer, max_seq_length: int, param: Param) -> E
     supervised_tokens = too_long = longest = unsupervised = 0
     for rendered in render(path, renderer, param):
         longest = max(longest, len(rendered.ids))
-        lessons = sum(rendered.supervised[1:])  # nothing predicts the first token
         if len(rendered.ids) > max_seq_length:
             too_long += 1
-        elif not lessons:
+        elif not rendered.lessons:
             unsupervised += 1
         else:
-            supervised_tokens += lessons
+            supervised_tokens += rendered.lessons
             ids_N.extend(rendered.ids)
             labels_N.extend(
                 token if lesson else IGNORED for token, lesson in zip(rendered.ids, rendered.supervised, strict=True)
