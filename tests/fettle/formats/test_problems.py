@@ -12,6 +12,7 @@ import pytest
 
 from fettle.formats import jsonl
 from fettle.formats.problems import PROBLEMS, quoted, step
+from tests.fettle.formats import codes_page
 from tests.fettle.formats.given import ASSISTANT, GOOD, MAX_ROW_BYTES, USER, chat, line, message, problems, report
 
 SECRET = "zebra quagga 4711"  # content that no report may show
@@ -437,3 +438,8 @@ def test_a_key_that_is_no_word_is_quoted_in_a_path() -> None:
         "['a.b']",
         "['']",
     ]
+
+
+def test_the_page_lists_every_code() -> None:
+    page = codes_page.PAGE.read_text()
+    assert page == codes_page.with_codes(page), "run: python -m tests.fettle.formats.codes_page"
