@@ -128,7 +128,7 @@ class Server:
                     waits.append(time.perf_counter() - started)
                     own = self.process.memory_info().rss
                     api.append(own - before)
-                    everything.append(own - before + sum(map(resident, self.process.children())))
+                    everything.append(own - before + sum(map(resident, self.process.children(recursive=True))))
 
         watcher = threading.Thread(target=watch)
         watcher.start()
@@ -139,8 +139,9 @@ class Server:
 
 
 def resident(process: psutil.Process) -> int:
+    """Bytes; of pages that several processes share, each has its part."""
     try:
-        return int(process.memory_info().rss)
+        return int(process.memory_full_info().pss)
     except psutil.Error:  # it has ended
         return 0
 

@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from fettle.formats.validation import check
+from fettle.formats.parallel import check_on
 
 END = b"end\n"
 BUFFER = 1 << 20  # bytes
+MAX_PROCESSES = 4  # for one file: more would wait for the bytes
 
 
 class Growing(io.RawIOBase):
@@ -26,6 +27,9 @@ class Growing(io.RawIOBase):
         self.news = iter(news)
         self.position = self.size = 0
         self.whole = False
+
+    def fileno(self) -> int:
+        return self.fd
 
     def readable(self) -> bool:
         return True
@@ -68,7 +72,7 @@ def main(path: Path, max_row_bytes: int, news: BinaryIO) -> None:
     gc.disable()  # rows hold no cycles
     try:
         with io.BufferedReader(Growing(path, news), BUFFER) as file:
-            report = check(file, max_row_bytes)
+            report = check_on(min(os.cpu_count() or 1, MAX_PROCESSES), file, max_row_bytes)
     except EOFError:
         sys.exit(1)
     sys.stdout.write(report.model_dump_json())

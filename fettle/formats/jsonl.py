@@ -27,11 +27,11 @@ SOUND: list[Finding] = []  # what is wrong with nearly every line
 BOM = b"\xef\xbb\xbf"
 
 
-def read(file: BinaryIO, max_row_bytes: int) -> Iterator[Line]:
-    """The lines of a file, blank ones at its end left out."""
-    numbers = count(1)
+def read(file: BinaryIO, max_row_bytes: int, first: int = 1) -> Iterator[Line]:
+    """The lines of a file, blank ones at its end left out. first: the number of the next line."""
+    numbers = count(first)
     blank = 0  # how many lines just before are errors unless the file ends here
-    for block in _blocks(file, max_row_bytes):
+    for block in blocks(file, max_row_bytes):
         lines = BytesIO(block).readlines()
         rows = None if blank else read_block(block, lines, max_row_bytes)
         if rows is not None:
@@ -56,7 +56,7 @@ def not_jsonl(head: bytes) -> str | None:
     return "pretty_printed_json" if first == b"{" and first != text else None
 
 
-def _blocks(file: BinaryIO, max_row_bytes: int) -> Iterator[bytes]:
+def blocks(file: BinaryIO, max_row_bytes: int) -> Iterator[bytes]:
     """Whole lines; of one that is longer than max_row_bytes only its beginning, which is longer too."""
     while block := file.read(BLOCK):
         if not block.endswith(b"\n"):

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from pydantic import BaseModel, ConfigDict
 
 from fettle.formats import reading
+from fettle.formats.jsonl import Line
 from fettle.formats.problems import Finding, Problem, put_into_words, quoted
 from fettle.formats.rows import SHAPES, shape_of
 
@@ -60,9 +61,13 @@ def validate(path: Path, *, max_row_bytes: int) -> Report:
 def check(file: BinaryIO, max_row_bytes: int) -> Report:
     """As `validate`, of an open file, which may still be growing."""
     form, lines = reading.read(file, max_row_bytes)
-    shape: str | None = None
-    plain: Callable[[dict[str, Any]], bool] = never
-    rows = error_count = 0
+    return tally(form, lines, None, 0)
+
+
+def tally(form: str, lines: Iterable[Line], shape: str | None, rows: int) -> Report:
+    """shape, rows: of what came before these lines, which had no problem."""
+    plain: Callable[[dict[str, Any]], bool] = SHAPES[shape].plain if shape else never
+    error_count = 0
     errors: list[Problem] = []
     for line, row, findings in lines:
         if not findings and row is not None and plain(row):

@@ -69,11 +69,17 @@ async def test_a_large_file_is_validated_while_it_comes(slots: asyncio.Semaphore
 async def test_a_client_that_goes_away_leaves_no_process_and_no_file(slots: asyncio.Semaphore, tmp_path: Path) -> None:
     with pytest.raises(ConnectionError):
         async with Upload(tmp_path / "aside", slots, LIMIT) as upload:
-            await send(upload, LARGE)
+            await send(upload, LARGE * 4)
             assert upload.process is not None
-            pid = upload.process.pid
+            process = psutil.Process(upload.process.pid)
+            for _ in range(1000):
+                if helpers := process.children(recursive=True):
+                    break
+                await asyncio.sleep(0.01)
+            assert helpers or os.cpu_count() == 1
             raise ConnectionError
-    assert not psutil.pid_exists(pid)
+    _, alive = psutil.wait_procs([process, *helpers], timeout=10)
+    assert alive == []
     assert list(tmp_path.iterdir()) == []
     assert not slots.locked()
 
