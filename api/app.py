@@ -1,5 +1,7 @@
 """The HTTP application: routes, middleware, and what one process holds open. It imports no torch."""
 
+import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -47,6 +49,7 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
     state.uploads = settings.data / "uploads"
     state.uploads.mkdir(parents=True, exist_ok=True)
     leftovers.sweep(state.uploads)
+    state.checks = asyncio.Semaphore(os.cpu_count() or 1)
     yield
     await state.engine.close()
     await state.doorbell.close()

@@ -1,5 +1,6 @@
 """What routes ask for. Only here is a transaction committed; bells ring after the commit."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, cast
@@ -33,6 +34,7 @@ class Services:
     aliases: dict[str, str]  # other names of base models
     pepper: bytes
     uploads: Path
+    checks: asyncio.Semaphore  # of processes that validate datasets
 
 
 async def services(request: Request) -> Services:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from email.message import Message
-from typing import BinaryIO
+from typing import Protocol
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -12,6 +12,10 @@ from fettle.errors import InvalidRequest
 
 MAX_FIELD_BYTES = 16 * 1024
 MAX_FIELDS = 16
+
+
+class Sink(Protocol):
+    def write(self, data: bytes, /) -> int: ...
 
 
 @dataclass
@@ -26,7 +30,7 @@ class Form:
         self.closed = True
 
 
-async def read(content_type: str, chunks: AsyncIterator[bytes], sink: BinaryIO) -> Form:
+async def read(content_type: str, chunks: AsyncIterator[bytes], sink: Sink) -> Form:
     """Raises InvalidRequest for anything that is not a form with at most one part named `file`."""
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data" or b"boundary" not in options:
@@ -60,7 +64,7 @@ async def read(content_type: str, chunks: AsyncIterator[bytes], sink: BinaryIO) 
 class Part:
     """The part that is being parsed."""
 
-    def __init__(self, sink: BinaryIO) -> None:
+    def __init__(self, sink: Sink) -> None:
         self.sink = sink
         self.begin()
 

@@ -4,13 +4,14 @@ An entry is a local folder, or a hub id with a pinned revision. Nothing that is 
 """
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from fettle.errors import FettleError, NotFound, Unavailable
+from fettle.errors import FettleError, InvalidRequest, NotFound, Unavailable
 
 STARTER = Path(__file__).parent.parent / "assets" / "starter"
 CONFIGS = ("config.json", "tokenizer_config.json", "generation_config.json", "processor_config.json")
@@ -104,6 +105,23 @@ def find(catalog: dict[str, BaseModelEntry], name: str, param: str = "model") ->
             param=param,
         )
     return catalog[name]
+
+
+def on_disk(name: str, entry: BaseModelEntry) -> Path:
+    """The folder with tokenizer and template, if it is on this machine. Raises InvalidRequest: nothing is fetched."""
+    folder = entry.path
+    if folder is None:
+        home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+        cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
+        folder = cache / f"models--{str(entry.hub).replace('/', '--')}" / "snapshots" / str(entry.revision)
+    if not (folder / "tokenizer.json").is_file():
+        raise InvalidRequest(
+            f"The tokenizer of the base model {name!r} is not on the API's machine: put the model's folder there and "
+            "name it as the catalog entry's 'path', or choose another model.",
+            code="base_model_not_local",
+            param="model",
+        )
+    return folder
 
 
 def local_path(entry: BaseModelEntry, token: SecretStr | None = None) -> Path:

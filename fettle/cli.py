@@ -150,3 +150,29 @@ def watch_job(job_id: Annotated[str, typer.Argument(help="As `fettle jobs list` 
     console.print(f"{job['status']}  {job['fine_tuned_model'] or ''}", highlight=False)
     if job["status"] != "succeeded":
         sys.exit(1)
+
+
+@app.command()
+def preview(
+    file: Annotated[str, typer.Argument(help="A dataset on this machine, or the id of an uploaded one.")],
+    base_model: Annotated[
+        str, typer.Option("--model", help="Base model whose tokenizer and template are used.")
+    ] = "starter",
+    rows: Annotated[int, typer.Option(min=1, max=50)] = 3,
+    max_seq_length: Annotated[int | None, typer.Option(min=16, help="Counts the rows that are longer.")] = None,
+) -> None:
+    """Show a dataset as a job would train on it: what is learned stands out."""
+    from pathlib import Path
+
+    from fettle import token_view
+
+    path, settings = Path(file), Settings()
+    if path.is_file() or not file.startswith("file-"):
+        seen = token_view.of_path(path, base_model, settings, limit=rows, max_seq_length=max_seq_length)
+    else:
+        from fettle.client import Client
+
+        asked = {"model": base_model, "limit": rows, "max_seq_length": max_seq_length}
+        given = {name: value for name, value in asked.items() if value is not None}
+        seen = Client(settings).get(f"/v1/files/{file}/preview", **given)
+    token_view.show(seen, console)

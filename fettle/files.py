@@ -1,6 +1,5 @@
 """Files: uploaded datasets and the results that jobs leave behind."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import ids
 from fettle.errors import Conflict, InvalidRequest, NotFound
-from fettle.formats.validation import validate
+from fettle.formats.validation import Report
 from fettle.paging import page
 from fettle.storage import Storage
 from models import LEGAL_MOVES, File, FileStatus, Job
@@ -22,16 +21,15 @@ def storage_key(project_id: str, file_id: str) -> str:
     return f"files/{project_id}/{file_id}"
 
 
-async def accept(storage: Storage, project_id: str, path: Path, filename: str, *, max_row_bytes: int) -> File:
-    """Validates an uploaded dataset and stores it. The row is the caller's to add.
+async def accept(storage: Storage, project_id: str, path: Path, filename: str, report: Report) -> File:
+    """Stores an uploaded dataset that was validated, and takes the file at `path`. The row is the caller's to add.
 
     A bad dataset is kept as well, with status `error` and its report, so that its owner can read what to mend.
     """
-    report = await asyncio.to_thread(validate, path, max_row_bytes=max_row_bytes)
     file = new(project_id, filename, PURPOSE, path.stat().st_size)
     file.status = FileStatus.PROCESSED if report.ok else FileStatus.ERROR
     file.report = {**report.to_json(), "summary": None if report.ok else report.summary()}
-    await storage.put_file(file.storage_key, path)
+    await storage.put_file(file.storage_key, path, keep=False)
     return file
 
 

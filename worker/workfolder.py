@@ -61,9 +61,9 @@ async def prepare(held: Held, job: Job, folder: Path) -> None:
         "threads": held.threads,
     }
     await asyncio.to_thread((folder / "spec.json").write_bytes, orjson.dumps(spec))
-    await fetch(held, job, job.training_file, folder / "train.jsonl")
+    await fetch(held, job, job.training_file, folder / "train")
     if job.validation_file is not None:
-        await fetch(held, job, job.validation_file, folder / "valid.jsonl")
+        await fetch(held, job, job.validation_file, folder / "valid")
     await fetch_checkpoint(held, job, folder / "resume")
 
 

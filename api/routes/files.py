@@ -11,8 +11,9 @@ from api.pagination import listing
 from api.schemas.file import file_object
 from api.schemas.job import deleted_object
 from api.streaming import begun
-from fettle import files, quotas
+from fettle import catalog, files, previews, quotas
 from fettle.errors import InvalidRequest, QuotaExceeded
+from fettle.uploads import Upload
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
@@ -24,9 +25,8 @@ async def create(request: Request, held: Held, project_id: ProjectId) -> dict[st
     async with held.db.snapshot() as snapshot:
         await quotas.foresee_file(snapshot, project_id, declared_bytes(request), allowed)
     aside = held.uploads / secrets.token_hex(16)
-    try:
-        with aside.open("wb") as sink:
-            form = await multipart.read(request.headers.get("content-type", ""), request.stream(), sink)
+    async with Upload(aside, held.checks, held.settings.max_row_bytes) as upload:
+        form = await multipart.read(request.headers.get("content-type", ""), upload.chunks(request.stream()), upload)
         purpose = form.fields.get("purpose")
         if form.filename is None:
             raise InvalidRequest("The upload has no part named 'file'.", param="file")
@@ -34,14 +34,9 @@ async def create(request: Request, held: Held, project_id: ProjectId) -> dict[st
             raise InvalidRequest(f"The purpose must be {files.PURPOSE!r}, not {purpose!r}.", param="purpose")
         if refused := sorted(set(form.fields) - {"purpose"}):
             raise InvalidRequest(f"Unknown parameter: {refused[0]!r}.", code="unknown_parameter", param=refused[0])
-        limit = held.settings.max_row_bytes
-        file = await files.accept(held.storage, project_id, aside, form.filename, max_row_bytes=limit)
-    finally:
-        aside.unlink(missing_ok=True)
+        file = await files.accept(held.storage, project_id, aside, form.filename, await upload.report())
     try:
-        async with (
-            held.db.transaction() as session
-        ):  # begun after the upload: no transaction waits for a client's bytes
+        async with held.db.transaction() as session:  # begun after the upload: none waits for a client's bytes
             await quotas.admit_file(session, project_id, file.bytes, allowed)
             session.add(file)
     except QuotaExceeded:
@@ -82,6 +77,27 @@ async def content(file_id: str, project_id: ProjectId, held: Held) -> StreamingR
         file = await files.get(session, project_id, file_id)
     kind = "text/csv" if file.filename.endswith(".csv") else "application/octet-stream"
     return StreamingResponse(await begun(held.storage.stream(file.storage_key)), media_type=kind)
+
+
+@router.get("/{file_id}/preview")
+async def preview(
+    file_id: str,
+    project_id: ProjectId,
+    held: Held,
+    model: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=50)] = 5,
+    max_seq_length: Annotated[int | None, Query(ge=16, le=131_072)] = None,
+) -> dict[str, Any]:
+    """What a job on this base model would train on: tokens and loss mask of the first rows, figures of more."""
+    async with held.db.snapshot() as session:
+        file = await files.get(session, project_id, file_id)
+    if model is None:
+        raise InvalidRequest("Missing required parameter: 'model'.", code="missing_required_parameter", param="model")
+    base = catalog.on_disk(model, catalog.find(held.models, model))
+    seen = await previews.preview(
+        held.storage, file, base, limit=limit, max_seq_length=max_seq_length, folder=held.uploads
+    )
+    return {"object": "file.preview", "file_id": file.id, "model": model, **seen}
 
 
 @router.delete("/{file_id}")

@@ -6,12 +6,10 @@ line by line, and a line with something amiss once more, leniently, to say what 
 
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator
 from io import BytesIO
-from itertools import count
-from pathlib import Path
+from itertools import count, islice, repeat
 from typing import Any, BinaryIO
 
 import orjson
@@ -25,63 +23,40 @@ BLOCK = 1 << 15  # bytes; the rows of larger ones would keep the garbage collect
 MAX_DEPTH = 254  # what orjson can write back
 MAX_BLANK = 1000  # blank lines that a file may end with
 BLANK_LINE = [Finding("", "blank_line")]
+SOUND: list[Finding] = []  # what is wrong with nearly every line
 BOM = b"\xef\xbb\xbf"
 
-SIGNATURES: dict[bytes, str] = {
-    b"\x1f\x8b": "gzip_file",
-    b"PK\x03\x04": "zip_file",
-    b"\x28\xb5\x2f\xfd": "zstd_file",
-    b"PAR1": "parquet_file",
-    b"\xff\xfe": "utf16_file",
-    b"\xfe\xff": "utf16_file",
-    b"{\0": "utf16_file",
-    b"\0{": "utf16_file",
-}
-CSV_FIELD = r'"?[\w .-]{1,64}"?'
-CSV_HEADER = re.compile(rf"{CSV_FIELD}(?:[,;\t]{CSV_FIELD})+")
 
-
-def read(path: Path, max_row_bytes: int) -> Iterator[Line]:
-    """The lines of a file, blank ones at its end left out. One that is not JSONL at all gives a single finding."""
-    with path.open("rb") as file:
-        if code := not_jsonl(file.read(4096)):
-            yield 1, None, [Finding("", code)]
-            return
-        file.seek(0)
-        numbers = count(1)
-        blank = 0  # how many lines just before are errors unless the file ends here
-        for block in _blocks(file, max_row_bytes):
-            lines = BytesIO(block).readlines()
-            rows = None if blank else read_block(block, lines, max_row_bytes)
-            if rows is not None:
-                for row, number in zip(rows, numbers, strict=False):
-                    yield number, row, []
+def read(file: BinaryIO, max_row_bytes: int, first: int = 1) -> Iterator[Line]:
+    """The lines of a file, blank ones at its end left out. first: the number of the next line."""
+    numbers = count(first)
+    blank = 0  # how many lines just before are errors unless the file ends here
+    for block in blocks(file, max_row_bytes):
+        lines = BytesIO(block).readlines()
+        rows = None if blank else read_block(block, lines, max_row_bytes)
+        if rows is not None:
+            yield from zip(islice(numbers, len(rows)), rows, repeat(SOUND), strict=False)
+            continue
+        for line, number in zip(lines, numbers, strict=False):
+            found, findings = read_line(line, max_row_bytes)
+            if findings == BLANK_LINE and blank < MAX_BLANK:
+                blank += 1
                 continue
-            for line, number in zip(lines, numbers, strict=False):
-                found, findings = read_line(line, max_row_bytes)
-                if findings == BLANK_LINE and blank < MAX_BLANK:
-                    blank += 1
-                    continue
-                yield from ((earlier, None, BLANK_LINE) for earlier in range(number - blank, number))
-                blank = 0
-                yield number, found, findings
+            yield from ((earlier, None, BLANK_LINE) for earlier in range(number - blank, number))
+            blank = 0
+            yield number, found, findings
 
 
 def not_jsonl(head: bytes) -> str | None:
-    """The code of what a file is instead of JSONL, told by its first bytes."""
-    for signature, code in SIGNATURES.items():
-        if head.startswith(signature):
-            return code
+    """The code of what JSON text is instead of JSONL, told by its beginning."""
     text = head.removeprefix(BOM).strip()
     first = text.partition(b"\n")[0].rstrip()
     if text.startswith(b"["):
         return "json_array"
-    if first == b"{" and first != text:
-        return "pretty_printed_json"
-    return "csv_file" if CSV_HEADER.fullmatch(first.decode(errors="replace")) else None
+    return "pretty_printed_json" if first == b"{" and first != text else None
 
 
-def _blocks(file: BinaryIO, max_row_bytes: int) -> Iterator[bytes]:
+def blocks(file: BinaryIO, max_row_bytes: int) -> Iterator[bytes]:
     """Whole lines; of one that is longer than max_row_bytes only its beginning, which is longer too."""
     while block := file.read(BLOCK):
         if not block.endswith(b"\n"):
@@ -112,26 +87,52 @@ def read_line(line: bytes, max_row_bytes: int) -> tuple[Row | None, list[Finding
     except orjson.JSONDecodeError as error:
         if not line.startswith(BOM):
             return examine(line, error)
-        row, findings = examine(line.removeprefix(BOM), error)
+        row, findings = _after_bom(line.removeprefix(BOM))
         return row, [Finding("", "bom"), *findings]
     if type(value) is dict and not suspicious(line, value):
         return value, []
     return examine(line)
 
 
-def suspicious(text: bytes, value: Any) -> bool:
-    """Whether text that orjson read as `value` may repeat a key, nest too deeply or hold a NUL. Only False is certain.
+def _after_bom(line: bytes) -> tuple[Row | None, list[Finding]]:
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return examine(line, error)
+    return examine(line)
 
-    A repeated key is in the text but not in what orjson writes back, so that the text has more quotes. They can be as
-    many only if the text spells quotes as \\u0022, which orjson does not.
+
+def suspicious(text: bytes, value: Any) -> bool:
+    """Whether text that orjson read as `value` repeats a key, nests too deeply or holds a NUL.
+
+    A repeated key is in the text but not in what orjson writes back, so that the text has more quotes; one that it
+    spells as \\u0022 orjson writes as \\", which is a quote more.
     """
     try:
         written = orjson.dumps(value)
     except orjson.JSONEncodeError:  # too deep
         return True
-    if text.count(b'"') != written.count(b'"'):
-        return True
-    return b"\\" in text and b"\\u00" in text and (b"\\u0000" in text or b"\\u0022" in text)
+    spelled = 0
+    if b"\\u00" in text and (b"\\u0022" in text or b"\\u0000" in text):
+        escapes = text.replace(b"\\\\", b"")  # what is left of \\\\u0022 spells no quote
+        if b"\\u0000" in escapes:
+            return True
+        spelled = escapes.count(b"\\u0022")
+    return text.count(b'"') + spelled != written.count(b'"')
+
+
+def read_value(text: bytes) -> tuple[Any, list[Finding] | None]:
+    """A JSON value that is no row of its own, and what strict reading has against it; None if it is no JSON."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None, None
+    if not suspicious(text, value):
+        return value, []
+    try:
+        return value, list(irregularities(json.loads(text, object_pairs_hook=_object)))
+    except RecursionError:
+        return value, [Finding("", "too_deep", {"limit": MAX_DEPTH})]
 
 
 class Repeating(dict[str, Any]):

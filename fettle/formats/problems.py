@@ -9,19 +9,16 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 NAME_LENGTH = 40  # characters of a key or role that a message may quote
-CONVERT = "For example: pandas.{}('data').to_json('data.jsonl', orient='records', lines=True, force_ascii=False)."
 DUMP = "Write each row with a JSON library, such as json.dumps(row), on a line of its own."
 
-# code: what is wrong, how to mend it. The names in braces come with the finding.
+# code: what is wrong, how to mend it. The names in single braces come with the finding.
 PROBLEMS: dict[str, tuple[str, str]] = {
     # the file
     "empty_file": ("The file holds no rows.", "Write one JSON object on each line."),
-    "gzip_file": ("The file is compressed with gzip.", "Unpack it (gunzip) and upload the JSONL file inside."),
-    "zip_file": ("The file is a zip archive, or a spreadsheet.", "Upload the JSONL file itself, not packed."),
-    "zstd_file": ("The file is compressed with zstd.", "Unpack it (unzstd) and upload the JSONL file inside."),
-    "parquet_file": ("The file is Parquet, not JSONL.", f"Convert it. {CONVERT.format('read_parquet')}"),
+    "gzip_file": ("The file is compressed with gzip.", "Unpack it (gunzip) and upload the file inside."),
+    "zip_file": ("The file is a zip archive, or a spreadsheet.", "Unpack it, or save the sheet as CSV in UTF-8."),
+    "zstd_file": ("The file is compressed with zstd.", "Unpack it (unzstd) and upload the file inside."),
     "utf16_file": ("The file is UTF-16 text.", "Save it as UTF-8 without a byte order mark."),
-    "csv_file": ("The first line looks like a CSV header, not a JSON object.", CONVERT.format("read_csv")),
     "json_array": (
         "The file is a JSON array, not one object on each line.",
         "Write each element on a line of its own, without the array's brackets and commas (jq -c '.[]').",
@@ -29,6 +26,42 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "pretty_printed_json": (
         "The file is JSON spread over several lines, not one object on each line.",
         "Write each object on one line, without indentation (jq -c .).",
+    ),
+    "missing_columns": (
+        "The file has none of the columns of a dataset; its columns: {keys}.",
+        "Name them messages, or prompt and completion, or instruction and output, or conversations.",
+    ),
+    "duplicate_column": ("The file has two columns named {key}.", "Rename or drop one of them."),
+    # CSV
+    "csv_without_header": (
+        "The first line of the CSV file names none of the columns of a dataset.",
+        "Begin the file with a header such as prompt,completion or instruction,input,output.",
+    ),
+    "csv_ragged_row": (
+        "The row has {fields} fields, but the header has {columns}.",
+        "Put fields that hold a comma or a line break into quotes, or write the file with a CSV library.",
+    ),
+    "csv_stray_quote": (
+        "A quoted field goes on after its closing quote.",
+        "Double the quotes inside a quoted field, or write the file with a CSV library.",
+    ),
+    "csv_unclosed_quote": (
+        "A quoted field that begins in this row is never closed.",
+        "Close it; if the file was cut off, upload the whole of it.",
+    ),
+    "csv_carriage_return": (
+        "There is a carriage return outside quotes that ends no line.",
+        "End lines with \\n or \\r\\n, and put fields that hold line breaks into quotes.",
+    ),
+    "cell_not_json": ("The text in the column {key} is not JSON.", "Write the cell with json.dumps."),
+    # Parquet
+    "parquet_unreadable": (
+        "The Parquet file cannot be read: it is damaged, cut off, encrypted or compressed in an unknown way.",
+        "Write it again, for example with pandas.DataFrame.to_parquet, and upload the whole file.",
+    ),
+    "parquet_group_too_large": (
+        "A row group of the Parquet file unpacks to more than {limit} bytes.",
+        "Write it with smaller row groups: pyarrow.parquet.write_table(table, file, row_group_size=10_000).",
     ),
     # the line
     "line_too_long": (
@@ -48,28 +81,28 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     ),
     "duplicate_key": ("The key {key} stands twice in one object.", "Keep one of them."),
     "too_deep": ("The row is nested deeper than {limit} levels.", "Flatten it."),
-    "row_not_object": ("The line holds {kind}, not a JSON object.", 'Write the row as an object: {"messages": […]}.'),
+    "row_not_object": ("The line holds {kind}, not a JSON object.", 'Write the row as an object: {{"messages": […]}}.'),
     # the row
     "mixed_shapes": (
         "The row has the shape {shape}, but the file's first row has the shape {first}.",
         "Keep one shape in a file.",
     ),
     "missing_messages_list": (
-        "The row has neither 'messages' nor 'prompt' and 'completion'; its keys: {keys}.",
-        'Write {"messages": […]} or {"prompt": "…", "completion": "…"}.',
+        "The row has the keys of no shape: not 'messages', 'prompt' and 'completion', 'instruction' and 'output', or "
+        "'conversations'; its keys: {keys}.",
+        'Write {{"messages": […]}} or {{"prompt": "…", "completion": "…"}}.',
     ),
-    "messages_not_list": ("'messages' is {kind}, not a list.", "Make it a list of {role, content} objects."),
-    "empty_messages_list": ("'messages' is empty.", "Give at least a user's and an assistant's message."),
-    "tools_unsupported": ("{key} belongs to tool calls, which cannot be trained on yet.", "Remove the tool calls."),
+    "messages_not_list": ("{key} is {kind}, not a list.", "Make it a list of objects, one for each message."),
+    "empty_messages_list": ("{key} is empty.", "Give at least a user's and an assistant's message."),
     # a message
-    "message_not_object": ("The message is {kind}, not an object.", 'Write {"role": "…", "content": "…"}.'),
-    "message_missing_key": ("The message has no {key}.", "Give it one of the roles system, user and assistant."),
+    "message_not_object": ("The message is {kind}, not an object.", 'Write {{"role": "…", "content": "…"}}.'),
+    "message_missing_key": ("The message has no {key}.", "Every message says who speaks and what is said."),
     "message_unrecognized_key": (
         "A message cannot have the key {key}.",
-        "Remove it; a message has role, content, and perhaps name and weight.",
+        "Remove it; a message has role, content, and perhaps name, weight, tool_calls and tool_call_id.",
     ),
-    "unrecognized_role": ("The role {role} is unknown.", "Use system, user or assistant."),
-    "role_not_string": ("The role is {kind}, not a string.", "Use system, user or assistant."),
+    "unrecognized_role": ("The role {role} is unknown.", "Use one of: {roles}."),
+    "role_not_string": ("The role is {kind}, not a string.", "Use one of: {roles}."),
     "system_not_first": (
         "A system message stands after another message.",
         "Make it the first message, or merge it into the first.",
@@ -95,10 +128,52 @@ PROBLEMS: dict[str, tuple[str, str]] = {
         "Every assistant message has weight 0, so that there is nothing to train on.",
         "Give at least one of them weight 1, or drop the row.",
     ),
-    # a prompt and its completion
-    "missing_text": ("The row has no {key}.", "Give it a 'prompt' and a 'completion', both strings."),
+    "weight_in_prompt": (
+        "A message of the prompt has a weight, but only the completion is trained on.",
+        'Move it into the completion, or write the row as {{"messages": […]}}.',
+    ),
+    # tools
+    "tools_not_list": ("'tools' is {kind}, not a list.", "Make it a list of function definitions."),
+    "invalid_tool": (
+        "The tool is no function definition: {reason}.",
+        'Write {{"type": "function", "function": {{"name": "…", "description": "…", "parameters": {{…}}}}}}.',
+    ),
+    "parallel_tool_calls_not_boolean": ("'parallel_tool_calls' is {kind}.", "Use true or false, or remove it."),
+    "parallel_tool_calls_forbidden": (
+        "The message makes {count} tool calls, but the row's parallel_tool_calls is false.",
+        "Make one call a message, or set parallel_tool_calls to true.",
+    ),
+    "functions_unsupported": (
+        "{key} belongs to the older form of tool calls.",
+        "Use 'tools', an assistant's 'tool_calls' and the role 'tool'.",
+    ),
+    "tools_need_chat": (
+        "A row of this shape cannot have tool calls ({key}).",
+        'Write the row as {{"messages": […], "tools": […]}}.',
+    ),
+    "invalid_tool_call": (
+        "The tool calls are not as the API gives them: {reason}.",
+        'Write {{"id": "…", "type": "function", "function": {{"name": "…", "arguments": "{{…}}"}}}}.',
+    ),
+    "tool_calls_not_assistant": ("Only an assistant's message has tool_calls.", "Remove them from this message."),
+    "tool_call_id_not_tool": ("Only a message of the role tool has a tool_call_id.", "Remove it from this message."),
+    "missing_tool_call_id": ("The tool's message has no tool_call_id.", "Name the id of the call that it answers."),
+    "unknown_tool_call_id": (
+        "The tool's message answers no open call of the assistant's message before it.",
+        "Use the id of one of its tool_calls, once, before the next message of another role.",
+    ),
+    "unanswered_tool_call": (
+        "The assistant's {count} tool calls before this message have no answer.",
+        "Add a message of the role tool for each, with its tool_call_id.",
+    ),
+    # a prompt and its completion, an instruction and its output
+    "missing_text": ("The row has no {key}.", "Give it both: what is asked, and what shall be answered."),
     "text_not_string": ("{key} is {kind}, not a string.", "Make it a string."),
     "empty_text": ("{key} is empty.", "Fill it, or drop the row."),
+    "history_unsupported": (
+        "The row has a 'history' of earlier turns, which would be lost.",
+        'Write the row as {{"messages": […]}} with those turns in it.',
+    ),
 }
 
 
@@ -115,7 +190,7 @@ class Problem(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    line: int  # counted from 1
+    line: int  # counted from 1; of Parquet the row
     path: str  # inside the row, such as `messages[1].role`; empty for the whole line
     code: str
     message: str
@@ -124,7 +199,10 @@ class Problem(BaseModel):
 
 def put_into_words(line: int, finding: Finding) -> Problem:
     message, fix = PROBLEMS[finding.code]
-    return Problem(line=line, path=finding.path, code=finding.code, message=message.format_map(finding.names), fix=fix)
+    names = finding.names
+    return Problem(
+        line=line, path=finding.path, code=finding.code, message=message.format_map(names), fix=fix.format_map(names)
+    )
 
 
 def quoted(name: str) -> str:
@@ -139,7 +217,7 @@ def step(key: str) -> str:
 
 def kind(value: Any) -> str:
     """What a JSON value is, in words."""
-    return next(word for type_, word in KINDS.items() if isinstance(value, type_))
+    return next((word for type_, word in KINDS.items() if isinstance(value, type_)), "no text")
 
 
 KINDS: dict[type, str] = {
@@ -150,4 +228,5 @@ KINDS: dict[type, str] = {
     int: "a number",
     float: "a number",
     type(None): "null",
+    bytes: "binary data",  # a Parquet column may hold it
 }

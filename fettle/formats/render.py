@@ -15,6 +15,7 @@ from typing import Any
 
 import jinja2
 import jinja2.ext
+import jinja2.meta
 import jinja2.nodes
 import jinja2.parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -32,6 +33,11 @@ class Rendered:
 
     ids: list[int]
     supervised: list[bool]
+
+    @property
+    def lessons(self) -> int:
+        """How many tokens the loss counts: nothing predicts the first."""
+        return sum(self.supervised[1:])
 
 
 MARK = "\0"  # before and after what the assistant says; datasets may not hold it
@@ -92,16 +98,26 @@ class Renderer:
     def template(self) -> jinja2.Template:
         return self.environment.from_string(self.template_text)
 
+    @cached_property
+    def knows_tools(self) -> bool:
+        """Whether the template shows definitions of tools to the model."""
+        return "tools" in jinja2.meta.find_undeclared_variables(self.environment.parse(self.template_text))
+
+    @property
+    def knows_calls(self) -> bool:
+        return "tool_calls" in self.template_text
+
     @property
     def marks_generation(self) -> bool:
         return "endgeneration" in self.template_text
 
-    def _marked_text(self, messages: Sequence[Message], opening: bool = False) -> str:
-        return self.template.render(messages=list(messages), add_generation_prompt=opening, **self.special)
+    def _marked_text(self, messages: Sequence[Message], opening: bool = False, **variables: Any) -> str:
+        given = {"tools": None, "documents": None, **self.special, **variables}  # as transformers: none, not undefined
+        return self.template.render(messages=list(messages), add_generation_prompt=opening, **given)
 
-    def text(self, messages: Sequence[Message], *, opening: bool = False) -> str:
+    def text(self, messages: Sequence[Message], *, opening: bool = False, **variables: Any) -> str:
         """The conversation as text; `opening` adds the beginning of the assistant's next turn."""
-        return self._marked_text(messages, opening).replace(MARK, "")
+        return self._marked_text(messages, opening, **variables).replace(MARK, "")
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Ids (T) after which the assistant speaks."""
@@ -110,17 +126,53 @@ class Renderer:
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
-    def render(self, messages: Sequence[Message]) -> Rendered:
-        """A whole conversation. An assistant's message with `weight` 0 is context, not a lesson."""
-        text, spans = self._marked(messages) if self.marks_generation else self._by_difference(messages)
-        turns = [message for message in messages if message["role"] == "assistant"]
-        lessons = [span for span, turn in zip(spans, turns, strict=True) if turn.get("weight") != 0]
-        encoding = self.tokenizer.encode(text, add_special_tokens=False)
-        supervised = [any(start <= begin < end <= stop for start, stop in lessons) for begin, end in encoding.offsets]
-        return Rendered(list(encoding.ids), supervised)
+    def render(self, messages: Sequence[Message], **variables: Any) -> Rendered:
+        """A whole conversation. An assistant's message with `weight` 0 is context, not a lesson.
 
-    def _marked(self, messages: Sequence[Message]) -> tuple[str, list[Span]]:
-        pieces = self._marked_text(messages).split(MARK)
+        variables: of the chat template, such as `tools`. Raises TrainingFailed when the template cannot show it all.
+        """
+        return self._rendered(messages, variables)[0]
+
+    def render_with_text(self, messages: Sequence[Message], **variables: Any) -> tuple[Rendered, list[str]]:
+        """As `render`, and the text of each token (T)."""
+        rendered, text, offsets = self._rendered(messages, variables)
+        return rendered, pieces_of(text, offsets)
+
+    def _rendered(self, messages: Sequence[Message], variables: dict[str, Any]) -> tuple[Rendered, str, Sequence[Span]]:
+        self._refuse_what_would_be_lost(messages, variables)
+        try:
+            text, spans = (self._marked if self.marks_generation else self._by_difference)(messages, **variables)
+        except (jinja2.TemplateError, TypeError) as error:
+            raise TrainingFailed(
+                "chat_template_refused",
+                f"The base model's chat template refuses the conversation: {error}. Write its rows as the template "
+                "wants them, or choose another base model.",
+                "model",
+            ) from error
+        turns = [message for message in messages if message["role"] == "assistant"]
+        if len(spans) != len(turns):
+            raise unsupported("marks another number of turns than the assistant has")
+        lessons = [span for span, turn in zip(spans, turns, strict=True) if turn.get("weight") != 0]
+        (encoding,) = self.tokenizer.encode_batch([text], add_special_tokens=False)  # lets other threads run meanwhile
+        supervised = [any(start <= begin < end <= stop for start, stop in lessons) for begin, end in encoding.offsets]
+        return Rendered(list(encoding.ids), supervised), text, encoding.offsets
+
+    def _refuse_what_would_be_lost(self, messages: Sequence[Message], variables: dict[str, Any]) -> None:
+        if variables.get("tools") and not self.knows_tools:
+            lost = "'tools'"
+        elif not self.knows_calls and any("tool_calls" in turn or turn["role"] == "tool" for turn in messages):
+            lost = "tool calls"
+        else:
+            return
+        raise TrainingFailed(
+            "tools_unsupported",
+            f"The row has {lost}, but the base model's chat template does not know them: they would be lost. Choose a "
+            "base model whose template does, or leave the tools out of the rows.",
+            "model",
+        )
+
+    def _marked(self, messages: Sequence[Message], **variables: Any) -> tuple[str, list[Span]]:
+        pieces = self._marked_text(messages, **variables).split(MARK)
         spans: list[Span] = []
         position = 0
         for index, piece in enumerate(pieces):
@@ -129,22 +181,36 @@ class Renderer:
             position += len(piece)
         return "".join(pieces), spans
 
-    def _by_difference(self, messages: Sequence[Message]) -> tuple[str, list[Span]]:
-        text = self.text(messages)
+    def _by_difference(self, messages: Sequence[Message], **variables: Any) -> tuple[str, list[Span]]:
+        text = self.text(messages, **variables)
         spans: list[Span] = []
         for index, message in enumerate(messages):
             if message["role"] != "assistant":
                 continue
-            before, upto = self.text(messages[:index], opening=True), self.text(messages[: index + 1])
+            before = self.text(messages[:index], opening=True, **variables)
+            upto = self.text(messages[: index + 1], **variables)
             if not (upto.startswith(before) and text.startswith(upto)):
-                raise TrainingFailed(
-                    "chat_template_unsupported",
-                    "The base model's chat template rewrites earlier turns, so that an assistant's turn cannot be told "
-                    "apart. Train on single-turn rows, or add {% generation %} markers to the template.",
-                    "model",
-                )
+                raise unsupported("rewrites earlier turns, so that an assistant's turn cannot be told apart")
             spans.append((len(before), len(upto.rstrip("\n"))))
         return text, spans
+
+
+def pieces_of(text: str, offsets: Sequence[Span]) -> list[str]:
+    """The text cut at tokens; of a character that several tokens share, the first has it."""
+    pieces, reached = [], 0
+    for begin, end in offsets:
+        pieces.append(text[max(begin, reached) : end])
+        reached = max(reached, end)
+    return pieces
+
+
+def unsupported(habit: str) -> TrainingFailed:
+    return TrainingFailed(
+        "chat_template_unsupported",
+        f"The base model's chat template {habit}. Train on single-turn rows, or add {{% generation %}} markers to the "
+        "template.",
+        "model",
+    )
 
 
 def default_template(config: dict[str, Any]) -> str:

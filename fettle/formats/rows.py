@@ -2,30 +2,40 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import orjson
-
-from fettle.formats import chat, prompt_completion
+from fettle.formats import alpaca, chat, prompt_completion, sharegpt
+from fettle.formats.chat import Conversation
 from fettle.formats.problems import Finding
-
-Message = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """keys: a row that has one of them has this shape, unless an earlier shape claims it."""
+    """keys: a row that has one of them has this shape, unless an earlier shape claims it.
+
+    plain: a quick look that says of nearly every good row that `check` would find nothing.
+    """
 
     keys: frozenset[str]
+    plain: Callable[[dict[str, Any]], bool]
     check: Callable[[dict[str, Any]], Iterator[Finding]]
-    to_messages: Callable[[dict[str, Any]], list[Message]]
+    to_conversation: Callable[[dict[str, Any]], Conversation]
 
 
 SHAPES: dict[str, Shape] = {
-    "chat": Shape(chat.KEYS, chat.check, chat.to_messages),
-    "prompt_completion": Shape(prompt_completion.KEYS, prompt_completion.check, prompt_completion.to_messages),
+    "chat": Shape(chat.KEYS, chat.plain, chat.check, chat.to_conversation),
+    "sharegpt": Shape(sharegpt.KEYS, sharegpt.plain, sharegpt.check, sharegpt.to_conversation),
+    "prompt_completion": Shape(
+        prompt_completion.KEYS, prompt_completion.plain, prompt_completion.check, prompt_completion.to_conversation
+    ),
+    "alpaca": Shape(alpaca.KEYS, alpaca.plain, alpaca.check, alpaca.to_conversation),
 }
+SHAPE_KEYS = frozenset().union(*(shape.keys for shape in SHAPES.values()))
+# All that training reads of a row: of a table, only these columns are looked at
+COLUMNS = SHAPE_KEYS | {"tools", "parallel_tool_calls", "functions", "input", "system", "history"}
+NESTED = frozenset(
+    {"messages", "conversations", "tools"}
+)  # columns that hold no text, but in CSV and often elsewhere JSON
 
 
 def shape_of(row: dict[str, Any]) -> str | None:
@@ -36,17 +46,9 @@ def shape_of(row: dict[str, Any]) -> str | None:
     return None
 
 
-def to_messages(row: dict[str, Any]) -> list[Message]:
-    """A row that passed validation as chat messages, which may hold a `weight`. Raises ValueError without a shape."""
+def to_conversation(row: dict[str, Any]) -> Conversation:
+    """A row that passed validation as chat messages. Raises ValueError without a shape."""
     name = shape_of(row)
     if name is None:
         raise ValueError(f"no row shape has any of the keys {sorted(row)}; known shapes: {', '.join(SHAPES)}")
-    return SHAPES[name].to_messages(row)
-
-
-def read_messages(path: Path) -> Iterator[list[Message]]:
-    """The conversations of a file that passed validation, one at a time."""
-    with path.open("rb") as file:
-        for line in file:
-            if not line.isspace():  # a validated file may end with blank lines
-                yield to_messages(orjson.loads(line))
+    return SHAPES[name].to_conversation(row)

@@ -1,13 +1,14 @@
 """Validation of an uploaded dataset file: all that is wrong with it at once, with line, path and a way out."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict
 
-from fettle.formats import jsonl
+from fettle.formats import reading
+from fettle.formats.jsonl import Line
 from fettle.formats.problems import Finding, Problem, put_into_words, quoted
 from fettle.formats.rows import SHAPES, shape_of
 
@@ -18,12 +19,13 @@ STOP_AFTER = 10_000  # problems counted: a file that has more is no dataset
 class Report(BaseModel):
     """What validation found in a file.
 
-    shape: a name in SHAPES; None if no row has one. rows: those without a problem. errors: the first MAX_ERRORS of
-    error_count; counting stops at STOP_AFTER.
+    format: a name in FORMATS. shape: a name in SHAPES; None if no row has one. rows: those without a problem.
+    errors: the first MAX_ERRORS of error_count; counting stops at STOP_AFTER.
     """
 
     model_config = ConfigDict(frozen=True)
 
+    format: str
     shape: str | None
     rows: int
     error_count: int
@@ -41,7 +43,8 @@ class Report(BaseModel):
         if self.ok:
             return f"{self.rows} rows, no errors."
         first, more = self.errors[0], self.error_count - 1
-        where = f"Line {first.line}, {first.path}" if first.path else f"Line {first.line}"
+        number = f"{'Row' if self.format == 'parquet' else 'Line'} {first.line}"
+        where = f"{number}, {first.path}" if first.path else number
         sentence = f"{where}: {first.message} {first.fix}"
         if not more:
             return sentence
@@ -50,14 +53,30 @@ class Report(BaseModel):
 
 
 def validate(path: Path, *, max_row_bytes: int) -> Report:
-    """Reads a JSONL file once, line by line. Blocking; memory: a few lines of at most max_row_bytes."""
-    shape: str | None = None
-    rows = error_count = 0
+    """Reads a file once, row by row. Blocking; memory: a few rows of at most max_row_bytes."""
+    with path.open("rb") as file:
+        return check(file, max_row_bytes)
+
+
+def check(file: BinaryIO, max_row_bytes: int) -> Report:
+    """As `validate`, of an open file, which may still be growing."""
+    form, lines = reading.read(file, max_row_bytes)
+    return tally(form, lines, None, 0)
+
+
+def tally(form: str, lines: Iterable[Line], shape: str | None, rows: int) -> Report:
+    """shape, rows: of what came before these lines, which had no problem."""
+    plain: Callable[[dict[str, Any]], bool] = SHAPES[shape].plain if shape else never
+    error_count = 0
     errors: list[Problem] = []
-    for line, row, findings in jsonl.read(path, max_row_bytes):
+    for line, row, findings in lines:
+        if not findings and row is not None and plain(row):
+            rows += 1
+            continue
         found: Iterable[Finding] = findings
         if row is not None:
-            shape = shape or shape_of(row)
+            if shape is None and (shape := shape_of(row)) is not None:
+                plain = SHAPES[shape].plain
             found = chain(findings, check_row(row, shape)) if findings else check_row(row, shape)
         wrong = False
         for finding in found:
@@ -66,11 +85,15 @@ def validate(path: Path, *, max_row_bytes: int) -> Report:
             if len(errors) < MAX_ERRORS:
                 errors.append(put_into_words(line, finding))
             if error_count == STOP_AFTER:
-                return Report(shape=shape, rows=rows, error_count=error_count, errors=errors)
+                return Report(format=form, shape=shape, rows=rows, error_count=error_count, errors=errors)
         rows += not wrong
     if not rows and not errors:
         error_count, errors = 1, [put_into_words(1, Finding("", "empty_file"))]
-    return Report(shape=shape, rows=rows, error_count=error_count, errors=errors)
+    return Report(format=form, shape=shape, rows=rows, error_count=error_count, errors=errors)
+
+
+def never(row: dict[str, Any]) -> bool:
+    return False
 
 
 def check_row(row: dict[str, Any], first: str | None) -> Iterable[Finding]:

@@ -39,11 +39,11 @@ class LocalStorage:
             aside.unlink(missing_ok=True)
         return size
 
-    async def put_file(self, key: str, path: Path) -> None:
+    async def put_file(self, key: str, path: Path, *, keep: bool = True) -> None:
         def copy() -> None:
             aside = self.aside / secrets.token_hex(16)
             try:
-                shutil.copyfile(path, aside)
+                shutil.copyfile(path, aside) if keep else shutil.move(path, aside)
                 self._place(aside, self.path(key))
             finally:
                 aside.unlink(missing_ok=True)

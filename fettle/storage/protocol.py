@@ -21,7 +21,9 @@ class Storage(Protocol):
         """Stores a stream and returns its size in bytes; nothing is visible when the stream raises."""
         ...
 
-    async def put_file(self, key: str, path: Path) -> None: ...
+    async def put_file(self, key: str, path: Path, *, keep: bool = True) -> None:
+        """keep=False gives the file up: it may be moved instead of copied."""
+        ...
 
     async def get_file(self, key: str, path: Path) -> None:
         """Raises Missing."""

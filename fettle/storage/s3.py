@@ -81,7 +81,7 @@ class S3Storage:
             raise
         return size
 
-    async def put_file(self, key: str, path: Path) -> None:
+    async def put_file(self, key: str, path: Path, *, keep: bool = True) -> None:
         with told(key):
             await asyncio.to_thread(self.client.upload_file, str(path), self.bucket, self.prefix + key)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from examples.gsm8k import parse, problems
-from fettle.formats.rows import read_messages
+from fettle.formats.reading import conversations
 from fettle.formats.validation import validate
 
 ROOT = Path(__file__).parent.parent.parent
@@ -78,7 +78,8 @@ def test_all_of_gsm8k_converts_and_passes_validation(style: str, tmp_path: Path)
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = validate(file, max_row_bytes=2**20)
     assert (found.shape, found.rows, found.errors) == ("prompt_completion", 7473, [])
-    assert [conversation[1]["content"] for conversation in read_messages(file)] == [row["completion"] for row in rows]
+    completions = [conversation.messages[1]["content"] for _, conversation in conversations(file)]
+    assert completions == [row["completion"] for row in rows]
 
 
 @needs_the_file

@@ -1,5 +1,6 @@
 """The commands as a person types them; errors as a person reads them."""
 
+import io
 import json
 import os
 import subprocess
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 import structlog
+from rich.console import Console
 
-from fettle import cli, keys, machine, up
+from fettle import cli, keys, machine, token_view, up
 from fettle.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -214,6 +216,36 @@ class TestJobs:
         shell.set(API_KEY="fk_x", URL=f"http://127.0.0.1:{up.free_port()}")
         for words in (["jobs", "list"], ["jobs", "watch", "ftjob-x"]):
             assert "does not answer" in shell.refused(*words)
+
+
+class TestPreview:
+    def test_a_file_is_shown_as_it_would_be_trained_on(self, shell: Shell, tmp_path: Path) -> None:
+        table = tmp_path / "sums.csv"
+        table.write_text("prompt,completion\n2 + 3 = ?,5\n[bold]\x1b[2J,6\n")
+        out = shell.ok("preview", str(table), "--max-seq-length", "16")
+        assert "2 + 3 = ?<|im_end|>" in out
+        assert "5<|im_end|>" in out
+        assert "[bold]�[2J" in out  # neither markup nor the terminal's own commands
+        assert "2 rows (csv, prompt_completion)" in out
+        assert "2 rows have more than 16 tokens" in out
+
+    def test_what_is_learned_stands_out(self, tmp_path: Path) -> None:
+        table = tmp_path / "sums.csv"
+        table.write_text("prompt,completion\n2 + 3 = ?,5\n")
+        console = Console(force_terminal=True, color_system="standard", width=100, file=io.StringIO())
+        seen = token_view.of_path(table, "starter", Settings(), limit=1, max_seq_length=None)
+        token_view.show(seen, console)
+        assert isinstance(console.file, io.StringIO)
+        out = console.file.getvalue()
+        assert "\x1b[1;32m5\x1b[0m" in out
+        assert "\x1b[2massistant\x1b[0m" in out
+
+    def test_mistakes_are_one_sentence(self, shell: Shell, tmp_path: Path) -> None:
+        bad = tmp_path / "bad.jsonl"
+        bad.write_text('{"prompt": "x"}\n')
+        assert "Line 1, completion: The row has no 'completion'." in shell.refused("preview", str(bad))
+        assert "is no file here" in shell.refused("preview", str(tmp_path / "none.jsonl"))
+        assert "'gpt-9'" in shell.refused("preview", str(bad), "--model", "gpt-9")
 
 
 class TestDoctor:

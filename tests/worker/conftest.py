@@ -5,6 +5,7 @@ import pytest
 
 from fettle import catalog, files, leases, migrate, projects
 from fettle.db import Database
+from fettle.formats.validation import validate
 from fettle.settings import Settings
 from fettle.storage import open_storage
 from models import File, Job, JobStatus
@@ -29,7 +30,8 @@ async def job(held: Held, tmp_path: Path) -> Job:
     upload.write_bytes(ROWS)
     async with held.db.transaction() as session:
         project = await projects.ensure(session, "default")
-    file: File = await files.accept(held.storage, project.id, upload, "train.jsonl", max_row_bytes=1 << 20)
+    report = validate(upload, max_row_bytes=1 << 20)
+    file: File = await files.accept(held.storage, project.id, upload, "train.jsonl", report)
     method = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 1}}}
     async with held.db.transaction() as session:
         session.add(file)

@@ -27,8 +27,8 @@ class TestPrepare:
         assert spec["method"] == job.method
         assert spec["seed"] == 1
         assert (Path(spec["base_model"]["path"]) / "config.json").is_file()
-        assert (folder / "train.jsonl").read_bytes() == ROWS
-        assert not (folder / "valid.jsonl").exists()
+        assert (folder / "train").read_bytes() == ROWS
+        assert not (folder / "valid").exists()
         assert not (folder / "resume").exists()
 
     async def test_what_a_dead_predecessor_left_is_removed(self, held: Held, job: Job) -> None:

@@ -1,6 +1,7 @@
 """Rows as a trainer takes them: ids and labels. Rows that cannot be trained on are left out, counted and reported."""
 
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,8 +12,8 @@ from datasets import Dataset
 from datasets.table import InMemoryTable
 
 from fettle.errors import TrainingFailed
-from fettle.formats.render import Renderer
-from fettle.formats.rows import read_messages
+from fettle.formats import reading
+from fettle.formats.render import Rendered, Renderer
 
 Param = Literal["training_file", "validation_file"]
 IGNORED = -100  # the label that the loss skips
@@ -47,22 +48,20 @@ class Examples:
 
 
 def read(path: Path, renderer: Renderer, max_seq_length: int, param: Param) -> Examples:
-    """Tokenises a file of chat rows; one supervised token at least and at most `max_seq_length` tokens a row.
+    """Tokenises a dataset file; one supervised token at least and at most `max_seq_length` tokens a row.
 
     param: the request's name for the file. Raises TrainingFailed when no row is left, or more than a tenth is no use.
     """
     ids_N, labels_N, ends = array("i"), array("i"), array("i", [0])  # 4 bytes a token, however many rows
     supervised_tokens = too_long = longest = unsupervised = 0
-    for messages in read_messages(path):
-        rendered = renderer.render(messages)
+    for rendered in render(path, renderer, param):
         longest = max(longest, len(rendered.ids))
-        lessons = sum(rendered.supervised[1:])  # nothing predicts the first token
         if len(rendered.ids) > max_seq_length:
             too_long += 1
-        elif not lessons:
+        elif not rendered.lessons:
             unsupervised += 1
         else:
-            supervised_tokens += lessons
+            supervised_tokens += rendered.lessons
             ids_N.extend(rendered.ids)
             labels_N.extend(
                 token if lesson else IGNORED for token, lesson in zip(rendered.ids, rendered.supervised, strict=True)
@@ -73,6 +72,18 @@ def read(path: Path, renderer: Renderer, max_seq_length: int, param: Param) -> E
     examples = Examples(dataset, len(ids_N), supervised_tokens, too_long, longest, unsupervised)
     refuse_unusable(examples, max_seq_length, param)
     return examples
+
+
+def render(path: Path, renderer: Renderer, param: Param) -> Iterator[Rendered]:
+    """Every row of the file. Raises TrainingFailed with the line of a row that cannot be read or rendered."""
+    try:
+        for line, conversation in reading.conversations(path):
+            try:
+                yield renderer.render(conversation.messages, **conversation.variables)
+            except TrainingFailed as failure:
+                raise TrainingFailed(failure.code, f"Line {line} of {param}: {failure.message}", param) from failure
+    except reading.Unreadable as error:
+        raise TrainingFailed("file_unreadable", f"{param}, {error}", param) from error
 
 
 def rows_of(values_N: "array[int]", ends: "array[int]") -> pyarrow.ListArray:

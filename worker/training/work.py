@@ -32,11 +32,11 @@ class Work:
 
     @property
     def train(self) -> Path:
-        return self.folder / "train.jsonl"
+        return self.folder / "train"
 
     @property
     def valid(self) -> Path | None:
-        return self._if_there("valid.jsonl")
+        return self._if_there("valid")
 
     @property
     def resume(self) -> Path | None:

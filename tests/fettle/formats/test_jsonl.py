@@ -1,6 +1,6 @@
 import json
 import random
-from pathlib import Path
+from io import BytesIO
 from typing import Any
 
 import orjson
@@ -11,56 +11,52 @@ from fettle.formats.problems import Finding
 from tests.fettle.formats.given import GOOD, line
 
 
-def read(folder: Path, content: bytes) -> list[jsonl.Line]:
-    file = folder / "data.jsonl"
-    file.write_bytes(content)
-    return list(jsonl.read(file, 10_000))
+def read(content: bytes) -> list[jsonl.Line]:
+    return list(jsonl.read(BytesIO(content), 10_000))
 
 
 class TestRead:
-    def test_rows_come_with_their_line_numbers(self, tmp_path: Path) -> None:
-        assert read(tmp_path, b'{"a": 1}\n{"b": 2}\r\n{"c": 3}') == [
+    def test_rows_come_with_their_line_numbers(self) -> None:
+        assert read(b'{"a": 1}\n{"b": 2}\r\n{"c": 3}') == [
             (1, {"a": 1}, []),
             (2, {"b": 2}, []),
             (3, {"c": 3}, []),
         ]
 
-    def test_a_file_of_many_blocks_gives_every_row_once(self, tmp_path: Path) -> None:
+    def test_a_file_of_many_blocks_gives_every_row_once(self) -> None:
         rows = [{"n": n, "text": "x" * (n % 300)} for n in range(5000)]
         content = b"".join(map(line, rows))
         assert len(content) > 20 * jsonl.BLOCK
-        assert read(tmp_path, content) == [(number, row, []) for number, row in enumerate(rows, 1)]
+        assert read(content) == [(number, row, []) for number, row in enumerate(rows, 1)]
 
-    def test_a_line_of_the_block_size_is_whole(self, tmp_path: Path) -> None:
+    def test_a_line_of_the_block_size_is_whole(self) -> None:
         rows = [{"text": "x" * (jsonl.BLOCK + n)} for n in range(-20, 0)]
-        file = tmp_path / "data.jsonl"
-        file.write_bytes(b"".join(map(line, rows)))
+        file = BytesIO(b"".join(map(line, rows)))
         assert [row for _, row, _ in jsonl.read(file, 2 * jsonl.BLOCK)] == rows
 
     @pytest.mark.parametrize("end", [b"", b"\n", b"\n\n", b"\r\n \n", b"\n" * 1000])
-    def test_blank_lines_at_the_end_are_no_lines(self, end: bytes, tmp_path: Path) -> None:
-        assert read(tmp_path, GOOD.rstrip() + end) == [(1, json.loads(GOOD), [])]
+    def test_blank_lines_at_the_end_are_no_lines(self, end: bytes) -> None:
+        assert read(GOOD.rstrip() + end) == [(1, json.loads(GOOD), [])]
 
-    def test_a_thousand_blank_lines_end_a_file_but_not_more(self, tmp_path: Path) -> None:
-        found = read(tmp_path, GOOD + b"\n" * 1001)
+    def test_a_thousand_blank_lines_end_a_file_but_not_more(self) -> None:
+        found = read(GOOD + b"\n" * 1001)
         assert found[1:] == [(number, None, [Finding("", "blank_line")]) for number in range(2, 1003)]
 
     @pytest.mark.parametrize("blank_at_the_end", [0, 1, 2])
-    def test_blank_lines_before_a_row_are_found_across_blocks(self, blank_at_the_end: int, tmp_path: Path) -> None:
+    def test_blank_lines_before_a_row_are_found_across_blocks(self, blank_at_the_end: int) -> None:
         empty = line({"text": ""})
         first = line({"text": "x" * (jsonl.BLOCK - blank_at_the_end - len(empty))})
         assert len(first) + blank_at_the_end == jsonl.BLOCK
-        file = tmp_path / "data.jsonl"
-        file.write_bytes(first + b"\n\n" + GOOD)
+        file = BytesIO(first + b"\n\n" + GOOD)
         found = [(number, row is None) for number, row, _ in jsonl.read(file, 2 * jsonl.BLOCK)]
         assert found == [(1, False), (2, True), (3, True), (4, False)]
 
-    def test_a_carriage_return_or_line_separator_ends_no_line(self, tmp_path: Path) -> None:
+    def test_a_carriage_return_or_line_separator_ends_no_line(self) -> None:
         content = '{"a":\r1,\r"b": "x\u2028\x85y"}\n'.encode()
-        assert read(tmp_path, content) == [(1, {"a": 1, "b": "x\u2028\x85y"}, [])]
+        assert read(content) == [(1, {"a": 1, "b": "x\u2028\x85y"}, [])]
 
-    def test_a_row_broken_over_two_lines_is_not_glued_together(self, tmp_path: Path) -> None:
-        found = read(tmp_path, b'{"a": [{"b": 1}\n{"c": 2}]},{"d": 1}\n')
+    def test_a_row_broken_over_two_lines_is_not_glued_together(self) -> None:
+        found = read(b'{"a": [{"b": 1}\n{"c": 2}]},{"d": 1}\n')
         assert [(number, row, len(findings)) for number, row, findings in found] == [(1, None, 1), (2, None, 1)]
 
 
@@ -113,7 +109,7 @@ class TestRepeatedKeys:
             assert bool(findings) == any(repeated), text
             assert row == orjson.loads(text)
             block = (text + "\n" + text).encode()
-            assert (jsonl.read_block(block, block.split(b"\n"), 100_000) is not None) <= (not findings), text
+            assert (jsonl.read_block(block, block.split(b"\n"), 100_000) is not None) == (not findings), text
             seen[any(repeated)] += 1
         assert min(seen.values()) > 300
 

@@ -7,15 +7,30 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 
 from fettle.formats import jsonl
 from fettle.formats.problems import PROBLEMS, quoted, step
+from tests.fettle.formats import codes_page
 from tests.fettle.formats.given import ASSISTANT, GOOD, MAX_ROW_BYTES, USER, chat, line, message, problems, report
 
 SECRET = "zebra quagga 4711"  # content that no report may show
 ASKED, SAID = message("user", SECRET), message("assistant", SECRET)
+TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
 DEEP = b"[" * 300 + b"]" * 300
+
+
+def call(id: str, arguments: Any = '{"a": 2}') -> dict[str, Any]:
+    return {"id": id, "type": "function", "function": {"name": "add", "arguments": arguments}}
+
+
+def calling(*calls: Any) -> dict[str, Any]:
+    return message("assistant", None, tool_calls=list(calls))
+
+
+def answering(id: str) -> dict[str, Any]:
+    return message("tool", SECRET, tool_call_id=id)
 
 
 def zipped() -> bytes:
@@ -25,18 +40,38 @@ def zipped() -> bytes:
     return archive.getvalue()
 
 
+def parquet(columns: dict[str, list[Any]], twice: bool = False) -> bytes:
+    """twice: the first column stands there once more."""
+    table = pyarrow.table(columns)
+    if twice:
+        table = table.append_column(table.schema.names[0], table.column(0))
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(table, file)
+    return file.getvalue()
+
+
 # Of the whole file: code → the file.
 FILES: dict[str, list[bytes]] = {
     "empty_file": [b"", b"\n", b" \r\n\n"],
-    "gzip_file": [gzip.compress(GOOD)],
+    "gzip_file": [gzip.compress(GOOD, mtime=0)],
     "zip_file": [zipped()],
     "zstd_file": [bytes.fromhex("28b52ffd0458690000") + GOOD],
-    "parquet_file": [b"PAR1\x15\x04\x15" + GOOD],
     "utf16_file": [GOOD.decode().encode(encoding) for encoding in ("utf-16", "utf-16-le", "utf-16-be")],
-    "csv_file": [
-        f"prompt,completion\nx,{SECRET}\n".encode(),
-        f'\ufeff"Prompt";"Completion"\r\n"x";"{SECRET}"\r\n'.encode(),
-        f"prompt\tcompletion\nx\t{SECRET}\n".encode(),
+    "csv_without_header": [
+        f"question,{SECRET}\n".encode(),
+        f'\ufeff"Frage";"Antwort"\r\n"x";"{SECRET}"\r\n'.encode(),
+        f"text\tlabel\nx\t{SECRET}\n".encode(),
+        f'"How much, {SECRET}?",5\n'.encode(),
+    ],
+    "duplicate_column": [
+        b"prompt,completion,prompt\nx,y,z\n",
+        parquet({"prompt": ["x"], "completion": ["y"]}, twice=True),
+    ],
+    "missing_columns": [parquet({"text": [SECRET]})],
+    "parquet_unreadable": [
+        b"PAR1\x15\x04\x15" + GOOD,
+        parquet({"prompt": ["x"], "completion": [SECRET]})[:-9],
+        b"PAR1",
     ],
     "json_array": [
         json.dumps([{"prompt": SECRET, "completion": "x"}]).encode(),
@@ -102,16 +137,55 @@ LINES: dict[str, list[tuple[bytes, list[str]]]] = {
     "missing_messages_list": [(line({"text": SECRET}), [""]), (b"{}\n", [""])],
     "messages_not_list": [(line({"messages": SECRET}), ["messages"]), (line({"messages": None}), ["messages"])],
     "empty_messages_list": [(chat(), ["messages"])],
-    "tools_unsupported": [
-        (chat(ASKED, SAID, tools=[{"type": "function"}]), ["tools"]),
+    "functions_unsupported": [
         (chat(ASKED, SAID, functions=[{"name": "f"}]), ["functions"]),
-        (
-            chat(ASKED, message("tool", SECRET, tool_call_id="1"), SAID),
-            ["messages[1].tool_call_id", "messages[1].role"],
-        ),
         (chat(ASKED, message("function", SECRET, name="f"), SAID), ["messages[1].role"]),
-        (chat(ASKED, message("assistant", None, tool_calls=[{"id": "1"}])), ["messages[1].tool_calls"]),
         (chat(ASKED, message("assistant", None, function_call={"name": "f"})), ["messages[1].function_call"]),
+    ],
+    "tools_not_list": [(chat(ASKED, SAID, tools={"type": "function"}), ["tools"])],
+    "invalid_tool": [
+        (chat(ASKED, SAID, tools=[tool]), ["tools[0]"])
+        for tool in (
+            SECRET,
+            {"type": SECRET},
+            {"type": "function", "function": SECRET},
+            {"type": "function", "function": {"description": SECRET}},
+            {"type": "function", "function": {"name": "f", "parameters": [SECRET]}},
+        )
+    ]
+    + [(chat(ASKED, SAID, tools=[TOOL, TOOL]), ["tools[1]"])],
+    "parallel_tool_calls_not_boolean": [(chat(ASKED, SAID, parallel_tool_calls=SECRET), ["parallel_tool_calls"])],
+    "parallel_tool_calls_forbidden": [
+        (chat(ASKED, calling(call("1"), call("2")), parallel_tool_calls=False), ["messages[1].tool_calls"])
+    ],
+    "invalid_tool_call": [
+        (chat(ASKED, calling(wrong)), ["messages[1].tool_calls[0]"])
+        for wrong in (
+            SECRET,
+            {**call("1"), "id": None},
+            {**call("1"), "type": SECRET},
+            {**call("1"), "function": SECRET},
+            call("1", arguments=SECRET),
+            call("1", arguments=5),
+        )
+    ]
+    + [
+        (chat(ASKED, message("assistant", "x", tool_calls=wrong)), ["messages[1].tool_calls"]) for wrong in ([], SECRET)
+    ],
+    "tool_calls_not_assistant": [
+        (chat(message("user", SECRET, tool_calls=[call("1")]), SAID), ["messages[0].tool_calls"])
+    ],
+    "tool_call_id_not_tool": [(chat(message("user", SECRET, tool_call_id="1"), SAID), ["messages[0].tool_call_id"])],
+    "missing_tool_call_id": [
+        (chat(ASKED, calling(call("1")), message("tool", SECRET), SAID), ["messages[2].tool_call_id"])
+    ],
+    "unknown_tool_call_id": [
+        (chat(ASKED, message("tool", SECRET, tool_call_id="1"), SAID), ["messages[1].tool_call_id"]),
+        (chat(ASKED, calling(call("1")), answering("1"), answering("1"), SAID), ["messages[3].tool_call_id"]),
+    ],
+    "unanswered_tool_call": [
+        (chat(ASKED, calling(call("1")), ASKED, SAID), ["messages[2]"]),
+        (chat(ASKED, calling(call("1"), call("2")), answering("2"), SAID), ["messages[3]"]),
     ],
     "message_not_object": [(chat(ASKED, SECRET, SAID), ["messages[1]"]), (chat(None, ASKED, SAID), ["messages[0]"])],
     "message_missing_key": [
@@ -121,13 +195,12 @@ LINES: dict[str, list[tuple[bytes, list[str]]]] = {
     "message_unrecognized_key": [(chat({**ASKED, "from": SECRET}, SAID), ["messages[0].from"])],
     "unrecognized_role": [
         (chat(message("human", SECRET), SAID), ["messages[0].role"]),
-        (chat(message("developer", SECRET), ASKED, SAID), ["messages[0].role"]),
         (chat(message("User", SECRET), message("", SECRET), SAID), ["messages[0].role", "messages[1].role"]),
     ],
     "role_not_string": [(chat(message(["user"], SECRET), SAID), ["messages[0].role"])],
     "system_not_first": [
         (chat(ASKED, message("system", SECRET), SAID), ["messages[1].role"]),
-        (chat(message("system", SECRET), message("system", "x"), SAID), ["messages[1].role"]),
+        (chat(message("system", SECRET), message("developer", "x"), SAID), ["messages[1].role"]),
     ],
     "missing_content": [
         (chat({"role": "user"}, SAID), ["messages[0].content"]),
@@ -151,6 +224,7 @@ LINES: dict[str, list[tuple[bytes, list[str]]]] = {
     "last_message_not_assistant": [
         (chat(ASKED, SAID, ASKED), ["messages[2].role"]),
         (chat(ASKED, SAID, {"role": "user"}), ["messages[2].role"]),
+        (chat(ASKED, calling(call("1")), answering("1")), ["messages[2].role"]),
     ],
     "all_weights_zero": [
         (chat(ASKED, message("assistant", SECRET, weight=0), ASKED, message("assistant", "x", weight=0)), ["messages"])
@@ -166,7 +240,7 @@ PAIRS: dict[str, list[tuple[bytes, list[str]]]] = {
         (line({"Prompt": SECRET, "Completion": None}), ["Completion"]),
     ],
     "text_not_string": [
-        (line({"prompt": [ASKED], "completion": SECRET}), ["prompt"]),
+        (line({"prompt": {"role": SECRET}, "completion": SECRET}), ["prompt"]),
         (line({"prompt": SECRET, "completion": 72}), ["completion"]),
     ],
     "empty_text": [
@@ -174,8 +248,68 @@ PAIRS: dict[str, list[tuple[bytes, list[str]]]] = {
         (line({"Prompt": "", "Completion": SECRET}), ["Prompt"]),
     ],
     "mixed_shapes": [(chat(ASKED, SAID), [""])],
+    "empty_messages_list": [(line({"prompt": [], "completion": SECRET}), ["prompt"])],
+    "message_not_object": [(line({"prompt": [ASKED, SECRET], "completion": [SAID]}), ["prompt[1]"])],
+    "unrecognized_role": [
+        (line({"prompt": SECRET, "completion": [message("bot", "x"), SAID]}), ["completion[0].role"])
+    ],
+    "example_missing_assistant_message": [(line({"prompt": [SAID], "completion": [ASKED]}), ["completion"])],
+    "weight_in_prompt": [
+        (line({"prompt": [ASKED, {**SAID, "weight": 1}, ASKED], "completion": SECRET}), ["prompt[1].weight"])
+    ],
+    "all_weights_zero": [(line({"prompt": [SAID, ASKED], "completion": [{**SAID, "weight": 0}]}), ["completion"])],
+    "tools_need_chat": [(line({"prompt": SECRET, "completion": SECRET, "tools": [TOOL]}), ["tools"])],
+}
+
+# Of one line in a file of Alpaca's rows, and of ShareGPT's.
+ALPACA: dict[str, list[tuple[bytes, list[str]]]] = {
+    "missing_text": [(line({"instruction": SECRET}), ["output"])],
+    "text_not_string": [
+        (line({"instruction": SECRET, "output": "x", "input": 5, "system": [SECRET]}), ["input", "system"])
+    ],
+    "empty_text": [(line({"instruction": " ", "output": SECRET}), ["instruction"])],
+    "history_unsupported": [(line({"instruction": SECRET, "output": "x", "history": [["a", SECRET]]}), ["history"])],
+    "tools_need_chat": [(line({"instruction": SECRET, "output": "x", "tools": "[{}]"}), ["tools"])],
+}
+HUMAN, GPT = {"from": "human", "value": SECRET}, {"from": "gpt", "value": SECRET}
+SHAREGPT: dict[str, list[tuple[bytes, list[str]]]] = {
+    "messages_not_list": [(line({"conversations": SECRET}), ["conversations"])],
+    "empty_messages_list": [(line({"conversations": []}), ["conversations"])],
+    "message_not_object": [(line({"conversations": [HUMAN, SECRET]}), ["conversations[1]"])],
+    "message_missing_key": [(line({"conversations": [{}, GPT]}), ["conversations[0].from", "conversations[0].value"])],
+    "message_unrecognized_key": [(line({"conversations": [HUMAN, {**GPT, "a b": 1}]}), ["conversations[1]['a b']"])],
+    "role_not_string": [(line({"conversations": [{**HUMAN, "from": 1}, GPT]}), ["conversations[0].from"])],
+    "unrecognized_role": [(line({"conversations": [{**HUMAN, "from": "bing"}, GPT]}), ["conversations[0].from"])],
+    "content_not_string": [(line({"conversations": [{**HUMAN, "value": [SECRET]}, GPT]}), ["conversations[0].value"])],
+    "last_message_not_assistant": [(line({"conversations": [HUMAN, GPT, HUMAN]}), ["conversations[2].from"])],
+    "system_not_first": [
+        (
+            line({"system": SECRET, "conversations": [{**HUMAN, "from": "system"}, HUMAN, GPT]}),
+            ["conversations[0].from"],
+        )
+    ],
+    "invalid_weight": [(line({"conversations": [HUMAN, {**GPT, "weight": 2}]}), ["conversations[1].weight"])],
+    "tools_need_chat": [
+        (line({"conversations": [HUMAN, {"from": "function_call", "value": SECRET}, GPT]}), ["conversations[1].from"]),
+        (line({"conversations": [HUMAN, GPT], "tools": SECRET}), ["tools"]),
+    ],
+}
+
+# Of one record in a CSV file with the columns prompt, completion and messages in JSON.
+CSV: dict[str, bytes] = {
+    "csv_ragged_row": f"x,{SECRET},y\n".encode(),
+    "csv_stray_quote": f'x,"{SECRET}"y\n'.encode(),
+    "csv_unclosed_quote": f'x,"{SECRET}\n'.encode(),
+    "csv_carriage_return": f"x,{SECRET}\ry\n".encode(),
 }
 PAIR = line({"prompt": "How much is 2 + 3?", "completion": "5"})
+
+
+MANY = {
+    "pairs": (PAIR, PAIRS),
+    "alpaca": (line({"instruction": "How much is 2 + 3?", "input": "", "output": "5"}), ALPACA),
+    "sharegpt": (line({"conversations": [{"from": "human", "value": "?"}, {"from": "gpt", "value": "5"}]}), SHAREGPT),
+}
 
 
 def flat(cases: dict[str, list[Any]]) -> list[Any]:
@@ -196,10 +330,36 @@ def test_a_bad_row_names_its_line_and_path(code: str, case: tuple[bytes, list[st
     assert report(tmp_path, GOOD * 3 + content + GOOD).rows == 4
 
 
-@pytest.mark.parametrize(("code", "case"), flat(PAIRS))
-def test_a_bad_pair_names_its_line_and_path(code: str, case: tuple[bytes, list[str]], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("good", "code", "case"), [(good, *param.values) for good, cases in MANY.values() for param in flat(cases)]
+)
+def test_a_bad_row_of_another_shape_names_its_line_and_path(
+    good: bytes, code: str, case: tuple[bytes, list[str]], tmp_path: Path
+) -> None:
     content, paths = case
-    assert problems(tmp_path, PAIR + content + PAIR) == [(2, path, code) for path in paths]
+    assert problems(tmp_path, good + content + good) == [(2, path, code) for path in paths]
+
+
+@pytest.mark.parametrize(("code", "record"), CSV.items())
+def test_a_bad_record_of_a_csv_file_names_its_line(code: str, record: bytes, tmp_path: Path) -> None:
+    found = report(tmp_path, b"prompt,completion\na,b\n" + record + b"c,d\n")
+    assert [(problem.line, problem.path, problem.code) for problem in found.errors] == [(3, "", code)]
+    assert found.rows == (1 if code == "csv_unclosed_quote" else 2)
+    assert SECRET not in found.summary()
+
+
+def test_a_cell_that_should_hold_json_names_its_column(tmp_path: Path) -> None:
+    table = f"messages,tools\n{SECRET},\n".encode()
+    assert problems(tmp_path, table) == [(2, "messages", "cell_not_json")]
+    twice = b'messages\n"[{""role"": ""user"", ""role"": ""x""}]"\n'
+    assert (2, "messages[0].role", "duplicate_key") in problems(tmp_path, twice)
+
+
+def test_a_row_group_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fettle.formats.parquet.MAX_GROUP", 100)
+    found = report(tmp_path, parquet({"prompt": ["x" * 500], "completion": ["y"]}))
+    assert [problem.code for problem in found.errors] == ["parquet_group_too_large"]
+    assert "more than 100 bytes" in found.summary()
 
 
 @pytest.mark.parametrize(("code", "case"), flat(LINES))
@@ -215,7 +375,7 @@ def test_a_bad_row_is_found_far_into_a_file(code: str, case: tuple[bytes, list[s
     [
         *[(code, content) for code, contents in FILES.items() for content in contents],
         *[(code, GOOD + content + GOOD) for code, cases in LINES.items() for content, _ in cases],
-        *[(code, PAIR + content) for code, cases in PAIRS.items() for content, _ in cases],
+        *[(code, good + content) for good, cases in MANY.values() for code, of in cases.items() for content, _ in of],
         ("truncated_line", GOOD + chat(ASKED, SAID)[:-9]),
     ],
 )
@@ -246,14 +406,16 @@ def test_an_open_brace_alone_is_a_truncated_line(tmp_path: Path) -> None:
 
 
 def test_one_mistake_in_a_message_is_one_problem(tmp_path: Path) -> None:
-    call = message("assistant", None, tool_calls=[{"id": "1"}])
-    assert problems(tmp_path, chat(USER, call)) == [(1, "messages[1].tool_calls", "tools_unsupported")]
+    assert problems(tmp_path, chat(USER, calling({"id": "1"}))) == [
+        (1, "messages[1].tool_calls[0]", "invalid_tool_call")
+    ]
     bot = message("bot", "5", weight=1)
     assert problems(tmp_path, chat(USER, ASSISTANT, bot)) == [(1, "messages[2].role", "unrecognized_role")]
 
 
 def test_every_problem_has_a_test() -> None:
-    assert {*FILES, *LINES, *PAIRS, "truncated_line"} == set(PROBLEMS)
+    elsewhere = {"truncated_line", "cell_not_json", "parquet_group_too_large"}
+    assert {*FILES, *LINES, *PAIRS, *ALPACA, *SHAREGPT, *CSV, *elsewhere} == set(PROBLEMS)
 
 
 def test_every_problem_is_told_in_sentences_and_has_a_fix_of_its_own() -> None:
@@ -276,3 +438,8 @@ def test_a_key_that_is_no_word_is_quoted_in_a_path() -> None:
         "['a.b']",
         "['']",
     ]
+
+
+def test_the_page_lists_every_code() -> None:
+    page = codes_page.PAGE.read_text()
+    assert page == codes_page.with_codes(page), "run: python -m tests.fettle.formats.codes_page"

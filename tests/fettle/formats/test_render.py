@@ -201,3 +201,78 @@ def test_a_base_model_without_a_chat_template_is_refused(with_template: Callable
     with pytest.raises(TrainingFailed) as raised:
         with_template("")
     assert raised.value.code == "no_chat_template"
+
+
+TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
+CALL = {"id": "1", "type": "function", "function": {"name": "add", "arguments": {"a": 2, "b": 3}}}
+CALLING: list[Message] = [
+    USER,
+    {"role": "assistant", "content": "", "tool_calls": [CALL]},
+    {"role": "tool", "content": "5", "tool_call_id": "1"},
+    ASSISTANT,
+]
+WITH_TOOLS = """{%- if tools %}{{- '<tools>' + (tools | tojson) + '</tools>\n' }}{%- endif %}
+{%- for message in messages %}{{- '<|im_start|>' + message.role + '\n' }}
+{%- if message.role == 'assistant' %}{% generation %}
+{%- for call in message.tool_calls or [] %}{{- call.function.arguments | tojson }}{% endfor %}
+{{- message.content + '<|im_end|>' }}{% endgeneration %}{{- '\n' }}
+{%- else %}{{- message.content + '<|im_end|>\n' }}{%- endif %}
+{%- endfor %}"""
+
+
+class TestTools:
+    def test_a_template_that_knows_them_shows_definitions_calls_and_answers(
+        self, with_template: Callable[[str], Renderer]
+    ) -> None:
+        renderer = with_template(WITH_TOOLS)
+        text = renderer.text(CALLING, tools=[TOOL])
+        assert text.startswith(f"<tools>{json.dumps([TOOL])}</tools>\n<|im_start|>user")
+        assert '<|im_start|>assistant\n{"a": 2, "b": 3}<|im_end|>' in text
+        assert "<|im_start|>tool\n5<|im_end|>" in text
+        ids = renderer.render(CALLING, tools=[TOOL])
+        learned = [token for token, counts in zip(ids.ids, ids.supervised, strict=True) if counts]
+        assert renderer.tokenizer.decode(learned, skip_special_tokens=False) == (
+            '{"a": 2, "b": 3}<|im_end|>5<|im_end|>'
+        )
+
+    @pytest.mark.slow
+    def test_with_tools_too_ids_and_mask_equal_transformers(
+        self, with_template: Callable[[str], Renderer], tokenizer: Any
+    ) -> None:
+        theirs = tokenizer.apply_chat_template(
+            CALLING, chat_template=WITH_TOOLS, tools=[TOOL], return_dict=True, return_assistant_tokens_mask=True
+        )
+        rendered = with_template(WITH_TOOLS).render(CALLING, tools=[TOOL])
+        assert rendered.ids == theirs["input_ids"]
+        assert rendered.supervised == [bool(counts) for counts in theirs["assistant_masks"]]
+
+    @pytest.mark.parametrize(
+        ("messages", "tools", "lost"), [(CALLING, None, "tool calls"), ([USER, ASSISTANT], [TOOL], "'tools'")]
+    )
+    def test_a_template_that_does_not_know_them_is_an_error_and_loses_nothing(
+        self, renderer: Renderer, messages: list[Message], tools: Any, lost: str
+    ) -> None:
+        with pytest.raises(TrainingFailed, match=f"The row has {lost}, but") as raised:
+            renderer.render(messages, **({"tools": tools} if tools else {}))
+        assert raised.value.code == "tools_unsupported"
+
+    def test_without_tools_a_template_sees_none_as_in_transformers(
+        self, with_template: Callable[[str], Renderer]
+    ) -> None:
+        renderer = with_template("{% if tools is not none %}tools{% endif %}{{ messages[0].content }}")
+        assert renderer.text([USER]) == USER["content"]
+
+
+def test_what_a_template_refuses_is_told_in_its_words(with_template: Callable[[str], Renderer]) -> None:
+    strict = with_template("{{ raise_exception('System role not supported') }}{{ messages[0].content }}")
+    with pytest.raises(TrainingFailed, match="refuses the conversation: System role not supported") as raised:
+        strict.render([SYSTEM, USER, ASSISTANT])
+    assert raised.value.code == "chat_template_refused"
+
+
+@pytest.mark.parametrize("messages", CONVERSATIONS)
+def test_the_texts_of_the_tokens_are_the_text_of_the_conversation(messages: list[Message], renderer: Renderer) -> None:
+    rendered, pieces = renderer.render_with_text(messages)
+    assert rendered == renderer.render(messages)
+    assert len(pieces) == len(rendered.ids)
+    assert "".join(pieces) == renderer.text(messages)

@@ -43,9 +43,9 @@ def work_folder(
 ) -> Path:
     """As the supervisor fills it."""
     folder.mkdir(parents=True)
-    write_rows(folder / "train.jsonl", train)
+    write_rows(folder / "train", train)
     if valid:
-        write_rows(folder / "valid.jsonl", valid)
+        write_rows(folder / "valid", valid)
     if resume:
         shutil.copytree(resume, folder / "resume")
     values = {

@@ -91,6 +91,41 @@ def test_a_row_of_exactly_the_longest_length_stays(tmp_path: Path, renderer: Ren
         read(tmp_path, [LONG], renderer, max_seq_length=length - 1)
 
 
+@pytest.mark.parametrize("content", [b"prompt,completion\r\n1 + 1?,2\r\n", "parquet"])
+def test_a_table_is_trained_on_as_it_was_uploaded(content: bytes | str, tmp_path: Path, renderer: Renderer) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    from worker.training import batches
+
+    path = tmp_path / "train"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist([SHORT]), path)
+    (row,) = batches.read(path, renderer, 100, "training_file").dataset
+    (expected,) = read(tmp_path, [SHORT], renderer).dataset
+    assert row == expected
+
+
+def test_a_row_that_the_template_cannot_show_fails_the_job_with_its_line(tmp_path: Path, renderer: Renderer) -> None:
+    tool = {"type": "function", "function": {"name": "add"}}
+    messages = [{"role": "user", "content": "1 + 1?"}, {"role": "assistant", "content": "2"}]
+    with pytest.raises(TrainingFailed, match=r"^Line 2 of training_file: The row has 'tools'") as failure:
+        read(tmp_path, [{"messages": messages}, {"messages": messages, "tools": [tool]}], renderer)
+    assert (failure.value.code, failure.value.param) == ("tools_unsupported", "training_file")
+
+
+def test_a_file_that_was_damaged_since_its_upload_fails_the_job(tmp_path: Path, renderer: Renderer) -> None:
+    from worker.training import batches
+
+    path = tmp_path / "train"
+    path.write_bytes(b'{"prompt": "1 + 1?", "completion": "2"}\n{"prompt": "1 + ')
+    with pytest.raises(TrainingFailed, match="line 2: The last line ends in the middle of a row") as failure:
+        batches.read(path, renderer, 100, "training_file")
+    assert failure.value.code == "file_unreadable"
+
+
 def test_rows_with_nothing_to_learn_are_left_out_or_refused(tmp_path: Path, renderer: Renderer) -> None:
     examples = read(tmp_path, [*[SHORT] * 9, SILENT], renderer)
     assert (examples.rows, len(examples.dataset), examples.unsupervised) == (10, 9, 1)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fettle.catalog import STARTER
+from fettle.formats.reading import conversations
 from fettle.formats.render import Rendered, Renderer
-from fettle.formats.rows import read_messages
 from tests.worker.training.children import Child, Line, Row, contents, of, rows, series, work_folder
 
 pytestmark = pytest.mark.slow
@@ -47,7 +47,7 @@ def heard(finished: Child) -> list[Line]:
 
 def rendered(path: Path) -> list[Rendered]:
     renderer = Renderer(STARTER)
-    return [renderer.render(messages) for messages in read_messages(path)]
+    return [renderer.render(conversation.messages) for _, conversation in conversations(path)]
 
 
 def loss_and_accuracy(examples: list[Rendered], adapter: Path | None = None) -> tuple[float, float]:
@@ -88,14 +88,14 @@ def test_the_loss_falls(heard: list[Line]) -> None:
 
 
 def test_the_first_loss_is_the_base_models_on_the_completions(finished: Child, heard: list[Line]) -> None:
-    loss, accuracy = loss_and_accuracy(rendered(finished.folder / "train.jsonl"))
+    loss, accuracy = loss_and_accuracy(rendered(finished.folder / "train"))
     first = series(heard)[1]
     assert first["train_loss"] == pytest.approx(loss, rel=1e-4)
     assert first["train_mean_token_accuracy"] == pytest.approx(accuracy, abs=1e-6)
 
 
 def test_the_published_adapter_has_the_validation_loss_that_was_reported(finished: Child, heard: list[Line]) -> None:
-    examples = rendered(finished.folder / "valid.jsonl")
+    examples = rendered(finished.folder / "valid")
     loss, accuracy = loss_and_accuracy(examples, finished.folder / "out" / "adapter")
     last = series(heard)[4]
     assert last["valid_loss"] == pytest.approx(loss, rel=1e-4)
@@ -110,14 +110,14 @@ def test_the_learning_rate_warms_up_and_then_follows_a_cosine(heard: list[Line])
 
 
 def test_tokens_are_counted_without_padding_and_over_all_epochs(finished: Child, heard: list[Line]) -> None:
-    tokens = sum(len(example.ids) for example in rendered(finished.folder / "train.jsonl"))
+    tokens = sum(len(example.ids) for example in rendered(finished.folder / "train"))
     assert [step["tokens"] for step in series(heard).values()] == [tokens, 2 * tokens, 3 * tokens, 4 * tokens]
     assert heard[-1]["trained_tokens"] == 4 * tokens
 
 
 def test_events_say_what_was_loaded_and_tokenised(finished: Child, heard: list[Line]) -> None:
     train, valid, base = (line["data"] for line in of("event", heard))
-    examples = rendered(finished.folder / "train.jsonl")
+    examples = rendered(finished.folder / "train")
     assert train == {
         "rows": ROWS,
         "tokens": sum(len(example.ids) for example in examples),

@@ -1,0 +1,116 @@
+"""`GET /v1/files/{id}/preview`: tokens and loss mask of the first rows, figures of more."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from fettle import previews
+from fettle.catalog import STARTER, BaseModelEntry
+from fettle.formats.preview import look
+from tests.api.tenants import Tenant, jsonl, message, refusal
+from tests.conftest import Api
+
+CSV = b"prompt,completion\n" + b"".join(b"%d + 1 =,%d\n" % (n, n + 1) for n in range(12))
+
+
+def parquet() -> bytes:
+    file = io.BytesIO()
+    rows = [{"prompt": f"{n} + 1 =", "completion": str(n + 1)} for n in range(12)]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), file)
+    return file.getvalue()
+
+
+async def preview(tenant: Tenant, file_id: str, **query: Any) -> Any:
+    return await tenant.http.get(f"/v1/files/{file_id}/preview", params={"model": "starter", **query})
+
+
+@pytest.mark.parametrize(("content", "form"), [(jsonl(12), "jsonl"), (CSV, "csv"), (parquet(), "parquet")])
+async def test_every_format_is_shown_alike(content: bytes, form: str, tenant: Tenant, tmp_path: Path) -> None:
+    file = await tenant.upload(content, "data")
+    answer = (await preview(tenant, file["id"], limit=2, max_seq_length=16)).json()
+    assert (answer["object"], answer["file_id"], answer["model"]) == ("file.preview", file["id"], "starter")
+    (tmp_path / "same").write_bytes(jsonl(12))
+    expected = look(tmp_path / "same", STARTER, limit=2, max_seq_length=16, whole=True)
+    assert [row["tokens"] for row in answer["rows"]] == [row["tokens"] for row in expected["rows"]]
+    assert answer["summary"] == {**expected["summary"], "format": form}
+    assert file["validation"]["format"] == form
+
+
+async def test_of_a_large_file_the_beginning_is_read_and_this_is_said(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(previews, "HEAD", 200)
+    monkeypatch.setattr("fettle.storage.local.CHUNK", 150)
+    for content in (jsonl(40), CSV + b'"a\nb",c\n' * 40):
+        file = await tenant.upload(content)
+        summary = (await preview(tenant, file["id"])).json()["summary"]
+        assert 4 < summary["rows"] < 40
+        assert summary["complete"] is False
+
+
+async def test_another_tenants_file_is_not_there(tenant: Tenant, other: Tenant) -> None:
+    file = await tenant.upload()
+    assert refusal(await preview(other, file["id"])) == (404, "not_found", "file_id")
+
+
+async def test_an_unknown_base_model_is_named_with_those_that_exist(tenant: Tenant) -> None:
+    file = await tenant.upload()
+    answer = await preview(tenant, file["id"], model="gpt-9")
+    assert refusal(answer) == (404, "model_not_found", "model")
+    assert "starter" in message(answer)
+
+
+async def test_a_base_model_that_is_not_on_this_machine_is_not_fetched(
+    api: Api, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = BaseModelEntry(hub="acme/large", revision="0" * 40, parameters=1, length=8)
+    monkeypatch.setitem(api.app.state.models, "acme/large", away)
+    file = await tenant.upload()
+    answer = await preview(tenant, file["id"], model="acme/large")
+    assert refusal(answer) == (400, "base_model_not_local", "model")
+
+
+async def test_a_base_model_in_the_hubs_cache_is_used(
+    api: Api, tenant: Tenant, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    snapshot = tmp_path / "models--acme--small" / "snapshots" / ("0" * 40)
+    snapshot.parent.mkdir(parents=True)
+    snapshot.symlink_to(STARTER)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    cached = BaseModelEntry(hub="acme/small", revision="0" * 40, parameters=1, length=8)
+    monkeypatch.setitem(api.app.state.models, "acme/small", cached)
+    file = await tenant.upload()
+    assert (await preview(tenant, file["id"], model="acme/small")).status_code == 200
+
+
+async def test_a_preview_needs_a_base_model(tenant: Tenant) -> None:
+    file = await tenant.upload()
+    answer = await tenant.http.get(f"/v1/files/{file['id']}/preview")
+    assert refusal(answer) == (400, "missing_required_parameter", "model")
+
+
+async def test_a_bad_file_is_refused_with_its_first_problem(tenant: Tenant) -> None:
+    file = await tenant.upload(b'{"prompt": "x"}\n', "bad.jsonl")
+    answer = await preview(tenant, file["id"])
+    assert refusal(answer) == (400, "invalid_file", "file_id")
+    assert "bad.jsonl: Line 1, completion" in message(answer)
+
+
+@pytest.mark.parametrize(
+    ("query", "param"), [({"limit": 0}, "limit"), ({"limit": 51}, "limit"), ({"max_seq_length": 3}, "max_seq_length")]
+)
+async def test_a_bad_query_is_refused_by_name(query: dict[str, int], param: str, tenant: Tenant) -> None:
+    file = await tenant.upload()
+    assert refusal(await preview(tenant, file["id"], **query)) == (400, "invalid_value", param)
+
+
+async def test_nothing_is_left_on_disk(api: Api, tenant: Tenant) -> None:
+    file = await tenant.upload()
+    await preview(tenant, file["id"])
+    assert list(api.app.state.uploads.iterdir()) == []
+    assert json.loads((await preview(tenant, file["id"])).content)["rows"]
