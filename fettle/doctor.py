@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from fettle import artifacts, catalog, migrate
+from fettle import artifacts, catalog, devices, migrate
 from fettle.db import Database
 from fettle.queue import Doorbell
 from fettle.serving import Engine
@@ -53,6 +53,15 @@ async def python(settings: Settings) -> Finding:
     if missing:
         return Finding("python", False, f"{version}; {', '.join(missing)} missing → {HELP['python']}", needed=False)
     return Finding("python", True, f"{version}; training packages present")
+
+
+async def slots(settings: Settings) -> Finding:
+    found = devices.visible()
+    places = devices.slots(settings, found)
+    says = ", ".join(f"slot {number}: {place}" for number, place in enumerate(places))
+    if unused := devices.idle(places, found):
+        says += f"; idle: GPU {', '.join(unused)} → FETTLE_SLOTS and FETTLE_GPUS_PER_JOB leave them out"
+    return Finding("slots", not unused, says, needed=False)
 
 
 async def disk(settings: Settings) -> Finding:
@@ -111,6 +120,7 @@ async def base_models(settings: Settings) -> Finding:
 
 CHECKS: dict[str, Callable[[Settings], Awaitable[Finding]]] = {
     "python": python,
+    "slots": slots,
     "disk": disk,
     "database": database,
     "storage": storage,
@@ -120,6 +130,7 @@ CHECKS: dict[str, Callable[[Settings], Awaitable[Finding]]] = {
 }
 HELP = {
     "python": "pip install 'fettle[train]' where jobs are trained or models served",
+    "slots": "docs/gpus.md says how slots map to GPUs",
     "disk": "checkpoints and adapters need room: free some, or set FETTLE_DATA",
     "database": "check FETTLE_DATABASE_URL, then `fettle migrate`",
     "storage": "check FETTLE_STORAGE_URL, FETTLE_S3_ENDPOINT and the credentials",
@@ -127,4 +138,4 @@ HELP = {
     "engine": "start `fettle engine`, or check FETTLE_ENGINE_URL; chat needs it, training does not",
     "base models": "check FETTLE_CATALOG",
 }
-OPTIONAL = {"python", "queue", "engine"}
+OPTIONAL = {"python", "slots", "queue", "engine"}

@@ -35,11 +35,14 @@ class SupervisedHyperparameters(Strict):
 
     n_epochs auto: enough passes for about 300 optimizer steps, at least 1 and at most 5; more passes over few rows
     overfit, fewer steps do not reach the format.
-    batch_size auto: 0.2 % of the rows (OpenAI's rule), at least 8 so that steps are not noise, at most 64.
+    batch_size auto: 0.2 % of the rows (OpenAI's rule), at least 8 so that steps are not noise, at most 64; a multiple of
+    8, which 2, 4 or 8 GPUs can share.
     learning_rate auto: 2e-4, ten times what full fine-tuning takes (LoRA Without Regret, Schulman 2025);
     8e-4 for base models under 100 M parameters, whose loss is flatter.
     learning_rate_multiplier: scales the `auto` rate; given together with `learning_rate` it is refused.
     max_seq_length auto: what the base model was made for, at most 2048 tokens.
+    quantization "nf4": the frozen base in 4 bits (QLoRA, Dettmers et al. 2023); left out unless memory is short, for
+    training takes longer and the adapter is then served on a base that it did not see.
     """
 
     n_epochs: Auto | Annotated[int, Field(ge=1, le=50)] = "auto"
@@ -48,6 +51,7 @@ class SupervisedHyperparameters(Strict):
     learning_rate: Auto | Annotated[float, Field(gt=0, le=1)] = "auto"
     max_seq_length: Auto | Annotated[int, Field(ge=16, le=131_072)] = "auto"
     lora: Lora = Lora()
+    quantization: Literal["nf4"] | None = None
 
     @model_validator(mode="after")
     def one_rate(self) -> "SupervisedHyperparameters":
@@ -79,7 +83,7 @@ def resolve(method: Method, *, rows: int, base_parameters: int, base_length: int
     Raises InvalidRequest for a sequence that the base model cannot read.
     """
     asked = method.supervised.hyperparameters
-    batch_size = min(64, max(8, round(rows * 0.002))) if asked.batch_size == "auto" else asked.batch_size
+    batch_size = min(64, max(8, 8 * round(rows * 0.002 / 8))) if asked.batch_size == "auto" else asked.batch_size
     steps_per_epoch = math.ceil(rows / batch_size)
     n_epochs = asked.n_epochs
     if n_epochs == "auto":
@@ -108,6 +112,7 @@ def resolve(method: Method, *, rows: int, base_parameters: int, base_length: int
                     "alpha": asked.lora.alpha or 2 * asked.lora.rank,
                     "dropout": asked.lora.dropout,
                 },
+                "quantization": asked.quantization,
             }
         },
     }

@@ -8,8 +8,9 @@ import socket
 
 import structlog
 
-from fettle import catalog, leases, queue
+from fettle import catalog, devices, leases, queue
 from fettle.db import DATABASE_AWAY, Database
+from fettle.devices import Slot
 from fettle.logs import configure
 from fettle.settings import Settings
 from fettle.storage import open_storage
@@ -24,7 +25,9 @@ log = structlog.get_logger()
 def run() -> None:
     settings = Settings()
     configure()
-    threads = environment.threads_per_slot(settings.threads, settings.slots)
+    found = devices.visible()
+    slots = devices.slots(settings, found)
+    threads = environment.threads_per_slot(settings.threads, len(slots))
     held = Held(
         settings=settings,
         db=Database(settings.database),
@@ -33,24 +36,28 @@ def run() -> None:
         threads=threads,
     )
     environment.scrub(threads)  # after this line no child can inherit a secret
+    if unused := devices.idle(slots, found):
+        log.warning("gpus_idle", devices=unused, gpus_per_job=settings.gpus_per_job, slots=len(slots))
     nursery = Nursery(settings.warm_children)
-    asyncio.run(work(held, nursery))
+    asyncio.run(work(held, nursery, slots))
 
 
-async def work(held: Held, nursery: Nursery) -> None:
+async def work(held: Held, nursery: Nursery, slots: list[Slot]) -> None:
     """Until SIGTERM or SIGINT; then every run leaves a checkpoint and goes back to the queue."""
     stopping, woken = asyncio.Event(), asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sign, stopping.set)
-    slots = [
-        asyncio.create_task(serve_slot(held, nursery, slot, woken, stopping)) for slot in range(held.settings.slots)
+    serving = [
+        asyncio.create_task(serve_slot(held, nursery, number, slot, woken, stopping))
+        for number, slot in enumerate(slots)
     ]
     others = [
         asyncio.create_task(queue.listen(held.settings, woken.set)),
         asyncio.create_task(reconcile(held, woken)),
     ]
-    log.info("worker_started", slots=held.settings.slots, threads=held.threads, warm=held.settings.warm_children)
-    await asyncio.gather(*slots)
+    warm = held.settings.warm_children
+    log.info("worker_started", slots=[str(slot) for slot in slots], threads=held.threads, warm=warm)
+    await asyncio.gather(*serving)
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
@@ -58,9 +65,11 @@ async def work(held: Held, nursery: Nursery) -> None:
     log.info("worker_stopped")
 
 
-async def serve_slot(held: Held, nursery: Nursery, slot: int, woken: asyncio.Event, stopping: asyncio.Event) -> None:
+async def serve_slot(
+    held: Held, nursery: Nursery, number: int, slot: Slot, woken: asyncio.Event, stopping: asyncio.Event
+) -> None:
     """Claims one job after another."""
-    owner = f"{socket.gethostname()}:{os.getpid()}:{slot}"
+    owner = f"{socket.gethostname()}:{os.getpid()}:{number}"
     while not stopping.is_set():
         woken.clear()  # before the look: a ring during it is heard
         try:

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import events, leases
 from fettle.db import DATABASE_AWAY
+from fettle.devices import Slot
 from fettle.errors import Fenced, TrainingFailed
 from models import Job
 from worker import publishing, workfolder
@@ -36,7 +37,7 @@ class Drained(Exception):
     """The worker is stopping and the child has left a checkpoint."""
 
 
-async def supervise(held: Held, nursery: Nursery, slot: int, job: Job, stopping: asyncio.Event) -> None:
+async def supervise(held: Held, nursery: Nursery, slot: Slot, job: Job, stopping: asyncio.Event) -> None:
     """Runs one claimed job to whatever end it has. Never raises for the job's own troubles."""
     folder = workfolder.path(held, job)
     lease = asyncio.create_task(keep_lease(held, job))
@@ -106,7 +107,7 @@ async def keep_lease(held: Held, job: Job) -> None:
                 raise Fenced(job.id) from error
 
 
-async def carry_out(held: Held, nursery: Nursery, slot: int, job: Job, folder: Path, stopping: asyncio.Event) -> None:
+async def carry_out(held: Held, nursery: Nursery, slot: Slot, job: Job, folder: Path, stopping: asyncio.Event) -> None:
     """Returns when the job is published. Raises TrainingFailed, Died, Drained or Fenced."""
     await workfolder.prepare(held, job, folder)
     child = await nursery.start(folder, slot)

@@ -8,7 +8,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from fettle.errors import TrainingFailed
-from worker.training import adapter
+from worker.training import adapter, ranks
 from worker.training.channel import Channel
 from worker.training.work import Work
 
@@ -83,7 +83,9 @@ class Report(TrainerCallback):
         if model is not None:
             refuse_undefined(model, state.global_step)
         self.unannounced = self.work.out / f"checkpoint-{state.global_step}"
-        adapter.tidy(self.unannounced, self.work.base_name)
+        ranks.wait()  # each has put its random state there
+        if ranks.first():
+            adapter.tidy(self.unannounced, self.work.base_name)
         (self.work.out / "README.md").unlink(missing_ok=True)  # TRL writes a model card at every save
         if self.drained or not self.validates:
             self.announce(state.global_step)

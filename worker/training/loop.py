@@ -10,7 +10,7 @@ from peft import PeftModel
 from transformers import PrinterCallback, Trainer
 
 from fettle.errors import TrainingFailed
-from worker.training import adapter
+from worker.training import adapter, device, loading, ranks
 from worker.training.callback import Drained, Report
 from worker.training.channel import Channel
 from worker.training.methods import METHODS
@@ -19,8 +19,9 @@ from worker.training.work import Work
 
 def run(work: Work, channel: Channel) -> None:
     """Sends `done` or `stopped` last. Raises TrainingFailed, or whatever the libraries raise."""
-    torch.set_num_threads(work.threads)
+    torch.set_num_threads(max(1, work.threads // ranks.count()))
     trainer = METHODS[work.method](work, channel)
+    loading.restore_precision(cast(PeftModel, trainer.model))
     report = Report(work, channel, validates=trainer.eval_dataset is not None)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(report)
@@ -28,6 +29,8 @@ def run(work: Work, channel: Channel) -> None:
         prepare_to_resume(trainer, work.resume, channel)
     with contextlib.suppress(Drained):
         trainer.train(resume_from_checkpoint=str(work.resume) if work.resume else None)
+    peaks = device.peaks()
+    channel.event(device.peaks_sentence(peaks), peaks)
     finish(trainer, report, work, channel)
 
 
@@ -49,6 +52,7 @@ def finish(trainer: Trainer, report: Report, work: Work, channel: Channel) -> No
             "log of this run has what the trainer printed.",
         )
     else:
-        adapter.publish(cast(PeftModel, trainer.model), work)
+        if ranks.first():
+            adapter.publish(cast(PeftModel, trainer.model), work)
         path = work.adapter.relative_to(work.folder).as_posix()
         channel.conclude("done", path=path, step=step, trained_tokens=trainer.state.num_input_tokens_seen)

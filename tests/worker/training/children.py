@@ -69,11 +69,11 @@ def work_folder(
 class Child:
     """One training child and what it said."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ranks: int = 1) -> None:
         self.folder = folder
         self.socket, theirs = socket.socketpair()
         self.socket.settimeout(SILENCE)
-        self.process = FORKSERVER.Process(target=run, args=(str(folder), theirs), daemon=True)
+        self.process = FORKSERVER.Process(target=run, args=(str(folder), theirs, ranks), daemon=ranks == 1)
         self.process.start()
         theirs.close()
         self.lines = self._lines()
