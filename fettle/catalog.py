@@ -107,3 +107,21 @@ def local_path(entry: BaseModelEntry, token: SecretStr | None = None) -> Path:
             f"The base model {entry.hub}@{entry.revision} is not in the local cache and the hub did not give it "
             f"({type(error).__name__}). Fetch it where there is a network, or point the entry's 'path' at a folder."
         ) from error
+
+
+def linear_layers(entry: BaseModelEntry) -> frozenset[str] | None:
+    """Names of the layers that LoRA can adapt, read from the headers of the weights; None when they are not here."""
+    files = sorted(entry.path.glob("*.safetensors")) if entry.path else []
+    if not files:
+        return None
+    names = set()
+    for file in files:
+        with file.open("rb") as stream:
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        header.pop("__metadata__", None)
+        for tensor, about in header.items():
+            *_, layer, kind = ["", *tensor.split(".")]
+            matrix = kind == "weight" and len(about["shape"]) == 2
+            if matrix and "embed" not in layer and layer != "lm_head":
+                names.add(layer)
+    return frozenset(names)

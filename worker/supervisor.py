@@ -141,6 +141,9 @@ async def relay(held: Held, job: Job, folder: Path, child: Child) -> dict[str, A
                 await flush(held, job, pending, None)
                 await publishing.publish_checkpoint(held, job, folder / line["path"], line)
                 await asyncio.to_thread(shutil.rmtree, folder / line["path"])
+            case {"type": "evaluation"}:
+                await flush(held, job, pending, None)
+                await publishing.publish_evaluation(held, job, line["data"])
             case {"type": "done" | "stopped" | "error"}:
                 end = line
         if pending and (line is None or time.monotonic() - flushed > FLUSH_SECONDS):

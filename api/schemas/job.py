@@ -3,8 +3,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from fettle import specs
-from fettle.errors import InvalidRequest
-from models import Checkpoint, Event, Job
+from fettle.errors import InvalidRequest, NotFound
+from models import LEGAL_MOVES, Checkpoint, Event, Job
 
 Label = Annotated[str, StringConstraints(max_length=512)]
 LabelName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -108,6 +108,20 @@ def checkpoint_object(checkpoint: Checkpoint) -> dict[str, Any]:
         "metrics": checkpoint.metrics,
         "step_number": checkpoint.step,
     }
+
+
+def evaluation_object(job: Job) -> dict[str, Any]:
+    """Raises NotFound, which says whether to wait for one."""
+    if job.evaluation is None:
+        why = (
+            "was created without a validation_file, on which base and tuned model would be compared"
+            if job.validation_file is None
+            else f"is {job.status} and has no evaluation"
+            if not LEGAL_MOVES[job.status]
+            else f"is {job.status}: the evaluation follows at the end of training"
+        )
+        raise NotFound(f"The job {job.id!r} {why}.", code="evaluation_not_found")
+    return {"object": "fine_tuning.job.evaluation", "fine_tuning_job_id": job.id, **job.evaluation}
 
 
 def deleted_object(id: str, kind: Literal["file", "model"]) -> dict[str, Any]:

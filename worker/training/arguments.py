@@ -8,7 +8,6 @@ from worker.training import device, ranks
 from worker.training.device import Plan
 from worker.training.work import Work
 
-WARMUP = 0.05  # of the steps: Adam's second moment is noise at first, and LoRA's rates are high
 ROWS_AT_ONCE = 16  # on a GPU; a larger batch is accumulated, so that it costs time and not memory
 
 
@@ -26,7 +25,7 @@ def shared(work: Work) -> dict[str, Any]:
         "gradient_accumulation_steps": batch_size // at_once,
         "learning_rate": work.hyperparameters["learning_rate"],
         "lr_scheduler_type": "cosine",
-        "warmup_steps": WARMUP,
+        "warmup_steps": work.hyperparameters["warmup_ratio"],
         "use_cpu": not plan.on_gpu,
         "bf16": plan.precision == "bf16",
         "gradient_checkpointing": plan.gradient_checkpointing,
@@ -35,7 +34,7 @@ def shared(work: Work) -> dict[str, Any]:
         **(between_ranks(plan) if ranks.count() > 1 else {}),
         "logging_steps": 1,
         "logging_nan_inf_filter": False,  # it would replace what tells that a run diverged
-        "include_num_input_tokens_seen": "non_padding",  # unlike TRL's own count it goes on over a resume
+        "include_num_input_tokens_seen": "all",  # batches hold no padding; unlike TRL's own count it survives a resume
         "save_strategy": "no",  # the callback says when
         "eval_strategy": "no",
         "disable_tqdm": True,

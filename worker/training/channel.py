@@ -9,6 +9,10 @@ from typing import Any, Literal, Protocol
 ORPHANED = 3  # exit status of a child whose supervisor went away
 
 
+class Stopped(Exception):
+    """A stop was heard where there is nothing new to save."""
+
+
 class Flag(Protocol):
     def is_set(self) -> bool: ...
     def set(self) -> None: ...
@@ -41,6 +45,11 @@ class Channel:
         self, message: str, data: dict[str, Any] | None = None, *, level: Literal["info", "warn", "error"] = "info"
     ) -> None:
         self.send("event", level=level, message=message, data=data or {})
+
+    def heed_stop(self) -> None:
+        """Raises Stopped as soon as there was a stop."""
+        if self.stop.is_set():
+            raise Stopped
 
     def conclude(self, type: str, **fields: Any) -> None:
         """The last line, after which the supervisor may hang up."""

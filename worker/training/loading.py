@@ -124,13 +124,35 @@ def tokenizer(path: Path) -> PreTrainedTokenizerBase:
 
 
 def with_lora(base: PreTrainedModel, lora: dict[str, Any], seed: int) -> PeftModel:
-    """Adds an adapter to every linear layer but the LM head (Hu et al. 2021); its A is random, its B zero."""
+    """Adds an adapter to the linear layers that are asked for (Hu et al. 2021); its A is random, its B zero.
+
+    Raises TrainingFailed for a layer that there is not.
+    """
+    refuse_unknown_layers(base, lora["target_modules"])
     set_seed(seed)
     config = LoraConfig(
         r=lora["rank"],
         lora_alpha=lora["alpha"],
         lora_dropout=lora["dropout"],
-        target_modules="all-linear",
+        target_modules=lora["target_modules"],
+        use_rslora=lora["use_rslora"],
         task_type="CAUSAL_LM",
     )
     return get_peft_model(base, config)
+
+
+def refuse_unknown_layers(base: PreTrainedModel, wanted: list[str] | str) -> None:
+    """PEFT would only complain if none of the names matched."""
+    head = base.get_output_embeddings()
+    layers = {
+        name.rpartition(".")[2]
+        for name, layer in base.named_modules()
+        if isinstance(layer, torch.nn.Linear) and layer is not head
+    }
+    for name in [] if isinstance(wanted, str) else wanted:
+        if name not in layers:
+            raise TrainingFailed(
+                "unknown_target_modules",
+                f"The base model has no linear layer {name!r}; choose from: {', '.join(sorted(layers))}.",
+                "lora.target_modules",
+            )

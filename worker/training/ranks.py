@@ -78,6 +78,11 @@ class Agreed:
         self.own.set()
 
 
+def own(flag: Flag) -> Flag:
+    """This rank's flag alone, for what it does without the others."""
+    return flag.own if isinstance(flag, Agreed) else flag
+
+
 def launch(folder: Path, sock: socket.socket, number: int) -> None:
     """Starts the ranks and waits for their end. Exits the process unless all end well."""
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
