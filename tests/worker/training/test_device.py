@@ -9,6 +9,7 @@ import torch
 from fettle.catalog import STARTER
 from tests.worker.training.children import rows, work_folder
 from worker.training import device
+from worker.training.collation import TOKENS_AT_ONCE
 from worker.training.device import Load, Probe
 from worker.training.work import Work
 
@@ -74,7 +75,7 @@ def test_the_plan_is_said_in_a_line() -> None:
 
 def test_the_load_is_read_from_the_base_models_folder(tmp_path: Path) -> None:
     work = Work.read(work_folder(tmp_path / "work", rows(1), max_seq_length=128, quantization="nf4"))
-    found = device.load(work, rows_at_once=4)
+    found = device.load(work, rows_at_once=4, on_gpu=True)
     config = device.AutoConfig.from_pretrained(STARTER)
     assert found == Load(
         weights=(STARTER / "model.safetensors").stat().st_size,
@@ -84,6 +85,13 @@ def test_the_load_is_read_from_the_base_models_folder(tmp_path: Path) -> None:
         tokens=512,
         nf4=True,
     )
+
+
+def test_a_forward_pass_has_the_tokens_of_its_rows_of_a_part_or_of_one_long_row() -> None:
+    assert device.tokens_at_once(4, 128, on_gpu=True) == 512
+    assert device.tokens_at_once(16, 2048, on_gpu=True) == TOKENS_AT_ONCE["cuda"]
+    assert device.tokens_at_once(16, 32_768, on_gpu=True) == 32_768
+    assert device.tokens_at_once(16, 2048, on_gpu=False) == 2048
 
 
 def test_a_containers_limit_is_its_memory(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from worker.training.device import Plan
 pytestmark = pytest.mark.slow
 
 PLAN = Plan("CPU", "fp32", "sdpa", gradient_checkpointing=False, on_gpu=False)
-LORA = {"rank": 8, "alpha": 16, "dropout": 0.0}
+LORA = {"rank": 8, "alpha": 16, "dropout": 0.0, "use_rslora": False, "target_modules": "all-linear"}
 
 
 def folder(path: Path, resume: Path | None = None) -> Path:
