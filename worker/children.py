@@ -20,6 +20,7 @@ import orjson
 
 from fettle.devices import Slot
 from worker.environment import choose_devices
+from worker.training.channel import LOST_RANK
 
 LINE_LIMIT = 16 << 20  # bytes; a line holds at most a batch of rollouts
 
@@ -98,6 +99,8 @@ class Child:
 
 def describe_exit(code: int) -> str:
     """For people: what an exit code most likely means."""
+    if code == LOST_RANK:
+        return "The training process ended because one of the processes that trained the job together died"
     if code >= 0:
         return f"The training process ended with exit code {code} before it was done"
     name = signal.Signals(-code).name

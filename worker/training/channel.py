@@ -7,6 +7,7 @@ import threading
 from typing import Any, Literal, Protocol
 
 ORPHANED = 3  # exit status of a child whose supervisor went away
+LOST_RANK = 4  # exit status of a child that lost one of its ranks without a word
 
 
 class Stopped(Exception):

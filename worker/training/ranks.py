@@ -20,10 +20,9 @@ import torch
 import torch.distributed as dist
 
 from fettle.errors import TrainingFailed
-from worker.training.channel import Channel, Flag
+from worker.training.channel import LOST_RANK, Channel, Flag
 from worker.training.work import Work
 
-LOST = 4  # exit status of a child that lost a rank without a word
 PATIENCE = 2  # seconds that the other ranks get once one is dead
 LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 PR_SET_PDEATHSIG = 1
@@ -111,7 +110,7 @@ def launch(folder: Path, sock: socket.socket, number: int) -> None:
         for note in sorted(folder.glob("failure-*.json")):
             Channel(sock).conclude("error", **json.loads(note.read_text()))
             sys.exit(1)
-        sys.exit(LOST)
+        sys.exit(LOST_RANK)
 
 
 def rank_main(folder: str, sock: socket.socket) -> None:

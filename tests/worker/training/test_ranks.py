@@ -10,6 +10,7 @@ import pytest
 
 from tests.worker.training.children import Child, Line, of, rows, series, work_folder
 from worker.training import ranks
+from worker.training.channel import LOST_RANK
 
 pytestmark = pytest.mark.slow
 
@@ -102,7 +103,7 @@ class TestDeath:
         processes[victim].send_signal(signal.SIGKILL)
         killed = time.monotonic()
         assert of("error", child.rest()) == []
-        assert child.exit_code() == ranks.LOST
+        assert child.exit_code() == LOST_RANK
         assert time.monotonic() - killed < 10
         assert not any(process.is_running() and process.status() != "zombie" for process in processes)
 
