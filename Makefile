@@ -40,9 +40,9 @@ lint: $(READY) ## Check style, format, types and the layer law
 	@$(RUN) mypy
 	@$(RUN) pytest tests/test_layers.py
 
-# A script named gpu_*.py needs an accelerator: run it by hand with `python -m bench.gpu_…`.
+# A script named gpu*.py needs an accelerator: run it by hand, `python -m bench.gpu`.
 bench: $(READY) ## Measure every figure that needs no GPU
-	@for script in $(sort $(filter-out bench/_% bench/gpu_%,$(wildcard bench/*.py))); do \
+	@for script in $(sort $(filter-out bench/_% bench/gpu%,$(wildcard bench/*.py))); do \
 		name=$${script##*/}; echo "== $$script"; $(RUN) "bench.$${name%.py}"; done
 
 up: $(READY) ## Run the whole service here; Ctrl-C drains and stops it

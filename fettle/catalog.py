@@ -181,3 +181,21 @@ def own_code(config: Path) -> str | None:
         return None  # not there, or for its loader to complain about
     found = content.get("auto_map") if isinstance(content, dict) else None
     return ", ".join(sorted(found)) if isinstance(found, dict) else str(found) if found else None
+
+
+def linear_layers(entry: BaseModelEntry) -> frozenset[str] | None:
+    """Names of the layers that LoRA can adapt, read from the headers of the weights; None when they are not here."""
+    files = sorted(entry.path.glob("*.safetensors")) if entry.path else []
+    if not files:
+        return None
+    names = set()
+    for file in files:
+        with file.open("rb") as stream:
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        header.pop("__metadata__", None)
+        for tensor, about in header.items():
+            *_, layer, kind = ["", *tensor.split(".")]
+            matrix = kind == "weight" and len(about["shape"]) == 2
+            if matrix and "embed" not in layer and layer != "lm_head":
+                names.add(layer)
+    return frozenset(names)

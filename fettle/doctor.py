@@ -98,8 +98,9 @@ async def base_models(settings: Settings) -> Finding:
 CHECKS: dict[str, Callable[[Settings], Awaitable[Finding]]] = {
     "versions": machine.versions,
     "disk": machine.disk,
+    "slots": machine.slots,
     "cores": machine.cores,
-    "devices": machine.devices,
+    "devices": machine.gpus,
     "secrets": machine.secrets,
     "database": database,
     "storage": storage,
@@ -111,6 +112,7 @@ CHECKS: dict[str, Callable[[Settings], Awaitable[Finding]]] = {
 HELP = {
     "versions": "install Fettle again",
     "disk": "set FETTLE_DATA to a folder that this user can write",
+    "slots": "docs/gpus.md says how slots map to GPUs",
     "cores": "set FETTLE_THREADS",
     "devices": "check the driver with nvidia-smi",
     "secrets": "let this user read the data folder",
@@ -121,4 +123,4 @@ HELP = {
     "engine": "start `fettle engine`, or check FETTLE_ENGINE_URL; chat needs it, training does not",
     "base models": "check FETTLE_CATALOG and FETTLE_MODEL_ALIASES",
 }
-OPTIONAL = {"versions", "cores", "devices", "secrets", "queue", "engine", "integrations"}
+OPTIONAL = {"versions", "slots", "cores", "devices", "secrets", "queue", "engine", "integrations"}

@@ -76,6 +76,9 @@ async def create(
         rows=(training.report or {})["rows"],
         base_parameters=base.parameters,
         base_length=base.length,
+        file_bytes=training.bytes,
+        validates=request.validation_file is not None,
+        layers=catalog.linear_layers(base),
     )
     await quotas.admit_job(session, project.id, defaults)
     job = Job(

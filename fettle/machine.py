@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fettle import __version__
+from fettle import __version__, devices
 from fettle.finding import Finding, bad, good, warn
 from fettle.settings import Settings
 
@@ -37,31 +37,41 @@ async def disk(settings: Settings) -> Finding:
     return good("disk", says)
 
 
+async def slots(settings: Settings) -> Finding:
+    """Which device each of this host's slots has."""
+    found = devices.visible()
+    places = devices.slots(settings, found)
+    says = ", ".join(f"slot {number}: {place}" for number, place in enumerate(places))
+    if unused := devices.idle(places, found):
+        return warn("slots", f"{says}; idle: GPU {', '.join(unused)} → see FETTLE_SLOTS and FETTLE_GPUS_PER_JOB")
+    if found and len(places) * settings.gpus_per_job > len(found):
+        return warn("slots", f"{says} → they share {len(found)}: leave FETTLE_SLOTS unset to give each its own")
+    return good("slots", says)
+
+
 async def cores(settings: Settings) -> Finding:
     """Greedy thread pools on busy cores train several times slower."""
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = settings.threads or max(1, found // settings.slots)
-    says = f"{found} cores, {settings.slots} slots of {threads} threads"
-    if threads * settings.slots > found:
+    jobs = len(devices.slots(settings, devices.visible()))
+    threads = settings.threads or max(1, found // jobs)
+    says = f"{found} cores, {jobs} slots of {threads} threads"
+    if threads * jobs > found:
         return warn("cores", f"{says} → lower FETTLE_SLOTS or FETTLE_THREADS: jobs would take each other's cores")
     return good("cores", says)
 
 
-async def devices(settings: Settings) -> Finding:
+async def gpus(settings: Settings) -> Finding:
     if not sorted(Path("/dev").glob("nvidia[0-9]*")):
         return good("devices", "no GPU: jobs train and models answer on the CPU")
     query = ["nvidia-smi", "--query-gpu=name,memory.total,memory.used", "--format=csv,noheader"]
     listed = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)  # noqa: ASYNC221 — the doctor may wait
-    gpus = listed.stdout.strip().splitlines()
-    if listed.returncode != 0 or not gpus:
+    found = listed.stdout.strip().splitlines()
+    if listed.returncode != 0 or not found:
         return bad("devices", f"a GPU is there, but nvidia-smi fails: {listed.stderr.strip()} → check the driver")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    seen = len(gpus) if visible is None else len([name for name in visible.split(",") if name.strip()])
-    says = "; ".join(gpus) + ("" if visible is None else f"; CUDA_VISIBLE_DEVICES={visible}")
-    if seen == 0:
+    says = "; ".join(found) + ("" if visible is None else f"; CUDA_VISIBLE_DEVICES={visible}")
+    if not devices.visible():
         return warn("devices", f"{says} → none is visible: jobs train on the CPU")
-    if settings.slots > seen:
-        return warn("devices", f"{says} → {settings.slots} slots share {seen}: FETTLE_SLOTS={seen} gives each its own")
     return good("devices", says)
 
 

@@ -49,7 +49,10 @@ class Settings(BaseSettings):
     quota_running_jobs: int | None = Field(None, ge=0, description="Jobs that it runs at once; unset: no limit")
     quota_tokens: int | None = Field(None, ge=0, description="Tokens that it may train in 30 days; unset: no limit")
 
-    slots: int = Field(1, ge=1, description="Jobs that one worker runs at the same time")
+    slots: int | None = Field(
+        None, ge=1, description="Jobs that one worker runs at a time; unset: one per GPU or group"
+    )
+    gpus_per_job: int = Field(1, ge=1, description="GPUs that train one job together; see docs/gpus.md")
     threads: int | None = Field(None, ge=1, description="CPU threads per job; unset: cores ÷ slots")
     warm_children: bool = Field(True, description="Fork training children from a process that has torch loaded")
     lease_seconds: float = Field(60, gt=0, description="A worker silent for this long loses its job")

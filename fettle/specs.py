@@ -11,6 +11,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from fettle.errors import InvalidRequest
 
 Auto = Literal["auto"]
+Switch = Annotated[bool, Field(strict=True)]
+LayerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
+LayerNames = Annotated[list[LayerName], Field(min_length=1, max_length=64)]
+Interval = Literal["auto", "epoch"] | Annotated[int, Field(ge=1)]  # optimizer steps
 
 
 class Strict(BaseModel):
@@ -25,16 +29,44 @@ def no_truth(value: object) -> object:
 
 
 class Lora(Strict):
-    """LoRA on every linear layer (Hu et al. 2021; "all-linear" as in QLoRA, Dettmers et al. 2023, section 4).
+    """LoRA (Hu et al. 2021).
 
     rank 16: enough for the datasets of a few thousand rows that people bring, and below vLLM's default maximum.
     alpha 2 × rank: the common choice; it keeps the update's scale when the rank changes.
     dropout 0: a small dataset is better protected by few epochs and a validation file.
+    use_rslora false: with `true` the update is scaled by alpha ÷ √rank in place of alpha ÷ rank (Kalajdzievski 2023),
+    which keeps high ranks learning; at alpha 2 × rank and rank 16 that is 4 times as much, so lower the rate as well.
+    target_modules "all-linear": every linear layer but the LM head (QLoRA, Dettmers et al. 2023, section 4: attention
+    alone does not reach full fine-tuning); or a list of layer names, such as ["q_proj", "v_proj"].
     """
 
     rank: Annotated[Literal[1, 8, 16, 32, 64, 128], BeforeValidator(no_truth)] = 16  # what vLLM can serve
     alpha: int | None = Field(None, ge=1, le=1024)
     dropout: float = Field(0.0, ge=0, lt=1)
+    use_rslora: Switch = False
+    target_modules: Literal["all-linear"] | LayerNames = "all-linear"
+
+
+class EarlyStopping(Strict):
+    """Stops when validation no longer improves, and keeps the step with the lowest validation loss.
+
+    patience 3: validations without an improvement; one or two are often noise.
+    min_delta 0: nats by which the loss must fall to count as an improvement.
+    """
+
+    patience: int = Field(3, ge=1, le=100)
+    min_delta: float = Field(0.0, ge=0)
+
+
+def as_settings(value: Any) -> Any:
+    """`true` stands for the defaults, `false` for none."""
+    if value is True:
+        return {}
+    if value is None or value is False:
+        return None
+    if not isinstance(value, dict | EarlyStopping):
+        raise ValueError("Input should be true, false or an object with 'patience' and 'min_delta'")
+    return value
 
 
 class SupervisedHyperparameters(Strict):
@@ -42,11 +74,23 @@ class SupervisedHyperparameters(Strict):
 
     n_epochs auto: enough passes for about 300 optimizer steps, at least 1 and at most 5; more passes over few rows
     overfit, fewer steps do not reach the format.
-    batch_size auto: 0.2 % of the rows (OpenAI's rule), at least 8 so that steps are not noise, at most 64.
+    batch_size auto: 0.2 % of the rows (OpenAI's rule), at least 8 so that steps are not noise, at most 64; a multiple
+    of 8, which 2, 4 or 8 GPUs can share.
     learning_rate auto: 2e-4, ten times what full fine-tuning takes (LoRA Without Regret, Schulman 2025);
     8e-4 for base models under 100 M parameters, whose loss is flatter.
     learning_rate_multiplier: scales the `auto` rate; given together with `learning_rate` it is refused.
     max_seq_length auto: what the base model was made for, at most 2048 tokens.
+    quantization "nf4": the frozen base in 4 bits (QLoRA, Dettmers et al. 2023); left out unless memory is short, for
+    training takes longer and the adapter is then served on a base that it did not see.
+    packing false: with `true` rows are put together into blocks of up to max_seq_length tokens, and batch_size counts
+    blocks (auto: as many as hold about the rows that it would have): steps of even size, for rows of uneven length.
+    Rows never see each other, packed or not.
+    warmup_ratio auto: the first 5 % of the steps; Adam's second moment is noise at first, and LoRA's rates are high.
+    eval_interval auto: validation after every epoch; with early_stopping about ten times in the run, or it would come
+    too late. A number counts optimizer steps. The last step is always validated.
+    checkpoint_interval auto: after every epoch, as OpenAI has it. A number counts optimizer steps. The last step is
+    always saved.
+    early_stopping false: a run does what it was asked for; `true` stands for the defaults of its two fields.
     """
 
     n_epochs: Auto | Annotated[int, Field(ge=1, le=50)] = "auto"
@@ -55,6 +99,12 @@ class SupervisedHyperparameters(Strict):
     learning_rate: Auto | Annotated[float, Field(gt=0, le=1)] = "auto"
     max_seq_length: Auto | Annotated[int, Field(ge=16, le=131_072)] = "auto"
     lora: Lora = Lora()
+    quantization: Literal["nf4"] | None = None
+    packing: Switch = False
+    warmup_ratio: Auto | Annotated[float, Field(ge=0, le=0.5)] = "auto"
+    eval_interval: Interval = "auto"
+    checkpoint_interval: Interval = "auto"
+    early_stopping: Annotated[EarlyStopping | None, BeforeValidator(as_settings)] = None
 
     @model_validator(mode="after")
     def one_rate(self) -> "SupervisedHyperparameters":
@@ -74,20 +124,56 @@ class SupervisedMethod(Strict):
 
 Method = SupervisedMethod  # a discriminated union as soon as there are two
 METHOD_TYPES = ("supervised",)
+WHERE = "method.supervised.hyperparameters"
 
 SMALL_BASE = 100_000_000
 TARGET_STEPS = 300
+WARMUP_RATIO = 0.05
+EVALUATIONS = 10
+BYTES_PER_TOKEN = 4  # of a dataset's file, about; only `auto` with packing relies on it
+
+# What jobs are trained with that were created before these could be asked for
+EARLIER: dict[str, Any] = {
+    "quantization": None,
+    "packing": False,
+    "warmup_ratio": WARMUP_RATIO,
+    "eval_interval": "epoch",
+    "checkpoint_interval": "epoch",
+    "early_stopping": False,
+}
+EARLIER_LORA: dict[str, Any] = {"use_rslora": False, "target_modules": "all-linear"}
 
 
-def resolve(method: Method, *, rows: int, base_parameters: int, base_length: int) -> dict[str, Any]:
+def resolve(
+    method: Method,
+    *,
+    rows: int,
+    base_parameters: int,
+    base_length: int,
+    file_bytes: int = 0,
+    validates: bool = True,
+    layers: frozenset[str] | None = None,
+) -> dict[str, Any]:
     """The method with every `auto` replaced by the value that will be used.
 
-    rows: examples in the training file. base_parameters: of the base model. base_length: its longest sequence, tokens.
-    Raises InvalidRequest for a sequence that the base model cannot read.
+    rows, file_bytes: of the training file. base_parameters: of the base model. base_length: its longest sequence,
+    tokens. validates: there is a validation file. layers: the base's linear layers by name; None: not known yet.
+    Raises InvalidRequest for what the base model or the files do not allow.
     """
     asked = method.supervised.hyperparameters
-    batch_size = min(64, max(8, round(rows * 0.002))) if asked.batch_size == "auto" else asked.batch_size
-    steps_per_epoch = math.ceil(rows / batch_size)
+    refuse_without_validation(asked, validates)
+    refuse_unknown_layers(asked.lora, layers)
+    length = min(2048, base_length) if asked.max_seq_length == "auto" else asked.max_seq_length
+    if length > base_length:
+        raise InvalidRequest(
+            f"max_seq_length {length} is more than the {base_length} tokens that the base model reads: ask for less.",
+            param=f"{WHERE}.max_seq_length",
+        )
+    per_block = max(1.0, length * BYTES_PER_TOKEN * rows / file_bytes) if asked.packing and file_bytes else 1.0
+    batch_size = asked.batch_size
+    if batch_size == "auto":
+        batch_size = max(1, round(auto_batch_size(rows) / per_block)) if asked.packing else auto_batch_size(rows)
+    steps_per_epoch = math.ceil(rows / (batch_size * per_block))
     n_epochs = asked.n_epochs
     if n_epochs == "auto":
         n_epochs = min(5, max(1, round(TARGET_STEPS / steps_per_epoch)))
@@ -95,12 +181,10 @@ def resolve(method: Method, *, rows: int, base_parameters: int, base_length: int
     learning_rate = asked.learning_rate
     if learning_rate == "auto":
         learning_rate = (8e-4 if base_parameters < SMALL_BASE else 2e-4) * multiplier
-    length = min(2048, base_length) if asked.max_seq_length == "auto" else asked.max_seq_length
-    if length > base_length:
-        raise InvalidRequest(
-            f"max_seq_length {length} is more than the {base_length} tokens that the base model reads: ask for less.",
-            param="method.supervised.hyperparameters.max_seq_length",
-        )
+    eval_interval = asked.eval_interval
+    if eval_interval == "auto":
+        often = max(1, n_epochs * steps_per_epoch // EVALUATIONS)
+        eval_interval = often if asked.early_stopping else "epoch"
     return {
         "type": "supervised",
         "supervised": {
@@ -114,7 +198,41 @@ def resolve(method: Method, *, rows: int, base_parameters: int, base_length: int
                     "rank": asked.lora.rank,
                     "alpha": asked.lora.alpha or 2 * asked.lora.rank,
                     "dropout": asked.lora.dropout,
+                    "use_rslora": asked.lora.use_rslora,
+                    "target_modules": asked.lora.target_modules,
                 },
+                "quantization": asked.quantization,
+                "packing": asked.packing,
+                "warmup_ratio": WARMUP_RATIO if asked.warmup_ratio == "auto" else asked.warmup_ratio,
+                "eval_interval": eval_interval,
+                "checkpoint_interval": "epoch" if asked.checkpoint_interval == "auto" else asked.checkpoint_interval,
+                "early_stopping": asked.early_stopping.model_dump() if asked.early_stopping else False,
             }
         },
     }
+
+
+def auto_batch_size(rows: int) -> int:
+    return min(64, max(8, 8 * round(rows * 0.002 / 8)))
+
+
+def refuse_without_validation(asked: SupervisedHyperparameters, validates: bool) -> None:
+    wants = {"early_stopping": asked.early_stopping is not None, "eval_interval": asked.eval_interval != "auto"}
+    for name, wanted in wants.items():
+        if wanted and not validates:
+            raise InvalidRequest(
+                f"'{name}' looks at the validation loss: give a validation_file, or leave '{name}' out.",
+                param=f"{WHERE}.{name}",
+            )
+
+
+def refuse_unknown_layers(lora: Lora, layers: frozenset[str] | None) -> None:
+    """A name is a layer's last part, as in `q_proj`."""
+    if lora.target_modules == "all-linear" or layers is None:
+        return
+    for name in lora.target_modules:
+        if name not in layers:
+            raise InvalidRequest(
+                f"The base model has no linear layer {name!r}; choose from: {', '.join(sorted(layers))}.",
+                param=f"{WHERE}.lora.target_modules",
+            )

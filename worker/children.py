@@ -18,18 +18,20 @@ from typing import Any
 
 import orjson
 
-from worker.environment import choose_device
+from fettle.devices import Slot
+from worker.environment import choose_devices
+from worker.training.channel import LOST_RANK
 
 LINE_LIMIT = 16 << 20  # bytes; a line holds at most a batch of rollouts
 
 _starting = asyncio.Lock()  # the forkserver takes one request at a time
 
 
-def child_main(folder: str, channel: socket.socket, slot: int) -> None:
-    choose_device(slot)
+def child_main(folder: str, channel: socket.socket, slot: Slot) -> None:
+    choose_devices(slot)
     from worker.training.__main__ import run
 
-    run(folder, channel)
+    run(folder, channel, slot.ranks)
 
 
 class Nursery:
@@ -41,7 +43,7 @@ class Nursery:
             self.context.set_forkserver_preload(["worker.training.preload"])
             multiprocessing.forkserver.ensure_running()
 
-    async def start(self, folder: Path, slot: int) -> "Child":
+    async def start(self, folder: Path, slot: Slot) -> "Child":
         ours, theirs = socket.socketpair()
         process: BaseProcess = self.context.Process(target=child_main, args=(str(folder), theirs, slot))
         async with _starting:
@@ -97,6 +99,8 @@ class Child:
 
 def describe_exit(code: int) -> str:
     """For people: what an exit code most likely means."""
+    if code == LOST_RANK:
+        return "The training process ended because one of the processes that trained the job together died"
     if code >= 0:
         return f"The training process ended with exit code {code} before it was done"
     name = signal.Signals(-code).name

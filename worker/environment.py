@@ -5,11 +5,12 @@ reads its settings and then forgets every variable that a child has no business 
 """
 
 import os
-from pathlib import Path
+
+from fettle.devices import Slot
 
 KEPT = {"PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
 KEPT |= {"HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"}
-KEPT_PREFIXES = ("CUDA_", "NVIDIA_", "NCCL_", "TRITON_", "TORCH", "PYTORCH_", "XDG_CACHE_")
+KEPT_PREFIXES = ("CUDA_", "NVIDIA_", "NCCL_", "GLOO_", "TRITON_", "TORCH", "PYTORCH_", "XDG_CACHE_")
 PROXIES = {"http_proxy", "https_proxy", "no_proxy"}  # kept unless they hold a password
 
 
@@ -22,18 +23,10 @@ def scrub(threads: int) -> None:
     os.environ.update(OMP_NUM_THREADS=str(threads), OMP_WAIT_POLICY="PASSIVE", TOKENIZERS_PARALLELISM="false")
 
 
-def devices() -> list[str]:
-    """The GPUs that the operator lets us see, as CUDA_VISIBLE_DEVICES names them; torch is not asked, nor loaded."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [name.strip() for name in named.split(",") if name.strip()]
-    return [str(index) for index, _ in enumerate(sorted(Path("/dev").glob("nvidia[0-9]*")))]
-
-
-def choose_device(slot: int) -> None:
-    """A training child sees one GPU, its slot's: TRL refuses to train on whatever it finds. Before CUDA is touched."""
-    if found := devices():
-        os.environ["CUDA_VISIBLE_DEVICES"] = found[slot % len(found)]
+def choose_devices(slot: Slot) -> None:
+    """A training child sees its slot's GPUs and no other: TRL trains on whatever it finds. Before CUDA is touched."""
+    if slot.devices:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(slot.devices)
 
 
 def threads_per_slot(threads: int | None, slots: int) -> int:

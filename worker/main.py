@@ -11,8 +11,9 @@ from typing import Any
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from fettle import catalog, leases, orphans, queue
+from fettle import catalog, devices, leases, orphans, queue
 from fettle.db import DATABASE_AWAY, Database
+from fettle.devices import Slot
 from fettle.logs import configure
 from fettle.settings import Settings
 from fettle.storage import Away, open_storage
@@ -29,7 +30,9 @@ END_SECONDS = 5  # for writing down how the last runs ended, once their time to 
 def run() -> None:
     settings = Settings()
     configure(settings)
-    threads = environment.threads_per_slot(settings.threads, settings.slots)
+    found = devices.visible()
+    slots = devices.slots(settings, found)
+    threads = environment.threads_per_slot(settings.threads, len(slots))
     held = Held(
         settings=settings,
         db=Database(settings.database),
@@ -39,31 +42,35 @@ def run() -> None:
     )
     metrics.serve(settings)
     environment.scrub(threads)  # after this line no child can inherit a secret
+    if unused := devices.idle(slots, found):
+        log.warning("gpus_idle", devices=unused, gpus_per_job=settings.gpus_per_job, slots=len(slots))
     nursery = Nursery(settings.warm_children)
-    asyncio.Runner().run(work(held, nursery))
+    asyncio.Runner().run(work(held, nursery, slots))
     os._exit(0)  # nothing that hangs, in a download, in storage, in the database, holds up the end
 
 
-async def work(held: Held, nursery: Nursery) -> None:
+async def work(held: Held, nursery: Nursery, slots: list[Slot]) -> None:
     """Until SIGTERM or SIGINT; then every run leaves a checkpoint and goes back to the queue."""
     stopping, woken = asyncio.Event(), asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sign, stopping.set)
-    slots = [
-        asyncio.create_task(serve_slot(held, nursery, slot, woken, stopping)) for slot in range(held.settings.slots)
+    serving = [
+        asyncio.create_task(serve_slot(held, nursery, number, slot, woken, stopping))
+        for number, slot in enumerate(slots)
     ]
     others = [
         asyncio.create_task(queue.listen(held.settings, woken.set)),
         asyncio.create_task(reconcile(held, woken)),
         asyncio.create_task(tidy(held)),
     ]
-    log.info("worker_started", slots=held.settings.slots, threads=held.threads, warm=held.settings.warm_children)
-    serving: asyncio.Future[Any] = asyncio.gather(*slots)
+    warm = held.settings.warm_children
+    log.info("worker_started", slots=[str(slot) for slot in slots], threads=held.threads, warm=warm)
+    served: asyncio.Future[Any] = asyncio.gather(*serving)
     told: asyncio.Future[Any] = asyncio.create_task(stopping.wait())
-    await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
-    await asyncio.wait({serving}, timeout=held.settings.drain_seconds + END_SECONDS)
-    if serving.done():
-        serving.result()  # a slot that failed is a bug, and ends the worker with it
+    await asyncio.wait({served, told}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({served}, timeout=held.settings.drain_seconds + END_SECONDS)
+    if served.done():
+        served.result()  # a slot that failed is a bug, and ends the worker with it
     else:
         log.warning("not_drained")  # the database is away, say: the leases will run out
     for task in (told, *others):
@@ -73,9 +80,11 @@ async def work(held: Held, nursery: Nursery) -> None:
     log.info("worker_stopped")
 
 
-async def serve_slot(held: Held, nursery: Nursery, slot: int, woken: asyncio.Event, stopping: asyncio.Event) -> None:
+async def serve_slot(
+    held: Held, nursery: Nursery, number: int, slot: Slot, woken: asyncio.Event, stopping: asyncio.Event
+) -> None:
     """Claims one job after another."""
-    owner = f"{socket.gethostname()}:{os.getpid()}:{slot}"
+    owner = f"{socket.gethostname()}:{os.getpid()}:{number}"
     while not stopping.is_set():
         woken.clear()  # before the look: a ring during it is heard
         try:

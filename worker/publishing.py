@@ -20,7 +20,9 @@ from worker.ledger import write
 from worker.patience import patiently
 from worker.workfolder import Held
 
-COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy")  # OpenAI's
+# OpenAI's, then what the field also looks at
+COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy")
+COLUMNS += ("learning_rate", "grad_norm", "tokens", "tokens_per_second")
 SOURCES = {"train_accuracy": "train_mean_token_accuracy"}
 
 
@@ -54,6 +56,23 @@ async def publish_checkpoint(held: Held, job: Job, folder: Path, line: dict[str,
             )
         )
         events.add(session, job.id, f"Checkpoint created at step {step}: {name}")
+
+    await write(held, job, change)
+
+
+async def publish_evaluation(held: Held, job: Job, evaluation: dict[str, Any]) -> None:
+    """Raises Fenced."""
+    base, tuned = evaluation["base"], evaluation["tuned"]
+    message = (
+        f"Evaluation on {evaluation['rows']:,} validation rows, base model → tuned: loss {base['loss']:.4f} → "
+        f"{tuned['loss']:.4f}, perplexity {base['perplexity']:.2f} → {tuned['perplexity']:.2f}, token accuracy "
+        f"{base['token_accuracy']:.1%} → {tuned['token_accuracy']:.1%}"
+    )
+    figures = {name: value for name, value in evaluation.items() if name != "samples"}
+
+    def change(session: AsyncSession, row: Job) -> None:
+        row.evaluation = evaluation
+        events.add(session, job.id, message, data=figures)
 
     await write(held, job, change)
 

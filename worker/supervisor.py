@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import events, leases
 from fettle.db import DATABASE_AWAY
+from fettle.devices import Slot
 from fettle.errors import Fenced, TrainingFailed
 from models import Job
 from worker import metrics, publishing, workfolder
@@ -43,7 +44,7 @@ class Drained(Exception):
     """The run was halted; the child, if there was one in time, has left a checkpoint."""
 
 
-async def supervise(held: Held, nursery: Nursery, slot: int, job: Job, stopping: asyncio.Event) -> None:
+async def supervise(held: Held, nursery: Nursery, slot: Slot, job: Job, stopping: asyncio.Event) -> None:
     """Runs one claimed job to whatever end it has. Never raises for the job's own troubles."""
     folder = workfolder.path(held, job)
     halt = asyncio.Event()  # the worker stops, or a pause was asked for
@@ -146,7 +147,7 @@ async def halt_with_worker(held: Held, stopping: asyncio.Event, halt: asyncio.Ev
 
 
 async def carry_out(
-    held: Held, nursery: Nursery, slot: int, job: Job, folder: Path, halt: asyncio.Event, reports: Reports
+    held: Held, nursery: Nursery, slot: Slot, job: Job, folder: Path, halt: asyncio.Event, reports: Reports
 ) -> None:
     """Returns when the job is published. Raises TrainingFailed, Died, Drained or Fenced."""
     await unless_halted(workfolder.prepare(held, job, folder), halt)
@@ -201,6 +202,9 @@ async def relay(held: Held, job: Job, folder: Path, child: Child, reports: Repor
                 with metrics.checkpoint_seconds.time():
                     await publishing.publish_checkpoint(held, job, folder / line["path"], line)
                 await asyncio.to_thread(shutil.rmtree, folder / line["path"])
+            case {"type": "evaluation"}:
+                await flush(held, job, pending, None)
+                await publishing.publish_evaluation(held, job, line["data"])
             case {"type": "done" | "stopped" | "error"}:
                 end = line
         pending += reports.told()

@@ -12,7 +12,15 @@ from sse_starlette import EventSourceResponse
 from api import zips
 from api.deps import Held, ProjectId, Services, Snapshot, Transaction
 from api.pagination import listing
-from api.schemas.job import JobCreate, adapter_object, checkpoint_object, event_object, job_object, method_of
+from api.schemas.job import (
+    JobCreate,
+    adapter_object,
+    checkpoint_object,
+    evaluation_object,
+    event_object,
+    job_object,
+    method_of,
+)
 from api.streaming import begun, counted
 from fettle import artifacts, events, integrations, jobs, queue, quotas, tuned_models
 from fettle.errors import InvalidRequest, NotFound, from_schema
@@ -187,6 +195,13 @@ async def metrics(job_id: str, project_id: ProjectId, session: Snapshot) -> dict
     job = await jobs.get(session, project_id, job_id)
     columns = events.columns(await events.metrics(session, job.id))
     return {"object": "fine_tuning.job.metrics", "fine_tuning_job_id": job.id, "columns": columns}
+
+
+@router.get("/{job_id}/evaluation")
+async def evaluation(job_id: str, project_id: ProjectId, session: Snapshot) -> dict[str, Any]:
+    """The base model against the tuned one on the validation file."""
+    job = await jobs.get(session, project_id, job_id)
+    return evaluation_object(job)
 
 
 @router.get("/{job_id}/adapter", response_model=None)

@@ -4,8 +4,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from fettle import specs
 from fettle.artifacts import Manifest
-from fettle.errors import InvalidRequest
-from models import Checkpoint, Event, Job
+from fettle.errors import InvalidRequest, NotFound
+from models import LEGAL_MOVES, Checkpoint, Event, Job
 
 Label = Annotated[str, StringConstraints(max_length=512)]
 LabelName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -117,6 +117,20 @@ def adapter_object(job: Job, manifest: Manifest, urls: dict[str, str | None], ex
             for (name, entry), url in zip(manifest.files.items(), urls.values(), strict=True)
         ],
     }
+
+
+def evaluation_object(job: Job) -> dict[str, Any]:
+    """Raises NotFound, which says whether to wait for one."""
+    if job.evaluation is None:
+        why = (
+            "was created without a validation_file, on which base and tuned model would be compared"
+            if job.validation_file is None
+            else f"is {job.status} and has no evaluation"
+            if not LEGAL_MOVES[job.status]
+            else f"is {job.status}: the evaluation follows at the end of training"
+        )
+        raise NotFound(f"The job {job.id!r} {why}.", code="evaluation_not_found")
+    return {"object": "fine_tuning.job.evaluation", "fine_tuning_job_id": job.id, **job.evaluation}
 
 
 def deleted_object(id: str, kind: Literal["file", "model"]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""The training child: `python -m worker.training FOLDER FD`, or `run` in a process forked for it.
+"""The training child: `python -m worker.training FOLDER FD [RANKS]`, or `run` in a process forked for it.
 
-FOLDER is the work folder, FD an inherited socket to the supervisor. Nothing else reaches it: no credentials, no
-database, no network. The supervisor imports this module for `run`, so it imports no torch.
+FOLDER is the work folder, FD an inherited socket to the supervisor, RANKS how many processes train together. Nothing
+else reaches it: no credentials, no database, no network but that between its ranks. The supervisor imports this module
+for `run`, so it imports no torch.
 """
 
 import ctypes
@@ -18,9 +19,15 @@ from worker.training.work import Work
 PR_SET_PDEATHSIG = 1
 
 
-def run(folder: str, sock: socket.socket) -> None:
-    """Trains one job. Exits with status 1 after an `error` line."""
+def run(folder: str, sock: socket.socket, number: int = 1) -> None:
+    """Trains one job with this `number` of ranks. Exits with status 1 after an `error` line."""
     stand_alone(Path(folder) / "log.txt")
+    if number > 1:
+        import worker.training.preload
+        from worker.training import ranks
+
+        ranks.launch(Path(folder), sock, number)
+        return
     channel = Channel(sock)
 
     import worker.training.preload  # noqa: F401 — first: it sets what the libraries read when they are imported
@@ -48,4 +55,4 @@ def stand_alone(log: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(sys.argv[1], socket.socket(fileno=int(sys.argv[2])))
+    run(sys.argv[1], socket.socket(fileno=int(sys.argv[2])), *map(int, sys.argv[3:]))

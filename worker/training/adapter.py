@@ -4,11 +4,14 @@ import json
 import shutil
 from pathlib import Path
 
-from peft import PeftModel
+from peft import PeftModel, set_peft_model_state_dict
+from safetensors.torch import load_file
 
 from worker.training.work import Work
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+WEIGHTS = "adapter_model.safetensors"
+BEST = "best_adapter.safetensors"  # in a checkpoint: the weights of an earlier step that validated better
 LEFT_OUT = ("README.md", "training_args.bin")  # a card that nobody wrote; a pickle
 
 
@@ -30,3 +33,19 @@ def tidy(folder: Path, base_name: str) -> None:
     config_file.write_text(json.dumps(config | {"base_model_name_or_path": base_name}, indent=2) + "\n")
     for path in folder.iterdir():
         path.chmod(0o644)
+
+
+def add_best(checkpoint: Path, best: Path) -> None:
+    """So that the best step outlives its own checkpoint, and the worker that trained it."""
+    shutil.copyfile(best / WEIGHTS, checkpoint / BEST)
+
+
+def recover_best(checkpoint: Path, best: Path) -> None:
+    """After a resume; a checkpoint without weights of another step is the best one itself."""
+    best.mkdir()
+    kept = checkpoint / BEST
+    shutil.copyfile(kept if kept.exists() else checkpoint / WEIGHTS, best / WEIGHTS)
+
+
+def load(network: PeftModel, folder: Path) -> None:
+    set_peft_model_state_dict(network, load_file(folder / WEIGHTS))

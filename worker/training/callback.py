@@ -1,15 +1,17 @@
-"""What the trainer reports to the supervisor, and when it saves, validates and stops."""
+"""What the trainer reports to the supervisor, and when it validates, saves and stops."""
 
+import json
 import math
-from pathlib import Path
+import time
 from typing import Any
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from fettle.errors import TrainingFailed
-from worker.training import adapter
-from worker.training.channel import Channel
+from worker.training import adapter, ranks
+from worker.training.channel import Channel, Stopped
+from worker.training.convergence import Convergence
 from worker.training.work import Work
 
 # the trainer's names → ours
@@ -23,38 +25,69 @@ TRAINING = {
 }
 VALIDATION = {"eval_loss": "valid_loss", "eval_mean_token_accuracy": "valid_mean_token_accuracy"}
 OF_A_CHECKPOINT = ("train_loss", "train_mean_token_accuracy", *VALIDATION.values())
+PROGRESS = "progress.json"  # in a checkpoint: what this callback knew
 
 Metrics = dict[str, Any]
 
 
-class Drained(Exception):
-    """A stop came during validation; the epoch's checkpoint is already on disk."""
-
-
 class Report(TrainerCallback):
-    """Every step reports; every epoch ends in a checkpoint, then validation, then the announcement of both.
+    """Every step reports; at their intervals come validation, then a checkpoint, which holds the verdict on it.
 
-    The checkpoint is saved before validation, so that a stop never has to wait for it. So that a run resumed from
-    there equals an undisturbed one, validation leaves no trace in the random state.
+    A stop breaks validation off and saves at once. The checkpoint then says that validation is due, so that a run
+    resumed from there begins with it and goes on as an undisturbed one.
     """
 
     def __init__(self, work: Work, channel: Channel, *, validates: bool) -> None:
+        early_stopping = work.hyperparameters["early_stopping"]
         self.work = work
         self.channel = channel
         self.validates = validates
+        self.keeps_best = bool(early_stopping)
+        self.convergence = Convergence(**(early_stopping or {}))
+        self.validation_due = False
+        self.stopped_early = False
         self.drained = False
         self.latest: Metrics = {}
-        self.unannounced: Path | None = None
-        self.random_state = torch.get_rng_state()
+        self.tokens, self.clock = 0, 0.0
+
+    def restore(self) -> None:
+        """From the checkpoint to resume from."""
+        assert self.work.resume is not None  # noqa: S101 — the loop looked
+        file = self.work.resume / PROGRESS
+        if not file.exists():  # an earlier version's, which saved at the end of an epoch and validated afterwards
+            state = json.loads((self.work.resume / "trainer_state.json").read_text())
+            self.validation_due = self.validates and float(state["epoch"]).is_integer()
+            return
+        progress = json.loads(file.read_text())
+        self.validation_due, self.stopped_early = progress["validation_due"], progress["stopped_early"]
+        self.convergence = Convergence.restored(progress["convergence"])
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.channel.heed_stop()
+        self.start_clock(state)
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Raises Stopped when the run had ended before it was resumed, or its first validation was broken off."""
+        if self.stopped_early or self.validation_due:
+            raise Stopped
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
         self.latest = {}
-        if self.channel.stop.is_set():
-            self.drained = control.should_training_stop = True
-        control.should_save = self.drained or at_epoch_end(state)
+        self.drained = self.channel.stop.is_set()
+        self.validation_due = self.validates and self.due("eval_interval", state)
+        control.should_evaluate = self.validation_due and not self.drained
+        control.should_save = self.drained or self.due("checkpoint_interval", state)
+        control.should_training_stop = control.should_training_stop or self.drained
         return control
+
+    def due(self, interval: str, state: TrainerState) -> bool:
+        """Always at the last step."""
+        steps = self.work.hyperparameters[interval]
+        if state.global_step >= state.max_steps:
+            return True
+        return at_epoch_end(state) if steps == "epoch" else state.global_step % steps == 0
 
     def on_log(
         self,
@@ -67,10 +100,34 @@ class Report(TrainerCallback):
         logs = logs or {}
         names = TRAINING if "loss" in logs else VALIDATION if "eval_loss" in logs else {}
         metrics = {ours: logs[theirs] for theirs, ours in names.items() if theirs in logs}
-        if metrics:
-            refuse_diverged(metrics, state.global_step, logs.get("learning_rate", args.learning_rate))
-            self.latest |= metrics
-            self.channel.send("metrics", step=state.global_step, total_steps=state.max_steps, data=metrics)
+        if not metrics:
+            return
+        refuse_diverged(metrics, state.global_step, logs.get("learning_rate", args.learning_rate))
+        if "loss" in logs:
+            self.convergence.train(logs["loss"])
+            metrics["tokens_per_second"] = self.pace(state)
+        self.latest |= metrics
+        self.channel.send("metrics", step=state.global_step, total_steps=state.max_steps, data=metrics)
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: Any = None,
+        metrics: Metrics | None = None,
+        **_: Any,
+    ) -> TrainerControl:
+        self.validation_due = False
+        verdict = self.convergence.validate(state.global_step, (metrics or {})["eval_loss"])
+        if verdict.overfits:
+            self.channel.event(verdict.overfits, {"step": state.global_step}, level="warn")
+        if verdict.improved and self.keeps_best and ranks.first():
+            model.save_pretrained(str(self.work.best))
+        if verdict.stop and state.global_step < state.max_steps:
+            self.stopped_early = control.should_training_stop = control.should_save = True
+        self.start_clock(state)
+        return control
 
     def on_save(
         self,
@@ -80,40 +137,38 @@ class Report(TrainerCallback):
         model: torch.nn.Module | None = None,
         **_: Any,
     ) -> None:
+        step = state.global_step
         if model is not None:
-            refuse_undefined(model, state.global_step)
-        self.unannounced = self.work.out / f"checkpoint-{state.global_step}"
-        adapter.tidy(self.unannounced, self.work.base_name)
-        (self.work.out / "README.md").unlink(missing_ok=True)  # TRL writes a model card at every save
-        if self.drained or not self.validates:
-            self.announce(state.global_step)
-
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> TrainerControl:
-        self.random_state = torch.get_rng_state()
-        control.should_evaluate = self.validates and not self.drained
-        return control
-
-    def on_prediction_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        if self.channel.stop.is_set():
-            self.announce(state.global_step)
-            self.drained = True
-            raise Drained
-
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        torch.set_rng_state(self.random_state)
-        self.announce(state.global_step)
-
-    def announce(self, step: int) -> None:
-        if self.unannounced is None:
-            return
+            refuse_undefined(model, step)
+        self.drained = self.drained or self.validation_due
+        folder = self.work.out / f"checkpoint-{step}"
+        ranks.wait()  # each has put its random state there
+        if ranks.first():
+            (folder / PROGRESS).write_text(json.dumps(self.progress()))
+            if self.keeps_best and self.convergence.best_step not in (None, step):
+                adapter.add_best(folder, self.work.best)
+            adapter.tidy(folder, self.work.base_name)
+            (self.work.out / "README.md").unlink(missing_ok=True)  # TRL writes a model card at every save
         metrics = {name: self.latest[name] for name in OF_A_CHECKPOINT if name in self.latest}
-        path = self.unannounced.relative_to(self.work.folder).as_posix()
+        path = folder.relative_to(self.work.folder).as_posix()
         self.channel.send("checkpoint", step=step, path=path, metrics=metrics | {"step": step})
-        self.unannounced = None
+        self.start_clock(state)
+
+    def progress(self) -> dict[str, Any]:
+        return {
+            "convergence": self.convergence.state(),
+            "validation_due": self.validation_due,
+            "stopped_early": self.stopped_early,
+        }
+
+    def start_clock(self, state: TrainerState) -> None:
+        self.tokens, self.clock = state.num_input_tokens_seen, time.perf_counter()
+
+    def pace(self, state: TrainerState) -> float:
+        """Tokens per second of the step that ends now: reading its batch, forward, backward and update."""
+        tokens, clock = self.tokens, self.clock
+        self.start_clock(state)
+        return round((self.tokens - tokens) / (self.clock - clock), 1)
 
 
 def at_epoch_end(state: TrainerState) -> bool:

@@ -4,23 +4,39 @@ import json
 import os
 import socket
 import threading
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 ORPHANED = 3  # exit status of a child whose supervisor went away
+LOST_RANK = 4  # exit status of a child that lost one of its ranks without a word
+
+
+class Stopped(Exception):
+    """A stop was heard where there is nothing new to save."""
+
+
+class Flag(Protocol):
+    def is_set(self) -> bool: ...
+    def set(self) -> None: ...
 
 
 class Channel:
-    """Sends what happens; hears `stop`. A supervisor that is gone ends the process at once."""
+    """Sends what happens; hears `stop`. A supervisor that is gone ends the process at once.
 
-    def __init__(self, sock: socket.socket) -> None:
+    sock: None for a rank that is not the first, which says and hears nothing.
+    """
+
+    def __init__(self, sock: socket.socket | None) -> None:
         self.sock = sock
-        self.stop = threading.Event()
+        self.stop: Flag = threading.Event()
         self.concluded = False
-        threading.Thread(target=self._listen, name="supervisor", daemon=True).start()
+        if sock is not None:
+            threading.Thread(target=self._listen, args=(sock,), name="supervisor", daemon=True).start()
 
     def send(self, type: str, **fields: Any) -> None:
         """Only the main thread sends. Raises ValueError for a number that JSON has no form for."""
         line = json.dumps({"type": type, **fields}, allow_nan=False) + "\n"
+        if self.sock is None:
+            return
         try:
             self.sock.sendall(line.encode())
         except OSError:
@@ -31,14 +47,19 @@ class Channel:
     ) -> None:
         self.send("event", level=level, message=message, data=data or {})
 
+    def heed_stop(self) -> None:
+        """Raises Stopped as soon as there was a stop."""
+        if self.stop.is_set():
+            raise Stopped
+
     def conclude(self, type: str, **fields: Any) -> None:
         """The last line, after which the supervisor may hang up."""
         self.concluded = True
         self.send(type, **fields)
 
-    def _listen(self) -> None:
+    def _listen(self, sock: socket.socket) -> None:
         try:
-            for line in self.sock.makefile("rb"):
+            for line in sock.makefile("rb"):
                 if json.loads(line)["type"] == "stop":
                     self.stop.set()
         finally:  # a reset, or a line that is none, is as good as a hang-up

@@ -1,20 +1,48 @@
 """The base model, its tokenizer and a fresh LoRA adapter in it."""
 
+import importlib.util
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    set_seed,
+)
 
-from worker.training.arguments import bf16
+from fettle.errors import TrainingFailed
+from worker.training import arguments, device, ranks
 from worker.training.channel import Channel
+from worker.training.device import Plan
 from worker.training.work import Work
+
+# bitsandbytes on a CPU with AVX512-BF16: from the first validation on, layers would use a kernel that has no gradient
+UNDIFFERENTIABLE = "support_avx512bf16_for_cpu"
 
 
 def network(work: Work, channel: Channel) -> PeftModel:
-    """The base model with a fresh adapter; says how large both are."""
-    base = base_model(work.base_path)
+    """The base model with a fresh adapter; says on what it runs and how large both are. Raises TrainingFailed."""
+    plan = device.plan(work, arguments.rows_at_once(ranks.share(work.hyperparameters["batch_size"])))
+    quantization = work.hyperparameters.get("quantization")
+    together = f"{ranks.count()} × " if ranks.count() > 1 else ""
+    channel.event(
+        f"Device: {together}{plan}{', base in nf4' if quantization else ''}",
+        {
+            "device": plan.name,
+            "devices": ranks.count(),
+            "precision": plan.precision,
+            "attention": plan.attention,
+            "gradient_checkpointing": plan.gradient_checkpointing,
+            "quantization": quantization,
+        },
+    )
+    base = quantized(work.base_path, plan) if quantization else base_model(work.base_path, plan)
     parameters = base.num_parameters()
     adapted = with_lora(base, work.hyperparameters["lora"], work.seed)
     trainable = adapted.num_parameters(only_trainable=True)
@@ -25,15 +53,71 @@ def network(work: Work, channel: Channel) -> PeftModel:
     return adapted
 
 
-def base_model(path: Path) -> PreTrainedModel:
+def base_model(path: Path, plan: Plan, **options: Any) -> PreTrainedModel:
     """Safetensors only, no code; float32 on a CPU."""
     return AutoModelForCausalLM.from_pretrained(
         path,
-        dtype=torch.bfloat16 if bf16() else torch.float32,
+        dtype=plan.dtype,
+        attn_implementation=plan.attention,
         local_files_only=True,
         trust_remote_code=False,
         use_safetensors=True,
+        **options,
     )
+
+
+def quantized(path: Path, plan: Plan) -> PreTrainedModel:
+    """The base with its linear layers in nf4, computing in the plan's precision (QLoRA, Dettmers et al. 2023).
+
+    The scales of the blocks are quantized too (double quantization); embeddings and LM head stay as they are. Raises
+    TrainingFailed where that cannot be.
+    """
+    refuse_unquantizable(path)
+    base = base_model(
+        path,
+        plan,
+        device_map={"": ranks.local() if plan.on_gpu else "cpu"},  # quantized as they are loaded, where they shall stay
+        quantization_config=BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=plan.dtype,
+        ),
+    )
+    for module in base.modules():
+        if hasattr(module, UNDIFFERENTIABLE):
+            setattr(module, UNDIFFERENTIABLE, False)
+    prepared: PreTrainedModel = prepare_model_for_kbit_training(  # type: ignore[no-untyped-call]
+        base, use_gradient_checkpointing=False
+    )
+    return prepared  # norms and embeddings in float32; the trainer turns checkpointing on where it is planned
+
+
+def refuse_unquantizable(path: Path) -> None:
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise TrainingFailed(
+            "quantization_unavailable",
+            "quantization 'nf4' needs the package bitsandbytes, which this worker does not have. Install it there "
+            "(pip install 'fettle[quantization]'), or leave quantization out.",
+            "quantization",
+        )
+    if "quantization_config" in json.loads((path / "config.json").read_text()):
+        raise TrainingFailed(
+            "quantization_unavailable",
+            "The weights of this base model are quantized already, so that they cannot be turned into nf4. Leave "
+            "quantization out, or choose the base model's unquantized form.",
+            "quantization",
+        )
+
+
+def restore_precision(network: PeftModel) -> None:
+    """The adapter in float32, also on a quantized base.
+
+    TRL makes it bf16 there; with 8 bits of mantissa, updates below a 256th of a weight would be lost.
+    """
+    for tensor in network.parameters():
+        if tensor.requires_grad:
+            tensor.data = tensor.data.float()
 
 
 def tokenizer(path: Path) -> PreTrainedTokenizerBase:
@@ -41,13 +125,35 @@ def tokenizer(path: Path) -> PreTrainedTokenizerBase:
 
 
 def with_lora(base: PreTrainedModel, lora: dict[str, Any], seed: int) -> PeftModel:
-    """Adds an adapter to every linear layer but the LM head (Hu et al. 2021); its A is random, its B zero."""
+    """Adds an adapter to the linear layers that are asked for (Hu et al. 2021); its A is random, its B zero.
+
+    Raises TrainingFailed for a layer that there is not.
+    """
+    refuse_unknown_layers(base, lora["target_modules"])
     set_seed(seed)
     config = LoraConfig(
         r=lora["rank"],
         lora_alpha=lora["alpha"],
         lora_dropout=lora["dropout"],
-        target_modules="all-linear",
+        target_modules=lora["target_modules"],
+        use_rslora=lora["use_rslora"],
         task_type="CAUSAL_LM",
     )
     return get_peft_model(base, config)
+
+
+def refuse_unknown_layers(base: PreTrainedModel, wanted: list[str] | str) -> None:
+    """PEFT would only complain if none of the names matched."""
+    head = base.get_output_embeddings()
+    layers = {
+        name.rpartition(".")[2]
+        for name, layer in base.named_modules()
+        if isinstance(layer, torch.nn.Linear) and layer is not head
+    }
+    for name in [] if isinstance(wanted, str) else wanted:
+        if name not in layers:
+            raise TrainingFailed(
+                "unknown_target_modules",
+                f"The base model has no linear layer {name!r}; choose from: {', '.join(sorted(layers))}.",
+                "lora.target_modules",
+            )

@@ -1,54 +1,115 @@
-"""The loop that every training method shares: resume, train, judge how it ended, publish."""
+"""The loop that every training method shares: resume, train, judge how it ended, publish, evaluate."""
 
-import contextlib
 import json
-from pathlib import Path
+import traceback
 from typing import cast
 
 import torch
 from peft import PeftModel
-from transformers import PrinterCallback, Trainer
+from transformers import PrinterCallback
 
 from fettle.errors import TrainingFailed
-from worker.training import adapter
-from worker.training.callback import Drained, Report
-from worker.training.channel import Channel
+from worker.training import adapter, device, evaluation, loading, ranks
+from worker.training.callback import Report
+from worker.training.channel import Channel, Stopped
 from worker.training.methods import METHODS
+from worker.training.trainer import Tuner
 from worker.training.work import Work
 
 
 def run(work: Work, channel: Channel) -> None:
     """Sends `done` or `stopped` last. Raises TrainingFailed, or whatever the libraries raise."""
-    torch.set_num_threads(work.threads)
-    trainer = METHODS[work.method](work, channel)
-    report = Report(work, channel, validates=trainer.eval_dataset is not None)
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(report)
-    if work.resume:
-        prepare_to_resume(trainer, work.resume, channel)
-    with contextlib.suppress(Drained):
+    torch.set_num_threads(max(1, work.threads // ranks.count()))
+    try:
+        trainer = METHODS[work.method](work, channel)
+        loading.restore_precision(cast(PeftModel, trainer.model))
+        report = Report(work, channel, validates=trainer.eval_dataset is not None)
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(report)
+        if work.resume:
+            prepare_to_resume(trainer, report, work, channel)
+        train(trainer, report, work)
+        peaks = device.peaks()
+        channel.event(device.peaks_sentence(peaks), peaks)
+        finish(trainer, report, work, channel)
+    except Stopped:
+        channel.conclude("stopped", step=steps_saved(work))
+    ranks.wait()  # the first evaluates alone
+
+
+def prepare_to_resume(trainer: Tuner, report: Report, work: Work, channel: Channel) -> None:
+    assert work.resume is not None  # noqa: S101
+    report.restore()
+    trainer.args.eval_on_start = report.validation_due
+    if report.keeps_best and report.convergence.best_step is not None and ranks.first():
+        adapter.recover_best(work.resume, work.best)
+    step = steps_saved(work)
+    channel.event(f"Resuming after step {step}.", {"step": step})
+
+
+def steps_saved(work: Work) -> int:
+    """Steps that a run begins with: those of the checkpoint that it resumes from."""
+    return int(json.loads((work.resume / "trainer_state.json").read_text())["global_step"]) if work.resume else 0
+
+
+def train(trainer: Tuner, report: Report, work: Work) -> None:
+    """Returns at once when early stopping had ended the run before it was resumed."""
+    try:
         trainer.train(resume_from_checkpoint=str(work.resume) if work.resume else None)
-    finish(trainer, report, work, channel)
+    except Stopped:
+        if not report.stopped_early:
+            raise
 
 
-def prepare_to_resume(trainer: Trainer, checkpoint: Path, channel: Channel) -> None:
-    """One from the end of an epoch was saved before that epoch's validation, which therefore comes first."""
-    state = json.loads((checkpoint / "trainer_state.json").read_text())
-    trainer.args.eval_on_start = trainer.eval_dataset is not None and float(state["epoch"]).is_integer()
-    channel.event(f"Resuming after step {state['global_step']}.", {"step": state["global_step"]})
-
-
-def finish(trainer: Trainer, report: Report, work: Work, channel: Channel) -> None:
+def finish(trainer: Tuner, report: Report, work: Work, channel: Channel) -> None:
     step, total = trainer.state.global_step, trainer.state.max_steps
     if report.drained:
         channel.conclude("stopped", step=step)
-    elif step < total:
+        return
+    if step < total and not report.stopped_early:
         raise TrainingFailed(
             "training_incomplete",
             f"The trainer returned after step {step} of {total} without saying why. Start the job again; the worker's "
             "log of this run has what the trainer printed.",
         )
-    else:
-        adapter.publish(cast(PeftModel, trainer.model), work)
-        path = work.adapter.relative_to(work.folder).as_posix()
-        channel.conclude("done", path=path, step=step, trained_tokens=trainer.state.num_input_tokens_seen)
+    if not ranks.first():
+        return
+    kept = keep_best(trainer, report, work, channel) if report.keeps_best else step
+    adapter.publish(cast(PeftModel, trainer.model), work)
+    if work.valid:
+        channel.stop = ranks.own(channel.stop)
+        evaluate(trainer, work, channel, kept)
+    path = work.adapter.relative_to(work.folder).as_posix()
+    trained_tokens = trainer.state.num_input_tokens_seen
+    channel.conclude("done", path=path, step=step, kept_step=kept, trained_tokens=trained_tokens)
+
+
+def keep_best(trainer: Tuner, report: Report, work: Work, channel: Channel) -> int:
+    """Goes back to the step with the lowest validation loss, and says so. Returns that step."""
+    step, total = trainer.state.global_step, trainer.state.max_steps
+    found = report.convergence
+    assert found.best_step is not None  # noqa: S101 — the last step was validated
+    if found.best_step != step:
+        adapter.load(cast(PeftModel, trainer.model), work.best)
+    ended = (
+        f"Stopped early after step {step} of {total}: {found.waited} validations in a row brought no lower loss."
+        if report.stopped_early
+        else f"All {total} steps are done."
+    )
+    channel.event(
+        f"{ended} Step {found.best_step} is kept, whose validation loss {found.best:.4f} is the lowest.",
+        {"step": step, "kept_step": found.best_step, "valid_loss": found.best, "stopped_early": report.stopped_early},
+    )
+    return found.best_step
+
+
+def evaluate(trainer: Tuner, work: Work, channel: Channel, step: int) -> None:
+    """Raises Stopped. Any other trouble costs the evaluation, not the adapter."""
+    try:
+        evaluation.evaluate(trainer, work, channel, step)
+    except Stopped:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        message = f"The tuned model could not be evaluated ({type(error).__name__}); the adapter is not affected."
+        channel.event(message, level="warn")

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fettle import specs
+
 
 @dataclass(frozen=True)
 class Work:
@@ -23,7 +25,7 @@ class Work:
         return cls(
             folder=folder,
             method=method,
-            hyperparameters=spec["method"][method]["hyperparameters"],
+            hyperparameters=with_defaults(spec["method"][method]["hyperparameters"]),
             seed=spec["seed"],
             base_name=spec["base_model"]["name"],
             base_path=Path(spec["base_model"]["path"]),
@@ -51,6 +53,17 @@ class Work:
     def adapter(self) -> Path:
         return self.out / "adapter"
 
+    @property
+    def best(self) -> Path:
+        """The adapter of the step with the lowest validation loss so far."""
+        return self.folder / "best"
+
     def _if_there(self, name: str) -> Path | None:
         path = self.folder / name
         return path if path.exists() else None
+
+
+def with_defaults(hyperparameters: dict[str, Any]) -> dict[str, Any]:
+    """A job that was created by an earlier version lacks what came later."""
+    lora = specs.EARLIER_LORA | hyperparameters["lora"]
+    return specs.EARLIER | hyperparameters | {"lora": lora}

@@ -69,11 +69,11 @@ def work_folder(
 class Child:
     """One training child and what it said."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ranks: int = 1) -> None:
         self.folder = folder
         self.socket, theirs = socket.socketpair()
         self.socket.settimeout(SILENCE)
-        self.process = FORKSERVER.Process(target=run, args=(str(folder), theirs), daemon=True)
+        self.process = FORKSERVER.Process(target=run, args=(str(folder), theirs, ranks), daemon=ranks == 1)
         self.process.start()
         theirs.close()
         self.lines = self._lines()
@@ -118,11 +118,12 @@ def of(type: str, lines: list[Line]) -> list[Line]:
 
 
 def series(lines: list[Line], after: int = 0) -> dict[int, dict[str, float]]:
-    """Step → every metric of that step, training and validation together."""
+    """Step → every metric of that step, training and validation together, but for the time that it took."""
     steps: dict[int, dict[str, float]] = {}
     for line in of("metrics", lines):
         if line["step"] > after:
-            steps.setdefault(line["step"], {}).update(line["data"])
+            values = {name: value for name, value in line["data"].items() if name != "tokens_per_second"}
+            steps.setdefault(line["step"], {}).update(values)
     return steps
 
 

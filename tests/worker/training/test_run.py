@@ -77,6 +77,7 @@ def test_every_step_reports_its_metrics(heard: list[Line]) -> None:
     training = [line for line in of("metrics", heard) if "train_loss" in line["data"]]
     assert [(line["step"], line["total_steps"]) for line in training] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     names = {"train_loss", "train_mean_token_accuracy", "learning_rate", "grad_norm", "epoch", "tokens"}
+    names |= {"tokens_per_second"}
     assert all(line["data"].keys() == names for line in training)
     assert [line["data"]["epoch"] for line in training] == [1, 2, 3, 4]
 
@@ -104,9 +105,9 @@ def test_the_published_adapter_has_the_validation_loss_that_was_reported(finishe
 
 
 def test_the_learning_rate_warms_up_and_then_follows_a_cosine(heard: list[Line]) -> None:
-    """5 % of 4 steps rounds up to one; three steps of decay are left."""
+    """5 % of 4 steps rounds up to one, half way up; three steps of decay are left."""
     rates = [step["learning_rate"] for step in series(heard).values()]
-    assert rates == pytest.approx([0, *(RATE * 0.5 * (1 + math.cos(math.pi * step / 3)) for step in range(3))])
+    assert rates == pytest.approx([RATE / 2, *(RATE * 0.5 * (1 + math.cos(math.pi * step / 3)) for step in range(3))])
 
 
 def test_tokens_are_counted_without_padding_and_over_all_epochs(finished: Child, heard: list[Line]) -> None:
@@ -116,7 +117,7 @@ def test_tokens_are_counted_without_padding_and_over_all_epochs(finished: Child,
 
 
 def test_events_say_what_was_loaded_and_tokenised(finished: Child, heard: list[Line]) -> None:
-    train, valid, base = (line["data"] for line in of("event", heard))
+    train, valid, _, base, _ = (line["data"] for line in of("event", heard))
     examples = rendered(finished.folder / "train")
     assert train == {
         "rows": ROWS,
@@ -136,7 +137,7 @@ def test_every_epoch_ends_with_validation_and_then_its_checkpoint(heard: list[Li
     kinds = [
         "valid" if "valid_loss" in line.get("data", {}) else line["type"] for line in heard if line["type"] != "event"
     ]
-    assert kinds == ["metrics", "valid", "checkpoint"] * EPOCHS + ["done"]
+    assert kinds == ["metrics", "valid", "checkpoint"] * EPOCHS + ["evaluation", "done"]
     for line in of("checkpoint", heard):
         names = ("train_loss", "train_mean_token_accuracy", "valid_loss", "valid_mean_token_accuracy")
         expected = {name: series(heard)[line["step"]][name] for name in names} | {"step": line["step"]}
@@ -150,7 +151,7 @@ def test_every_epoch_ends_with_validation_and_then_its_checkpoint(heard: list[Li
 
 def test_done_names_the_adapter(heard: list[Line]) -> None:
     assert heard[-1]["type"] == "done"
-    assert (heard[-1]["path"], heard[-1]["step"]) == ("out/adapter", 4)
+    assert (heard[-1]["path"], heard[-1]["step"], heard[-1]["kept_step"]) == ("out/adapter", 4, 4)
 
 
 def test_the_adapter_holds_what_serves_it_and_nothing_else(finished: Child, heard: list[Line]) -> None:
@@ -168,7 +169,7 @@ def test_a_checkpoint_holds_what_resuming_needs(finished: Child, heard: list[Lin
     expected = {
         *("adapter_config.json", "adapter_model.safetensors"),
         *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
-        *("optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"),
+        *("optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "progress.json"),
     }
     for step in (1, 2, 3, 4):
         files = contents(finished.folder / "out" / f"checkpoint-{step}")

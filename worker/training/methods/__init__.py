@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 
-from transformers import Trainer
-
 from worker.training.channel import Channel
 from worker.training.methods import sft
+from worker.training.trainer import Tuner
 from worker.training.work import Work
 
-METHODS: dict[str, Callable[[Work, Channel], Trainer]] = {"supervised": sft.build}
+METHODS: dict[str, Callable[[Work, Channel], Tuner]] = {"supervised": sft.build}

@@ -1,0 +1,54 @@
+"""GPUs of this machine and the slots of its worker: which job sees which device. Nothing here loads torch."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from fettle.errors import FettleError
+from fettle.settings import Settings
+
+
+class TooFewDevices(FettleError):
+    """The settings ask for GPUs that this machine does not show."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where one job at a time runs. devices: as CUDA_VISIBLE_DEVICES names them; none: the CPU. ranks: processes."""
+
+    devices: tuple[str, ...] = ()
+    ranks: int = 1
+
+    def __str__(self) -> str:
+        if not self.devices:
+            return "CPU"
+        return f"{'GPU' if len(self.devices) == 1 else 'GPUs'} {', '.join(self.devices)}"
+
+
+def visible() -> list[str]:
+    """The GPUs that the operator lets us see, as CUDA_VISIBLE_DEVICES names them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name.strip() for name in named.split(",") if name.strip()]
+    return [str(index) for index, _ in enumerate(sorted(Path("/dev").glob("nvidia[0-9]*")))]
+
+
+def slots(settings: Settings, found: list[str]) -> list[Slot]:
+    """One slot for each group of `gpus_per_job` GPUs, or as many as are set; more slots than groups share them.
+
+    Without a GPU: one slot, on the CPU. Raises TooFewDevices.
+    """
+    size = settings.gpus_per_job
+    if size > max(1, len(found)):
+        raise TooFewDevices(
+            f"FETTLE_GPUS_PER_JOB={size} but this machine shows {len(found)} GPUs: lower it, or look at "
+            "CUDA_VISIBLE_DEVICES and at `nvidia-smi`."
+        )
+    groups = [tuple(found[start : start + size]) for start in range(0, len(found) - size + 1, size)] or [()]
+    return [Slot(groups[slot % len(groups)], size) for slot in range(settings.slots or len(groups))]
+
+
+def idle(slots: list[Slot], found: list[str]) -> list[str]:
+    """GPUs that no slot has: `gpus_per_job` does not divide their number, or too few slots are set."""
+    taken = {device for slot in slots for device in slot.devices}
+    return [device for device in found if device not in taken]

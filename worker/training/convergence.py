@@ -1,0 +1,86 @@
+"""What a run's validation losses say: which step is the best, when to stop, when it overfits."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+OVERFITS_AFTER = 2  # validations in a row; a single rise is noise
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """improved: the lowest validation loss so far. overfits: said once an episode."""
+
+    improved: bool
+    stop: bool
+    overfits: str | None = None
+
+
+@dataclass
+class Convergence:
+    """Kept in every checkpoint, so that a resumed run judges as an undisturbed one.
+
+    patience: validations without an improvement of more than `min_delta` (nats) after which to stop; None: never.
+    """
+
+    patience: int | None = None
+    min_delta: float = 0.0
+    best: float | None = None  # validation loss
+    best_step: int | None = None
+    waited: int = 0  # validations since it
+    train_sum: float = 0.0  # of the losses since the last validation
+    train_count: int = 0
+    train_before: float | None = None  # mean training loss before the last validation
+    valid_before: float | None = None
+    rises: int = 0  # validations in a row that rose while training fell
+    rose_from: tuple[float, float] = (0.0, 0.0)  # validation and training loss before the first of them
+    warned: bool = False  # of this episode, which a falling validation loss ends
+
+    def train(self, loss: float) -> None:
+        self.train_sum += loss
+        self.train_count += 1
+
+    def validate(self, step: int, loss: float) -> Verdict:
+        improved = self.best is None or loss < self.best - self.min_delta
+        if improved:
+            self.best, self.best_step, self.waited = loss, step, 0
+        else:
+            self.waited += 1
+        return Verdict(
+            improved=improved,
+            stop=self.patience is not None and self.waited >= self.patience,
+            overfits=self.overfitting(loss),
+        )
+
+    def overfitting(self, valid: float) -> str | None:
+        """One sentence with the way out, when validation keeps rising while training falls."""
+        train = self.train_sum / self.train_count if self.train_count else self.train_before
+        before = self.valid_before, self.train_before
+        self.train_sum, self.train_count = 0.0, 0
+        self.valid_before, self.train_before = valid, train
+        if before[0] is None or before[1] is None or train is None:
+            return None
+        if valid <= before[0]:
+            self.rises, self.warned = 0, False
+            return None
+        if train >= before[1]:
+            self.rises = 0
+            return None
+        if self.rises == 0:
+            self.rose_from = before[0], before[1]
+        self.rises += 1
+        if self.rises < OVERFITS_AFTER or self.warned:
+            return None
+        self.warned = True
+        return (
+            f"Overfitting: over the last {self.rises} validations validation loss rose from {self.rose_from[0]:.4f} to "
+            f"{valid:.4f} while training loss fell from {self.rose_from[1]:.4f} to {train:.4f}. Train for fewer epochs "
+            "or with a lower learning_rate, or let early_stopping keep the best step."
+        )
+
+    def state(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def restored(cls, state: dict[str, Any]) -> "Convergence":
+        valid, train = state["rose_from"]
+        return cls(**state | {"rose_from": (valid, train)})
