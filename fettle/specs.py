@@ -67,8 +67,8 @@ class SupervisedHyperparameters(Strict):
 
     n_epochs auto: enough passes for about 300 optimizer steps, at least 1 and at most 5; more passes over few rows
     overfit, fewer steps do not reach the format.
-    batch_size auto: 0.2 % of the rows (OpenAI's rule), at least 8 so that steps are not noise, at most 64; a multiple of
-    8, which 2, 4 or 8 GPUs can share.
+    batch_size auto: 0.2 % of the rows (OpenAI's rule), at least 8 so that steps are not noise, at most 64;
+    a multiple of 8, which 2, 4 or 8 GPUs can share.
     learning_rate auto: 2e-4, ten times what full fine-tuning takes (LoRA Without Regret, Schulman 2025);
     8e-4 for base models under 100 M parameters, whose loss is flatter.
     learning_rate_multiplier: scales the `auto` rate; given together with `learning_rate` it is refused.
@@ -163,13 +163,11 @@ def resolve(
             param=f"{WHERE}.max_seq_length",
         )
     per_block = max(1.0, length * BYTES_PER_TOKEN * rows / file_bytes) if asked.packing and file_bytes else 1.0
-    batch_size = asked.batch_size
-    if batch_size == "auto":
-        batch_size = max(1, round(auto_batch_size(rows) / per_block)) if asked.packing else auto_batch_size(rows)
+    auto_size = max(1, round(auto_batch_size(rows) / per_block))
+    batch_size = auto_size if asked.batch_size == "auto" else asked.batch_size
     steps_per_epoch = math.ceil(rows / (batch_size * per_block))
-    n_epochs = asked.n_epochs
-    if n_epochs == "auto":
-        n_epochs = min(5, max(1, round(TARGET_STEPS / steps_per_epoch)))
+    auto_epochs = min(5, max(1, round(TARGET_STEPS / steps_per_epoch)))
+    n_epochs = auto_epochs if asked.n_epochs == "auto" else asked.n_epochs
     multiplier = 1.0 if asked.learning_rate_multiplier == "auto" else asked.learning_rate_multiplier
     learning_rate = asked.learning_rate
     if learning_rate == "auto":
