@@ -124,3 +124,13 @@ class TestLocalPath:
     def test_only_weights_and_words_are_fetched(self) -> None:
         allowed = {pattern.rsplit(".")[-1] for pattern in catalog.WEIGHTS}
         assert allowed.isdisjoint({"bin", "pt", "pth", "pkl", "py", "*"})
+
+
+def test_the_linear_layers_of_a_base_are_read_from_its_weights() -> None:
+    attention, mlp = {"q_proj", "k_proj", "v_proj", "o_proj"}, {"gate_proj", "up_proj", "down_proj"}
+    assert catalog.linear_layers(catalog.BUILT_IN["starter"]) == attention | mlp
+
+
+def test_of_a_base_that_is_not_here_they_are_not_known() -> None:
+    entry = catalog.BaseModelEntry(hub="a/b", revision="0" * 40, parameters=1, length=1)
+    assert catalog.linear_layers(entry) is None
