@@ -79,10 +79,20 @@ def engine() -> None:
     become("worker.engine")
 
 
-def become(module: str) -> None:
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="A tuned model or a checkpoint: ft:…")],
+    to: Annotated[str, typer.Option(metavar="FOLDER", help="New, or empty.")],
+    dtype: Annotated[str | None, typer.Option(help="bf16 or fp32; unset: the base model's.")] = None,
+) -> None:
+    """Merge a tuned model into its base: an ordinary model in a folder (loads torch)."""
+    become("worker.export", name, "--to", to, *(["--dtype", dtype] if dtype else []))
+
+
+def become(module: str, *arguments: str) -> None:
     """This process turns into the module's, so that signals reach it. A bad setting is said here, in one sentence."""
     Settings()
-    os.execv(sys.executable, [sys.executable, "-m", module])  # noqa: S606 — our own interpreter and module
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606 — our own interpreter and module
 
 
 @app.command()

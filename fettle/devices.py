@@ -14,7 +14,7 @@ class TooFewDevices(FettleError):
 
 @dataclass(frozen=True)
 class Slot:
-    """Where one job at a time runs. devices: as CUDA_VISIBLE_DEVICES names them; none: the CPU. ranks: its processes."""
+    """Where one job at a time runs. devices: as CUDA_VISIBLE_DEVICES names them; none: the CPU. ranks: processes."""
 
     devices: tuple[str, ...] = ()
     ranks: int = 1

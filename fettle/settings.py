@@ -30,7 +30,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(4 * 2**20, gt=0, description="Largest accepted JSON body")
     max_row_bytes: int = Field(1 * 2**20, gt=0, description="Longest accepted dataset line")
 
-    slots: int | None = Field(None, ge=1, description="Jobs that one worker runs at a time; unset: one per GPU or group")
+    slots: int | None = Field(
+        None, ge=1, description="Jobs that one worker runs at a time; unset: one per GPU or group"
+    )
     gpus_per_job: int = Field(1, ge=1, description="GPUs that train one job together; see docs/gpus.md")
     threads: int | None = Field(None, ge=1, description="CPU threads per job; unset: cores ÷ slots")
     warm_children: bool = Field(True, description="Fork training children from a process that has torch loaded")

@@ -67,8 +67,8 @@ class SupervisedHyperparameters(Strict):
 
     n_epochs auto: enough passes for about 300 optimizer steps, at least 1 and at most 5; more passes over few rows
     overfit, fewer steps do not reach the format.
-    batch_size auto: 0.2 % of the rows (OpenAI's rule), at least 8 so that steps are not noise, at most 64;
-    a multiple of 8, which 2, 4 or 8 GPUs can share.
+    batch_size auto: 0.2 % of the rows (OpenAI's rule), at least 8 so that steps are not noise, at most 64; a multiple
+    of 8, which 2, 4 or 8 GPUs can share.
     learning_rate auto: 2e-4, ten times what full fine-tuning takes (LoRA Without Regret, Schulman 2025);
     8e-4 for base models under 100 M parameters, whose loss is flatter.
     learning_rate_multiplier: scales the `auto` rate; given together with `learning_rate` it is refused.

@@ -43,13 +43,14 @@ class TestBatchSize:
         [
             (10, 8),  # 0.02, raised to 8
             (4000, 8),  # 0.002 · 4000 = 8
-            (4600, 9),  # 9.2
+            (4600, 8),  # 9.2, the nearest multiple of 8
+            (6400, 16),  # 12.8
             (20_000, 40),
             (32_000, 64),
             (1_000_000, 64),  # 2000, lowered to 64
         ],
     )
-    def test_auto_is_a_five_hundredth_of_the_rows_from_8_to_64(self, rows: int, size: int) -> None:
+    def test_auto_is_a_five_hundredth_of_the_rows_in_multiples_of_8_from_8_to_64(self, rows: int, size: int) -> None:
         assert resolved(rows)["batch_size"] == size
 
     def test_what_is_asked_is_kept(self) -> None:

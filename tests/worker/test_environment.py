@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from fettle.devices import Slot
 from worker import environment
 
 
@@ -33,19 +34,14 @@ def test_slots_share_the_cores() -> None:
 
 
 class TestDevices:
-    def test_a_slot_sees_its_own_device_and_nothing_else(self) -> None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = "4, GPU-7f"
-        environment.choose_device(slot=1)
-        assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-7f"
-
-    def test_more_slots_than_devices_share_them(self) -> None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = "4,5"
-        environment.choose_device(slot=2)
-        assert os.environ["CUDA_VISIBLE_DEVICES"] == "4"
+    def test_a_child_sees_its_slots_devices_and_nothing_else(self) -> None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "4,5,GPU-7f"
+        environment.choose_devices(Slot(("5", "GPU-7f"), ranks=2))
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "5,GPU-7f"
 
     def test_devices_that_the_operator_hides_stay_hidden(self) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        environment.choose_device(slot=0)
+        environment.choose_devices(Slot())
         assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
 
 

@@ -1,7 +1,8 @@
 """The training child: `python -m worker.training FOLDER FD [RANKS]`, or `run` in a process forked for it.
 
 FOLDER is the work folder, FD an inherited socket to the supervisor, RANKS how many processes train together. Nothing
-else reaches it: no credentials, no database, no network but that between its ranks. The supervisor imports this module for `run`, so it imports no torch.
+else reaches it: no credentials, no database, no network but that between its ranks. The supervisor imports this module
+for `run`, so it imports no torch.
 """
 
 import ctypes
@@ -22,7 +23,7 @@ def run(folder: str, sock: socket.socket, number: int = 1) -> None:
     """Trains one job with this `number` of ranks. Exits with status 1 after an `error` line."""
     stand_alone(Path(folder) / "log.txt")
     if number > 1:
-        import worker.training.preload  # noqa: F401
+        import worker.training.preload
         from worker.training import ranks
 
         ranks.launch(Path(folder), sock, number)

@@ -18,6 +18,7 @@ from typing import Literal
 import torch
 from transformers import AutoConfig
 
+from worker.training.collation import TOKENS_AT_ONCE
 from worker.training.work import Work
 
 FITS = 0.6  # of the device's memory; the rest is for logits, optimizer, workspace and fragmentation
@@ -56,7 +57,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Load:
-    """What a run brings to the device. tokens: of all rows that are in memory at once."""
+    """What a run brings to the device. tokens: of one forward pass."""
 
     weights: int  # bytes as they are stored
     layers: int
@@ -68,7 +69,8 @@ class Load:
 
 def plan(work: Work, rows_at_once: int) -> Plan:
     """For this process, on the device that it sees."""
-    return choose(probe(), load(work, rows_at_once))
+    found = probe()
+    return choose(found, load(work, rows_at_once, on_gpu=found.capability is not None))
 
 
 def choose(probe: Probe, load: Load) -> Plan:
@@ -91,7 +93,12 @@ def activations(load: Load, precision: Literal["bf16", "fp32"]) -> int:
     return load.tokens * of_a_token * (1 if precision == "bf16" else 2)
 
 
-def load(work: Work, rows_at_once: int) -> Load:
+def tokens_at_once(rows: int, max_seq_length: int, on_gpu: bool) -> int:
+    """Of one forward pass, at most: a batch is cut into parts, but no row is."""
+    return max(max_seq_length, min(rows * max_seq_length, TOKENS_AT_ONCE["cuda" if on_gpu else "cpu"]))
+
+
+def load(work: Work, rows_at_once: int, *, on_gpu: bool) -> Load:
     config = AutoConfig.from_pretrained(work.base_path, local_files_only=True, trust_remote_code=False)
     text = config.get_text_config()
     return Load(
@@ -99,7 +106,7 @@ def load(work: Work, rows_at_once: int) -> Load:
         layers=text.num_hidden_layers,
         hidden=text.hidden_size,
         intermediate=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
-        tokens=rows_at_once * work.hyperparameters["max_seq_length"],
+        tokens=tokens_at_once(rows_at_once, work.hyperparameters["max_seq_length"], on_gpu),
         nf4=work.hyperparameters.get("quantization") == "nf4",
     )
 

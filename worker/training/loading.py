@@ -22,6 +22,9 @@ from worker.training.channel import Channel
 from worker.training.device import Plan
 from worker.training.work import Work
 
+# bitsandbytes on a CPU with AVX512-BF16: from the first validation on, layers would use a kernel that has no gradient
+UNDIFFERENTIABLE = "support_avx512bf16_for_cpu"
+
 
 def network(work: Work, channel: Channel) -> PeftModel:
     """The base model with a fresh adapter; says on what it runs and how large both are. Raises TrainingFailed."""
@@ -64,7 +67,7 @@ def base_model(path: Path, plan: Plan, **options: Any) -> PreTrainedModel:
 
 
 def quantized(path: Path, plan: Plan) -> PreTrainedModel:
-    """The base with its linear layers in nf4, computing in the plan's precision (QLoRA, Dettmers et al. 2023, section 3).
+    """The base with its linear layers in nf4, computing in the plan's precision (QLoRA, Dettmers et al. 2023).
 
     The scales of the blocks are quantized too (double quantization); embeddings and LM head stay as they are. Raises
     TrainingFailed where that cannot be.
@@ -74,14 +77,19 @@ def quantized(path: Path, plan: Plan) -> PreTrainedModel:
         path,
         plan,
         device_map={"": ranks.local() if plan.on_gpu else "cpu"},  # quantized as they are loaded, where they shall stay
-        quantization_config=BitsAndBytesConfig(
+        quantization_config=BitsAndBytesConfig(  # type: ignore[no-untyped-call]
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=plan.dtype,
         ),
     )
-    prepared: PreTrainedModel = prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
+    for module in base.modules():
+        if hasattr(module, UNDIFFERENTIABLE):
+            setattr(module, UNDIFFERENTIABLE, False)
+    prepared: PreTrainedModel = prepare_model_for_kbit_training(  # type: ignore[no-untyped-call]
+        base, use_gradient_checkpointing=False
+    )
     return prepared  # norms and embeddings in float32; the trainer turns checkpointing on where it is planned
 
 

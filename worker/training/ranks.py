@@ -142,4 +142,6 @@ def rank_main(folder: str, sock: socket.socket) -> None:
 def lost_another(error: BaseException) -> bool:
     """Whether it tells of another rank's death and not of a trouble of this one's."""
     text = str(error)
-    return isinstance(error, dist.DistError) or any(name in text for name in ("gloo", "NCCL", "Connection closed by peer"))
+    return isinstance(error, dist.DistError) or any(
+        name in text for name in ("gloo", "NCCL", "Connection closed by peer")
+    )

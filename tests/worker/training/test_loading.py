@@ -5,12 +5,17 @@ import torch
 
 from fettle.catalog import STARTER
 from worker.training import loading
+from worker.training.device import Plan
 
 pytestmark = pytest.mark.slow  # torch and transformers take seconds to import
 
 
+PLAN = Plan("CPU", "fp32", "sdpa", gradient_checkpointing=False, on_gpu=False)
+LORA = {"rank": 8, "alpha": 16, "dropout": 0.0, "use_rslora": False, "target_modules": "all-linear"}
+
+
 def first_weights(seed: int) -> dict[str, torch.Tensor]:
-    adapted = loading.with_lora(loading.base_model(STARTER), {"rank": 8, "alpha": 16, "dropout": 0.0}, seed)
+    adapted = loading.with_lora(loading.base_model(STARTER, PLAN), LORA, seed)
     return {name: tensor.detach() for name, tensor in adapted.named_parameters() if tensor.requires_grad}
 
 
@@ -29,6 +34,8 @@ def test_a_fresh_adapter_trains_two_matrices_per_linear_layer_and_changes_nothin
     assert all(tensor.any() == ("lora_A" in name) for name, tensor in weights.items())
 
 
-def test_on_a_cpu_the_base_is_float32() -> None:
-    if not torch.cuda.is_available():
-        assert {tensor.dtype for tensor in loading.base_model(STARTER).parameters()} == {torch.float32}
+def test_the_base_has_the_precision_of_the_plan() -> None:
+    """The starter is stored in bf16."""
+    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        plan = Plan("CPU", precision, "sdpa", gradient_checkpointing=False, on_gpu=False)  # type: ignore[arg-type]
+        assert {tensor.dtype for tensor in loading.base_model(STARTER, plan).parameters()} == {dtype}

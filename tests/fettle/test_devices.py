@@ -1,0 +1,62 @@
+import pytest
+
+from fettle import devices, doctor
+from fettle.devices import Slot
+from fettle.settings import Settings
+
+FOUR = ["0", "1", "2", "3"]
+
+
+def slots(found: list[str], **settings: int) -> list[Slot]:
+    return devices.slots(Settings(**settings), found)  # type: ignore[arg-type]
+
+
+class TestVisible:
+    def test_the_operators_choice_is_read_with_its_blanks_and_ids(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, GPU-7f,")
+        assert devices.visible() == ["4", "GPU-7f"]
+
+    def test_an_empty_choice_hides_every_gpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+        assert devices.visible() == []
+
+
+class TestSlots:
+    def test_unset_there_is_one_for_each_gpu(self) -> None:
+        assert slots(FOUR) == [Slot(("0",)), Slot(("1",)), Slot(("2",)), Slot(("3",))]
+
+    def test_without_a_gpu_there_is_one_on_the_cpu(self) -> None:
+        assert slots([]) == [Slot()]
+        assert slots([], slots=2) == [Slot(), Slot()]
+
+    def test_more_slots_than_gpus_share_them(self) -> None:
+        assert slots(["4", "5"], slots=3) == [Slot(("4",)), Slot(("5",)), Slot(("4",))]
+
+    def test_gpus_per_job_makes_groups_and_a_rank_for_each_gpu(self) -> None:
+        assert slots(FOUR, gpus_per_job=2) == [Slot(("0", "1"), ranks=2), Slot(("2", "3"), ranks=2)]
+
+    def test_more_gpus_per_job_than_there_are_is_refused_with_both_numbers(self) -> None:
+        with pytest.raises(devices.TooFewDevices, match="FETTLE_GPUS_PER_JOB=5 but this machine shows 4 GPUs"):
+            slots(FOUR, gpus_per_job=5)
+        with pytest.raises(devices.TooFewDevices, match="shows 0 GPUs"):
+            slots([], gpus_per_job=2)
+
+    def test_a_gpu_that_no_slot_has_is_named(self) -> None:
+        assert devices.idle(slots(["0", "1", "2"], gpus_per_job=2), ["0", "1", "2"]) == ["2"]
+        assert devices.idle(slots(FOUR, slots=1), FOUR) == ["1", "2", "3"]
+        assert devices.idle(slots(FOUR), FOUR) == []
+
+    def test_a_slot_says_where_it_runs(self) -> None:
+        assert [str(slot) for slot in (Slot(), Slot(("3",)), Slot(("0", "1"), 2))] == ["CPU", "GPU 3", "GPUs 0, 1"]
+
+
+class TestDoctor:
+    async def test_it_says_which_device_each_slot_has(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+        finding = await doctor.slots(Settings(gpus_per_job=2))
+        assert not finding.ok
+        assert not finding.needed
+        assert finding.says.startswith("slot 0: GPUs 0, 1; idle: GPU 2 → ")
+        finding = await doctor.slots(Settings())
+        assert finding.ok
+        assert finding.says == "slot 0: GPU 0, slot 1: GPU 1, slot 2: GPU 2"

@@ -1,0 +1,171 @@
+"""A merged model answers as base and adapter did, and a folder is written whole or not at all."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fettle import artifacts, catalog
+from fettle.catalog import STARTER
+from fettle.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from models import Checkpoint, Job, TunedModel
+from worker.export import export, find
+from worker.workfolder import Held
+
+pytestmark = pytest.mark.slow  # torch and transformers take seconds to import
+
+NAME, CHECKPOINT = "ft:starter:default:s:0123456789", "ft:starter:default:s:0123456789:ckpt-step-2"
+PREFIX = "jobs/ftjob-0123456789abcdef/1/adapter"
+PROMPTS = ["Ann has 4 apples and buys 3 more.", "What is 12 - 5?", "hello"]
+
+
+def make_adapter(folder: Path, targets: Any = "all-linear") -> None:
+    """Weights that change every answer; random ones, from a fixed seed."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(5)
+    base = AutoModelForCausalLM.from_pretrained(STARTER, dtype=torch.float32)
+    adapted = get_peft_model(base, LoraConfig(r=8, lora_alpha=16, target_modules=targets, task_type="CAUSAL_LM"))
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            weight.data = 0.02 * torch.randn(weight.shape)
+    adapted.save_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("adapter")
+    make_adapter(folder)
+    return folder
+
+
+@pytest.fixture
+async def tuned(held: Held, job: Job, adapter: Path) -> Held:
+    """A published model and a checkpoint of it."""
+    await artifacts.upload(held.storage, adapter, PREFIX)
+    owned = {"job_id": job.id, "project_id": job.project_id, "prefix": PREFIX}
+    async with held.db.transaction() as session:
+        session.add(TunedModel(name=NAME, base_model="starter", **owned))
+        session.add(Checkpoint(id="ftckpt_1", name=CHECKPOINT, step=2, metrics={}, **owned))
+    return held
+
+
+def greedy(network: Any) -> list[list[int]]:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(STARTER)
+    return [
+        network.generate(**tokenizer(prompt, return_tensors="pt"), max_new_tokens=24, do_sample=False)[0].tolist()
+        for prompt in PROMPTS
+    ]
+
+
+class TestExport:
+    async def test_greedy_tokens_equal_those_of_base_and_adapter(
+        self, tuned: Held, adapter: Path, tmp_path: Path
+    ) -> None:
+        import torch
+        from peft import PeftModel
+        from transformers import AutoModelForCausalLM
+
+        to = tmp_path / "exported"
+        said = await export(tuned.settings, tuned.models, NAME, to, "fp32")
+        assert said.startswith(f"{NAME} merged into starter: {to} (float32, ")
+        base = AutoModelForCausalLM.from_pretrained(STARTER, dtype=torch.float32)
+        bare = greedy(base)
+        expected = greedy(PeftModel.from_pretrained(base, str(adapter)))
+        merged = AutoModelForCausalLM.from_pretrained(to)
+        assert {weight.dtype for weight in merged.parameters()} == {torch.float32}
+        assert greedy(merged) == expected
+        assert expected != bare
+
+    async def test_the_folder_is_an_ordinary_model_with_its_template_and_a_card(
+        self, tuned: Held, tmp_path: Path
+    ) -> None:
+        from safetensors import safe_open
+        from transformers import AutoTokenizer, GenerationConfig
+
+        to = tmp_path / "exported"
+        to.mkdir()  # an empty folder will do
+        await export(tuned.settings, tuned.models, NAME, to)
+        with safe_open(to / "model.safetensors", "pt") as weights:
+            names = list(weights.keys())
+            assert {weights.get_slice(name).get_dtype() for name in names} == {"BF16"}  # as the base's config has it
+        assert not any("lora" in name or "base_layer" in name for name in names)
+        assert {path.name for path in to.iterdir()} >= {"config.json", "generation_config.json", "chat_template.jinja"}
+        assert (to / "chat_template.jinja").read_bytes() == (STARTER / "chat_template.jinja").read_bytes()
+        messages = [{"role": "user", "content": "hi"}]
+        ours, theirs = (AutoTokenizer.from_pretrained(folder) for folder in (to, STARTER))
+        assert ours.apply_chat_template(messages) == theirs.apply_chat_template(messages)
+        assert (
+            GenerationConfig.from_pretrained(to).eos_token_id == GenerationConfig.from_pretrained(STARTER).eos_token_id
+        )
+        card = (to / "README.md").read_text()
+        for fact in ("license: apache-2.0", "starter", "ftjob-0123456789abcdef", "supervised", "bfloat16"):
+            assert fact in card
+        assert str(tmp_path) not in card
+        assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".exported")] == []
+
+    async def test_a_checkpoint_can_be_exported(self, tuned: Held, tmp_path: Path) -> None:
+        await export(tuned.settings, tuned.models, CHECKPOINT, tmp_path / "exported")
+        assert (tmp_path / "exported" / "model.safetensors").is_file()
+
+
+class TestRefusals:
+    async def test_a_folder_with_something_in_it_is_left_alone(self, tuned: Held, tmp_path: Path) -> None:
+        (tmp_path / "full").mkdir()
+        (tmp_path / "full" / "mine").touch()
+        for to in (tmp_path / "full", tmp_path / "full" / "mine"):
+            with pytest.raises(Conflict, match="exists and is not an empty folder: name a new one with --to"):
+                await export(tuned.settings, tuned.models, NAME, to)
+
+    async def test_an_unknown_model_is_named_beside_the_newest(self, tuned: Held) -> None:
+        with pytest.raises(NotFound, match=f"'ft:starter:x' does not exist; the newest: {NAME}"):
+            await find(tuned.settings, "ft:starter:x")
+
+    async def test_a_base_model_that_left_the_catalog_is_named(self, tuned: Held, tmp_path: Path) -> None:
+        with pytest.raises(NotFound, match="The base model 'starter' does not exist here"):
+            await export(tuned.settings, {}, NAME, tmp_path / "exported")
+
+    async def test_a_base_model_whose_weights_are_gone_is_named(self, tuned: Held, tmp_path: Path) -> None:
+        gone = {"starter": catalog.BUILT_IN["starter"].model_copy(update={"path": tmp_path / "gone"})}
+        with pytest.raises(Unavailable, match=r"gone has no config\.json"):
+            await export(tuned.settings, gone, NAME, tmp_path / "exported")
+
+    async def test_an_adapter_that_is_not_what_was_stored_is_refused_and_nothing_is_left(
+        self, tuned: Held, tmp_path: Path
+    ) -> None:
+        stored = tuned.settings.data / "storage" / PREFIX / "adapter_model.safetensors"
+        stored.write_bytes(stored.read_bytes()[:-1] + b"!")
+        before = set(tmp_path.iterdir())
+        with pytest.raises(Unavailable, match=r"not whole in storage.*sha256"):
+            await export(tuned.settings, tuned.models, NAME, tmp_path / "exported")
+        assert set(tmp_path.iterdir()) == before
+
+    async def test_an_adapter_whose_sum_is_not_finite_is_refused(
+        self, tuned: Held, adapter: Path, tmp_path: Path
+    ) -> None:
+        from safetensors.torch import load_file, save_file
+
+        weights = load_file(adapter / "adapter_model.safetensors")
+        next(iter(weights.values()))[0, 0] = float("nan")
+        broken = tmp_path / "broken"
+        broken.mkdir()
+        (broken / "adapter_config.json").write_bytes((adapter / "adapter_config.json").read_bytes())
+        save_file(weights, broken / "adapter_model.safetensors")
+        await artifacts.upload(tuned.storage, broken, PREFIX)
+        with pytest.raises(InvalidRequest, match="cannot be merged into starter"):
+            await export(tuned.settings, tuned.models, NAME, tmp_path / "exported")
+
+
+async def test_fettle_export_says_its_errors_in_a_sentence(tuned: Held, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "fettle", "export", "ft:starter:nobody", "--to", str(tmp_path / "exported")]
+    env = {"FETTLE_DATA": str(tuned.settings.data), "PATH": ""}
+    ended = subprocess.run(command, env=env, capture_output=True, text=True)  # noqa: ASYNC221 — nothing else runs here
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error The tuned model 'ft:starter:nobody' does not exist; the newest: ft:starter:")
+    assert ended.stdout == ""
