@@ -191,11 +191,11 @@ def linear_layers(entry: BaseModelEntry) -> frozenset[str] | None:
     names = set()
     for file in files:
         with file.open("rb") as stream:
-            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+            header: dict[str, Any] = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
         header.pop("__metadata__", None)
         for tensor, about in header.items():
-            *_, layer, kind = ["", *tensor.split(".")]
+            layer, _, kind = tensor.rpartition(".")
             matrix = kind == "weight" and len(about["shape"]) == 2
-            if matrix and "embed" not in layer and layer != "lm_head":
-                names.add(layer)
+            if matrix and "embed" not in layer and not layer.endswith("lm_head"):
+                names.add(layer.rpartition(".")[2])
     return frozenset(names)

@@ -170,13 +170,11 @@ def resolve(
             param=f"{WHERE}.max_seq_length",
         )
     per_block = max(1.0, length * BYTES_PER_TOKEN * rows / file_bytes) if asked.packing and file_bytes else 1.0
-    batch_size = asked.batch_size
-    if batch_size == "auto":
-        batch_size = max(1, round(auto_batch_size(rows) / per_block)) if asked.packing else auto_batch_size(rows)
+    auto_size = max(1, round(auto_batch_size(rows) / per_block))
+    batch_size = auto_size if asked.batch_size == "auto" else asked.batch_size
     steps_per_epoch = math.ceil(rows / (batch_size * per_block))
-    n_epochs = asked.n_epochs
-    if n_epochs == "auto":
-        n_epochs = min(5, max(1, round(TARGET_STEPS / steps_per_epoch)))
+    auto_epochs = min(5, max(1, round(TARGET_STEPS / steps_per_epoch)))
+    n_epochs = auto_epochs if asked.n_epochs == "auto" else asked.n_epochs
     multiplier = 1.0 if asked.learning_rate_multiplier == "auto" else asked.learning_rate_multiplier
     learning_rate = asked.learning_rate
     if learning_rate == "auto":

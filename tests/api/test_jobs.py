@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from fettle import artifacts, events, files
-from models import JobStatus
+from models import Job, JobStatus
 from tests.api.tenants import ADAPTER, Tenant, message, refusal
 
 JOBS = "/v1/fine_tuning/jobs"
@@ -247,6 +247,34 @@ class TestAdapter:
         answer = await tenant.http.get(f"{JOBS}/{job['id']}/adapter")
         assert refusal(answer)[:2] == (404, "not_found")
         assert f"is {status}" in message(answer)
+
+
+class TestEvaluation:
+    async def test_it_is_what_the_worker_left(self, tenant: Tenant) -> None:
+        job = await tenant.job()
+        found = {"step": 4, "base": {"loss": 2.0}, "tuned": {"loss": 1.0}, "samples": []}
+        async with tenant.db.transaction() as session:
+            (await session.get_one(Job, job["id"])).evaluation = found
+        answer = await tenant.http.get(f"{JOBS}/{job['id']}/evaluation")
+        expected = {"object": "fine_tuning.job.evaluation", "fine_tuning_job_id": job["id"], **found}
+        assert answer.json() == expected
+
+    @pytest.mark.parametrize(
+        ("validation", "status", "why"),
+        [
+            (False, JobStatus.SUCCEEDED, "was created without a validation_file"),
+            (True, JobStatus.RUNNING, "is running: the evaluation follows at the end of training"),
+            (True, JobStatus.FAILED, "is failed and has no evaluation"),
+        ],
+    )
+    async def test_before_that_the_answer_says_whether_to_wait(
+        self, tenant: Tenant, validation: bool, status: JobStatus, why: str
+    ) -> None:
+        job = await tenant.job(**{"validation_file": (await tenant.upload())["id"]} if validation else {})
+        await tenant.end(job["id"], status)
+        answer = await tenant.http.get(f"{JOBS}/{job['id']}/evaluation")
+        assert refusal(answer)[:2] == (404, "evaluation_not_found")
+        assert why in message(answer)
 
 
 class TestResultFiles:

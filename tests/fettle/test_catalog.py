@@ -176,3 +176,13 @@ class TestAliases:
         with pytest.raises(CatalogError, match=r"^FETTLE_MODEL_ALIASES: ") as refused:
             catalog.check_aliases(aliases, catalog.BUILT_IN)
         assert says in refused.value.message
+
+
+def test_the_linear_layers_of_a_base_are_read_from_its_weights() -> None:
+    attention, mlp = {"q_proj", "k_proj", "v_proj", "o_proj"}, {"gate_proj", "up_proj", "down_proj"}
+    assert catalog.linear_layers(catalog.BUILT_IN["starter"]) == attention | mlp
+
+
+def test_of_a_base_that_is_not_here_they_are_not_known() -> None:
+    entry = catalog.BaseModelEntry(hub="a/b", revision="0" * 40, parameters=1, length=1)
+    assert catalog.linear_layers(entry) is None

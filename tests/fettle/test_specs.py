@@ -14,8 +14,24 @@ def method(**asked: Any) -> specs.Method:
     return specs.SupervisedMethod.model_validate({"type": "supervised", "supervised": {"hyperparameters": asked}})
 
 
-def resolved(rows: int = 1000, parameters: int = LARGE, length: int = 4096, **asked: Any) -> dict[str, Any]:
-    whole = specs.resolve(method(**asked), rows=rows, base_parameters=parameters, base_length=length)
+def resolved(
+    rows: int = 1000,
+    parameters: int = LARGE,
+    length: int = 4096,
+    file_bytes: int = 0,
+    validates: bool = True,
+    layers: frozenset[str] | None = None,
+    **asked: Any,
+) -> dict[str, Any]:
+    whole = specs.resolve(
+        method(**asked),
+        rows=rows,
+        base_parameters=parameters,
+        base_length=length,
+        file_bytes=file_bytes,
+        validates=validates,
+        layers=layers,
+    )
     assert whole["type"] == "supervised"
     found: dict[str, Any] = whole["supervised"]["hyperparameters"]
     return found
@@ -101,13 +117,108 @@ class TestLength:
 
 class TestLora:
     def test_alpha_is_twice_the_rank_unless_given(self) -> None:
-        assert resolved(lora={"rank": 64})["lora"] == {"rank": 64, "alpha": 128, "dropout": 0.0}
+        assert resolved(lora={"rank": 64})["lora"]["alpha"] == 128
         assert resolved(lora={"rank": 64, "alpha": 1})["lora"]["alpha"] == 1
 
     @pytest.mark.parametrize("rank", [0, 2, 4, 256, 16.5, "many"])
     def test_a_rank_that_vllm_cannot_serve_is_refused(self, rank: Any) -> None:
         with pytest.raises(ValidationError):
             method(lora={"rank": rank})
+
+    def test_rslora_is_asked_for_by_name(self) -> None:
+        assert resolved()["lora"]["use_rslora"] is False
+        assert resolved(lora={"use_rslora": True})["lora"]["use_rslora"] is True
+
+    def test_layers_are_all_linear_ones_or_those_that_are_named(self) -> None:
+        layers = frozenset({"q_proj", "v_proj"})
+        assert resolved(layers=layers)["lora"]["target_modules"] == "all-linear"
+        assert resolved(layers=layers, lora={"target_modules": ["v_proj"]})["lora"]["target_modules"] == ["v_proj"]
+
+    def test_a_layer_that_the_base_has_not_is_refused_with_those_it_has(self) -> None:
+        with pytest.raises(InvalidRequest, match=r"no linear layer 'query'; choose from: k_proj, q_proj") as refused:
+            resolved(layers=frozenset({"q_proj", "k_proj"}), lora={"target_modules": ["q_proj", "query"]})
+        assert refused.value.param == "method.supervised.hyperparameters.lora.target_modules"
+
+    @pytest.mark.parametrize("names", [[], "q_proj", ["a b"], [1]])
+    def test_names_of_layers_come_as_a_list(self, names: Any) -> None:
+        with pytest.raises(ValidationError):
+            method(lora={"target_modules": names})
+
+
+class TestPacking:
+    def test_it_is_off_unless_asked_for(self) -> None:
+        assert resolved()["packing"] is False
+
+    def test_auto_batches_hold_as_many_rows_as_without(self) -> None:
+        """16,000 rows of 512 bytes, about 128 tokens: 16 rows fill a block of 2048, and 32 rows make a batch."""
+        found = resolved(rows=16_000, file_bytes=16_000 * 512, packing=True)
+        assert found["batch_size"] == 2
+        assert found["n_epochs"] == resolved(rows=16_000)["n_epochs"] == 1
+
+    def test_a_batch_of_few_rows_is_one_block(self) -> None:
+        assert resolved(rows=100, file_bytes=100 * 512, packing=True)["batch_size"] == 1
+
+    def test_only_true_and_false_will_do(self) -> None:
+        for value in ("yes", 1, "true", None):
+            with pytest.raises(ValidationError):
+                method(packing=value)
+
+
+class TestIntervals:
+    def test_auto_is_an_epoch(self) -> None:
+        assert resolved()["eval_interval"] == resolved()["checkpoint_interval"] == "epoch"
+
+    def test_with_early_stopping_auto_validates_ten_times(self) -> None:
+        """1000 rows in batches of 10 make 100 steps an epoch, 300 in all."""
+        assert resolved(1000, batch_size=10, early_stopping=True)["eval_interval"] == 30
+        assert resolved(10, n_epochs=1, early_stopping=True)["eval_interval"] == 1
+
+    def test_a_number_counts_steps(self) -> None:
+        found = resolved(eval_interval=7, checkpoint_interval=21)
+        assert (found["eval_interval"], found["checkpoint_interval"]) == (7, 21)
+
+    @pytest.mark.parametrize("value", [0, -1, 1.5, "step"])
+    def test_anything_else_is_refused(self, value: Any) -> None:
+        for name in ("eval_interval", "checkpoint_interval"):
+            with pytest.raises(ValidationError):
+                method(**{name: value})
+
+
+class TestEarlyStopping:
+    def test_true_stands_for_its_defaults_and_false_for_none(self) -> None:
+        assert resolved(early_stopping=True)["early_stopping"] == {"patience": 3, "min_delta": 0.0}
+        assert resolved(early_stopping=False)["early_stopping"] is resolved()["early_stopping"] is False
+
+    @pytest.mark.parametrize("value", ["yes", 3, {"patience": 0}, {"min_delta": -1}, {"pacience": 3}])
+    def test_anything_else_is_refused(self, value: Any) -> None:
+        with pytest.raises(ValidationError):
+            method(early_stopping=value)
+
+    @pytest.mark.parametrize(("name", "value"), [("early_stopping", True), ("eval_interval", 5)])
+    def test_without_a_validation_file_there_is_nothing_to_look_at(self, name: str, value: Any) -> None:
+        with pytest.raises(InvalidRequest, match=f"'{name}' looks at the validation loss") as refused:
+            resolved(validates=False, **{name: value})
+        assert refused.value.param == f"method.supervised.hyperparameters.{name}"
+        resolved(validates=False, early_stopping=False, checkpoint_interval=5)
+
+
+class TestWarmup:
+    def test_auto_is_a_twentieth_of_the_steps(self) -> None:
+        assert resolved()["warmup_ratio"] == 0.05
+        assert resolved(warmup_ratio=0)["warmup_ratio"] == 0
+
+    @pytest.mark.parametrize("value", [-0.1, 0.6, "none"])
+    def test_no_more_than_half(self, value: Any) -> None:
+        with pytest.raises(ValidationError):
+            method(warmup_ratio=value)
+
+
+def test_a_job_of_an_earlier_version_lacks_nothing() -> None:
+    """Every hyperparameter that is resolved today was there from the start, or stands in EARLIER."""
+    found = resolved()
+    from_the_start = {"n_epochs", "batch_size", "learning_rate_multiplier", "learning_rate", "max_seq_length", "lora"}
+    assert found.keys() == from_the_start | specs.EARLIER.keys()
+    assert found["lora"].keys() == {"rank", "alpha", "dropout"} | specs.EARLIER_LORA.keys()
 
 
 class TestBounds:

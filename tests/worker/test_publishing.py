@@ -35,7 +35,8 @@ class TestPublish:
         assert row.trained_tokens == 120
         assert await held.storage.read(f"{model.prefix}/adapter_model.safetensors") == b"weights"
         table = (await held.storage.read(result.storage_key)).decode().splitlines()
-        assert table == ["step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy", "1,0.5,0.75,,"]
+        names = "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy"  # OpenAI's, and then ours
+        assert table == [f"{names},learning_rate,grad_norm,tokens,tokens_per_second", "1,0.5,0.75,,,,,,"]
         assert result.bytes == len("\r\n".join([*table, ""]))
 
     async def test_a_fenced_worker_publishes_nothing(self, held: Held, job: Job, adapter: Path) -> None:
@@ -73,6 +74,32 @@ class TestPublish:
 
         expected = {"adapter_config.json", "adapter_model.safetensors", *TOKENIZER_FILES}
         assert expected == artifacts.ADAPTER_FILES
+
+
+EVALUATION = {
+    "step": 2,
+    "rows": 5,
+    "base": {"loss": 2.0, "perplexity": 7.389, "token_accuracy": 0.5, "exact_match": 0.0},
+    "tuned": {"loss": 1.0, "perplexity": 2.718, "token_accuracy": 0.75, "exact_match": 0.2},
+    "samples": [{"prompt": [], "expected": "canary", "base": "no", "tuned": "canary"}],
+}
+
+
+class TestEvaluation:
+    async def test_it_becomes_the_jobs_and_an_event_without_its_texts(self, held: Held, job: Job) -> None:
+        await publishing.publish_evaluation(held, job, EVALUATION)
+        async with held.db.snapshot() as session:
+            row = await session.get_one(Job, job.id)
+            event = (await session.scalars(select(Event).where(Event.message.startswith("Evaluation")))).one()
+        assert row.evaluation == EVALUATION
+        assert "loss 2.0000 → 1.0000, perplexity 7.39 → 2.72, token accuracy 50.0% → 75.0%" in event.message
+        assert "canary" not in str(event.data)
+
+    async def test_a_fenced_worker_stores_none(self, held: Held, job: Job) -> None:
+        async with held.db.transaction() as session:
+            await jobs.cancel(session, job.project_id, job.id)
+        with pytest.raises(Fenced):
+            await publishing.publish_evaluation(held, job, EVALUATION)
 
 
 class TestCheckpoint:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 OVERFITS_AFTER = 2  # validations in a row; a single rise is noise
+FLAT = 0.001  # of the loss; a smaller rise is none
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Convergence:
     valid_before: float | None = None
     rises: int = 0  # validations in a row that rose while training fell
     rose_from: tuple[float, float] = (0.0, 0.0)  # validation and training loss before the first of them
-    warned: bool = False  # of this episode, which a falling validation loss ends
+    warned: bool = False  # of this episode, which ends when validation is back where the rise began
 
     def train(self, loss: float) -> None:
         self.train_sum += loss
@@ -60,12 +61,15 @@ class Convergence:
         if before[0] is None or before[1] is None or train is None:
             return None
         if valid <= before[0]:
-            self.rises, self.warned = 0, False
+            self.rises = 0
+            self.warned = self.warned and valid > self.rose_from[0]
             return None
         if train >= before[1]:
             self.rises = 0
             return None
-        if self.rises == 0:
+        if valid <= before[0] * (1 + FLAT):
+            return None
+        if self.rises == 0 and not self.warned:
             self.rose_from = before[0], before[1]
         self.rises += 1
         if self.rises < OVERFITS_AFTER or self.warned:

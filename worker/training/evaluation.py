@@ -146,10 +146,10 @@ def greedy(network: PeftModel, renderer: Renderer, prompts: list[list[int]], roo
     for row, ids in enumerate(prompts):
         ids_BT[row, longest - len(ids) :] = torch.tensor(ids)
         mask_BT[row, longest - len(ids) :] = 1
-    config = GenerationConfig(
+    config = GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=False, max_new_tokens=room, eos_token_id=renderer.eos_id, pad_token_id=renderer.pad_id
     )
-    out_BT = network.generate(
+    out_BT = network.generate(  # type: ignore[no-untyped-call]
         input_ids=ids_BT.to(device),
         attention_mask=mask_BT.to(device),
         generation_config=config,

@@ -149,6 +149,35 @@ def test_every_epoch_ends_with_validation_and_then_its_checkpoint(heard: list[Li
         }
 
 
+def test_the_evaluation_compares_the_base_with_what_is_published(finished: Child, heard: list[Line]) -> None:
+    examples = rendered(finished.folder / "valid.jsonl")
+    base, base_accuracy = loss_and_accuracy(examples)
+    tuned, tuned_accuracy = loss_and_accuracy(examples, finished.folder / "out" / "adapter")
+    (line,) = of("evaluation", heard)
+    found = line["data"]
+    assert (found["step"], found["rows"], found["rows_in_file"]) == (4, VALID_ROWS, VALID_ROWS)
+    assert found["supervised_tokens"] == sum(sum(example.supervised[1:]) for example in examples)
+    assert found["base"]["loss"] == pytest.approx(base, rel=1e-4)
+    assert found["base"]["perplexity"] == pytest.approx(math.exp(base), rel=1e-3)
+    assert found["base"]["token_accuracy"] == pytest.approx(base_accuracy, abs=1e-6)
+    assert found["tuned"]["loss"] == pytest.approx(tuned, rel=1e-4)
+    assert found["tuned"]["token_accuracy"] == pytest.approx(tuned_accuracy, abs=1e-6)
+
+
+def test_the_evaluation_shows_what_both_say_to_a_few_prompts(finished: Child, heard: list[Line]) -> None:
+    (line,) = of("evaluation", heard)
+    samples = line["data"]["samples"]
+    given = {row["prompt"]: row["completion"] for row in unfamiliar(VALID_ROWS, "held_out")}
+    assert len(samples) == min(8, VALID_ROWS)
+    for sample in samples:
+        (turn,) = sample["prompt"]
+        assert (turn["role"], sample["expected"]) == ("user", given[turn["content"]])
+        assert sample["base"].endswith("</answer>")  # as the starter was taught, in either of its two ways
+    exact = sum(sample["tuned"].strip() == sample["expected"] for sample in samples) / len(samples)
+    assert line["data"]["tuned"]["exact_match"] == exact
+    assert line["data"]["base"]["exact_match"] == 0
+
+
 def test_done_names_the_adapter(heard: list[Line]) -> None:
     assert heard[-1]["type"] == "done"
     assert (heard[-1]["path"], heard[-1]["step"], heard[-1]["kept_step"]) == ("out/adapter", 4, 4)
