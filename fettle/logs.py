@@ -59,7 +59,11 @@ def without_control_characters(logger: WrappedLogger, name: str, line: EventDict
 
 RENDERERS: dict[str, list[Any]] = {
     "json": [structlog.processors.format_exc_info, as_json],
-    "console": [without_control_characters, structlog.dev.ConsoleRenderer(pad_event_to=20)],
+    "console": [
+        without_control_characters,
+        # its own choice of traceback shows local variables, which are prompts and keys
+        structlog.dev.ConsoleRenderer(pad_event_to=20, exception_formatter=structlog.dev.plain_traceback),
+    ],
 }
 
 

@@ -96,6 +96,19 @@ class TestConsole:
         assert json.loads(stream.getvalue())["event"] == "request"
 
 
+class TestTracebacks:
+    @pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["json", "console"])
+    def test_local_variables_stay_out(self, configured: Callable[..., io.StringIO], stream: io.StringIO) -> None:
+        configured(stream)
+        prompt = "".join(["can", "ary"])  # the source line is part of a traceback, the value must not be
+        try:
+            raise ValueError(len(prompt))
+        except ValueError as error:
+            structlog.get_logger().error("internal_error", exc_info=error)
+        assert "ValueError: 6" in stream.getvalue()
+        assert "canary" not in stream.getvalue()
+
+
 class TestLevel:
     def test_below_it_nothing_is_written(self, configured: Callable[..., io.StringIO]) -> None:
         stream = configured(log_level="warning")
