@@ -50,6 +50,7 @@ class TestAccepted:
             "finished_at": None,
             "estimated_finish": None,
             "error": None,
+            "pause_requested_at": None,
         }
 
     async def test_the_least_that_a_client_can_say_is_enough(self, tenant: Tenant) -> None:

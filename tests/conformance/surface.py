@@ -126,7 +126,10 @@ def taken(route: str, made: APIRoute) -> Iterator[str]:
 
 
 def fields(model: Any, within: str = "") -> Iterator[str]:
-    for name, field in model.model_fields.items():
+    for optional in typing.get_args(model):  # a body that may be left out
+        if inspect.isclass(optional) and issubclass(optional, BaseModel):
+            yield from fields(optional, within)
+    for name, field in getattr(model, "model_fields", {}).items():
         known = field.alias or name
         yield within + known
         for inner in inside(field.annotation):

@@ -50,7 +50,19 @@ class TestCreate:
                     "learning_rate_multiplier": 1.0,
                     "learning_rate": 8e-4,
                     "max_seq_length": 2048,
-                    "lora": {"rank": 16, "alpha": 32, "dropout": 0.0},
+                    "lora": {
+                        "rank": 16,
+                        "alpha": 32,
+                        "dropout": 0.0,
+                        "use_rslora": False,
+                        "target_modules": "all-linear",
+                    },
+                    "packing": False,
+                    "quantization": None,
+                    "warmup_ratio": 0.03,
+                    "eval_interval": "epoch",
+                    "checkpoint_interval": "epoch",
+                    "early_stopping": None,
                 }
             },
         }

@@ -64,16 +64,20 @@ class TestDevices:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
     @pytest.mark.usefixtures("two_gpus")
-    async def test_more_slots_than_gpus_is_a_warning_with_the_number(self) -> None:
-        assert (await machine.devices(Settings(slots=2))).ok
-        assert "FETTLE_SLOTS=2 gives each its own" in (await machine.devices(Settings(slots=3))).says
+    async def test_they_are_named(self) -> None:
+        assert (await machine.gpus(Settings())).says.count("H100, 80 GiB") == 2
 
     @pytest.mark.usefixtures("two_gpus")
     async def test_hidden_gpus_do_not_count(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-        assert "FETTLE_SLOTS=1" in (await machine.devices(Settings(slots=2))).says
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-        assert "none is visible" in (await machine.devices(Settings())).says
+        assert "none is visible" in (await machine.gpus(Settings())).says
+
+    async def test_slots_that_share_a_gpu_are_a_warning(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+        assert (await machine.slots(Settings(slots=2))).ok
+        shared = await machine.slots(Settings(slots=3))
+        assert not shared.ok
+        assert "they share 2" in shared.says
 
 
 class TestIntegrations:
