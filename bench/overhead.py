@@ -15,6 +15,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import sys
 import tempfile
 import time
 from itertools import islice
@@ -82,6 +83,8 @@ def in_a_process(name: str, rows: list[dict[str, str]]) -> Series:
 
 
 def quiet() -> None:
+    """The trainers print their logs; only figures are of interest here."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
     import torch
 

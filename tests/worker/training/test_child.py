@@ -109,20 +109,19 @@ def test_rows_that_are_too_long_end_the_job_with_the_way_out(tmp_path: Path) -> 
 
 
 def test_a_run_that_diverges_names_step_and_learning_rate(tmp_path: Path) -> None:
-    """The first step's rate is 0, the second step breaks the weights, the third one sees it."""
+    """The first step breaks the weights, the second one sees it."""
     child = Child(work_folder(tmp_path / "work", rows(8), n_epochs=4, learning_rate=1e30))
     error = error_of(child)
     assert (error["code"], error["param"]) == ("diverged", "learning_rate")
-    assert "train_loss is nan at step 3 with learning rate" in str(error["message"])
+    assert "train_loss is nan at step 2 with learning rate" in str(error["message"])
 
 
 def test_weights_that_are_no_numbers_are_never_published(tmp_path: Path) -> None:
-    """Two steps: the last one breaks the weights, and no loss is reckoned after it."""
-    child = Child(work_folder(tmp_path / "work", rows(8), n_epochs=2, learning_rate=1e60))
-    assert child.until("checkpoint")[-1]["step"] == 1
+    """One step, which breaks the weights, and no loss is reckoned after it."""
+    child = Child(work_folder(tmp_path / "work", rows(8), n_epochs=1, learning_rate=1e60))
     error = error_of(child)
     assert (error["code"], error["param"]) == ("diverged", "learning_rate")
-    assert "weights that are not finite after step 2" in str(error["message"])
+    assert "weights that are not finite after step 1" in str(error["message"])
     assert not (child.folder / "out" / "adapter").exists()
 
 
