@@ -59,10 +59,10 @@ class TestCreate:
                     },
                     "packing": False,
                     "quantization": None,
-                    "warmup_ratio": 0.03,
+                    "warmup_ratio": 0.05,
                     "eval_interval": "epoch",
                     "checkpoint_interval": "epoch",
-                    "early_stopping": None,
+                    "early_stopping": False,
                 }
             },
         }
