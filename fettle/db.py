@@ -99,6 +99,7 @@ def make_engine(url: str) -> AsyncEngine:
             url, pool_size=20, max_overflow=20, pool_pre_ping=True, hide_parameters=True, connect_args=limits
         )
         event.listen(postgresql.sync_engine, "handle_error", tell_away)
+        event.listen(postgresql.sync_engine, "do_connect", connect)
         return postgresql
     engine = create_async_engine(url, pool_size=20, max_overflow=20, hide_parameters=True, connect_args={"timeout": 30})
 
@@ -116,6 +117,14 @@ def make_engine(url: str) -> AsyncEngine:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def connect(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
+    """No socket file, no such host, no route: asyncpg lets every such OSError through as it is."""
+    try:
+        return dialect.connect(*arguments, **options)
+    except OSError as error:
+        raise OperationalError("connect", None, error) from error
 
 
 def tell_away(context: ExceptionContext) -> None:

@@ -169,3 +169,11 @@ async def test_a_postgresql_that_ends_the_connection_counts_as_away(postgresql: 
         async with database.transaction() as session:
             await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
     await database.close()
+
+
+@pytest.mark.parametrize("where", ["/x?host=/no/such/folder", "no-such-host.invalid/x", "127.0.0.1:1/x"])
+async def test_a_database_that_cannot_be_reached_is_away_whatever_the_network_says(where: str) -> None:
+    database = Database(f"postgresql+asyncpg://postgres@{where}")
+    with pytest.raises(DATABASE_AWAY):
+        await database.ping()
+    await database.close()
