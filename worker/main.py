@@ -40,7 +40,7 @@ def run() -> None:
         models=catalog.load(settings.catalog),
         threads=threads,
     )
-    metrics.serve(settings)
+    metrics.serve(settings, len(slots))
     environment.scrub(threads)  # after this line no child can inherit a secret
     if unused := devices.idle(slots, found):
         log.warning("gpus_idle", devices=unused, gpus_per_job=settings.gpus_per_job, slots=len(slots))

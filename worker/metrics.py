@@ -35,9 +35,9 @@ for outcome in OUTCOMES:
     runs.labels(outcome)
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, jobs_at_once: int) -> None:
     """From a thread of its own; nothing without a port."""
-    slots.set(settings.slots)
+    slots.set(jobs_at_once)
     if settings.worker_metrics_port is not None:
         start_http_server(settings.worker_metrics_port, settings.worker_metrics_host, WORKER)
 

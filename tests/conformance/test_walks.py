@@ -189,7 +189,7 @@ class TestErrors:
             (lambda: client.fine_tuning.jobs.retrieve("ftjob-none"), "not_found"),
             (lambda: client.files.content("file-none"), "not_found"),
             (lambda: client.models.retrieve("Qwen/Qwen3-0.6B"), "model_not_found"),
-            (lambda: client.fine_tuning.jobs.pause("ftjob-none"), "unknown_url"),
+            (lambda: client.fine_tuning.jobs.pause("ftjob-none"), "not_found"),
         ):
             with pytest.raises(openai.NotFoundError) as caught:
                 call()

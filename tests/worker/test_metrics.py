@@ -10,10 +10,10 @@ def test_a_port_serves_the_workers_numbers_and_none_serves_nothing(monkeypatch: 
     started = []
     serve = metrics.start_http_server
     monkeypatch.setattr(metrics, "start_http_server", lambda *where: started.append(serve(*where)))
-    metrics.serve(Settings())
+    metrics.serve(Settings(), 1)
     assert started == []
     port = free_port()
-    metrics.serve(Settings(slots=3, worker_metrics_port=port))
+    metrics.serve(Settings(worker_metrics_port=port), 3)
     page = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
     ((server, thread),) = started
     server.shutdown()

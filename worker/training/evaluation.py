@@ -12,8 +12,8 @@ import torch
 from peft import PeftModel
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
+from fettle.formats import reading
 from fettle.formats.render import Message, Renderer
-from fettle.formats.rows import read_messages
 from worker.training import validation
 from worker.training.channel import Channel
 from worker.training.trainer import Tuner
@@ -86,9 +86,9 @@ def draw(work: Work, renderer: Renderer) -> tuple[list[Sample], int]:
     rng = random.Random(work.seed)
     kept: list[list[Message]] = []
     seen = 0
-    for messages in read_messages(work.valid):
-        *prompt, last = messages
-        if last["role"] != "assistant" or not isinstance(last.get("content"), str) or not prompt:
+    for _, conversation in reading.conversations(work.valid):
+        *prompt, last = messages = conversation.messages
+        if last["role"] != "assistant" or not isinstance(last.get("content"), str) or not prompt or conversation.tools:
             continue
         if len(renderer.prompt(prompt)) >= work.hyperparameters["max_seq_length"]:
             continue
