@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from fettle import files, jobs, leases
+from fettle import files, jobs, leases, specs
 from fettle.db import Database
 from fettle.errors import Conflict, InvalidRequest, NotFound
 from models import LEGAL_MOVES, Event, Job, JobStatus, Project
@@ -50,7 +50,8 @@ class TestCreate:
                     "learning_rate_multiplier": 1.0,
                     "learning_rate": 8e-4,
                     "max_seq_length": 2048,
-                    "lora": {"rank": 16, "alpha": 32, "dropout": 0.0},
+                    "lora": {"rank": 16, "alpha": 32, "dropout": 0.0, **specs.EARLIER_LORA},
+                    **specs.EARLIER,
                 }
             },
         }
