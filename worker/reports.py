@@ -27,7 +27,8 @@ log = structlog.get_logger()
 
 BACKLOG = 8 << 20  # bytes that a reporter may lag behind before it is given up
 COMMAND = (sys.executable, "-m", "worker.reporting")
-FLUSH_SECONDS = 10
+MAKE_FILES = {"tensorboard"}
+FLUSH_SECONDS = 30  # a busy host starts its process slowly
 END_SECONDS = 70  # longer than the process itself allows for its end
 TITLES = {"wandb": "Weights & Biases", "tensorboard": "TensorBoard", "mlflow": "MLflow"}
 
@@ -86,7 +87,8 @@ class Reports:
 
     async def files(self) -> Sequence[Path]:
         """What reporters made for the user, complete up to now."""
-        return [path for reporter in self.running for path in await reporter.flush()]
+        makers = [reporter for reporter in self.running if reporter.kind in MAKE_FILES]
+        return [path for reporter in makers for path in await reporter.flush()]
 
     def conclude(self) -> None:
         """Tells the reporters how it ended, in the background: the slot is free for the next job."""

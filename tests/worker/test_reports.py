@@ -34,12 +34,11 @@ def with_settings(held: Held, **changed: Any) -> Held:
 
 
 async def attempt(held: Held, job: Job, steps: list[tuple[int, dict[str, float]]]) -> Reports:
-    """Feeds the lines as the supervisor does, which also writes them down; the reporters have got them all."""
+    """Feeds the lines as the supervisor does, which also writes them down."""
     running = Reports(held, job)
     await running.start()
     for step, values in steps:
         running.feed({"type": "metrics", "step": step, "total_steps": 4, "data": values})
-    await running.files()
     async with held.db.transaction() as session:
         for step, values in steps:
             events.add(session, job.id, "step", type="metrics", data={"step": step, "total_steps": 4, **values})
@@ -99,6 +98,7 @@ class TestWandb:
     async def test_no_account_costs_the_job_only_a_warning(self, held: Held, job: Job) -> None:
         held = with_settings(wanting(held, job, "wandb", project="sums"), wandb_mode="online")
         running = await attempt(held, job, FIRST)
+        await asyncio.wait_for(running.running[0].listening, 60)
         (event,) = running.told()
         assert event["level"] == "warn"
         assert event["message"].startswith("Reporting to Weights & Biases has stopped, the job goes on: ")
