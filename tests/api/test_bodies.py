@@ -149,18 +149,3 @@ class TestSlowBodies:
         headers = {"authorization": tenant.http.headers["authorization"], "content-length": "500"}
         done = await exchange(tenant.api.app, "POST", "/v1/fine_tuning/jobs", headers, dribbling())
         assert done.status == 408
-
-    async def test_an_answer_may_take_longer_than_a_body(self, tenant: Tenant) -> None:
-        """What waits for the client to go away, such as an event stream, is not a slow body."""
-        job = await tenant.job()
-        path = f"/v1/fine_tuning/jobs/{job['id']}/events?stream=true"
-
-        async def leaving() -> AsyncIterator[Message]:
-            yield chunk(last=True)
-            await asyncio.sleep(0.6)
-
-        done = await exchange(
-            tenant.api.app, "GET", path, {"authorization": tenant.http.headers["authorization"]}, leaving()
-        )
-        assert done.status == 200
-        assert b"Created fine-tuning job" in done.body
