@@ -50,9 +50,12 @@ def test_an_unknown_error_shows_its_type_and_first_line_only() -> None:
 def test_a_trainer_that_returns_early_without_a_stop_has_failed() -> None:
     trainer = SimpleNamespace(state=SimpleNamespace(global_step=3, max_steps=10))
     with pytest.raises(TrainingFailed, match="after step 3 of 10") as failure:
-        finish(trainer, SimpleNamespace(drained=False), None, None)  # type: ignore[arg-type]
+        finish(trainer, SimpleNamespace(drained=False, stopped_early=False), None, None)  # type: ignore[arg-type]
     assert failure.value.code == "training_incomplete"
 
 
-def test_a_batch_is_cut_into_equal_parts_that_fit() -> None:
-    assert [rows_at_once(size) for size in (1, 8, 16, 17, 24, 32, 48, 64)] == [1, 8, 16, 1, 12, 16, 16, 16]
+def test_on_a_gpu_a_batch_is_cut_into_equal_parts_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = (1, 8, 16, 17, 24, 32, 48, 64)
+    assert [rows_at_once(size) for size in sizes] == list(sizes)  # a CPU cuts by tokens, when it collates
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [rows_at_once(size) for size in sizes] == [1, 8, 16, 1, 12, 16, 16, 16]
