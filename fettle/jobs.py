@@ -71,8 +71,7 @@ async def create(
     )
     if request.validation_file is not None:
         await files.for_training(session, project.id, request.validation_file, "validation_file", 1)
-    method = specs.resolve(
-        request.method,
+    given = specs.Given(
         rows=(training.report or {})["rows"],
         base_parameters=base.parameters,
         base_length=base.length,
@@ -80,6 +79,7 @@ async def create(
         validates=request.validation_file is not None,
         layers=catalog.linear_layers(base),
     )
+    method = specs.resolve(request.method, given)
     await quotas.admit_job(session, project.id, defaults)
     job = Job(
         id=ids.new("ftjob-"),

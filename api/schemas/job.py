@@ -46,12 +46,12 @@ def method_of(body: JobCreate) -> specs.Method:
             "'hyperparameters' stands beside 'method': put them into method.supervised.hyperparameters.",
             param="hyperparameters",
         )
-    if body.method.type not in specs.METHOD_TYPES:
+    if body.method.type not in specs.METHODS:
         raise InvalidRequest(
-            f"The method {body.method.type!r} is not supported; choose one of: {', '.join(specs.METHOD_TYPES)}.",
+            f"The method {body.method.type!r} is not supported; choose one of: {', '.join(specs.METHODS)}.",
             param="method.type",
         )
-    return specs.SupervisedMethod.model_validate(body.method.model_dump())
+    return specs.METHODS[body.method.type].model_validate(body.method.model_dump())
 
 
 def job_object(job: Job) -> dict[str, Any]:

@@ -25,12 +25,14 @@ def resolved(
 ) -> dict[str, Any]:
     whole = specs.resolve(
         method(**asked),
-        rows=rows,
-        base_parameters=parameters,
-        base_length=length,
-        file_bytes=file_bytes,
-        validates=validates,
-        layers=layers,
+        specs.Given(
+            rows=rows,
+            base_parameters=parameters,
+            base_length=length,
+            file_bytes=file_bytes,
+            validates=validates,
+            layers=layers,
+        ),
     )
     assert whole["type"] == "supervised"
     found: dict[str, Any] = whole["supervised"]["hyperparameters"]
@@ -264,7 +266,7 @@ class TestUnknownNames:
         assert [error["type"] for error in refused.value.errors()] == ["extra_forbidden"]
 
     def test_every_type_has_its_model(self) -> None:
-        assert specs.METHOD_TYPES == ("supervised",)
+        assert tuple(specs.METHODS) == ("supervised",)
         with pytest.raises(ValidationError):
             specs.SupervisedMethod.model_validate({"type": "telepathy"})
 

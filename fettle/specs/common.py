@@ -1,9 +1,9 @@
-"""Hyperparameters per method: a discriminated union, every default with its reason.
+"""What the methods share: types, LoRA, early stopping, and how `auto` is resolved.
 
 `auto` is resolved when the job is created, from the number of rows, so that a job shows what it will do.
 """
 
-import math
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -69,22 +69,13 @@ def as_settings(value: Any) -> Any:
     return value
 
 
-class SupervisedHyperparameters(Strict):
-    """As the request has them.
+class Hyperparameters(Strict):
+    """Those of every method, as the request has them.
 
-    n_epochs auto: enough passes for about 300 optimizer steps, at least 1 and at most 5; more passes over few rows
-    overfit, fewer steps do not reach the format.
-    batch_size auto: 0.2 % of the rows (OpenAI's rule), at least 8 so that steps are not noise, at most 64; a multiple
-    of 8, which 2, 4 or 8 GPUs can share.
-    learning_rate auto: 2e-4, ten times what full fine-tuning takes (LoRA Without Regret, Schulman 2025);
-    8e-4 for base models under 100 M parameters, whose loss is flatter.
     learning_rate_multiplier: scales the `auto` rate; given together with `learning_rate` it is refused.
     max_seq_length auto: what the base model was made for, at most 2048 tokens.
     quantization "nf4": the frozen base in 4 bits (QLoRA, Dettmers et al. 2023); left out unless memory is short, for
     training takes longer and the adapter is then served on a base that it did not see.
-    packing false: with `true` rows are put together into blocks of up to max_seq_length tokens, and batch_size counts
-    blocks (auto: as many as hold about the rows that it would have): steps of even size, for rows of uneven length.
-    Rows never see each other, packed or not.
     warmup_ratio auto: the first 5 % of the steps; Adam's second moment is noise at first, and LoRA's rates are high.
     eval_interval auto: validation after every epoch; with early_stopping about ten times in the run, or it would come
     too late. A number counts optimizer steps. The last step is always validated.
@@ -100,131 +91,109 @@ class SupervisedHyperparameters(Strict):
     max_seq_length: Auto | Annotated[int, Field(ge=16, le=131_072)] = "auto"
     lora: Lora = Lora()
     quantization: Literal["nf4"] | None = None
-    packing: Switch = False
     warmup_ratio: Auto | Annotated[float, Field(ge=0, le=0.5)] = "auto"
     eval_interval: Interval = "auto"
     checkpoint_interval: Interval = "auto"
     early_stopping: Annotated[EarlyStopping | None, BeforeValidator(as_settings)] = None
 
     @model_validator(mode="after")
-    def one_rate(self) -> "SupervisedHyperparameters":
+    def one_rate(self) -> "Hyperparameters":
         if "auto" not in (self.learning_rate, self.learning_rate_multiplier):
             raise ValueError("give either 'learning_rate' or 'learning_rate_multiplier', which scales the `auto` rate")
         return self
 
 
-class Supervised(Strict):
-    hyperparameters: SupervisedHyperparameters = SupervisedHyperparameters()
+@dataclass(frozen=True)
+class Given:
+    """What `auto` depends on.
 
+    rows, file_bytes: of the training file. base_parameters: of the base model. base_length: its longest sequence,
+    tokens. validates: there is a validation file. layers: the base's linear layers by name; None: not known yet.
+    """
 
-class SupervisedMethod(Strict):
-    type: Literal["supervised"]
-    supervised: Supervised = Supervised()
+    rows: int
+    base_parameters: int
+    base_length: int
+    file_bytes: int = 0
+    validates: bool = True
+    layers: frozenset[str] | None = None
 
-
-Method = SupervisedMethod  # a discriminated union as soon as there are two
-METHOD_TYPES = ("supervised",)
-WHERE = "method.supervised.hyperparameters"
 
 SMALL_BASE = 100_000_000
 TARGET_STEPS = 300
 WARMUP_RATIO = 0.05
 EVALUATIONS = 10
-BYTES_PER_TOKEN = 4  # of a dataset's file, about; only `auto` with packing relies on it
-
-# What jobs are trained with that were created before these could be asked for
-EARLIER: dict[str, Any] = {
-    "quantization": None,
-    "packing": False,
-    "warmup_ratio": WARMUP_RATIO,
-    "eval_interval": "epoch",
-    "checkpoint_interval": "epoch",
-    "early_stopping": False,
-}
-EARLIER_LORA: dict[str, Any] = {"use_rslora": False, "target_modules": "all-linear"}
 
 
-def resolve(
-    method: Method,
+def resolve_shared(
+    asked: Hyperparameters,
+    given: Given,
     *,
-    rows: int,
-    base_parameters: int,
-    base_length: int,
-    file_bytes: int = 0,
-    validates: bool = True,
-    layers: frozenset[str] | None = None,
+    n_epochs: int,
+    batch_size: int,
+    steps_per_epoch: int,
+    auto_rate: float,
+    where: str,
 ) -> dict[str, Any]:
-    """The method with every `auto` replaced by the value that will be used.
+    """The shared hyperparameters with every `auto` replaced.
 
-    rows, file_bytes: of the training file. base_parameters: of the base model. base_length: its longest sequence,
-    tokens. validates: there is a validation file. layers: the base's linear layers by name; None: not known yet.
-    Raises InvalidRequest for what the base model or the files do not allow.
+    n_epochs, batch_size: resolved by the method. auto_rate: the learning rate that `auto` stands for.
+    where: of the hyperparameters in the request. Raises InvalidRequest for what the base or the files do not allow.
     """
-    asked = method.supervised.hyperparameters
-    refuse_without_validation(asked, validates)
-    refuse_unknown_layers(asked.lora, layers)
-    length = min(2048, base_length) if asked.max_seq_length == "auto" else asked.max_seq_length
-    if length > base_length:
-        raise InvalidRequest(
-            f"max_seq_length {length} is more than the {base_length} tokens that the base model reads: ask for less.",
-            param=f"{WHERE}.max_seq_length",
-        )
-    per_block = max(1.0, length * BYTES_PER_TOKEN * rows / file_bytes) if asked.packing and file_bytes else 1.0
-    auto_size = max(1, round(auto_batch_size(rows) / per_block))
-    batch_size = auto_size if asked.batch_size == "auto" else asked.batch_size
-    steps_per_epoch = math.ceil(rows / (batch_size * per_block))
-    auto_epochs = min(5, max(1, round(TARGET_STEPS / steps_per_epoch)))
-    n_epochs = auto_epochs if asked.n_epochs == "auto" else asked.n_epochs
+    refuse_without_validation(asked, given.validates, where)
+    refuse_unknown_layers(asked.lora, given.layers, where)
     multiplier = 1.0 if asked.learning_rate_multiplier == "auto" else asked.learning_rate_multiplier
-    learning_rate = asked.learning_rate
-    if learning_rate == "auto":
-        learning_rate = (8e-4 if base_parameters < SMALL_BASE else 2e-4) * multiplier
     eval_interval = asked.eval_interval
     if eval_interval == "auto":
         often = max(1, n_epochs * steps_per_epoch // EVALUATIONS)
         eval_interval = often if asked.early_stopping else "epoch"
     return {
-        "type": "supervised",
-        "supervised": {
-            "hyperparameters": {
-                "n_epochs": n_epochs,
-                "batch_size": batch_size,
-                "learning_rate_multiplier": multiplier,
-                "learning_rate": learning_rate,
-                "max_seq_length": length,
-                "lora": {
-                    "rank": asked.lora.rank,
-                    "alpha": asked.lora.alpha or 2 * asked.lora.rank,
-                    "dropout": asked.lora.dropout,
-                    "use_rslora": asked.lora.use_rslora,
-                    "target_modules": asked.lora.target_modules,
-                },
-                "quantization": asked.quantization,
-                "packing": asked.packing,
-                "warmup_ratio": WARMUP_RATIO if asked.warmup_ratio == "auto" else asked.warmup_ratio,
-                "eval_interval": eval_interval,
-                "checkpoint_interval": "epoch" if asked.checkpoint_interval == "auto" else asked.checkpoint_interval,
-                "early_stopping": asked.early_stopping.model_dump() if asked.early_stopping else False,
-            }
+        "n_epochs": n_epochs,
+        "batch_size": batch_size,
+        "learning_rate_multiplier": multiplier,
+        "learning_rate": auto_rate * multiplier if asked.learning_rate == "auto" else asked.learning_rate,
+        "max_seq_length": sequence_length(asked, given, where),
+        "lora": {
+            "rank": asked.lora.rank,
+            "alpha": asked.lora.alpha or 2 * asked.lora.rank,
+            "dropout": asked.lora.dropout,
+            "use_rslora": asked.lora.use_rslora,
+            "target_modules": asked.lora.target_modules,
         },
+        "quantization": asked.quantization,
+        "warmup_ratio": WARMUP_RATIO if asked.warmup_ratio == "auto" else asked.warmup_ratio,
+        "eval_interval": eval_interval,
+        "checkpoint_interval": "epoch" if asked.checkpoint_interval == "auto" else asked.checkpoint_interval,
+        "early_stopping": asked.early_stopping.model_dump() if asked.early_stopping else False,
     }
+
+
+def sequence_length(asked: Hyperparameters, given: Given, where: str) -> int:
+    length = min(2048, given.base_length) if asked.max_seq_length == "auto" else asked.max_seq_length
+    if length > given.base_length:
+        raise InvalidRequest(
+            f"max_seq_length {length} is more than the {given.base_length} tokens that the base model reads: "
+            "ask for less.",
+            param=f"{where}.max_seq_length",
+        )
+    return length
 
 
 def auto_batch_size(rows: int) -> int:
     return min(64, max(8, 8 * round(rows * 0.002 / 8)))
 
 
-def refuse_without_validation(asked: SupervisedHyperparameters, validates: bool) -> None:
+def refuse_without_validation(asked: Hyperparameters, validates: bool, where: str) -> None:
     wants = {"early_stopping": asked.early_stopping is not None, "eval_interval": asked.eval_interval != "auto"}
     for name, wanted in wants.items():
         if wanted and not validates:
             raise InvalidRequest(
                 f"'{name}' looks at the validation loss: give a validation_file, or leave '{name}' out.",
-                param=f"{WHERE}.{name}",
+                param=f"{where}.{name}",
             )
 
 
-def refuse_unknown_layers(lora: Lora, layers: frozenset[str] | None) -> None:
+def refuse_unknown_layers(lora: Lora, layers: frozenset[str] | None, where: str) -> None:
     """A name is a layer's last part, as in `q_proj`."""
     if lora.target_modules == "all-linear" or layers is None:
         return
@@ -232,5 +201,5 @@ def refuse_unknown_layers(lora: Lora, layers: frozenset[str] | None) -> None:
         if name not in layers:
             raise InvalidRequest(
                 f"The base model has no linear layer {name!r}; choose from: {', '.join(sorted(layers))}.",
-                param=f"{WHERE}.lora.target_modules",
+                param=f"{where}.lora.target_modules",
             )
