@@ -5,9 +5,12 @@ from models.base import Base
 from models.checkpoint import Checkpoint
 from models.event import Event
 from models.file import File, FileStatus
+from models.grading import Grading
 from models.idempotency import IdempotencyKey
 from models.job import LEGAL_MOVES, Job, JobStatus
 from models.project import Project
+from models.reward_version import RewardVersion
+from models.rollout_chunk import RolloutChunk
 from models.tuned_model import TunedModel
 
 __all__ = [
@@ -18,9 +21,12 @@ __all__ = [
     "Event",
     "File",
     "FileStatus",
+    "Grading",
     "IdempotencyKey",
     "Job",
     "JobStatus",
     "Project",
+    "RewardVersion",
+    "RolloutChunk",
     "TunedModel",
 ]

@@ -37,6 +37,7 @@ class Job(Base, Created):
     id: Mapped[str] = mapped_column(primary_key=True)
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), index=True)
     base_model: Mapped[str]
+    started_from: Mapped[str | None]  # a tuned model or a checkpoint on it, whose adapter goes on
     training_file: Mapped[str]
     validation_file: Mapped[str | None]
     method: Mapped[dict[str, Any]]  # {"type", "<type>": {"hyperparameters"}}, every `auto` resolved
@@ -55,6 +56,8 @@ class Job(Base, Created):
     result_files: Mapped[list[str]] = mapped_column(default=list)
     evaluation: Mapped[dict[str, Any] | None]  # base against tuned on the validation file
     pause_requested_at: Mapped[float | None]  # honoured at the next boundary
+
+    sandbox: Mapped[str | None]  # what held user code, where the job had any
 
     fence: Mapped[int] = mapped_column(default=0)
     owner: Mapped[str | None]

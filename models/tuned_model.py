@@ -13,4 +13,5 @@ class TunedModel(Base, Created):
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), index=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
     base_model: Mapped[str]
+    kind: Mapped[str] = mapped_column(default="chat")  # chat | reward_model
     prefix: Mapped[str]  # storage prefix of the adapter and its manifest

@@ -65,8 +65,8 @@ def migrated(shell: Shell) -> Shell:
 
 class TestMigrate:
     def test_it_says_what_it_did_and_a_second_time_that_nothing_was_to_do(self, shell: Shell) -> None:
-        assert shell.ok("migrate") == "schema 0002 (was empty)\n"
-        assert shell.ok("migrate") == "schema 0002 (unchanged)\n"
+        assert shell.ok("migrate") == "schema 0003 (was empty)\n"
+        assert shell.ok("migrate") == "schema 0003 (unchanged)\n"
         assert (shell.data / "fettle.db").is_file()
 
     def test_a_database_that_is_away_is_one_sentence(self, shell: Shell) -> None:
@@ -269,7 +269,7 @@ class TestDoctor:
         code, out, _ = shell.run("doctor")
         assert code == 1
         assert [part for part, sign in self.findings(out).items() if sign == "✗"] == ["database"]
-        assert "schema empty, needs 0002 → `fettle migrate`" in " ".join(out.split())
+        assert "schema empty, needs 0003 → `fettle migrate`" in " ".join(out.split())
 
     def test_after_the_migration_only_what_may_be_away_is_away(self, migrated: Shell) -> None:
         code, out, _ = migrated.run("doctor")
