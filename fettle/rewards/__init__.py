@@ -1,0 +1,1 @@
+"""Rewards: what judges a rollout."""

@@ -1,0 +1,139 @@
+"""The seccomp filter of the sandbox: an allow-list of system calls as classic BPF (seccomp(2), bpf(4)).
+
+Whatever is not listed answers EPERM, so that a library may fall back; a foreign architecture's call kills.
+"""
+
+import platform
+import struct
+from collections.abc import Iterable
+
+# name: number on x86_64, number on aarch64 (None: it has none)
+CALLS: dict[str, tuple[int | None, int | None]] = {
+    "read": (0, 63),
+    "write": (1, 64),
+    "open": (2, None),
+    "close": (3, 57),
+    "stat": (4, None),
+    "fstat": (5, 80),
+    "lstat": (6, None),
+    "poll": (7, None),
+    "lseek": (8, 62),
+    "mmap": (9, 222),
+    "mprotect": (10, 226),
+    "munmap": (11, 215),
+    "brk": (12, 214),
+    "rt_sigaction": (13, 134),
+    "rt_sigprocmask": (14, 135),
+    "rt_sigreturn": (15, 139),
+    "pread64": (17, 67),
+    "pwrite64": (18, 68),
+    "readv": (19, 65),
+    "writev": (20, 66),
+    "access": (21, None),
+    "select": (23, None),
+    "sched_yield": (24, 124),
+    "mremap": (25, 216),
+    "madvise": (28, 233),
+    "dup": (32, 23),
+    "nanosleep": (35, 101),
+    "getpid": (39, 172),
+    "exit": (60, 93),
+    "uname": (63, 160),
+    "fcntl": (72, 25),
+    "fsync": (74, 82),
+    "ftruncate": (77, 46),
+    "getcwd": (79, 17),
+    "rename": (82, None),
+    "mkdir": (83, None),
+    "rmdir": (84, None),
+    "unlink": (87, None),
+    "readlink": (89, None),
+    "gettimeofday": (96, 169),
+    "getrusage": (98, 165),
+    "sysinfo": (99, 179),
+    "times": (100, 153),
+    "getuid": (102, 174),
+    "getgid": (104, 176),
+    "geteuid": (107, 175),
+    "getegid": (108, 177),
+    "getppid": (110, 173),
+    "sigaltstack": (131, 132),
+    "gettid": (186, 178),
+    "time": (201, None),
+    "futex": (202, 98),
+    "sched_getaffinity": (204, 123),
+    "getdents64": (217, 61),
+    "clock_gettime": (228, 113),
+    "clock_getres": (229, 114),
+    "clock_nanosleep": (230, 115),
+    "exit_group": (231, 94),
+    "openat": (257, 56),
+    "mkdirat": (258, 34),
+    "newfstatat": (262, 79),
+    "unlinkat": (263, 35),
+    "renameat": (264, 38),
+    "readlinkat": (267, 78),
+    "faccessat": (269, 48),
+    "pselect6": (270, 72),
+    "ppoll": (271, 73),
+    "set_robust_list": (273, 99),
+    "dup3": (292, 24),
+    "getrandom": (318, 278),
+    "statx": (332, 291),
+    "rseq": (334, 293),
+    "faccessat2": (439, 439),
+}
+CLONE: tuple[int, int] = (56, 220)
+IOCTL: tuple[int, int] = (16, 29)
+
+# A thread of this process, and nothing else that clone can make
+CLONE_THREAD = 0x00010000
+# Python asks whether a file is a terminal, and marks files as not inherited
+TCGETS, FIOCLEX, FIONCLEX = 0x5401, 0x5451, 0x5450
+
+ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column above, AUDIT_ARCH_…
+X32_BIT = 0x40000000
+
+LOAD, JUMP_EQUAL, JUMP_AT_LEAST, JUMP_SET, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+ALLOW, KILL, EPERM = 0x7FFF0000, 0x80000000, 0x00050000 | 1
+NUMBER, ARCHITECTURE, ARGUMENT_0, ARGUMENT_1 = 0, 4, 16, 24  # offsets in seccomp_data; arguments' low words
+
+
+class Unsupported(Exception):
+    """No filter is known for this machine."""
+
+
+def filter_program(machine: str | None = None) -> bytes:
+    """The program as an array of `struct sock_filter`. Raises Unsupported."""
+    machine = machine or platform.machine()
+    if machine not in ARCHITECTURES:
+        raise Unsupported(f"The sandbox has no system call filter for {machine!r} machines.")
+    column, architecture = ARCHITECTURES[machine]
+    numbers = [found for pair in CALLS.values() if (found := pair[column]) is not None]
+    return b"".join(
+        instruction
+        for part in (
+            [step(LOAD, ARCHITECTURE), step(JUMP_EQUAL, architecture, 1, 0), step(RETURN, KILL)],
+            [step(LOAD, NUMBER), step(JUMP_AT_LEAST, X32_BIT, 0, 1), step(RETURN, KILL)],
+            permit(numbers),
+            when(CLONE[column], ARGUMENT_0, [step(JUMP_SET, CLONE_THREAD, 0, 1), step(RETURN, ALLOW)]),
+            when(IOCTL[column], ARGUMENT_1, permit([TCGETS, FIOCLEX, FIONCLEX])),
+            [step(RETURN, EPERM)],
+        )
+        for instruction in part
+    )
+
+
+def permit(values: Iterable[int]) -> list[bytes]:
+    """Allows the call if what is loaded is one of the values."""
+    return [part for value in values for part in (step(JUMP_EQUAL, value, 0, 1), step(RETURN, ALLOW))]
+
+
+def when(number: int, offset: int, body: list[bytes]) -> list[bytes]:
+    """For one call only: loads an argument, does the body, and refuses what the body did not allow."""
+    inner = [step(LOAD, offset), *body, step(RETURN, EPERM)]
+    return [step(JUMP_EQUAL, number, 0, len(inner)), *inner]
+
+
+def step(code: int, value: int, then: int = 0, otherwise: int = 0) -> bytes:
+    return struct.pack("=HBBI", code, then, otherwise, value)
