@@ -1,5 +1,6 @@
 """Files: uploaded datasets and the results that jobs leave behind."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,13 @@ async def newest(
     return await page(session, statement, order, File.id, after=after, limit=limit, newest_first=newest_first)
 
 
-async def for_training(session: AsyncSession, project_id: str, file_id: str, param: str, minimum: int) -> File:
-    """The file if a job can train on it. Raises InvalidRequest with what to mend."""
+async def for_training(
+    session: AsyncSession, project_id: str, file_id: str, param: str, minimum: int, shapes: Collection[str]
+) -> File:
+    """The file if a job can train on it. shapes: of the rows that its method takes.
+
+    Raises InvalidRequest with what to mend.
+    """
     # Locked until the job's row is there as well: a delete at the same moment waits, and finds the file in use
     file = await session.get(File, file_id, with_for_update={"read": True})
     if file is None or file.project_id != project_id:
@@ -76,6 +82,13 @@ async def for_training(session: AsyncSession, project_id: str, file_id: str, par
         )
     if file.status == FileStatus.ERROR:
         raise InvalidRequest(f"{file.filename}: {report['summary']}", code=f"invalid_{param}", param=param)
+    if report["shape"] not in shapes:
+        raise InvalidRequest(
+            f"{file.filename} holds rows of the shape {report['shape']!r}, but the job's method takes: "
+            f"{', '.join(sorted(shapes))}. Choose another method, or write the rows as it wants them.",
+            code=f"invalid_{param}",
+            param=param,
+        )
     if report["rows"] < minimum:
         what = "Training" if minimum > 1 else "Validation"
         raise InvalidRequest(

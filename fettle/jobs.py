@@ -66,11 +66,12 @@ async def create(
             param="model",
         )
     base = catalog.find(models, request.model)
+    shapes = specs.SHAPES[request.method.type]
     training = await files.for_training(
-        session, project.id, request.training_file, "training_file", files.MIN_TRAINING_ROWS
+        session, project.id, request.training_file, "training_file", files.MIN_TRAINING_ROWS, shapes
     )
     if request.validation_file is not None:
-        await files.for_training(session, project.id, request.validation_file, "validation_file", 1)
+        await files.for_training(session, project.id, request.validation_file, "validation_file", 1, shapes)
     given = specs.Given(
         rows=(training.report or {})["rows"],
         base_parameters=base.parameters,

@@ -23,6 +23,10 @@ from worker.workfolder import Held
 # OpenAI's, then what the field also looks at
 COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy")
 COLUMNS += ("learning_rate", "grad_norm", "tokens", "tokens_per_second")
+KINDS = {"reward_model": "reward_model"}  # what a method's models are for, where it is not to chat
+# of an evaluation, what its event says and how
+MEASURES = {"loss": "{:.4f}", "perplexity": "{:.2f}", "token_accuracy": "{:.1%}", "preference_accuracy": "{:.1%}"}
+MEASURES |= {"reward_accuracy": "{:.1%}", "pairwise_accuracy": "{:.1%}", "reward_margin": "{:.4f}"}
 SOURCES = {"train_accuracy": "train_mean_token_accuracy"}
 
 
@@ -63,11 +67,12 @@ async def publish_checkpoint(held: Held, job: Job, folder: Path, line: dict[str,
 async def publish_evaluation(held: Held, job: Job, evaluation: dict[str, Any]) -> None:
     """Raises Fenced."""
     base, tuned = evaluation["base"], evaluation["tuned"]
-    message = (
-        f"Evaluation on {evaluation['rows']:,} validation rows, base model → tuned: loss {base['loss']:.4f} → "
-        f"{tuned['loss']:.4f}, perplexity {base['perplexity']:.2f} → {tuned['perplexity']:.2f}, token accuracy "
-        f"{base['token_accuracy']:.1%} → {tuned['token_accuracy']:.1%}"
-    )
+    shown = [
+        f"{name.replace('_', ' ')} {form.format(base[name])} → {form.format(tuned[name])}"
+        for name, form in MEASURES.items()
+        if name in base and name in tuned
+    ]
+    message = f"Evaluation on {evaluation['rows']:,} validation rows, base model → tuned: {', '.join(shown)}"
     figures = {name: value for name, value in evaluation.items() if name != "samples"}
 
     def change(session: AsyncSession, row: Job) -> None:
@@ -106,7 +111,14 @@ async def publish(held: Held, job: Job, folder: Path, done: dict[str, Any], more
         name = await model_name(session, job)
         session.add_all(results)
         session.add(
-            TunedModel(name=name, project_id=job.project_id, job_id=job.id, base_model=job.base_model, prefix=where)
+            TunedModel(
+                name=name,
+                project_id=job.project_id,
+                job_id=job.id,
+                base_model=job.base_model,
+                kind=KINDS.get(job.method["type"], "chat"),
+                prefix=where,
+            )
         )
         row.status, row.finished_at = JobStatus.SUCCEEDED, time.time()
         row.lease_until, row.pause_requested_at = None, None

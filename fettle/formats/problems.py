@@ -166,6 +166,41 @@ PROBLEMS: dict[str, tuple[str, str]] = {
         "The assistant's {count} tool calls before this message have no answer.",
         "Add a message of the role tool for each, with its tool_call_id.",
     ),
+    # comparisons
+    "missing_prompt": ("The row has no {key}.", "Give the prompt that all of the row's responses answer."),
+    "prompt_not_text_or_messages": ("{key} is {kind}, not a string or a list of messages.", "Make it one of these."),
+    "prompt_ends_with_assistant": (
+        "The prompt's last message is the assistant's.",
+        "End the prompt where the assistant is to speak; what it says is in the responses.",
+    ),
+    "missing_response": ("The row has no {key}.", "Give both responses, the better one and the worse one."),
+    "response_not_text_or_message": (
+        "{key} is {kind}, not a string or a list with one message.",
+        'Write the response as a string, or as [{{"role": "assistant", "content": "…"}}].',
+    ),
+    "response_not_one_message": (
+        "{key} holds {count} messages, not one.",
+        "Move the messages before the assistant's last one into the prompt.",
+    ),
+    "response_not_assistants": ("The response's message is not the assistant's.", "Set its role to assistant."),
+    "identical_responses": (
+        "Two responses in {key} that are ranked apart say the same: there is nothing to prefer.",
+        "Drop the row, or write down what really differed.",
+    ),
+    "missing_ranking": (
+        "The row has no {key}.",
+        'Write {{"prompt", "responses": […], "ranking": [2, 0, 1]}} or {{"prompt", "ranked": […]}}, best first.',
+    ),
+    "ranking_not_list": ("{key} is {kind}, not a list.", "Make it a list, best first; a list inside it is a tie."),
+    "too_few_responses": ("{key} holds {count} responses.", "Give two or more, or drop the row."),
+    "ranking_not_a_response": (
+        "The entry is no number of a response.",
+        "Count responses from 0: use whole numbers from 0 to {last}, or a list of some that are tied.",
+    ),
+    "ranked_twice": ("The response {number} is ranked twice.", "Name every response once."),
+    "ranking_empty_tie": ("The tie holds no response.", "Remove it."),
+    "ranking_incomplete": ("{count} of the responses are not ranked.", "Name every response once, ties in a list."),
+    "ranking_all_tied": ("All responses in {key} are tied: there is nothing to prefer.", "Drop the row."),
     # a prompt and its completion, an instruction and its output
     "missing_text": ("The row has no {key}.", "Give it both: what is asked, and what shall be answered."),
     "text_not_string": ("{key} is {kind}, not a string.", "Make it a string."),

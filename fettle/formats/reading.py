@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from fettle.formats import delimited, jsonl, parquet
 from fettle.formats.chat import Conversation
 from fettle.formats.jsonl import Line
+from fettle.formats.preference import Pair
 from fettle.formats.problems import Finding, put_into_words
-from fettle.formats.rows import to_conversation
+from fettle.formats.rows import to_conversation, to_pairs
 
 HEAD = 4096  # bytes by which a format is recognised
 ANY_LENGTH = 1 << 40  # bytes of a row: for files whose rows were measured at their upload
@@ -59,9 +60,21 @@ def streams(form: str) -> bool:
 
 def conversations(path: Path) -> Iterator[tuple[int, Conversation]]:
     """Line number and conversation of each row, one at a time. Raises Unreadable at a line that is not right."""
+    for number, row in rows(path):
+        yield number, to_conversation(row)
+
+
+def pairs(path: Path) -> Iterator[tuple[int, list[Pair]]]:
+    """Line number and comparisons of each row. Raises Unreadable at a line that is not right."""
+    for number, row in rows(path):
+        yield number, to_pairs(row)
+
+
+def rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line number and content of each row. Raises Unreadable at a line that is not right."""
     with path.open("rb") as file:
         for number, row, findings in read(file)[1]:
             if row is None or findings:
                 problem = put_into_words(number, findings[0])
                 raise Unreadable(f"line {number}: {problem.message} {problem.fix}")
-            yield number, to_conversation(row)
+            yield number, row

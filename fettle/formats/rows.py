@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fettle.formats import alpaca, chat, prompt_completion, sharegpt
+from fettle.formats import alpaca, chat, preference, prompt_completion, ranking, sharegpt
 from fettle.formats.chat import Conversation
+from fettle.formats.preference import Pair
 from fettle.formats.problems import Finding
 
 
@@ -13,18 +14,24 @@ from fettle.formats.problems import Finding
 class Shape:
     """keys: a row that has one of them has this shape, unless an earlier shape claims it.
 
-    plain: a quick look that says of nearly every good row that `check` would find nothing.
+    plain: a quick look that says of nearly every good row that `check` would find nothing. to_pairs: for a shape that
+    compares responses.
     """
 
     keys: frozenset[str]
     plain: Callable[[dict[str, Any]], bool]
     check: Callable[[dict[str, Any]], Iterator[Finding]]
     to_conversation: Callable[[dict[str, Any]], Conversation]
+    to_pairs: Callable[[dict[str, Any]], list[Pair]] | None = None
 
 
 SHAPES: dict[str, Shape] = {
     "chat": Shape(chat.KEYS, chat.plain, chat.check, chat.to_conversation),
     "sharegpt": Shape(sharegpt.KEYS, sharegpt.plain, sharegpt.check, sharegpt.to_conversation),
+    "preference": Shape(
+        preference.KEYS, preference.plain, preference.check, preference.to_conversation, preference.to_pairs
+    ),
+    "ranking": Shape(ranking.KEYS, ranking.plain, ranking.check, ranking.to_conversation, ranking.to_pairs),
     "prompt_completion": Shape(
         prompt_completion.KEYS, prompt_completion.plain, prompt_completion.check, prompt_completion.to_conversation
     ),
@@ -34,7 +41,7 @@ SHAPE_KEYS = frozenset().union(*(shape.keys for shape in SHAPES.values()))
 # All that training reads of a row: of a table, only these columns are looked at
 COLUMNS = SHAPE_KEYS | {"tools", "parallel_tool_calls", "functions", "input", "system", "history"}
 NESTED = frozenset(
-    {"messages", "conversations", "tools"}
+    {"messages", "conversations", "tools", *ranking.KEYS, *preference.OPENAI}
 )  # columns that hold no text, but in CSV and often elsewhere JSON
 
 
@@ -52,3 +59,12 @@ def to_conversation(row: dict[str, Any]) -> Conversation:
     if name is None:
         raise ValueError(f"no row shape has any of the keys {sorted(row)}; known shapes: {', '.join(SHAPES)}")
     return SHAPES[name].to_conversation(row)
+
+
+def to_pairs(row: dict[str, Any]) -> list[Pair]:
+    """The comparisons of a row that passed validation, one or more. Raises ValueError for a shape without any."""
+    name = shape_of(row)
+    to_pairs = SHAPES[name].to_pairs if name else None
+    if to_pairs is None:
+        raise ValueError(f"a row of the shape {name!r} compares no responses")
+    return to_pairs(row)

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from fettle.specs import supervised
+from fettle.specs import dpo, reward_model, supervised
 from fettle.specs.common import Given, Strict
+from fettle.specs.dpo import DPOMethod
+from fettle.specs.reward_model import RewardModelMethod
 from fettle.specs.supervised import (
     EARLIER,
     EARLIER_LORA,
@@ -17,8 +19,11 @@ __all__ = [
     "EARLIER",
     "EARLIER_LORA",
     "METHODS",
+    "SHAPES",
+    "DPOMethod",
     "Given",
     "Method",
+    "RewardModelMethod",
     "Strict",
     "Supervised",
     "SupervisedHyperparameters",
@@ -26,11 +31,23 @@ __all__ = [
     "resolve",
 ]
 
-Method = SupervisedMethod  # a union as soon as there are two
+Method = SupervisedMethod | DPOMethod | RewardModelMethod
 
-# type: what a request must be, and how its `auto`s are resolved
-METHODS: dict[str, type[Method]] = {"supervised": SupervisedMethod}
-RESOLVERS: dict[str, Callable[[Any, Given], dict[str, Any]]] = {"supervised": supervised.resolve}
+TEXTS = frozenset({"chat", "sharegpt", "prompt_completion", "alpaca"})
+COMPARISONS = frozenset({"preference", "ranking"})
+
+# type: what a request must be, how its `auto`s are resolved, and the shapes of rows that it takes
+METHODS: dict[str, type[Method]] = {
+    "supervised": SupervisedMethod,
+    "dpo": DPOMethod,
+    "reward_model": RewardModelMethod,
+}
+RESOLVERS: dict[str, Callable[[Any, Given], dict[str, Any]]] = {
+    "supervised": supervised.resolve,
+    "dpo": dpo.resolve,
+    "reward_model": reward_model.resolve,
+}
+SHAPES: dict[str, frozenset[str]] = {"supervised": TEXTS, "dpo": COMPARISONS, "reward_model": COMPARISONS}
 
 
 def resolve(method: Method, given: Given) -> dict[str, Any]:

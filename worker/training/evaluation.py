@@ -31,12 +31,7 @@ Sample = dict[str, Any]  # prompt, expected, and later base and tuned
 def evaluate(network: PeftModel, held_out: HeldOut, work: Work, channel: Channel, step: int) -> None:
     """Sends `evaluation`. network: in evaluation mode. step: the one whose adapter is published. Raises Stopped."""
     base, tuned = scores(network, held_out, channel, work.seed)
-    renderer = Renderer(work.base_path)
-    samples, longest = draw(work, renderer)
-    room = min(longest + MARGIN, LONGEST_COMPLETION)
-    for name, text in completions(network, renderer, samples, room, channel).items():
-        for sample, said in zip(samples, text, strict=True):
-            sample[name] = said
+    samples, longest = both_say(network, work, channel)
     short = longest <= SHORT and all({"base", "tuned"} <= sample.keys() for sample in samples)
     data = {
         "step": step,
@@ -48,6 +43,22 @@ def evaluate(network: PeftModel, held_out: HeldOut, work: Work, channel: Channel
         "samples": samples,
     }
     channel.send("evaluation", data=data)
+
+
+def samples(network: PeftModel, work: Work, channel: Channel) -> list[Sample]:
+    """A few prompts of the validation file, what should be said, and what base and tuned say."""
+    return both_say(network, work, channel)[0]
+
+
+def both_say(network: PeftModel, work: Work, channel: Channel) -> tuple[list[Sample], int]:
+    """The samples, and the longest expected completion in tokens."""
+    renderer = Renderer(work.base_path)
+    drawn, longest = draw(work, renderer)
+    room = min(longest + MARGIN, LONGEST_COMPLETION)
+    for name, text in completions(network, renderer, drawn, room, channel).items():
+        for sample, said in zip(drawn, text, strict=True):
+            sample[name] = said
+    return drawn, longest
 
 
 def of(score: Score, exact: float | None) -> dict[str, float | None]:

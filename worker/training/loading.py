@@ -6,9 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from peft import (
+    LoraConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    prepare_model_for_kbit_training,
+    set_peft_model_state_dict,
+)
+from safetensors.torch import load_file
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
     AutoTokenizer,
     BitsAndBytesConfig,
     PreTrainedModel,
@@ -17,7 +26,7 @@ from transformers import (
 )
 
 from fettle.errors import TrainingFailed
-from worker.training import arguments, device, ranks
+from worker.training import adapter, arguments, device, ranks
 from worker.training.channel import Channel
 from worker.training.device import Plan
 from worker.training.work import Work
@@ -26,8 +35,11 @@ from worker.training.work import Work
 UNDIFFERENTIABLE = "support_avx512bf16_for_cpu"
 
 
-def network(work: Work, channel: Channel) -> PeftModel:
-    """The base model with a fresh adapter; says on what it runs and how large both are. Raises TrainingFailed."""
+def network(work: Work, channel: Channel, *, scores: bool = False) -> PeftModel:
+    """The base model with an adapter, fresh or the one to go on from; says on what it runs and how large both are.
+
+    scores: a scalar head in the LM head's place. Raises TrainingFailed.
+    """
     plan = device.plan(work, arguments.rows_at_once(ranks.share(work.hyperparameters["batch_size"])))
     quantization = work.hyperparameters.get("quantization")
     together = f"{ranks.count()} × " if ranks.count() > 1 else ""
@@ -42,9 +54,13 @@ def network(work: Work, channel: Channel) -> PeftModel:
             "quantization": quantization,
         },
     )
-    base = quantized(work.base_path, plan) if quantization else base_model(work.base_path, plan)
+    set_seed(work.seed)  # a fresh head is random
+    head = {"scores": scores}
+    base = quantized(work.base_path, plan, **head) if quantization else base_model(work.base_path, plan, **head)
     parameters = base.num_parameters()
-    adapted = with_lora(base, work.hyperparameters["lora"], work.seed)
+    adapted = with_lora(base, work.hyperparameters["lora"], work.seed, scores=scores)
+    if work.start:
+        go_on_from(adapted, work.start)
     trainable = adapted.num_parameters(only_trainable=True)
     channel.event(
         f"Base model {work.base_name} loaded: {parameters:,} parameters. The LoRA adapter trains {trainable:,}.",
@@ -53,10 +69,12 @@ def network(work: Work, channel: Channel) -> PeftModel:
     return adapted
 
 
-def base_model(path: Path, plan: Plan, **options: Any) -> PreTrainedModel:
-    """Safetensors only, no code; float32 on a CPU."""
-    return AutoModelForCausalLM.from_pretrained(
+def base_model(path: Path, plan: Plan, *, scores: bool = False, **options: Any) -> PreTrainedModel:
+    """Safetensors only, no code; float32 on a CPU. scores: with a scalar head, drawn from torch's generator."""
+    kind, labels = (AutoModelForSequenceClassification, {"num_labels": 1}) if scores else (AutoModelForCausalLM, {})
+    return kind.from_pretrained(
         path,
+        **labels,
         dtype=plan.dtype,
         attn_implementation=plan.attention,
         local_files_only=True,
@@ -66,7 +84,7 @@ def base_model(path: Path, plan: Plan, **options: Any) -> PreTrainedModel:
     )
 
 
-def quantized(path: Path, plan: Plan) -> PreTrainedModel:
+def quantized(path: Path, plan: Plan, *, scores: bool = False) -> PreTrainedModel:
     """The base with its linear layers in nf4, computing in the plan's precision (QLoRA, Dettmers et al. 2023).
 
     The scales of the blocks are quantized too (double quantization); embeddings and LM head stay as they are. Raises
@@ -76,6 +94,7 @@ def quantized(path: Path, plan: Plan) -> PreTrainedModel:
     base = base_model(
         path,
         plan,
+        scores=scores,
         device_map={"": ranks.local() if plan.on_gpu else "cpu"},  # quantized as they are loaded, where they shall stay
         quantization_config=BitsAndBytesConfig(  # type: ignore[no-untyped-call]
             load_in_4bit=True,
@@ -124,7 +143,7 @@ def tokenizer(path: Path) -> PreTrainedTokenizerBase:
     return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
 
 
-def with_lora(base: PreTrainedModel, lora: dict[str, Any], seed: int) -> PeftModel:
+def with_lora(base: PreTrainedModel, lora: dict[str, Any], seed: int, *, scores: bool = False) -> PeftModel:
     """Adds an adapter to the linear layers that are asked for (Hu et al. 2021); its A is random, its B zero.
 
     Raises TrainingFailed for a layer that there is not.
@@ -137,9 +156,26 @@ def with_lora(base: PreTrainedModel, lora: dict[str, Any], seed: int) -> PeftMod
         lora_dropout=lora["dropout"],
         target_modules=lora["target_modules"],
         use_rslora=lora["use_rslora"],
-        task_type="CAUSAL_LM",
+        task_type="SEQ_CLS" if scores else "CAUSAL_LM",  # with the former PEFT trains and saves the head as well
     )
     return get_peft_model(base, config)
+
+
+def go_on_from(network: PeftModel, folder: Path) -> None:
+    """Puts the adapter's weights in the place of the fresh ones. Raises TrainingFailed unless they fit."""
+    weights = load_file(folder / adapter.WEIGHTS)
+    own = {name: tuple(tensor.shape) for name, tensor in get_peft_model_state_dict(network).items()}
+    lora = {name for name in own if "lora_" in name}
+    if {name for name in weights if "lora_" in name} != lora or any(
+        tuple(weights[name].shape) != own[name] for name in lora
+    ):
+        raise TrainingFailed(
+            "adapter_does_not_fit",
+            "The adapter to go on from has another rank or other target_modules than this job's lora: leave 'lora' "
+            "out, and they are taken from it.",
+            "lora",
+        )
+    set_peft_model_state_dict(network, {name: tensor for name, tensor in weights.items() if name in own})
 
 
 def refuse_unknown_layers(base: PreTrainedModel, wanted: list[str] | str) -> None:

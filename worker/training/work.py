@@ -46,6 +46,11 @@ class Work:
         return self._if_there("resume")
 
     @property
+    def start(self) -> Path | None:
+        """The adapter that the run goes on from; of a fresh one, none."""
+        return self._if_there("start")
+
+    @property
     def out(self) -> Path:
         return self.folder / "out"
 

@@ -27,6 +27,19 @@ def rows(count: int, split: Any = "train", seed: int = 1) -> list[Row]:
     return [dict(problem.row("reasoned")) for problem in islice(problems(split, seed), count)]
 
 
+def comparisons(count: int, split: Any = "train", seed: int = 1) -> list[Row]:
+    """Reasoned and right against blurted and wrong."""
+    wrong = "<answer>{}</answer>"
+    return [
+        {
+            "prompt": problem.question,
+            "chosen": problem.row("reasoned")["completion"],
+            "rejected": wrong.format(problem.answer + 1),
+        }
+        for problem in islice(problems(split, seed), count)
+    ]
+
+
 def write_rows(path: Path, lines: list[Row]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in lines))
 
@@ -39,6 +52,8 @@ def work_folder(
     resume: Path | None = None,
     base: Path = STARTER,
     lora: dict[str, Any] | None = None,
+    method: str = "supervised",
+    start: Path | None = None,
     **hyperparameters: Any,
 ) -> Path:
     """As the supervisor fills it."""
@@ -48,6 +63,8 @@ def work_folder(
         write_rows(folder / "valid", valid)
     if resume:
         shutil.copytree(resume, folder / "resume")
+    if start:
+        shutil.copytree(start, folder / "start")
     values = {
         "n_epochs": 1,
         "batch_size": 8,
@@ -57,7 +74,7 @@ def work_folder(
         "lora": {"rank": 8, "alpha": 16, "dropout": 0.0} | (lora or {}),
     }
     spec = {
-        "method": {"type": "supervised", "supervised": {"hyperparameters": values | hyperparameters}},
+        "method": {"type": method, method: {"hyperparameters": values | hyperparameters}},
         "seed": 7,
         "base_model": {"name": "starter", "path": str(base)},
         "threads": 1,

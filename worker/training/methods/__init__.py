@@ -3,8 +3,12 @@
 from collections.abc import Callable
 
 from worker.training.channel import Channel
-from worker.training.methods import sft
+from worker.training.methods import dpo, reward_model, sft
 from worker.training.trainer import Tuner
 from worker.training.work import Work
 
-METHODS: dict[str, Callable[[Work, Channel], Tuner]] = {"supervised": sft.build}
+METHODS: dict[str, Callable[[Work, Channel], Tuner]] = {
+    "supervised": sft.build,
+    "dpo": dpo.build,
+    "reward_model": reward_model.build,
+}
