@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from fettle.storage import Missing, Storage
 
 MANIFEST = "manifest.json"
+ADAPTER = ("adapter_config.json", "adapter_model.safetensors")  # what a run goes on from
 ADAPTER_FILES = frozenset(  # of a published adapter: nothing that could run, and nothing that nobody expects
     {
         "adapter_config.json",

@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import String, cast, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import catalog, events, files, ids, quotas, specs
+from fettle import catalog, events, files, ids, quotas, specs, tuned_models
 from fettle.catalog import BaseModelEntry
 from fettle.db import json_text, lock
 from fettle.errors import Conflict, InvalidRequest, NotFound
@@ -59,13 +59,9 @@ async def create(
     await lock(session, f"{project.id} {request.idempotency_key or request.digest}")
     if (earlier := await find_retried(session, project.id, request)) is not None:
         return earlier, False
-    if request.model.startswith("ft:"):
-        raise InvalidRequest(
-            f"Training on from {request.model!r} is not supported yet: name a base model.",
-            code="model_not_supported",
-            param="model",
-        )
-    base = catalog.find(models, request.model)
+    start = await starting_point(session, project.id, request) if request.model.startswith("ft:") else None
+    base_model = start.base_model if start else request.model
+    base = catalog.find(models, base_model)
     shapes = specs.SHAPES[request.method.type]
     training = await files.for_training(
         session, project.id, request.training_file, "training_file", files.MIN_TRAINING_ROWS, shapes
@@ -79,13 +75,15 @@ async def create(
         file_bytes=training.bytes,
         validates=request.validation_file is not None,
         layers=catalog.linear_layers(base),
+        lora=start.lora if start else None,
     )
     method = specs.resolve(request.method, given)
     await quotas.admit_job(session, project.id, defaults)
     job = Job(
         id=ids.new("ftjob-"),
         project_id=project.id,
-        base_model=request.model,
+        base_model=base_model,
+        started_from=request.model if start else None,
         training_file=request.training_file,
         validation_file=request.validation_file,
         method=method,
@@ -107,6 +105,30 @@ async def create(
         await remember(session, project.id, request.overtaken, job)
     events.add(session, job.id, f"Created fine-tuning job: {job.id}")
     return job, True
+
+
+@dataclass(frozen=True)
+class Start:
+    """The adapter that a job goes on from."""
+
+    base_model: str
+    lora: dict[str, Any]
+
+
+async def starting_point(session: AsyncSession, project_id: str, request: Request) -> Start:
+    """Raises NotFound for another tenant's model as for none, InvalidRequest for one that the method cannot take."""
+    model = await tuned_models.find(session, project_id, request.model)
+    maker = await session.get_one(Job, model.job_id)
+    kind = tuned_models.kind_of(maker)
+    if kind == tuned_models.REWARD_MODEL and request.method.type != "reward_model":
+        raise InvalidRequest(
+            f"{request.model!r} is a reward model, which scores responses and writes none: only the method "
+            f"'reward_model' goes on from it, not {request.method.type!r}.",
+            code="model_not_supported",
+            param="model",
+        )
+    hyperparameters = maker.method[maker.method["type"]]["hyperparameters"]
+    return Start(maker.base_model, specs.EARLIER_LORA | hyperparameters["lora"])
 
 
 async def find_retried(session: AsyncSession, project_id: str, request: Request) -> Job | None:

@@ -16,6 +16,7 @@ from fettle import logs, metrics, tuned_models
 from fettle.catalog import BaseModelEntry
 from fettle.errors import FettleError, InvalidRequest, Unavailable
 from fettle.settings import Settings
+from models import Job
 
 GONE = 404  # the engine's word for a name that is not loaded
 OURS = (401, GONE)  # between the engine and us: the user's key and model are in order
@@ -42,10 +43,18 @@ class Answer:
 
 
 async def find(session: AsyncSession, project_id: str, name: str, models: dict[str, BaseModelEntry]) -> Servable:
-    """Raises NotFound: an unknown model is never answered by another one."""
+    """Raises NotFound: an unknown model is never answered by another one. Raises InvalidRequest for a reward model."""
     if name in models:
         return Servable(name, name)
     tuned = await tuned_models.find(session, project_id, name)
+    job = await session.get_one(Job, tuned.job_id)
+    if tuned_models.kind_of(job) == tuned_models.REWARD_MODEL:
+        raise InvalidRequest(
+            f"{name!r} is a reward model: it scores responses and writes none. Chat with a base model or a model tuned "
+            "by another method.",
+            code="model_not_supported",
+            param="model",
+        )
     return Servable(name, name.split(":")[1], tuned.prefix)
 
 

@@ -5,9 +5,16 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle.errors import NotFound
+from fettle.errors import Conflict, NotFound
 from fettle.paging import page
-from models import Checkpoint, TunedModel
+from models import LEGAL_MOVES, Checkpoint, Job, TunedModel
+
+CHAT, REWARD_MODEL = "chat", "reward_model"
+
+
+def kind_of(job: Job) -> str:
+    """What the models of a job are for."""
+    return REWARD_MODEL if job.method["type"] == "reward_model" else CHAT
 
 
 async def newest(session: AsyncSession, project_id: str) -> Sequence[TunedModel]:
@@ -34,8 +41,18 @@ async def find(session: AsyncSession, project_id: str, name: str) -> TunedModel 
 
 
 async def delete(session: AsyncSession, project_id: str, name: str) -> TunedModel | Checkpoint:
-    """Deletes the row of a tuned model or a checkpoint; the caller deletes the objects after the commit."""
+    """Deletes the row of a tuned model or a checkpoint; the caller deletes the objects after the commit.
+
+    Raises Conflict while a job that goes on from it has not ended.
+    """
     model = await find(session, project_id, name)
+    needed = select(Job.id).where(
+        Job.status.in_([status for status, moves in LEGAL_MOVES.items() if moves]),
+        Job.project_id == project_id,
+        Job.started_from == name,
+    )
+    if job_id := await session.scalar(needed.limit(1)):
+        raise Conflict(f"The model {name!r} is in use by {job_id!r}: cancel that job first.", code="model_in_use")
     await session.delete(model)
     return model
 

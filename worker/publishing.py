@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import artifacts, events, files, ids, jobs
+from fettle import artifacts, events, files, ids, jobs, tuned_models
 from fettle.errors import TrainingFailed
 from models import Checkpoint, File, Job, JobStatus, Project, TunedModel
 from worker.ledger import write
@@ -23,7 +23,6 @@ from worker.workfolder import Held
 # OpenAI's, then what the field also looks at
 COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy")
 COLUMNS += ("learning_rate", "grad_norm", "tokens", "tokens_per_second")
-KINDS = {"reward_model": "reward_model"}  # what a method's models are for, where it is not to chat
 # of an evaluation, what its event says and how
 MEASURES = {"loss": "{:.4f}", "perplexity": "{:.2f}", "token_accuracy": "{:.1%}", "preference_accuracy": "{:.1%}"}
 MEASURES |= {"reward_accuracy": "{:.1%}", "pairwise_accuracy": "{:.1%}", "reward_margin": "{:.4f}"}
@@ -116,7 +115,7 @@ async def publish(held: Held, job: Job, folder: Path, done: dict[str, Any], more
                 project_id=job.project_id,
                 job_id=job.id,
                 base_model=job.base_model,
-                kind=KINDS.get(job.method["type"], "chat"),
+                kind=tuned_models.kind_of(job),
                 prefix=where,
             )
         )

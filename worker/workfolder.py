@@ -15,10 +15,10 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import artifacts, catalog
+from fettle import artifacts, catalog, tuned_models
 from fettle.catalog import BaseModelEntry
 from fettle.db import Database
-from fettle.errors import FettleError, TrainingFailed
+from fettle.errors import FettleError, NotFound, TrainingFailed
 from fettle.settings import Settings
 from fettle.storage import Missing, Storage
 from models import Checkpoint, File, Job, JobStatus
@@ -64,6 +64,8 @@ async def prepare(held: Held, job: Job, folder: Path) -> None:
     await fetch(held, job, job.training_file, folder / "train")
     if job.validation_file is not None:
         await fetch(held, job, job.validation_file, folder / "valid")
+    if job.started_from is not None:
+        await fetch_start(held, job, job.started_from, folder / "start")
     await fetch_checkpoint(held, job, folder / "resume")
 
 
@@ -75,6 +77,19 @@ async def fetch(held: Held, job: Job, file_id: str, path: Path) -> None:
         await patiently(held, job, lambda: held.storage.get_file(file.storage_key, path))
     except Missing as error:
         raise TrainingFailed("file_missing", f"The content of the file {file_id!r} is gone from storage.") from error
+
+
+async def fetch_start(held: Held, job: Job, name: str, folder: Path) -> None:
+    """The adapter that the job goes on from."""
+    try:
+        model = await read(held, job, lambda session: tuned_models.find(session, job.project_id, name))
+        await patiently(
+            held, job, lambda: artifacts.download(held.storage, model.prefix, folder, only=artifacts.ADAPTER)
+        )
+    except NotFound as error:
+        raise TrainingFailed("model_deleted", f"{name!r} was deleted before the job could go on from it.") from error
+    except (Missing, artifacts.Corrupt) as error:
+        raise TrainingFailed("model_missing", f"The adapter of {name!r} is not whole in storage any more.") from error
 
 
 async def fetch_checkpoint(held: Held, job: Job, folder: Path) -> None:

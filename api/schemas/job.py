@@ -62,7 +62,8 @@ def job_object(job: Job) -> dict[str, Any]:
         "created_at": int(job.created_at),
         "finished_at": whole(job.finished_at),
         "estimated_finish": whole(job.estimated_finish),
-        "model": job.base_model,
+        "model": job.started_from or job.base_model,
+        "started_from": job.started_from,  # ours: the model whose adapter goes on; null: a fresh one
         "fine_tuned_model": job.fine_tuned_model,
         "organization_id": job.project_id,
         "status": str(job.status),

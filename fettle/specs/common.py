@@ -109,6 +109,7 @@ class Given:
 
     rows, file_bytes: of the training file. base_parameters: of the base model. base_length: its longest sequence,
     tokens. validates: there is a validation file. layers: the base's linear layers by name; None: not known yet.
+    lora: of the adapter that the job goes on from; None: a fresh one.
     """
 
     rows: int
@@ -117,6 +118,7 @@ class Given:
     file_bytes: int = 0
     validates: bool = True
     layers: frozenset[str] | None = None
+    lora: dict[str, Any] | None = None
 
 
 SMALL_BASE = 100_000_000
@@ -153,19 +155,34 @@ def resolve_shared(
         "learning_rate_multiplier": multiplier,
         "learning_rate": auto_rate * multiplier if asked.learning_rate == "auto" else asked.learning_rate,
         "max_seq_length": sequence_length(asked, given, where),
-        "lora": {
-            "rank": asked.lora.rank,
-            "alpha": asked.lora.alpha or 2 * asked.lora.rank,
-            "dropout": asked.lora.dropout,
-            "use_rslora": asked.lora.use_rslora,
-            "target_modules": asked.lora.target_modules,
-        },
+        "lora": resolve_lora(asked.lora, given.lora, where),
         "quantization": asked.quantization,
         "warmup_ratio": WARMUP_RATIO if asked.warmup_ratio == "auto" else asked.warmup_ratio,
         "eval_interval": eval_interval,
         "checkpoint_interval": "epoch" if asked.checkpoint_interval == "auto" else asked.checkpoint_interval,
         "early_stopping": asked.early_stopping.model_dump() if asked.early_stopping else False,
     }
+
+
+def resolve_lora(asked: Lora, start: dict[str, Any] | None, where: str) -> dict[str, Any]:
+    """start: of the adapter to go on from, whose form stays. Raises InvalidRequest for another one."""
+    resolved = {
+        "rank": asked.rank,
+        "alpha": asked.alpha or 2 * asked.rank,
+        "dropout": asked.dropout,
+        "use_rslora": asked.use_rslora,
+        "target_modules": asked.target_modules,
+    }
+    for name in ("rank", "alpha", "use_rslora", "target_modules") if start else ():
+        kept = start[name]
+        if name in asked.model_fields_set and resolved[name] != kept:
+            raise InvalidRequest(
+                f"lora.{name} is {resolved[name]!r}, but the adapter that the job goes on from has {kept!r}: leave "
+                f"'{name}' out, and it is taken from there.",
+                param=f"{where}.lora.{name}",
+            )
+        resolved[name] = kept
+    return resolved
 
 
 def sequence_length(asked: Hyperparameters, given: Given, where: str) -> int:

@@ -1,7 +1,7 @@
 """Direct preference optimization."""
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -53,9 +53,9 @@ class DPOHyperparameters(Hyperparameters):
     lora.dropout must be 0: policy and reference are compared token by token, and noise would count as a preference.
     """
 
-    beta: Auto | float = Field("auto", gt=0, le=2)
+    beta: Auto | Annotated[float, Field(gt=0, le=2)] = "auto"
     loss_type: LossType = "sigmoid"
-    label_smoothing: Auto | float = Field("auto", ge=0, lt=0.5)
+    label_smoothing: Auto | Annotated[float, Field(ge=0, lt=0.5)] = "auto"
 
     @model_validator(mode="after")
     def smoothing_with_a_loss_that_knows_it(self) -> "DPOHyperparameters":

@@ -1,7 +1,7 @@
 """Reward models: a score for a response, learned from comparisons."""
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -30,7 +30,7 @@ class RewardModelHyperparameters(Hyperparameters):
     learning_rate auto: 1e-4; 1e-3 for base models under 100 M parameters. The head begins at random and must move.
     """
 
-    center_rewards_coefficient: Auto | float = Field("auto", ge=0, le=1)
+    center_rewards_coefficient: Auto | Annotated[float, Field(ge=0, le=1)] = "auto"
 
 
 class RewardModel(Strict):
