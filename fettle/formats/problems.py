@@ -198,7 +198,7 @@ PROBLEMS: dict[str, tuple[str, str]] = {
         "Count responses from 0: use whole numbers from 0 to {last}, or a list of some that are tied.",
     ),
     "ranked_twice": ("The response {number} is ranked twice.", "Name every response once."),
-    "ranking_empty_tie": ("The tie holds no response.", "Remove it."),
+    "ranking_empty_tie": ("The tie holds no response.", "Remove it, or name its responses."),
     "ranking_incomplete": ("{count} of the responses are not ranked.", "Name every response once, ties in a list."),
     "ranking_all_tied": ("All responses in {key} are tied: there is nothing to prefer.", "Drop the row."),
     # a prompt and its completion, an instruction and its output

@@ -12,7 +12,7 @@ import pytest
 
 from fettle.formats import jsonl
 from fettle.formats.problems import PROBLEMS, quoted, step
-from tests.fettle.formats import codes_page
+from tests.fettle.formats import codes_page, comparisons
 from tests.fettle.formats.given import ASSISTANT, GOOD, MAX_ROW_BYTES, USER, chat, line, message, problems, report
 
 SECRET = "zebra quagga 4711"  # content that no report may show
@@ -308,6 +308,8 @@ PAIR = line({"prompt": "How much is 2 + 3?", "completion": "5"})
 MANY = {
     "pairs": (PAIR, PAIRS),
     "alpaca": (line({"instruction": "How much is 2 + 3?", "input": "", "output": "5"}), ALPACA),
+    "preferences": (comparisons.GOOD_PAIR, comparisons.PREFERENCES),
+    "rankings": (comparisons.GOOD_RANKING, comparisons.RANKINGS),
     "sharegpt": (line({"conversations": [{"from": "human", "value": "?"}, {"from": "gpt", "value": "5"}]}), SHAREGPT),
 }
 
@@ -415,7 +417,8 @@ def test_one_mistake_in_a_message_is_one_problem(tmp_path: Path) -> None:
 
 def test_every_problem_has_a_test() -> None:
     elsewhere = {"truncated_line", "cell_not_json", "parquet_group_too_large"}
-    assert {*FILES, *LINES, *PAIRS, *ALPACA, *SHAREGPT, *CSV, *elsewhere} == set(PROBLEMS)
+    compared = {*comparisons.PREFERENCES, *comparisons.RANKINGS}
+    assert {*FILES, *LINES, *PAIRS, *ALPACA, *SHAREGPT, *CSV, *compared, *elsewhere} == set(PROBLEMS)
 
 
 def test_every_problem_is_told_in_sentences_and_has_a_fix_of_its_own() -> None:

@@ -189,6 +189,8 @@ class TestShareGpt:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_quick_look_never_passes_what_a_closer_one_would_not(shape: str) -> None:
     values: list[Any] = ["x", "", " ", None, 5, [], [USER, ASSISTANT], [message("system", "x"), USER], [USER, {}], {}]
+    values += [["x", "y"]]
+    rest = {"rejected": "y"} if shape == "preference" else {}
     keys = sorted({*SHAPES[shape].keys, "input", "tools", "messages", "prompt"})
     looks = 0
     for first, second in product(keys, repeat=2):
@@ -203,7 +205,7 @@ def test_a_quick_look_never_passes_what_a_closer_one_would_not(shape: str) -> No
 
 def test_a_row_of_no_shape_is_refused_by_its_keys() -> None:
     assert shape_of({"text": "x"}) is None
-    with pytest.raises(ValueError, match=r"\['text'\].*chat, sharegpt, prompt_completion, alpaca"):
+    with pytest.raises(ValueError, match=r"\['text'\].*chat, sharegpt, preference, ranking, prompt_completion, alpaca"):
         messages_of({"text": "x"})
 
 
