@@ -82,7 +82,7 @@ async def for_training(
         )
     if file.status == FileStatus.ERROR:
         raise InvalidRequest(f"{file.filename}: {report['summary']}", code=f"invalid_{param}", param=param)
-    if report["shape"] not in shapes:
+    if report.get("shape") not in (None, *shapes):
         raise InvalidRequest(
             f"{file.filename} holds rows of the shape {report['shape']!r}, but the job's method takes: "
             f"{', '.join(sorted(shapes))}. Choose another method, or write the rows as it wants them.",

@@ -119,8 +119,7 @@ async def starting_point(session: AsyncSession, project_id: str, request: Reques
     """Raises NotFound for another tenant's model as for none, InvalidRequest for one that the method cannot take."""
     model = await tuned_models.find(session, project_id, request.model)
     maker = await session.get_one(Job, model.job_id)
-    kind = tuned_models.kind_of(maker)
-    if kind == tuned_models.REWARD_MODEL and request.method.type != "reward_model":
+    if tuned_models.kind_of(maker) == tuned_models.REWARD_MODEL and request.method.type != "reward_model":
         raise InvalidRequest(
             f"{request.model!r} is a reward model, which scores responses and writes none: only the method "
             f"'reward_model' goes on from it, not {request.method.type!r}.",

@@ -16,7 +16,6 @@ from fettle import logs, metrics, tuned_models
 from fettle.catalog import BaseModelEntry
 from fettle.errors import FettleError, InvalidRequest, Unavailable
 from fettle.settings import Settings
-from models import Job
 
 GONE = 404  # the engine's word for a name that is not loaded
 OURS = (401, GONE)  # between the engine and us: the user's key and model are in order
@@ -47,8 +46,7 @@ async def find(session: AsyncSession, project_id: str, name: str, models: dict[s
     if name in models:
         return Servable(name, name)
     tuned = await tuned_models.find(session, project_id, name)
-    job = await session.get_one(Job, tuned.job_id)
-    if tuned_models.kind_of(job) == tuned_models.REWARD_MODEL:
+    if not await tuned_models.chats(session, tuned):
         raise InvalidRequest(
             f"{name!r} is a reward model: it scores responses and writes none. Chat with a base model or a model tuned "
             "by another method.",

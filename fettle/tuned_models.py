@@ -40,6 +40,14 @@ async def find(session: AsyncSession, project_id: str, name: str) -> TunedModel 
     return found
 
 
+async def chats(session: AsyncSession, model: TunedModel | Checkpoint) -> bool:
+    """Whether it answers; a reward model only scores."""
+    if isinstance(model, TunedModel):
+        return model.kind == CHAT
+    job = await session.get(Job, model.job_id)
+    return job is None or kind_of(job) == CHAT
+
+
 async def delete(session: AsyncSession, project_id: str, name: str) -> TunedModel | Checkpoint:
     """Deletes the row of a tuned model or a checkpoint; the caller deletes the objects after the commit.
 
