@@ -28,7 +28,7 @@ def train(client: OpenAI, model: str, rows: int, epochs: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="starter")
-    parser.add_argument("--rows", type=int, default=800)
+    parser.add_argument("--rows", type=int, default=480)
     parser.add_argument("--epochs", type=int, default=2)
     options = parser.parse_args()
     client = running.connect()

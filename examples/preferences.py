@@ -4,8 +4,8 @@
     python -m examples.preferences --rows 400 --shape ranking > rankings.jsonl
     python -m examples.preferences --rows 100 --split held_out > held_out.jsonl
 
-A right answer after its reasoning is better than the same answer blurted out; in rankings, wrong answers come last and
-are tied. The two splits never share a question.
+A right answer after its reasoning is better than the same answer blurted out; in rankings, what does not keep to
+`<answer>…</answer>` comes last and is tied. The two splits never share a question.
 """
 
 import argparse
@@ -31,12 +31,11 @@ def pair(problem: Problem) -> dict[str, Any]:
 
 def ranking(problem: Problem, rng: random.Random) -> dict[str, Any]:
     """Four responses in any order, and their numbers from the best to the worst."""
-    wrong = problem.answer + rng.choice([-3, -2, -1, 1, 2, 3, 10])
     ranked = [
         problem.row("reasoned")["completion"],
         problem.row("answer")["completion"],
-        f"<answer>{wrong}</answer>",
-        f"<think>{problem.reasoning}</think><answer>{wrong}</answer>",
+        f"It is {problem.answer}, I think.",
+        rng.choice(["I do not know.", "That is hard to say.", "No idea!"]),
     ]
     places = rng.sample(range(4), 4)  # where each of them stands
     responses = [ranked[places.index(place)] for place in range(4)]

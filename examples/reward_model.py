@@ -31,8 +31,8 @@ def train(client: OpenAI, model: str, rows: int, epochs: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="starter")
-    parser.add_argument("--rows", type=int, default=600)
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--rows", type=int, default=240)
+    parser.add_argument("--epochs", type=int, default=1)
     options = parser.parse_args()
     client = running.connect()
     job = client.fine_tuning.jobs.retrieve(train(client, options.model, options.rows, options.epochs))

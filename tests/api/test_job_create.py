@@ -51,6 +51,7 @@ class TestAccepted:
             "estimated_finish": None,
             "error": None,
             "pause_requested_at": None,
+            "started_from": None,
         }
 
     async def test_the_least_that_a_client_can_say_is_enough(self, tenant: Tenant) -> None:
@@ -98,7 +99,7 @@ class TestRefused:
         ("body", "status", "code", "param", "words"),
         [
             ({"model": "gpt-5"}, 404, "model_not_found", "model", "Choose one of: starter"),
-            ({"model": "ft:starter:x::y"}, 400, "model_not_supported", "model", "ft:starter:x::y"),
+            ({"model": "ft:starter:x::y"}, 404, "model_not_found", "model", "ft:starter:x::y"),
             ({"model": None}, 400, "invalid_value", "model", "valid string"),
             ({"training_file": "file-none"}, 400, "file_not_found", "training_file", "file-none"),
             ({"validation_file": "file-none"}, 400, "file_not_found", "validation_file", "file-none"),

@@ -1,0 +1,203 @@
+"""Learning from comparisons: equal to TRL by itself, exactly resumed, and evaluated by arithmetic of our own."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fettle.catalog import STARTER
+from fettle.formats.render import Renderer
+from tests.worker.training.children import Child, Line, Row, comparisons, contents, of, series, work_folder
+
+pytestmark = pytest.mark.slow
+
+ROWS, BATCH, EPOCHS, SEED, RATE = 24, 8, 2, 7, 1e-3
+METHODS: dict[str, dict[str, Any]] = {
+    "dpo": {"beta": 0.2, "loss_type": "sigmoid", "label_smoothing": 0.0},
+    "reward_model": {"center_rewards_coefficient": 0.01},
+}
+Finished = Callable[[str], tuple[Child, list[Line]]]
+
+
+def folder(path: Path, method: str, train: list[Row] | None = None, **more: Any) -> Path:
+    options: dict[str, Any] = {"n_epochs": EPOCHS, "batch_size": BATCH, "learning_rate": RATE, "warmup_ratio": 0.0}
+    rows = train or comparisons(ROWS)
+    return work_folder(path, rows, comparisons(10, "held_out"), method=method, **options | METHODS[method] | more)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """One run of each method, made when it is first asked for."""
+    runs: dict[str, tuple[Child, list[Line]]] = {}
+
+    def run(method: str) -> tuple[Child, list[Line]]:
+        if method not in runs:
+            child = Child(folder(tmp_path_factory.mktemp(method) / "work", method))
+            runs[method] = child, child.rest()
+        assert runs[method][1][-1]["type"] == "done", runs[method][1][-1]
+        return runs[method]
+
+    return run
+
+
+def bare(method: str, out: Path) -> list[float]:
+    """The losses of a script that knows nothing of Fettle: TRL's trainer on the same texts."""
+    from datasets import Dataset
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
+    from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
+
+    renderer, tokenizer = Renderer(STARTER), AutoTokenizer.from_pretrained(STARTER)
+    texts = [
+        {**row, "prompt": renderer.text([{"role": "user", "content": row["prompt"]}], opening=True)}
+        for row in comparisons(ROWS)
+    ]
+    given: dict[str, Any] = {
+        "output_dir": str(out),
+        "seed": SEED,
+        "num_train_epochs": EPOCHS,
+        "per_device_train_batch_size": BATCH,
+        "learning_rate": RATE,
+        "lr_scheduler_type": "cosine",
+        "use_cpu": True,
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+    lora: dict[str, Any] = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear"}
+    rows, trainer = Dataset.from_list(texts), None
+    if method == "dpo":
+        args = DPOConfig(**given, beta=0.2)
+        config = LoraConfig(**lora, task_type="CAUSAL_LM")
+        trainer = DPOTrainer(
+            str(STARTER), args=args, train_dataset=rows, processing_class=tokenizer, peft_config=config
+        )
+    else:
+        set_seed(SEED)
+        base = AutoModelForSequenceClassification.from_pretrained(STARTER, num_labels=1, dtype="float32")
+        set_seed(SEED)
+        network = get_peft_model(base, LoraConfig(**lora, task_type="SEQ_CLS"))
+        args = RewardConfig(**given, center_rewards_coefficient=0.01)
+        trainer = RewardTrainer(network, args=args, train_dataset=rows, processing_class=tokenizer)
+    trainer.train()
+    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+@pytest.mark.parametrize("method", METHODS)
+class TestEveryMethod:
+    def test_has_the_losses_of_trl_by_itself_at_every_step(
+        self, method: str, finished: Finished, tmp_path: Path
+    ) -> None:
+        _, heard = finished(method)
+        losses = [step["train_loss"] for step in series(heard).values()]
+        assert len(losses) == EPOCHS * ROWS // BATCH
+        assert losses == pytest.approx(bare(method, tmp_path), rel=1e-5)
+        assert losses[-1] < losses[0]
+
+    def test_after_kill_9_the_curve_and_the_adapter_equal_an_undisturbed_runs(
+        self, method: str, finished: Finished, tmp_path: Path
+    ) -> None:
+        whole, expected = finished(method)
+        killed = Child(folder(tmp_path / "killed", method))
+        (checkpoint,) = of("checkpoint", killed.until("checkpoint"))
+        killed.kill()
+        resumed = Child(folder(tmp_path / "resumed", method, resume=killed.folder / checkpoint["path"]))
+        heard = resumed.rest()
+        step = checkpoint["step"]
+        assert 1 < step < EPOCHS * ROWS // BATCH
+        assert series(heard, after=step) == series(expected, after=step) != {}
+        assert of("evaluation", heard) == of("evaluation", expected) != []
+        assert heard[-1] == expected[-1]
+        assert contents(resumed.folder / "out" / "adapter") == contents(whole.folder / "out" / "adapter")
+
+    def test_publishes_an_adapter_and_nothing_else(self, method: str, finished: Finished) -> None:
+        child, _ = finished(method)
+        published = contents(child.folder / "out" / "adapter")
+        config = json.loads(published.pop("adapter_config.json"))
+        assert config["task_type"] == {"dpo": "CAUSAL_LM", "reward_model": "SEQ_CLS"}[method]
+        assert {"adapter_model.safetensors", "tokenizer.json"} <= published.keys()
+        assert not (child.folder / "out" / "adapter" / "ref").exists()
+
+    def test_leaves_out_and_counts_pairs_that_are_too_long(self, method: str, tmp_path: Path) -> None:
+        rows = comparisons(ROWS)
+        rows[3]["rejected"] = "so " * 400
+        child = Child(folder(tmp_path / "work", method, rows))
+        event = child.until("event")[-1]
+        child.kill()
+        assert event["level"] == "warn"
+        assert (event["data"]["pairs"], event["data"]["pairs_too_long"]) == (ROWS, 1)
+
+    def test_leaves_validation_prompts_out_that_were_trained_on(self, method: str, tmp_path: Path) -> None:
+        rows = comparisons(ROWS) + comparisons(4, "held_out")
+        child = Child(folder(tmp_path / "work", method, rows))
+        event = child.until("event", level="warn")[-1]
+        child.kill()
+        assert event["message"].startswith("validation_file tokenised")
+        assert event["data"]["pairs_with_training_prompt"] == 4
+
+
+def test_dpo_begins_at_log_2_and_moves_towards_the_better_response(finished: Finished) -> None:
+    steps = series(finished("dpo")[1])
+    assert steps[1]["train_loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert steps[1]["train_rewards_margins"] == 0
+    last = steps[max(steps)]
+    assert last["train_rewards_margins"] > 0
+    assert last["train_rewards_margins"] == pytest.approx(
+        last["train_rewards_chosen"] - last["train_rewards_rejected"], abs=1e-5
+    )
+
+
+def test_a_rewards_score_is_that_of_the_published_adapter(finished: Finished) -> None:
+    """Loaded as PEFT and transformers load it, one response at a time and without padding."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForSequenceClassification
+
+    child, heard = finished("reward_model")
+    base = AutoModelForSequenceClassification.from_pretrained(STARTER, num_labels=1, dtype=torch.float32)
+    network = PeftModel.from_pretrained(base, str(child.folder / "out" / "adapter")).eval()
+    renderer = Renderer(STARTER)
+    margins = []
+    for row in comparisons(10, "held_out"):
+        scores = []
+        for response in (row["chosen"], row["rejected"]):
+            turns = [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": response}]
+            ids = renderer.render(turns).ids
+            ids = ids[: len(ids) - ids[::-1].index(renderer.eos_id)]
+            with torch.no_grad():
+                scores.append(network(torch.tensor([ids])).logits.item())
+        margins.append(scores[0] - scores[1])
+    (line,) = of("evaluation", heard)
+    assert line["data"]["tuned"]["reward_margin"] == pytest.approx(sum(margins) / len(margins), rel=1e-3)
+    assert line["data"]["tuned"]["pairwise_accuracy"] == sum(margin > 0 for margin in margins) / len(margins)
+
+
+class TestGoingOn:
+    def test_the_reference_is_where_it_started(self, finished: Finished, tmp_path: Path) -> None:
+        start = finished("dpo")[0].folder / "out" / "adapter"
+        heard = Child(folder(tmp_path / "work", "dpo", start=start)).rest()
+        steps = series(heard)
+        assert steps[1]["train_loss"] == pytest.approx(math.log(2), abs=1e-6)
+        before = series(finished("dpo")[1])
+        assert steps[1]["train_logps_chosen"] > before[1]["train_logps_chosen"]
+        assert not (tmp_path / "work" / "out" / "adapter" / "ref").exists()
+
+    def test_an_adapter_of_another_rank_is_refused(self, finished: Finished, tmp_path: Path) -> None:
+        start = finished("dpo")[0].folder / "out" / "adapter"
+        heard = Child(folder(tmp_path / "work", "dpo", start=start, lora={"rank": 16})).rest()
+        assert (heard[-1]["type"], heard[-1]["code"]) == ("error", "adapter_does_not_fit")
+
+    def test_a_resumed_run_has_the_same_reference(self, finished: Finished, tmp_path: Path) -> None:
+        start = finished("dpo")[0].folder / "out" / "adapter"
+        whole = Child(folder(tmp_path / "whole", "dpo", start=start))
+        expected = whole.rest()
+        (checkpoint, _) = of("checkpoint", expected)
+        saved = whole.folder / checkpoint["path"]
+        heard = Child(folder(tmp_path / "resumed", "dpo", start=start, resume=saved)).rest()
+        assert series(heard, after=checkpoint["step"]) == series(expected, after=checkpoint["step"]) != {}
