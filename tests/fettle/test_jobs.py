@@ -82,7 +82,7 @@ class TestCreate:
         empty = await given.dataset(db, project, rows=0)
         refusals = [
             (given.request(good, model="gpt-unknown"), NotFound, "gpt-unknown"),
-            (given.request(good, model="ft:starter:default::abc"), InvalidRequest, "name a base model"),
+            (given.request(good, model="ft:starter:default::abc"), NotFound, "ft:starter:default::abc"),
             (given.request(short), InvalidRequest, "9 example"),
             (given.request(foreign), InvalidRequest, foreign.id),
             (given.request(good, training_file="file-none"), InvalidRequest, "file-none"),
