@@ -6,7 +6,7 @@ from fettle.rewards.graders import Graders
 from fettle.rewards.judges import Judge, JudgeAway
 from fettle.rewards.samples import Failure, Sample, Score
 from fettle.rewards.sandbox import Limits, LoadError, SandboxError, level
-from fettle.rewards.specs import check, has_user_code
+from fettle.rewards.specs import check, has_user_code, models_of
 
 __all__ = [
     "FUNCTIONS",
@@ -23,4 +23,5 @@ __all__ = [
     "check",
     "has_user_code",
     "level",
+    "models_of",
 ]
