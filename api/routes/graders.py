@@ -3,6 +3,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+import orjson
 from fastapi import APIRouter
 
 from api.deps import Caller, Held, Services
@@ -52,6 +53,10 @@ async def graded(
 ) -> dict[str, Any]:
     """What a worker says to this. Raises Unavailable when none says anything in time."""
     request = {"graders": graders, "samples": samples, "models": await judges(held, caller, graders)}
+    try:
+        orjson.dumps(request)
+    except orjson.JSONEncodeError as error:
+        raise InvalidRequest(f"'item' cannot be passed on as JSON: {error}.", param="item") from error
     async with held.db.transaction() as session:
         grading = await gradings.create(session, caller.project_id, request)
     await held.doorbell.ring(grading.id)

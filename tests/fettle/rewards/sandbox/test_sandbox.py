@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fettle.rewards import Sample
 from fettle.rewards.sandbox import Limits, LoadError, Sandbox, SandboxError, host, landlock, level
 from tests.fettle.rewards.sandbox.attacks import ATTACKS
 
@@ -134,6 +135,13 @@ class TestSamples:
             (verdict,) = sandbox.grade([({"output_text": "x" * 4_000_000}, 0)])
         assert verdict.error is not None and "no result within" in verdict.error
         assert time.monotonic() - begun < 10
+
+    @pytest.mark.parametrize("depth", [200, 300, 1000, 100_000])
+    def test_a_completion_of_deep_json_harms_no_other(self, depth: int) -> None:
+        deep = Sample("", "[" * depth + "]" * depth)
+        assert (deep.namespace["output_json"] is None) == (depth > 254)
+        with Sandbox(ONE, QUICK) as sandbox:
+            assert [verdict.value for verdict in sandbox.grade([(deep.namespace, {}), ({}, {})])] == [1.0, 1.0]
 
     def test_bools_and_integers_are_numbers(self) -> None:
         with Sandbox("def grade(sample, item):\n    return item", QUICK) as sandbox:
