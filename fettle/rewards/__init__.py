@@ -1,1 +1,28 @@
-"""Rewards: what judges a rollout."""
+"""Rewards: what judges a rollout. `check` a request's graders, open them as `Graders`, `score` samples."""
+
+from fettle.rewards.functions import FUNCTIONS
+from fettle.rewards.functions.function import RewardFunction
+from fettle.rewards.graders import Graders
+from fettle.rewards.judges import Judge, JudgeAway
+from fettle.rewards.needs import has_user_code, models_of
+from fettle.rewards.samples import Failure, Sample, Score
+from fettle.rewards.sandbox import Limits, LoadError, SandboxError, level
+from fettle.rewards.specs import check
+
+__all__ = [
+    "FUNCTIONS",
+    "Failure",
+    "Graders",
+    "Judge",
+    "JudgeAway",
+    "Limits",
+    "LoadError",
+    "RewardFunction",
+    "Sample",
+    "SandboxError",
+    "Score",
+    "check",
+    "has_user_code",
+    "level",
+    "models_of",
+]

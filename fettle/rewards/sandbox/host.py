@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,10 @@ GRADE_NAMES = ("grade", "reward")
 
 class SandboxError(Exception):
     """The sandbox cannot be had, or user code did not load; the message is for the user."""
+
+
+class LoadError(SandboxError):
+    """User code did not load: its own fault."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +59,13 @@ class Verdict:
 class Sandbox:
     """Grades samples with one piece of user code.
 
-    One per job, never shared. Not for two threads at once.
+    One per job, never shared. Not for two threads at once; the guest dies with the thread that started it.
     """
 
     def __init__(self, source: str, limits: Limits | None = None, names: Sequence[str] = GRADE_NAMES) -> None:
         """Raises SandboxError when the machine cannot confine, or when the source does not load."""
         if len(source.encode()) > SOURCE_AT_MOST:
-            raise SandboxError(
-                f"The source has {len(source.encode()):,} bytes; at most {SOURCE_AT_MOST:,} are allowed."
-            )
+            raise LoadError(f"The source has {len(source.encode()):,} bytes; at most {SOURCE_AT_MOST:,} are allowed.")
         self.source, self.names = source, list(names)
         self.limits = limits or Limits()
         self.guest: Guest | None = None
@@ -76,7 +79,7 @@ class Sandbox:
                 self._start()
             assert self.guest is not None  # noqa: S101 — started just now
             try:
-                self.guest.send({"type": "grade", "samples": samples[len(verdicts) :]})
+                self.guest.send({"type": "grade", "samples": samples[len(verdicts) :]}, self.limits.seconds)
                 while len(verdicts) < len(samples):
                     verdicts.append(judged(self.guest.receive(self.limits.seconds)))
             except Overrun:
@@ -100,10 +103,10 @@ class Sandbox:
             answer = self.guest.receive(self.limits.seconds)
         except (Overrun, Broken) as error:
             self.close()
-            raise SandboxError(f"The source could not be loaded: {error or 'it did not come to an end'}.") from error
+            raise LoadError(f"The source could not be loaded: {str(error) or 'it did not come to an end'}.") from error
         if "error" in answer:
             self.close()
-            raise SandboxError(f"The source could not be loaded: {answer['error'].strip()}")
+            raise LoadError(f"The source could not be loaded: {answer['error'].strip()}")
         return str(answer.get("value"))
 
     def __enter__(self) -> "Sandbox":
@@ -150,6 +153,8 @@ class Guest:
             cwd="/",
             start_new_session=True,
         )
+        assert self.process.stdin is not None  # noqa: S101 — a pipe
+        os.set_blocking(self.process.stdin.fileno(), False)
         try:
             self.send(config)
             answer = self.receive(START_SECONDS)
@@ -160,14 +165,22 @@ class Guest:
             self.kill()
             raise SandboxError(f"The sandbox cannot confine user code, which was not run: {answer.get('refused')}")
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, message: dict[str, Any], seconds: float = START_SECONDS) -> None:
+        """Raises Overrun when the guest does not read, Broken when it has ended."""
         body = orjson.dumps(message)
         assert self.process.stdin is not None  # noqa: S101 — a pipe
-        try:
-            self.process.stdin.write(struct.pack(">I", len(body)) + body)
-            self.process.stdin.flush()
-        except OSError as error:
-            raise Broken(self._ending()) from error
+        rest, pipe = memoryview(struct.pack(">I", len(body)) + body), self.process.stdin.fileno()
+        deadline = time.monotonic() + seconds
+        while rest:
+            _, ready, _ = select.select([], [pipe], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise Overrun
+            try:
+                rest = rest[os.write(pipe, rest) :]
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise Broken(self._ending()) from error
 
     def receive(self, seconds: float) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
@@ -230,3 +243,13 @@ def program() -> bytes:
         return seccomp.filter_program()
     except seccomp.Unsupported as error:
         raise SandboxError(str(error)) from error
+
+
+@cache
+def level() -> str:
+    """What confines user code here, by name, proved by starting a guest. Raises SandboxError when nothing does."""
+    with Sandbox("def grade(sample, item): return 1.0", Limits(seconds=START_SECONDS)) as sandbox:
+        if sandbox.grade([({}, {})])[0].value != 1.0:
+            raise SandboxError("The sandbox starts, but gives no results: user code was not run.")
+    parts = [f"landlock{landlock.abi()}", "seccomp", "rlimits"]
+    return "+".join([*parts, "uid"] if os.geteuid() == 0 else parts)
