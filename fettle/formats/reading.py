@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from fettle.formats import delimited, jsonl, parquet
 from fettle.formats.chat import Conversation
@@ -59,9 +59,15 @@ def streams(form: str) -> bool:
 
 def conversations(path: Path) -> Iterator[tuple[int, Conversation]]:
     """Line number and conversation of each row, one at a time. Raises Unreadable at a line that is not right."""
+    for number, row in rows(path):
+        yield number, to_conversation(row)
+
+
+def rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line number and row, one at a time. Raises Unreadable at a line that is not right."""
     with path.open("rb") as file:
         for number, row, findings in read(file)[1]:
             if row is None or findings:
                 problem = put_into_words(number, findings[0])
                 raise Unreadable(f"line {number}: {problem.message} {problem.fix}")
-            yield number, to_conversation(row)
+            yield number, row

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fettle.formats import alpaca, chat, prompt_completion, sharegpt
+from fettle.formats import alpaca, chat, prompt_completion, prompts, sharegpt
 from fettle.formats.chat import Conversation
 from fettle.formats.problems import Finding
 
@@ -13,16 +13,19 @@ from fettle.formats.problems import Finding
 class Shape:
     """keys: a row that has one of them has this shape, unless an earlier shape claims it.
 
-    plain: a quick look that says of nearly every good row that `check` would find nothing.
+    plain: a quick look that says of nearly every good row that `check` would find nothing. claims: of rows with such a
+    key, which have this shape.
     """
 
     keys: frozenset[str]
     plain: Callable[[dict[str, Any]], bool]
     check: Callable[[dict[str, Any]], Iterator[Finding]]
     to_conversation: Callable[[dict[str, Any]], Conversation]
+    claims: Callable[[dict[str, Any]], bool] = lambda row: True
 
 
 SHAPES: dict[str, Shape] = {
+    "prompts": Shape(prompts.KEYS, prompts.plain, prompts.check, prompts.to_conversation, prompts.claims),
     "chat": Shape(chat.KEYS, chat.plain, chat.check, chat.to_conversation),
     "sharegpt": Shape(sharegpt.KEYS, sharegpt.plain, sharegpt.check, sharegpt.to_conversation),
     "prompt_completion": Shape(
@@ -41,7 +44,7 @@ NESTED = frozenset(
 def shape_of(row: dict[str, Any]) -> str | None:
     """The name of a row's shape; None if it has none of them."""
     for name, shape in SHAPES.items():
-        if not shape.keys.isdisjoint(row):
+        if not shape.keys.isdisjoint(row) and shape.claims(row):
             return name
     return None
 

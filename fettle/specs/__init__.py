@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from fettle.specs import supervised
+from fettle.specs import reinforcement, supervised
 from fettle.specs.common import Given, Strict
+from fettle.specs.reinforcement import Reinforcement, ReinforcementHyperparameters, ReinforcementMethod
 from fettle.specs.supervised import (
     EARLIER,
     EARLIER_LORA,
@@ -19,6 +20,9 @@ __all__ = [
     "METHODS",
     "Given",
     "Method",
+    "Reinforcement",
+    "ReinforcementHyperparameters",
+    "ReinforcementMethod",
     "Strict",
     "Supervised",
     "SupervisedHyperparameters",
@@ -26,11 +30,18 @@ __all__ = [
     "resolve",
 ]
 
-Method = SupervisedMethod  # a union as soon as there are two
+Method = SupervisedMethod | ReinforcementMethod
 
-# type: what a request must be, and how its `auto`s are resolved
-METHODS: dict[str, type[Method]] = {"supervised": SupervisedMethod}
-RESOLVERS: dict[str, Callable[[Any, Given], dict[str, Any]]] = {"supervised": supervised.resolve}
+# type: what a request must be, and how its `auto`s are resolved; `grpo` is another name of `reinforcement`
+METHODS: dict[str, type[Method]] = {
+    "supervised": SupervisedMethod,
+    "reinforcement": ReinforcementMethod,
+    "grpo": ReinforcementMethod,
+}
+RESOLVERS: dict[str, Callable[[Any, Given], dict[str, Any]]] = {
+    "supervised": supervised.resolve,
+    "reinforcement": reinforcement.resolve,
+}
 
 
 def resolve(method: Method, given: Given) -> dict[str, Any]:
@@ -38,4 +49,6 @@ def resolve(method: Method, given: Given) -> dict[str, Any]:
 
     Raises InvalidRequest for what the base model or the files do not allow.
     """
-    return {"type": method.type, method.type: {"hyperparameters": RESOLVERS[method.type](method, given)}}
+    hyperparameters = RESOLVERS[method.type](method, given)
+    kept = method.reinforcement.judges() if isinstance(method, ReinforcementMethod) else {}
+    return {"type": method.type, method.type: {**kept, "hyperparameters": hyperparameters}}
