@@ -17,17 +17,24 @@ LEFT_OUT = ("README.md", "training_args.bin")  # a card that nobody wrote; a pic
 
 def publish(network: PeftModel, work: Work) -> None:
     """Fills `out/adapter`."""
-    network.save_pretrained(str(work.adapter))
+    save(network, work.adapter)
     for name in TOKENIZER_FILES:
         if (work.base_path / name).is_file():
             shutil.copyfile(work.base_path / name, work.adapter / name)
     tidy(work.adapter, work.base_name)
 
 
+def save(network: PeftModel, folder: Path) -> None:
+    """Without the frozen copy that a method may keep as its reference."""
+    network.save_pretrained(str(folder), selected_adapters=["default"])
+
+
 def tidy(folder: Path, base_name: str) -> None:
     """Also for checkpoints, which hold optimizer, scheduler and random state beside the adapter."""
     for name in LEFT_OUT:
         (folder / name).unlink(missing_ok=True)
+    for copy in folder.glob("*/adapter_config.json"):  # of a reference, which the run makes anew
+        shutil.rmtree(copy.parent)
     config_file = folder / "adapter_config.json"
     config = json.loads(config_file.read_text())
     config_file.write_text(json.dumps(config | {"base_model_name_or_path": base_name}, indent=2) + "\n")

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,22 +13,11 @@ from fettle.errors import TrainingFailed
 from worker.training import adapter, ranks
 from worker.training.channel import Channel, Stopped
 from worker.training.convergence import Convergence
+from worker.training.trainer import Metrics, Tuner
 from worker.training.work import Work
 
-# the trainer's names → ours
-TRAINING = {
-    "loss": "train_loss",
-    "mean_token_accuracy": "train_mean_token_accuracy",
-    "learning_rate": "learning_rate",
-    "grad_norm": "grad_norm",
-    "epoch": "epoch",
-    "num_input_tokens_seen": "tokens",
-}
-VALIDATION = {"eval_loss": "valid_loss", "eval_mean_token_accuracy": "valid_mean_token_accuracy"}
-OF_A_CHECKPOINT = ("train_loss", "train_mean_token_accuracy", *VALIDATION.values())
+VITAL = ("train_loss", "grad_norm")  # a run without them finite has diverged
 PROGRESS = "progress.json"  # in a checkpoint: what this callback knew
-
-Metrics = dict[str, Any]
 
 
 class Report(TrainerCallback):
@@ -37,16 +27,18 @@ class Report(TrainerCallback):
     resumed from there begins with it and goes on as an undisturbed one.
     """
 
-    def __init__(self, work: Work, channel: Channel, *, validates: bool) -> None:
+    def __init__(self, work: Work, channel: Channel, tuner: Tuner) -> None:
         early_stopping = work.hyperparameters["early_stopping"]
         self.work = work
         self.channel = channel
-        self.validates = validates
+        self.tuner = tuner
+        self.validates = tuner.validates
         self.keeps_best = bool(early_stopping)
         self.convergence = Convergence(**(early_stopping or {}))
         self.validation_due = False
         self.stopped_early = False
         self.drained = False
+        self.save_due = False
         self.latest: Metrics = {}
         self.tokens, self.clock = 0, 0.0
 
@@ -75,10 +67,12 @@ class Report(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
         self.latest = {}
-        self.drained = self.channel.stop.is_set()
+        resumable = self.tuner.resumable()
+        self.drained = self.channel.stop.is_set() and resumable
         self.validation_due = self.validates and self.due("eval_interval", state)
         control.should_evaluate = self.validation_due and not self.drained
-        control.should_save = self.drained or self.due("checkpoint_interval", state)
+        self.save_due = self.save_due or self.due("checkpoint_interval", state)
+        control.should_save = self.drained or (self.save_due and (resumable or state.global_step >= state.max_steps))
         control.should_training_stop = control.should_training_stop or self.drained
         return control
 
@@ -98,11 +92,12 @@ class Report(TrainerCallback):
         **_: Any,
     ) -> None:
         logs = logs or {}
-        names = TRAINING if "loss" in logs else VALIDATION if "eval_loss" in logs else {}
-        metrics = {ours: logs[theirs] for theirs, ours in names.items() if theirs in logs}
+        judged_by = self.tuner.judged_by
+        metrics = self.tuner.named(logs) if "loss" in logs else validated(logs)
         if not metrics:
             return
-        refuse_diverged(metrics, state.global_step, logs.get("learning_rate", args.learning_rate))
+        refuse_diverged(metrics, (*VITAL, judged_by), state.global_step, logs.get("learning_rate", args.learning_rate))
+        metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
         if "loss" in logs:
             self.convergence.train(logs["loss"])
             metrics["tokens_per_second"] = self.pace(state)
@@ -119,11 +114,12 @@ class Report(TrainerCallback):
         **_: Any,
     ) -> TrainerControl:
         self.validation_due = False
-        verdict = self.convergence.validate(state.global_step, (metrics or {})["eval_loss"])
-        if verdict.overfits:
+        judged = (metrics or {})[self.tuner.judged_by]
+        verdict = self.convergence.validate(state.global_step, -judged if self.tuner.higher_is_better else judged)
+        if verdict.overfits and self.tuner.judged_by == "valid_loss":
             self.channel.event(verdict.overfits, {"step": state.global_step}, level="warn")
         if verdict.improved and self.keeps_best and ranks.first():
-            model.save_pretrained(str(self.work.best))
+            adapter.save(model, self.work.best)
         if verdict.stop and state.global_step < state.max_steps:
             self.stopped_early = control.should_training_stop = control.should_save = True
         self.start_clock(state)
@@ -141,6 +137,7 @@ class Report(TrainerCallback):
         if model is not None:
             refuse_undefined(model, step)
         self.drained = self.drained or self.validation_due
+        self.save_due = False
         folder = self.work.out / f"checkpoint-{step}"
         ranks.wait()  # each has put its random state there
         if ranks.first():
@@ -149,7 +146,7 @@ class Report(TrainerCallback):
                 adapter.add_best(folder, self.work.best)
             adapter.tidy(folder, self.work.base_name)
             (self.work.out / "README.md").unlink(missing_ok=True)  # TRL writes a model card at every save
-        metrics = {name: self.latest[name] for name in OF_A_CHECKPOINT if name in self.latest}
+        metrics = {name: self.latest[name] for name in self.tuner.of_a_checkpoint if name in self.latest}
         path = folder.relative_to(self.work.folder).as_posix()
         self.channel.send("checkpoint", step=step, path=path, metrics=metrics | {"step": step})
         self.start_clock(state)
@@ -160,6 +157,11 @@ class Report(TrainerCallback):
             "validation_due": self.validation_due,
             "stopped_early": self.stopped_early,
         }
+
+    def best(self) -> float:
+        """What the best step's validation said, by the method's own measure."""
+        assert self.convergence.best is not None  # noqa: S101 — the last step was validated
+        return -self.convergence.best if self.tuner.higher_is_better else self.convergence.best
 
     def start_clock(self, state: TrainerState) -> None:
         self.tokens, self.clock = state.num_input_tokens_seen, time.perf_counter()
@@ -175,10 +177,15 @@ def at_epoch_end(state: TrainerState) -> bool:
     return state.epoch is not None and float(state.epoch).is_integer()
 
 
-def refuse_diverged(metrics: Metrics, step: int, learning_rate: float) -> None:
+def validated(logs: Metrics) -> Metrics:
+    """Of what was logged, what `Tuner.validate` said; the rest is the trainer's."""
+    return {name: value for name, value in logs.items() if name.startswith("valid_")}
+
+
+def refuse_diverged(metrics: Metrics, vital: Sequence[str], step: int, learning_rate: float) -> None:
     """Raises TrainingFailed for a loss or gradient that is not finite."""
     for name, value in metrics.items():
-        if not math.isfinite(value):
+        if name in vital and not math.isfinite(value):
             raise diverged(f"{name} is {value} at step {step} with learning rate {learning_rate:g}")
 
 

@@ -16,7 +16,6 @@ from fettle.formats import reading
 from fettle.formats.render import Message, Renderer
 from worker.training import validation
 from worker.training.channel import Channel
-from worker.training.trainer import Tuner
 from worker.training.validation import HeldOut, Score
 from worker.training.work import Work
 
@@ -29,11 +28,8 @@ MARGIN = 16  # tokens that a completion may have beyond the longest expected one
 Sample = dict[str, Any]  # prompt, expected, and later base and tuned
 
 
-def evaluate(trainer: Tuner, work: Work, channel: Channel, step: int) -> None:
-    """Sends `evaluation`. step: the one whose adapter is published. Raises Stopped."""
-    held_out, network = trainer.held_out, trainer.model
-    assert held_out is not None and work.valid is not None  # noqa: S101 — the loop looked
-    network.eval()
+def evaluate(network: PeftModel, held_out: HeldOut, work: Work, channel: Channel, step: int) -> None:
+    """Sends `evaluation`. network: in evaluation mode. step: the one whose adapter is published. Raises Stopped."""
     base, tuned = scores(network, held_out, channel, work.seed)
     renderer = Renderer(work.base_path)
     samples, longest = draw(work, renderer)

@@ -9,7 +9,7 @@ from peft import PeftModel
 from transformers import PrinterCallback
 
 from fettle.errors import TrainingFailed
-from worker.training import adapter, device, evaluation, loading, ranks
+from worker.training import adapter, device, loading, ranks
 from worker.training.callback import Report
 from worker.training.channel import Channel, Stopped
 from worker.training.methods import METHODS
@@ -23,7 +23,7 @@ def run(work: Work, channel: Channel) -> None:
     try:
         trainer = METHODS[work.method](work, channel)
         loading.restore_precision(cast(PeftModel, trainer.model))
-        report = Report(work, channel, validates=trainer.eval_dataset is not None)
+        report = Report(work, channel, trainer)
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(report)
         if work.resume:
@@ -75,7 +75,7 @@ def finish(trainer: Tuner, report: Report, work: Work, channel: Channel) -> None
     if not ranks.first():
         return
     kept = keep_best(trainer, report, work, channel) if report.keeps_best else step
-    adapter.publish(cast(PeftModel, trainer.model), work)
+    trainer.publish(work)
     if work.valid:
         channel.stop = ranks.own(channel.stop)
         evaluate(trainer, work, channel, kept)
@@ -85,20 +85,22 @@ def finish(trainer: Tuner, report: Report, work: Work, channel: Channel) -> None
 
 
 def keep_best(trainer: Tuner, report: Report, work: Work, channel: Channel) -> int:
-    """Goes back to the step with the lowest validation loss, and says so. Returns that step."""
+    """Goes back to the step that validated best, and says so. Returns that step."""
     step, total = trainer.state.global_step, trainer.state.max_steps
     found = report.convergence
     assert found.best_step is not None  # noqa: S101 — the last step was validated
     if found.best_step != step:
         adapter.load(cast(PeftModel, trainer.model), work.best)
+    best, what = report.best(), trainer.judged_by.removeprefix("valid_").replace("_", " ")
+    better, extreme = ("higher", "highest") if trainer.higher_is_better else ("lower", "lowest")
     ended = (
-        f"Stopped early after step {step} of {total}: {found.waited} validations in a row brought no lower loss."
+        f"Stopped early after step {step} of {total}: {found.waited} validations in a row brought no {better} {what}."
         if report.stopped_early
         else f"All {total} steps are done."
     )
     channel.event(
-        f"{ended} Step {found.best_step} is kept, whose validation loss {found.best:.4f} is the lowest.",
-        {"step": step, "kept_step": found.best_step, "valid_loss": found.best, "stopped_early": report.stopped_early},
+        f"{ended} Step {found.best_step} is kept, whose validation {what} {best:.4f} is the {extreme}.",
+        {"step": step, "kept_step": found.best_step, trainer.judged_by: best, "stopped_early": report.stopped_early},
     )
     return found.best_step
 
@@ -106,7 +108,8 @@ def keep_best(trainer: Tuner, report: Report, work: Work, channel: Channel) -> i
 def evaluate(trainer: Tuner, work: Work, channel: Channel, step: int) -> None:
     """Raises Stopped. Any other trouble costs the evaluation, not the adapter."""
     try:
-        evaluation.evaluate(trainer, work, channel, step)
+        cast(PeftModel, trainer.model).eval()
+        trainer.compare(work, step)
     except Stopped:
         raise
     except Exception as error:

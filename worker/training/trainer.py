@@ -1,90 +1,85 @@
-"""TRL's SFT trainer on batches in parts; its warm-up begins above zero, its validation leaves no trace."""
+"""What the loop needs of a trainer, whatever the method; warm-up begins above zero, validation leaves no trace."""
 
 import math
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import torch
+from peft import PeftModel
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from trl.trainer.sft_trainer import SFTTrainer
+from transformers import Trainer
 
-from worker.training import ranks, validation
+from worker.training import adapter
 from worker.training.channel import Channel
-from worker.training.collation import Collator
-from worker.training.validation import HeldOut, Score
+from worker.training.work import Work
+
+Metrics = dict[str, float]
+
+# of every method: the trainer's names → ours
+TRAINING = {
+    "loss": "train_loss",
+    "learning_rate": "learning_rate",
+    "grad_norm": "grad_norm",
+    "epoch": "epoch",
+    "num_input_tokens_seen": "tokens",
+}
 
 
-class Tuner(SFTTrainer):
-    def __init__(self, *, channel: Channel, data_collator: Collator, **options: Any) -> None:
-        super().__init__(data_collator=data_collator, **options)
+class Tuner(Trainer):
+    """The part of a method's trainer that the loop calls; it stands before TRL's: `class Pairs(Tuner, DPOTrainer)`.
+
+    training: the trainer's names of what it logs at a step → ours; what it leaves out is not reported.
+    of_a_checkpoint: which metrics a checkpoint shows. judged_by: the metric of `validate` that says which step is best.
+    """
+
+    training: ClassVar[Mapping[str, str]] = TRAINING
+    of_a_checkpoint: ClassVar[tuple[str, ...]] = ("train_loss", "valid_loss")
+    judged_by: ClassVar[str] = "valid_loss"
+    higher_is_better: ClassVar[bool] = False
+
+    def __init__(self, *args: Any, channel: Channel, **options: Any) -> None:
+        super().__init__(*args, **options)
         self.channel = channel
-        self.held_out = HeldOut(self.eval_dataset, data_collator) if self.eval_dataset is not None else None
-        self.right = self.supervised = torch.zeros((), device=self.args.device, dtype=torch.long)
 
-    def training_step(
-        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Forward and backward, part by part; ranks share their gradients at the last one only."""
-        *others, last = inputs["parts"]
-        loss = torch.zeros((), device=self.args.device)
-        for part in others:
-            with self.accelerator.no_sync(model):
-                loss += super().training_step(model, part, num_items_in_batch)
-        return loss + super().training_step(model, last, num_items_in_batch)
+    @abstractmethod
+    def validate(self) -> Metrics | None:
+        """`judged_by`, and what else the validation file shows; names begin with `valid_`. None: a stop broke it off.
 
-    def compute_loss(
-        self,
-        model: torch.nn.Module,
-        inputs: dict[str, torch.Tensor],
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Cross-entropy: the part's sum over the labels of the whole batch, of all ranks, whose mean DDP takes."""
-        outputs = model(**inputs, use_cache=False, fused_lm_head=True)
-        labels = outputs.label_mask.sum()
-        self.right = self.right + outputs.is_top1.sum()
-        self.supervised = self.supervised + labels
-        loss: torch.Tensor = -outputs.log_probs.sum() / num_items_in_batch
-        if self.aux_loss_enabled:  # a mixture of experts balances their load
-            loss = loss + self.router_aux_loss_coef * outputs.aux_loss * labels / num_items_in_batch
-        return loss * self.accelerator.num_processes
+        Nothing of it may reach the training to come: no random number is drawn from torch's own generator.
+        """
 
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        if "loss" in logs:
-            right, supervised = self.accelerator.reduce(torch.stack([self.right, self.supervised])).tolist()
-            logs["mean_token_accuracy"] = right / supervised
-            self.right = self.supervised = torch.zeros_like(self.right)
-        super().log(logs, start_time)
+    @abstractmethod
+    def compare(self, work: Work, step: int) -> None:
+        """Sends `evaluation`, base against tuned; step: the one whose adapter is published. Raises Stopped."""
 
-    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Scores the validation file, each supervised token once. A stop breaks it off: then nothing is reported."""
-        score = self.validate()
-        if score is None:
+    def named(self, logs: Mapping[str, float]) -> Metrics:
+        """What a step logged, by our names."""
+        return {ours: logs[theirs] for theirs, ours in self.training.items() if theirs in logs}
+
+    def resumable(self) -> bool:
+        """Whether a checkpoint taken now would be gone on from exactly; a stop or a save that is due waits for it."""
+        return True
+
+    def publish(self, work: Work) -> None:
+        adapter.publish(cast(PeftModel, self.model), work)
+
+    @property
+    def validates(self) -> bool:
+        return self.eval_dataset is not None
+
+    def evaluate(self, *_: Any, **__: Any) -> Metrics:
+        """A stop breaks it off: then nothing is reported."""
+        cast(PeftModel, self.model).eval()
+        metrics = self.validate()
+        if metrics is None:
             self.control.should_evaluate = False
             self.control.should_save = self.control.should_training_stop = True
             return {}
-        logs = {"eval_loss": score.loss, "eval_mean_token_accuracy": score.accuracy}
-        self.log(logs)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, logs)
-        return logs
-
-    def validate(self) -> Score | None:
-        """Every rank takes every n-th part, and as many turns as the others: to hear a stop is a step of all."""
-        assert self.held_out is not None  # noqa: S101 — nobody validates without a file
-        groups = self.held_out.groups
-        score = Score()
-        self.model.eval()
-        for first in range(0, len(groups), ranks.count()):
-            own = first + self.accelerator.process_index
-            if own < len(groups):
-                score += validation.score(self.model, self.held_out.part(groups[own]))
-            if self.channel.stop.is_set():
-                return None
-        counted = [score.loss_sum, score.right, score.tokens, score.rows]
-        sums = torch.tensor(counted, dtype=torch.float64, device=self.args.device)
-        loss_sum, right, tokens, rows = self.accelerator.reduce(sums).tolist()
-        return Score(loss_sum, int(right), int(tokens), int(rows))
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LRScheduler:
         if self.lr_scheduler is None:

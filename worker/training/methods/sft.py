@@ -1,19 +1,95 @@
 """Supervised fine-tuning: cross-entropy on what the assistant says, and on nothing else."""
 
 from pathlib import Path
+from typing import Any, ClassVar, cast
 
+import torch
 from datasets import Dataset
+from peft import PeftModel
 from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
 
 from fettle.formats.render import Renderer
-from worker.training import arguments, batches, lm_head, loading, packing, ranks
+from worker.training import arguments, batches, evaluation, lm_head, loading, packing, ranks, trainer, validation
 from worker.training.channel import Channel
 from worker.training.collation import TOKENS_AT_ONCE, Collator
-from worker.training.trainer import Tuner
+from worker.training.trainer import Metrics, Tuner
+from worker.training.validation import HeldOut, Score
 from worker.training.work import Work
 
 
-def build(work: Work, channel: Channel) -> Tuner:
+class SupervisedTrainer(Tuner, SFTTrainer):
+    """TRL's SFT trainer on batches in parts."""
+
+    training: ClassVar = {**trainer.TRAINING, "mean_token_accuracy": "train_mean_token_accuracy"}
+    of_a_checkpoint = ("train_loss", "train_mean_token_accuracy", "valid_loss", "valid_mean_token_accuracy")
+
+    def __init__(self, *, data_collator: Collator, **options: Any) -> None:
+        super().__init__(data_collator=data_collator, **options)
+        self.held_out = HeldOut(self.eval_dataset, data_collator) if self.eval_dataset is not None else None
+        self.right = self.supervised = torch.zeros((), device=self.args.device, dtype=torch.long)
+
+    def training_step(
+        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Forward and backward, part by part; ranks share their gradients at the last one only."""
+        *others, last = inputs["parts"]
+        loss = torch.zeros((), device=self.args.device)
+        for part in others:
+            with self.accelerator.no_sync(model):
+                loss += super().training_step(model, part, num_items_in_batch)
+        return loss + super().training_step(model, last, num_items_in_batch)
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Cross-entropy: the part's sum over the labels of the whole batch, of all ranks, whose mean DDP takes."""
+        outputs = model(**inputs, use_cache=False, fused_lm_head=True)
+        labels = outputs.label_mask.sum()
+        self.right = self.right + outputs.is_top1.sum()
+        self.supervised = self.supervised + labels
+        loss: torch.Tensor = -outputs.log_probs.sum() / num_items_in_batch
+        if self.aux_loss_enabled:  # a mixture of experts balances their load
+            loss = loss + self.router_aux_loss_coef * outputs.aux_loss * labels / num_items_in_batch
+        return loss * self.accelerator.num_processes
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs:
+            right, supervised = self.accelerator.reduce(torch.stack([self.right, self.supervised])).tolist()
+            logs["mean_token_accuracy"] = right / supervised
+            self.right = self.supervised = torch.zeros_like(self.right)
+        super().log(logs, start_time)
+
+    def validate(self) -> Metrics | None:
+        """Each supervised token of the validation file once.
+
+        Every rank takes every n-th part, and as many turns as the others: to hear a stop is a step of all.
+        """
+        assert self.held_out is not None  # noqa: S101 — nobody validates without a file
+        groups = self.held_out.groups
+        score = Score()
+        for first in range(0, len(groups), ranks.count()):
+            own = first + self.accelerator.process_index
+            if own < len(groups):
+                score += validation.score(cast(PeftModel, self.model), self.held_out.part(groups[own]))
+            if self.channel.stop.is_set():
+                return None
+        counted = [score.loss_sum, score.right, score.tokens, score.rows]
+        sums = torch.tensor(counted, dtype=torch.float64, device=self.args.device)
+        loss_sum, right, tokens, rows = self.accelerator.reduce(sums).tolist()
+        score = Score(loss_sum, int(right), int(tokens), int(rows))
+        return {"valid_loss": score.loss, "valid_mean_token_accuracy": score.accuracy}
+
+    def compare(self, work: Work, step: int) -> None:
+        assert self.held_out is not None  # noqa: S101 — the loop looked
+        evaluation.evaluate(cast(PeftModel, self.model), self.held_out, work, self.channel, step)
+
+
+def build(work: Work, channel: Channel) -> SupervisedTrainer:
     """Raises TrainingFailed when the files cannot be trained on, Stopped when a stop comes first."""
     lm_head.score_labels_only()
     renderer = Renderer(work.base_path)
@@ -27,7 +103,7 @@ def build(work: Work, channel: Channel) -> Tuner:
         max_length=None,  # the rows are measured already
         dataset_kwargs={"skip_prepare_dataset": True},  # and tokenised and masked
     )
-    return Tuner(
+    return SupervisedTrainer(
         channel=channel,
         data_collator=Collator(renderer.pad_id, TOKENS_AT_ONCE[args.device.type]),
         model=network,
