@@ -1,1 +1,20 @@
-"""Rewards: what judges a rollout."""
+"""Rewards: what judges a rollout. `check` a request's graders, open them as `Graders`, `score` samples."""
+
+from fettle.rewards.graders import Graders
+from fettle.rewards.judges import Judge, JudgeAway
+from fettle.rewards.samples import Failure, Sample, Score
+from fettle.rewards.sandbox import Limits, SandboxError
+from fettle.rewards.specs import check, has_user_code
+
+__all__ = [
+    "Failure",
+    "Graders",
+    "Judge",
+    "JudgeAway",
+    "Limits",
+    "Sample",
+    "SandboxError",
+    "Score",
+    "check",
+    "has_user_code",
+]

@@ -12,11 +12,51 @@ import sys
 import traceback
 
 # Read before the door closes: what a grader may import when the interpreter's own folder is out of reach
-PRELOADED = (
-    "abc array ast base64 bisect calendar cmath collections contextlib copy csv dataclasses datetime decimal difflib enum "
-    "fractions functools hashlib heapq html itertools keyword locale math numbers operator pprint random re secrets "
-    "statistics string textwrap time token tokenize types typing unicodedata uuid zlib zoneinfo"
-).split()
+PRELOADED = [
+    "abc",
+    "array",
+    "ast",
+    "base64",
+    "bisect",
+    "calendar",
+    "cmath",
+    "collections",
+    "contextlib",
+    "copy",
+    "csv",
+    "dataclasses",
+    "datetime",
+    "decimal",
+    "difflib",
+    "enum",
+    "fractions",
+    "functools",
+    "hashlib",
+    "heapq",
+    "html",
+    "itertools",
+    "keyword",
+    "locale",
+    "math",
+    "numbers",
+    "operator",
+    "pprint",
+    "random",
+    "re",
+    "secrets",
+    "statistics",
+    "string",
+    "textwrap",
+    "time",
+    "token",
+    "tokenize",
+    "types",
+    "typing",
+    "unicodedata",
+    "uuid",
+    "zlib",
+    "zoneinfo",
+]
 
 PRINTED_AT_MOST = 4096  # characters of a rollout's printed output
 FRAME_AT_MOST = 64 << 20  # bytes
@@ -173,7 +213,7 @@ def serve(source, sink):
             send(sink, attempt(define, printed))
         elif message["type"] == "grade":
             for arguments in message["samples"]:
-                send(sink, attempt(lambda arguments=arguments: plain(function(*arguments)), printed))
+                send(sink, attempt(lambda call=function, given=arguments: plain(call(*given)), printed))
 
 
 def main():

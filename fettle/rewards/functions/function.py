@@ -1,0 +1,81 @@
+"""What a reward function is."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from fettle.rewards.samples import Grader, Mark, Sample, failed
+from fettle.rewards.sandbox import Limits
+
+REFERENCES = ("answer", "reference_answer", "reference", "solution", "ground_truth", "completion")
+
+
+class Parameters(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Referring(Parameters):
+    """With a reference from the dataset row; `reference`: its key. Unset: the first that is there of the usual names."""
+
+    reference: str | None = None
+
+
+class Ungradable(Exception):
+    """The sample lacks what the function needs. A completion that is merely wrong scores 0 instead."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A completion and what it scores, for the page and for the tests. `parameters`: those that differ."""
+
+    completion: str
+    value: float
+    item: dict[str, Any]
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RewardFunction:
+    """An entry of the registry. open: gives the grader. sandboxed: it runs code that the model wrote."""
+
+    description: str
+    parameters: type[Parameters]
+    examples: tuple[Example, ...]
+    open: Callable[[Any, Limits], Grader]
+    sandboxed: bool = False
+
+
+class EachSample:
+    """A grader of a plain function of one sample."""
+
+    def __init__(self, value: Callable[[Sample], float]) -> None:
+        self.value = value
+
+    def grade(self, samples: Sequence[Sample]) -> list[Mark]:
+        return [self._mark(sample) for sample in samples]
+
+    def _mark(self, sample: Sample) -> Mark:
+        try:
+            return Mark(float(self.value(sample)))
+        except Ungradable as error:
+            return failed("invalid_variable_error", str(error))
+
+    def close(self) -> None: ...
+
+
+def reference_of(sample: Sample, key: str | None) -> Any:
+    """The reference of the sample's row. Raises Ungradable."""
+    if key is not None:
+        if key not in sample.item:
+            raise Ungradable(f"item has no {key!r}")
+        return sample.item[key]
+    for name in REFERENCES:
+        if name in sample.item:
+            return sample.item[name]
+    raise Ungradable(f"item has none of {', '.join(REFERENCES)}: name the reference's key in 'reference'")
+
+
+def text_of(value: Any) -> str:
+    return value if isinstance(value, str) else str(value)

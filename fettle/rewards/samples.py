@@ -1,0 +1,86 @@
+"""What is graded, and what comes of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+import orjson
+
+Messages = Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One completion. `item` is the dataset row's own keys: the reference answer, and whatever else a grader needs."""
+
+    prompt: str | Messages
+    completion: str
+    item: dict[str, Any] = field(default_factory=dict)
+    tool_calls: Messages = ()
+
+    @cached_property
+    def prompt_text(self) -> str:
+        """The prompt as one text: the contents of its messages, apart by an empty line."""
+        if isinstance(self.prompt, str):
+            return self.prompt
+        return "\n\n".join(str(message.get("content") or "") for message in self.prompt)
+
+    @cached_property
+    def namespace(self) -> dict[str, Any]:
+        """OpenAI's `sample`: what templates and `grade(sample, item)` see."""
+        message = {"role": "assistant", "content": self.completion, "tool_calls": list(self.tool_calls)}
+        try:
+            output_json = orjson.loads(self.completion)
+        except orjson.JSONDecodeError:
+            output_json = None
+        return {
+            "output_text": self.completion,
+            "output_json": output_json,
+            "output_tools": list(self.tool_calls),
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        }
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no score. `flag` is one of OpenAI's error flags of `graders/run`."""
+
+    flag: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One grader's word on one sample: a finite value, or a failure. `parts`: of a `multi`, by name."""
+
+    value: float | None
+    failure: Failure | None = None
+    printed: str = ""
+    parts: dict[str, "Mark"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Score:
+    """All graders' words on one sample.
+
+    reward: their weighted sum; None when one of them failed, never a silent 0. scores: by grader's name, the parts of
+    a `multi` as `name.part`. errors: by the same names.
+    """
+
+    reward: float | None
+    scores: dict[str, float | None]
+    printed: str
+    errors: dict[str, Failure]
+
+
+class Grader(Protocol):
+    """Gives a mark a sample, in order. `close` ends what it holds open."""
+
+    def grade(self, samples: Sequence[Sample]) -> list[Mark]: ...
+
+    def close(self) -> None: ...
+
+
+def failed(flag: str, message: str) -> Mark:
+    return Mark(None, Failure(flag, message))

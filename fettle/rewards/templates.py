@@ -1,0 +1,65 @@
+"""`{{ item.answer }}` and `{{ sample.output_text }}` in what graders compare: paths only, nothing is executed."""
+
+import re
+from typing import Any
+
+import orjson
+
+from fettle.rewards.samples import Sample
+
+HOLE = re.compile(r"\{\{([^{}]*)\}\}")
+PATH = re.compile(r"^(item|sample)((?:\.[^.\[\]\s]+|\[\d+\])*)$")
+STEP = re.compile(r"\.([^.\[\]\s]+)|\[(\d+)\]")
+OF_SAMPLE = ("output_text", "output_json", "output_tools", "choices")
+
+
+class BadTemplate(ValueError):
+    """A hole that no sample can fill."""
+
+
+class Unfilled(Exception):
+    """This sample does not have what the template asks for. `flag` is OpenAI's name of the error."""
+
+    def __init__(self, flag: str, message: str) -> None:
+        super().__init__(message)
+        self.flag = flag
+
+
+def check(template: str) -> str:
+    """The same template. Raises BadTemplate."""
+    for hole in HOLE.findall(template):
+        match = PATH.match(hole.strip())
+        if match is None:
+            raise BadTemplate(f"{{{{{hole}}}}} is no variable: write {{{{item.NAME}}}} or {{{{sample.output_text}}}}")
+        steps = STEP.findall(match[2])
+        if match[1] == "sample" and (not steps or steps[0][0] not in OF_SAMPLE):
+            raise BadTemplate(f"{{{{{hole}}}}} is no variable: `sample` has {', '.join(OF_SAMPLE)}")
+    return template
+
+
+def fill(template: str, sample: Sample) -> str:
+    """Texts as they are, everything else as JSON. Raises Unfilled."""
+    return HOLE.sub(lambda hole: as_text(find(hole[1].strip(), sample)), template)
+
+
+def find(path: str, sample: Sample) -> Any:
+    match = PATH.match(path)
+    if match is None:
+        raise Unfilled("invalid_variable_error", f"{path!r} is no variable")
+    value: Any = sample.item if match[1] == "item" else sample.namespace
+    at = match[1]
+    for key, index in STEP.findall(match[2]):
+        if at == "sample.output_json" and value is None:
+            raise Unfilled("sample_parse_error", "sample.output_json: the completion is not JSON")
+        try:
+            value = value[int(index)] if index else value[key]
+        except (KeyError, IndexError, TypeError) as error:
+            raise Unfilled("invalid_variable_error", f"{at} has no {key or index!r}") from error
+        at += f".{key}" if key else f"[{index}]"
+    if at == "sample.output_json" and value is None:
+        raise Unfilled("sample_parse_error", "sample.output_json: the completion is not JSON")
+    return value
+
+
+def as_text(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()

@@ -1,0 +1,73 @@
+"""How like two texts are, in 0…1: OpenAI's text_similarity by rapidfuzz, sacrebleu, NLTK and rouge-score."""
+
+from collections.abc import Callable, Sequence
+
+from fettle.rewards.samples import Mark, Sample, failed
+from fettle.rewards.templates import Unfilled, fill
+
+LENGTH_AT_MOST = 50_000  # characters: some of these take time by the product of both lengths
+
+
+def fuzzy_match(text: str, reference: str) -> float:
+    """1 − the share of insertions and deletions between the two (rapidfuzz's `ratio`)."""
+    from rapidfuzz import fuzz
+
+    return float(fuzz.ratio(text, reference)) / 100
+
+
+def bleu(text: str, reference: str) -> float:
+    """BLEU of one sentence (Papineni et al. 2002), smoothed exponentially, n-grams as the text is long enough for."""
+    from sacrebleu import sentence_bleu
+
+    return sentence_bleu(text, [reference]).score / 100
+
+
+def gleu(text: str, reference: str) -> float:
+    """Google's BLEU of one sentence (Wu et al. 2016, section 5.3) over words."""
+    from nltk.translate.gleu_score import sentence_gleu
+
+    return float(sentence_gleu([reference.split()], text.split()))
+
+
+def rouge(kind: str) -> Callable[[str, str], float]:
+    """The F measure (Lin 2004), without stemming."""
+
+    def similarity(text: str, reference: str) -> float:
+        from rouge_score.rouge_scorer import RougeScorer
+
+        return float(RougeScorer([kind]).score(reference, text)[kind].fmeasure)
+
+    return similarity
+
+
+METRICS: dict[str, Callable[[str, str], float]] = {
+    "fuzzy_match": fuzzy_match,
+    "bleu": bleu,
+    "gleu": gleu,
+    "rouge_1": rouge("rouge1"),
+    "rouge_2": rouge("rouge2"),
+    "rouge_3": rouge("rouge3"),
+    "rouge_4": rouge("rouge4"),
+    "rouge_5": rouge("rouge5"),
+    "rouge_l": rouge("rougeL"),
+}
+
+
+class TextSimilarity:
+    def __init__(self, metric: str, text: str, reference: str) -> None:
+        self.similarity, self.text, self.reference = METRICS[metric], text, reference
+
+    def grade(self, samples: Sequence[Sample]) -> list[Mark]:
+        return [self._mark(sample) for sample in samples]
+
+    def _mark(self, sample: Sample) -> Mark:
+        try:
+            text, reference = fill(self.text, sample), fill(self.reference, sample)
+        except Unfilled as error:
+            return failed(error.flag, str(error))
+        longest = max(len(text), len(reference))
+        if longest > LENGTH_AT_MOST:
+            return failed("other_error", f"A text of {longest:,} characters; at most {LENGTH_AT_MOST:,} are compared.")
+        return Mark(min(1.0, max(0.0, self.similarity(text, reference))))
+
+    def close(self) -> None: ...
