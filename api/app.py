@@ -23,6 +23,7 @@ from fettle.storage import open_storage
 ROUTERS = (
     files.router,
     jobs.router,
+    rollouts.router,
     models.router,
     chat.router,
     responses.router,

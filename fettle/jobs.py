@@ -15,7 +15,8 @@ from fettle.catalog import BaseModelEntry
 from fettle.db import json_text, lock
 from fettle.errors import Conflict, InvalidRequest, NotFound
 from fettle.paging import page
-from models import LEGAL_MOVES, IdempotencyKey, Job, JobStatus, Project
+from fettle.rewards import given as rewards
+from models import LEGAL_MOVES, File, IdempotencyKey, Job, JobStatus, Project, RewardVersion
 
 KEY_WINDOW = 24 * 3600  # seconds in which an Idempotency-Key is remembered, as in Stripe's API
 RETRY_WINDOW = 3600  # seconds; the SDK's two retries of a request that times out after 600 s end within it
@@ -69,8 +70,10 @@ async def create(
     training = await files.for_training(
         session, project.id, request.training_file, "training_file", files.MIN_TRAINING_ROWS
     )
+    refuse_unfit(training, request.method.type, "training_file")
     if request.validation_file is not None:
-        await files.for_training(session, project.id, request.validation_file, "validation_file", 1)
+        validation = await files.for_training(session, project.id, request.validation_file, "validation_file", 1)
+        refuse_unfit(validation, request.method.type, "validation_file")
     given = specs.Given(
         rows=(training.report or {})["rows"],
         base_parameters=base.parameters,
@@ -80,6 +83,7 @@ async def create(
         layers=catalog.linear_layers(base),
     )
     method = specs.resolve(request.method, given)
+    graders = graders_of(request.method)
     await quotas.admit_job(session, project.id, defaults)
     job = Job(
         id=ids.new("ftjob-"),
@@ -104,8 +108,28 @@ async def create(
         await remember(session, project.id, request.idempotency_key, job)
     elif request.retry:
         await remember(session, project.id, request.overtaken, job)
+    if graders is not None:
+        session.add(RewardVersion(job_id=job.id, version=1, graders=graders))
     events.add(session, job.id, f"Created fine-tuning job: {job.id}")
     return job, True
+
+
+def graders_of(method: specs.Method) -> list[dict[str, Any]] | None:
+    """What judges the completions, for a method that learns from rewards. Raises InvalidRequest."""
+    if not isinstance(method, specs.ReinforcementMethod):
+        return None
+    return rewards.check(method.reinforcement.judges(), ("method", "reinforcement"))
+
+
+def refuse_unfit(file: File, method: str, param: str) -> None:
+    """A file of prompts teaches nobody what to say."""
+    if (file.report or {}).get("shape") == "prompts" and method != "reinforcement":
+        raise InvalidRequest(
+            f"{file.filename} holds prompts without completions, which {method!r} cannot train on: give each row a "
+            "completion, or use the method 'reinforcement'.",
+            code=f"invalid_{param}",
+            param=param,
+        )
 
 
 async def find_retried(session: AsyncSession, project_id: str, request: Request) -> Job | None:

@@ -23,6 +23,9 @@ from worker.workfolder import Held
 # OpenAI's, then what the field also looks at
 COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy")
 COLUMNS += ("learning_rate", "grad_norm", "tokens", "tokens_per_second")
+# of an evaluation: how each is written
+FIGURES = {"reward_mean": ".4f", "loss": ".4f", "perplexity": ".2f", "token_accuracy": ".1%"}
+FIGURES |= {"completion_length_mean": ".1f"}
 SOURCES = {"train_accuracy": "train_mean_token_accuracy"}
 
 
@@ -62,12 +65,7 @@ async def publish_checkpoint(held: Held, job: Job, folder: Path, line: dict[str,
 
 async def publish_evaluation(held: Held, job: Job, evaluation: dict[str, Any]) -> None:
     """Raises Fenced."""
-    base, tuned = evaluation["base"], evaluation["tuned"]
-    message = (
-        f"Evaluation on {evaluation['rows']:,} validation rows, base model → tuned: loss {base['loss']:.4f} → "
-        f"{tuned['loss']:.4f}, perplexity {base['perplexity']:.2f} → {tuned['perplexity']:.2f}, token accuracy "
-        f"{base['token_accuracy']:.1%} → {tuned['token_accuracy']:.1%}"
-    )
+    message = f"Evaluation on {evaluation['rows']:,} validation rows, base model → tuned: {compared(evaluation)}"
     figures = {name: value for name, value in evaluation.items() if name != "samples"}
 
     def change(session: AsyncSession, row: Job) -> None:
@@ -75,6 +73,16 @@ async def publish_evaluation(held: Held, job: Job, evaluation: dict[str, Any]) -
         events.add(session, job.id, message, data=figures)
 
     await write(held, job, change)
+
+
+def compared(evaluation: dict[str, Any]) -> str:
+    """Every figure that both have, as `loss 2.1000 → 0.4000`; shares in percent."""
+    base, tuned = evaluation["base"], evaluation["tuned"]
+    shown = []
+    for name, form in FIGURES.items():
+        if base.get(name) is not None and tuned.get(name) is not None:
+            shown.append(f"{name.replace('_', ' ')} {base[name]:{form}} → {tuned[name]:{form}}")
+    return ", ".join(shown)
 
 
 async def publish(held: Held, job: Job, folder: Path, done: dict[str, Any], more: Sequence[Path] = ()) -> None:

@@ -72,7 +72,7 @@ def to_conversation(row: dict[str, Any]) -> Conversation:
 
 def to_prompt(row: dict[str, Any]) -> Prompt:
     """A row that passed validation, of this shape, chat's or prompt and completion's."""
-    key, given = prompt_of(row)
+    _, given = prompt_of(row)
     messages = [chat.normalised(message) for message in prompt_completion.as_messages(given, "user")]
     item = {name: value for name, value in row.items() if name not in NOT_ITEM}
     if ends_with_assistant(messages):

@@ -36,11 +36,11 @@ class ReinforcementHyperparameters(Hyperparameters):
     max_completion_tokens auto: 512, at most half of max_seq_length. A completion that reaches it is cut off.
     temperature 1: the policy samples from its own distribution, which is the one that the gradient is of.
     kl_beta 0: no reference (DAPO, Yu et al. 2025, section 2.3); above 0 the KL to where the job started is penalised.
-    loss_type "dapo": each token of the batch weighs the same, so that long answers are not favoured or hidden; "dr_grpo"
-    also leaves out the division by the group's spread (Liu et al. 2025); "gspo" weighs whole sequences (Zheng et al.
+    loss_type "dapo": each token of the batch weighs the same, so that no length is favoured; "dr_grpo" also
+    leaves out the division by the group's spread (Liu et al. 2025); "gspo" weighs whole sequences (Zheng et al.
     2025); "cispo" clips the ratio and keeps the gradient (MiniMax 2025).
     epsilon 0.2: by how much the ratio of new to old policy may leave 1 before the gradient ends (PPO's). One update is
-    made from each batch of completions, so that the ratio only leaves 1 by rounding. cispo takes 5 above and none below.
+    made from each batch of completions, so that the ratio hardly leaves 1. cispo takes 5 above and none below.
     eval_samples: completions of each validation prompt.
     """
 

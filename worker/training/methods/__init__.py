@@ -3,8 +3,11 @@
 from collections.abc import Callable
 
 from worker.training.channel import Channel
-from worker.training.methods import sft
+from worker.training.methods import grpo, sft
 from worker.training.trainer import Tuner
 from worker.training.work import Work
 
-METHODS: dict[str, Callable[[Work, Channel], Tuner]] = {"supervised": sft.build}
+METHODS: dict[str, Callable[[Work, Channel], Tuner]] = {
+    "supervised": sft.build,
+    "reinforcement": grpo.build,
+}

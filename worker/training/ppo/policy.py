@@ -40,7 +40,9 @@ class Sequences:
         prompts = ids_BS.shape[1] - self.completion_width
         used_S = real_BS.any(0)
         first = int(used_S.nonzero()[0]) if used_S.any() else 0
-        return Sequences(ids_BS[:, min(first, prompts - 1) :], real_BS[:, min(first, prompts - 1) :], self.completion_width)
+        return Sequences(
+            ids_BS[:, min(first, prompts - 1) :], real_BS[:, min(first, prompts - 1) :], self.completion_width
+        )
 
     @property
     def completions_BT(self) -> Tensor:

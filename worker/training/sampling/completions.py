@@ -120,7 +120,9 @@ def read(network: PreTrainedModel, prompts: Sequence[Sequence[int]], pad_id: int
     return past, pads, logits_PV
 
 
-def forward(network: PreTrainedModel, ids_BT: Tensor, positions_BT: Tensor, allowed_B1TW: Tensor, past: Cache) -> Tensor:
+def forward(
+    network: PreTrainedModel, ids_BT: Tensor, positions_BT: Tensor, allowed_B1TW: Tensor, past: Cache
+) -> Tensor:
     """logits_BV of the last position, float32."""
     output = network(
         input_ids=ids_BT,
