@@ -10,7 +10,20 @@ from fastapi import Depends, FastAPI
 from api import errors, queries, scopes
 from api.middleware import Gate, RequestId
 from api.reads import Reads
-from api.routes import api_keys, chat, files, health, jobs, metrics, models, projects, responses
+from api.routes import (
+    api_keys,
+    chat,
+    files,
+    graders,
+    health,
+    jobs,
+    metrics,
+    models,
+    projects,
+    responses,
+    reward_functions,
+    rollouts,
+)
 from api.telemetry import Telemetry
 from fettle import __version__, catalog, keys, leftovers
 from fettle.db import Database
@@ -24,6 +37,8 @@ ROUTERS = (
     files.router,
     jobs.router,
     rollouts.router,
+    graders.router,
+    reward_functions.router,
     models.router,
     chat.router,
     responses.router,

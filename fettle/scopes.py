@@ -9,7 +9,7 @@ SCOPES: dict[str, str] = {
     "files.read": "list datasets and results, download them",
     "files.write": "upload and delete datasets",
     "jobs.read": "see jobs, their events, metrics and checkpoints, download adapters",
-    "jobs.write": "create, cancel, pause and resume jobs",
+    "jobs.write": "create, cancel, pause and resume jobs, run graders",
     "models.read": "list base models and tuned models",
     "models.write": "delete tuned models",
     "chat": "send prompts to models",

@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     storage_retry_seconds: float = Field(15, gt=0, description="Longest pause between tries while storage is away")
     drain_seconds: float = Field(20, gt=0, description="How long a stopping worker waits for a last checkpoint")
     max_attempts: int = Field(3, ge=1, description="Deaths of worker or child after which a job fails as worker_lost")
+    grading_seconds: float = Field(150, gt=0, description="How long a request to run a grader waits for its answer")
+    grader_seconds: float = Field(120, gt=0, description="Longest time that user code may take for one sample")
+    grader_memory_bytes: int = Field(2 * 2**30, ge=2**28, description="Memory that user code may take")
     event_poll_seconds: float = Field(0.5, gt=0, description="How often an event stream looks for new events")
 
     log_format: Literal["json", "console"] | None = Field(

@@ -11,13 +11,13 @@ from typing import Any
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from fettle import catalog, devices, leases, orphans, queue
+from fettle import catalog, devices, gradings, leases, orphans, queue
 from fettle.db import DATABASE_AWAY, Database
 from fettle.devices import Slot
 from fettle.logs import configure
 from fettle.settings import Settings
 from fettle.storage import Away, open_storage
-from worker import environment, metrics, reports, workfolder
+from worker import environment, metrics, reports, tasks, workfolder
 from worker.children import Nursery
 from worker.supervisor import supervise
 from worker.workfolder import Held
@@ -51,15 +51,21 @@ def run() -> None:
 
 async def work(held: Held, nursery: Nursery, slots: list[Slot]) -> None:
     """Until SIGTERM or SIGINT; then every run leaves a checkpoint and goes back to the queue."""
-    stopping, woken = asyncio.Event(), asyncio.Event()
+    stopping, woken, asked = asyncio.Event(), asyncio.Event(), asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sign, stopping.set)
+
+    def ring() -> None:
+        woken.set()
+        asked.set()
+
     serving = [
         asyncio.create_task(serve_slot(held, nursery, number, slot, woken, stopping))
         for number, slot in enumerate(slots)
     ]
     others = [
-        asyncio.create_task(queue.listen(held.settings, woken.set)),
+        asyncio.create_task(queue.listen(held.settings, ring)),
+        asyncio.create_task(tasks.serve(held, asked)),
         asyncio.create_task(reconcile(held, woken)),
         asyncio.create_task(tidy(held)),
     ]
@@ -137,6 +143,8 @@ async def tidy(held: Held) -> None:
     while True:
         try:
             await workfolder.sweep(held)
+            async with held.db.transaction() as session:
+                await gradings.sweep(session)
             if collected := await orphans.collect(held.db, held.storage):
                 log.info("orphans_collected", prefixes=collected)
         except Exception as error:  # whatever it is, the next round may go better

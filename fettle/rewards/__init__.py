@@ -1,20 +1,26 @@
 """Rewards: what judges a rollout. `check` a request's graders, open them as `Graders`, `score` samples."""
 
+from fettle.rewards.functions import FUNCTIONS
+from fettle.rewards.functions.function import RewardFunction
 from fettle.rewards.graders import Graders
 from fettle.rewards.judges import Judge, JudgeAway
 from fettle.rewards.samples import Failure, Sample, Score
-from fettle.rewards.sandbox import Limits, SandboxError
+from fettle.rewards.sandbox import Limits, LoadError, SandboxError, level
 from fettle.rewards.specs import check, has_user_code
 
 __all__ = [
+    "FUNCTIONS",
     "Failure",
     "Graders",
     "Judge",
     "JudgeAway",
     "Limits",
+    "LoadError",
+    "RewardFunction",
     "Sample",
     "SandboxError",
     "Score",
     "check",
     "has_user_code",
+    "level",
 ]

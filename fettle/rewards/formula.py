@@ -1,4 +1,4 @@
-"""`calculate_output` of a multi grader: arithmetic over the graders' names, read by Python's parser and never run by it.
+"""`calculate_output` of a multi grader: arithmetic over the graders' names; Python's parser reads it, nothing runs it.
 
 + − * / ^ and min, max, abs, floor, ceil, exp, sqrt, log, as OpenAI's guide lists them.
 """

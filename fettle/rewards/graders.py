@@ -7,7 +7,8 @@ from fettle.rewards.formula import Formula, NoResult
 from fettle.rewards.functions import FUNCTIONS
 from fettle.rewards.judges import Judge, LabelModel, NoJudge, ScoreModel
 from fettle.rewards.samples import Failure, Grader, Mark, Sample, Score, failed
-from fettle.rewards.sandbox import Limits, Sandbox, SandboxError
+from fettle.rewards.sandbox import Limits, LoadError, Sandbox, SandboxError, level
+from fettle.rewards.specs import has_user_code
 from fettle.rewards.string_check import StringCheck
 from fettle.rewards.text_similarity import TextSimilarity
 
@@ -16,6 +17,7 @@ class Graders:
     """Scores batches of samples.
 
     graders: what `check` gave. limits: of each sandbox. judge: answers score_model and label_model graders.
+    sandbox: what holds user code, where there is any, for the job's record.
     Opening loads user code: raises SandboxError when it does not load, or when this machine cannot confine it.
     Not for two threads at once; close it, or use it in a `with`.
     """
@@ -24,6 +26,7 @@ class Graders:
         self, graders: Sequence[Mapping[str, Any]], *, limits: Limits | None = None, judge: Judge | None = None
     ) -> None:
         self.opened: list[tuple[str, float, Grader]] = []
+        self.sandbox: str | None = level() if has_user_code(graders) else None
         opener = Opener(limits or Limits(), judge or NoJudge())
         try:
             for entry in graders:
@@ -99,8 +102,8 @@ class UserCode:
     def __init__(self, name: str, source: str, limits: Limits) -> None:
         try:
             self.sandbox = Sandbox(source, limits)
-        except SandboxError as error:
-            raise SandboxError(f"{name}: {error}") from error
+        except LoadError as error:
+            raise LoadError(f"{name}: {error}") from error
 
     def grade(self, samples: Sequence[Sample]) -> list[Mark]:
         try:

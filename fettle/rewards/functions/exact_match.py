@@ -24,7 +24,7 @@ def open_exact_match(parameters: ExactMatch, _: Limits) -> EachSample:
 
 
 EXACT_MATCH = RewardFunction(
-    description="1 when the answer (what stands in <answer> tags, else all of the completion) is the reference, else 0.",
+    description="1 when the answer (what stands in <answer> tags, else the whole completion) is the reference, else 0.",
     parameters=ExactMatch,
     examples=(
         Example("<think>…</think><answer>Paris</answer>", 1.0, {"answer": "Paris"}, {}),

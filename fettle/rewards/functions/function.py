@@ -17,7 +17,7 @@ class Parameters(BaseModel):
 
 
 class Referring(Parameters):
-    """With a reference from the dataset row; `reference`: its key. Unset: the first that is there of the usual names."""
+    """reference: the key of the reference in the dataset row; unset: the first that is there of the usual names."""
 
     reference: str | None = None
 

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,10 @@ GRADE_NAMES = ("grade", "reward")
 
 class SandboxError(Exception):
     """The sandbox cannot be had, or user code did not load; the message is for the user."""
+
+
+class LoadError(SandboxError):
+    """User code did not load: its own fault."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +65,7 @@ class Sandbox:
     def __init__(self, source: str, limits: Limits | None = None, names: Sequence[str] = GRADE_NAMES) -> None:
         """Raises SandboxError when the machine cannot confine, or when the source does not load."""
         if len(source.encode()) > SOURCE_AT_MOST:
-            raise SandboxError(
-                f"The source has {len(source.encode()):,} bytes; at most {SOURCE_AT_MOST:,} are allowed."
-            )
+            raise LoadError(f"The source has {len(source.encode()):,} bytes; at most {SOURCE_AT_MOST:,} are allowed.")
         self.source, self.names = source, list(names)
         self.limits = limits or Limits()
         self.guest: Guest | None = None
@@ -100,10 +103,10 @@ class Sandbox:
             answer = self.guest.receive(self.limits.seconds)
         except (Overrun, Broken) as error:
             self.close()
-            raise SandboxError(f"The source could not be loaded: {error or 'it did not come to an end'}.") from error
+            raise LoadError(f"The source could not be loaded: {error or 'it did not come to an end'}.") from error
         if "error" in answer:
             self.close()
-            raise SandboxError(f"The source could not be loaded: {answer['error'].strip()}")
+            raise LoadError(f"The source could not be loaded: {answer['error'].strip()}")
         return str(answer.get("value"))
 
     def __enter__(self) -> "Sandbox":
@@ -230,3 +233,13 @@ def program() -> bytes:
         return seccomp.filter_program()
     except seccomp.Unsupported as error:
         raise SandboxError(str(error)) from error
+
+
+@cache
+def level() -> str:
+    """What confines user code here, by name, proved by starting a guest. Raises SandboxError when nothing does."""
+    with Sandbox("def grade(sample, item): return 1.0", Limits(seconds=START_SECONDS)) as sandbox:
+        if sandbox.grade([({}, {})])[0].value != 1.0:
+            raise SandboxError("The sandbox starts, but gives no results: user code was not run.")
+    parts = [f"landlock{landlock.abi()}", "seccomp", "rlimits"]
+    return "+".join([*parts, "uid"] if os.geteuid() == 0 else parts)

@@ -1,0 +1,65 @@
+import asyncio
+import time
+from typing import Any
+
+from fastapi import APIRouter
+
+from api.deps import Held, ProjectId
+from api.schemas.grader import GraderRun, GraderValidate, not_opened, run_object
+from fettle import gradings, rewards
+from fettle.errors import InvalidRequest, Unavailable
+from models import Grading
+
+router = APIRouter(prefix="/v1/fine_tuning/alpha/graders", tags=["graders"])
+
+LOOK_SECONDS = 0.05
+
+
+@router.post("/validate")
+async def validate(body: GraderValidate, project_id: ProjectId, held: Held) -> dict[str, Any]:
+    """The grader with its defaults filled in, if it can be used; user code is loaded, in a sandbox, but not called."""
+    graders = rewards.check(grader=body.grader)
+    if rewards.has_user_code(graders):
+        error = (await graded(held, project_id, graders, [])).get("error")
+        if error is not None and error["kind"] == "load":
+            raise InvalidRequest(error["message"], code="invalid_grader", param="grader")
+        if error is not None:
+            raise Unavailable(error["message"])
+    return {"grader": graders[0]["grader"]}
+
+
+@router.post("/run")
+async def run(body: GraderRun, project_id: ProjectId, held: Held) -> dict[str, Any]:
+    """Grade one sample. What goes wrong in the grader is in `metadata.errors`, with a null reward."""
+    graders = rewards.check(grader=body.grader)
+    sample = {"prompt": prompt_of(body.item or {}), "completion": body.model_sample, "item": body.item or {}}
+    result = await graded(held, project_id, graders, [sample])
+    grader = graders[0]["grader"]
+    return not_opened(grader, result["error"]) if "error" in result else run_object(grader, result)
+
+
+def prompt_of(item: dict[str, Any]) -> Any:
+    """For `reward(prompt, completion, example)`: the row's own prompt, where it has one."""
+    messages = item.get("messages")
+    if isinstance(messages, list) and all(isinstance(message, dict) for message in messages):
+        return messages
+    return str(item.get("prompt", ""))
+
+
+async def graded(
+    held: Held, project_id: str, graders: list[dict[str, Any]], samples: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What a worker says to this. Raises Unavailable when none says anything in time."""
+    async with held.db.transaction() as session:
+        grading = await gradings.create(session, project_id, {"graders": graders, "samples": samples})
+    await held.doorbell.ring(grading.id)
+    deadline = time.monotonic() + held.settings.grading_seconds + 1
+    while time.monotonic() < deadline:
+        async with held.db.snapshot() as session:
+            row = await session.get(Grading, grading.id)
+        if row is not None and row.result is not None:
+            return row.result
+        await asyncio.sleep(LOOK_SECONDS)
+    raise Unavailable(
+        f"No worker graded this within {held.settings.grading_seconds:g} seconds: is `fettle worker` running?"
+    )

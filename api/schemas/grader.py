@@ -1,0 +1,97 @@
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from fettle.rewards import FUNCTIONS, RewardFunction
+
+FLAGS = (
+    "formula_parse_error",
+    "invalid_variable_error",
+    "model_grader_parse_error",
+    "model_grader_refusal_error",
+    "model_grader_server_error",
+    "other_error",
+    "python_grader_runtime_error",
+    "python_grader_server_error",
+    "sample_parse_error",
+    "truncated_observation_error",
+    "unresponsive_reward_error",
+)
+DETAILED = ("model_grader_server_error", "python_grader_runtime_error")
+
+
+class GraderValidate(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    grader: dict[str, Any]
+
+
+class GraderRun(GraderValidate):
+    """`model_sample`: the completion. `item`: the dataset row that it belongs to."""
+
+    model_sample: str
+    item: dict[str, Any] | None = None
+
+
+def run_object(grader: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    """OpenAI's answer of `graders/run`. `reward` is null where a grader failed: an error is no 0.
+
+    Beyond OpenAI's fields: `other_error_details`, `printed`, and the `sandbox` that held user code.
+    """
+    score, name = result["scores"][0], grader["name"]
+    parts = {label.removeprefix(f"{name}."): value for label, value in score["scores"].items() if label != name}
+    failures = list(score["errors"].values())
+    errors: dict[str, Any] = {flag: any(failure["flag"] == flag for failure in failures) for flag in FLAGS}
+    for flag in DETAILED:
+        errors[f"{flag}_details"] = next((f["message"] for f in failures if f["flag"] == flag), None)
+    server_errors = [f["message"] for f in failures if f["flag"] == "python_grader_server_error"]
+    errors["python_grader_server_error_type"] = server_errors[0] if server_errors else None
+    errors["other_error_details"] = next(
+        (f["message"] for f in failures if f["flag"] not in (*DETAILED, "python_grader_server_error")), None
+    )
+    return {
+        "reward": score["reward"],
+        "sub_rewards": parts,
+        "model_grader_token_usage_per_model": {},
+        "metadata": {
+            "name": name,
+            "type": grader["type"],
+            "errors": errors,
+            "execution_time": result["seconds"],
+            "scores": parts or {name: score["reward"]},
+            "token_usage": None,
+            "sampled_model_name": None,
+            "printed": score["printed"],
+            "sandbox": result["sandbox"],
+        },
+    }
+
+
+def not_opened(grader: dict[str, Any], error: dict[str, str]) -> dict[str, Any]:
+    """The same for user code that did not load, or was not let."""
+    flag = "python_grader_runtime_error" if error["kind"] == "load" else "python_grader_server_error"
+    if error["kind"] == "timeout":
+        flag = "unresponsive_reward_error"
+    failure = {"flag": flag, "message": error["message"]}
+    name = grader["name"]
+    score = {"reward": None, "scores": {name: None}, "errors": {name: failure}, "printed": ""}
+    return run_object(grader, {"scores": [score], "seconds": 0.0, "sandbox": None})
+
+
+def function_object(name: str, function: RewardFunction) -> dict[str, Any]:
+    return {
+        "name": name,
+        "object": "reward_function",
+        "description": function.description,
+        "parameters": function.parameters.model_json_schema(),
+        "sandboxed": function.sandboxed,
+        "examples": [
+            {"completion": e.completion, "item": e.item, "parameters": e.parameters, "value": e.value}
+            for e in function.examples
+        ],
+    }
+
+
+def functions_list() -> dict[str, Any]:
+    data = [function_object(name, function) for name, function in FUNCTIONS.items()]
+    return {"object": "list", "data": data, "has_more": False}

@@ -1,0 +1,181 @@
+"""Graders over HTTP, answered by a real worker's task: user code in a process and a sandbox of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from fettle import gradings
+from fettle.settings import Settings
+from models import Grading
+from tests.api.tenants import Tenant, message, refusal, running, settings_in
+from tests.conftest import Api
+from worker import tasks
+from worker.workfolder import Held
+
+RUN, VALIDATE = "/v1/fine_tuning/alpha/graders/run", "/v1/fine_tuning/alpha/graders/validate"
+EQUAL = {
+    "type": "string_check",
+    "name": "equal",
+    "input": "{{sample.output_text}}",
+    "reference": "{{item.answer}}",
+    "operation": "eq",
+}
+LENGTH = {
+    "type": "python",
+    "name": "length",
+    "source": "def grade(sample, item):\n    print('seen', item)\n    return len(sample['output_text']) / 4",
+}
+BOTH = {"type": "multi", "name": "both", "calculate_output": "equal + 2 ^ length"}
+
+
+@pytest.fixture(scope="module")
+async def api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
+    settings: Settings = settings_in(tmp_path_factory.mktemp("api"), poll_seconds=0.05, grading_seconds=20)
+    async with running(settings) as application:
+        state = application.app.state
+        held = Held(settings, state.db, state.storage, state.models, threads=1)
+        worker = asyncio.create_task(tasks.serve(held, asyncio.Event()))
+        yield application
+        worker.cancel()
+        await asyncio.gather(worker, return_exceptions=True)
+
+
+async def ran(tenant: Tenant, grader: dict[str, Any], sample: str = "four", item: Any = None) -> dict[str, Any]:
+    body = {"grader": grader, "model_sample": sample, "item": {"answer": "four"} if item is None else item}
+    answer = await tenant.http.post(RUN, json=body, timeout=60)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+class TestRun:
+    async def test_a_string_check_gives_1_or_0(self, tenant: Tenant) -> None:
+        assert [(await ran(tenant, EQUAL, sample))["reward"] for sample in ("four", "five")] == [1.0, 0.0]
+
+    @pytest.mark.parametrize("graders", [{"equal": EQUAL, "length": LENGTH}, {"equal": {**EQUAL, "name": "x"}}])
+    async def test_a_multi_has_its_graders_values_as_sub_rewards(self, tenant: Tenant, graders: dict[str, Any]) -> None:
+        formula = "equal + 2 ^ length" if "length" in graders else "equal + 2"
+        answer = await ran(tenant, {**BOTH, "graders": graders, "calculate_output": formula})
+        assert answer["reward"] == 3.0  # 1 + 2 ^ (4 ÷ 4), and 1 + 2
+        assert answer["sub_rewards"] == dict.fromkeys(graders, 1.0)
+        assert answer["metadata"]["scores"] == answer["sub_rewards"]
+
+    async def test_a_multi_with_one_grader_as_the_reference_has_it(self, tenant: Tenant) -> None:
+        answer = await ran(tenant, {**BOTH, "graders": EQUAL, "calculate_output": "equal / 4"})
+        assert answer["reward"] == 0.25
+
+    async def test_python_says_what_it_printed_and_what_held_it(self, tenant: Tenant) -> None:
+        metadata = (await ran(tenant, LENGTH))["metadata"]
+        assert metadata["printed"] == "seen {'answer': 'four'}\n"
+        assert metadata["sandbox"].startswith("landlock")
+        assert not any(metadata["errors"].values())
+
+    async def test_an_exception_is_flagged_with_its_line_and_no_reward(self, tenant: Tenant) -> None:
+        answer = await ran(tenant, {**LENGTH, "source": "def grade(sample, item):\n    return 1 / 0"})
+        errors = answer["metadata"]["errors"]
+        assert answer["reward"] is None
+        assert errors["python_grader_runtime_error"] is True
+        assert "line 2, in grade\nZeroDivisionError" in errors["python_grader_runtime_error_details"]
+        assert errors["python_grader_server_error"] is False
+
+    async def test_source_that_does_not_load_is_flagged_the_same(self, tenant: Tenant) -> None:
+        errors = (await ran(tenant, {**LENGTH, "source": "def grade(:"}))["metadata"]["errors"]
+        assert errors["python_grader_runtime_error"] and "SyntaxError" in errors["python_grader_runtime_error_details"]
+
+    async def test_an_item_without_the_templates_key_is_flagged(self, tenant: Tenant) -> None:
+        answer = await ran(tenant, EQUAL, item={})
+        assert answer["metadata"]["errors"]["invalid_variable_error"] is True
+        assert answer["metadata"]["errors"]["other_error_details"] == "item has no 'answer'"
+
+    async def test_a_completion_that_is_no_json_is_flagged(self, tenant: Tenant) -> None:
+        answer = await ran(tenant, {**EQUAL, "input": "{{sample.output_json.a}}"})
+        assert answer["metadata"]["errors"]["sample_parse_error"] is True
+
+    async def test_a_reward_function_is_a_grader_too(self, tenant: Tenant) -> None:
+        grader = {"type": "function", "name": "same", "function": "exact_match"}
+        assert (await ran(tenant, grader, "<answer> four</answer>"))["reward"] == 1.0
+
+    async def test_the_course_form_sees_prompt_completion_and_example(self, tenant: Tenant) -> None:
+        source = "def reward(prompt, completion, example):\n    return float(prompt + completion == example['all'])"
+        item = {"messages": [{"role": "user", "content": "2 + 2 ="}], "all": "2 + 2 =four"}
+        assert (await ran(tenant, {**LENGTH, "source": source}, item=item))["reward"] == 1.0
+
+    async def test_what_a_project_grades_stays_its_own_row(self, tenant: Tenant) -> None:
+        await ran(tenant, EQUAL)
+        async with tenant.db.snapshot() as session:
+            rows = (await session.scalars(select(Grading).where(Grading.project_id == tenant.project.id))).all()
+        assert len(rows) == 1 and rows[0].finished_at is not None
+
+
+class TestValidate:
+    async def test_a_good_grader_comes_back(self, tenant: Tenant) -> None:
+        answer = await tenant.http.post(VALIDATE, json={"grader": EQUAL})
+        assert answer.json() == {"grader": EQUAL}
+
+    async def test_python_that_loads_comes_back(self, tenant: Tenant) -> None:
+        answer = await tenant.http.post(VALIDATE, json={"grader": LENGTH}, timeout=60)
+        assert answer.json() == {"grader": LENGTH}
+
+    @pytest.mark.parametrize(
+        ("grader", "param", "words"),
+        [
+            ({**EQUAL, "operation": "is"}, "grader.operation", "'eq', 'ne', 'neq', 'like' or 'ilike'"),
+            ({**EQUAL, "input": "{{answer}}"}, "grader.input", "{{answer}} is no variable"),
+            ({**EQUAL, "colour": "red"}, "grader.colour", "Unknown parameter"),
+            ({**LENGTH, "image_tag": "2025-05-08"}, "grader.image_tag", "Leave 'image_tag' out"),
+            ({**LENGTH, "source": "x = 1"}, "grader", "defines none of: grade, reward"),
+            ({**LENGTH, "source": "#" * 256_001}, "grader", "at most 256,000"),
+            ({**BOTH, "graders": {"equal": EQUAL}}, "grader", "there is no grader 'length'"),
+            ({"type": "function", "name": "f", "function": "judge"}, "grader", "there is no reward function 'judge'"),
+            (
+                {"type": "text_similarity", "name": "t", "input": "", "reference": "", "evaluation_metric": "meteor"},
+                "grader",
+                "WordNet",
+            ),
+        ],
+    )
+    async def test_a_bad_one_is_refused_with_its_place(
+        self, tenant: Tenant, grader: dict[str, Any], param: str, words: str
+    ) -> None:
+        answer = await tenant.http.post(VALIDATE, json={"grader": grader}, timeout=60)
+        assert (refusal(answer)[0], refusal(answer)[2]) == (400, param)
+        assert words in message(answer)
+
+
+class TestReach:
+    async def test_without_a_worker_it_says_so(self, tmp_path: Path) -> None:
+        async with running(settings_in(tmp_path, grading_seconds=0.1)) as api, await api.client() as http:
+            answer = await http.post(RUN, json={"grader": EQUAL, "model_sample": "four", "item": {}})
+        assert refusal(answer)[0] == 503
+        assert "is `fettle worker` running?" in message(answer)
+
+    async def test_a_grader_that_never_ends_is_ended(self, tmp_path: Path) -> None:
+        settings = settings_in(tmp_path, grader_seconds=0.5)
+        async with running(settings) as api:
+            state = api.app.state
+            held = Held(settings, state.db, state.storage, state.models, threads=1)
+            looping = {**LENGTH, "source": "def grade(sample, item):\n    while True: pass"}
+            graders = [{"name": "length", "weight": 1.0, "grader": looping}]
+            sample = {"prompt": "", "completion": ""}
+            result = await tasks.graded(held, {"graders": graders, "samples": [sample]})
+        assert "no result within 0.5 seconds" in result["scores"][0]["errors"]["length"]["message"]
+
+    async def test_old_requests_are_swept(self, tenant: Tenant) -> None:
+        async with tenant.db.transaction() as session:
+            old = await gradings.create(session, tenant.project.id, {})
+            old.created_at = 1.0
+        async with tenant.db.transaction() as session:
+            await gradings.sweep(session)
+        async with tenant.db.snapshot() as session:
+            assert await session.get(Grading, old.id) is None
+
+
+async def test_the_functions_are_listed_with_parameters_and_examples(tenant: Tenant) -> None:
+    functions = (await tenant.http.get("/v1/reward_functions")).json()["data"]
+    assert "exact_match" in {function["name"] for function in functions}
+    for function in functions:
+        assert function["description"] and function["examples"]
+        assert function["parameters"]["type"] == "object"

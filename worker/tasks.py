@@ -1,0 +1,95 @@
+"""Short tasks beside the jobs: requests to grade. Each runs in a process of its own, which dies at its deadline."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from typing import Any
+
+import orjson
+import structlog
+
+from fettle import gradings
+from fettle.db import DATABASE_AWAY
+from models import Grading
+from worker.workfolder import Held
+
+log = structlog.get_logger()
+
+AT_ONCE = 2
+ANSWER_BYTES = 64 << 20
+
+
+async def serve(held: Held, asked: asyncio.Event) -> None:
+    """Answers one request after another, for ever; `asked` is set when the bell rings."""
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    running: set[asyncio.Task[None]] = set()
+    try:
+        while True:
+            asked.clear()  # before the look: a ring during it is heard
+            grading = await claimed(held, owner) if len(running) < AT_ONCE else None
+            if grading is not None:
+                task = asyncio.create_task(answer(held, grading))
+                running.add(task)
+                task.add_done_callback(lambda done: (running.discard(done), asked.set()))
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asked.wait(), held.settings.poll_seconds)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def claimed(held: Held, owner: str) -> Grading | None:
+    seconds = held.settings.grading_seconds
+    try:
+        async with held.db.transaction() as session:
+            return await gradings.claim(session, owner, lease_seconds=2 * seconds, wanted_seconds=2 * seconds)
+    except DATABASE_AWAY as error:
+        log.warning("database_away", error=type(error).__name__)
+        return None
+
+
+async def answer(held: Held, grading: Grading) -> None:
+    try:
+        result = await graded(held, grading.request)
+        async with held.db.transaction() as session:
+            await gradings.answer(session, grading, result)
+    except Exception as error:  # whoever waits gives up by itself; the next request must be answered
+        log.warning("not_graded", grading_id=grading.id, exc_info=error)
+
+
+async def graded(held: Held, request: dict[str, Any]) -> dict[str, Any]:
+    """What `worker.grading` says to the request, within the time that somebody waits for it."""
+    settings = held.settings
+    key = settings.engine_key
+    asked = {
+        **request,
+        "limits": {"seconds": settings.grader_seconds, "memory_bytes": settings.grader_memory_bytes},
+        "engine": {"engine_url": settings.engine_url, "engine_key": key.get_secret_value() if key else None},
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "worker.grading",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=ANSWER_BYTES,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(settings.grading_seconds):
+            said, _ = await process.communicate(orjson.dumps(asked))
+        result: dict[str, Any] = orjson.loads(said)
+        return result
+    except TimeoutError:
+        return {"error": {"kind": "timeout", "message": f"No answer within {settings.grading_seconds:g} seconds."}}
+    except orjson.JSONDecodeError:
+        return {"error": {"kind": "died", "message": f"The grading process ended with {process.returncode}."}}
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # sandboxes end with it: they watch their parent
+        await process.wait()
