@@ -8,6 +8,10 @@ from fettle.rewards.templates import Unfilled, fill
 LENGTH_AT_MOST = 50_000  # characters: some of these take time by the product of both lengths
 
 
+class TooLong(Exception):
+    """More than can be compared in good time."""
+
+
 def fuzzy_match(text: str, reference: str) -> float:
     """1 − the share of insertions and deletions between the two (rapidfuzz's `ratio`)."""
     from rapidfuzz import fuzz
@@ -32,12 +36,12 @@ def gleu(text: str, reference: str) -> float:
 def rouge(kind: str) -> Callable[[str, str], float]:
     """The F measure (Lin 2004), without stemming."""
 
-    def similarity(text: str, reference: str) -> float:
+    def f_measure(text: str, reference: str) -> float:
         from rouge_score.rouge_scorer import RougeScorer
 
         return float(RougeScorer([kind]).score(reference, text)[kind].fmeasure)
 
-    return similarity
+    return f_measure
 
 
 METRICS: dict[str, Callable[[str, str], float]] = {
@@ -53,9 +57,17 @@ METRICS: dict[str, Callable[[str, str], float]] = {
 }
 
 
+def similarity(metric: str, text: str, reference: str) -> float:
+    """Raises TooLong."""
+    longest = max(len(text), len(reference))
+    if longest > LENGTH_AT_MOST:
+        raise TooLong(f"A text has {longest:,} characters; at most {LENGTH_AT_MOST:,} are compared.")
+    return min(1.0, max(0.0, METRICS[metric](text, reference)))
+
+
 class TextSimilarity:
     def __init__(self, metric: str, text: str, reference: str) -> None:
-        self.similarity, self.text, self.reference = METRICS[metric], text, reference
+        self.metric, self.text, self.reference = metric, text, reference
 
     def grade(self, samples: Sequence[Sample]) -> list[Mark]:
         return [self._mark(sample) for sample in samples]
@@ -65,9 +77,9 @@ class TextSimilarity:
             text, reference = fill(self.text, sample), fill(self.reference, sample)
         except Unfilled as error:
             return failed(error.flag, str(error))
-        longest = max(len(text), len(reference))
-        if longest > LENGTH_AT_MOST:
-            return failed("other_error", f"A text of {longest:,} characters; at most {LENGTH_AT_MOST:,} are compared.")
-        return Mark(min(1.0, max(0.0, self.similarity(text, reference))))
+        try:
+            return Mark(similarity(self.metric, text, reference))
+        except TooLong as error:
+            return failed("other_error", str(error))
 
     def close(self) -> None: ...

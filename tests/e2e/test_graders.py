@@ -35,5 +35,5 @@ def test_a_multi_grader_is_validated_and_run(server: Server) -> None:
     assert run.reward == 0.75  # ½ · 1 + ½ · ½
     assert run.sub_rewards == {"answer": 1.0, "brevity": 0.5}
     assert not run.metadata.errors.python_grader_runtime_error
-    failed = graders.run(grader=GRADER, model_sample="4", item={"answer": "4"})
+    failed = graders.run(grader=GRADER, model_sample="four", item={"answer": "4"})
     assert failed.metadata.errors.sample_parse_error and failed.metadata.errors.python_grader_runtime_error

@@ -1,0 +1,77 @@
+"""Is the completion JSON of the wanted shape?"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import regex
+from jsonschema import Draft202012Validator, SchemaError, ValidationError
+from jsonschema.validators import extend
+from pydantic import Field, field_validator
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from fettle.rewards.functions.function import EachSample, Example, Parameters, RewardFunction, Ungradable
+from fettle.rewards.functions.tags import answer_of
+from fettle.rewards.samples import Sample
+from fettle.rewards.sandbox import Limits
+
+SECONDS = 0.1  # a pattern
+FENCE = regex.compile(r"```(?:json)?\s*(.*?)\s*```", regex.DOTALL)
+
+
+class JsonSchema(Parameters):
+    """json_schema: JSON Schema 2020-12; without one any JSON will do. `patternProperties` and other documents'
+    definitions are left out. bare: JSON in a code fence does not count."""
+
+    json_schema: dict[str, Any] = Field(default_factory=dict)
+    bare: bool = False
+
+    @field_validator("json_schema")
+    @classmethod
+    def can_be_used(cls, schema: dict[str, Any]) -> dict[str, Any]:
+        try:
+            Draft202012Validator.check_schema(schema)
+        except SchemaError as error:
+            raise ValueError(f"it is no JSON Schema: {error.message[:200]}") from error
+        if b'"patternProperties"' in orjson.dumps(schema):
+            raise ValueError("'patternProperties' cannot be used here: name the properties")
+        return schema
+
+
+def pattern(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    """As JSON Schema's own, with an end. Raises TimeoutError."""
+    if isinstance(instance, str) and not regex.search(wanted, instance, timeout=SECONDS):
+        yield ValidationError("the pattern does not match")
+
+
+Validator = extend(Draft202012Validator, {"pattern": pattern})
+
+
+def open_json_schema(parameters: JsonSchema, _: Limits) -> EachSample:
+    validator = Validator(parameters.json_schema, registry=Registry())  # an empty registry fetches nothing
+
+    def value(sample: Sample) -> float:
+        text = answer_of(sample.completion)
+        fenced = None if parameters.bare else FENCE.search(text)
+        try:
+            return float(validator.is_valid(orjson.loads(fenced[1] if fenced else text)))
+        except orjson.JSONDecodeError:
+            return 0.0
+        except (Unresolvable, TimeoutError, regex.error) as error:
+            raise Ungradable(f"the schema cannot be applied ({type(error).__name__})") from error
+
+    return EachSample(value)
+
+
+SCHEMA = {"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}}
+JSON_SCHEMA = RewardFunction(
+    description="1 when the answer is JSON that fits the schema, else 0.",
+    parameters=JsonSchema,
+    examples=(
+        Example('{"city": "Paris"}', 1.0, {}, {"json_schema": SCHEMA}),
+        Example('{"city": 5}', 0.0, {}, {"json_schema": SCHEMA}),
+        Example("Paris", 0.0, {}, {}),
+    ),
+    open=open_json_schema,
+)

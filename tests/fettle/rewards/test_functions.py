@@ -1,0 +1,164 @@
+"""The built-in reward functions: every example of the page is true, and each one's hard cases."""
+
+import time
+from typing import Any
+
+import pytest
+
+from fettle.errors import InvalidRequest
+from fettle.rewards import FUNCTIONS, Graders, Sample, Score, check
+from fettle.rewards.functions.function import Example
+
+EXAMPLES = [(name, example) for name, function in FUNCTIONS.items() for example in function.examples]
+
+
+def score(name: str, completion: str, item: dict[str, Any] | None = None, **parameters: Any) -> Score:
+    graders = check(reward_functions=[{"name": name, "parameters": parameters}])
+    with Graders(graders) as opened:
+        return opened.score([Sample("", completion, item or {})])[0]
+
+
+def value(name: str, completion: str, item: dict[str, Any] | None = None, **parameters: Any) -> float | None:
+    return score(name, completion, item, **parameters).reward
+
+
+@pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[f"{n}-{e.completion[:30]}" for n, e in EXAMPLES])
+def test_the_examples_of_the_list_are_true(name: str, example: Example) -> None:
+    assert value(name, example.completion, example.item, **example.parameters) == pytest.approx(example.value)
+
+
+class TestAnswerCorrect:
+    @pytest.mark.parametrize(
+        ("completion", "answer", "right"),
+        [
+            ("<answer>42</answer>", "42", 1.0),
+            ("<answer>42.0</answer>", 42, 1.0),
+            ("<answer>-3</answer>", "−3", 1.0),
+            ("<answer>1,000,000</answer>", "1000000", 1.0),
+            ("<answer>3/4</answer>", "0.75", 1.0),
+            ("<answer>50%</answer>", "0.5", 1.0),
+            ("<answer>$12.50</answer>", "12.5", 1.0),
+            ("<answer>12 apples</answer>", "12", 1.0),
+            ("<answer>x = 7</answer>", "7", 1.0),
+            ("<answer>0.3333333</answer>", "1/3", 1.0),
+            ("<answer>0.33</answer>", "1/3", 0.0),
+            ("<answer></answer>", "", 0.0),
+            ("<answer>1 2 3 4 5</answer>", "5", 0.0),
+            ("<think>42</think><answer>41</answer>", "42", 0.0),
+            ("<answer>41</answer><answer>42</answer>", "42", 1.0),
+            ("48 / 2 = 24, and 48 + 24 = 72", "… 48+24 = <<48+24=72>>72\n#### 72", 1.0),
+            ("<answer>Paris</answer>", "paris", 1.0),
+            ("no number at all", "42", 0.0),
+            ("<answer>1/0</answer>", "42", 0.0),
+        ],
+    )
+    def test_numbers_are_compared_as_numbers(self, completion: str, answer: Any, right: float) -> None:
+        assert value("answer_correct", completion, {"answer": answer}) == right
+
+    @pytest.mark.slow
+    def test_latex_is_compared_as_mathematics_and_a_tower_of_powers_is_ended(self) -> None:
+        graders = check(reward_functions=["answer_correct"])
+        pairs = [("2\\sqrt{2}", "\\sqrt{8}", 1.0), ("(1, 2)", "(1,2)", 1.0), ("\\frac{1}{3}", "0.5", 0.0)]
+        samples = [Sample("", f"<answer>{given}</answer>", {"answer": wanted}) for given, wanted, _ in pairs]
+        tower = Sample("", "<answer>9^{9^{9^{9}}} - x</answer>", {"answer": "\\sqrt{8}"})
+        with Graders(graders) as opened:
+            assert [one.reward for one in opened.score(samples)] == [right for _, _, right in pairs]
+            begun = time.monotonic()
+            assert opened.score([tower])[0].reward != 1.0
+            assert time.monotonic() - begun < 10
+            assert opened.score(samples[:1])[0].reward == 1.0
+
+    def test_a_row_without_a_reference_is_an_error_that_names_the_way_out(self) -> None:
+        failure = score("answer_correct", "42").errors["answer_correct"]
+        assert failure.flag == "invalid_variable_error" and "name the reference's key" in failure.message
+
+    def test_the_references_key_can_be_named(self) -> None:
+        assert value("answer_correct", "42", {"truth": "42", "answer": "1"}, reference="truth") == 1.0
+
+
+class TestRegex:
+    def test_a_pattern_that_backtracks_for_ever_is_ended(self) -> None:
+        begun = time.monotonic()
+        graded = score("regex", "a" * 40 + "b", pattern=r"(a|a)*(a|a)*(a|a)*(a|a)*c\1\2")
+        assert time.monotonic() - begun < 5
+        assert graded.reward in (None, 0.0)
+
+    def test_an_unreadable_one_is_refused(self) -> None:
+        with pytest.raises(InvalidRequest, match="is no pattern"):
+            check(reward_functions=[{"name": "regex", "parameters": {"pattern": "("}}])
+
+
+class TestJsonSchema:
+    def test_json_in_a_fence_counts_unless_it_must_be_bare(self) -> None:
+        fenced = '```json\n{"a": 1}\n```'
+        assert (value("json_schema", fenced), value("json_schema", fenced, bare=True)) == (1.0, 0.0)
+
+    def test_nothing_is_fetched(self) -> None:
+        graded = score("json_schema", "{}", json_schema={"$ref": "http://127.0.0.1:1/schema.json"})
+        assert graded.reward is None and "cannot be applied" in graded.errors["json_schema"].message
+
+    @pytest.mark.parametrize("schema", [{"type": "sorcery"}, {"patternProperties": {}}])
+    def test_a_schema_that_cannot_be_used_is_refused(self, schema: dict[str, Any]) -> None:
+        with pytest.raises(InvalidRequest, match=r"json_schema"):
+            check(reward_functions=[{"name": "json_schema", "parameters": {"json_schema": schema}}])
+
+
+class TestStepsCorrect:
+    @pytest.mark.parametrize(
+        ("reasoning", "share"),
+        [
+            ("3 + 4 = 7", 1.0),
+            ("3 + 4 = 8", 0.0),
+            ("He has 3 + 4 = 7 apples and 7 - 2 = 4 pears", 0.5),
+            ("<<48/2=24>>24, so 48 + 24 = 72.", 1.0),
+            ("$1,000 × 2 = $2,000", 1.0),
+            ("2^3 = 8", 1.0),
+            ("10 / 4 = 2.5", 1.0),
+            ("1 / 0 = 5", 0.0),
+            ("4 = 4", 0.0),
+            ("x = 4", 0.0),
+        ],
+    )
+    def test_each_equation_counts(self, reasoning: str, share: float) -> None:
+        assert value("steps_correct", f"<think>{reasoning}</think>", partial=True) == share
+
+
+class TestCodeTests:
+    TESTS = ("assert f(1) == 2",)
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "while True: pass",
+            "import os; os._exit(0)",
+            "raise SystemExit(0)",
+            "import socket; socket.create_connection(('127.0.0.1', 1))\ndef f(n): return 2",
+            "def f(n): return open('/etc/passwd').read()",
+            "not python",
+            "",
+        ],
+    )
+    def test_code_that_does_not_pass_scores_0_and_harms_no_other(self, code: str) -> None:
+        graders = check(reward_functions=[{"name": "code_tests", "parameters": {"seconds": 0.5}}])
+        item = {"tests": list(self.TESTS)}
+        with Graders(graders) as opened:
+            scores = opened.score([Sample("", code, item), Sample("", "def f(n): return n + 1", item)])
+        assert [one.reward for one in scores] == [0.0, 1.0]
+
+    def test_what_went_wrong_is_in_what_it_printed(self) -> None:
+        assert (
+            "test 1: AssertionError" in score("code_tests", "def f(n): return n", {"tests": list(self.TESTS)}).printed
+        )
+
+    def test_rows_without_tests_are_an_error(self) -> None:
+        assert score("code_tests", "x").reward is None
+
+
+class TestLogicSteps:
+    def test_a_puzzle_that_is_too_large_is_an_error(self) -> None:
+        item = {"variables": {f"v{n}": list(range(10)) for n in range(6)}, "constraints": []}
+        assert "more than 50,000" in score("logic_steps", "", item).errors["logic_steps"].message
+
+    def test_constraints_are_never_run(self) -> None:
+        item = {"variables": {"x": [1]}, "constraints": ["__import__('os').system('true')"]}
+        assert "no part of a constraint" in score("logic_steps", "x = 1", item).errors["logic_steps"].message
