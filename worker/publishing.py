@@ -26,6 +26,8 @@ COLUMNS += ("learning_rate", "grad_norm", "tokens", "tokens_per_second")
 # of an evaluation: how each is written
 FIGURES = {"reward_mean": ".4f", "loss": ".4f", "perplexity": ".2f", "token_accuracy": ".1%"}
 FIGURES |= {"completion_length_mean": ".1f"}
+OF_REWARDS = ("train_reward", "valid_reward", "rewards/", "kl", "entropy", "clip_fraction", "completion")
+OF_REWARDS += ("zero_spread_groups", "grader_errors")  # a job that learned from rewards has these columns as well
 SOURCES = {"train_accuracy": "train_mean_token_accuracy"}
 
 
@@ -136,9 +138,11 @@ async def publish_file(held: Held, job: Job, path: Path) -> File:
 
 def step_metrics(steps: dict[int, dict[str, float]]) -> bytes:
     """OpenAI's step metrics CSV."""
+    seen = sorted({name for values in steps.values() for name in values})
+    columns = (*COLUMNS, *(name for name in seen if name.startswith(OF_REWARDS)))
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(COLUMNS)
+    writer.writerow(columns)
     for step, values in steps.items():
-        writer.writerow([step, *(values.get(SOURCES.get(name, name), "") for name in COLUMNS[1:])])
+        writer.writerow([step, *(values.get(SOURCES.get(name, name), "") for name in columns[1:])])
     return out.getvalue().encode()

@@ -1,6 +1,6 @@
 """Row shapes: how each is recognised, checked and turned into chat messages."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,15 @@ SHAPES: dict[str, Shape] = {
 SHAPE_KEYS = frozenset().union(*(shape.keys for shape in SHAPES.values()))
 # All that training reads of a row: of a table, only these columns are looked at
 COLUMNS = SHAPE_KEYS | {"tools", "parallel_tool_calls", "functions", "input", "system", "history"}
+
+
+def columns_read(names: Iterable[str]) -> frozenset[str]:
+    """Of a table with these columns. A table of prompts without completions is read whole: the rest is for graders."""
+    given = frozenset(names)
+    prompts_only = not given.isdisjoint({"prompt", "Prompt"}) and given.isdisjoint(prompts.OTHER_SHAPES)
+    return given if prompts_only else given & COLUMNS
+
+
 NESTED = frozenset(
     {"messages", "conversations", "tools"}
 )  # columns that hold no text, but in CSV and often elsewhere JSON
