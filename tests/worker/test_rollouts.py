@@ -148,7 +148,9 @@ class TestErrors:
         await scored.close()
 
     async def test_a_scorer_that_overruns_is_killed_and_the_next_batch_has_a_new_one(self) -> None:
-        endless = check({"reward_functions": [{"name": "endless", "source": "def reward(p, c, e):\n    while 1: pass\n"}]})
+        endless = check(
+            {"reward_functions": [{"name": "endless", "source": "def reward(p, c, e):\n    while 1: pass\n"}]}
+        )
         scorer = Scorer(seconds=3)
         (lost,) = await scorer.score(1, endless, batch("2"))
         assert lost["reward"] is None
@@ -175,7 +177,9 @@ class TestEdits:
         await scored.close()
         assert [line["rewards"] for line in child.lines] == [[1.0], [5.0]]
         chunks = await stored(held, job)
-        versions = [row["reward_version"] for chunk in chunks for row in await rollouts.load(held.storage, chunk, Wanted())]
+        versions = [
+            row["reward_version"] for chunk in chunks for row in await rollouts.load(held.storage, chunk, Wanted())
+        ]
         assert versions == [1, 2]
 
     async def test_an_edit_that_does_not_load_leaves_the_version_before_in_force_and_says_so(

@@ -16,9 +16,7 @@ def rows(count: int, split: Any = "train", seed: int = 1) -> list[dict[str, Any]
     return [{"prompt": each.question, "answer": str(each.answer)} for each in islice(problems(split, seed), count)]
 
 
-def folder(
-    path: Path, *, count: int = 8, valid: int = 0, resume: Path | None = None, **hyperparameters: Any
-) -> Path:
+def folder(path: Path, *, count: int = 8, valid: int = 0, resume: Path | None = None, **hyperparameters: Any) -> Path:
     """Two prompts a step, four completions each."""
     values = {
         "batch_size": 2,
