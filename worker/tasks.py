@@ -26,6 +26,11 @@ async def serve(held: Held, asked: asyncio.Event) -> None:
     """Answers one request after another, for ever; `asked` is set when the bell rings."""
     owner = f"{socket.gethostname()}:{os.getpid()}"
     running: set[asyncio.Task[None]] = set()
+
+    def ended(task: asyncio.Task[None]) -> None:
+        running.discard(task)
+        asked.set()
+
     try:
         while True:
             asked.clear()  # before the look: a ring during it is heard
@@ -33,7 +38,7 @@ async def serve(held: Held, asked: asyncio.Event) -> None:
             if grading is not None:
                 task = asyncio.create_task(answer(held, grading))
                 running.add(task)
-                task.add_done_callback(lambda done: (running.discard(done), asked.set()))
+                task.add_done_callback(ended)
                 continue
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asked.wait(), held.settings.poll_seconds)
@@ -48,8 +53,8 @@ async def claimed(held: Held, owner: str) -> Grading | None:
     try:
         async with held.db.transaction() as session:
             return await gradings.claim(session, owner, lease_seconds=2 * seconds, wanted_seconds=2 * seconds)
-    except DATABASE_AWAY as error:
-        log.warning("database_away", error=type(error).__name__)
+    except Exception as error:  # whatever it is, the next look may go better
+        log.warning("not_claimed", exc_info=None if isinstance(error, DATABASE_AWAY) else error)
         return None
 
 

@@ -1,14 +1,16 @@
 import asyncio
 import time
+from dataclasses import asdict
 from typing import Any
 
+import orjson
 from fastapi import APIRouter
 
-from api.deps import Held, ProjectId
+from api.deps import Caller, Held, Services
 from api.schemas.grader import GraderRun, GraderValidate, not_opened, run_object
-from fettle import gradings, rewards
+from fettle import gradings, rewards, scopes, serving
 from fettle.errors import InvalidRequest, Unavailable
-from models import Grading
+from models import ApiKey, Grading
 
 router = APIRouter(prefix="/v1/fine_tuning/alpha/graders", tags=["graders"])
 
@@ -16,11 +18,11 @@ LOOK_SECONDS = 0.05
 
 
 @router.post("/validate")
-async def validate(body: GraderValidate, project_id: ProjectId, held: Held) -> dict[str, Any]:
+async def validate(body: GraderValidate, caller: Caller, held: Held) -> dict[str, Any]:
     """The grader with its defaults filled in, if it can be used; user code is loaded, in a sandbox, but not called."""
     graders = rewards.check(grader=body.grader)
     if rewards.has_user_code(graders):
-        error = (await graded(held, project_id, graders, [])).get("error")
+        error = (await graded(held, caller, graders, [])).get("error")
         if error is not None and error["kind"] == "load":
             raise InvalidRequest(error["message"], code="invalid_grader", param="grader")
         if error is not None:
@@ -29,11 +31,11 @@ async def validate(body: GraderValidate, project_id: ProjectId, held: Held) -> d
 
 
 @router.post("/run")
-async def run(body: GraderRun, project_id: ProjectId, held: Held) -> dict[str, Any]:
+async def run(body: GraderRun, caller: Caller, held: Held) -> dict[str, Any]:
     """Grade one sample. What goes wrong in the grader is in `metadata.errors`, with a null reward."""
     graders = rewards.check(grader=body.grader)
     sample = {"prompt": prompt_of(body.item or {}), "completion": body.model_sample, "item": body.item or {}}
-    result = await graded(held, project_id, graders, [sample])
+    result = await graded(held, caller, graders, [sample])
     grader = graders[0]["grader"]
     return not_opened(grader, result["error"]) if "error" in result else run_object(grader, result)
 
@@ -47,11 +49,16 @@ def prompt_of(item: dict[str, Any]) -> Any:
 
 
 async def graded(
-    held: Held, project_id: str, graders: list[dict[str, Any]], samples: list[dict[str, Any]]
+    held: Services, caller: ApiKey, graders: list[dict[str, Any]], samples: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """What a worker says to this. Raises Unavailable when none says anything in time."""
+    request = {"graders": graders, "samples": samples, "models": await judges(held, caller, graders)}
+    try:
+        orjson.dumps(request)
+    except orjson.JSONEncodeError as error:
+        raise InvalidRequest(f"'item' cannot be passed on as JSON: {error}.", param="item") from error
     async with held.db.transaction() as session:
-        grading = await gradings.create(session, project_id, {"graders": graders, "samples": samples})
+        grading = await gradings.create(session, caller.project_id, request)
     await held.doorbell.ring(grading.id)
     deadline = time.monotonic() + held.settings.grading_seconds + 1
     while time.monotonic() < deadline:
@@ -63,3 +70,15 @@ async def graded(
     raise Unavailable(
         f"No worker graded this within {held.settings.grading_seconds:g} seconds: is `fettle worker` running?"
     )
+
+
+async def judges(held: Services, caller: ApiKey, graders: list[dict[str, Any]]) -> dict[str, Any]:
+    """The models that the graders ask, as the engine knows them. Raises NotFound, and Forbidden to who may not chat."""
+    names = sorted(rewards.models_of(graders))
+    if names:
+        scopes.need(caller.scopes, "chat")
+    async with held.db.snapshot() as session:
+        return {
+            name: asdict(await serving.find(session, caller.project_id, held.aliases.get(name, name), held.models))
+            for name in names
+        }

@@ -17,6 +17,12 @@ FLAGS = (
     "truncated_observation_error",
     "unresponsive_reward_error",
 )
+FLAG_OF = {  # of what `worker.grading` and its keeper say
+    "load": "python_grader_runtime_error",
+    "sandbox": "python_grader_server_error",
+    "timeout": "unresponsive_reward_error",
+    "died": "other_error",
+}
 DETAILED = ("model_grader_server_error", "python_grader_runtime_error")
 
 
@@ -69,10 +75,7 @@ def run_object(grader: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]
 
 def not_opened(grader: dict[str, Any], error: dict[str, str]) -> dict[str, Any]:
     """The same for user code that did not load, or was not let."""
-    flag = "python_grader_runtime_error" if error["kind"] == "load" else "python_grader_server_error"
-    if error["kind"] == "timeout":
-        flag = "unresponsive_reward_error"
-    failure = {"flag": flag, "message": error["message"]}
+    failure = {"flag": FLAG_OF[error["kind"]], "message": error["message"]}
     name = grader["name"]
     score = {"reward": None, "scores": {name: None}, "errors": {name: failure}, "printed": ""}
     return run_object(grader, {"scores": [score], "seconds": 0.0, "sandbox": None})

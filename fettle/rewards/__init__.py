@@ -4,9 +4,10 @@ from fettle.rewards.functions import FUNCTIONS
 from fettle.rewards.functions.function import RewardFunction
 from fettle.rewards.graders import Graders
 from fettle.rewards.judges import Judge, JudgeAway
+from fettle.rewards.needs import has_user_code, models_of
 from fettle.rewards.samples import Failure, Sample, Score
 from fettle.rewards.sandbox import Limits, LoadError, SandboxError, level
-from fettle.rewards.specs import check, has_user_code
+from fettle.rewards.specs import check
 
 __all__ = [
     "FUNCTIONS",
@@ -23,4 +24,5 @@ __all__ = [
     "check",
     "has_user_code",
     "level",
+    "models_of",
 ]

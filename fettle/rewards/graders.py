@@ -6,9 +6,9 @@ from typing import Any
 from fettle.rewards.formula import Formula, NoResult
 from fettle.rewards.functions import FUNCTIONS
 from fettle.rewards.judges import Judge, LabelModel, NoJudge, ScoreModel
+from fettle.rewards.needs import has_user_code
 from fettle.rewards.samples import Failure, Grader, Mark, Sample, Score, failed
 from fettle.rewards.sandbox import Limits, LoadError, Sandbox, SandboxError, level
-from fettle.rewards.specs import has_user_code
 from fettle.rewards.string_check import StringCheck
 from fettle.rewards.text_similarity import TextSimilarity
 

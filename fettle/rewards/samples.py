@@ -32,7 +32,8 @@ class Sample:
         message = {"role": "assistant", "content": self.completion, "tool_calls": list(self.tool_calls)}
         try:
             output_json = orjson.loads(self.completion)
-        except orjson.JSONDecodeError:
+            orjson.dumps(output_json)  # deeper than 254 levels it reads, but does not write
+        except (orjson.JSONDecodeError, orjson.JSONEncodeError):
             output_json = None
         return {
             "output_text": self.completion,

@@ -284,14 +284,3 @@ def told(problem: Any) -> dict[str, Any]:
     where = tuple(part for part in problem["loc"] if part not in TAGS)
     wish = problem["msg"].removeprefix("Value error, ")
     return {**problem, "loc": where or (), "msg": wish}
-
-
-def has_user_code(graders: Sequence[Mapping[str, Any]]) -> bool:
-    """Of what `check` gave: does any of it need the sandbox?"""
-    return any(needs_sandbox(entry["grader"]) for entry in graders)
-
-
-def needs_sandbox(grader: Mapping[str, Any]) -> bool:
-    if grader["type"] == "multi":
-        return any(map(needs_sandbox, grader["graders"].values()))
-    return grader["type"] == "python" or (grader["type"] == "function" and FUNCTIONS[grader["function"]].sandboxed)

@@ -1,16 +1,19 @@
 """Graders over HTTP, answered by a real worker's task: user code in a process and a sandbox of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.responses import JSONResponse
 from sqlalchemy import select
 
 from fettle import gradings
 from fettle.settings import Settings
 from models import Grading
+from tests.api.served import served
+from tests.api.stub_engine import StubEngine
 from tests.api.tenants import Tenant, message, refusal, running, settings_in
 from tests.conftest import Api
 from worker import tasks
@@ -32,9 +35,25 @@ LENGTH = {
 BOTH = {"type": "multi", "name": "both", "calculate_output": "equal + 2 ^ length"}
 
 
+JUDGE = {
+    "type": "score_model",
+    "name": "judge",
+    "model": "starter",
+    "input": [{"role": "user", "content": "Grade {{sample.output_text}}"}],
+}
+
+
 @pytest.fixture(scope="module")
-async def api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
-    settings: Settings = settings_in(tmp_path_factory.mktemp("api"), poll_seconds=0.05, grading_seconds=20)
+def engine() -> Iterator[tuple[StubEngine, str]]:
+    stub = StubEngine()
+    with served(stub.app) as url:
+        yield stub, url
+
+
+@pytest.fixture(scope="module")
+async def api(engine: tuple[StubEngine, str], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
+    folder = tmp_path_factory.mktemp("api")
+    settings: Settings = settings_in(folder, poll_seconds=0.05, grading_seconds=20, engine_url=engine[1])
     async with running(settings) as application:
         state = application.app.state
         held = Held(settings, state.db, state.storage, state.models, threads=1)
@@ -103,11 +122,43 @@ class TestRun:
         item = {"messages": [{"role": "user", "content": "2 + 2 ="}], "all": "2 + 2 =four"}
         assert (await ran(tenant, {**LENGTH, "source": source}, item=item))["reward"] == 1.0
 
+    async def test_an_item_that_no_worker_could_be_told_is_refused_at_once(self, tenant: Tenant) -> None:
+        answer = await tenant.http.post(RUN, json={"grader": EQUAL, "model_sample": "", "item": {"n": 10**30}})
+        assert refusal(answer) == (400, "invalid_value", "item")
+
     async def test_what_a_project_grades_stays_its_own_row(self, tenant: Tenant) -> None:
         await ran(tenant, EQUAL)
         async with tenant.db.snapshot() as session:
             rows = (await session.scalars(select(Grading).where(Grading.project_id == tenant.project.id))).all()
         assert len(rows) == 1 and rows[0].finished_at is not None
+
+
+class TestJudges:
+    async def test_the_engine_is_asked_for_json_and_its_number_is_the_reward(
+        self, tenant: Tenant, engine: tuple[StubEngine, str]
+    ) -> None:
+        message = {"role": "assistant", "content": '{"steps": ["fine"], "result": 0.75}'}
+        engine[0].answer = JSONResponse({"choices": [{"index": 0, "message": message}]})
+        assert (await ran(tenant, JUDGE))["reward"] == 0.75
+        asked = engine[0].seen[-1][1]
+        assert asked["model"] == "starter"
+        assert asked["messages"][-1] == {"role": "user", "content": "Grade four"}
+        assert asked["response_format"]["json_schema"]["schema"]["properties"]["result"] == {"type": "number"}
+
+    async def test_an_engine_that_refuses_is_flagged(self, tenant: Tenant, engine: tuple[StubEngine, str]) -> None:
+        engine[0].answer = JSONResponse({"error": {"message": "too long"}}, 400)
+        answer = await ran(tenant, JUDGE)
+        assert answer["reward"] is None
+        assert answer["metadata"]["errors"]["model_grader_server_error_details"] == "too long"
+
+    async def test_an_unknown_model_is_404_before_anything_runs(self, tenant: Tenant) -> None:
+        answer = await tenant.http.post(RUN, json={"grader": {**JUDGE, "model": "gpt-5"}, "model_sample": ""})
+        assert refusal(answer) == (404, "model_not_found", "model")
+
+    async def test_a_key_that_may_not_chat_may_not_ask_models(self, tenant: Tenant) -> None:
+        async with await tenant.key("jobs.write") as http:
+            answer = await http.post(RUN, json={"grader": JUDGE, "model_sample": ""})
+            assert refusal(answer)[:2] == (403, "insufficient_scope")
 
 
 class TestValidate:
@@ -160,7 +211,7 @@ class TestReach:
             looping = {**LENGTH, "source": "def grade(sample, item):\n    while True: pass"}
             graders = [{"name": "length", "weight": 1.0, "grader": looping}]
             sample = {"prompt": "", "completion": ""}
-            result = await tasks.graded(held, {"graders": graders, "samples": [sample]})
+            result = await tasks.graded(held, {"graders": graders, "samples": [sample], "models": {}})
         assert "no result within 0.5 seconds" in result["scores"][0]["errors"]["length"]["message"]
 
     async def test_old_requests_are_swept(self, tenant: Tenant) -> None:

@@ -12,6 +12,9 @@ from fettle.rewards.sandbox import Limits
 REFERENCES = ("answer", "reference_answer", "reference", "solution", "ground_truth", "completion")
 
 
+MESSAGE_AT_MOST = 500  # characters
+
+
 class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -61,6 +64,8 @@ class EachSample:
             return Mark(float(self.value(sample)))
         except Ungradable as error:
             return failed("invalid_variable_error", str(error))
+        except Exception as error:  # a library's trouble with this sample must not cost the others
+            return failed("other_error", f"{type(error).__name__}: {error}"[:MESSAGE_AT_MOST])
 
     def close(self) -> None: ...
 

@@ -59,7 +59,7 @@ class Verdict:
 class Sandbox:
     """Grades samples with one piece of user code.
 
-    One per job, never shared. Not for two threads at once.
+    One per job, never shared. Not for two threads at once; the guest dies with the thread that started it.
     """
 
     def __init__(self, source: str, limits: Limits | None = None, names: Sequence[str] = GRADE_NAMES) -> None:
@@ -79,7 +79,7 @@ class Sandbox:
                 self._start()
             assert self.guest is not None  # noqa: S101 — started just now
             try:
-                self.guest.send({"type": "grade", "samples": samples[len(verdicts) :]})
+                self.guest.send({"type": "grade", "samples": samples[len(verdicts) :]}, self.limits.seconds)
                 while len(verdicts) < len(samples):
                     verdicts.append(judged(self.guest.receive(self.limits.seconds)))
             except Overrun:
@@ -103,7 +103,7 @@ class Sandbox:
             answer = self.guest.receive(self.limits.seconds)
         except (Overrun, Broken) as error:
             self.close()
-            raise LoadError(f"The source could not be loaded: {error or 'it did not come to an end'}.") from error
+            raise LoadError(f"The source could not be loaded: {str(error) or 'it did not come to an end'}.") from error
         if "error" in answer:
             self.close()
             raise LoadError(f"The source could not be loaded: {answer['error'].strip()}")
@@ -153,6 +153,8 @@ class Guest:
             cwd="/",
             start_new_session=True,
         )
+        assert self.process.stdin is not None  # noqa: S101 — a pipe
+        os.set_blocking(self.process.stdin.fileno(), False)
         try:
             self.send(config)
             answer = self.receive(START_SECONDS)
@@ -163,14 +165,22 @@ class Guest:
             self.kill()
             raise SandboxError(f"The sandbox cannot confine user code, which was not run: {answer.get('refused')}")
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, message: dict[str, Any], seconds: float = START_SECONDS) -> None:
+        """Raises Overrun when the guest does not read, Broken when it has ended."""
         body = orjson.dumps(message)
         assert self.process.stdin is not None  # noqa: S101 — a pipe
-        try:
-            self.process.stdin.write(struct.pack(">I", len(body)) + body)
-            self.process.stdin.flush()
-        except OSError as error:
-            raise Broken(self._ending()) from error
+        rest, pipe = memoryview(struct.pack(">I", len(body)) + body), self.process.stdin.fileno()
+        deadline = time.monotonic() + seconds
+        while rest:
+            _, ready, _ = select.select([], [pipe], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise Overrun
+            try:
+                rest = rest[os.write(pipe, rest) :]
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise Broken(self._ending()) from error
 
     def receive(self, seconds: float) -> dict[str, Any]:
         deadline = time.monotonic() + seconds

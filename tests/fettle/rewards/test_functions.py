@@ -103,6 +103,17 @@ class TestJsonSchema:
             check(reward_functions=[{"name": "json_schema", "parameters": {"json_schema": schema}}])
 
 
+class TestTrouble:
+    def test_a_librarys_trouble_with_one_sample_costs_no_other(self) -> None:
+        endless = {"$ref": "#"}
+        schema = {"anyOf": [{"type": "integer"}, endless]}
+        graders = check(reward_functions=[{"name": "json_schema", "parameters": {"json_schema": schema}}])
+        with Graders(graders) as opened:
+            bad, good = opened.score([Sample("", '"text"'), Sample("", "4")])
+        assert (bad.reward, good.reward) == (None, 1.0)
+        assert bad.errors["json_schema"].flag == "other_error"
+
+
 class TestStepsCorrect:
     @pytest.mark.parametrize(
         ("reasoning", "share"),

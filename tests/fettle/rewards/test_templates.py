@@ -1,0 +1,58 @@
+"""`{{…}}` in graders: paths into the row and the completion, nothing else."""
+
+from typing import Any
+
+import pytest
+
+from fettle.rewards.samples import Sample
+from fettle.rewards.templates import BadTemplate, Unfilled, check, fill
+
+CALLS = [{"type": "function", "function": {"name": "add", "arguments": "{}"}}]
+SAMPLE = Sample(
+    "2 + 2 =", '{"answer": 4, "steps": ["a", "b"]}', {"answer": "4", "deep": {"er": [1, {"x": None}]}, "n": 2.5}, CALLS
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("as it is", "as it is"),
+        ("{{item.answer}}", "4"),
+        ("{{ item.answer }}!", "4!"),
+        ("{{item.n}} and {{item.deep.er[0]}}", "2.5 and 1"),
+        ("{{item.deep.er[1].x}}", "null"),
+        ("{{item.deep}}", '{"er":[1,{"x":null}]}'),
+        ("{{sample.output_text}}", '{"answer": 4, "steps": ["a", "b"]}'),
+        ("{{sample.output_json.answer}}", "4"),
+        ("{{sample.output_json.steps[1]}}", "b"),
+        ("{{sample.output_tools[0].function.name}}", "add"),
+        ("{{sample.choices[0].message.role}}", "assistant"),
+        ("{ {item.answer} }", "{ {item.answer} }"),
+    ],
+)
+def test_each_hole_is_filled(template: str, text: str) -> None:
+    assert fill(check(template), SAMPLE) == text
+
+
+@pytest.mark.parametrize("template", ["{{x}}", "{{}}", "{{item.a + 1}}", "{{sample}}", "{{sample.text}}"])
+def test_what_no_sample_can_fill_is_refused(template: str) -> None:
+    with pytest.raises(BadTemplate, match="is no variable"):
+        check(template)
+
+
+@pytest.mark.parametrize(
+    ("template", "item", "completion", "flag"),
+    [
+        ("{{item.b}}", {"a": 1}, "", "invalid_variable_error"),
+        ("{{item.a.b}}", {"a": 1}, "", "invalid_variable_error"),
+        ("{{item.a[3]}}", {"a": [1]}, "", "invalid_variable_error"),
+        ("{{item.a.__class__}}", {"a": "x"}, "", "invalid_variable_error"),
+        ("{{sample.output_json}}", {}, "not json", "sample_parse_error"),
+        ("{{sample.output_json.a}}", {}, "not json", "sample_parse_error"),
+        ("{{sample.output_json.a}}", {}, "{}", "invalid_variable_error"),
+    ],
+)
+def test_what_this_sample_lacks_has_openais_flag(template: str, item: Any, completion: str, flag: str) -> None:
+    with pytest.raises(Unfilled) as caught:
+        fill(template, Sample("", completion, item))
+    assert caught.value.flag == flag
