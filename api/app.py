@@ -22,6 +22,7 @@ from api.routes import (
     projects,
     responses,
     reward_functions,
+    rollouts,
 )
 from api.telemetry import Telemetry
 from fettle import __version__, catalog, keys, leftovers
@@ -35,6 +36,7 @@ from fettle.storage import open_storage
 ROUTERS = (
     files.router,
     jobs.router,
+    rollouts.router,
     graders.router,
     reward_functions.router,
     models.router,

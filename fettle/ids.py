@@ -7,7 +7,19 @@ from typing import Literal
 ALPHABET = string.ascii_letters + string.digits
 LENGTH = 24
 Prefix = Literal[
-    "proj_", "key_", "file-", "ftjob-", "ftevent-", "ftckpt_", "chatcmpl-", "cmpl-", "resp_", "msg_", "req_", "grading_"
+    "proj_",
+    "key_",
+    "file-",
+    "ftjob-",
+    "ftevent-",
+    "ftckpt_",
+    "rollouts-",
+    "grading_",
+    "chatcmpl-",
+    "cmpl-",
+    "resp_",
+    "msg_",
+    "req_",
 ]
 
 

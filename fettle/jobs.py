@@ -15,7 +15,8 @@ from fettle.catalog import BaseModelEntry
 from fettle.db import json_text, lock
 from fettle.errors import Conflict, InvalidRequest, NotFound
 from fettle.paging import page
-from models import LEGAL_MOVES, IdempotencyKey, Job, JobStatus, Project
+from fettle.rewards import given as rewards
+from models import LEGAL_MOVES, IdempotencyKey, Job, JobStatus, Project, RewardVersion
 
 KEY_WINDOW = 24 * 3600  # seconds in which an Idempotency-Key is remembered, as in Stripe's API
 RETRY_WINDOW = 3600  # seconds; the SDK's two retries of a request that times out after 600 s end within it
@@ -78,6 +79,7 @@ async def create(
         lora=start.lora if start else None,
     )
     method = specs.resolve(request.method, given)
+    graders = graders_of(request.method)
     await quotas.admit_job(session, project.id, defaults)
     job = Job(
         id=ids.new("ftjob-"),
@@ -103,6 +105,8 @@ async def create(
         await remember(session, project.id, request.idempotency_key, job)
     elif request.retry:
         await remember(session, project.id, request.overtaken, job)
+    if graders is not None:
+        session.add(RewardVersion(job_id=job.id, version=1, graders=graders))
     events.add(session, job.id, f"Created fine-tuning job: {job.id}")
     return job, True
 
@@ -128,6 +132,13 @@ async def starting_point(session: AsyncSession, project_id: str, request: Reques
         )
     hyperparameters = maker.method[maker.method["type"]]["hyperparameters"]
     return Start(maker.base_model, specs.EARLIER_LORA | hyperparameters["lora"])
+
+
+def graders_of(method: specs.Method) -> list[dict[str, Any]] | None:
+    """What judges the completions, for a method that learns from rewards. Raises InvalidRequest."""
+    if not isinstance(method, specs.ReinforcementMethod):
+        return None
+    return rewards.check(method.reinforcement.judges(), ("method", "reinforcement"))
 
 
 async def find_retried(session: AsyncSession, project_id: str, request: Request) -> Job | None:

@@ -15,9 +15,9 @@ from sqlalchemy import select
 from fettle import artifacts
 from fettle.db import Database
 from fettle.storage import Missing, Storage
-from models import Checkpoint, File, Job, JobStatus, TunedModel
+from models import Checkpoint, File, Job, JobStatus, RolloutChunk, TunedModel
 
-UNIT = re.compile(r"jobs/(?P<job>[^/]+)/(?P<fence>\d+)/(adapter|checkpoints/[^/]+|metrics\.csv)(?=/|$)")
+UNIT = re.compile(r"jobs/(?P<job>[^/]+)/(?P<fence>\d+)/(adapter|checkpoints/[^/]+|metrics\.csv|rollouts/[^/]+)(?=/|$)")
 RESUME_ONLY = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")  # most of a checkpoint's bytes
 JOBS_AT_ONCE = 500  # bound parameters of one query
 
@@ -53,6 +53,7 @@ async def referred(db: Database, job_ids: Sequence[str]) -> tuple[dict[str, Job]
     async with db.snapshot() as session:
         jobs = {job.id: job for job in await session.scalars(select(Job).where(Job.id.in_(job_ids)))}
         used = set(await session.scalars(select(Checkpoint.prefix).where(Checkpoint.job_id.in_(job_ids))))
+        used |= set(await session.scalars(select(RolloutChunk.storage_key).where(RolloutChunk.job_id.in_(job_ids))))
         used |= set(await session.scalars(select(TunedModel.prefix).where(TunedModel.job_id.in_(job_ids))))
         results = [file for job in jobs.values() for file in job.result_files]
         used |= set(await session.scalars(select(File.storage_key).where(File.id.in_(results))))

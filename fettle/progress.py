@@ -9,6 +9,8 @@ from rich.text import Text
 
 SIGNS = {"info": "[dim]·[/]", "warn": "[yellow]![/]", "error": "[red]✗[/]"}
 SHOWN = {  # short, so that it fits into 80 columns
+    "train_reward_mean": "reward",
+    "valid_reward_mean": "valid reward",
     "train_loss": "loss",
     "train_mean_token_accuracy": "acc",
     "valid_loss": "valid loss",

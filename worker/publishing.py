@@ -23,9 +23,12 @@ from worker.workfolder import Held
 # OpenAI's, then what the field also looks at
 COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy")
 COLUMNS += ("learning_rate", "grad_norm", "tokens", "tokens_per_second")
-# of an evaluation, what its event says and how
-MEASURES = {"loss": "{:.4f}", "perplexity": "{:.2f}", "token_accuracy": "{:.1%}", "preference_accuracy": "{:.1%}"}
-MEASURES |= {"reward_accuracy": "{:.1%}", "pairwise_accuracy": "{:.1%}", "reward_margin": "{:.4f}"}
+# of an evaluation: how each is written
+FIGURES = {"reward_mean": ".4f", "loss": ".4f", "perplexity": ".2f", "token_accuracy": ".1%"}
+FIGURES |= {"preference_accuracy": ".1%", "reward_accuracy": ".1%", "pairwise_accuracy": ".1%", "reward_margin": ".4f"}
+FIGURES |= {"completion_length_mean": ".1f"}
+OF_REWARDS = ("train_reward", "valid_reward", "rewards/", "kl", "entropy", "clip_fraction", "completion")
+OF_REWARDS += ("zero_spread_groups", "grader_errors")  # a job that learned from rewards has these columns as well
 SOURCES = {"train_accuracy": "train_mean_token_accuracy"}
 
 
@@ -65,13 +68,7 @@ async def publish_checkpoint(held: Held, job: Job, folder: Path, line: dict[str,
 
 async def publish_evaluation(held: Held, job: Job, evaluation: dict[str, Any]) -> None:
     """Raises Fenced."""
-    base, tuned = evaluation["base"], evaluation["tuned"]
-    shown = [
-        f"{name.replace('_', ' ')} {form.format(base[name])} → {form.format(tuned[name])}"
-        for name, form in MEASURES.items()
-        if name in base and name in tuned
-    ]
-    message = f"Evaluation on {evaluation['rows']:,} validation rows, base model → tuned: {', '.join(shown)}"
+    message = f"Evaluation on {evaluation['rows']:,} validation rows, base model → tuned: {compared(evaluation)}"
     figures = {name: value for name, value in evaluation.items() if name != "samples"}
 
     def change(session: AsyncSession, row: Job) -> None:
@@ -79,6 +76,16 @@ async def publish_evaluation(held: Held, job: Job, evaluation: dict[str, Any]) -
         events.add(session, job.id, message, data=figures)
 
     await write(held, job, change)
+
+
+def compared(evaluation: dict[str, Any]) -> str:
+    """Every figure that both have, as `loss 2.1000 → 0.4000`; shares in percent."""
+    base, tuned = evaluation["base"], evaluation["tuned"]
+    shown = []
+    for name, form in FIGURES.items():
+        if base.get(name) is not None and tuned.get(name) is not None:
+            shown.append(f"{name.replace('_', ' ')} {base[name]:{form}} → {tuned[name]:{form}}")
+    return ", ".join(shown)
 
 
 async def publish(held: Held, job: Job, folder: Path, done: dict[str, Any], more: Sequence[Path] = ()) -> None:
@@ -139,9 +146,11 @@ async def publish_file(held: Held, job: Job, path: Path) -> File:
 
 def step_metrics(steps: dict[int, dict[str, float]]) -> bytes:
     """OpenAI's step metrics CSV."""
+    seen = sorted({name for values in steps.values() for name in values})
+    columns = (*COLUMNS, *(name for name in seen if name.startswith(OF_REWARDS)))
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(COLUMNS)
+    writer.writerow(columns)
     for step, values in steps.items():
-        writer.writerow([step, *(values.get(SOURCES.get(name, name), "") for name in COLUMNS[1:])])
+        writer.writerow([step, *(values.get(SOURCES.get(name, name), "") for name in columns[1:])])
     return out.getvalue().encode()

@@ -25,6 +25,7 @@ from worker import metrics, publishing, workfolder
 from worker.children import Child, Nursery, describe_exit
 from worker.ledger import write
 from worker.reports import Reports
+from worker.rollouts import Rollouts
 from worker.workfolder import Held
 
 log = structlog.get_logger()
@@ -155,10 +156,12 @@ async def carry_out(
     metrics.children.inc()
     child = await nursery.start(folder, slot)
     stop = asyncio.create_task(stop_when_halted(child, halt))
+    scored = Rollouts(held, job, child)
     try:
-        done = await relay(held, job, folder, child, reports)
+        done = await relay(held, job, folder, child, reports, scored)
     finally:
         stop.cancel()
+        await scored.close()
         await child.kill()
     await publishing.publish(held, job, folder / done["path"], done, await reports.files())
     metrics.trained_tokens.inc(done["trained_tokens"])
@@ -183,7 +186,7 @@ async def stop_when_halted(child: Child, halt: asyncio.Event) -> None:
     child.say({"type": "stop"})
 
 
-async def relay(held: Held, job: Job, folder: Path, child: Child, reports: Reports) -> dict[str, Any]:
+async def relay(held: Held, job: Job, folder: Path, child: Child, reports: Reports, scored: Rollouts) -> dict[str, Any]:
     """Turns the child's lines into rows until it is done; returns its last line."""
     pending: list[dict[str, Any]] = []
     flushed = time.monotonic()
@@ -191,6 +194,7 @@ async def relay(held: Held, job: Job, folder: Path, child: Child, reports: Repor
     end: dict[str, Any] | None = None
     pace = metrics.Pace()
     async for line in child.lines(pause=FLUSH_SECONDS):
+        scored.check()
         match line:
             case {"type": "event" | "metrics"}:
                 pending.append(line)
@@ -205,6 +209,10 @@ async def relay(held: Held, job: Job, folder: Path, child: Child, reports: Repor
             case {"type": "evaluation"}:
                 await flush(held, job, pending, None)
                 await publishing.publish_evaluation(held, job, line["data"])
+            case {"type": "score"}:
+                scored.score(line)
+            case {"type": "rollouts"}:
+                await scored.store(line)
             case {"type": "done" | "stopped" | "error"}:
                 end = line
         pending += reports.told()
@@ -267,4 +275,5 @@ def add_event(session: AsyncSession, job_id: str, line: dict[str, Any]) -> None:
     events.add(session, job_id, f"Step {step}/{total}: {shown}", type="metrics", data=data)
 
 
-SHOWN = ("train_loss", "train_mean_token_accuracy", "valid_loss", "valid_mean_token_accuracy")
+SHOWN = ("train_reward_mean", "valid_reward_mean", "train_loss", "train_mean_token_accuracy", "valid_loss")
+SHOWN += ("valid_mean_token_accuracy",)

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from fettle.formats import jsonl
 from fettle.formats.jsonl import BOM, Line, Row
 from fettle.formats.problems import Finding, quoted
-from fettle.formats.rows import COLUMNS, NESTED, SHAPE_KEYS
+from fettle.formats.rows import NESTED, SHAPE_KEYS, columns_read
 
 DELIMITERS = ",;\t"
 MAX_COLUMNS = 1000
@@ -91,7 +91,7 @@ def bad_header(header: str, columns: list[str]) -> Finding | None:
         return Finding("", "csv_unclosed_quote")
     if SHAPE_KEYS.isdisjoint(columns) or len(columns) > MAX_COLUMNS:
         return Finding("", "csv_without_header")
-    for name in sorted(COLUMNS.intersection(columns)):
+    for name in sorted(columns_read(columns)):
         if columns.count(name) > 1:
             return Finding("", "duplicate_column", {"key": quoted(name)})
     return None
@@ -99,7 +99,8 @@ def bad_header(header: str, columns: list[str]) -> Finding | None:
 
 def records(reader: Any, lines: Lines, columns: list[str]) -> Iterator[Line]:
     """What comes after the header."""
-    wanted = [(index, name) for index, name in enumerate(columns) if name in COLUMNS]
+    read = columns_read(columns)
+    wanted = [(index, name) for index, name in enumerate(columns) if name in read]
     nested = NESTED.intersection(columns)
     while True:
         number, lines.record = reader.line_num + 2, 0

@@ -13,7 +13,7 @@ from fettle.formats import jsonl
 from fettle.formats.delimited import parse_nested
 from fettle.formats.jsonl import Line, Row
 from fettle.formats.problems import Finding, quoted
-from fettle.formats.rows import COLUMNS, NESTED, SHAPE_KEYS
+from fettle.formats.rows import NESTED, SHAPE_KEYS, columns_read
 
 MAGIC = b"PAR1"
 BATCH = 256  # rows
@@ -32,7 +32,7 @@ def read(file: BinaryIO, max_row_bytes: int) -> Iterator[Line]:
         if problem := bad_columns(names) or bad_groups(table.metadata):
             yield 1, None, [problem]
             return
-        wanted = [name for name in names if name in COLUMNS]
+        wanted = [name for name in names if name in columns_read(names)]
         nested = NESTED.intersection(wanted)
         for batch in table.iter_batches(batch_size=BATCH, columns=wanted, use_threads=False):
             for row in rows_of(batch):
@@ -45,7 +45,7 @@ def read(file: BinaryIO, max_row_bytes: int) -> Iterator[Line]:
 def bad_columns(names: list[str]) -> Finding | None:
     if SHAPE_KEYS.isdisjoint(names):
         return Finding("", "missing_columns", {"keys": ", ".join(map(quoted, names[:5])) or "none"})
-    twice = sorted(name for name in COLUMNS.intersection(names) if names.count(name) > 1)
+    twice = sorted(name for name in columns_read(names) if names.count(name) > 1)
     return Finding("", "duplicate_column", {"key": quoted(twice[0])}) if twice else None
 
 

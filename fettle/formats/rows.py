@@ -1,10 +1,10 @@
 """Row shapes: how each is recognised, checked and turned into chat messages."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fettle.formats import alpaca, chat, preference, prompt_completion, ranking, sharegpt
+from fettle.formats import alpaca, chat, preference, prompt_completion, prompts, ranking, sharegpt
 from fettle.formats.chat import Conversation
 from fettle.formats.preference import Pair
 from fettle.formats.problems import Finding
@@ -14,8 +14,8 @@ from fettle.formats.problems import Finding
 class Shape:
     """keys: a row that has one of them has this shape, unless an earlier shape claims it.
 
-    plain: a quick look that says of nearly every good row that `check` would find nothing. to_pairs: for a shape that
-    compares responses.
+    plain: a quick look that says of nearly every good row that `check` would find nothing. claims: of rows with such a
+    key, which have this shape. to_pairs: for a shape that compares responses.
     """
 
     keys: frozenset[str]
@@ -23,9 +23,11 @@ class Shape:
     check: Callable[[dict[str, Any]], Iterator[Finding]]
     to_conversation: Callable[[dict[str, Any]], Conversation]
     to_pairs: Callable[[dict[str, Any]], list[Pair]] | None = None
+    claims: Callable[[dict[str, Any]], bool] = lambda row: True
 
 
 SHAPES: dict[str, Shape] = {
+    "prompts": Shape(prompts.KEYS, prompts.plain, prompts.check, prompts.to_conversation, prompts.claims),
     "chat": Shape(chat.KEYS, chat.plain, chat.check, chat.to_conversation),
     "sharegpt": Shape(sharegpt.KEYS, sharegpt.plain, sharegpt.check, sharegpt.to_conversation),
     "preference": Shape(
@@ -40,6 +42,15 @@ SHAPES: dict[str, Shape] = {
 SHAPE_KEYS = frozenset().union(*(shape.keys for shape in SHAPES.values()))
 # All that training reads of a row: of a table, only these columns are looked at
 COLUMNS = SHAPE_KEYS | {"tools", "parallel_tool_calls", "functions", "input", "system", "history"}
+
+
+def columns_read(names: Iterable[str]) -> frozenset[str]:
+    """Of a table with these columns. A table of prompts without completions is read whole: the rest is for graders."""
+    given = frozenset(names)
+    prompts_only = not given.isdisjoint({"prompt", "Prompt"}) and given.isdisjoint(prompts.OTHER_SHAPES)
+    return given if prompts_only else given & COLUMNS
+
+
 NESTED = frozenset(
     {"messages", "conversations", "tools", *ranking.KEYS, *preference.OPENAI}
 )  # columns that hold no text, but in CSV and often elsewhere JSON
@@ -48,7 +59,7 @@ NESTED = frozenset(
 def shape_of(row: dict[str, Any]) -> str | None:
     """The name of a row's shape; None if it has none of them."""
     for name, shape in SHAPES.items():
-        if not shape.keys.isdisjoint(row):
+        if not shape.keys.isdisjoint(row) and shape.claims(row):
             return name
     return None
 

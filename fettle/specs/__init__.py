@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from fettle.specs import dpo, reward_model, supervised
+from fettle.specs import dpo, reinforcement, reward_model, supervised
 from fettle.specs.common import Given, Strict
 from fettle.specs.dpo import DPOMethod
+from fettle.specs.reinforcement import Reinforcement, ReinforcementHyperparameters, ReinforcementMethod
 from fettle.specs.reward_model import RewardModelMethod
 from fettle.specs.supervised import (
     EARLIER,
@@ -23,6 +24,9 @@ __all__ = [
     "DPOMethod",
     "Given",
     "Method",
+    "Reinforcement",
+    "ReinforcementHyperparameters",
+    "ReinforcementMethod",
     "RewardModelMethod",
     "Strict",
     "Supervised",
@@ -31,23 +35,33 @@ __all__ = [
     "resolve",
 ]
 
-Method = SupervisedMethod | DPOMethod | RewardModelMethod
+Method = SupervisedMethod | DPOMethod | RewardModelMethod | ReinforcementMethod
 
 TEXTS = frozenset({"chat", "sharegpt", "prompt_completion", "alpaca"})
 COMPARISONS = frozenset({"preference", "ranking"})
+PROMPTS = TEXTS | {"prompts"}  # a text's own completion is the item's, for graders
 
-# type: what a request must be, how its `auto`s are resolved, and the shapes of rows that it takes
+# type: what a request must be, how its `auto`s are resolved, and the shapes of rows that it takes; `grpo` is another
+# name of `reinforcement`
 METHODS: dict[str, type[Method]] = {
     "supervised": SupervisedMethod,
     "dpo": DPOMethod,
     "reward_model": RewardModelMethod,
+    "reinforcement": ReinforcementMethod,
+    "grpo": ReinforcementMethod,
 }
 RESOLVERS: dict[str, Callable[[Any, Given], dict[str, Any]]] = {
     "supervised": supervised.resolve,
     "dpo": dpo.resolve,
     "reward_model": reward_model.resolve,
+    "reinforcement": reinforcement.resolve,
 }
-SHAPES: dict[str, frozenset[str]] = {"supervised": TEXTS, "dpo": COMPARISONS, "reward_model": COMPARISONS}
+SHAPES: dict[str, frozenset[str]] = {
+    "supervised": TEXTS,
+    "dpo": COMPARISONS,
+    "reward_model": COMPARISONS,
+    "reinforcement": PROMPTS,
+}
 
 
 def resolve(method: Method, given: Given) -> dict[str, Any]:
@@ -55,4 +69,6 @@ def resolve(method: Method, given: Given) -> dict[str, Any]:
 
     Raises InvalidRequest for what the base model or the files do not allow.
     """
-    return {"type": method.type, method.type: {"hyperparameters": RESOLVERS[method.type](method, given)}}
+    hyperparameters = RESOLVERS[method.type](method, given)
+    kept = method.reinforcement.judges() if isinstance(method, ReinforcementMethod) else {}
+    return {"type": method.type, method.type: {**kept, "hyperparameters": hyperparameters}}

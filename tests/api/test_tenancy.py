@@ -19,6 +19,8 @@ FOUND_OR_NOT = {  # of a path's ids: the code that says that there is none
     "project_id": "not_found",
 }
 
+BODIES = {"PATCH /v1/fine_tuning/jobs/{job_id}/rewards": {"reward_functions": ["exact_match"]}}  # read before the id is
+
 
 async def things(tenant: Tenant, folder: Path) -> dict[str, str]:
     """One of each thing that a path can name."""
@@ -56,9 +58,9 @@ class TestAnotherTenantsId:
         self, tenant: Tenant, other: Tenant, tmp_path: Path, way: Way
     ) -> None:
         theirs = await things(other, tmp_path)
-        foreign = await tenant.http.request(way.method, way.path.format(**theirs))
+        foreign = await tenant.http.request(way.method, way.path.format(**theirs), json=BODIES.get(str(way)))
         invented = {name: id[:-4] + "none" for name, id in theirs.items()}
-        unknown = await tenant.http.request(way.method, way.path.format(**invented))
+        unknown = await tenant.http.request(way.method, way.path.format(**invented), json=BODIES.get(str(way)))
         (name,) = way.names
         operators = ROUTES[str(way)] == "admin"  # closed to tenants whatever the id
         assert refusal(foreign)[:2] == ((403, "insufficient_scope") if operators else (404, FOUND_OR_NOT[name]))
@@ -67,7 +69,7 @@ class TestAnotherTenantsId:
 
     async def test_its_owner_finds_it_unharmed(self, tenant: Tenant, other: Tenant, tmp_path: Path, way: Way) -> None:
         theirs = await things(other, tmp_path)
-        await tenant.http.request(way.method, way.path.format(**theirs))
+        await tenant.http.request(way.method, way.path.format(**theirs), json=BODIES.get(str(way)))
         for path in ("/v1/files/{file_id}/content", "/v1/models/{model}", "/v1/fine_tuning/jobs/{job_id}/adapter"):
             assert (await other.http.get(path.format(**theirs))).status_code == 200
         job = (await other.http.get(f"/v1/fine_tuning/jobs/{theirs['job_id']}")).json()

@@ -52,6 +52,18 @@ class RowsLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
             mine[rows, :, :length] = theirs
             mine[rows, :, length:] = 0
 
+    def fill(self, past: DynamicLayer, pads_P: Tensor, copies: int, width: int) -> None:
+        """Every row at once: what `past` holds from each one's first real column on, `copies` times."""
+        for name, theirs_PHTD in (("keys", past.keys), ("values", past.values)):
+            assert theirs_PHTD is not None  # noqa: S101 — the prompts were read into it
+            prompts, heads, length, size = theirs_PHTD.shape
+            columns_PT = (torch.arange(length, device=pads_P.device) + pads_P[:, None]).clamp(max=length - 1)
+            shifted_PHTD = theirs_PHTD.gather(2, columns_PT[:, None, :, None].expand(-1, heads, -1, size))
+            mine_BHWD = theirs_PHTD.new_zeros(prompts * copies, heads, width, size)
+            mine_BHWD[:, :, :length] = shifted_PHTD.repeat_interleave(copies, 0)
+            setattr(self, name, mine_BHWD)
+        self.is_initialized = True
+
     def move(self, source: int, target: int) -> None:
         self.keys[target], self.values[target] = self.keys[source], self.values[source]
 
@@ -104,6 +116,19 @@ class KeyValues:
             mine.reserve(used, *room)
             mine.put(slice(used, used + copies), keys_HTD, values_HTD)
         self.lengths += [length] * copies
+        self._place()
+
+    def start(self, past: Cache, pads: Sequence[int], copies: int, room: int) -> None:
+        """A batch whose rows all begin together: `copies` for each prompt in `past`, those of the first one first.
+
+        pads: columns of padding before each prompt. room: positions that a row may add.
+        """
+        width = past.get_seq_length()
+        pads_P = torch.tensor(pads, dtype=torch.long, device=self.device)
+        for mine, theirs in zip(self.layers, past.layers, strict=True):
+            assert isinstance(theirs, DynamicLayer)  # noqa: S101 — `prefill` made it
+            mine.fill(theirs, pads_P, copies, width + room)
+        self.lengths = [width - pad for pad in pads for _ in range(copies)]
         self._place()
 
     def remove(self, rows: Sequence[int]) -> list[int]:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
+from worker.engine.masks import behind_padding
 from worker.engine.networks import Network
 from worker.engine.requests import Request
 
@@ -41,18 +42,14 @@ class Prefill:
         columns_T = torch.arange(start, stop, device=self.network.device)
         positions_PT = (columns_T - self.pads_P[:, None]).clamp(min=0)
         logits_PV = self.network.logits(
-            self.plan, self.ids_PT[:, start:stop], positions_PT, self._allowed(columns_T, stop), self.cache
+            self.plan,
+            self.ids_PT[:, start:stop],
+            positions_PT,
+            behind_padding(columns_T, stop, self.pads_P),
+            self.cache,
         )
         self.read = stop
         if stop < self.width:
             return False
         self.logits_PV = logits_PV
         return True
-
-    def _allowed(self, columns_T: Tensor, stop: int) -> Tensor:
-        """allowed_P1TW: what came before and is no padding; padding sees itself, so that no softmax is empty."""
-        seen_W = torch.arange(stop, device=columns_T.device)
-        before_TW = seen_W <= columns_T[:, None]
-        itself_TW = seen_W == columns_T[:, None]
-        real_PW = seen_W >= self.pads_P[:, None]
-        return ((before_TW & real_PW[:, None]) | itself_TW)[:, None]

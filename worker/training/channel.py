@@ -2,11 +2,13 @@
 
 import json
 import os
+import queue
 import socket
 import threading
 from typing import Any, Literal, Protocol
 
 ORPHANED = 3  # exit status of a child whose supervisor went away
+LOOK_UP_SECONDS = 0.05  # between looks for a stop while an answer is awaited
 LOST_RANK = 4  # exit status of a child that lost one of its ranks without a word
 
 
@@ -20,7 +22,7 @@ class Flag(Protocol):
 
 
 class Channel:
-    """Sends what happens; hears `stop`. A supervisor that is gone ends the process at once.
+    """Sends what happens; hears `stop`, and answers to `ask`. A supervisor that is gone ends the process at once.
 
     sock: None for a rank that is not the first, which says and hears nothing.
     """
@@ -28,6 +30,7 @@ class Channel:
     def __init__(self, sock: socket.socket | None) -> None:
         self.sock = sock
         self.stop: Flag = threading.Event()
+        self.answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self.concluded = False
         if sock is not None:
             threading.Thread(target=self._listen, args=(sock,), name="supervisor", daemon=True).start()
@@ -41,6 +44,16 @@ class Channel:
             self.sock.sendall(line.encode())
         except OSError:
             os._exit(ORPHANED)
+
+    def ask(self, type: str, stop: Flag, **fields: Any) -> dict[str, Any]:
+        """Sends a line and waits for its answer, however long that takes. stop: raises Stopped once it is set."""
+        self.send(type, **fields)
+        while True:
+            try:
+                return self.answers.get(timeout=LOOK_UP_SECONDS)
+            except queue.Empty:
+                if stop.is_set():
+                    raise Stopped from None
 
     def event(
         self, message: str, data: dict[str, Any] | None = None, *, level: Literal["info", "warn", "error"] = "info"
@@ -60,8 +73,11 @@ class Channel:
     def _listen(self, sock: socket.socket) -> None:
         try:
             for line in sock.makefile("rb"):
-                if json.loads(line)["type"] == "stop":
+                heard = json.loads(line)
+                if heard["type"] == "stop":
                     self.stop.set()
+                else:
+                    self.answers.put(heard)
         finally:  # a reset, or a line that is none, is as good as a hang-up
             if not self.concluded:
                 os._exit(ORPHANED)

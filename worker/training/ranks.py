@@ -32,9 +32,13 @@ def count() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def number() -> int:
+    return int(os.environ.get("RANK", "0"))
+
+
 def first() -> bool:
     """Whether this process is the one that speaks and writes."""
-    return os.environ.get("RANK", "0") == "0"
+    return number() == 0
 
 
 def local() -> int:

@@ -33,12 +33,12 @@ class TestValidate:
         ]
 
     def test_what_strict_reading_refuses_does_not_hide_what_the_row_lacks(self, tmp_path: Path) -> None:
-        row = b'\xef\xbb\xbf{"prompt": "a\\u0000", "prompt": "a\\u0000", "score": NaN}\n'
+        row = b'\xef\xbb\xbf{"prompt": "a\\u0000", "prompt": "a\\u0000", "tools": NaN}\n'
         assert problems(tmp_path, row) == [
             (1, "", "bom"),
             (1, "prompt", "duplicate_key"),
             (1, "prompt", "nul"),
-            (1, "score", "nan_or_infinity"),
+            (1, "tools", "nan_or_infinity"),
             (1, "completion", "missing_text"),
         ]
 

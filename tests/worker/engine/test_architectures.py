@@ -13,7 +13,7 @@ from fettle.catalog import STARTER
 from fettle.errors import Unavailable
 from tests.worker.engine.conftest import QUESTIONS, greedy, user
 from worker.engine.lane import Lane
-from worker.engine.networks import Network, layer_kinds
+from worker.engine.networks import Network, refuse_foreign_layers
 from worker.engine.pool import read_base
 from worker.engine.requests import Base, Piece, Request, Sampling
 
@@ -88,4 +88,4 @@ def test_a_base_that_keeps_something_else_than_keys_and_values_is_refused(
     fields: dict[str, Any], kind: str, base: Base
 ) -> None:
     with pytest.raises(Unavailable, match=f"'starter' has layers of the kind '{kind}'"):
-        layer_kinds(base, SimpleNamespace(**fields))
+        refuse_foreign_layers(base, SimpleNamespace(**fields))

@@ -1,0 +1,77 @@
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response, StreamingResponse
+
+from api.deps import Held, ProjectId, Snapshot, Transaction
+from api.pagination import listing
+from api.schemas.rollout import RewardsEdit, rewards_object, rollout_object
+from api.streaming import begun
+from fettle import jobs, reward_versions, rollouts
+from fettle.errors import NotFound
+from fettle.rollouts import Sort, Wanted
+
+router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
+
+Step = Annotated[int | None, Query(ge=1)]
+Limit = Annotated[int, Query(ge=1, le=100)]
+
+EXPORTS = {"jsonl": rollouts.as_jsonl, "dpo": rollouts.as_preferences}
+
+
+@router.get("/{job_id}/rollouts")
+async def newest(
+    job_id: str,
+    project_id: ProjectId,
+    held: Held,
+    step: Step = None,
+    min_reward: float | None = None,
+    max_reward: float | None = None,
+    sort: Sort = "step",
+    after: str | None = None,
+    limit: Limit = 20,
+) -> dict[str, Any]:
+    """Every completion that the job learned from; `sort=-reward` begins with the best."""
+    wanted = Wanted(step, min_reward, max_reward)
+    async with held.db.snapshot() as session:
+        job = await jobs.get(session, project_id, job_id)
+        found = await rollouts.chunks(session, job.id, wanted)
+    rows, has_more = await rollouts.page(held.storage, found, wanted, sort=sort, after=after, limit=limit)
+    return listing(rows, rollout_object, has_more)
+
+
+@router.get("/{job_id}/rollouts/export", response_model=None)
+async def export(
+    job_id: str,
+    project_id: ProjectId,
+    held: Held,
+    format: Literal["jsonl", "dpo"] = "jsonl",
+    step: Step = None,
+    min_reward: float | None = None,
+    max_reward: float | None = None,
+) -> Response:
+    """JSONL: a rollout a line, or with `format=dpo` preference rows, of each group the best against the worst."""
+    wanted = Wanted(step, min_reward, max_reward)
+    async with held.db.snapshot() as session:
+        job = await jobs.get(session, project_id, job_id)
+        found = await rollouts.chunks(session, job.id, wanted)
+    name = f"{job.id}-{'preferences' if format == 'dpo' else 'rollouts'}.jsonl"
+    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    lines = await begun(EXPORTS[format](held.storage, found, wanted))
+    return StreamingResponse(lines, media_type="application/jsonl", headers=headers)
+
+
+@router.get("/{job_id}/rewards")
+async def rewards(job_id: str, project_id: ProjectId, session: Snapshot) -> dict[str, Any]:
+    """The newest version."""
+    job = await jobs.get(session, project_id, job_id)
+    version = await reward_versions.newest(session, job.id)
+    if version is None:
+        raise NotFound(f"The job {job_id!r} does not learn from rewards.", code="job_without_rewards")
+    return rewards_object(version)
+
+
+@router.patch("/{job_id}/rewards")
+async def edit_rewards(job_id: str, body: RewardsEdit, project_id: ProjectId, session: Transaction) -> dict[str, Any]:
+    """A new version, which judges from the next step on; every rollout carries the version that judged it."""
+    return rewards_object(await reward_versions.edit(session, project_id, job_id, body.judges()))

@@ -1,0 +1,39 @@
+"""What judges a job's completions: version 1 as the job was created with, a new version for each edit while it runs."""
+
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle import events, jobs
+from fettle.errors import Conflict
+from fettle.rewards.given import Graders, check
+from models import LEGAL_MOVES, Job, RewardVersion
+
+
+async def add(session: AsyncSession, job_id: str, graders: Graders) -> RewardVersion:
+    """The caller holds the job's row."""
+    latest = await session.scalar(select(func.max(RewardVersion.version)).where(RewardVersion.job_id == job_id))
+    row = RewardVersion(job_id=job_id, version=(latest or 0) + 1, graders=graders)
+    session.add(row)
+    await session.flush()
+    return row
+
+
+async def newest(session: AsyncSession, job_id: str) -> RewardVersion | None:
+    statement = select(RewardVersion).where(RewardVersion.job_id == job_id).order_by(RewardVersion.version.desc())
+    return (await session.scalars(statement.limit(1))).first()
+
+
+async def edit(session: AsyncSession, project_id: str, job_id: str, judges: dict[str, Any]) -> RewardVersion:
+    """A new version, which judges from the next step on. Raises Conflict for a job that has ended."""
+    job: Job = await jobs.locked(session, project_id, job_id)
+    if await newest(session, job.id) is None:
+        raise Conflict(f"The job {job_id!r} does not learn from rewards.", code="job_without_rewards")
+    if not LEGAL_MOVES[job.status]:
+        raise Conflict(f"The job {job_id!r} has already {job.status}: its rewards are history.", code="job_not_active")
+    row = await add(session, job.id, check(judges))
+    names = ", ".join(f"{entry['name']} × {entry['weight']:g}" for entry in row.graders)
+    message = f"Rewards version {row.version}, from the next step on: {names}"
+    events.add(session, job.id, message, data={"reward_version": row.version})
+    return row

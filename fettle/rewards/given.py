@@ -1,0 +1,28 @@
+"""The three ways in which a request says what is rewarded: `grader`, `graders` and `reward_functions`."""
+
+from typing import Any
+
+from fettle.errors import InvalidRequest
+from fettle.rewards import specs
+
+Graders = list[dict[str, Any]]
+
+
+def check(judges: dict[str, Any], within: tuple[str, ...] = ()) -> Graders:
+    """judges: one of `grader`, `graders` and `reward_functions`. Raises InvalidRequest.
+
+    `graders` is OpenAI's other shape: one grader, or several by name, or a list of them.
+    """
+    graders = judges.get("graders")
+    if graders is None:
+        return specs.check(**judges, within=within)
+    if isinstance(graders, dict):
+        one = isinstance(graders.get("type"), str)
+        graders = [graders] if one else [{"name": name, **as_object(given)} for name, given in graders.items()]
+    return specs.check(reward_functions=graders, within=within)
+
+
+def as_object(given: Any) -> dict[str, Any]:
+    if not isinstance(given, dict):
+        raise InvalidRequest("'graders' holds a grader, or several by name.", param="graders")
+    return given

@@ -1,0 +1,210 @@
+"""Every completion that a job learned from: Parquet chunks in storage, one a step, and an index row for each.
+
+Reading one step reads one chunk; sorting a whole run by reward reads them all.
+"""
+
+import io
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+import pyarrow
+import pyarrow.parquet
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle.errors import InvalidRequest
+from fettle.storage import Storage
+from models import RolloutChunk
+
+Row = dict[str, Any]
+Sort = Literal["step", "-step", "reward", "-reward"]
+
+SCHEMA = pyarrow.schema(
+    {
+        "step": pyarrow.int32(),
+        "index": pyarrow.int32(),
+        "group": pyarrow.int32(),
+        "prompt": pyarrow.string(),  # JSON, as all that is nested
+        "item": pyarrow.string(),
+        "completion": pyarrow.string(),
+        "reward": pyarrow.float64(),
+        "scores": pyarrow.string(),
+        "advantage": pyarrow.float64(),
+        "tokens": pyarrow.int32(),
+        "stop_reason": pyarrow.string(),
+        "printed": pyarrow.string(),
+        "errors": pyarrow.string(),
+        "reward_version": pyarrow.int32(),
+    }
+)
+NESTED = ("prompt", "item", "scores", "errors")
+
+
+def row(step: int, index: int, rollout: Row, score: Row, version: int) -> Row:
+    """One rollout as it is stored, but for its advantage. index: within the step."""
+    return {
+        "step": step,
+        "index": index,
+        "group": rollout["group"],
+        "prompt": rollout["messages"],
+        "item": rollout["item"],
+        "completion": rollout["completion"],
+        "reward": score["reward"],
+        "scores": score["scores"],
+        "advantage": None,
+        "tokens": rollout["tokens"],
+        "stop_reason": rollout["stop_reason"],
+        "printed": score["printed"],
+        "errors": score["errors"],
+        "reward_version": version,
+    }
+
+
+def to_parquet(rows: Sequence[Row]) -> bytes:
+    flat = [{**each, **{name: orjson.dumps(each[name]).decode() for name in NESTED}} for each in rows]
+    out = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(flat, schema=SCHEMA), out, compression="zstd")
+    return out.getvalue()
+
+
+def from_parquet(content: bytes) -> list[Row]:
+    rows: list[Row] = pyarrow.parquet.read_table(io.BytesIO(content)).to_pylist()
+    return [{**each, **{name: orjson.loads(each[name]) for name in NESTED}} for each in rows]
+
+
+def summary(rows: Sequence[Row]) -> dict[str, Any]:
+    """reward_*: None when no grader gave a value."""
+    known = [each["reward"] for each in rows if each["reward"] is not None]
+    return {
+        "reward_mean": sum(known) / len(known) if known else None,
+        "reward_min": min(known, default=None),
+        "reward_max": max(known, default=None),
+        "tokens": sum(each["tokens"] for each in rows),
+        "errors": len(rows) - len(known),
+    }
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which rollouts: of one step, with a reward from `min_reward` up to `max_reward`; both ends belong to it."""
+
+    step: int | None = None
+    min_reward: float | None = None
+    max_reward: float | None = None
+
+    @property
+    def by_reward(self) -> bool:
+        return self.min_reward is not None or self.max_reward is not None
+
+    def holds(self, reward: float | None) -> bool:
+        if not self.by_reward:
+            return True
+        low = float("-inf") if self.min_reward is None else self.min_reward
+        high = float("inf") if self.max_reward is None else self.max_reward
+        return reward is not None and low <= reward <= high
+
+    def may_hold(self, chunk: RolloutChunk) -> bool:
+        """False: no row of the chunk is wanted."""
+        low, high = chunk.summary["reward_min"], chunk.summary["reward_max"]
+        if not self.by_reward:
+            return True
+        if low is None:
+            return False
+        return not (
+            (self.min_reward is not None and high < self.min_reward)
+            or (self.max_reward is not None and low > self.max_reward)
+        )
+
+
+async def chunks(session: AsyncSession, job_id: str, wanted: Wanted) -> list[RolloutChunk]:
+    """By step."""
+    statement = select(RolloutChunk).where(RolloutChunk.job_id == job_id).order_by(RolloutChunk.step)
+    if wanted.step is not None:
+        statement = statement.where(RolloutChunk.step == wanted.step)
+    return [chunk for chunk in await session.scalars(statement) if wanted.may_hold(chunk)]
+
+
+async def page(
+    storage: Storage, found: Sequence[RolloutChunk], wanted: Wanted, *, sort: Sort, after: str | None, limit: int
+) -> tuple[list[Row], bool]:
+    """Rows after the one with the id `after`, each with its own id, and whether there are more."""
+    start = position(after)
+    backwards = sort.startswith("-")
+    if sort.endswith("step"):
+        rows: list[Row] = []
+        for chunk in reversed(found) if backwards else found:
+            if start is not None and (chunk.step > start[0] if backwards else chunk.step < start[0]):
+                continue
+            read = await load(storage, chunk, wanted)
+            for each in reversed(read) if backwards else read:
+                place = (each["step"], each["index"])
+                if start is None or (place < start if backwards else place > start):
+                    rows.append(each)
+            if len(rows) > limit:
+                break
+        return rows[:limit], len(rows) > limit
+    kept: list[Row] = []
+    for chunk in found:
+        kept += [each for each in await load(storage, chunk, wanted) if each["reward"] is not None]
+    # the most telling first within equal rewards, and always in the same order
+    kept.sort(key=lambda each: (-each["reward"] if backwards else each["reward"], each["step"], each["index"]))
+    if start is not None:
+        places = [(each["step"], each["index"]) for each in kept]
+        if start not in places:
+            raise InvalidRequest(f"No rollout with the id {after!r} to go on from.", param="after")
+        kept = kept[places.index(start) + 1 :]
+    return kept[:limit], len(kept) > limit
+
+
+async def load(storage: Storage, chunk: RolloutChunk, wanted: Wanted) -> list[Row]:
+    rows = from_parquet(await storage.read(chunk.storage_key))
+    return [{"id": identity(each), **each} for each in rows if wanted.holds(each["reward"])]
+
+
+def identity(each: Row) -> str:
+    return f"rollout-{each['step']}-{each['index']}"
+
+
+def position(id: str | None) -> tuple[int, int] | None:
+    """(step, index). Raises InvalidRequest."""
+    if id is None:
+        return None
+    name, _, rest = id.partition("-")
+    step, _, index = rest.partition("-")
+    if name != "rollout" or not step.isdecimal() or not index.isdecimal():
+        raise InvalidRequest(f"{id!r} is no rollout's id: 'after' is the last id seen.", param="after")
+    return int(step), int(index)
+
+
+async def as_jsonl(storage: Storage, found: Sequence[RolloutChunk], wanted: Wanted) -> AsyncIterator[bytes]:
+    """Every rollout on a line of its own."""
+    for chunk in found:
+        for each in await load(storage, chunk, wanted):
+            yield orjson.dumps(each) + b"\n"
+
+
+async def as_preferences(storage: Storage, found: Sequence[RolloutChunk], wanted: Wanted) -> AsyncIterator[bytes]:
+    """OpenAI's preference rows: of each group the best against the worst, where they differ in reward and text."""
+    for chunk in found:
+        groups: dict[int, list[Row]] = {}
+        for each in await load(storage, chunk, wanted):
+            if each["reward"] is not None:
+                groups.setdefault(each["group"], []).append(each)
+        for rows in groups.values():
+            best, worst = max(rows, key=reward_of), min(rows, key=reward_of)
+            if best["reward"] > worst["reward"] and best["completion"] != worst["completion"]:
+                yield orjson.dumps(pair(best, worst)) + b"\n"
+
+
+def reward_of(each: Row) -> float:
+    return float(each["reward"])
+
+
+def pair(best: Row, worst: Row) -> Row:
+    return {
+        "input": {"messages": best["prompt"]},
+        "preferred_output": [{"role": "assistant", "content": best["completion"]}],
+        "non_preferred_output": [{"role": "assistant", "content": worst["completion"]}],
+    }

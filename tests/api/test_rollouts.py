@@ -1,0 +1,140 @@
+"""Reinforcement over HTTP: what a job may ask for, its rewards edited, its rollouts listed and exported."""
+
+import json
+from typing import Any
+
+from fettle import artifacts, ids, rollouts
+from models import JobStatus, RolloutChunk
+from tests.api.tenants import Tenant, message, refusal
+
+JOBS = "/v1/fine_tuning/jobs"
+PROMPTS = b"".join(json.dumps({"prompt": f"{n} + 1 =", "answer": str(n + 1)}).encode() + b"\n" for n in range(12))
+
+
+def method(type: str = "reinforcement", **judges: Any) -> dict[str, Any]:
+    return {"type": type, type: judges or {"reward_functions": ["exact_match"]}}
+
+
+async def job(tenant: Tenant, **judges: Any) -> Any:
+    return await tenant.job(training_file=(await tenant.upload(PROMPTS))["id"], method=method(**judges))
+
+
+class TestCreate:
+    async def test_every_auto_is_resolved_and_ten_prompts_are_enough(self, tenant: Tenant) -> None:
+        made = (await job(tenant))["method"]["reinforcement"]
+        assert made["reward_functions"] == ["exact_match"]
+        asked = made["hyperparameters"]
+        assert (asked["batch_size"], asked["n_epochs"], asked["group_size"]) == (12, 50, 8)  # 12 prompts: 1 step each
+        assert (asked["loss_type"], asked["kl_beta"], asked["temperature"]) == ("dapo", 0.0, 1.0)
+
+    async def test_grpo_is_another_name(self, tenant: Tenant) -> None:
+        file = (await tenant.upload(PROMPTS))["id"]
+        asked = {"reward_functions": ["exact_match"], "hyperparameters": {"group_size": 4}}
+        made = await tenant.job(training_file=file, method={"type": "grpo", "grpo": asked})
+        assert made["method"]["type"] == "reinforcement"
+        assert made["method"]["reinforcement"]["hyperparameters"]["group_size"] == 4
+
+    async def test_compute_multiplier_scales_the_group(self, tenant: Tenant) -> None:
+        made = await job(tenant, reward_functions=["exact_match"], hyperparameters={"compute_multiplier": 2.0})
+        assert made["method"]["reinforcement"]["hyperparameters"]["group_size"] == 16
+
+    async def test_openais_graders_are_taken_in_both_shapes(self, tenant: Tenant) -> None:
+        grader = {
+            "type": "string_check",
+            "name": "same",
+            "operation": "eq",
+            "input": "{{sample.output_text}}",
+            "reference": "{{item.answer}}",
+        }
+        for judges in ({"grader": grader}, {"graders": grader}, {"graders": {"same": grader}}):
+            made = await job(tenant, **judges)
+            rewards = (await tenant.http.get(f"{JOBS}/{made['id']}/rewards")).json()
+            assert [(entry["name"], entry["weight"]) for entry in rewards["reward_functions"]] == [("same", 1.0)]
+
+    async def test_without_rewards_or_with_unknown_ones_there_is_no_job(self, tenant: Tenant) -> None:
+        file = (await tenant.upload(PROMPTS))["id"]
+        none = await tenant.create(training_file=file, method={"type": "reinforcement", "reinforcement": {}})
+        assert refusal(none)[0] == 400
+        assert "reward_functions" in message(none)
+        odd = await tenant.create(training_file=file, method=method(reward_functions=["no_such"]))
+        assert refusal(odd)[0] == 400
+        assert "no_such" in message(odd)
+
+    async def test_a_batch_larger_than_the_file_would_make_no_step_and_is_refused(self, tenant: Tenant) -> None:
+        file = (await tenant.upload(PROMPTS))["id"]
+        asked = {"reward_functions": ["exact_match"], "hyperparameters": {"batch_size": 13}}
+        answer = await tenant.create(training_file=file, method=method(**asked))
+        assert refusal(answer) == (400, "invalid_value", "method.reinforcement.hyperparameters.batch_size")
+        assert "12 prompts" in message(answer)
+
+    async def test_prompts_alone_are_no_dataset_for_sft(self, tenant: Tenant) -> None:
+        answer = await tenant.create(training_file=(await tenant.upload(PROMPTS))["id"])
+        assert refusal(answer) == (400, "invalid_training_file", "training_file")
+        assert "reinforcement" in message(answer)
+
+
+class TestRewards:
+    async def test_an_edit_is_a_new_version(self, tenant: Tenant) -> None:
+        made = await job(tenant)
+        edit = {"reward_functions": ["exact_match", {"name": "think_format", "weight": 0.1}]}
+        answer = await tenant.http.patch(f"{JOBS}/{made['id']}/rewards", json=edit)
+        assert answer.json()["version"] == 2
+        now = (await tenant.http.get(f"{JOBS}/{made['id']}/rewards")).json()
+        assert now["version"] == 2
+        assert [entry["weight"] for entry in now["reward_functions"]] == [1.0, 0.1]
+
+    async def test_history_is_not_edited_nor_what_learns_from_no_rewards(self, tenant: Tenant) -> None:
+        made = await job(tenant)
+        await tenant.end(made["id"], JobStatus.SUCCEEDED)
+        edit = {"reward_functions": ["exact_match"]}
+        ended = await tenant.http.patch(f"{JOBS}/{made['id']}/rewards", json=edit)
+        assert refusal(ended)[:2] == (409, "job_not_active")
+        taught = await tenant.job()
+        without = await tenant.http.patch(f"{JOBS}/{taught['id']}/rewards", json=edit)
+        assert refusal(without)[:2] == (409, "job_without_rewards")
+
+
+class TestRollouts:
+    async def test_they_are_listed_filtered_and_exported(self, tenant: Tenant) -> None:
+        made = await job(tenant)
+        rows = [rollouts.row(1, 0, said("3"), scored(0.0), 1), rollouts.row(1, 1, said("2"), scored(1.0), 1)]
+        await artifacts.put_bytes(tenant.storage, "chunk", rollouts.to_parquet(rows))
+        async with tenant.db.transaction() as session:
+            session.add(
+                RolloutChunk(
+                    id=ids.new("rollouts-"),
+                    job_id=made["id"],
+                    step=1,
+                    rows=2,
+                    summary=rollouts.summary(rows),
+                    storage_key="chunk",
+                )
+            )
+        where = f"{JOBS}/{made['id']}/rollouts"
+        page = (await tenant.http.get(where, params={"sort": "-reward", "limit": 1})).json()
+        assert (page["data"][0]["completion"], page["has_more"]) == ("2", True)
+        after = (await tenant.http.get(where, params={"sort": "-reward", "after": page["last_id"]})).json()
+        assert [row["completion"] for row in after["data"]] == ["3"]
+        assert (await tenant.http.get(where, params={"step": 2})).json()["data"] == []
+        low = (await tenant.http.get(where, params={"max_reward": 0.5})).json()
+        assert [row["reward"] for row in low["data"]] == [0.0]
+        pairs = await tenant.http.get(f"{where}/export", params={"format": "dpo"})
+        assert "preferences.jsonl" in pairs.headers["content-disposition"]
+        (pair,) = pairs.text.splitlines()
+        assert json.loads(pair)["preferred_output"][0]["content"] == "2"
+
+
+def said(completion: str) -> dict[str, Any]:
+    messages = [{"role": "user", "content": "1 + 1 ="}]
+    return {
+        "group": 0,
+        "messages": messages,
+        "item": {"answer": "2"},
+        "completion": completion,
+        "tokens": 1,
+        "stop_reason": "stop",
+    }
+
+
+def scored(reward: float) -> dict[str, Any]:
+    return {"reward": reward, "scores": {"exact_match": reward}, "printed": "", "errors": {}}
