@@ -42,7 +42,11 @@ class Prefill:
         columns_T = torch.arange(start, stop, device=self.network.device)
         positions_PT = (columns_T - self.pads_P[:, None]).clamp(min=0)
         logits_PV = self.network.logits(
-            self.plan, self.ids_PT[:, start:stop], positions_PT, behind_padding(columns_T, stop, self.pads_P), self.cache
+            self.plan,
+            self.ids_PT[:, start:stop],
+            positions_PT,
+            behind_padding(columns_T, stop, self.pads_P),
+            self.cache,
         )
         self.read = stop
         if stop < self.width:
