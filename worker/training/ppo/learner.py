@@ -159,7 +159,7 @@ class Learner:
             losses_and_more = self.part(experience, rows)
             share = int(experience.mask_BT[rows].sum()) / tokens
             loss = losses_and_more["policy_loss"] + losses_and_more["value_loss"]
-            (loss * share).backward()
+            (loss * share).backward()  # type: ignore[no-untyped-call]
             for name, value in losses_and_more.items():
                 report[name] += float(value.detach()) * share
         report["loss"] = report["policy_loss"] + report["value_loss"]
