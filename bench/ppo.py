@@ -34,14 +34,14 @@ ANSWER = re.compile(r"<answer>(-?\d+)</answer>")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--updates", type=int, default=40)
-    parser.add_argument("--learning-rate", type=float, default=3e-4)
-    parser.add_argument("--value-learning-rate", type=float, default=1e-2)
-    parser.add_argument("--target", type=float, default=10.0, help="nats a completion")
-    parser.add_argument("--coefficient", type=float, default=0.02)
+    parser.add_argument("--updates", type=int, default=30)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--value-learning-rate", type=float, default=1e-3)
+    parser.add_argument("--target", type=float, default=4.0, help="nats a completion")
+    parser.add_argument("--coefficient", type=float, default=0.05)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--prompts", type=int, default=64)
-    parser.add_argument("--group-size", type=int, default=2)
+    parser.add_argument("--group-size", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(1)
     renderer = Renderer(STARTER)
@@ -65,7 +65,11 @@ def main() -> None:
         learning_rate=options.learning_rate,
         value_learning_rate=options.value_learning_rate,
     )
-    learner = Learner(network, prompts, score, settings, AdaptiveKL(options.coefficient, options.target))
+
+    def rate(update: int) -> float:
+        return 1 - update / options.updates
+
+    learner = Learner(network, prompts, score, settings, AdaptiveKL(options.coefficient, options.target), rate)
     before = examined(network, renderer, exam)
     print("before", before, flush=True)
     started = time.process_time()

@@ -45,7 +45,7 @@ class Settings:
     rows_at_once: int
     epochs: int = 4
     learning_rate: float = 1e-4
-    value_learning_rate: float = 1e-2
+    value_learning_rate: float = 1e-3
     max_grad_norm: float = 1.0
     clip: float = 0.2
     value_clip: float = 0.2
