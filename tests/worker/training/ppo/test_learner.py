@@ -45,8 +45,9 @@ class TestUpdate:
     ) -> None:
         metrics, rollouts = learning(network).update()
         assert {
-            "reward", "reward_std", "kl", "kl_coefficient", "entropy", "clip_fraction", "approx_kl", "policy_loss",
-            "value_loss", "loss", "explained_variance", "grad_norm", "learning_rate", "completion_length", "share_ended",
+            "reward", "reward_std", "kl", "kl_coefficient", "entropy", "clip_fraction", "approx_kl", "loss",
+            "policy_loss", "value_loss", "explained_variance", "grad_norm", "learning_rate", "completion_length",
+            "share_ended",
         } <= metrics.keys()  # fmt: skip
         assert all(math.isfinite(value) for value in metrics.values())
         assert len(rollouts) == 8 and metrics["reward"] == sum(r.score or 0 for r in rollouts) / 8
