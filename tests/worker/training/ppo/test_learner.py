@@ -142,6 +142,18 @@ class TestResume:
         assert (second.kl, second.updates, second.tokens) == (whole.kl, whole.updates, whole.tokens)
         assert len({metrics["kl_coefficient"] for metrics, _ in expected}) > 1
 
+    def test_an_update_whose_scoring_was_broken_off_can_be_made_again(self, learning: Learning) -> None:
+        def stopped(prompts: Sequence[Prompt], completions: Sequence[Sequence[int]]) -> list[float]:
+            raise InterruptedError
+
+        undisturbed, disturbed = (learning(adapted(Path(STARTER)), epochs=1) for _ in range(2))
+        score, disturbed.score = disturbed.score, stopped
+        with pytest.raises(InterruptedError):
+            disturbed.update()
+        disturbed.score = score
+        assert disturbed.update() == undisturbed.update()
+        assert weights(disturbed) == weights(undisturbed)
+
     def test_a_checkpoint_holds_one_adapter_and_no_reference(self, learning: Learning, tmp_path: Path) -> None:
         network = adapted(Path(STARTER))
         freeze_start(network)
