@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from worker.training.ppo import losses
 
-REFERENCE = "reference"  # the frozen adapter of a run that started from a tuned model
+REFERENCE = "ref"  # the frozen adapter of a run that started from a tuned model; TRL's name for it
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def said(network: PeftModel, head: ValueHead | None, sequences: Sequences, tempe
 
 @contextmanager
 def reference(network: PeftModel) -> Iterator[None]:
-    """The policy as it was when the run began: the adapter named `reference` where there is one, else the bare base."""
+    """The policy as it was when the run began: the adapter `ref` where there is one, else the bare base."""
     if REFERENCE not in network.peft_config:
         with network.disable_adapter():
             yield
