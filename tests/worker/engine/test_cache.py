@@ -70,3 +70,21 @@ def test_the_rectangle_grows_with_its_rows_and_shrinks_when_it_is_far_too_large(
     past.append(read(3.0), 0, skipped=0, copies=1, width=100)
     assert past.layers[0].keys.shape == (8, HEADS, 128, SIZE)
     assert write(past, 7.0, 8.0)[0] == [[1, 7], [3, 8]]
+
+
+def test_rows_that_begin_together_hold_what_rows_that_join_one_by_one_do() -> None:
+    past = Cache(layer_class_to_replicate=DynamicLayer)
+    keys_PHTD, values_PHTD = torch.randn(2, 2, 3, 4), torch.randn(2, 2, 3, 4)
+    past.update(keys_PHTD, values_PHTD, 0)
+    pads, copies, room = [2, 0], 2, 5
+    together, joined = KeyValues(1, torch.device("cpu")), KeyValues(1, torch.device("cpu"))
+    together.start(past, pads, copies, room)
+    for row, pad in enumerate(pads):
+        joined.append(past, row, pad, copies, 3 + room)
+    assert together.lengths == joined.lengths == [1, 1, 3, 3]
+    assert torch.equal(together.lengths_B, joined.lengths_B) and torch.equal(together.rows_B, joined.rows_B)
+    for row, length in enumerate(together.lengths):
+        for name in ("keys", "values"):
+            mine, theirs = getattr(together.layers[0], name), getattr(joined.layers[0], name)
+            assert torch.equal(mine[row, :, :length], theirs[row, :, :length])
+            assert mine.isfinite().all() and mine.shape[2] == 3 + room

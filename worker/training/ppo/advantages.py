@@ -36,7 +36,7 @@ def masked_variance(x_BT: Tensor, mask_BT: Tensor) -> Tensor:
 
 
 def whitened(x_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """To mean 0 and variance 1 over the tokens of the batch (Huang et al. 2024, section 4.7); padding gets 0.
+    """To mean 0 and variance 1 over the tokens of the batch (Huang et al. 2024); padding gets 0.
 
     Of one token, or of equal ones, nothing is left.
     """

@@ -16,7 +16,7 @@ def surrogate(logprobs_BT: Tensor, old_logprobs_BT: Tensor, advantages_BT: Tenso
 
 
 def value_loss(values_BT: Tensor, old_values_BT: Tensor, returns_BT: Tensor, clip: float) -> Tensor:
-    """loss_BT = ½ max((V − R)², (clip(V, V_old ± ε) − R)²) (Huang et al. 2024, section 4.9)."""
+    """loss_BT = ½ max((V − R)², (clip(V, V_old ± ε) − R)²) (Huang et al. 2024, "value function loss clipping")."""
     clipped_BT = torch.minimum(torch.maximum(values_BT, old_values_BT - clip), old_values_BT + clip)
     return 0.5 * torch.maximum((values_BT - returns_BT) ** 2, (clipped_BT - returns_BT) ** 2)
 
@@ -24,7 +24,8 @@ def value_loss(values_BT: Tensor, old_values_BT: Tensor, returns_BT: Tensor, cli
 def entropy(logits_BTV: Tensor) -> Tensor:
     """entropy_BT of softmax(logits), nats. A token of probability 0 adds 0."""
     logprobs_BTV = torch.log_softmax(logits_BTV.float(), -1)
-    return torch.special.entr(logprobs_BTV.exp()).sum(-1)
+    entropy_BT: Tensor = torch.special.entr(logprobs_BTV.exp()).sum(-1)
+    return entropy_BT
 
 
 def clipped(logprobs_BT: Tensor, old_logprobs_BT: Tensor, clip: float) -> Tensor:

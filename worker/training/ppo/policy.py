@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from worker.training.ppo import losses
 
-REFERENCE = "reference"  # the frozen adapter of a run that started from a tuned model
+REFERENCE = "ref"  # the frozen adapter of a run that started from a tuned model; TRL's name for it
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,13 @@ class Sequences:
         ids_BP = torch.tensor(padded, device=ids_BT.device)
         return cls(torch.cat([ids_BP, ids_BT], 1), torch.cat([real_BP, mask_BT.bool()], 1), ids_BT.shape[1])
 
-    def __getitem__(self, rows: Tensor) -> "Sequences":
-        """Those rows, without columns that are padding in all of them."""
+    def part(self, rows: Tensor) -> "Sequences":
+        """Those rows, without columns that are padding in all of them: the completions keep their first columns."""
         ids_BS, real_BS = self.ids_BS[rows], self.real_BS[rows]
-        prompts = ids_BS.shape[1] - self.completion_width
-        used_S = real_BS.any(0)
-        first = int(used_S.nonzero()[0]) if used_S.any() else 0
-        return Sequences(
-            ids_BS[:, min(first, prompts - 1) :], real_BS[:, min(first, prompts - 1) :], self.completion_width
-        )
+        used = real_BS.any(0).nonzero()[:, 0]
+        prompt_width = ids_BS.shape[1] - self.completion_width
+        first, last = int(used[0]), max(int(used[-1]), prompt_width)
+        return Sequences(ids_BS[:, first : last + 1], real_BS[:, first : last + 1], last + 1 - prompt_width)
 
     @property
     def completions_BT(self) -> Tensor:
@@ -104,7 +102,7 @@ def said(network: PeftModel, head: ValueHead | None, sequences: Sequences, tempe
 
 @contextmanager
 def reference(network: PeftModel) -> Iterator[None]:
-    """The policy as it was when the run began: the adapter named `reference` where there is one, else the bare base."""
+    """The policy as it was when the run began: the adapter `ref` where there is one, else the bare base."""
     if REFERENCE not in network.peft_config:
         with network.disable_adapter():
             yield
@@ -131,9 +129,9 @@ def freeze_start(network: PeftModel) -> None:
 
 
 def without_dropout(network: PeftModel) -> None:
-    """So that the ratio of new to old probabilities is 1 before the first update (Huang et al. 2024, section 4.8)."""
+    """So that the ratio of new to old probabilities is 1 before the first update (Huang et al. 2024)."""
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
         if isinstance(getattr(module, "attention_dropout", None), float):
-            module.attention_dropout = 0.0
+            setattr(module, "attention_dropout", 0.0)  # noqa: B010 — no layer that all have

@@ -25,7 +25,7 @@ def kl_k3(logprobs_BT: Tensor, reference_logprobs_BT: Tensor, mask_BT: Tensor) -
 
 
 def penalised(scores_B: Tensor, ended_B: Tensor, missing_eos_penalty: float) -> Tensor:
-    """scores_B, less the penalty where no EOS was written (the "EOS trick", Huang et al. 2024, section 4.2)."""
+    """scores_B, less the penalty where no EOS was written (the "EOS trick", Huang et al. 2024)."""
     return scores_B - missing_eos_penalty * (~ended_B.bool()).to(scores_B.dtype)
 
 

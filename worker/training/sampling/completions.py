@@ -8,6 +8,7 @@ prompt, its seed and the weights, and on no other row. The cache, the masks and 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from peft import PeftModel
@@ -60,7 +61,7 @@ def complete(
     attend (full or with a window).
     """
     with at_rest(network), folded(network):
-        ids_BT, logprobs_BT, lengths_B = decode(network.get_base_model(), prompts, seeds, sampling)
+        ids_BT, logprobs_BT, lengths_B = decode(base_of(network), prompts, seeds, sampling)
     width = int(lengths_B.max())
     ids_BT, logprobs_BT, lengths_B = ids_BT[:, :width].clone(), logprobs_BT[:, :width].clone(), lengths_B.clone()
     mask_BT = torch.arange(width, device=ids_BT.device) < lengths_B[:, None]
@@ -150,10 +151,15 @@ def ends_of(sampling: Sampling, device: torch.device) -> Tensor:
     return torch.tensor(sorted(sampling.ends), dtype=torch.long, device=device)
 
 
+def base_of(network: PeftModel) -> PreTrainedModel:
+    """With the adapter's layers in it."""
+    return cast(PreTrainedModel, network.get_base_model())
+
+
 @contextmanager
 def at_rest(network: PeftModel) -> Iterator[None]:
     """Without dropout or gradient checkpointing, and with attention that takes any mask; then as before."""
-    base = network.get_base_model()
+    base = base_of(network)
     training, attention = network.training, base.config._attn_implementation
     network.eval()
     if attention != "sdpa":

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from peft import PeftModel
 from peft.tuners.lora import Linear
+from torch import nn
 
 
 @contextmanager
@@ -16,25 +18,23 @@ def folded(network: PeftModel) -> Iterator[None]:
     4, the sum would lose the small updates, and nothing changes here. Needs memory for the layers' weights once more.
     """
     adapter = network.active_adapter
-    layers = [
+    linears = [
         module
         for module in network.modules()
         if isinstance(module, Linear) and adapter in module.lora_A and not module.disable_adapters
     ]
-    if not layers or any(layer.get_base_layer().weight.dtype != torch.float32 for layer in layers):
+    weights = [cast(nn.Parameter, linear.get_base_layer().weight) for linear in linears]
+    if not linears or any(weight.dtype != torch.float32 for weight in weights):
         yield
         return
-    kept = [layer.get_base_layer().weight.data for layer in layers]
+    kept = [weight.data for weight in weights]
     with torch.no_grad():
-        sums = [
-            weight + layer.get_delta_weight(adapter)  # type: ignore[no-untyped-call]
-            for weight, layer in zip(kept, layers, strict=True)
-        ]
+        sums = [old + linear.get_delta_weight(adapter) for old, linear in zip(kept, linears, strict=True)]
     try:
-        for layer, weight in zip(layers, sums, strict=True):
-            layer.get_base_layer().weight.data = weight
+        for weight, summed in zip(weights, sums, strict=True):
+            weight.data = summed
         with network.disable_adapter():
             yield
     finally:
-        for layer, weight in zip(layers, kept, strict=True):
-            layer.get_base_layer().weight.data = weight
+        for weight, old in zip(weights, kept, strict=True):
+            weight.data = old
