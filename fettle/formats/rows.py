@@ -27,7 +27,7 @@ class Shape:
 
 
 SHAPES: dict[str, Shape] = {
-    "prompts": Shape(prompts.KEYS, prompts.plain, prompts.check, prompts.to_conversation, prompts.claims),
+    "prompts": Shape(prompts.KEYS, prompts.plain, prompts.check, prompts.to_conversation, claims=prompts.claims),
     "chat": Shape(chat.KEYS, chat.plain, chat.check, chat.to_conversation),
     "sharegpt": Shape(sharegpt.KEYS, sharegpt.plain, sharegpt.check, sharegpt.to_conversation),
     "preference": Shape(

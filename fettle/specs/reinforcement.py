@@ -113,9 +113,8 @@ def resolve(method: ReinforcementMethod, given: Given) -> dict[str, Any]:
     auto_epochs = min(50, max(1, round(TARGET_STEPS / steps_per_epoch)))
     multiplier = 1.0 if asked.compute_multiplier == "auto" else asked.compute_multiplier
     auto_group = min(LARGEST_GROUP, max(2, round(GROUP_SIZE * multiplier)))
-    tokens = asked.max_completion_tokens
-    if tokens == "auto":
-        tokens = min(MAX_COMPLETION_TOKENS, length // 2)
+    auto_tokens = min(MAX_COMPLETION_TOKENS, length // 2)
+    tokens = auto_tokens if asked.max_completion_tokens == "auto" else asked.max_completion_tokens
     if tokens >= length:
         raise InvalidRequest(
             f"max_completion_tokens {tokens} leaves no room for a prompt in max_seq_length {length}: ask for less.",
