@@ -10,11 +10,13 @@ import pytest
 from sqlalchemy import select
 
 from fettle import jobs
+from fettle.devices import Slot
 from fettle.storage import Away, Storage
 from models import Event, Job, JobStatus
 from worker import workfolder
 from worker.children import Nursery
-from worker.supervisor import finish_time, supervise
+from worker.relay import finish_time
+from worker.supervisor import supervise
 from worker.workfolder import Held
 
 NOBODY = cast(Nursery, None)  # these runs end before a child is needed
@@ -63,7 +65,7 @@ async def read(held: Held, job: Job) -> tuple[Job, list[str]]:
 async def waiting_for_storage(held: Held, job: Job) -> AsyncIterator[asyncio.Event]:
     """A run that waits for its dataset; after the block it has five seconds to end. Gives what stops the worker."""
     stopping = asyncio.Event()
-    run = asyncio.create_task(supervise(held, NOBODY, 0, job, stopping))
+    run = asyncio.create_task(supervise(held, NOBODY, Slot(), job, stopping))
     while "Storage does not answer; the job waits for it" not in (await read(held, job))[1]:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     yield stopping
@@ -95,7 +97,7 @@ class TestBeforeTheChildStarts:
 
     async def test_a_full_disk_is_the_jobs_end_and_leaves_nothing_on_it(self, held: Held, job: Job) -> None:
         held = with_storage(held, disk_full)
-        await asyncio.wait_for(supervise(held, NOBODY, 0, job, asyncio.Event()), 5)
+        await asyncio.wait_for(supervise(held, NOBODY, Slot(), job, asyncio.Event()), 5)
         row, messages = await read(held, job)
         assert row.status == JobStatus.FAILED
         assert (row.error or {})["code"] == "disk_full"

@@ -150,7 +150,7 @@ def test_every_epoch_ends_with_validation_and_then_its_checkpoint(heard: list[Li
 
 
 def test_the_evaluation_compares_the_base_with_what_is_published(finished: Child, heard: list[Line]) -> None:
-    examples = rendered(finished.folder / "valid.jsonl")
+    examples = rendered(finished.folder / "valid")
     base, base_accuracy = loss_and_accuracy(examples)
     tuned, tuned_accuracy = loss_and_accuracy(examples, finished.folder / "out" / "adapter")
     (line,) = of("evaluation", heard)
