@@ -97,7 +97,19 @@ def test_a_frozen_child_dies_with_its_worker(tmp_path: Path) -> None:
     assert forkserver is not None
     child.suspend()
     host.kill()
-    host.communicate()
-    for process in (child, forkserver):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            wait_for(lambda p=process: p.status() == psutil.STATUS_ZOMBIE, 10, f"{process} to end")  # type: ignore[misc]
+    host.wait()
+    host.stdout.close()
+    try:
+        for process in (child, forkserver):
+            wait_for(lambda process=process: ended(process), 10, f"{process} to end")  # type: ignore[misc]
+    finally:
+        for process in (child, forkserver):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def ended(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)  # nobody may be there to reap it
+    except psutil.NoSuchProcess:
+        return True
