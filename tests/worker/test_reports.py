@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fettle import events, specs
+from fettle.devices import Slot
 from fettle.settings import Settings
 from models import File, Job, JobStatus
 from tests.fettle import given
@@ -199,7 +200,7 @@ async def test_a_whole_job_leaves_its_event_file_and_says_where_it_reported(held
         base_length=512,
     )
     before = metrics.runs.labels("published")._value.get(), metrics.steps._value.get()
-    await supervise(held, Nursery(warm=False), 0, job, asyncio.Event())
+    await supervise(held, Nursery(warm=False), Slot(), job, asyncio.Event())
     await reports.concluded()
     assert metrics.runs.labels("published")._value.get() - before[0] == 1
     assert metrics.steps._value.get() - before[1] == 4  # of five: the first one begins the clock
