@@ -103,7 +103,7 @@ async def serve_slot(
         if job is None:
             await first_of(woken, stopping, seconds=held.settings.poll_seconds)
             continue
-        if job.attempts == 1:
+        if job.fence == 1:  # attempts count neither pauses nor drains
             metrics.claim_seconds.observe(max(0.0, time.time() - job.created_at))
         with bound_contextvars(job_id=job.id, fence=job.fence), metrics.slots_busy.track_inprogress():
             log.info("job_claimed", attempt=job.attempts)

@@ -1,7 +1,7 @@
 """Rows as a trainer takes them: ids and labels. Rows that cannot be trained on are left out, counted and reported."""
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -47,14 +47,19 @@ class Examples:
         }
 
 
-def read(path: Path, renderer: Renderer, max_seq_length: int, param: Param) -> Examples:
+def read(
+    path: Path, renderer: Renderer, max_seq_length: int, param: Param, heed: Callable[[], None] | None = None
+) -> Examples:
     """Tokenises a dataset file; one supervised token at least and at most `max_seq_length` tokens a row.
 
-    param: the request's name for the file. Raises TrainingFailed when no row is left, or more than a tenth is no use.
+    param: the request's name for the file. heed: called for every row; may raise, to break off. Raises TrainingFailed
+    when no row is left, or more than a tenth is no use.
     """
     ids_N, labels_N, ends = array("i"), array("i"), array("i", [0])  # 4 bytes a token, however many rows
     supervised_tokens = too_long = longest = unsupervised = 0
     for rendered in render(path, renderer, param):
+        if heed:
+            heed()
         longest = max(longest, len(rendered.ids))
         if len(rendered.ids) > max_seq_length:
             too_long += 1

@@ -6,7 +6,7 @@ from datasets import Dataset
 from trl.trainer.sft_config import SFTConfig
 
 from fettle.formats.render import Renderer
-from worker.training import arguments, batches, lm_head, loading, packing
+from worker.training import arguments, batches, lm_head, loading, packing, ranks
 from worker.training.channel import Channel
 from worker.training.collation import TOKENS_AT_ONCE, Collator
 from worker.training.trainer import Tuner
@@ -14,7 +14,7 @@ from worker.training.work import Work
 
 
 def build(work: Work, channel: Channel) -> Tuner:
-    """Raises TrainingFailed when the files cannot be trained on."""
+    """Raises TrainingFailed when the files cannot be trained on, Stopped when a stop comes first."""
     lm_head.score_labels_only()
     renderer = Renderer(work.base_path)
     train = tokenised(work.train, "training_file", work, renderer, channel)
@@ -41,7 +41,8 @@ def build(work: Work, channel: Channel) -> Tuner:
 def tokenised(path: Path, param: batches.Param, work: Work, renderer: Renderer, channel: Channel) -> Dataset:
     """Says what it found, and what it left out."""
     max_seq_length = work.hyperparameters["max_seq_length"]
-    examples = batches.read(path, renderer, max_seq_length, param)
+    heed = channel.heed_stop if ranks.count() == 1 else None  # several cannot agree before they have met
+    examples = batches.read(path, renderer, max_seq_length, param, heed)
     message = (
         f"{param} tokenised: {examples.rows:,} rows, {examples.tokens:,} tokens, "
         f"{examples.supervised_tokens:,} of them supervised."
