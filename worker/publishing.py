@@ -21,8 +21,8 @@ from worker.patience import patiently
 from worker.workfolder import Held
 
 # OpenAI's, then what the field also looks at
-COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy")
-COLUMNS += ("learning_rate", "grad_norm", "tokens", "tokens_per_second")
+COLUMNS = ["step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"]
+COLUMNS += ["learning_rate", "grad_norm", "tokens", "tokens_per_second"]
 SOURCES = {"train_accuracy": "train_mean_token_accuracy"}
 
 

@@ -6,7 +6,7 @@ by then is left out of both, in an order drawn from the job's seed by a generato
 
 import random
 import time
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import PeftModel
@@ -31,7 +31,7 @@ Sample = dict[str, Any]  # prompt, expected, and later base and tuned
 
 def evaluate(trainer: Tuner, work: Work, channel: Channel, step: int) -> None:
     """Sends `evaluation`. step: the one whose adapter is published. Raises Stopped."""
-    held_out, network = trainer.held_out, trainer.model
+    held_out, network = trainer.held_out, cast(PeftModel, trainer.model)
     assert held_out is not None and work.valid is not None  # noqa: S101 — the loop looked
     network.eval()
     base, tuned = scores(network, held_out, channel, work.seed)
@@ -105,7 +105,8 @@ def exact_match(samples: list[Sample], who: str) -> float | None:
     """The share of samples where it said what was expected, blanks at the ends aside."""
     if not samples:
         return None
-    return sum(sample[who].strip() == sample["expected"].strip() for sample in samples) / len(samples)
+    met: list[bool] = [sample[who].strip() == sample["expected"].strip() for sample in samples]
+    return sum(met) / len(met)
 
 
 class Halt(StoppingCriteria):

@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from fettle.errors import TrainingFailed
-from worker.training import arguments, device, ranks
+from worker.training import arguments, device, quantizer, ranks
 from worker.training.channel import Channel
 from worker.training.device import Plan
 from worker.training.work import Work
@@ -72,6 +72,7 @@ def quantized(path: Path, plan: Plan) -> PreTrainedModel:
     The scales of the blocks are quantized too (double quantization); embeddings and LM head stay as they are. Raises
     TrainingFailed where that cannot be.
     """
+    quantizer.show()
     refuse_unquantizable(path)
     base = base_model(
         path,
@@ -144,7 +145,7 @@ def with_lora(base: PreTrainedModel, lora: dict[str, Any], seed: int) -> PeftMod
 
 def refuse_unknown_layers(base: PreTrainedModel, wanted: list[str] | str) -> None:
     """PEFT would only complain if none of the names matched."""
-    head = base.get_output_embeddings()
+    head = base.get_output_embeddings()  # type: ignore[no-untyped-call]
     layers = {
         name.rpartition(".")[2]
         for name, layer in base.named_modules()

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
@@ -23,22 +23,23 @@ class Tuner(SFTTrainer):
         self.right = self.supervised = torch.zeros((), device=self.args.device, dtype=torch.long)
 
     def training_step(
-        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | None = None
+        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
         """Forward and backward, part by part; ranks share their gradients at the last one only."""
         *others, last = inputs["parts"]
         loss = torch.zeros((), device=self.args.device)
         for part in others:
             with self.accelerator.no_sync(model):
-                loss += super().training_step(model, part, num_items_in_batch)
-        return loss + super().training_step(model, last, num_items_in_batch)
+                loss += super().training_step(model, part, num_items_in_batch)  # type: ignore[no-untyped-call]
+        loss += super().training_step(model, last, num_items_in_batch)  # type: ignore[no-untyped-call]
+        return loss
 
     def compute_loss(
         self,
         model: torch.nn.Module,
         inputs: dict[str, torch.Tensor],
         return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
         """Cross-entropy: the part's sum over the labels of the whole batch, of all ranks, whose mean DDP takes."""
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
@@ -48,7 +49,7 @@ class Tuner(SFTTrainer):
         loss: torch.Tensor = -outputs.log_probs.sum() / num_items_in_batch
         if self.aux_loss_enabled:  # a mixture of experts balances their load
             loss = loss + self.router_aux_loss_coef * outputs.aux_loss * labels / num_items_in_batch
-        return loss * self.accelerator.num_processes
+        return loss * int(self.accelerator.num_processes)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
@@ -74,11 +75,12 @@ class Tuner(SFTTrainer):
         assert self.held_out is not None  # noqa: S101 — nobody validates without a file
         groups = self.held_out.groups
         score = Score()
-        self.model.eval()
+        network = cast(torch.nn.Module, self.model)
+        network.eval()
         for first in range(0, len(groups), ranks.count()):
             own = first + self.accelerator.process_index
             if own < len(groups):
-                score += validation.score(self.model, self.held_out.part(groups[own]))
+                score += validation.score(network, self.held_out.part(groups[own]))
             if self.channel.stop.is_set():
                 return None
         counted = [score.loss_sum, score.right, score.tokens, score.rows]
@@ -90,7 +92,7 @@ class Tuner(SFTTrainer):
         if self.lr_scheduler is None:
             warmup = self.args.get_warmup_steps(num_training_steps)
             shape: Callable[[int], float] = partial(share_of_rate, warmup=warmup, total=num_training_steps)
-            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, shape)
+            self.lr_scheduler = LambdaLR(cast(torch.optim.Optimizer, optimizer or self.optimizer), shape)
             self._created_lr_scheduler = True
         return self.lr_scheduler
 
