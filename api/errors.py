@@ -17,7 +17,6 @@ log = structlog.get_logger()
 # The SDK repeats these by itself unless it is told whether that can help
 RETRIED_BY_SDK = {408, 409, 429, 500, 502, 503, 504}
 ELSEWHERE = {  # OpenAI's routes that people try, and what to do instead
-    "/v1/completions": "Ask POST /v1/chat/completions: models are served with their chat template.",
     "/v1/responses/": "Responses are not stored: keep the answer of POST /v1/responses.",
     "/v1/chat/completions/": "Completions are not stored: keep the answer of POST /v1/chat/completions.",
     "/v1/uploads": "Send the file in one piece: POST /v1/files.",
