@@ -75,6 +75,12 @@ class Unavailable(FettleError):
     status, type, code, retry = 503, "server_error", "service_unavailable", True
 
 
+class DiskFull(FettleError):
+    """No repetition mends it: the operator must."""
+
+    status, type, code = 507, "server_error", "disk_full"
+
+
 class Fenced(Exception):
     """This worker no longer owns the job: another claim, a cancel, or an expired lease moved the fence on."""
 

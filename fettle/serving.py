@@ -13,7 +13,7 @@ import orjson
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import logs, metrics, tuned_models
+from fettle import catalog, logs, metrics, tuned_models
 from fettle.catalog import BaseModelEntry
 from fettle.errors import FettleError, InvalidRequest, Unavailable
 from fettle.settings import Settings
@@ -51,7 +51,7 @@ async def find(session: AsyncSession, project_id: str, name: str, models: dict[s
     if name in models:
         return Servable(name, name)
     tuned = await tuned_models.find(session, project_id, name)
-    return Servable(name, name.split(":")[1], tuned.prefix)
+    return Servable(name, catalog.base_of(name), tuned.prefix)
 
 
 class Engine:
