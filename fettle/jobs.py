@@ -80,7 +80,7 @@ async def create(
         base_length=base.length,
         file_bytes=training.bytes,
         validates=request.validation_file is not None,
-        layers=catalog.linear_layers(base),
+        layers=lambda: catalog.linear_layers(base),
     )
     await quotas.admit_job(session, project.id, defaults)
     job = Job(

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from fettle.formats import reading, tools
 from fettle.formats.jsonl import Line
-from fettle.formats.problems import Finding, Problem, put_into_words, quoted
+from fettle.formats.problems import OF_THE_FILE, Finding, Problem, put_into_words, quoted
 from fettle.formats.rows import SHAPES, shape_of
 
 MAX_ERRORS = 50  # problems kept
@@ -46,8 +46,8 @@ class Report(BaseModel):
             return f"{self.rows} rows, no errors."
         first, more = self.errors[0], self.error_count - 1
         number = f"{'Row' if self.format == 'parquet' else 'Line'} {first.line}"
-        where = f"{number}, {first.path}" if first.path else number
-        sentence = f"{where}: {first.message} {first.fix}"
+        where = f"{number}, {first.path}: " if first.path else f"{number}: "
+        sentence = f"{'' if first.code in OF_THE_FILE else where}{first.message} {first.fix}"
         if not more:
             return sentence
         at_least = "at least " if self.error_count == STOP_AFTER else ""
