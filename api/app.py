@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI
 from api import errors, queries, scopes
 from api.middleware import Gate, RequestId
 from api.reads import Reads
-from api.routes import api_keys, chat, files, health, jobs, metrics, models, projects, responses
+from api.routes import api_keys, chat, completions, files, health, jobs, metrics, models, projects, responses
 from api.telemetry import Telemetry
 from fettle import __version__, catalog, keys, leftovers
 from fettle.db import Database
@@ -26,6 +26,7 @@ ROUTERS = (
     models.router,
     chat.router,
     responses.router,
+    completions.router,
     api_keys.router,
     projects.router,
     health.router,

@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import String, cast, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import catalog, events, files, ids, quotas, specs
+from fettle import catalog, events, files, ids, quotas, specs, templates
 from fettle.catalog import BaseModelEntry
 from fettle.db import json_text, lock
 from fettle.errors import Conflict, InvalidRequest, NotFound
@@ -69,8 +69,10 @@ async def create(
     training = await files.for_training(
         session, project.id, request.training_file, "training_file", files.MIN_TRAINING_ROWS
     )
+    templates.check(request.model, base, training, "training_file")
     if request.validation_file is not None:
-        await files.for_training(session, project.id, request.validation_file, "validation_file", 1)
+        validation = await files.for_training(session, project.id, request.validation_file, "validation_file", 1)
+        templates.check(request.model, base, validation, "validation_file")
     method = specs.resolve(
         request.method,
         rows=(training.report or {})["rows"],
@@ -78,7 +80,7 @@ async def create(
         base_length=base.length,
         file_bytes=training.bytes,
         validates=request.validation_file is not None,
-        layers=catalog.linear_layers(base),
+        layers=lambda: catalog.linear_layers(base),
     )
     await quotas.admit_job(session, project.id, defaults)
     job = Job(

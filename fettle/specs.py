@@ -4,6 +4,7 @@
 """
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -152,12 +153,13 @@ def resolve(
     base_length: int,
     file_bytes: int = 0,
     validates: bool = True,
-    layers: frozenset[str] | None = None,
+    layers: Callable[[], frozenset[str] | None] = lambda: None,
 ) -> dict[str, Any]:
     """The method with every `auto` replaced by the value that will be used.
 
     rows, file_bytes: of the training file. base_parameters: of the base model. base_length: its longest sequence,
-    tokens. validates: there is a validation file. layers: the base's linear layers by name; None: not known yet.
+    tokens. validates: there is a validation file. layers: the base's linear layers by name, read only
+    if the request names some; None: not known yet.
     Raises InvalidRequest for what the base model or the files do not allow.
     """
     asked = method.supervised.hyperparameters
@@ -224,13 +226,13 @@ def refuse_without_validation(asked: SupervisedHyperparameters, validates: bool)
             )
 
 
-def refuse_unknown_layers(lora: Lora, layers: frozenset[str] | None) -> None:
+def refuse_unknown_layers(lora: Lora, layers: Callable[[], frozenset[str] | None]) -> None:
     """A name is a layer's last part, as in `q_proj`."""
-    if lora.target_modules == "all-linear" or layers is None:
+    if lora.target_modules == "all-linear" or (known := layers()) is None:
         return
     for name in lora.target_modules:
-        if name not in layers:
+        if name not in known:
             raise InvalidRequest(
-                f"The base model has no linear layer {name!r}; choose from: {', '.join(sorted(layers))}.",
+                f"The base model has no linear layer {name!r}; choose from: {', '.join(sorted(known))}.",
                 param=f"{WHERE}.lora.target_modules",
             )

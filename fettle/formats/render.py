@@ -65,8 +65,7 @@ class Renderer:
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
         config = json.loads((folder / "tokenizer_config.json").read_text())
-        template_file = folder / "chat_template.jinja"
-        self.template_text = template_file.read_text() if template_file.is_file() else default_template(config)
+        self.template_text = chat_template(folder)
         if not self.template_text:
             raise TrainingFailed(
                 "no_chat_template", f"The base model in {folder.name!r} has no chat template.", "model"
@@ -85,27 +84,12 @@ class Renderer:
         return found
 
     @cached_property
-    def environment(self) -> ImmutableSandboxedEnvironment:
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, jinja2.ext.loopcontrols]
-        )
-        environment.filters["tojson"] = lambda value, **kw: json.dumps(value, ensure_ascii=False, **kw)
-        environment.globals["raise_exception"] = raise_exception
-        environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-        return environment
-
-    @cached_property
     def template(self) -> jinja2.Template:
-        return self.environment.from_string(self.template_text)
+        return environment().from_string(self.template_text)
 
     @cached_property
-    def knows_tools(self) -> bool:
-        """Whether the template shows definitions of tools to the model."""
-        return "tools" in jinja2.meta.find_undeclared_variables(self.environment.parse(self.template_text))
-
-    @property
-    def knows_calls(self) -> bool:
-        return "tool_calls" in self.template_text
+    def shows(self) -> frozenset[str]:
+        return shown_by(self.template_text)
 
     @property
     def marks_generation(self) -> bool:
@@ -158,16 +142,18 @@ class Renderer:
         return Rendered(list(encoding.ids), supervised), text, encoding.offsets
 
     def _refuse_what_would_be_lost(self, messages: Sequence[Message], variables: dict[str, Any]) -> None:
-        if variables.get("tools") and not self.knows_tools:
-            lost = "'tools'"
-        elif not self.knows_calls and any("tool_calls" in turn or turn["role"] == "tool" for turn in messages):
-            lost = "tool calls"
+        if variables.get("tools") and "tools" not in self.shows:
+            lost = "tools"
+        elif "tool_calls" not in self.shows and any(
+            "tool_calls" in turn or turn["role"] == "tool" for turn in messages
+        ):
+            lost = "tool_calls"
         else:
             return
         raise TrainingFailed(
             "tools_unsupported",
-            f"The row has {lost}, but the base model's chat template does not know them: they would be lost. Choose a "
-            "base model whose template does, or leave the tools out of the rows.",
+            f"The row has {lost!r}, but the base model's chat template does not know them: they would be lost. Choose "
+            "a base model whose template does, or leave the tools out of the rows.",
             "model",
         )
 
@@ -193,6 +179,31 @@ class Renderer:
                 raise unsupported("rewrites earlier turns, so that an assistant's turn cannot be told apart")
             spans.append((len(before), len(upto.rstrip("\n"))))
         return text, spans
+
+
+def environment() -> ImmutableSandboxedEnvironment:
+    """As transformers has it: a template may do no more than write."""
+    made = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, jinja2.ext.loopcontrols]
+    )
+    made.filters["tojson"] = lambda value, **kw: json.dumps(value, ensure_ascii=False, **kw)
+    made.globals["raise_exception"] = raise_exception
+    made.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    return made
+
+
+def chat_template(folder: Path) -> str:
+    """A base model's; empty when it has none."""
+    alone, config = folder / "chat_template.jinja", folder / "tokenizer_config.json"
+    if alone.is_file():
+        return alone.read_text()
+    return default_template(json.loads(config.read_text())) if config.is_file() else ""
+
+
+def shown_by(template: str) -> frozenset[str]:
+    """Which of `tools` and `tool_calls` the template shows to the model."""
+    known = jinja2.meta.find_undeclared_variables(environment().parse(template)) & {"tools"}
+    return frozenset(known | ({"tool_calls"} if "tool_calls" in template else set()))
 
 
 def pieces_of(text: str, offsets: Sequence[Span]) -> list[str]:

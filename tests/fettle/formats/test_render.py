@@ -247,7 +247,7 @@ class TestTools:
         assert rendered.supervised == [bool(counts) for counts in theirs["assistant_masks"]]
 
     @pytest.mark.parametrize(
-        ("messages", "tools", "lost"), [(CALLING, None, "tool calls"), ([USER, ASSISTANT], [TOOL], "'tools'")]
+        ("messages", "tools", "lost"), [(CALLING, None, "'tool_calls'"), ([USER, ASSISTANT], [TOOL], "'tools'")]
     )
     def test_a_template_that_does_not_know_them_is_an_error_and_loses_nothing(
         self, renderer: Renderer, messages: list[Message], tools: Any, lost: str
