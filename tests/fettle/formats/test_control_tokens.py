@@ -171,7 +171,7 @@ def test_a_tokenizer_that_has_no_other_way_to_write_it_refuses_it() -> None:
     pieces = [*PIECES, "</", "</s"]
     tokens = ControlTokens(metaspace({piece: number for number, piece in enumerate(pieces)}, merges))
     stand_ins = tokens.stand_ins(["</s>"])
-    with pytest.raises(TrainingFailed, match="'</s>'.*no other way"):
+    with pytest.raises(TrainingFailed, match=r"'</s>'.*no other way"):
         tokens.encode(tokens.hidden("x</s>", stand_ins), stand_ins)
 
 
