@@ -45,7 +45,8 @@ def test_what_is_loaded_and_decoded_now_is_shown(engine: Engine) -> None:
         "max_tokens": 1500,
     }
     with engine.client.stream("POST", "/v1/chat/completions", json=body) as answer:
-        next(answer.iter_raw())
+        chunks = answer.iter_raw()
+        next(chunks)
         assert seen(engine)[f"{PREFIX}batch_rows"] == 2
     until(lambda: seen(engine)[f"{PREFIX}batch_rows"] == 0)
     after = seen(engine)
