@@ -19,8 +19,8 @@ from fettle.settings import Settings
 from fettle.storage import Away, open_storage
 from worker import environment, metrics, reports, workfolder
 from worker.children import Nursery
+from worker.held import Held
 from worker.supervisor import supervise
-from worker.workfolder import Held
 
 log = structlog.get_logger()
 

@@ -16,9 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fettle import artifacts, events, files, ids, jobs
 from fettle.errors import TrainingFailed
 from models import Checkpoint, File, Job, JobStatus, Project, TunedModel
+from worker.held import Held
 from worker.ledger import write
 from worker.patience import patiently
-from worker.workfolder import Held
 
 # OpenAI's, then what the field also looks at
 COLUMNS = ["step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"]

@@ -13,9 +13,9 @@ from fettle.errors import TrainingFailed
 from models import Job
 from worker import metrics, publishing
 from worker.children import Child, describe_exit
+from worker.held import Held
 from worker.ledger import write
 from worker.reports import Reports
-from worker.workfolder import Held
 
 FLUSH_SECONDS = 0.25  # metrics reach the database in batches
 SHOWN = ("train_loss", "train_mean_token_accuracy", "valid_loss", "valid_mean_token_accuracy")

@@ -21,8 +21,8 @@ from fettle.db import DATABASE_AWAY
 from fettle.settings import Settings
 from models import LEGAL_MOVES, Job
 from worker import metrics
+from worker.held import Held
 from worker.ledger import read
-from worker.workfolder import Held
 
 log = structlog.get_logger()
 

@@ -23,10 +23,10 @@ from fettle.errors import Fenced, TrainingFailed
 from models import Job
 from worker import metrics, publishing, workfolder
 from worker.children import Child, Nursery
+from worker.held import Held
 from worker.ledger import write
 from worker.relay import Died, Drained, relay
 from worker.reports import Reports
-from worker.workfolder import Held
 
 log = structlog.get_logger()
 

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fettle import leases
 from fettle.db import Database
 from models import Job, JobStatus
+from worker.held import Held
 from worker.main import reconcile
-from worker.workfolder import Held
 
 LEASE = 1.5  # seconds
 

@@ -9,9 +9,9 @@ from sqlalchemy import select
 
 from models import Event, Job
 from worker.children import Child
+from worker.held import Held
 from worker.relay import Died, Drained, finish_time, relay
 from worker.reports import Reports
-from worker.workfolder import Held
 
 LOADING = {"type": "event", "level": "info", "message": "Device: CPU", "data": {}}
 STEP = {"type": "metrics", "step": 1, "total_steps": 9, "data": {"train_loss": 1.0}}

@@ -14,8 +14,8 @@ from fettle.storage import Away, Storage
 from models import Event, Job, JobStatus
 from worker import workfolder
 from worker.children import Nursery
+from worker.held import Held
 from worker.supervisor import supervise
-from worker.workfolder import Held
 
 NOBODY = cast(Nursery, None)  # these runs end before a child is needed
 

@@ -8,7 +8,7 @@ from fettle.errors import TrainingFailed
 from models import File, Job
 from tests.worker.conftest import ROWS
 from worker import publishing, workfolder
-from worker.workfolder import Held
+from worker.held import Held
 
 
 async def checkpoint(held: Held, job: Job, folder: Path, step: int) -> None:
