@@ -17,7 +17,7 @@ from fettle import catalog, scraping
 from fettle.errors import Unavailable
 from fettle.settings import Settings
 from fettle.storage import open_storage
-from worker.engine import answers, errors, metrics, prompts
+from worker.engine import answers, errors, prompts, scrape
 from worker.engine.answers import Answer
 from worker.engine.clients import ReleasingResponse, unless_gone
 from worker.engine.errors import Overloaded, UnknownModel
@@ -57,7 +57,7 @@ async def scrape(http: Request, pool: ThePool) -> Response:
     """Prometheus's text format, to whom the API would show its own."""
     settings: Settings = http.app.state.settings
     scraping.check(settings.metrics_key, http.headers, http.client.host if http.client else None)
-    return Response(metrics.scrape(pool), media_type=CONTENT_TYPE_LATEST)
+    return Response(scrape.page(pool), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/v1/models")

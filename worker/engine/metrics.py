@@ -1,11 +1,6 @@
 """What the engine tells Prometheus, on its own port. docs/metrics.md lists every name."""
 
-from typing import TYPE_CHECKING
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
-
-if TYPE_CHECKING:
-    from worker.engine.pool import Pool
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 ENGINE = CollectorRegistry()
 
@@ -23,12 +18,3 @@ requests = Counter(
 OUTCOMES = ("answered", "cancelled", "failed", "refused")
 for outcome in OUTCOMES:
     requests.labels(outcome)
-
-
-def scrape(pool: "Pool") -> bytes:
-    """The whole page. The numbers of the decode thread are those of its last step."""
-    batch_rows.set(pool.thread.rows)
-    queue_length.set(len(pool.thread.waiting))
-    bases_loaded.set(len(pool.resident))
-    adapters_loaded.set(len(pool.adapters))
-    return generate_latest(ENGINE)
