@@ -53,7 +53,7 @@ async def health(pool: ThePool) -> dict[str, str]:
 
 
 @router.get("/metrics")
-async def scrape(http: Request, pool: ThePool) -> Response:
+async def prometheus(http: Request, pool: ThePool) -> Response:
     """Prometheus's text format, to whom the API would show its own."""
     settings: Settings = http.app.state.settings
     scraping.check(settings.metrics_key, http.headers, http.client.host if http.client else None)

@@ -141,7 +141,7 @@ class TestChat:
         self, agent_url: str, agent_settings: Settings, vllm: RecordedVllm, stored: str
     ) -> None:
         engine = Engine(Settings(_env_file=None, engine_url=agent_url, engine_key=KEY))
-        answer = await engine.chat(Servable(NAME, "starter", stored), chat_body(temperature=0.5))
+        answer = await engine.generate(Servable(NAME, "starter", stored), chat_body(temperature=0.5))
         body = b"".join([chunk async for chunk in answer.body])
         await engine.close()
         assert (answer.status, b'"content":"4"' in body) == (200, True)
