@@ -17,7 +17,8 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data fettle \
 COPY pyproject.toml constraints.txt ./
 RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
 open('/tmp/base.txt', 'w').write('\n'.join(project['dependencies'])); \
-open('/tmp/train.txt', 'w').write('\n'.join(project['optional-dependencies']['train']))" \
+extras = [project['optional-dependencies'][name] for name in ('train', 'integrations', 'quantization')]; \
+open('/tmp/train.txt', 'w').write('\n'.join(sum(extras, [])))" \
     && pip install --constraint constraints.txt --requirement /tmp/base.txt
 
 # Written once, copied into both images.

@@ -13,6 +13,7 @@ from api.reads import Reads
 from api.routes import (
     api_keys,
     chat,
+    completions,
     files,
     graders,
     health,
@@ -42,6 +43,7 @@ ROUTERS = (
     models.router,
     chat.router,
     responses.router,
+    completions.router,
     api_keys.router,
     projects.router,
     health.router,

@@ -1,5 +1,7 @@
 """Every error leaves in OpenAI's shape: {"error": {message, type, param, code}}."""
 
+import errno
+
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -9,15 +11,14 @@ from starlette.requests import ClientDisconnect
 
 from fettle import metrics
 from fettle.db import DATABASE_AWAY
-from fettle.errors import FettleError, NotFound, Unavailable, from_schema
+from fettle.errors import DiskFull, FettleError, NotFound, Unavailable, from_schema
 from fettle.storage import Away, Missing
 
 log = structlog.get_logger()
 
 # The SDK repeats these by itself unless it is told whether that can help
-RETRIED_BY_SDK = {408, 409, 429, 500, 502, 503, 504}
+RETRIED_BY_SDK = {408, 409, 429, 500, 502, 503, 504, 507}
 ELSEWHERE = {  # OpenAI's routes that people try, and what to do instead
-    "/v1/completions": "Ask POST /v1/chat/completions: models are served with their chat template.",
     "/v1/responses/": "Responses are not stored: keep the answer of POST /v1/responses.",
     "/v1/chat/completions/": "Completions are not stored: keep the answer of POST /v1/chat/completions.",
     "/v1/uploads": "Send the file in one piece: POST /v1/files.",
@@ -61,9 +62,30 @@ async def on_http_error(request: Request, error: Exception) -> JSONResponse:
 
 async def on_database_away(request: Request, error: Exception) -> JSONResponse:
     """Nothing was written; the SDK tries again by itself."""
+    if is_full(error):
+        return on_disk_full(error)
     metrics.errors.labels("database").inc()
     log.error("database_away", error=type(error).__name__)
     return render(Unavailable("The database does not answer: try again in a few seconds."))
+
+
+async def on_os_error(request: Request, error: Exception) -> JSONResponse:
+    if not is_full(error):
+        raise error
+    return on_disk_full(error)
+
+
+def is_full(error: Exception) -> bool:
+    """A disk of ours, SQLite's, or PostgreSQL's."""
+    cause = getattr(error, "orig", error)
+    full = getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    return full or getattr(cause, "sqlstate", None) == "53100" or "database or disk is full" in str(cause)
+
+
+def on_disk_full(error: Exception) -> JSONResponse:
+    metrics.errors.labels("storage").inc()
+    log.error("disk_full", error=str(error))
+    return render(DiskFull("The server's disk is full: nothing was kept. Its operator must make room."))
 
 
 async def on_storage_away(request: Request, error: Exception) -> JSONResponse:
@@ -101,4 +123,5 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Away, on_storage_away)
     for away in DATABASE_AWAY:
         app.add_exception_handler(away, on_database_away)
+    app.add_exception_handler(OSError, on_os_error)
     app.add_exception_handler(Exception, on_bug)

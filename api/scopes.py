@@ -35,6 +35,7 @@ ROUTES: dict[str, str] = {
     "GET /v1/models/{model}": "models.read",
     "DELETE /v1/models/{model}": "models.write",
     "POST /v1/chat/completions": "chat",
+    "POST /v1/completions": "chat",
     "POST /v1/responses": "chat",
     "GET /v1/api_keys": "keys.read",
     "POST /v1/api_keys": "keys.write",

@@ -158,7 +158,7 @@ def work_of(kind: str, folder: Path, size: Size) -> Any:
 
     mine = folder / f"{kind}-{time.time_ns()}"
     (mine / "out").mkdir(parents=True)
-    (mine / "train.jsonl").symlink_to(folder / "train.jsonl")
+    (mine / "train").symlink_to(folder / "train.jsonl")
     hyperparameters = {
         "n_epochs": 1,
         # packed: blocks, of which each holds several rows

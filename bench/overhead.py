@@ -182,7 +182,7 @@ def child(rows: list[dict[str, str]], answer: Any, **hyperparameters: Any) -> No
     values = {"n_epochs": 1, "learning_rate": RATE, "max_seq_length": 2048, "warmup_ratio": 0, "lora": LORA}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (folder / "train").write_text("".join(json.dumps(row) + "\n" for row in rows))
         spec = {
             "method": {"type": "supervised", "supervised": {"hyperparameters": values | hyperparameters}},
             "seed": SEED,

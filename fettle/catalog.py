@@ -107,6 +107,11 @@ def find(catalog: dict[str, BaseModelEntry], name: str, param: str = "model") ->
     return catalog[name]
 
 
+def base_of(tuned: str) -> str:
+    """The base model that a tuned model's or a checkpoint's name tells: base models' names hold no ':'."""
+    return tuned.split(":")[1]
+
+
 def on_disk(name: str, entry: BaseModelEntry) -> Path:
     """The folder with tokenizer and template, if it is on this machine. Raises InvalidRequest: nothing is fetched."""
     folder = entry.path

@@ -36,8 +36,10 @@ def main() -> None:
         app()
     except ValidationError as error:
         first = error.errors()[0]
-        name = f"FETTLE_{str(first['loc'][0]).upper()}" if first["loc"] else "settings"
-        fail(f"{name}={first.get('input')!r}: {first['msg']}")
+        says = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:  # about several at once: the input is all of them, secrets as well
+            fail(says)
+        fail(f"FETTLE_{str(first['loc'][0]).upper()}={first['input']!r}: {says}")
     except SettingsError as error:
         fail(f"{error}: it must be a JSON object, as docs/configuration.md shows.")
     except FettleError as error:
@@ -165,8 +167,8 @@ def watch_job(job_id: Annotated[str, typer.Argument(help="As `fettle jobs list` 
 @app.command()
 def preview(
     file: Annotated[str, typer.Argument(help="A dataset on this machine, or the id of an uploaded one.")],
-    base_model: Annotated[
-        str, typer.Option("--model", help="Base model whose tokenizer and template are used.")
+    model: Annotated[
+        str, typer.Option(help="Base model, its alias or a tuned model: whose template is used.")
     ] = "starter",
     rows: Annotated[int, typer.Option(min=1, max=50)] = 3,
     max_seq_length: Annotated[int | None, typer.Option(min=16, help="Counts the rows that are longer.")] = None,
@@ -178,11 +180,11 @@ def preview(
 
     path, settings = Path(file), Settings()
     if path.is_file() or not file.startswith("file-"):
-        seen = token_view.of_path(path, base_model, settings, limit=rows, max_seq_length=max_seq_length)
+        seen = token_view.of_path(path, model, settings, limit=rows, max_seq_length=max_seq_length)
     else:
         from fettle.client import Client
 
-        asked = {"model": base_model, "limit": rows, "max_seq_length": max_seq_length}
+        asked = {"model": model, "limit": rows, "max_seq_length": max_seq_length}
         given = {name: value for name, value in asked.items() if value is not None}
         seen = Client(settings).get(f"/v1/files/{file}/preview", **given)
     token_view.show(seen, console)

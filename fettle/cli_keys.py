@@ -78,9 +78,7 @@ def state(key: "ApiKey") -> str:
 @app.command("rotate")
 def rotate(
     key_id: KeyId,
-    grace: Annotated[
-        int, typer.Option(parser=duration, metavar="TIME", help="How long the old key stays live.")
-    ] = "24h",  # type: ignore[assignment]
+    grace: Grace = "24h",  # type: ignore[assignment]
     expires_in: End = None,
 ) -> None:
     """Make a key's successor and print it, this once; the old key expires after the grace."""

@@ -3,6 +3,7 @@
 A message is one sentence that names the offending value and the way out.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -75,6 +76,12 @@ class Unavailable(FettleError):
     status, type, code, retry = 503, "server_error", "service_unavailable", True
 
 
+class DiskFull(FettleError):
+    """No repetition mends it: the operator must."""
+
+    status, type, code = 507, "server_error", "disk_full"
+
+
 class Fenced(Exception):
     """This worker no longer owns the job: another claim, a cancel, or an expired lease moved the fence on."""
 
@@ -91,6 +98,7 @@ class TrainingFailed(Exception):
 
 SCHEMA_CODES = {"extra_forbidden": "unknown_parameter", "missing": "missing_required_parameter"}
 CARRIERS = {"body", "query", "path", "header"}  # where FastAPI says that it found a value: no part of the value's name
+BRANCH = re.compile(r"(function-\w+|list|constrained-\w+)\[")  # Pydantic's name of one kind, where several would do
 SHOWN = 80  # characters of an offending value
 
 
@@ -107,6 +115,7 @@ def from_schema(problems: Sequence[Mapping[str, Any]], within: tuple[str | int, 
         wish = " or ".join([wishes[0], *(other.removeprefix("Input should be ") for other in wishes[1:])])
     if where and where[0] in CARRIERS:
         where = where[1:]
+    where = tuple(part for part in where if not (isinstance(part, str) and BRANCH.match(part)))
     name = path((*within, *where))
     if kind == "json_invalid":
         return InvalidRequest(f"The body is not JSON: {problem['ctx']['error']}.", code="invalid_json")

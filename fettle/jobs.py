@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import String, cast, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import catalog, events, files, ids, quotas, specs, tuned_models
+from fettle import catalog, events, files, ids, quotas, rewards, specs, templates, tuned_models
 from fettle.catalog import BaseModelEntry
 from fettle.db import json_text, lock
 from fettle.errors import Conflict, InvalidRequest, NotFound
@@ -67,15 +67,19 @@ async def create(
     training = await files.for_training(
         session, project.id, request.training_file, "training_file", files.MIN_TRAINING_ROWS, shapes
     )
+    templates.check(base_model, base, training, "training_file")
     if request.validation_file is not None:
-        await files.for_training(session, project.id, request.validation_file, "validation_file", 1, shapes)
+        validation = await files.for_training(
+            session, project.id, request.validation_file, "validation_file", 1, shapes
+        )
+        templates.check(base_model, base, validation, "validation_file")
     given = specs.Given(
         rows=(training.report or {})["rows"],
         base_parameters=base.parameters,
         base_length=base.length,
         file_bytes=training.bytes,
         validates=request.validation_file is not None,
-        layers=catalog.linear_layers(base),
+        layers=lambda: catalog.linear_layers(base),
         lora=start.lora if start else None,
     )
     method = specs.resolve(request.method, given)

@@ -26,7 +26,9 @@ in_flight = Gauge("fettle_http_requests_in_flight", "Requests being answered, st
 received_bytes = Counter("fettle_http_received_bytes", "Request bodies", registry=API)
 sent_bytes = Counter("fettle_http_sent_bytes", "Response bodies", registry=API)
 event_streams = Gauge("fettle_event_streams_open", "Clients that follow a job by server-sent events", registry=API)
-chats = Counter("fettle_chat_requests", "Chat requests by how they ended", ("outcome",), registry=API)
+generations = Counter(
+    "fettle_chat_requests", "Chats, responses and completions by how they ended", ("outcome",), registry=API
+)
 errors = Counter("fettle_errors", "A part that was away or refused", ("part",), registry=API)
 
 database_up = Gauge("fettle_database_up", "1 when the ledger could be read at this scrape", registry=API)
@@ -40,7 +42,7 @@ written = Gauge("fettle_events_written", "Events of all jobs so far", registry=A
 for part in ("database", "storage", "queue", "engine"):
     errors.labels(part)
 for outcome in ("answered", "refused", "unavailable"):
-    chats.labels(outcome)
+    generations.labels(outcome)
 
 
 class Ledger:

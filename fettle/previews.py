@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fettle.errors import InvalidRequest
+from fettle.files import PURPOSE
 from fettle.formats import reading
 from fettle.formats.preview import look
 from fettle.storage import Storage
@@ -18,6 +19,11 @@ async def preview(
     storage: Storage, file: File, base: Path, *, limit: int, max_seq_length: int | None, folder: Path
 ) -> dict[str, Any]:
     """base: folder of the base model. folder: for the bytes meanwhile. Raises InvalidRequest, Missing."""
+    if file.purpose != PURPOSE:
+        raise InvalidRequest(
+            f"The file {file.id!r} has the purpose {file.purpose!r}: only datasets ({PURPOSE!r}) are previewed.",
+            param="file_id",
+        )
     if file.status == FileStatus.ERROR:
         raise InvalidRequest(f"{file.filename}: {(file.report or {})['summary']}", code="invalid_file", param="file_id")
     with tempfile.NamedTemporaryFile(dir=folder, prefix="preview-") as aside:

@@ -1,22 +1,26 @@
 """The road from a model's name to an engine that answers with it.
 
-The engine speaks OpenAI's chat route and vLLM's LoRA routes. It forgets adapters when it restarts or needs room, and
-says 404; then the adapter is loaded and the request sent again. An unknown name never reaches it.
+The engine speaks OpenAI's generating routes and vLLM's LoRA routes. It forgets adapters when it restarts or needs
+room, and says 404; then the adapter is loaded and the request sent again. An unknown name never reaches it.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import orjson
+import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import logs, metrics, tuned_models
+from fettle import catalog, logs, metrics, tuned_models
 from fettle.catalog import BaseModelEntry
 from fettle.errors import FettleError, InvalidRequest, Unavailable
 from fettle.settings import Settings
 
+log = structlog.get_logger()
+
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 GONE = 404  # the engine's word for a name that is not loaded
 OURS = (401, GONE)  # between the engine and us: the user's key and model are in order
 LATER = (408, 429)  # of the refusals: those that the same request may not meet again
@@ -34,11 +38,12 @@ class Servable:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the engine said; `body` streams."""
+    """What the engine said; `body` streams. Whoever has it closes it: until then the engine goes on."""
 
     status: int
     headers: dict[str, str]
     body: AsyncIterator[bytes]
+    close: Callable[[], Awaitable[None]]
 
 
 async def find(session: AsyncSession, project_id: str, name: str, models: dict[str, BaseModelEntry]) -> Servable:
@@ -53,7 +58,7 @@ async def find(session: AsyncSession, project_id: str, name: str, models: dict[s
             code="model_not_supported",
             param="model",
         )
-    return Servable(name, name.split(":")[1], tuned.prefix)
+    return Servable(name, catalog.base_of(name), tuned.prefix)
 
 
 class Engine:
@@ -73,13 +78,13 @@ class Engine:
             trust_env=False,
         )
 
-    async def chat(self, servable: Servable, request: dict[str, Any]) -> Answer:
-        """Forwards a chat request. Raises Unavailable when the engine is away or cannot load the adapter."""
-        response = await self._send("/v1/chat/completions", {**request, "model": servable.name})
+    async def generate(self, servable: Servable, request: dict[str, Any], path: str = CHAT) -> Answer:
+        """Forwards a request. Raises Unavailable when the engine is away or cannot load the adapter."""
+        response = await self._send(path, {**request, "model": servable.name})
         if response.status_code == GONE and servable.prefix is not None:
             await response.aclose()
             refusal = await self._load(servable)  # vLLM refuses also what another request has just loaded
-            response = await self._send("/v1/chat/completions", {**request, "model": servable.name})
+            response = await self._send(path, {**request, "model": servable.name})
             if refusal is not None and response.status_code == GONE:
                 await response.aclose()
                 raise refusal
@@ -90,7 +95,7 @@ class Engine:
                 "FETTLE_ENGINE_KEY and FETTLE_CATALOG must be the same for both."
             )
         headers = {name: response.headers[name] for name in PASSED_ON if name in response.headers}
-        return Answer(response.status_code, headers, closing(response))
+        return Answer(response.status_code, headers, chunks(response), response.aclose)
 
     async def forget(self, name: str) -> None:
         """A deleted model is no longer served, even if it is loaded; an engine that is away has nothing loaded."""
@@ -148,9 +153,19 @@ def misconfigured(words: str) -> Unavailable:
     return error
 
 
-async def closing(response: httpx.Response) -> AsyncIterator[bytes]:
+async def chunks(response: httpx.Response) -> AsyncIterator[bytes]:
+    """An event stream that breaks off between two events ends with one that says so; SDKs raise it as an error."""
+    streams = response.headers.get("content-type", "").startswith("text/event-stream")
+    between = True
     try:
         async for chunk in response.aiter_raw():
+            between = chunk.endswith(b"\n\n")
             yield chunk
+    except httpx.TransportError as error:
+        metrics.errors.labels("engine").inc()
+        log.warning("engine_broke_off", error=type(error).__name__)
+        if not (streams and between):
+            raise
+        yield b"data: " + orjson.dumps(Unavailable("The engine's answer broke off: ask again.").body()) + b"\n\n"
     finally:
         await response.aclose()

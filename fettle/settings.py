@@ -15,7 +15,9 @@ def split(named: str) -> tuple[str, ...]:
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="FETTLE_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="FETTLE_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     data: Path = Field(Path(".fettle"), description="Where everything that is local lives")
     host: str = Field("127.0.0.1", description="Address that the API listens on")

@@ -17,11 +17,12 @@ LEARNED, CONTEXT = "bold green", "dim"
 UNSEEN = {code: "�" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}  # they move a terminal
 
 
-def of_path(
-    path: Path, base_model: str, settings: Settings, *, limit: int, max_seq_length: int | None
-) -> dict[str, Any]:
+def of_path(path: Path, model: str, settings: Settings, *, limit: int, max_seq_length: int | None) -> dict[str, Any]:
     """A file that was not uploaded yet, validated first. Raises InvalidRequest, NotFound, OSError."""
-    base = catalog.on_disk(base_model, catalog.find(catalog.load(settings.catalog), base_model))
+    name = settings.model_aliases.get(model, model)
+    if name.startswith("ft:") and name.count(":") > 1:
+        name = catalog.base_of(name)
+    base = catalog.on_disk(name, catalog.find(catalog.load(settings.catalog), name))
     if not path.is_file():
         raise InvalidRequest(f"{path} is no file here, and ids of uploaded ones begin with 'file-'.")
     report = validate(path, max_row_bytes=settings.max_row_bytes)
@@ -51,8 +52,9 @@ def sentence(summary: dict[str, Any]) -> str:
     parts = [
         f"{seen} ({summary['format']}, {summary['shape']}): {summary['tokens']:,} tokens, "
         f"{summary['supervised_share']:.0%} of them learned.",
-        f"Tokens of a row: {lengths['min']:,} to {lengths['max']:,}, median {lengths['median']:,.0f}.",
     ]
+    if lengths is not None:
+        parts.append(f"Tokens of a row: {lengths['min']:,} to {lengths['max']:,}, median {lengths['median']:,.0f}.")
     if summary["rows_too_long"]:
         parts.append(f"{summary['rows_too_long']:,} rows have more than {summary['max_seq_length']:,} tokens.")
     if summary["rows_without_completion"]:

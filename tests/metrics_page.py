@@ -5,11 +5,12 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from fettle.metrics import API
+from worker.engine.metrics import ENGINE
 from worker.metrics import WORKER
 
 PAGE = Path(__file__).parent.parent / "docs" / "metrics.md"
 HEAD = "| metric | type | labels | what it is |\n|---|---|---|---|\n"
-SECTIONS = {"## API\n": API, "## Worker\n": WORKER}
+SECTIONS = {"## API\n": API, "## Worker\n": WORKER, "## Engine\n": ENGINE}
 
 
 def table(registry: CollectorRegistry) -> str:

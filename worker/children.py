@@ -11,7 +11,8 @@ import multiprocessing.forkserver
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -38,19 +39,37 @@ class Nursery:
     """Where children come from: `warm` forks them from a preloaded server, otherwise each starts cold."""
 
     def __init__(self, warm: bool) -> None:
-        self.context = multiprocessing.get_context("forkserver" if warm else "spawn")
+        self.context: ForkServerContext | SpawnContext = multiprocessing.get_context("spawn")
         if warm:
-            self.context.set_forkserver_preload(["worker.training.preload"])
+            self.context = multiprocessing.get_context("forkserver")
+            self.context.set_forkserver_preload(["worker.training.forkserver"])
             multiprocessing.forkserver.ensure_running()
 
     async def start(self, folder: Path, slot: Slot) -> "Child":
         ours, theirs = socket.socketpair()
         process: BaseProcess = self.context.Process(target=child_main, args=(str(folder), theirs, slot))
-        async with _starting:
-            await asyncio.to_thread(process.start)
-        theirs.close()
-        reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_LIMIT)
+        try:
+            async with _starting:
+                await to_its_end(asyncio.to_thread(process.start))
+            reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_LIMIT)
+        except BaseException:  # cancelled, say: nobody would know of the child
+            if process.pid is not None:
+                process.kill()
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         return Child(process, reader, writer)
+
+
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """A cancellation waits for it: a thread cannot be called back."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 class Child:

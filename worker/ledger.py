@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,9 +11,7 @@ from fettle import leases
 from fettle.db import DATABASE_AWAY
 from fettle.metrics import errors
 from models import Job
-
-if TYPE_CHECKING:
-    from worker.workfolder import Held
+from worker.held import Held
 
 log = structlog.get_logger()
 
@@ -22,7 +20,7 @@ Result = TypeVar("Result")
 Change = Callable[[AsyncSession, Job], Awaitable[None] | None]
 
 
-async def write(held: "Held", job: Job, change: Change) -> None:
+async def write(held: Held, job: Job, change: Change) -> None:
     """`change` gets the job's row, held until the transaction ends. Raises Fenced."""
 
     async def once() -> None:
@@ -34,7 +32,7 @@ async def write(held: "Held", job: Job, change: Change) -> None:
     await until_back(job, once)
 
 
-async def read(held: "Held", job: Job, look: Callable[[AsyncSession], Awaitable[Result]]) -> Result:
+async def read(held: Held, job: Job, look: Callable[[AsyncSession], Awaitable[Result]]) -> Result:
     async def once() -> Result:
         async with held.db.snapshot() as session:
             return await look(session)

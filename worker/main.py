@@ -19,8 +19,8 @@ from fettle.settings import Settings
 from fettle.storage import Away, open_storage
 from worker import environment, metrics, reports, tasks, workfolder
 from worker.children import Nursery
+from worker.held import Held
 from worker.supervisor import supervise
-from worker.workfolder import Held
 
 log = structlog.get_logger()
 
@@ -45,12 +45,18 @@ def run() -> None:
     if unused := devices.idle(slots, found):
         log.warning("gpus_idle", devices=unused, gpus_per_job=settings.gpus_per_job, slots=len(slots))
     nursery = Nursery(settings.warm_children)
-    asyncio.Runner().run(work(held, nursery, slots))
-    os._exit(0)  # nothing that hangs, in a download, in storage, in the database, holds up the end
+    status = 1
+    try:
+        asyncio.Runner().run(work(held, nursery, slots))
+        status = 0
+    except Exception as error:
+        log.critical("worker_failed", exc_info=error)
+    finally:
+        os._exit(status)  # nothing that hangs, in a download, in storage, in a child, holds up the end
 
 
 async def work(held: Held, nursery: Nursery, slots: list[Slot]) -> None:
-    """Until SIGTERM or SIGINT; then every run leaves a checkpoint and goes back to the queue."""
+    """Until SIGTERM or SIGINT; then every run leaves a checkpoint and goes back to the queue. Raises a slot's bug."""
     stopping, woken, asked = asyncio.Event(), asyncio.Event(), asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sign, stopping.set)
@@ -71,19 +77,19 @@ async def work(held: Held, nursery: Nursery, slots: list[Slot]) -> None:
     ]
     warm = held.settings.warm_children
     log.info("worker_started", slots=[str(slot) for slot in slots], threads=held.threads, warm=warm)
-    served: asyncio.Future[Any] = asyncio.gather(*serving)
-    told: asyncio.Future[Any] = asyncio.create_task(stopping.wait())
-    await asyncio.wait({served, told}, return_when=asyncio.FIRST_COMPLETED)
-    await asyncio.wait({served}, timeout=held.settings.drain_seconds + END_SECONDS)
-    if served.done():
-        served.result()  # a slot that failed is a bug, and ends the worker with it
-    else:
+    told: asyncio.Task[Any] = asyncio.create_task(stopping.wait())
+    await asyncio.wait({*serving, told}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.set()  # a slot that failed is a bug, and ends the worker; the other slots' runs leave a checkpoint
+    ended, late = await asyncio.wait(serving, timeout=held.settings.drain_seconds + END_SECONDS)
+    if late:
         log.warning("not_drained")  # the database is away, say: the leases will run out
     for task in (told, *others):
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
     await reports.concluded()
     log.info("worker_stopped")
+    for slot_served in ended:
+        slot_served.result()
 
 
 async def serve_slot(
@@ -103,7 +109,7 @@ async def serve_slot(
         if job is None:
             await first_of(woken, stopping, seconds=held.settings.poll_seconds)
             continue
-        if job.attempts == 1:
+        if job.fence == 1:  # attempts count neither pauses nor drains
             metrics.claim_seconds.observe(max(0.0, time.time() - job.created_at))
         with bound_contextvars(job_id=job.id, fence=job.fence), metrics.slots_busy.track_inprogress():
             log.info("job_claimed", attempt=job.attempts)

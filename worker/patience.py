@@ -2,17 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import structlog
 
 from fettle import events
 from fettle.storage import Away
 from models import Job
+from worker.held import Held
 from worker.ledger import write
-
-if TYPE_CHECKING:
-    from worker.workfolder import Held
 
 log = structlog.get_logger()
 
@@ -20,7 +18,7 @@ FIRST_PAUSE = 0.5  # seconds; each is twice the one before
 Result = TypeVar("Result")
 
 
-async def patiently(held: "Held", job: Job, action: Callable[[], Awaitable[Result]]) -> Result:
+async def patiently(held: Held, job: Job, action: Callable[[], Awaitable[Result]]) -> Result:
     """Does it again until storage answers, however long that takes. Raises Fenced."""
     pause, waited = FIRST_PAUSE, False
     while True:
@@ -39,5 +37,5 @@ async def patiently(held: "Held", job: Job, action: Callable[[], Awaitable[Resul
     return result
 
 
-async def tell(held: "Held", job: Job, message: str, level: events.Level) -> None:
+async def tell(held: Held, job: Job, message: str, level: events.Level) -> None:
     await write(held, job, lambda session, row: events.add(session, job.id, message, level=level))

@@ -16,19 +16,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fettle import artifacts, events, files, ids, jobs, tuned_models
 from fettle.errors import TrainingFailed
 from models import Checkpoint, File, Job, JobStatus, Project, TunedModel
+from worker.held import Held
 from worker.ledger import write
 from worker.patience import patiently
-from worker.workfolder import Held
 
 # OpenAI's, then what the field also looks at
-COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy")
-COLUMNS += ("learning_rate", "grad_norm", "tokens", "tokens_per_second")
+COLUMNS = ["step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"]
+COLUMNS += ["learning_rate", "grad_norm", "tokens", "tokens_per_second"]
 # of an evaluation: how each is written
 FIGURES = {"reward_mean": ".4f", "loss": ".4f", "perplexity": ".2f", "token_accuracy": ".1%"}
 FIGURES |= {"preference_accuracy": ".1%", "reward_accuracy": ".1%", "pairwise_accuracy": ".1%", "reward_margin": ".4f"}
 FIGURES |= {"completion_length_mean": ".1f"}
-OF_REWARDS = ("train_reward", "valid_reward", "rewards/", "kl", "entropy", "clip_fraction", "completion")
-OF_REWARDS += ("zero_spread_groups", "grader_errors")  # a job that learned from rewards has these columns as well
+OF_REWARDS: tuple[str, ...] = ("train_reward", "valid_reward", "rewards/", "kl", "entropy", "clip_fraction")
+OF_REWARDS += ("completion", "zero_spread_groups", "grader_errors")  # a job that learned from rewards has these columns as well
 SOURCES = {"train_accuracy": "train_mean_token_accuracy"}
 
 

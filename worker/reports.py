@@ -21,7 +21,8 @@ from fettle.db import DATABASE_AWAY
 from fettle.settings import Settings
 from models import LEGAL_MOVES, Job
 from worker import metrics
-from worker.workfolder import Held
+from worker.held import Held
+from worker.ledger import read
 
 log = structlog.get_logger()
 
@@ -48,8 +49,7 @@ class Reports:
         """What earlier attempts have reported goes first, so that nothing is reported twice."""
         if not self.job.integrations:
             return
-        async with self.held.db.snapshot() as session:
-            self.history = await events.metrics(session, self.job.id)
+        self.history = await read(self.held, self.job, lambda session: events.metrics(session, self.job.id))
         for integration in self.job.integrations:
             kind = integration["type"]
             if kind not in self.held.settings.enabled_integrations:
@@ -173,7 +173,7 @@ class Reporter:
                     if self.flushed and not self.flushed.done():
                         self.flushed.set_result([Path(name) for name in files])
                 case {"type": "failed", "message": str(message)}:
-                    failure = message[:300]
+                    failure = message
         code = await self.process.wait()
         if self.flushed and not self.flushed.done():
             self.flushed.set_result([])

@@ -15,7 +15,7 @@ from worker.children import Child
 from worker.ledger import read, write
 from worker.patience import patiently, tell
 from worker.scorer import Scorer, Unopened
-from worker.workfolder import Held
+from worker.held import Held
 
 ERRORS_AT_MOST = 0.2  # of the completions graded so far
 TRACEBACKS_SHOWN = 3

@@ -1,4 +1,4 @@
-"""One job's supervisor: claim in hand, it fills the work folder, runs the child, and turns its lines into rows.
+"""One job's supervisor: claim in hand, it fills the work folder, runs the child, and writes down how that ended.
 
 No transaction waits for the child or for storage. Every write begins by holding the lease; a supervisor that finds
 itself fenced kills its child and publishes nothing.
@@ -22,27 +22,19 @@ from fettle.devices import Slot
 from fettle.errors import Fenced, TrainingFailed
 from models import Job
 from worker import metrics, publishing, workfolder
-from worker.children import Child, Nursery, describe_exit
+from worker.children import Child, Nursery
+from worker.held import Held
 from worker.ledger import write
+from worker.relay import Died, Drained, relay
 from worker.reports import Reports
 from worker.rollouts import Rollouts
-from worker.workfolder import Held
 
 log = structlog.get_logger()
 
-FLUSH_SECONDS = 0.25  # metrics reach the database in batches
 DISK_FULL = (
     "The worker's disk is full. Free space there, or point the worker's data folder at a larger disk, and start the "
     "job again."
 )
-
-
-class Died(Exception):
-    """The child ended without a word; another attempt may go better."""
-
-
-class Drained(Exception):
-    """The run was halted; the child, if there was one in time, has left a checkpoint."""
 
 
 async def supervise(held: Held, nursery: Nursery, slot: Slot, job: Job, stopping: asyncio.Event) -> None:
@@ -53,18 +45,20 @@ async def supervise(held: Held, nursery: Nursery, slot: Slot, job: Job, stopping
     lease = asyncio.create_task(keep_lease(held, job, halt))
     work = asyncio.create_task(carry_out(held, nursery, slot, job, folder, halt, reports))
     drain = asyncio.create_task(halt_with_worker(held, stopping, halt))
-    outcome = "published"
+    outcome = "lost"
     try:
         await asyncio.wait({lease, work, drain}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             work.cancel()  # the child dies with its task
             await asyncio.wait({work})
-        if lease.done():
-            await lease
-        error = Drained() if work.cancelled() else work.exception()
-        if isinstance(error, Fenced):
+        error = Drained() if work.cancelled() else explained(work.exception())
+        if error is None:
+            outcome = "published"
+        elif lease.done():
+            await lease  # raises
+        elif isinstance(error, Fenced):
             raise error
-        if isinstance(error, Exception):
+        else:
             outcome = OUTCOMES.get(type(error), "lost")
             tail = workfolder.log_tail(folder)
             await clear_away(folder)  # first: a database on the same full disk needs the space to take this down
@@ -77,11 +71,18 @@ async def supervise(held: Held, nursery: Nursery, slot: Slot, job: Job, stopping
         reports.conclude()
         for task in (lease, drain):
             task.cancel()
-        await asyncio.wait({lease, drain})
+        await asyncio.gather(lease, drain, return_exceptions=True)
         await clear_away(folder)
 
 
 OUTCOMES = {TrainingFailed: "failed", Drained: "drained"}
+
+
+def explained(error: BaseException | None) -> BaseException | None:
+    """A full disk is the job's end: another attempt would fill it again."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return TrainingFailed("disk_full", DISK_FULL)
+    return error
 
 
 async def clear_away(folder: Path) -> None:
@@ -90,14 +91,12 @@ async def clear_away(folder: Path) -> None:
         folder.parent.rmdir()  # unless the job is being run again
 
 
-async def settle(held: Held, job: Job, tail: list[str], error: Exception, *, planned: bool) -> None:
+async def settle(held: Held, job: Job, tail: list[str], error: BaseException, *, planned: bool) -> None:
     """Writes down how a run ended that did not succeed; a planned stop is nobody's fault. Raises Fenced.
 
     tail: the last lines that the child printed.
     """
     limit = held.settings.max_attempts
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        error = TrainingFailed("disk_full", DISK_FULL)
     if isinstance(error, TrainingFailed):
         failed = error
         await write(held, job, lambda s, row: leases.fail(s, row, failed.code, failed.message, failed.param))
@@ -158,7 +157,7 @@ async def carry_out(
     stop = asyncio.create_task(stop_when_halted(child, halt))
     scored = Rollouts(held, job, child)
     try:
-        done = await relay(held, job, folder, child, reports, scored)
+        done = await relay(held, job, folder, child, reports, halt, scored)
     finally:
         stop.cancel()
         await scored.close()
@@ -184,96 +183,3 @@ async def unless_halted(preparation: Coroutine[Any, Any, None], halt: asyncio.Ev
 async def stop_when_halted(child: Child, halt: asyncio.Event) -> None:
     await halt.wait()
     child.say({"type": "stop"})
-
-
-async def relay(held: Held, job: Job, folder: Path, child: Child, reports: Reports, scored: Rollouts) -> dict[str, Any]:
-    """Turns the child's lines into rows until it is done; returns its last line."""
-    pending: list[dict[str, Any]] = []
-    flushed = time.monotonic()
-    first: tuple[int, float] | None = None  # the first step that we saw, and when
-    end: dict[str, Any] | None = None
-    pace = metrics.Pace()
-    async for line in child.lines(pause=FLUSH_SECONDS):
-        scored.check()
-        match line:
-            case {"type": "event" | "metrics"}:
-                pending.append(line)
-                reports.feed(line)
-                if line["type"] == "metrics":
-                    pace.see(line["step"], time.monotonic())
-            case {"type": "checkpoint"}:
-                await flush(held, job, pending, None)
-                with metrics.checkpoint_seconds.time():
-                    await publishing.publish_checkpoint(held, job, folder / line["path"], line)
-                await asyncio.to_thread(shutil.rmtree, folder / line["path"])
-            case {"type": "evaluation"}:
-                await flush(held, job, pending, None)
-                await publishing.publish_evaluation(held, job, line["data"])
-            case {"type": "score"}:
-                scored.score(line)
-            case {"type": "rollouts"}:
-                await scored.store(line)
-            case {"type": "done" | "stopped" | "error"}:
-                end = line
-        pending += reports.told()
-        if pending and (line is None or time.monotonic() - flushed > FLUSH_SECONDS):
-            step, total = progress(pending)
-            flushed = time.monotonic()
-            if total and first is None:
-                first = step, flushed
-            await flush(held, job, pending, finish_time(first, (step, flushed), total))
-    pending += reports.told()
-    await flush(held, job, pending, None)
-    code = await child.exit_code()
-    match end:
-        case {"type": "done"}:
-            return end
-        case {"type": "stopped"}:
-            raise Drained
-        case {"type": "error"}:
-            raise TrainingFailed(end["code"], end["message"], end.get("param"))
-    raise Died(describe_exit(code))
-
-
-def finish_time(first: tuple[int, float] | None, now: tuple[int, float], total: int) -> float | None:
-    """When the last step will be done, at the pace since the first one; None until there is a pace."""
-    if first is None or now[0] <= first[0]:
-        return None
-    pace = (now[1] - first[1]) / (now[0] - first[0])
-    return time.time() + pace * (total - now[0])
-
-
-def progress(lines: list[dict[str, Any]]) -> tuple[int, int]:
-    """(step, total steps) of the newest metrics line; (0, 0) without one."""
-    for line in reversed(lines):
-        if line["type"] == "metrics":
-            return line["step"], line["total_steps"]
-    return 0, 0
-
-
-async def flush(held: Held, job: Job, pending: list[dict[str, Any]], estimated_finish: float | None) -> None:
-    """Empties `pending` into the database."""
-    if not pending:
-        return
-
-    def change(session: AsyncSession, row: Job) -> None:
-        for line in pending:
-            add_event(session, job.id, line)
-        row.estimated_finish = estimated_finish or row.estimated_finish
-
-    await write(held, job, change)
-    pending.clear()
-
-
-def add_event(session: AsyncSession, job_id: str, line: dict[str, Any]) -> None:
-    if line["type"] == "event":
-        events.add(session, job_id, line["message"], level=line["level"], data=line.get("data"))
-        return
-    step, total, values = line["step"], line["total_steps"], line["data"]
-    shown = ", ".join(f"{name.replace('_', ' ')}={values[name]:.4f}" for name in SHOWN if name in values)
-    data = {"step": step, "total_steps": total, **values}
-    events.add(session, job_id, f"Step {step}/{total}: {shown}", type="metrics", data=data)
-
-
-SHOWN = ("train_reward_mean", "valid_reward_mean", "train_loss", "train_mean_token_accuracy", "valid_loss")
-SHOWN += ("valid_mean_token_accuracy",)

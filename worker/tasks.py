@@ -14,7 +14,7 @@ import structlog
 from fettle import gradings
 from fettle.db import DATABASE_AWAY
 from models import Grading
-from worker.workfolder import Held
+from worker.held import Held
 
 log = structlog.get_logger()
 

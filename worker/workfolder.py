@@ -5,7 +5,6 @@ import contextlib
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -16,29 +15,16 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import artifacts, catalog, tuned_models
-from fettle.catalog import BaseModelEntry
-from fettle.db import Database
 from fettle.errors import FettleError, NotFound, TrainingFailed
-from fettle.settings import Settings
-from fettle.storage import Missing, Storage
+from fettle.storage import Missing
 from models import Checkpoint, File, Job, JobStatus
+from worker.held import Held
 from worker.ledger import read
 from worker.patience import patiently, tell
 
 log = structlog.get_logger()
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Held:
-    """What a worker holds open for all its jobs."""
-
-    settings: Settings
-    db: Database
-    storage: Storage
-    models: dict[str, BaseModelEntry]
-    threads: int  # per child
 
 
 def path(held: Held, job: Job) -> Path:

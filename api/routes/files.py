@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
-from api import multipart
+from api import generation, multipart
 from api.deps import Held, ProjectId, Snapshot
 from api.middleware import MULTIPART_OVERHEAD
 from api.pagination import listing
@@ -88,16 +88,17 @@ async def preview(
     limit: Annotated[int, Query(ge=1, le=50)] = 5,
     max_seq_length: Annotated[int | None, Query(ge=16, le=131_072)] = None,
 ) -> dict[str, Any]:
-    """What a job on this base model would train on: tokens and loss mask of the first rows, figures of more."""
+    """What a job on this model's base would train on: tokens and loss mask of the first rows, figures of more."""
     async with held.db.snapshot() as session:
         file = await files.get(session, project_id, file_id)
     if model is None:
         raise InvalidRequest("Missing required parameter: 'model'.", code="missing_required_parameter", param="model")
-    base = catalog.on_disk(model, catalog.find(held.models, model))
+    found = await generation.find(held, project_id, model)
+    base = catalog.on_disk(found.base_model, catalog.find(held.models, found.base_model))
     seen = await previews.preview(
         held.storage, file, base, limit=limit, max_seq_length=max_seq_length, folder=held.uploads
     )
-    return {"object": "file.preview", "file_id": file.id, "model": model, **seen}
+    return {"object": "file.preview", "file_id": file.id, "model": found.name, **seen}
 
 
 @router.delete("/{file_id}")

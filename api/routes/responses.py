@@ -1,10 +1,10 @@
 import orjson
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 
-from api import response_events
+from api import generation, response_events
 from api.deps import Held, ProjectId
-from api.routes import chat
+from api.generation import Relayed
 from api.schemas import response
 from api.schemas.response import ResponseCreate
 from api.streaming import unless_gone
@@ -16,10 +16,10 @@ router = APIRouter(prefix="/v1/responses", tags=["chat"])
 @router.post("")
 async def create(body: ResponseCreate, request: Request, project_id: ProjectId, held: Held) -> Response:
     """Text in, text out, by the engine's chat route; nothing is stored."""
-    servable = await chat.find(held, project_id, body.model)
+    servable = await generation.find(held, project_id, body.model)
 
     async def ask() -> tuple[serving.Answer, bytes]:
-        answer = await chat.ask(held, servable, body.for_engine())
+        answer = await generation.ask(held, servable, body.for_engine())
         streams = body.stream and answer.status == 200
         return answer, b"" if streams else b"".join([chunk async for chunk in answer.body])
 
@@ -28,9 +28,8 @@ async def create(body: ResponseCreate, request: Request, project_id: ProjectId, 
     if answer.status != 200:
         return passed_on(answer, content)
     if body.stream:
-        headers = {"cache-control": "no-cache"}
-        events = response_events.told(made, answer.body)
-        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+        headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+        return Relayed(answer, response_events.told(made, answer.body), headers)
     completion = orjson.loads(content)
     choice = completion["choices"][0]
     made.text, made.usage = choice["message"]["content"] or "", completion["usage"]

@@ -14,7 +14,7 @@ MONTH = 30 * 24 * 3600
 
 
 class Lifetime(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     expires_at: Moment | None = None
     expires_in: Seconds | None = None

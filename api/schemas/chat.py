@@ -7,12 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from api.schemas.job import Label, LabelName
 from fettle.errors import InvalidRequest
 
-NEUTRAL: dict[str, Any] = {  # asks for nothing: many clients send it with every request
-    "frequency_penalty": 0,
-    "presence_penalty": 0,
-    "logit_bias": {},
-    "modalities": ["text"],
-}
+NEUTRAL: dict[str, Any] = {"modalities": ["text"]}  # asks for nothing: some clients send it with every request
 
 
 class Unneeded(BaseModel):
@@ -43,9 +38,13 @@ class ChatRequest(Unneeded):
 
     def for_engine(self) -> dict[str, Any]:
         """The rest of the body, as it came."""
-        body = self.model_dump(exclude=set(Unneeded.model_fields))
-        return {name: value for name, value in body.items() if not is_neutral(name, value)}
+        return without(NEUTRAL, self.model_dump(exclude=set(Unneeded.model_fields)))
 
 
-def is_neutral(name: str, value: object) -> bool:
-    return name in NEUTRAL and value == NEUTRAL[name] and not isinstance(value, bool)
+def without(neutral: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+    """The body less what asks for nothing. `1` is not `true`."""
+
+    def asks(name: str, value: object) -> bool:
+        return name not in neutral or type(value) is not type(neutral[name]) or value != neutral[name]
+
+    return {name: value for name, value in body.items() if asks(name, value)}

@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from fettle import specs
 from fettle.artifacts import Manifest
 from fettle.errors import InvalidRequest, NotFound
-from models import LEGAL_MOVES, Checkpoint, Event, Job
+from models import LEGAL_MOVES, Checkpoint, Event, Job, JobStatus
 
 Label = Annotated[str, StringConstraints(max_length=512)]
 LabelName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -61,7 +61,7 @@ def job_object(job: Job) -> dict[str, Any]:
         "object": "fine_tuning.job",
         "created_at": int(job.created_at),
         "finished_at": whole(job.finished_at),
-        "estimated_finish": whole(job.estimated_finish),
+        "estimated_finish": whole(job.estimated_finish) if job.status == JobStatus.RUNNING else None,
         "model": job.started_from or job.base_model,
         "started_from": job.started_from,  # ours: the model whose adapter goes on; null: a fresh one
         "fine_tuned_model": job.fine_tuned_model,

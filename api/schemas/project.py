@@ -18,7 +18,7 @@ Limit = Annotated[int | Literal["default"] | None, PlainValidator(limit)]
 class Quotas(BaseModel):
     """null: no limit; "default": what the settings say."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     files: Limit = None
     bytes: Limit = None
@@ -33,14 +33,14 @@ class Quotas(BaseModel):
 
 
 class ProjectCreate(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: str
     quotas: Quotas | None = None
 
 
 class ProjectChange(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: str | None = None
     quotas: Quotas | None = None

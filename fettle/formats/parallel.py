@@ -16,12 +16,13 @@ from typing import BinaryIO
 
 import orjson
 
-from fettle.formats import jsonl, reading
+from fettle.formats import jsonl, reading, tools
 from fettle.formats.rows import SHAPES, shape_of
 from fettle.formats.validation import Report, check, tally
 
 PR_SET_PDEATHSIG = 1
 PIECE = 1 << 20  # bytes: what each process holds
+Certified = tuple[int, set[str]]  # how many rows, and what they need of a chat template
 AHEAD = 2  # pieces for each process, besides the one at work
 
 
@@ -32,9 +33,9 @@ def check_on(processes: int, file: BinaryIO, max_row_bytes: int) -> Report:
     shape = first_shape(head)
     if processes < 2 or shape is None or reading.recognise(head) != ("jsonl", None):
         return check(file, max_row_bytes)
-    rows, start = certified_rows(processes, file, shape, max_row_bytes)
+    rows, start, needs = certified_rows(processes, file, shape, max_row_bytes)
     file.seek(start)
-    return tally("jsonl", jsonl.read(file, max_row_bytes, first=rows + 1), shape, rows)
+    return tally("jsonl", jsonl.read(file, max_row_bytes, first=rows + 1), shape, rows, needs)
 
 
 def first_shape(head: bytes) -> str | None:
@@ -46,10 +47,11 @@ def first_shape(head: bytes) -> str | None:
     return shape_of(row) if isinstance(row, dict) else None
 
 
-def certified_rows(processes: int, file: BinaryIO, shape: str, max_row_bytes: int) -> tuple[int, int]:
-    """How many rows without a problem the file begins with, at least, and how many bytes they take."""
+def certified_rows(processes: int, file: BinaryIO, shape: str, max_row_bytes: int) -> tuple[int, int, set[str]]:
+    """How many rows without a problem the file begins with, at least, how many bytes they take, and their needs."""
     rows = done = 0
-    pending: deque[tuple[int, Future[int | None]]] = deque()  # a piece's end, its rows
+    needs: set[str] = set()
+    pending: deque[tuple[int, Future[Certified | None]]] = deque()  # a piece's end, and what is known of it
     fork = multiprocessing.get_context("fork")  # this process has one thread, and has imported what is needed
     with ProcessPoolExecutor(processes, mp_context=fork, initializer=die_with_parent) as pool:
         while True:
@@ -59,12 +61,12 @@ def certified_rows(processes: int, file: BinaryIO, shape: str, max_row_bytes: in
                 pending.append((piece, pool.submit(certify, file.fileno(), start, piece, shape, max_row_bytes)))
                 continue
             if not pending:
-                return rows, done
+                return rows, done, needs
             end, found = pending.popleft()
             if (sound := found.result()) is None:
                 pool.shutdown(cancel_futures=True)
-                return rows, done
-            rows, done = rows + sound, end
+                return rows, done, needs
+            rows, done, needs = rows + sound[0], end, needs | sound[1]
 
 
 def die_with_parent() -> None:
@@ -79,16 +81,20 @@ def end_of_piece(file: BinaryIO, start: int) -> int:
     return start + file.read(PIECE).rfind(b"\n") + 1
 
 
-def certify(fd: int, start: int, end: int, shape: str, max_row_bytes: int) -> int | None:
-    """The number of rows from `start` to `end`; None if any line may have a problem."""
+def certify(fd: int, start: int, end: int, shape: str, max_row_bytes: int) -> Certified | None:
+    """The rows from `start` to `end`; None if any line may have a problem."""
     plain, check_row = SHAPES[shape].plain, SHAPES[shape].check
     total = 0
+    needs: set[str] = set()
     for block in jsonl.blocks(BytesIO(os.pread(fd, end - start, start)), max_row_bytes):
         rows = jsonl.read_block(block, BytesIO(block).readlines(), max_row_bytes)
         if rows is None:
             return None
         for row in rows:
-            if not plain(row) and (shape_of(row) != shape or any(True for _ in check_row(row))):
+            if plain(row):
+                continue
+            if shape_of(row) != shape or any(True for _ in check_row(row)):
                 return None
+            needs |= tools.needs(row, shape)
         total += len(rows)
-    return total
+    return total, needs

@@ -211,6 +211,21 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     ),
 }
 
+# No line or row is to blame
+OF_THE_FILE = frozenset(
+    {
+        "empty_file",
+        "gzip_file",
+        "zip_file",
+        "zstd_file",
+        "utf16_file",
+        "json_array",
+        "pretty_printed_json",
+        "missing_columns",
+        "duplicate_column",
+    }
+)
+
 
 class Finding(NamedTuple):
     """One problem in a row, before it is put into words."""

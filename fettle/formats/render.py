@@ -1,7 +1,8 @@
 """One renderer from chat messages to token ids and loss mask, for previewing, training and serving alike.
 
-It reads a base model's own tokenizer.json and chat template, without transformers: what is previewed is what is
-trained. Only what the assistant says is supervised. A template that marks it with `{% generation %}` says so itself;
+It reads a base model's own tokenizer.json and chat template, without transformers: what is previewed is what is trained
+is what is served. Control tokens are the template's alone: in a message they stay text. Only what the assistant says is
+supervised. A template that marks it with `{% generation %}` says so itself;
 for one that does not, an assistant's turn is what rendering the conversation with it adds to rendering it without.
 """
 
@@ -22,9 +23,10 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
 from fettle.errors import TrainingFailed
+from fettle.formats.control_tokens import MARK, ControlTokens, Span, StandIns, shown
 
 Message = dict[str, Any]
-Span = tuple[int, int]  # characters, half open
+Variables = dict[str, Any]  # of the chat template, such as `tools`
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,8 @@ class Rendered:
         return sum(self.supervised[1:])
 
 
-MARK = "\0"  # before and after what the assistant says; datasets may not hold it
-
-
 class GenerationTag(jinja2.ext.Extension):
-    """`{% generation %}…{% endgeneration %}`: marks where, in the output, the assistant speaks."""
+    """`{% generation %}…{% endgeneration %}`: a MARK before and after what the assistant says."""
 
     tags = {"generation"}  # noqa: RUF012 — jinja2's own contract
 
@@ -64,9 +63,9 @@ class Renderer:
         self.tokenizer: Tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
+        self.control_tokens = ControlTokens(self.tokenizer)
         config = json.loads((folder / "tokenizer_config.json").read_text())
-        template_file = folder / "chat_template.jinja"
-        self.template_text = template_file.read_text() if template_file.is_file() else default_template(config)
+        self.template_text = chat_template(folder)
         if not self.template_text:
             raise TrainingFailed(
                 "no_chat_template", f"The base model in {folder.name!r} has no chat template.", "model"
@@ -85,43 +84,42 @@ class Renderer:
         return found
 
     @cached_property
-    def environment(self) -> ImmutableSandboxedEnvironment:
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, jinja2.ext.loopcontrols]
-        )
-        environment.filters["tojson"] = lambda value, **kw: json.dumps(value, ensure_ascii=False, **kw)
-        environment.globals["raise_exception"] = raise_exception
-        environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-        return environment
-
-    @cached_property
     def template(self) -> jinja2.Template:
-        return self.environment.from_string(self.template_text)
+        return environment().from_string(self.template_text)
 
     @cached_property
-    def knows_tools(self) -> bool:
-        """Whether the template shows definitions of tools to the model."""
-        return "tools" in jinja2.meta.find_undeclared_variables(self.environment.parse(self.template_text))
-
-    @property
-    def knows_calls(self) -> bool:
-        return "tool_calls" in self.template_text
+    def shows(self) -> frozenset[str]:
+        return shown_by(self.template_text)
 
     @property
     def marks_generation(self) -> bool:
         return "endgeneration" in self.template_text
 
-    def _marked_text(self, messages: Sequence[Message], opening: bool = False, **variables: Any) -> str:
+    def _guarded(
+        self, messages: Sequence[Message], variables: Variables
+    ) -> tuple[Sequence[Message], Variables, StandIns]:
+        """As the template is to get them."""
+        stand_ins = self.control_tokens.stand_ins([messages, variables])
+        if stand_ins:
+            messages, variables = self.control_tokens.hidden([messages, variables], stand_ins)
+        return messages, variables, stand_ins
+
+    def _marked_text(self, messages: Sequence[Message], variables: Variables, opening: bool = False) -> str:
         given = {"tools": None, "documents": None, **self.special, **variables}  # as transformers: none, not undefined
         return self.template.render(messages=list(messages), add_generation_prompt=opening, **given)
 
+    def _text(self, messages: Sequence[Message], variables: Variables, opening: bool = False) -> str:
+        return self._marked_text(messages, variables, opening).replace(MARK, "")
+
     def text(self, messages: Sequence[Message], *, opening: bool = False, **variables: Any) -> str:
         """The conversation as text; `opening` adds the beginning of the assistant's next turn."""
-        return self._marked_text(messages, opening, **variables).replace(MARK, "")
+        messages, variables, stand_ins = self._guarded(messages, variables)
+        return shown(self._text(messages, variables, opening), stand_ins)
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Ids (T) after which the assistant speaks."""
-        return list(self.tokenizer.encode(self.text(messages, opening=True), add_special_tokens=False).ids)
+        messages, variables, stand_ins = self._guarded(messages, {})
+        return self.control_tokens.encode(self._text(messages, variables, opening=True), stand_ins)[0]
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
@@ -138,10 +136,11 @@ class Renderer:
         rendered, text, offsets = self._rendered(messages, variables)
         return rendered, pieces_of(text, offsets)
 
-    def _rendered(self, messages: Sequence[Message], variables: dict[str, Any]) -> tuple[Rendered, str, Sequence[Span]]:
+    def _rendered(self, messages: Sequence[Message], variables: Variables) -> tuple[Rendered, str, Sequence[Span]]:
         self._refuse_what_would_be_lost(messages, variables)
+        messages, variables, stand_ins = self._guarded(messages, variables)
         try:
-            text, spans = (self._marked if self.marks_generation else self._by_difference)(messages, **variables)
+            text, spans = (self._marked if self.marks_generation else self._by_difference)(messages, variables)
         except (jinja2.TemplateError, TypeError) as error:
             raise TrainingFailed(
                 "chat_template_refused",
@@ -153,26 +152,27 @@ class Renderer:
         if len(spans) != len(turns):
             raise unsupported("marks another number of turns than the assistant has")
         lessons = [span for span, turn in zip(spans, turns, strict=True) if turn.get("weight") != 0]
-        (encoding,) = self.tokenizer.encode_batch([text], add_special_tokens=False)  # lets other threads run meanwhile
-        supervised = [any(start <= begin < end <= stop for start, stop in lessons) for begin, end in encoding.offsets]
-        return Rendered(list(encoding.ids), supervised), text, encoding.offsets
+        ids, offsets = self.control_tokens.encode(text, stand_ins)
+        supervised = [any(start <= begin < end <= stop for start, stop in lessons) for begin, end in offsets]
+        return Rendered(ids, supervised), shown(text, stand_ins), offsets
 
-    def _refuse_what_would_be_lost(self, messages: Sequence[Message], variables: dict[str, Any]) -> None:
-        if variables.get("tools") and not self.knows_tools:
-            lost = "'tools'"
-        elif not self.knows_calls and any("tool_calls" in turn or turn["role"] == "tool" for turn in messages):
-            lost = "tool calls"
+    def _refuse_what_would_be_lost(self, messages: Sequence[Message], variables: Variables) -> None:
+        called = any("tool_calls" in turn or turn["role"] == "tool" for turn in messages)
+        if variables.get("tools") and "tools" not in self.shows:
+            lost = "tools"
+        elif called and "tool_calls" not in self.shows:
+            lost = "tool_calls"
         else:
             return
         raise TrainingFailed(
             "tools_unsupported",
-            f"The row has {lost}, but the base model's chat template does not know them: they would be lost. Choose a "
-            "base model whose template does, or leave the tools out of the rows.",
+            f"The row has {lost!r}, but the base model's chat template does not know them: they would be lost. Choose "
+            "a base model whose template does, or leave the tools out of the rows.",
             "model",
         )
 
-    def _marked(self, messages: Sequence[Message], **variables: Any) -> tuple[str, list[Span]]:
-        pieces = self._marked_text(messages, **variables).split(MARK)
+    def _marked(self, messages: Sequence[Message], variables: Variables) -> tuple[str, list[Span]]:
+        pieces = self._marked_text(messages, variables).split(MARK)
         spans: list[Span] = []
         position = 0
         for index, piece in enumerate(pieces):
@@ -181,18 +181,43 @@ class Renderer:
             position += len(piece)
         return "".join(pieces), spans
 
-    def _by_difference(self, messages: Sequence[Message], **variables: Any) -> tuple[str, list[Span]]:
-        text = self.text(messages, **variables)
+    def _by_difference(self, messages: Sequence[Message], variables: Variables) -> tuple[str, list[Span]]:
+        text = self._text(messages, variables)
         spans: list[Span] = []
         for index, message in enumerate(messages):
             if message["role"] != "assistant":
                 continue
-            before = self.text(messages[:index], opening=True, **variables)
-            upto = self.text(messages[: index + 1], **variables)
+            before = self._text(messages[:index], variables, opening=True)
+            upto = self._text(messages[: index + 1], variables)
             if not (upto.startswith(before) and text.startswith(upto)):
                 raise unsupported("rewrites earlier turns, so that an assistant's turn cannot be told apart")
             spans.append((len(before), len(upto.rstrip("\n"))))
         return text, spans
+
+
+def environment() -> ImmutableSandboxedEnvironment:
+    """As transformers has it: a template may do no more than write."""
+    made = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, jinja2.ext.loopcontrols]
+    )
+    made.filters["tojson"] = lambda value, **kw: json.dumps(value, ensure_ascii=False, **kw)
+    made.globals["raise_exception"] = raise_exception
+    made.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    return made
+
+
+def chat_template(folder: Path) -> str:
+    """A base model's; empty when it has none."""
+    alone, config = folder / "chat_template.jinja", folder / "tokenizer_config.json"
+    if alone.is_file():
+        return alone.read_text()
+    return default_template(json.loads(config.read_text())) if config.is_file() else ""
+
+
+def shown_by(template: str) -> frozenset[str]:
+    """Which of `tools` and `tool_calls` the template shows to the model."""
+    known = jinja2.meta.find_undeclared_variables(environment().parse(template)) & {"tools"}
+    return frozenset(known | ({"tool_calls"} if "tool_calls" in template else set()))
 
 
 def pieces_of(text: str, offsets: Sequence[Span]) -> list[str]:

@@ -7,6 +7,7 @@ import orjson
 
 from fettle.formats.problems import Finding, kind
 
+MESSAGES = {"chat": ("messages",), "prompt_completion": ("prompt", "completion")}  # the shapes that may have calls
 OLD_KEYS = ("functions", "function_call")
 
 
@@ -121,6 +122,16 @@ def used(messages: Sequence[Any]) -> bool:
     return any(
         isinstance(message, dict) and ("tool_calls" in message or message.get("role") == "tool") for message in messages
     )
+
+
+def needs(row: dict[str, Any], shape: str | None) -> set[str]:
+    """What a chat template must know to show a row that passed its check: `tools`, `tool_calls`."""
+    found = {"tools"} if row.get("tools") else set()
+    for key in MESSAGES.get(shape or "", ()):
+        turns = row.get(key)
+        if isinstance(turns, list) and any(t.get("tool_calls") is not None or t["role"] == "tool" for t in turns):
+            found.add("tool_calls")
+    return found
 
 
 def for_template(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -7,9 +7,9 @@ from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict
 
-from fettle.formats import reading
+from fettle.formats import reading, tools
 from fettle.formats.jsonl import Line
-from fettle.formats.problems import Finding, Problem, put_into_words, quoted
+from fettle.formats.problems import OF_THE_FILE, Finding, Problem, put_into_words, quoted
 from fettle.formats.rows import SHAPES, shape_of
 
 MAX_ERRORS = 50  # problems kept
@@ -20,7 +20,8 @@ class Report(BaseModel):
     """What validation found in a file.
 
     format: a name in FORMATS. shape: a name in SHAPES; None if no row has one. rows: those without a problem.
-    errors: the first MAX_ERRORS of error_count; counting stops at STOP_AFTER.
+    errors: the first MAX_ERRORS of error_count; counting stops at STOP_AFTER. needs: what a base model's chat template
+    must know to show every row, of `tools` and `tool_calls`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -30,6 +31,7 @@ class Report(BaseModel):
     rows: int
     error_count: int
     errors: list[Problem]
+    needs: list[str] = []
 
     @property
     def ok(self) -> bool:
@@ -44,8 +46,8 @@ class Report(BaseModel):
             return f"{self.rows} rows, no errors."
         first, more = self.errors[0], self.error_count - 1
         number = f"{'Row' if self.format == 'parquet' else 'Line'} {first.line}"
-        where = f"{number}, {first.path}" if first.path else number
-        sentence = f"{where}: {first.message} {first.fix}"
+        where = f"{number}, {first.path}: " if first.path else f"{number}: "
+        sentence = f"{'' if first.code in OF_THE_FILE else where}{first.message} {first.fix}"
         if not more:
             return sentence
         at_least = "at least " if self.error_count == STOP_AFTER else ""
@@ -61,11 +63,11 @@ def validate(path: Path, *, max_row_bytes: int) -> Report:
 def check(file: BinaryIO, max_row_bytes: int) -> Report:
     """As `validate`, of an open file, which may still be growing."""
     form, lines = reading.read(file, max_row_bytes)
-    return tally(form, lines, None, 0)
+    return tally(form, lines, None, 0, set())
 
 
-def tally(form: str, lines: Iterable[Line], shape: str | None, rows: int) -> Report:
-    """shape, rows: of what came before these lines, which had no problem."""
+def tally(form: str, lines: Iterable[Line], shape: str | None, rows: int, needs: set[str]) -> Report:
+    """shape, rows, needs: of what came before these lines, which had no problem."""
     plain: Callable[[dict[str, Any]], bool] = SHAPES[shape].plain if shape else never
     error_count = 0
     errors: list[Problem] = []
@@ -87,9 +89,11 @@ def tally(form: str, lines: Iterable[Line], shape: str | None, rows: int) -> Rep
             if error_count == STOP_AFTER:
                 return Report(format=form, shape=shape, rows=rows, error_count=error_count, errors=errors)
         rows += not wrong
+        if not wrong and row is not None:
+            needs |= tools.needs(row, shape)
     if not rows and not errors:
         error_count, errors = 1, [put_into_words(1, Finding("", "empty_file"))]
-    return Report(format=form, shape=shape, rows=rows, error_count=error_count, errors=errors)
+    return Report(format=form, shape=shape, rows=rows, error_count=error_count, errors=errors, needs=sorted(needs))
 
 
 def never(row: dict[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 `auto` is resolved when the job is created, from the number of rows, so that a job shows what it will do.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -108,7 +109,8 @@ class Given:
     """What `auto` depends on.
 
     rows, file_bytes: of the training file. base_parameters: of the base model. base_length: its longest sequence,
-    tokens. validates: there is a validation file. layers: the base's linear layers by name; None: not known yet.
+    tokens. validates: there is a validation file. layers: the base's linear layers by name, read only if the
+    request names some; None: not known yet.
     lora: of the adapter that the job goes on from; None: a fresh one.
     """
 
@@ -117,7 +119,7 @@ class Given:
     base_length: int
     file_bytes: int = 0
     validates: bool = True
-    layers: frozenset[str] | None = None
+    layers: Callable[[], frozenset[str] | None] = lambda: None
     lora: dict[str, Any] | None = None
 
 
@@ -210,13 +212,13 @@ def refuse_without_validation(asked: Hyperparameters, validates: bool, where: st
             )
 
 
-def refuse_unknown_layers(lora: Lora, layers: frozenset[str] | None, where: str) -> None:
+def refuse_unknown_layers(lora: Lora, layers: Callable[[], frozenset[str] | None], where: str) -> None:
     """A name is a layer's last part, as in `q_proj`."""
-    if lora.target_modules == "all-linear" or layers is None:
+    if lora.target_modules == "all-linear" or (known := layers()) is None:
         return
     for name in lora.target_modules:
-        if name not in layers:
+        if name not in known:
             raise InvalidRequest(
-                f"The base model has no linear layer {name!r}; choose from: {', '.join(sorted(layers))}.",
+                f"The base model has no linear layer {name!r}; choose from: {', '.join(sorted(known))}.",
                 param=f"{where}.lora.target_modules",
             )

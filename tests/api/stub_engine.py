@@ -1,4 +1,4 @@
-"""A small engine that speaks the routes which the API calls: OpenAI's chat, vLLM's LoRA routes, health."""
+"""A small engine that speaks the routes which the API calls: OpenAI's generating routes, vLLM's LoRA routes, health."""
 
 import asyncio
 import gzip
@@ -10,6 +10,12 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+
+
+def text_chunk(text: str, finish_reason: str | None) -> bytes:
+    choice = {"index": 0, "text": text, "finish_reason": finish_reason, "logprobs": None}
+    head = {"id": "cmpl-x", "object": "text_completion", "created": 1, "model": "starter", "choices": [choice]}
+    return b"data: " + orjson.dumps(head) + b"\n\n"
 
 
 def chunk(choices: list[dict[str, Any]], **more: Any) -> bytes:
@@ -25,6 +31,9 @@ PIECES = (
 )
 
 
+TEXT_PIECES = (text_chunk("4", None), text_chunk("", "stop"), b"data: [DONE]\n\n")
+
+
 class StubEngine:
     """Answers with what it was asked; forgets adapters when told to. `answer` replaces its next chat answers."""
 
@@ -36,6 +45,7 @@ class StubEngine:
         self.load_answer: Response | None = None
         self.app = FastAPI()
         self.app.post("/v1/chat/completions")(self.chat)
+        self.app.post("/v1/completions")(self.complete)
         self.app.post("/v1/load_lora_adapter")(self.load)
         self.app.post("/v1/unload_lora_adapter")(self.unload)
         self.app.get("/health")(health)
@@ -46,12 +56,25 @@ class StubEngine:
         self.keys.add(request.headers.get("authorization"))
         return body
 
+    def missing(self, model: str) -> Response | None:
+        if model.startswith("ft:") and model not in self.loaded:
+            return JSONResponse({"error": {"message": "not loaded", "code": "model_not_found"}}, 404)
+        return None
+
+    async def complete(self, request: Request) -> Response:
+        body = await self.note(request)
+        if instead := self.missing(body["model"]) or self.answer:
+            return instead
+        if body.get("stream"):
+            return StreamingResponse(pieces([*TEXT_PIECES]), media_type="text/event-stream")
+        choice = {"index": 0, "text": "4", "finish_reason": "stop", "logprobs": None}
+        head = {"id": "cmpl-x", "object": "text_completion", "created": 1, "model": body["model"]}
+        return JSONResponse({**head, "choices": [choice], "usage": USAGE, "asked": body})
+
     async def chat(self, request: Request) -> Response:
         body = await self.note(request)
-        if body["model"].startswith("ft:") and body["model"] not in self.loaded:
-            return JSONResponse({"error": {"message": "not loaded", "code": "model_not_found"}}, 404)
-        if self.answer is not None:
-            return self.answer
+        if instead := self.missing(body["model"]) or self.answer:
+            return instead
         if body.get("stream"):
             counted = (body.get("stream_options") or {}).get("include_usage")
             last = [chunk([], usage=USAGE)] if counted else []

@@ -78,6 +78,8 @@ class TestCreate:
             ({"name": "a\nb"}, "name"),
             ({"name": "x" * 257}, "name"),
             ({"expires_in": 0}, "expires_in"),
+            ({"expires_in": True}, "expires_in"),
+            ({"expires_at": "9999999999"}, "expires_at"),
             ({"expires_in": "30d"}, "expires_in"),
             ({"expires_at": 1000}, "expires_at"),
         ],

@@ -25,6 +25,7 @@ class SlowEngine:
         self.left = asyncio.Event()
         self.app = FastAPI()
         self.app.post("/v1/chat/completions")(self.chat)
+        self.app.post("/v1/completions")(self.chat)
 
     async def chat(self, request: Request) -> Response:
         body = await request.json()
@@ -78,6 +79,7 @@ async def happened(event: asyncio.Event) -> bool:
     [
         ("/v1/chat/completions", {"messages": [{"role": "user", "content": "2 + 2 ="}]}),
         ("/v1/chat/completions", {"messages": [{"role": "user", "content": "2 + 2 ="}], "stream": True}),
+        ("/v1/completions", {"prompt": "2 + 2 ="}),
         ("/v1/responses", {"input": "2 + 2 ="}),
         ("/v1/responses", {"input": "2 + 2 =", "stream": True}),
     ],

@@ -1,10 +1,12 @@
 """OpenAI's shape for everything that goes wrong, with an id to ask about."""
 
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy.exc import OperationalError
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
@@ -151,3 +153,39 @@ async def test_a_database_that_is_away_is_worth_another_try(tmp_path: Path) -> N
     assert answer.status_code == 503
     assert answer.headers["x-should-retry"] == "true"
     assert answer.json()["error"]["code"] == "service_unavailable"
+
+
+async def full_database() -> None:
+    with sqlite3.connect(":memory:") as small:
+        small.execute("PRAGMA max_page_count = 2")
+        try:
+            small.execute("CREATE TABLE t AS SELECT zeroblob(1 << 20)")
+        except sqlite3.OperationalError as error:
+            raise OperationalError("INSERT", None, error) from error
+
+
+async def other_trouble() -> None:
+    Path("/proc/self/mem/x").read_bytes()
+
+
+class TestDiskFull:
+    async def test_an_upload_is_507_for_good_and_leaves_nothing(
+        self, api: Api, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("api.routes.files.secrets.token_hex", lambda length: "full")
+        (api.app.state.uploads / "full").symlink_to("/dev/full")
+        with capture_logs() as lines:
+            answer = await tenant.send_file(b"x" * (3 << 20))
+        assert refusal(answer) == (507, "disk_full", None)
+        assert answer.headers["x-should-retry"] == "false"
+        assert [line["event"] for line in lines if line["log_level"] == "error"] == ["disk_full"]
+        assert list(api.app.state.uploads.iterdir()) == []
+        assert (await tenant.http.get("/v1/files")).json()["data"] == []
+
+    async def test_so_is_what_a_full_database_refuses(self, api: Api, tenant: Tenant) -> None:
+        api.app.add_api_route("/v1/full", full_database)
+        assert refusal(await tenant.http.get("/v1/full")) == (507, "disk_full", None)
+
+    async def test_another_error_of_the_system_stays_a_bug(self, api: Api, tenant: Tenant) -> None:
+        api.app.add_api_route("/v1/other", other_trouble)
+        assert refusal(await tenant.http.get("/v1/other")) == (500, "internal_error", None)

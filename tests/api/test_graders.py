@@ -17,7 +17,7 @@ from tests.api.stub_engine import StubEngine
 from tests.api.tenants import Tenant, message, refusal, running, settings_in
 from tests.conftest import Api
 from worker import tasks
-from worker.workfolder import Held
+from worker.held import Held
 
 RUN, VALIDATE = "/v1/fine_tuning/alpha/graders/run", "/v1/fine_tuning/alpha/graders/validate"
 EQUAL = {

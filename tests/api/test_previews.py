@@ -9,7 +9,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from fettle import previews
+from fettle import files, previews
 from fettle.catalog import STARTER, BaseModelEntry
 from fettle.formats.preview import look
 from tests.api.tenants import Tenant, jsonl, message, refusal
@@ -58,11 +58,33 @@ async def test_another_tenants_file_is_not_there(tenant: Tenant, other: Tenant) 
     assert refusal(await preview(other, file["id"])) == (404, "not_found", "file_id")
 
 
-async def test_an_unknown_base_model_is_named_with_those_that_exist(tenant: Tenant) -> None:
+async def test_an_unknown_model_is_named(tenant: Tenant) -> None:
     file = await tenant.upload()
     answer = await preview(tenant, file["id"], model="gpt-9")
     assert refusal(answer) == (404, "model_not_found", "model")
-    assert "starter" in message(answer)
+    assert "'gpt-9'" in message(answer)
+
+
+async def test_a_tuned_model_and_an_alias_stand_for_their_base(
+    api: Api, tenant: Tenant, other: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(api.app.state.aliases, "gpt-4o-mini", "starter")
+    job = await tenant.job()
+    tuned = await tenant.publish(job["id"], tmp_path)
+    plain = (await preview(tenant, job["training_file"])).json()
+    for name, called in (("gpt-4o-mini", "starter"), (tuned, tuned)):
+        assert (await preview(tenant, job["training_file"], model=name)).json() == {**plain, "model": called}
+    file = await other.upload()
+    assert refusal(await preview(other, file["id"], model=tuned)) == (404, "model_not_found", "model")
+
+
+async def test_a_jobs_result_is_no_dataset(api: Api, tenant: Tenant) -> None:
+    result = files.new(tenant.project.id, "step_metrics.csv", files.RESULTS, 4)
+    async with tenant.db.transaction() as session:
+        session.add(result)
+    answer = await preview(tenant, result.id)
+    assert refusal(answer) == (400, "invalid_value", "file_id")
+    assert "'fine-tune-results'" in message(answer)
 
 
 async def test_a_base_model_that_is_not_on_this_machine_is_not_fetched(

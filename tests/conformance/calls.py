@@ -70,5 +70,9 @@ def chat(c: OpenAI, model: str, **more: Any) -> Any:
     return c.chat.completions.create(**{"model": model, "messages": ASK, **more})
 
 
+def complete(c: OpenAI, model: str = "starter", **more: Any) -> Any:
+    return c.completions.create(**{"model": model, "prompt": "2 + 2 =", **more})
+
+
 def respond(c: OpenAI, model: str = "starter", **more: Any) -> Any:
     return c.responses.create(**{"model": model, "input": "2 + 2 =", **more})

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from openai.types import FileDeleted, FileObject, Model, ModelDeleted
+from openai.types import Completion, FileDeleted, FileObject, Model, ModelDeleted
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
 from openai.types.fine_tuning.jobs import FineTuningJobCheckpoint
@@ -43,6 +43,7 @@ OBJECTS: dict[str, tuple[type[BaseModel], tuple[str, ...]]] = {
     "model, deleted": (ModelDeleted, (*deleted_object("ft:x", "model"),)),
     "chat.completion": (ChatCompletion, COMPLETION),
     "chat.completion.chunk": (ChatCompletionChunk, COMPLETION),
+    "text_completion": (Completion, COMPLETION),
     "response": (Response, (*Answer(ASKED, "starter").body(),)),
 }
 

@@ -1,16 +1,18 @@
 """docs/openai-compatibility.md. `python -m tests.conformance.page` writes it anew from both codes."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import openai
 
-from api.schemas.chat import NEUTRAL
+from api.schemas import chat, completion
 from tests.conformance.objects import OBJECTS, compared
 from tests.conformance.remarks import HEAD, REMARKS
-from tests.conformance.surface import CHAT, CREATE, Route, SdkRoute, listed, routes, same_path, sdk_routes
+from tests.conformance.surface import CHAT, COMPLETIONS, CREATE, Route, SdkRoute, listed, routes, same_path, sdk_routes
 
+NEUTRAL = {CHAT: chat.NEUTRAL, COMPLETIONS: completion.NEUTRAL}
 PAGE = Path(__file__).parents[2] / "docs" / "openai-compatibility.md"
 
 
@@ -54,16 +56,13 @@ def parameters() -> Iterator[str]:
 
 def remark(theirs: SdkRoute, ours: Route, name: str) -> str:
     words = [REMARKS[theirs.route, name]] if (theirs.route, name) in REMARKS else []
-    if theirs.route == CHAT and name in NEUTRAL and name not in ours.parameters:
-        words.append(f"`{neutral(name)}`, which asks for nothing, is accepted")
+    neutral = NEUTRAL.get(theirs.route, {})
+    if name in neutral:
+        words.append(f"`{json.dumps(neutral[name])}`, which asks for nothing, is accepted")
     inner = sorted(own.removeprefix(f"{name}.") for own in ours.parameters if own.startswith(f"{name}."))
     if inner and theirs.route != CREATE:
         words.append("its fields here: " + ", ".join(f"`{field}`" for field in inner))
     return "; ".join(words)
-
-
-def neutral(name: str) -> str:
-    return str(NEUTRAL[name]).replace("'", '"')
 
 
 def objects() -> str:

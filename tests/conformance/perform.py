@@ -12,10 +12,10 @@ import openai
 from openai import OpenAI
 
 from tests.conformance.calls import Call, Table, Things, refused
-from tests.conformance.serving_calls import CHAT, MODELS, RESPONSES, REST
+from tests.conformance.serving_calls import CHAT, COMPLETIONS, MODELS, RESPONSES, REST
 from tests.conformance.training_calls import FILES, JOBS, PAUSES
 
-CALLS = FILES | JOBS | MODELS | CHAT | RESPONSES | REST
+CALLS = FILES | JOBS | MODELS | CHAT | COMPLETIONS | RESPONSES | REST
 
 
 def outcome(call: Call, client: OpenAI, things: Things) -> Any:

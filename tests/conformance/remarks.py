@@ -1,13 +1,13 @@
 """What the page says in words: its beginning, and what no schema can tell of a parameter."""
 
-from tests.conformance.surface import CHAT, CREATE
+from tests.conformance.surface import CHAT, COMPLETIONS, CREATE, RESPONSES
 
 HEAD = """\
 # OpenAI compatibility
 
-Fettle speaks the wire format of OpenAI's files, fine-tuning, models, chat and responses routes, so that the unmodified
-`openai` SDK drives it: give it a `base_url` and a key. This page says, route by route and field by field, what is the
-same, what Fettle adds, and what it refuses. **Nothing is ignored silently.**
+Fettle speaks the wire format of OpenAI's files, fine-tuning, models, chat, completions and responses routes, so that
+the unmodified `openai` SDK drives it: give it a `base_url` and a key. This page says, route by route and field by
+field, what is the same, what Fettle adds, and what it refuses. **Nothing is ignored silently.**
 
 The tables are generated from the `openai` SDK {version} and from Fettle's own schemas by
 `python -m tests.conformance.page`; a test fails when they are stale. The calls of `tests/conformance` are made by that
@@ -42,8 +42,6 @@ SDK and, for the 1.x line, by `openai` 1.109.1.
   takes.
 """
 
-RESPONSES = "POST /v1/responses"
-
 REMARKS: dict[tuple[str, str], str] = {
     ("POST /v1/files", "purpose"): "`fine-tune` only",
     ("POST /v1/files", "expires_after"): "files stay until they are deleted",
@@ -65,6 +63,11 @@ REMARKS: dict[tuple[str, str], str] = {
     (CHAT, "safety_identifier"): "there is no abuse detection to feed",
     (CHAT, "prompt_cache_key"): "a hint about speed",
     (CHAT, "max_tokens"): "the older name of `max_completion_tokens`; not both",
+    (COMPLETIONS, "model"): "as in chat",
+    (COMPLETIONS, "prompt"): "one text or one list of token ids, as it is: no chat template stands around it",
+    (COMPLETIONS, "logprobs"): "0 to 5",
+    (COMPLETIONS, "max_tokens"): "512 when it is left out, not 16",
+    (COMPLETIONS, "user"): "as in chat",
     (RESPONSES, "model"): "as in chat",
     (RESPONSES, "input"): "text, or messages of text; items of an earlier `output` too",
     (RESPONSES, "metadata"): "comes back with the answer",

@@ -1,6 +1,6 @@
-"""Models, chat, responses, and what is not there."""
+"""Models, chat, completions, responses, and what is not there."""
 
-from tests.conformance.calls import ASK, NO_MODEL, NO_ROUTE, Table, bad, chat, refused, respond, unknown
+from tests.conformance.calls import ASK, NO_MODEL, NO_ROUTE, Table, bad, chat, complete, refused, respond, unknown
 
 MODELS: Table = {
     "models.list": (
@@ -35,7 +35,7 @@ CHAT: Table = {
     "chat unneeded": (
         lambda c, t: chat(
             c, "starter", user="u", store=False, metadata={"a": "b"}, service_tier="auto", safety_identifier="s",
-            prompt_cache_key="k", frequency_penalty=0, presence_penalty=0.0, logit_bias={}, modalities=["text"],
+            prompt_cache_key="k", modalities=["text"],
         ).model_extra["asked"],
         {"model": "starter", "messages": ASK},
     ),
@@ -46,6 +46,20 @@ CHAT: Table = {
     "chat model as number": (lambda c, t: chat(c, 5), bad("model")),  # type: ignore[arg-type]
     "chat unknown query": (lambda c, t: chat(c, "starter", extra_query={"a": 1}), unknown("a")),
 }  # fmt: skip
+
+COMPLETIONS: Table = {
+    "completions": (lambda c, t: complete(c).choices[0].text, "4"),
+    "completions tuned": (lambda c, t: complete(c, t.tuned).model == t.tuned, True),
+    "completions alias": (lambda c, t: complete(c, t.alias).model, "starter"),
+    "completions stream": (lambda c, t: [k.choices[0].text for k in complete(c, stream=True)], ["4", ""]),
+    "completions unneeded": (
+        lambda c, t: complete(c, best_of=1, echo=False, prompt=[5, 6]).model_extra["asked"],
+        {"model": "starter", "prompt": [5, 6]},
+    ),
+    "completions model 404": (lambda c, t: complete(c, "gpt-3.5-turbo-instruct"), NO_MODEL),
+    "completions model as number": (lambda c, t: complete(c, 5), bad("model")),  # type: ignore[arg-type]
+    "completions unknown query": (lambda c, t: complete(c, extra_query={"a": 1}), unknown("a")),
+}
 
 RESPONSES: Table = {
     "responses": (lambda c, t: respond(c).output_text, "4"),
@@ -86,7 +100,6 @@ RESPONSES: Table = {
 }
 
 REST: Table = {
-    "completions": (lambda c, t: c.completions.create(model="starter", prompt="2 + 2 ="), NO_ROUTE),
     "embeddings": (lambda c, t: c.embeddings.create(model="starter", input="x"), NO_ROUTE),
     "batches": (lambda c, t: c.batches.list(), NO_ROUTE),
     "no key": (

@@ -22,13 +22,14 @@ from api.schemas.chat import Unneeded
 from api.schemas.job import AnyMethod
 from fettle import specs
 from fettle.settings import Settings
-from worker.engine.schemas import ChatRequest as EngineRequest
+from worker.engine.schemas import ChatRequest, CompletionRequest
 
 VERBS = {"get_api_list": "GET"}
 SENT_BESIDE = {"self", "extra_headers", "extra_query", "extra_body", "timeout", "security"}
 CALLED = re.compile(r'self\._(get|post|delete|put|patch|get_api_list)\(\s*(?:path_template\(\s*)?f?"([^"?]+)')
 FORMS = {"POST /v1/files": {"file", "purpose"}}  # multipart, which no schema describes
-CHAT = "POST /v1/chat/completions"
+CHAT, COMPLETIONS, RESPONSES = "POST /v1/chat/completions", "POST /v1/completions", "POST /v1/responses"
+ENGINES: dict[str, type[BaseModel]] = {CHAT: ChatRequest, COMPLETIONS: CompletionRequest}  # whose bodies it judges
 CREATE = "POST /v1/fine_tuning/jobs"
 BUILT_IN = ("/openapi.json", "/docs")  # FastAPI's
 
@@ -121,8 +122,8 @@ def taken(route: str, made: APIRoute) -> Iterator[str]:
     yield from FORMS.get(route, ())
     for body in made.dependant.body_params:
         yield from fields(body.field_info.annotation)
-    if route == CHAT:
-        yield from fields(EngineRequest)
+    if route in ENGINES:
+        yield from fields(ENGINES[route])
 
 
 def fields(model: Any, within: str = "") -> Iterator[str]:
@@ -146,7 +147,7 @@ def same_path(route: str) -> str:
 
 def status(ours: Route, name: str) -> str:
     """same · no effect · refused; of a parameter that the SDK can send."""
-    if name.partition(".")[0] in Unneeded.model_fields and ours.route in (CHAT, "POST /v1/responses"):
+    if name.partition(".")[0] in Unneeded.model_fields and ours.route in (CHAT, COMPLETIONS, RESPONSES):
         return "no effect"
     return "same" if name in ours.parameters else "refused"
 

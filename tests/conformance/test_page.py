@@ -12,10 +12,9 @@ from tests.conformance import page
 from tests.conformance.objects import OBJECTS, compared, required
 from tests.conformance.page import served
 from tests.conformance.remarks import REMARKS
-from tests.conformance.surface import CHAT, listed, routes, same_path, sdk_routes
-from worker.engine.schemas import ChatRequest
+from tests.conformance.surface import CHAT, COMPLETIONS, RESPONSES, listed, routes, same_path, sdk_routes
+from worker.engine.schemas import ChatRequest, CompletionRequest
 
-RESPONSES = "POST /v1/responses"
 WRONG: Any = [7]  # neither a text nor a number nor an object
 PAIRS = {theirs.route: (theirs, ours) for theirs, ours in served()}
 
@@ -79,6 +78,13 @@ def test_a_chat_refuses_it_by_name(name: str) -> None:
     assert [(error["type"], error["loc"]) for error in caught.value.errors()] == [("extra_forbidden", (name,))]
 
 
+@pytest.mark.parametrize("name", refused(COMPLETIONS))
+def test_a_completion_refuses_it_by_name(name: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        CompletionRequest.model_validate({"model": "starter", "prompt": "x", name: WRONG})
+    assert [(error["type"], error["loc"]) for error in caught.value.errors()] == [("extra_forbidden", (name,))]
+
+
 async def test_every_route_that_is_not_here_is_said_to_be_unknown(tenant: Tenant) -> None:
     missing = [route.route for route in sdk_routes() if same_path(route.route) not in routes()]
     assert len(missing) > 300
@@ -91,7 +97,6 @@ async def test_every_route_that_is_not_here_is_said_to_be_unknown(tenant: Tenant
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("/v1/completions", "POST /v1/chat/completions"),
         ("/v1/responses/resp_x/cancel", "not stored"),
         ("/v1/chat/completions/chatcmpl-x", "not stored"),
         ("/v1/uploads", "POST /v1/files"),

@@ -7,6 +7,7 @@ from typing import Any
 import openai
 import pytest
 from openai import OpenAI
+from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from api.app import create_app
@@ -57,6 +58,16 @@ async def test_a_completion_has_the_fields_that_the_page_says(client: OpenAI) ->
     assert set(body) == set(COMPLETION)
     ChatCompletion.model_validate(body, strict=False)
     assert set(body["usage"]) >= {"prompt_tokens", "completion_tokens", "total_tokens"}
+
+
+def test_a_raw_completion_has_the_fields_that_the_page_says_and_streams_the_same(client: OpenAI) -> None:
+    asked: Any = {"model": "starter", "prompt": "<|im_start|>user\n2 + 2 =<|im_end|>\n<|im_start|>assistant\n"}
+    asked |= {"temperature": 0, "max_tokens": 8}
+    whole = client.completions.create(**asked)
+    assert set(whole.to_dict()) == set(COMPLETION)
+    Completion.model_validate(whole.to_dict(), strict=False)
+    streamed = [chunk.choices[0].text for chunk in client.completions.create(**asked, stream=True)]
+    assert "".join(streamed) == whole.choices[0].text != ""
 
 
 def test_the_chunks_of_a_stream_add_up_to_the_answer(client: OpenAI) -> None:

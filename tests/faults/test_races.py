@@ -17,7 +17,7 @@ from models import LEGAL_MOVES, File, Job, JobStatus, Project
 from tests.faults import invariants
 from tests.fettle import given
 from worker import publishing
-from worker.workfolder import Held
+from worker.held import Held
 
 ROUNDS = 25
 

@@ -63,6 +63,18 @@ def migrated(shell: Shell) -> Shell:
     return shell
 
 
+class TestSecrets:
+    def test_two_that_disagree_are_told_without_the_others(self, shell: Shell) -> None:
+        shell.set(LEASE_SECONDS=5, ENGINE_KEY="canary", METRICS_KEY="canary")
+        assert shell.refused("migrate").startswith("FETTLE_LEASE_SECONDS=5 must be at least three times")
+
+    def test_a_bad_one_shows_no_secret_wherever_it_is_read(self, shell: Shell) -> None:
+        shell.set(LEASE_SECONDS=5, ENGINE_KEY="canary")
+        with pytest.raises(ValueError, match="FETTLE_LEASE_SECONDS=5") as refused:
+            Settings()
+        assert "canary" not in str(refused.value)
+
+
 class TestMigrate:
     def test_it_says_what_it_did_and_a_second_time_that_nothing_was_to_do(self, shell: Shell) -> None:
         assert shell.ok("migrate") == "schema 0003 (was empty)\n"
@@ -246,6 +258,12 @@ class TestPreview:
         assert "Line 1, completion: The row has no 'completion'." in shell.refused("preview", str(bad))
         assert "is no file here" in shell.refused("preview", str(tmp_path / "none.jsonl"))
         assert "'gpt-9'" in shell.refused("preview", str(bad), "--model", "gpt-9")
+        good = tmp_path / "good.csv"
+        good.write_text("prompt,completion\n2 + 3 = ?,5\n")
+        shell.set(MODEL_ALIASES='{"mini": "starter"}')
+        plain = shell.ok("preview", str(good))
+        assert shell.ok("preview", str(good), "--model", "ft:starter:acme:s:abc") == plain
+        assert shell.ok("preview", str(good), "--model", "mini") == plain
 
 
 class TestDoctor:

@@ -15,7 +15,7 @@ from fettle.storage import LocalStorage
 from models import Event, Job, JobStatus, Project, TunedModel
 from tests.fettle import given
 from worker import publishing
-from worker.workfolder import Held
+from worker.held import Held
 
 TINY = 0.05  # seconds; a lease that has run out by the time that LATER is over
 LATER = 0.15

@@ -10,6 +10,7 @@ from fettle.metrics import API, Ledger
 from models import Project
 from tests import metrics_page
 from tests.fettle import given
+from worker.engine.metrics import ENGINE
 from worker.metrics import WORKER, Pace, steps
 
 
@@ -61,18 +62,18 @@ class TestLedger:
 
 
 class TestDocumented:
-    def test_the_page_lists_every_metric_of_both_registries(self) -> None:
+    def test_the_page_lists_every_metric_of_every_registry(self) -> None:
         page = metrics_page.PAGE.read_text()
         assert page == metrics_page.renewed(page), "run: python -m tests.metrics_page"
         assert "`fettle_worker_leases_reclaimed_total`" in page
 
     def test_an_alert_names_only_metrics_that_there_are(self) -> None:
         page = metrics_page.PAGE.read_text()
-        tables = "".join(metrics_page.table(registry) for registry in (API, WORKER))
+        tables = "".join(metrics_page.table(registry) for registry in (API, WORKER, ENGINE))
         named = set(re.findall(r"fettle_\w+", page[page.index("## Worth an alert") :]))
         assert {name.removesuffix("_bucket") for name in named} - set(re.findall(r"fettle_\w+", tables)) == set()
 
-    @pytest.mark.parametrize("registry", [API, WORKER], ids=["api", "worker"])
+    @pytest.mark.parametrize("registry", [API, WORKER, ENGINE], ids=["api", "worker", "engine"])
     def test_no_label_names_a_tenant_a_job_or_a_model(self, registry: CollectorRegistry) -> None:
         labels = {
             label for collector in registry._collector_to_names for label in getattr(collector, "_labelnames", ())

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 import structlog
@@ -131,7 +132,7 @@ class TestChat:
     async def test_a_base_model_answers_under_its_own_name_and_the_engines_key(
         self, engine: Engine, vllm: Vllm
     ) -> None:
-        answer = await engine.chat(BASE, {**QUESTION, "temperature": 0.5})
+        answer = await engine.generate(BASE, {**QUESTION, "temperature": 0.5})
         assert answer.status == 200
         assert (await whole(answer))["asked"] == {**QUESTION, "model": "starter", "temperature": 0.5}
         assert answer.headers["content-type"] == "application/json"
@@ -139,11 +140,11 @@ class TestChat:
 
     async def test_the_request_id_goes_along_to_the_engines_log(self, engine: Engine, vllm: Vllm) -> None:
         with structlog.contextvars.bound_contextvars(request_id="req_1"):
-            await whole(await engine.chat(TUNED, QUESTION))
+            await whole(await engine.generate(TUNED, QUESTION))
         assert vllm.request_ids[-3:] == ["req_1"] * 3  # asked, loaded, asked again
 
     async def test_a_cold_adapter_is_loaded_and_asked_again(self, engine: Engine, vllm: Vllm) -> None:
-        answer = await engine.chat(TUNED, QUESTION)
+        answer = await engine.generate(TUNED, QUESTION)
         assert (answer.status, (await whole(answer))["asked"]["model"]) == (200, TUNED.name)
         assert vllm.routes() == ["chat/completions", "load_lora_adapter", "chat/completions"]
         assert vllm.seen[1][1] == {
@@ -154,17 +155,17 @@ class TestChat:
 
     async def test_a_warm_adapter_answers_at_once(self, engine: Engine, vllm: Vllm) -> None:
         vllm.loaded.add(TUNED.name)
-        assert (await engine.chat(TUNED, QUESTION)).status == 200
+        assert (await engine.generate(TUNED, QUESTION)).status == 200
         assert vllm.routes() == ["chat/completions"]
 
     async def test_an_engine_that_forgot_it_loads_it_again(self, engine: Engine, vllm: Vllm) -> None:
         for _ in range(2):
-            assert (await engine.chat(TUNED, QUESTION)).status == 200
+            assert (await engine.generate(TUNED, QUESTION)).status == 200
             vllm.loaded.clear()
         assert vllm.routes().count("load_lora_adapter") == 2
 
     async def test_many_who_ask_a_cold_adapter_at_once_are_all_answered(self, engine: Engine, vllm: Vllm) -> None:
-        answers = await asyncio.gather(*(engine.chat(TUNED, QUESTION) for _ in range(10)))
+        answers = await asyncio.gather(*(engine.generate(TUNED, QUESTION) for _ in range(10)))
         assert [answer.status for answer in answers] == [200] * 10
         assert vllm.routes().count("load_lora_adapter") > 1  # else the refusal was never met
 
@@ -172,24 +173,24 @@ class TestChat:
         self, engine: Engine, vllm: Vllm
     ) -> None:
         with pytest.raises(InvalidRequest, match=r"could not load 'ft:starter:default::bad': LoRA rank 999") as refused:
-            await engine.chat(BROKEN, QUESTION)
+            await engine.generate(BROKEN, QUESTION)
         assert (refused.value.code, refused.value.param, refused.value.retry) == ("adapter_rejected", "model", False)
 
     async def test_a_load_that_fails_on_the_way_is_worth_another_try(self, engine: Engine, vllm: Vllm) -> None:
         with pytest.raises(Unavailable, match="status 502") as refused:
-            await engine.chat(Servable("ft:starter:default::bad", "starter", "proxy"), QUESTION)
+            await engine.generate(Servable("ft:starter:default::bad", "starter", "proxy"), QUESTION)
         assert refused.value.retry
 
     async def test_a_base_model_that_the_engine_lacks_is_the_operators_to_mend(
         self, engine: Engine, vllm: Vllm
     ) -> None:
         with pytest.raises(Unavailable, match=r"'acme/big'.*404.*FETTLE_CATALOG") as refused:
-            await engine.chat(Servable("acme/big", "acme/big"), QUESTION)
+            await engine.generate(Servable("acme/big", "acme/big"), QUESTION)
         assert not refused.value.retry
         assert vllm.routes() == ["chat/completions"]
 
     async def test_a_stream_arrives_piece_by_piece(self, engine: Engine, vllm: Vllm) -> None:
-        answer = await engine.chat(BASE, {**QUESTION, "stream": True})
+        answer = await engine.generate(BASE, {**QUESTION, "stream": True})
         pieces = aiter(answer.body)
         async with asyncio.timeout(5):
             assert await anext(pieces) == b"data: first\n\n"
@@ -203,9 +204,41 @@ class TestAway:
         url = f"http://127.0.0.1:{free_port()}"
         engine = Engine(Settings(engine_url=url))
         with pytest.raises(Unavailable, match=rf"{url} does not answer .*FETTLE_ENGINE_URL") as refused:
-            await engine.chat(BASE, QUESTION)
+            await engine.generate(BASE, QUESTION)
         assert (refused.value.status, refused.value.retry) == (503, True)
         await engine.close()
+
+    @pytest.mark.parametrize(
+        ("kind", "sent", "told"),
+        [
+            ("text/event-stream", b"data: 4\n\n", True),
+            ("text/event-stream", b"data: 4", False),
+            ("application/json", b"{\n\n", False),
+        ],
+    )
+    async def test_a_stream_that_breaks_off_between_two_events_ends_with_one_that_says_so(
+        self, kind: str, sent: bytes, told: bool
+    ) -> None:
+        async def half_an_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n"
+            writer.write(head.encode() + b"%x\r\n%s\r\n" % (len(sent), sent))
+            await writer.drain()
+            writer.close()
+
+        listener = await asyncio.start_server(half_an_answer, "127.0.0.1", 0)
+        engine = Engine(Settings(engine_url=f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"))
+        body = (await engine.generate(BASE, QUESTION)).body
+        assert await anext(body) == sent
+        if told:
+            (last,) = [piece async for piece in body]
+            error = orjson.loads(last.removeprefix(b"data: "))["error"]
+            assert (error["code"], "broke off" in error["message"]) == ("service_unavailable", True)
+        else:
+            with pytest.raises(httpx.RemoteProtocolError):
+                await anext(body)
+        await engine.close()
+        listener.close()
 
     @pytest.mark.parametrize("dies_at", ["chat", "load", "load's answer"])
     async def test_an_engine_that_dies_before_it_answers_is_away(self, dies_at: str) -> None:
@@ -226,7 +259,7 @@ class TestAway:
         port = listener.sockets[0].getsockname()[1]
         engine = Engine(Settings(engine_url=f"http://127.0.0.1:{port}"))
         with pytest.raises(Unavailable, match="does not answer"):
-            await engine.chat(TUNED, QUESTION)
+            await engine.generate(TUNED, QUESTION)
         await engine.close()
         listener.close()
 

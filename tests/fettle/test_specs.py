@@ -31,7 +31,7 @@ def resolved(
             base_length=length,
             file_bytes=file_bytes,
             validates=validates,
-            layers=layers,
+            layers=lambda: layers,
         ),
     )
     assert whole["type"] == "supervised"

@@ -9,7 +9,7 @@ from fettle.formats.validation import validate
 from fettle.settings import Settings
 from fettle.storage import open_storage
 from models import File, Job, JobStatus
-from worker.workfolder import Held
+from worker.held import Held
 
 ROWS = b'{"prompt": "1 + 1 =", "completion": "2"}\n' * 10
 

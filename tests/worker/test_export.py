@@ -12,7 +12,7 @@ from fettle.catalog import STARTER
 from fettle.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from models import Checkpoint, Job, TunedModel
 from worker.export import export, find
-from worker.workfolder import Held
+from worker.held import Held
 
 pytestmark = pytest.mark.slow  # torch and transformers take seconds to import
 

@@ -10,8 +10,8 @@ from fettle import leases
 from fettle.devices import Slot
 from models import Checkpoint, Event, Job, JobStatus
 from worker.children import Nursery
+from worker.held import Held
 from worker.supervisor import supervise
-from worker.workfolder import Held
 
 pytestmark = pytest.mark.slow
 

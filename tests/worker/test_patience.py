@@ -8,8 +8,8 @@ from fettle import jobs
 from fettle.errors import Fenced
 from fettle.storage import Away
 from models import Event, Job
+from worker.held import Held
 from worker.patience import patiently
-from worker.workfolder import Held
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from fettle import artifacts, events, jobs
 from fettle.errors import Fenced, TrainingFailed
 from models import Checkpoint, Event, File, Job, JobStatus, TunedModel
 from worker import publishing
-from worker.workfolder import Held
+from worker.held import Held
 
 DONE = {"type": "done", "path": "adapter", "step": 2, "trained_tokens": 120}
 

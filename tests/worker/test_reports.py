@@ -15,9 +15,9 @@ from models import File, Job, JobStatus
 from tests.fettle import given
 from worker import metrics, reports
 from worker.children import Nursery
+from worker.held import Held
 from worker.reports import Reports
 from worker.supervisor import supervise
-from worker.workfolder import Held
 
 BLOCK = 32768
 FIRST = [(1, {"train_loss": 1.5}), (2, {"train_loss": 1.25}), (2, {"valid_loss": 1.3})]

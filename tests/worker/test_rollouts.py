@@ -16,7 +16,7 @@ from worker import rollouts as worker_rollouts
 from worker.children import Child
 from worker.rollouts import Rollouts
 from worker.scorer import Scorer
-from worker.workfolder import Held
+from worker.held import Held
 
 pytestmark = pytest.mark.slow  # each starts a scorer process
 

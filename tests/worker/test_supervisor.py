@@ -1,5 +1,4 @@
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,24 +9,15 @@ import pytest
 from sqlalchemy import select
 
 from fettle import jobs
+from fettle.devices import Slot
 from fettle.storage import Away, Storage
 from models import Event, Job, JobStatus
 from worker import workfolder
 from worker.children import Nursery
-from worker.supervisor import finish_time, supervise
-from worker.workfolder import Held
+from worker.held import Held
+from worker.supervisor import supervise
 
 NOBODY = cast(Nursery, None)  # these runs end before a child is needed
-
-
-class TestFinishTime:
-    def test_the_pace_is_that_since_the_first_step_seen(self) -> None:
-        # resumed at step 900, 20 steps in 10 s: the 80 that are left take 40 s
-        assert finish_time((900, 100.0), (920, 110.0), 1000) == pytest.approx(time.time() + 40, abs=1)
-
-    def test_one_step_has_no_pace_yet(self) -> None:
-        assert finish_time((1, 100.0), (1, 100.0), 1000) is None
-        assert finish_time(None, (0, 100.0), 0) is None
 
 
 class Broken:
@@ -63,7 +53,7 @@ async def read(held: Held, job: Job) -> tuple[Job, list[str]]:
 async def waiting_for_storage(held: Held, job: Job) -> AsyncIterator[asyncio.Event]:
     """A run that waits for its dataset; after the block it has five seconds to end. Gives what stops the worker."""
     stopping = asyncio.Event()
-    run = asyncio.create_task(supervise(held, NOBODY, 0, job, stopping))
+    run = asyncio.create_task(supervise(held, NOBODY, Slot(), job, stopping))
     while "Storage does not answer; the job waits for it" not in (await read(held, job))[1]:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     yield stopping
@@ -95,19 +85,9 @@ class TestBeforeTheChildStarts:
 
     async def test_a_full_disk_is_the_jobs_end_and_leaves_nothing_on_it(self, held: Held, job: Job) -> None:
         held = with_storage(held, disk_full)
-        await asyncio.wait_for(supervise(held, NOBODY, 0, job, asyncio.Event()), 5)
+        await asyncio.wait_for(supervise(held, NOBODY, Slot(), job, asyncio.Event()), 5)
         row, messages = await read(held, job)
         assert row.status == JobStatus.FAILED
         assert (row.error or {})["code"] == "disk_full"
         assert messages[-1].startswith("The worker's disk is full.")
         assert not workfolder.path(held, job).parent.exists()
-
-
-class TestSweep:
-    async def test_only_the_folder_of_a_run_that_goes_on_stays(self, held: Held, job: Job) -> None:
-        work = held.settings.data / "work"
-        for folder in (f"{job.id}/{job.fence}", f"{job.id}/0", "ftjob-unknown/1"):
-            (work / folder / "out").mkdir(parents=True)
-        await workfolder.sweep(held)
-        assert {path.relative_to(work).as_posix() for path in work.glob("*/*")} == {f"{job.id}/{job.fence}"}
-        assert [path.name for path in work.iterdir()] == [job.id]

@@ -8,7 +8,7 @@ from fettle.errors import TrainingFailed
 from models import File, Job
 from tests.worker.conftest import ROWS
 from worker import publishing, workfolder
-from worker.workfolder import Held
+from worker.held import Held
 
 
 async def checkpoint(held: Held, job: Job, folder: Path, step: int) -> None:
@@ -87,3 +87,13 @@ async def test_a_base_model_that_left_the_catalog_fails_the_job_by_name(held: He
     with pytest.raises(TrainingFailed, match="'starter' does not exist here") as caught:
         await workfolder.prepare(replace(held, models={}), job, workfolder.path(held, job))
     assert caught.value.code == "base_model_unavailable"
+
+
+class TestSweep:
+    async def test_only_the_folder_of_a_run_that_goes_on_stays(self, held: Held, job: Job) -> None:
+        work = held.settings.data / "work"
+        for folder in (f"{job.id}/{job.fence}", f"{job.id}/0", "ftjob-unknown/1"):
+            (work / folder / "out").mkdir(parents=True)
+        await workfolder.sweep(held)
+        assert {path.relative_to(work).as_posix() for path in work.glob("*/*")} == {f"{job.id}/{job.fence}"}
+        assert [path.name for path in work.iterdir()] == [job.id]

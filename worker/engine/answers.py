@@ -141,7 +141,7 @@ def vocabulary(request: Request) -> Vocabulary:
 
 
 async def streamed(request: Request, answer: Answer, first: Piece, include_usage: bool) -> AsyncIterator[bytes]:
-    """Server-sent events; leaving early cancels the request. `first` was awaited before, while errors have a status."""
+    """Server-sent events. `first` was awaited before, while errors have a status."""
     shape = answer.shape
 
     def chunk(index: int, content: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
@@ -170,5 +170,3 @@ async def streamed(request: Request, answer: Answer, first: Piece, include_usage
         yield DONE
     except FettleError as error:
         yield event(error.body())
-    finally:
-        request.cancel()

@@ -2,23 +2,24 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import orjson
 import structlog
 from fastapi import APIRouter, Depends, FastAPI, Request
-from fastapi.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.requests import ClientDisconnect
+from fastapi.responses import PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 
-from fettle import catalog
+from fettle import catalog, scraping
 from fettle.errors import Unavailable
 from fettle.settings import Settings
 from fettle.storage import open_storage
-from worker.engine import answers, errors, prompts
+from worker.engine import answers, errors, prompts, scrape
 from worker.engine.answers import Answer
+from worker.engine.clients import ReleasingResponse, unless_gone
 from worker.engine.errors import Overloaded, UnknownModel
 from worker.engine.gate import Gate
 from worker.engine.pool import Adapter, Pool
@@ -34,7 +35,6 @@ log = structlog.get_logger()
 SHARERS = 2  # of the machine's cores: the engine, and a training job
 
 router = APIRouter()
-T = TypeVar("T")
 
 
 def the_pool(http: Request) -> Pool:
@@ -50,6 +50,14 @@ async def health(pool: ThePool) -> dict[str, str]:
     if not pool.thread.alive:
         raise Unavailable("The decode thread has died: restart the engine; its log says why.")
     return {"status": "ok"}
+
+
+@router.get("/metrics")
+async def prometheus(http: Request, pool: ThePool) -> Response:
+    """Prometheus's text format, to whom the API would show its own."""
+    settings: Settings = http.app.state.settings
+    scraping.check(settings.metrics_key, http.headers, http.client.host if http.client else None)
+    return Response(scrape.page(pool), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/v1/models")
@@ -108,7 +116,8 @@ async def generated(
         generation.cancel()
         raise
     chunks = answers.streamed(generation, answer, first, body.include_usage)
-    return StreamingResponse(chunks, media_type="text/event-stream", headers={"cache-control": "no-cache"})
+    headers = {"cache-control": "no-cache"}
+    return ReleasingResponse(chunks, generation.cancel, media_type="text/event-stream", headers=headers)
 
 
 def prepared(
@@ -127,24 +136,6 @@ def submit(generation: Generation, adapter: Adapter | None, pool: Pool) -> None:
     if generation.base.name not in pool.resident:
         raise Overloaded(f"The base model {generation.base.name!r} had to make room: try again in a few seconds.")
     pool.thread.submit(generation)
-
-
-async def unless_gone(http: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`. Raises ClientDisconnect when the client leaves first."""
-    task, gone = asyncio.create_task(work), asyncio.create_task(disconnected(http))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientDisconnect
-        return task.result()
-    finally:
-        task.cancel()
-        gone.cancel()
-
-
-async def disconnected(http: Request) -> None:
-    while (await http.receive())["type"] != "http.disconnect":
-        pass
 
 
 def json_response(body: dict[str, Any]) -> Response:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from fettle.errors import FettleError
+from worker.engine import metrics
 from worker.engine.cache import KeyValues
 from worker.engine.errors import GenerationFailed
 from worker.engine.lora import Plan
@@ -37,9 +38,11 @@ class Batch:
         self.temperature_B = self.top_p_B = torch.empty(0, device=network.device)
 
     @torch.inference_mode()
-    def join(self, prefill: Prefill) -> Told:
-        """Takes in those whose prompts are read, and writes their first tokens."""
-        told: Told = []
+    def join(self, prefill: Prefill, told: Told) -> None:
+        """Takes in those whose prompts are read, and writes their first tokens.
+
+        told: what there is to tell is added here, so that none of it is lost when the rest fails.
+        """
         for number, request in enumerate(prefill.requests):
             if request.cancelled:
                 continue
@@ -48,10 +51,10 @@ class Batch:
             except Exception as error:
                 told.append((request, failed(request, error)))
         self._settle()
-        return told
 
     def _join(self, prefill: Prefill, number: int, told: Told) -> None:
         request, logits_PV = prefill.requests[number], prefill.logits_PV
+        metrics.prompt_tokens.inc(len(request.prompt))
         assert logits_PV is not None  # noqa: S101 — its prompts are read
         rows = [Row(request, index) for index in range(request.sampling.n)]
         logits_BV = logits_PV[number].expand(len(rows), -1)
@@ -76,15 +79,13 @@ class Batch:
         self._settle()
 
     @torch.inference_mode()
-    def step(self) -> Told:
-        """One token a row, and what there is to tell."""
+    def step(self, told: Told) -> None:
+        """One token a row. told: as for `join`."""
         logits_BV = self.network.logits(
             self.plan, self.ids_B[:, None], self.past.lengths_B[:, None], self.past.allowed(), self.past.cache
         )
         self.past.advance()
-        told: Told = []
         self.ids_B = self._write(self.rows, logits_BV, self.temperature_B, self.top_p_B, told)
-        return told
 
     def _settle(self) -> None:
         """What changes only when rows come or go."""
@@ -98,6 +99,7 @@ class Batch:
         uniform_B = torch.tensor(uniform, dtype=torch.float64, device=logits_BV.device)
         ids_B = sample(steered_BV, temperature_B, top_p_B, uniform_B)
         ids_B = torch.where(logits_BV.amax(-1).isfinite(), ids_B, INVALID)
+        metrics.completion_tokens.inc(len(rows))
         details = chosen(rows, logits_BV, ids_B.clamp(min=0))
         for place, (row, token) in enumerate(zip(rows, ids_B.tolist(), strict=True)):
             if not row.over:

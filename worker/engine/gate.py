@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fettle.errors import Unauthenticated
 from worker.engine.errors import render
 
-OPEN_PATHS = {"/health"}
+OPEN_PATHS = {"/health", "/metrics"}  # /metrics asks for a key of its own
 
 
 class Gate:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher
 
 MAX_SCHEMA_BYTES = 64 * 1024
-ANY_OBJECT: dict[str, Any] = {"type": "object"}
 # One blank, or a new line and its indent: a model that was never taught JSON writes blanks for as long as it may
 OPTIONS = {"whitespace_flexible": True, "whitespace_pattern": r"( |\n {0,16})?"}
 

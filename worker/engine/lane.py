@@ -71,9 +71,9 @@ class Lane:
         prefill = self._read(told)
         try:
             if prefill:
-                told += self.batch.join(prefill)
+                self.batch.join(prefill, told)
             if self.batch.rows:
-                told += self.batch.step()
+                self.batch.step(told)
         except Exception as error:
             told += self._broken(error)
         return told

@@ -90,7 +90,7 @@ def refuse_foreign_layers(base: Base, config: Any) -> None:
 
 def check_vocabulary(base: Base, network: PreTrainedModel) -> None:
     """An id without an embedding would not fail one request but, on a GPU, the whole process."""
-    tokens = base.renderer.tokenizer.get_vocab_size()
+    tokens = 1 + max(base.renderer.tokenizer.get_vocab().values())  # ids may have gaps
     embeddings = cast(nn.Embedding, network.get_input_embeddings()).num_embeddings
     if tokens > embeddings:
         raise Unavailable(

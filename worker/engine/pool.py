@@ -23,7 +23,7 @@ from pydantic import SecretStr
 
 from fettle import artifacts, catalog, leftovers
 from fettle.catalog import BaseModelEntry
-from fettle.errors import Conflict, NotFound
+from fettle.errors import Conflict, NotFound, TrainingFailed, Unavailable
 from fettle.formats.render import Renderer
 from fettle.storage import Missing, Storage
 from worker.engine.errors import AdapterRejected, Overloaded, UnknownModel
@@ -83,7 +83,10 @@ class Pool:
             if name not in self.bases:
                 entry = catalog.find(self.models, name, "base_model_name")
                 folder = await asyncio.to_thread(catalog.local_path, entry, self.hub_token)
-                self.bases[name] = await asyncio.to_thread(read_base, name, folder, entry.length)
+                try:
+                    self.bases[name] = await asyncio.to_thread(read_base, name, folder, entry.length)
+                except TrainingFailed as failure:
+                    raise Unavailable(failure.message) from failure
             return self.bases[name]
 
     async def network(self, base: Base) -> "Network":

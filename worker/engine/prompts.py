@@ -2,7 +2,7 @@
 
 import jinja2
 
-from fettle.errors import InvalidRequest
+from fettle.errors import InvalidRequest, TrainingFailed
 from worker.engine import grammar
 from worker.engine.requests import Base, Sampling
 from worker.engine.schemas import ChatRequest, CompletionRequest, Generated
@@ -13,7 +13,9 @@ DEFAULT_MAX_TOKENS = 512
 def of_chat(base: Base, body: ChatRequest) -> list[int]:
     """Prompt ids (T), by the renderer that training uses."""
     try:
-        prompt = base.vocabulary.prompt([message.for_template() for message in body.messages])
+        prompt = base.renderer.prompt([message.for_template() for message in body.messages])
+    except TrainingFailed as failure:
+        raise InvalidRequest(failure.message, code=failure.code, param="messages") from failure
     except jinja2.TemplateError as error:
         raise InvalidRequest(
             f"The chat template of {base.name!r} refuses these messages: {error}.", param="messages"
@@ -25,9 +27,11 @@ def of_chat(base: Base, body: ChatRequest) -> list[int]:
 
 def of_text(base: Base, body: CompletionRequest) -> list[int]:
     """Prompt ids (T): as given, or as the tokenizer makes them, with the beginning that it adds by itself."""
-    tokenizer = base.renderer.tokenizer
     if isinstance(body.prompt, str):
-        return list(tokenizer.encode(body.prompt).ids)
+        prompt = list(base.renderer.tokenizer.encode(body.prompt).ids)
+        if not prompt:
+            raise InvalidRequest(f"The tokenizer of {base.name!r} makes no token of this prompt.", param="prompt")
+        return prompt
     check_ids(base, body.prompt, "prompt")
     return body.prompt
 

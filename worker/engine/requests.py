@@ -8,6 +8,7 @@ from typing import Literal
 
 from fettle.errors import FettleError
 from fettle.formats.render import Renderer
+from worker.engine import metrics
 from worker.engine.grammar import Grammar
 from worker.engine.vocabulary import Vocabulary
 
@@ -96,7 +97,7 @@ class Request:
         elif item.finish_reason:
             self.unfinished -= 1
         if not self.unfinished:
-            self.over.set()
+            self._end("failed" if isinstance(item, FettleError) else "answered")
 
     async def next(self) -> Piece:
         """Raises what went wrong on the decode thread."""
@@ -108,4 +109,10 @@ class Request:
     def cancel(self) -> None:
         """Its rows leave the batch before the next step. Cancelling what is over does nothing."""
         self.cancelled = True
-        self.over.set()
+        self._end("cancelled")
+
+    def _end(self, outcome: str) -> None:
+        """The first one counts."""
+        if not self.over.is_set():
+            metrics.requests.labels(outcome).inc()
+            self.over.set()

@@ -10,32 +10,34 @@ def sample(logits_BV: Tensor, temperature_B: Tensor, top_p_B: Tensor, uniform_B:
     logits_BV: any float type. temperature_B ≥ 0; top_p_B in (0, 1]; uniform_B float64 in [0, 1).
     Returns ids_B (int64).
     """
-    likeliest_B = logits_BV.argmax(-1)
-    if not temperature_B.any():
-        return likeliest_B
-    drawn_B = draw(nucleus(probabilities(logits_BV, temperature_B), top_p_B), uniform_B)
-    return torch.where(temperature_B == 0, likeliest_B, drawn_B)
+    ids_B = logits_BV.argmax(-1)
+    drawing_K = temperature_B.nonzero()[:, 0]
+    if len(drawing_K):
+        probabilities_KV = probabilities(logits_BV[drawing_K], temperature_B[drawing_K])
+        ids_B[drawing_K] = draw(nucleus(probabilities_KV, top_p_B[drawing_K]), uniform_B[drawing_K])
+    return ids_B
 
 
 def probabilities(logits_BV: Tensor, temperature_B: Tensor) -> Tensor:
-    """softmax(logits / temperature), float32; rows at temperature 0 are given as for 1."""
+    """softmax(logits / temperature), float32. temperature_B > 0."""
     shifted_BV = logits_BV.float() - logits_BV.amax(-1, keepdim=True).float()  # ≤ 0, so that no quotient overflows
-    divisor_B = torch.where(temperature_B == 0, 1.0, temperature_B).float()
-    return torch.softmax(shifted_BV / divisor_B[:, None], -1)
+    return torch.softmax(shifted_BV / temperature_B.float()[:, None], -1)
 
 
 def nucleus(probabilities_BV: Tensor, top_p_B: Tensor) -> Tensor:
     """Zeroes all but the fewest likeliest tokens that together reach top_p (Holtzman et al. 2020, section 3.1).
 
-    The rest is not renormalised. A row with top_p 1 is left as it is, to the bit.
+    The rest is not renormalised. A row with top_p 1 is left as it is, and pays for no sorting.
     """
-    if not (top_p_B < 1).any():
+    cut_K = (top_p_B < 1).nonzero()[:, 0]
+    if not len(cut_K):
         return probabilities_BV
-    sorted_BV, order_BV = probabilities_BV.sort(dim=-1, descending=True, stable=True)
-    mass_before_BV = sorted_BV.double().cumsum(-1) - sorted_BV
-    kept_sorted_BV = (mass_before_BV < top_p_B[:, None]) | (top_p_B[:, None] >= 1)
-    kept_BV = torch.zeros_like(kept_sorted_BV).scatter(-1, order_BV, kept_sorted_BV)
-    return probabilities_BV * kept_BV
+    sorted_KV, order_KV = probabilities_BV[cut_K].sort(dim=-1, descending=True, stable=True)
+    kept_sorted_KV = sorted_KV.double().cumsum(-1) - sorted_KV < top_p_B[cut_K, None]
+    kept_KV = torch.zeros_like(kept_sorted_KV).scatter(-1, order_KV, kept_sorted_KV)
+    cut_BV = probabilities_BV.clone()
+    cut_BV[cut_K] *= kept_KV
+    return cut_BV
 
 
 def draw(weights_BV: Tensor, uniform_B: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 
 from fettle.errors import FettleError, Unavailable
+from worker.engine import metrics
 from worker.engine.admission import admit
 from worker.engine.errors import Overloaded
 from worker.engine.requests import Piece, Request
@@ -44,6 +45,7 @@ class DecodeThread:
         self.networks: dict[str, Network] = {}  # by base; changed between steps only
         self.lanes: dict[str, Lane] = {}  # those that have work
         self.steps = 0
+        self.rows = 0  # that the last step wrote
         self.live: set[Request] = set()  # event loop only
         self.thread = threading.Thread(target=self._run, name="decode", daemon=True)
         self.thread.start()
@@ -60,6 +62,7 @@ class DecodeThread:
             if len(self.waiting) >= MAX_WAITING:
                 self.waiting = deque(other for other in self.waiting if not other.cancelled)
             if len(self.waiting) >= MAX_WAITING:
+                metrics.requests.labels("refused").inc()
                 raise Overloaded(f"{MAX_WAITING} requests are waiting already: try again in a few seconds.")
             self.waiting.append(request)
             self.changed.notify()
@@ -123,10 +126,16 @@ class DecodeThread:
                     self.lanes[base].admit(requests)
             for lane in self.lanes.values():
                 told += lane.advance()
-            self.steps += bool(self.lanes)
+            self._count()
             self.lanes = {base: lane for base, lane in self.lanes.items() if not lane.idle}
             if told:
                 self._tell(told)
+
+    def _count(self) -> None:
+        self.rows = sum(len(lane.batch.rows) for lane in self.lanes.values())
+        if self.lanes:
+            self.steps += 1
+            metrics.steps.inc()
 
     def _tell(self, told: list[tuple[Request, Piece | FettleError]]) -> None:
         self.loop.call_soon_threadsafe(hand_out, told)

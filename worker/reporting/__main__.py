@@ -18,6 +18,8 @@ from worker.reporting.reporters import REPORTERS, Line, Reporter, Run
 
 END_SECONDS = 60  # for what is still to be sent when the job has ended; then the process is gone, whatever it waits for
 
+LONGEST_MESSAGE = 300  # the supervisor reads lines, and shows it in an event
+
 
 def main() -> None:
     out = os.fdopen(os.dup(1), "wb", buffering=0)
@@ -25,7 +27,7 @@ def main() -> None:
     try:
         serve(out)
     except Exception as error:
-        tell(out, type="failed", message=f"{type(error).__name__}: {error}")
+        tell(out, type="failed", message=f"{type(error).__name__}: {error}"[:LONGEST_MESSAGE])
         raise
 
 

@@ -5,18 +5,15 @@ else reaches it: no credentials, no database, no network but that between its ra
 for `run`, so it imports no torch.
 """
 
-import ctypes
 import os
-import signal
 import socket
 import sys
 import traceback
 from pathlib import Path
 
+from worker.training import lifeline
 from worker.training.channel import Channel
 from worker.training.work import Work
-
-PR_SET_PDEATHSIG = 1
 
 
 def run(folder: str, sock: socket.socket, number: int = 1) -> None:
@@ -46,8 +43,7 @@ def stand_alone(log: Path) -> None:
     """A session of its own, output to the log, and death with the parent."""
     if os.getpgrp() != os.getpid():
         os.setsid()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    lifeline.tie()
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for stream in (1, 2):
         os.dup2(fd, stream)

@@ -54,7 +54,7 @@ class Collator:
 def rows_of(example: dict[str, list[int]]) -> Iterator[Row]:
     lengths = example.get("seq_lengths") or [len(example["input_ids"])]
     ids_N, labels_N = torch.tensor(example["input_ids"]), torch.tensor(example["labels"])
-    for ids_T, labels_T in zip(ids_N.split(list(lengths)), labels_N.split(list(lengths)), strict=True):
+    for ids_T, labels_T in zip(torch.split(ids_N, lengths), torch.split(labels_N, lengths), strict=True):
         labels_T[0] = IGNORED  # nothing predicts the first token
         yield ids_T, labels_T
 

@@ -6,7 +6,7 @@ by then is left out of both, in an order drawn from the job's seed by a generato
 
 import random
 import time
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import PeftModel
@@ -112,7 +112,8 @@ def exact_match(samples: list[Sample], who: str) -> float | None:
     """The share of samples where it said what was expected, blanks at the ends aside."""
     if not samples:
         return None
-    return sum(sample[who].strip() == sample["expected"].strip() for sample in samples) / len(samples)
+    met: list[bool] = [sample[who].strip() == sample["expected"].strip() for sample in samples]
+    return sum(met) / len(met)
 
 
 class Halt(StoppingCriteria):

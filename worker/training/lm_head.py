@@ -8,12 +8,12 @@ anew for every batch. A CPU compiles nothing and pays for each position. Losses 
 import torch
 from trl.trainer import utils
 
-has_triton = utils._use_triton
+has_triton = utils._use_triton  # type: ignore[attr-defined]
 
 
 def score_labels_only() -> None:
     """Replaces what the fused LM head asks before it takes the labelled positions. TRL is pinned; a test guards it."""
-    utils._use_triton = wants_labels_only
+    utils._use_triton = wants_labels_only  # type: ignore[attr-defined]
 
 
 def wants_labels_only(device: torch.device) -> bool:

@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from fettle.errors import TrainingFailed
-from worker.training import adapter, arguments, device, ranks
+from worker.training import adapter, arguments, device, quantizer, ranks
 from worker.training.channel import Channel
 from worker.training.device import Plan
 from worker.training.work import Work
@@ -90,6 +90,7 @@ def quantized(path: Path, plan: Plan, *, scores: bool = False) -> PreTrainedMode
     The scales of the blocks are quantized too (double quantization); embeddings and LM head stay as they are. Raises
     TrainingFailed where that cannot be.
     """
+    quantizer.show()
     refuse_unquantizable(path)
     base = base_model(
         path,
@@ -180,7 +181,7 @@ def go_on_from(network: PeftModel, folder: Path) -> None:
 
 def refuse_unknown_layers(base: PreTrainedModel, wanted: list[str] | str) -> None:
     """PEFT would only complain if none of the names matched."""
-    head = base.get_output_embeddings()
+    head = base.get_output_embeddings()  # type: ignore[no-untyped-call]
     layers = {
         name.rpartition(".")[2]
         for name, layer in base.named_modules()

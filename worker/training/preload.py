@@ -1,4 +1,4 @@
-"""What a training child needs in memory before it is forked: the forkserver imports this module once.
+"""What a training child needs in memory: the forkserver imports it once, a child that is not forked for itself.
 
 Nothing here touches CUDA or computes: neither CUDA nor torch's threads survive a fork. The starter's first optimizer
 step on 800 rows ends 0.45 s of CPU time after the fork; a new process would need 5 s more.
@@ -6,7 +6,9 @@ step on 800 rows ends 0.45 s of CPU time after the fork; a new process would nee
 
 import gc
 import os
+import sys
 import warnings
+from typing import Any, cast
 
 # Read when the libraries are imported, so they come first. The child has no business on any network; passive threads
 # yield the core while they wait (two greedy threads on two busy cores were 9 times slower).
@@ -20,6 +22,7 @@ os.environ |= {
     "TOKENIZERS_PARALLELISM": "false",
     "OMP_WAIT_POLICY": "PASSIVE",
 }
+cast(dict[str, Any], sys.modules).setdefault("bitsandbytes", None)  # see `quantizer`
 warnings.simplefilter("ignore", FutureWarning)  # renames in the next major versions of what is pinned here
 
 from transformers import Qwen3ForCausalLM  # noqa: E402, F401 — the starter's; families are imported when first named

@@ -6,7 +6,6 @@ reaches all. Rank 0 alone speaks to the supervisor and writes; the death of any 
 leaves a note, and the agent passes on the one that is a cause: a rank that lost another only has a consequence to tell.
 """
 
-import ctypes
 import json
 import os
 import signal
@@ -20,12 +19,12 @@ import torch
 import torch.distributed as dist
 
 from fettle.errors import TrainingFailed
+from worker.training import lifeline
 from worker.training.channel import LOST_RANK, Channel, Flag
 from worker.training.work import Work
 
 PATIENCE = 2  # seconds that the other ranks get once one is dead
 LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
-PR_SET_PDEATHSIG = 1
 
 
 def count() -> int:
@@ -119,8 +118,7 @@ def launch(folder: Path, sock: socket.socket, number: int) -> None:
 
 def rank_main(folder: str, sock: socket.socket) -> None:
     """One rank. Exits with status 1 when it fails."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    lifeline.tie()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     import worker.training.preload  # noqa: F401
     from worker.training import failures, loop

@@ -85,7 +85,7 @@ class Tuner(Trainer):
         if self.lr_scheduler is None:
             warmup = self.args.get_warmup_steps(num_training_steps)
             shape: Callable[[int], float] = partial(share_of_rate, warmup=warmup, total=num_training_steps)
-            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, shape)
+            self.lr_scheduler = LambdaLR(cast(torch.optim.Optimizer, optimizer or self.optimizer), shape)
             self._created_lr_scheduler = True
         return self.lr_scheduler
 

@@ -15,7 +15,7 @@ DRAIN_SECONDS = 10  # for answers that are under way when the agent is told to s
 
 def main() -> None:
     settings = Settings()
-    configure()
+    configure(settings)
     url = urlsplit(settings.engine_url)
     # uvicorn drains, then raises the signal once more: told to stop, the agent ends with 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

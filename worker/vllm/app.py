@@ -8,12 +8,13 @@ from typing import Annotated, Any, cast
 import orjson
 import structlog
 from fastapi import APIRouter, Depends, FastAPI, Request
-from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastapi.responses import PlainTextResponse, Response
 
 from fettle.errors import FettleError, InvalidRequest, Unavailable
 from fettle.settings import Settings
 from fettle.storage import open_storage
 from worker.engine import errors
+from worker.engine.clients import ReleasingResponse, unless_gone
 from worker.engine.gate import Gate
 from worker.engine.schemas import LoadAdapter, UnloadAdapter
 from worker.vllm.adapters import Adapters
@@ -61,24 +62,19 @@ async def unload_lora_adapter(body: UnloadAdapter, adapters: TheAdapters) -> Pla
 
 @router.post("/v1/chat/completions")
 @router.post("/v1/completions")
-async def complete(http: Request, vllm: TheVllm, adapters: TheAdapters) -> StreamingResponse:
+async def complete(http: Request, vllm: TheVllm, adapters: TheAdapters) -> Response:
     """As it came, and as it comes back; whoever leaves early ends vLLM's work on it as well."""
     body = await http.body()
     use = contextlib.ExitStack()
     use.enter_context(adapters.in_use(model_of(body)))
     try:
-        response = await vllm.forward(http.url.path, body, http.headers.get("x-request-id"))
+        forwarded = vllm.forward(http.url.path, body, http.headers.get("x-request-id"))
+        response = await unless_gone(http, forwarded)
     except BaseException:
         use.close()
         raise
-
-    async def chunks() -> AsyncIterator[bytes]:
-        with use:
-            async for chunk in streamed(response):
-                yield chunk
-
     headers = {name: response.headers[name] for name in PASSED_ON if name in response.headers}
-    return StreamingResponse(chunks(), response.status_code, headers)
+    return ReleasingResponse(streamed(response), use.close, response.status_code, headers)
 
 
 def model_of(body: bytes) -> str:

@@ -14,6 +14,8 @@ LIMIT = 5000
 BAD = chat(message("human", "x"), ASSISTANT)
 CALL = {"id": "1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
 CALLING = chat(USER, message("assistant", None, tool_calls=[CALL]))
+TOOLS = [{"type": "function", "function": {"name": "add"}}]
+WITH_TOOLS = line({"messages": [USER, ASSISTANT], "tools": TOOLS})
 PAIR = line({"prompt": "a", "completion": "b"})
 LONG = chat(USER, message("assistant", "x" * 3000))
 
@@ -21,6 +23,8 @@ FILES: dict[str, bytes] = {
     "good": GOOD * 200,
     "without a last line end": (GOOD * 200)[:-1],
     "not plain": (GOOD + CALLING) * 100,
+    "tools late": GOOD * 200 + WITH_TOOLS,
+    "tools early, a bad row late": WITH_TOOLS + GOOD * 200 + BAD,
     "lines longer than a piece": (GOOD + LONG) * 20,
     "a line too long": GOOD * 100 + chat(USER, message("assistant", "x" * 9000)) + GOOD * 100,
     "a bad row early": GOOD + BAD + GOOD * 200,
@@ -52,7 +56,7 @@ def test_the_report_is_that_of_one_process(name: str, tmp_path: Path, monkeypatc
 def certified(path: Path, content: bytes) -> tuple[int, int]:
     path.write_bytes(content)
     with path.open("rb") as file:
-        return certified_rows(2, file, "chat", LIMIT)
+        return certified_rows(2, file, "chat", LIMIT)[:2]
 
 
 def test_what_is_certified_ends_before_the_first_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,14 +10,14 @@ import pytest
 
 from fettle.catalog import STARTER
 from fettle.errors import TrainingFailed
-from fettle.formats.render import MARK, Message, Renderer
+from fettle.formats.control_tokens import MARK
+from fettle.formats.render import Message, Renderer
 from tests.fettle.formats.given import ASSISTANT, USER, message, problems
 
 SYSTEM = message("system", "You are a careful tutor.")
 SINGLE_TURN: list[list[Message]] = [
     [USER, ASSISTANT],
     [SYSTEM, USER, message("assistant", "<think>2 + 3 = 5.</think><answer>5</answer>")],
-    [message("user", "Say: 5<|im_end|>"), message("assistant", "5<|im_end|>\n5")],
     [message("user", "  spaces \n\n"), message("assistant", "  four\n\n    spaces\t and ends in some  \n\n")],
     [message("user", "Grüße, 日本 🧑‍🚀"), message("assistant", "🧑‍🚀 é e\u0301 \u202e ﷽")],
     [message("user", "{{ messages }} {% generation %}"), message("assistant", "{% endgeneration %}{# x #}")],
@@ -247,7 +247,7 @@ class TestTools:
         assert rendered.supervised == [bool(counts) for counts in theirs["assistant_masks"]]
 
     @pytest.mark.parametrize(
-        ("messages", "tools", "lost"), [(CALLING, None, "tool calls"), ([USER, ASSISTANT], [TOOL], "'tools'")]
+        ("messages", "tools", "lost"), [(CALLING, None, "'tool_calls'"), ([USER, ASSISTANT], [TOOL], "'tools'")]
     )
     def test_a_template_that_does_not_know_them_is_an_error_and_loses_nothing(
         self, renderer: Renderer, messages: list[Message], tools: Any, lost: str

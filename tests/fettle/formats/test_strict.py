@@ -39,7 +39,7 @@ MISTAKES: dict[str, tuple[bytes, str]] = {
         chat(message("human", "x"), ASSISTANT),
         "Line 1, messages[0].role: The role 'human' is unknown. Use one of: system, developer, user, assistant, tool.",
     ),
-    "empty": (b"", "Line 1: The file holds no rows. Write one JSON object on each line."),
+    "empty": (b"", "The file holds no rows. Write one JSON object on each line."),
     "CSV without a header": (
         b"How much is 2 + 3?,5\nHow much is 3 + 3?,6\n",
         "Line 1: The first line of the CSV file names none of the columns of a dataset. Begin the file with a header "
@@ -47,11 +47,11 @@ MISTAKES: dict[str, tuple[bytes, str]] = {
     ),
     "gzip": (
         gzip.compress(GOOD),
-        "Line 1: The file is compressed with gzip. Unpack it (gunzip) and upload the file inside.",
+        "The file is compressed with gzip. Unpack it (gunzip) and upload the file inside.",
     ),
     "UTF-16": (
         GOOD.decode().encode("utf-16"),
-        "Line 1: The file is UTF-16 text. Save it as UTF-8 without a byte order mark.",
+        "The file is UTF-16 text. Save it as UTF-8 without a byte order mark.",
     ),
     "Latin-1": (
         b'{"prompt": "Gr\xfc\xdfe", "completion": "x"}\n',
@@ -64,12 +64,12 @@ MISTAKES: dict[str, tuple[bytes, str]] = {
     ),
     "a JSON array": (
         json.dumps([{"prompt": "x", "completion": "y"}]).encode(),
-        "Line 1: The file is a JSON array, not one object on each line. Write each element on a line of its own, "
+        "The file is a JSON array, not one object on each line. Write each element on a line of its own, "
         "without the array's brackets and commas (jq -c '.[]').",
     ),
     "indented JSON": (
         json.dumps({"prompt": "x", "completion": "y"}, indent=2).encode(),
-        "Line 1: The file is JSON spread over several lines, not one object on each line. Write each object on one "
+        "The file is JSON spread over several lines, not one object on each line. Write each object on one "
         "line, without indentation (jq -c .).",
     ),
     "a Python literal": (

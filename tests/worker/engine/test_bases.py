@@ -5,18 +5,21 @@ import json
 import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from fettle.catalog import STARTER, BaseModelEntry
-from fettle.errors import Unavailable
+from fettle.errors import InvalidRequest, TrainingFailed, Unavailable
 from fettle.storage import LocalStorage
-from tests.worker.engine.conftest import QUESTION, user
+from tests.worker.engine.conftest import QUESTION, Engine, user
 from worker.engine import pool as pool_module
+from worker.engine import prompts
 from worker.engine.errors import Overloaded, UnknownModel
 from worker.engine.pool import Pool
 from worker.engine.requests import Request, Sampling
+from worker.engine.schemas import CompletionRequest
 from worker.engine.thread import DecodeThread
 
 
@@ -168,3 +171,26 @@ async def test_adapters_are_read_while_others_decode(
     done.set()
     await asyncio.gather(*loads)
     assert len(pool.resident["a"].loras) == 1
+
+
+def test_a_base_without_a_chat_template_is_unavailable_and_says_why(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: object) -> None:
+        raise TrainingFailed("no_chat_template", "The base model in 'starter' has no chat template.", "model")
+
+    monkeypatch.delitem(engine.pool.bases, "starter")
+    monkeypatch.setattr(pool_module, "read_base", unreadable)
+    answer = engine.chat()
+    assert (answer.status_code, answer.json()["error"]["message"]) == (
+        503,
+        "The base model in 'starter' has no chat template.",
+    )
+
+
+def test_a_prompt_of_no_token_is_refused() -> None:
+    body = CompletionRequest(model="starter", prompt="x")
+    nothing = SimpleNamespace(encode=lambda _: SimpleNamespace(ids=[]))
+    base = SimpleNamespace(name="starter", renderer=SimpleNamespace(tokenizer=nothing))
+    with pytest.raises(InvalidRequest, match="no token"):
+        prompts.of_text(base, body)  # type: ignore[arg-type]

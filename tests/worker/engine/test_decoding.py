@@ -253,6 +253,25 @@ def test_logits_that_are_no_numbers_fail_their_own_request_and_nobody_elses(netw
     assert beside.text.ids == then.text.ids == before.text.ids
 
 
+def test_who_failed_in_a_step_that_breaks_is_told_too(
+    network: Network, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request of which no row is decoded any more is no longer in the batch when the batch is given up."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("no memory left")
+
+    lane = Lane(network)
+    steered, beside = ask(slot="endless", logit_bias={5: 1.0}), ask(slot="endless")
+    lane.admit([steered, beside])
+    lane.advance()
+    assert len(lane.batch.rows) == 2
+    monkeypatch.setattr(Row, "steer", broken)
+    monkeypatch.setattr(decoding, "sample", broken)
+    told = lane.advance()
+    assert {request for request, item in told if isinstance(item, FettleError)} == {steered, beside}
+
+
 def test_prompts_that_cannot_be_read_together_get_a_chance_each(
     network: Network, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ Line = dict[str, Any]
 Row = dict[str, Any]
 
 FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(["worker.training.preload"])
+FORKSERVER.set_forkserver_preload(["worker.training.forkserver"])
 SILENCE = 120  # seconds after which a child counts as hung
 
 

@@ -10,20 +10,21 @@ from transformers import AutoModelForCausalLM
 
 from fettle.catalog import STARTER
 from fettle.formats.render import Renderer
+from tests.worker.engine.test_networks import logits
 from tests.worker.training.children import Child, rows, work_folder
 from worker.engine.networks import Network
-from worker.engine.requests import Base
+from worker.engine.pool import read_base
 
 pytestmark = pytest.mark.slow
 
 
 def logits_of(folder: Path, ids_BT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(the engine's, PEFT's, the base's) for the next token, V."""
-    engine = Network(Base("starter", STARTER, 2048, Renderer(STARTER)))
-    engine.attach("tuned", folder)
+    engine = Network(read_base("starter", STARTER, 2048))
+    engine.attach("tuned", engine.read(folder))
     bare = AutoModelForCausalLM.from_pretrained(STARTER, dtype=torch.float32)
     with torch.inference_mode():
-        served = engine.logits("tuned", input_ids=ids_BT, attention_mask=torch.ones_like(ids_BT))[0]
+        served = logits(engine, "tuned", ids_BT)[0]
         base = bare(input_ids=ids_BT).logits[0, -1]
         oracle = PeftModel.from_pretrained(bare, str(folder)).eval()(input_ids=ids_BT).logits[0, -1]
     return served, oracle, base

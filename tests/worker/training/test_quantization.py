@@ -51,7 +51,7 @@ class TestRun:
 
     def test_the_adapter_teaches_the_unquantized_base_as_well(self, finished: tuple[Child, list[Line]]) -> None:
         child, heard = finished
-        examples = rendered(child.folder / "valid.jsonl")
+        examples = rendered(child.folder / "valid")
         bare, _ = loss_and_accuracy(examples)
         tuned, _ = loss_and_accuracy(examples, child.folder / "out" / "adapter")
         assert tuned < 0.9 * bare

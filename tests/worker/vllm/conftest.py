@@ -33,7 +33,9 @@ class RecordedVllm:
         self.headers: list[dict[str, str]] = []
         self.refusal: str | None = None
         self.url = ""
-        self.left = threading.Event()  # a client went away from a stream
+        self.left = threading.Event()  # a client went away before it had its answer
+        self.asked = threading.Event()
+        self.slow = False
         self.app = FastAPI()
         self.app.get("/health")(lambda: Response())
         self.app.get("/v1/models")(self.models)
@@ -77,6 +79,12 @@ class RecordedVllm:
             return refuse(self.refusal, body["model"])
         if body.get("stream"):
             return StreamingResponse(self.forever(), media_type="text/event-stream")
+        self.asked.set()
+        while self.slow:
+            await asyncio.sleep(0.01)
+            if await request.is_disconnected():
+                self.left.set()
+                break
         message = {"role": "assistant", "content": "4"}
         return JSONResponse({"id": "chatcmpl-1", "model": body["model"], "choices": [{"index": 0, "message": message}]})
 

@@ -1,6 +1,7 @@
 import asyncio
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,13 @@ import httpx
 import pytest
 
 from fettle import artifacts
+from fettle.logs import configure
 from fettle.serving import Engine, Servable
 from fettle.settings import Settings
 from fettle.storage import LocalStorage
 from tests.api.served import served
 from tests.worker.vllm.conftest import KEY, VLLM_KEY, RecordedVllm, store
-from worker.vllm import adapters
+from worker.vllm import __main__, adapters
 from worker.vllm.app import create_app
 
 NAME = "ft:starter:default::abc"
@@ -139,7 +141,7 @@ class TestChat:
         self, agent_url: str, agent_settings: Settings, vllm: RecordedVllm, stored: str
     ) -> None:
         engine = Engine(Settings(_env_file=None, engine_url=agent_url, engine_key=KEY))
-        answer = await engine.chat(Servable(NAME, "starter", stored), chat_body(temperature=0.5))
+        answer = await engine.generate(Servable(NAME, "starter", stored), chat_body(temperature=0.5))
         body = b"".join([chunk async for chunk in answer.body])
         await engine.close()
         assert (answer.status, b'"content":"4"' in body) == (200, True)
@@ -157,6 +159,15 @@ class TestChat:
             assert answer.headers["content-type"].startswith("text/event-stream")
             async for _ in answer.aiter_raw():
                 break
+        assert await asyncio.to_thread(vllm.left.wait, 5)
+
+    async def test_a_client_that_leaves_ends_vllms_work_on_a_whole_answer(
+        self, agent: httpx.AsyncClient, vllm: RecordedVllm
+    ) -> None:
+        vllm.slow = True
+        asking = asyncio.create_task(agent.post("/v1/chat/completions", json=chat_body("starter")))
+        assert await asyncio.to_thread(vllm.asked.wait, 5)
+        asking.cancel()
         assert await asyncio.to_thread(vllm.left.wait, 5)
 
     async def test_vllm_sees_its_own_key_and_the_request_id(self, agent: httpx.AsyncClient, vllm: RecordedVllm) -> None:
@@ -197,6 +208,16 @@ class TestAgent:
                 assert Path(vllm.loaded[NAME]).is_dir()
                 assert not left.exists()
                 assert (await second.post("/v1/unload_lora_adapter", json={"lora_name": NAME})).status_code == 200
+
+    def test_it_is_served_where_the_settings_say(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        started: list[dict[str, Any]] = []
+        monkeypatch.setattr(__main__.uvicorn, "run", lambda app, **options: started.append(options))
+        monkeypatch.setattr(__main__.signal, "signal", lambda *_: None)
+        monkeypatch.setattr(__main__, "configure", signature(configure).bind)
+        monkeypatch.setenv("FETTLE_ENGINE_URL", "http://10.0.0.7:8001")
+        monkeypatch.setenv("FETTLE_DATA", str(tmp_path))
+        __main__.main()
+        assert [(one["host"], one["port"]) for one in started] == [("10.0.0.7", 8001)]
 
     def test_it_imports_no_torch(self) -> None:
         code = "import sys, worker.vllm.app; assert 'torch' not in sys.modules"
