@@ -173,7 +173,9 @@ def resolve_lora(asked: Lora, start: dict[str, Any] | None, where: str) -> dict[
         "use_rslora": asked.use_rslora,
         "target_modules": asked.target_modules,
     }
-    for name in ("rank", "alpha", "use_rslora", "target_modules") if start else ():
+    if start is None:
+        return resolved
+    for name in ("rank", "alpha", "use_rslora", "target_modules"):
         kept = start[name]
         if name in asked.model_fields_set and resolved[name] != kept:
             raise InvalidRequest(
