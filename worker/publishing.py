@@ -28,7 +28,11 @@ FIGURES = {"reward_mean": ".4f", "loss": ".4f", "perplexity": ".2f", "token_accu
 FIGURES |= {"preference_accuracy": ".1%", "reward_accuracy": ".1%", "pairwise_accuracy": ".1%", "reward_margin": ".4f"}
 FIGURES |= {"completion_length_mean": ".1f"}
 OF_REWARDS: tuple[str, ...] = ("train_reward", "valid_reward", "rewards/", "kl", "entropy", "clip_fraction")
-OF_REWARDS += ("completion", "zero_spread_groups", "grader_errors")  # a job that learned from rewards has these columns as well
+OF_REWARDS += (
+    "completion",
+    "zero_spread_groups",
+    "grader_errors",
+)  # a job that learned from rewards has these columns as well
 SOURCES = {"train_accuracy": "train_mean_token_accuracy"}
 
 

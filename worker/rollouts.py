@@ -12,10 +12,10 @@ from fettle.errors import TrainingFailed
 from models import Job, RewardVersion, RolloutChunk
 from worker import publishing
 from worker.children import Child
+from worker.held import Held
 from worker.ledger import read, write
 from worker.patience import patiently, tell
 from worker.scorer import Scorer, Unopened
-from worker.held import Held
 
 ERRORS_AT_MOST = 0.2  # of the completions graded so far
 TRACEBACKS_SHOWN = 3

@@ -127,7 +127,6 @@ SMALL_BASE = 100_000_000
 TARGET_STEPS = 300
 WARMUP_RATIO = 0.05
 EVALUATIONS = 10
-FORM = ("rank", "alpha", "use_rslora", "target_modules")  # of an adapter: what cannot change when it goes on
 
 
 def resolve_shared(
@@ -176,7 +175,10 @@ def resolve_lora(asked: Lora, start: dict[str, Any] | None, where: str) -> dict[
         "use_rslora": asked.use_rslora,
         "target_modules": asked.target_modules,
     }
-    for name, kept in ((name, start[name]) for name in FORM) if start else ():
+    if start is None:
+        return resolved
+    for name in ("rank", "alpha", "use_rslora", "target_modules"):
+        kept = start[name]
         if name in asked.model_fields_set and resolved[name] != kept:
             raise InvalidRequest(
                 f"lora.{name} is {resolved[name]!r}, but the adapter that the job goes on from has {kept!r}: leave "

@@ -14,9 +14,9 @@ from fettle.rollouts import Wanted
 from models import Event, Job, RolloutChunk
 from worker import rollouts as worker_rollouts
 from worker.children import Child
+from worker.held import Held
 from worker.rollouts import Rollouts
 from worker.scorer import Scorer
-from worker.held import Held
 
 pytestmark = pytest.mark.slow  # each starts a scorer process
 

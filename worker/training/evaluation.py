@@ -6,7 +6,7 @@ by then is left out of both, in an order drawn from the job's seed by a generato
 
 import random
 import time
-from typing import Any, cast
+from typing import Any
 
 import torch
 from peft import PeftModel
