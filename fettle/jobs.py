@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import String, cast, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import catalog, events, files, ids, quotas, rewards, specs, templates, tuned_models
+from fettle import catalog, events, files, ids, quotas, specs, templates, tuned_models
 from fettle.catalog import BaseModelEntry
 from fettle.db import json_text, lock
 from fettle.errors import Conflict, InvalidRequest, NotFound

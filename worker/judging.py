@@ -41,7 +41,7 @@ class EngineJudge:
             raise JudgeAway(error.message) from error
 
     async def _answer(self, servable: Servable, request: dict[str, Any]) -> str:
-        answer = await self.engine.chat(servable, request)
+        answer = await self.engine.generate(servable, request)
         try:
             body = orjson.loads(b"".join([part async for part in answer.body]))
             said = body["choices"][0]["message"]["content"] if answer.status == 200 else body["error"]["message"]

@@ -36,7 +36,7 @@ class Comparing(Tuner):
         for inputs in self.held_out(range(len(cast(Dataset, self.eval_dataset)))):
             size = len(inputs["input_ids"]) // 2
             with torch.no_grad(), self.compute_loss_context_manager():
-                loss = self.compute_loss(cast(PeftModel, self.model), inputs)
+                loss = cast(torch.Tensor, self.compute_loss(cast(PeftModel, self.model), inputs))
             sums["valid_loss"] += size * float(loss)
             for theirs, ours in self.shown.items():
                 sums[f"valid_{ours}"] += size * self._metrics["eval"][theirs][-1]

@@ -30,7 +30,7 @@ SHOWN = {
 }
 
 
-class DPO(Comparing, DPOTrainer):
+class DPO(Comparing, DPOTrainer):  # type: ignore[misc]  # TRL types its figures more narrowly
     shown = SHOWN
     training: ClassVar = comparing.names(SHOWN, trainer.TRAINING)
     of_a_checkpoint = ("train_loss", "train_rewards_accuracies", "valid_loss", "valid_rewards_accuracies")

@@ -151,7 +151,7 @@ class GroupTrainer(Tuner, GRPOTrainer):
 
     @property
     def eval_samples(self) -> int:
-        return int(self.num_generations_eval)
+        return int(self.num_generations_eval or 1)
 
 
 TRLS_OWN = {"rewards/reward/mean", "rewards/reward/std"}  # of the one reward function that TRL knows

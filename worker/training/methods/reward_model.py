@@ -45,13 +45,13 @@ class Collator:
         return {"input_ids": ids_BT, "attention_mask": mask_BT}
 
 
-class RewardModel(Comparing, RewardTrainer):
+class RewardModel(Comparing, RewardTrainer):  # type: ignore[misc]  # TRL types its figures more narrowly
     shown = SHOWN
     training: ClassVar = comparing.names(SHOWN, trainer.TRAINING)
     of_a_checkpoint = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
 
     def _set_signature_columns_if_needed(self) -> None:
-        self._signature_columns = ["prompt_ids", "chosen_ids", "rejected_ids"]
+        self._signature_columns: Any = ["prompt_ids", "chosen_ids", "rejected_ids"]
 
     def compare(self, work: Work, step: int) -> None:
         """How often the better response has the higher score, before training and after."""

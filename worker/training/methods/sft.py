@@ -30,22 +30,23 @@ class SupervisedTrainer(Tuner, SFTTrainer):
         self.right = self.supervised = torch.zeros((), device=self.args.device, dtype=torch.long)
 
     def training_step(
-        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | None = None
+        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
         """Forward and backward, part by part; ranks share their gradients at the last one only."""
         *others, last = inputs["parts"]
         loss = torch.zeros((), device=self.args.device)
         for part in others:
             with self.accelerator.no_sync(model):
-                loss += super().training_step(model, part, num_items_in_batch)
-        return loss + super().training_step(model, last, num_items_in_batch)
+                loss += super().training_step(model, part, num_items_in_batch)  # type: ignore[no-untyped-call]
+        loss += super().training_step(model, last, num_items_in_batch)  # type: ignore[no-untyped-call]
+        return loss
 
     def compute_loss(
         self,
         model: torch.nn.Module,
         inputs: dict[str, torch.Tensor],
         return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
         """Cross-entropy: the part's sum over the labels of the whole batch, of all ranks, whose mean DDP takes."""
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
@@ -55,7 +56,7 @@ class SupervisedTrainer(Tuner, SFTTrainer):
         loss: torch.Tensor = -outputs.log_probs.sum() / num_items_in_batch
         if self.aux_loss_enabled:  # a mixture of experts balances their load
             loss = loss + self.router_aux_loss_coef * outputs.aux_loss * labels / num_items_in_batch
-        return loss * self.accelerator.num_processes
+        return loss * int(self.accelerator.num_processes)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
