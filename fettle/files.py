@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import ids
+from fettle import ids, specs
 from fettle.errors import Conflict, InvalidRequest, NotFound
 from fettle.formats.validation import Report
 from fettle.paging import page
@@ -83,9 +83,11 @@ async def for_training(
     if file.status == FileStatus.ERROR:
         raise InvalidRequest(f"{file.filename}: {report['summary']}", code=f"invalid_{param}", param=param)
     if report.get("shape") not in (None, *shapes):
+        takers = [name for name, taken in specs.SHAPES.items() if report["shape"] in taken]
         raise InvalidRequest(
             f"{file.filename} holds rows of the shape {report['shape']!r}, but the job's method takes: "
-            f"{', '.join(sorted(shapes))}. Choose another method, or write the rows as it wants them.",
+            f"{', '.join(sorted(shapes))}. Choose the method {' or '.join(map(repr, takers))}, or write the rows as "
+            "this one wants them.",
             code=f"invalid_{param}",
             param=param,
         )

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
-import pyarrow
-import pyarrow.parquet
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,24 +19,23 @@ from models import RolloutChunk
 Row = dict[str, Any]
 Sort = Literal["step", "-step", "reward", "-reward"]
 
-SCHEMA = pyarrow.schema(
-    {
-        "step": pyarrow.int32(),
-        "index": pyarrow.int32(),
-        "group": pyarrow.int32(),
-        "prompt": pyarrow.string(),  # JSON, as all that is nested
-        "item": pyarrow.string(),
-        "completion": pyarrow.string(),
-        "reward": pyarrow.float64(),
-        "scores": pyarrow.string(),
-        "advantage": pyarrow.float64(),
-        "tokens": pyarrow.int32(),
-        "stop_reason": pyarrow.string(),
-        "printed": pyarrow.string(),
-        "errors": pyarrow.string(),
-        "reward_version": pyarrow.int32(),
-    }
-)
+# pyarrow takes a while to import, and only who reads or writes rollouts needs it
+COLUMNS = {
+    "step": "int32",
+    "index": "int32",
+    "group": "int32",
+    "prompt": "string",  # JSON, as all that is nested
+    "item": "string",
+    "completion": "string",
+    "reward": "float64",
+    "scores": "string",
+    "advantage": "float64",
+    "tokens": "int32",
+    "stop_reason": "string",
+    "printed": "string",
+    "errors": "string",
+    "reward_version": "int32",
+}
 NESTED = ("prompt", "item", "scores", "errors")
 
 
@@ -65,11 +62,17 @@ def row(step: int, index: int, rollout: Row, score: Row, version: int) -> Row:
 def to_parquet(rows: Sequence[Row]) -> bytes:
     flat = [{**each, **{name: orjson.dumps(each[name]).decode() for name in NESTED}} for each in rows]
     out = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(flat, schema=SCHEMA), out, compression="zstd")
+    import pyarrow
+    import pyarrow.parquet
+
+    schema = pyarrow.schema({name: getattr(pyarrow, kind)() for name, kind in COLUMNS.items()})
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(flat, schema=schema), out, compression="zstd")
     return out.getvalue()
 
 
 def from_parquet(content: bytes) -> list[Row]:
+    import pyarrow.parquet
+
     rows: list[Row] = pyarrow.parquet.read_table(io.BytesIO(content)).to_pylist()
     return [{**each, **{name: orjson.loads(each[name]) for name in NESTED}} for each in rows]
 

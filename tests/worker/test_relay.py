@@ -12,6 +12,7 @@ from worker.children import Child
 from worker.held import Held
 from worker.relay import Died, Drained, finish_time, relay
 from worker.reports import Reports
+from worker.rollouts import Rollouts
 
 LOADING = {"type": "event", "level": "info", "message": "Device: CPU", "data": {}}
 STEP = {"type": "metrics", "step": 1, "total_steps": 9, "data": {"train_loss": 1.0}}
@@ -39,7 +40,10 @@ async def relayed(held: Held, job: Job, child: Saying, *, halted: bool) -> dict[
     halt = asyncio.Event()
     if halted:
         halt.set()
-    return await asyncio.wait_for(relay(held, job, Path(), cast(Child, child), Reports(held, job), halt), 30)
+    return await asyncio.wait_for(
+        relay(held, job, Path(), cast(Child, child), Reports(held, job), halt, Rollouts(held, job, cast(Child, child))),
+        30,
+    )
 
 
 async def messages(held: Held, job: Job) -> Sequence[str]:
