@@ -17,7 +17,7 @@ def check(judges: dict[str, Any], within: tuple[str, ...] = ()) -> Graders:
     checked = check_shape(judges, within)
     if asked := sorted(models_of(checked)):
         raise InvalidRequest(
-            f"A grader asks the model {asked[0]!r}: only /graders/run has models to ask, a job's scorer has none. Reward "
+            f"A grader asks the model {asked[0]!r}: only /graders/run has models to ask, a job's scorer none. Reward "
             "what code can check.",
             code="grader_not_supported",
             param=".".join(within) or None,
