@@ -10,7 +10,9 @@ from fettle.formats.render import Renderer
 from tests.worker.training.children import Line, contents, of, rows, work_folder
 from worker.training import evaluation, loop
 from worker.training.channel import Channel, Stopped
+from worker.training.methods import sft
 from worker.training.trainer import Tuner
+from worker.training.validation import HeldOut
 from worker.training.work import Work
 
 pytestmark = pytest.mark.slow
@@ -33,11 +35,15 @@ class Run:
 
     work: Work
     channel: Recorder = field(default_factory=Recorder)
-    trainers: list[Tuner] = field(default_factory=list)
+    trainers: list[Any] = field(default_factory=list)
 
     @property
-    def trainer(self) -> Tuner:
+    def trainer(self) -> Any:
         return self.trainers[0]
+
+    @property
+    def held_out(self) -> HeldOut:
+        return cast(HeldOut, self.trainer.held_out)
 
     @property
     def network(self) -> PeftModel:
@@ -54,7 +60,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         raise RuntimeError("no kernel")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "evaluate", fail)
+        patch.setattr(sft.SupervisedTrainer, "compare", fail)
         loop.run(run.work, run.channel)
     return run
 
@@ -71,7 +77,7 @@ def test_an_evaluation_that_fails_costs_a_warning_and_not_the_adapter(run: Run) 
 class TestTime:
     def test_without_a_limit_all_rows_are_scored_and_every_sample_answered(self, run: Run) -> None:
         channel = Recorder()
-        evaluation.evaluate(run.trainer, run.work, channel, step=1)
+        evaluation.evaluate(run.network, run.held_out, run.work, channel, step=1)
         (line,) = channel.lines
         assert line["data"]["rows"] == line["data"]["rows_in_file"] == VALID_ROWS
         assert all({"base", "tuned"} <= sample.keys() for sample in line["data"]["samples"])
@@ -80,9 +86,8 @@ class TestTime:
         self, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(evaluation, "SCORING_SECONDS", -1.0)
-        held_out = run.trainer.held_out
-        assert held_out is not None and len(held_out.groups) > 1
-        base, tuned = evaluation.scores(run.network, held_out, Recorder(), seed=7)
+        assert len(run.held_out.groups) > 1
+        base, tuned = evaluation.scores(run.network, run.held_out, Recorder(), seed=7)
         assert 0 < tuned.rows < VALID_ROWS
         assert (base.rows, base.tokens) == (tuned.rows, tuned.tokens)
 
@@ -91,7 +96,7 @@ class TestTime:
     ) -> None:
         monkeypatch.setattr(evaluation, "SAMPLING_SECONDS", -1.0)
         channel = Recorder()
-        evaluation.evaluate(run.trainer, run.work, channel, step=1)
+        evaluation.evaluate(run.network, run.held_out, run.work, channel, step=1)
         (line,) = channel.lines
         assert line["data"]["tuned"]["loss"] > 0
         assert line["data"]["tuned"]["exact_match"] is None
@@ -103,7 +108,7 @@ class TestStop:
         channel = Recorder()
         channel.stop.set()
         with pytest.raises(Stopped):
-            evaluation.evaluate(run.trainer, run.work, channel, step=1)
+            evaluation.evaluate(run.network, run.held_out, run.work, channel, step=1)
         assert channel.lines == []
 
     def test_a_stop_ends_decoding_after_a_token(self, run: Run) -> None:
@@ -115,9 +120,10 @@ class TestStop:
         (said,) = evaluation.greedy(run.network, renderer, prompts, room=64, halt=halt)
         assert len(renderer.tokenizer.encode(said).ids) <= 1
 
-    def test_a_stop_is_no_failure_of_the_evaluation(self, run: Run) -> None:
+    def test_a_stop_is_no_failure_of_the_evaluation(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         channel = Recorder()
         channel.stop.set()
+        monkeypatch.setattr(run.trainer, "channel", channel)
         with pytest.raises(Stopped):
             loop.evaluate(run.trainer, run.work, channel, step=1)
         assert channel.lines == []
