@@ -15,6 +15,7 @@ from fettle.settings import Settings
 from fettle.storage import LocalStorage
 from tests.api.served import served
 from tests.worker.vllm.conftest import KEY, VLLM_KEY, RecordedVllm, store
+from worker.engine import serve
 from worker.vllm import __main__, adapters
 from worker.vllm.app import create_app
 
@@ -211,8 +212,8 @@ class TestAgent:
 
     def test_it_is_served_where_the_settings_say(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         started: list[dict[str, Any]] = []
-        monkeypatch.setattr(__main__.uvicorn, "run", lambda app, **options: started.append(options))
-        monkeypatch.setattr(__main__.signal, "signal", lambda *_: None)
+        monkeypatch.setattr(serve.uvicorn, "run", lambda app, **options: started.append(options))
+        monkeypatch.setattr(serve.signal, "signal", lambda *_: None)
         monkeypatch.setattr(__main__, "configure", signature(configure).bind)
         monkeypatch.setenv("FETTLE_ENGINE_URL", "http://10.0.0.7:8001")
         monkeypatch.setenv("FETTLE_DATA", str(tmp_path))
