@@ -15,19 +15,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fettle import cli_keys, cli_projects
+from fettle import cli_jobs, cli_keys, cli_projects
 from fettle.errors import FettleError
 from fettle.settings import Settings
-from fettle.terminal import console, moment, uncut, with_database
+from fettle.terminal import console, with_database
 
 if TYPE_CHECKING:
     from fettle.db import Database
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Fine-tuning as a service that you run yourself.")
-jobs = typer.Typer(no_args_is_help=True, help="Jobs (asks the API; key from FETTLE_API_KEY or the data folder).")
 app.add_typer(cli_keys.app, name="keys")
 app.add_typer(cli_projects.app, name="projects")
-app.add_typer(jobs, name="jobs")
+app.add_typer(cli_jobs.app, name="jobs")
 
 
 def main() -> None:
@@ -135,32 +134,6 @@ def doctor() -> None:
         f"[red]to be mended: {', '.join(broken)}[/]" if broken else "[green]ready[/]", f"({warnings} warnings)"
     )
     if broken:
-        sys.exit(1)
-
-
-@jobs.command("list")
-def list_jobs(limit: Annotated[int, typer.Option(min=1, max=100)] = 20) -> None:
-    """The newest jobs."""
-    from fettle.client import Client
-
-    table = Table("id", "status", "base model", "created", "tuned model", box=None)
-    for job in Client(Settings()).get("/v1/fine_tuning/jobs", limit=limit)["data"]:
-        row = (job["id"], job["status"], job["model"], moment(job["created_at"]), job["fine_tuned_model"] or "")
-        table.add_row(*(Text(cell) for cell in row))
-    uncut.print(table)
-
-
-@jobs.command("watch")
-def watch_job(job_id: Annotated[str, typer.Argument(help="As `fettle jobs list` shows it.")]) -> None:
-    """Follow a job to its end: messages, a progress bar, the loss. Exits 1 unless it succeeds."""
-    from fettle.client import Client
-    from fettle.progress import watch
-
-    client = Client(Settings())
-    watch(client.events(job_id), console)
-    job = client.get(f"/v1/fine_tuning/jobs/{job_id}")
-    console.print(f"{job['status']}  {job['fine_tuned_model'] or ''}", highlight=False)
-    if job["status"] != "succeeded":
         sys.exit(1)
 
 

@@ -32,6 +32,12 @@ class Client:
         except httpx.TransportError as error:
             raise self.away(error) from error
 
+    def post(self, path: str) -> Any:
+        try:
+            return checked(self.http.post(path)).json()
+        except httpx.TransportError as error:
+            raise self.away(error) from error
+
     def away(self, error: httpx.TransportError) -> Unavailable:
         return Unavailable(
             f"{self.url} does not answer ({type(error).__name__}): is `fettle up` running? FETTLE_URL names another."

@@ -5,7 +5,6 @@ completion is not trained on, the graders see it as `item.completion`.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from fettle.formats import chat, prompt_completion, tools
@@ -82,11 +81,3 @@ def to_prompt(row: dict[str, Any]) -> Prompt:
 
 def prompt_of(row: dict[str, Any]) -> tuple[str, Any]:
     return ("messages", row["messages"]) if "messages" in row else prompt_completion.find(row, "prompt")
-
-
-def read(path: Path) -> Iterator[tuple[int, Prompt]]:
-    """Line number and prompt of each row, one at a time. Raises Unreadable at a line that is not right."""
-    from fettle.formats import reading  # it reads the shapes, of which this is one
-
-    for line, row in reading.rows(path):
-        yield line, to_prompt(row)

@@ -9,6 +9,7 @@ from fettle.formats.chat import Conversation
 from fettle.formats.jsonl import Line
 from fettle.formats.preference import Pair
 from fettle.formats.problems import Finding, put_into_words
+from fettle.formats.prompts import Prompt, to_prompt
 from fettle.formats.rows import to_conversation, to_pairs
 
 HEAD = 4096  # bytes by which a format is recognised
@@ -68,6 +69,12 @@ def pairs(path: Path) -> Iterator[tuple[int, list[Pair]]]:
     """Line number and comparisons of each row. Raises Unreadable at a line that is not right."""
     for number, row in rows(path):
         yield number, to_pairs(row)
+
+
+def prompts(path: Path) -> Iterator[tuple[int, Prompt]]:
+    """Line number and prompt of each row. Raises Unreadable at a line that is not right."""
+    for number, row in rows(path):
+        yield number, to_prompt(row)
 
 
 def rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

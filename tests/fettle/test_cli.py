@@ -226,8 +226,9 @@ class TestJobs:
 
     def test_an_api_that_is_away_is_one_sentence(self, shell: Shell) -> None:
         shell.set(API_KEY="fk_x", URL=f"http://127.0.0.1:{up.free_port()}")
-        for words in (["jobs", "list"], ["jobs", "watch", "ftjob-x"]):
-            assert "does not answer" in shell.refused(*words)
+        assert "does not answer" in shell.refused("jobs", "list")
+        for command in ("watch", "pause", "resume", "cancel"):
+            assert "does not answer" in shell.refused("jobs", command, "ftjob-x")
 
 
 class TestPreview:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fettle.formats import prompts
+from fettle.formats import prompts, reading
 from fettle.formats.rows import columns_read, shape_of
 from fettle.formats.validation import validate
 
@@ -62,4 +62,4 @@ class TestCheck:
         file.write_text("prompt,answer\n1 + 1 =,2\n2 + 2 =,4\n")
         report = validate(file, max_row_bytes=1000)
         assert (report.ok, report.shape, report.rows) == (True, "prompts", 2)
-        assert [found.item for _, found in prompts.read(file)] == [{"answer": "2"}, {"answer": "4"}]
+        assert [found.item for _, found in reading.prompts(file)] == [{"answer": "2"}, {"answer": "4"}]

@@ -20,7 +20,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
 from fettle.errors import TrainingFailed
-from fettle.formats import prompts, reading
+from fettle.formats import reading
 from fettle.formats.render import Renderer
 from worker.training import arguments, lm_head, loading, scored, trainer
 from worker.training.batches import LEFT_OUT_AT_MOST, Param
@@ -235,7 +235,7 @@ def read(path: Path, param: Param, work: Work, renderer: Renderer, channel: Chan
     rows: list[dict[str, str]] = []
     longest = too_long = 0
     try:
-        for _, prompt in prompts.read(path):
+        for _, prompt in reading.prompts(path):
             text = renderer.text(prompt.messages, opening=True)
             tokens = len(renderer.tokenizer.encode(text, add_special_tokens=False).ids)
             longest = max(longest, tokens)
