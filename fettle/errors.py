@@ -108,7 +108,7 @@ def from_schema(problems: Sequence[Mapping[str, Any]], within: tuple[str | int, 
     within: where the checked value itself stands in the body.
     """
     problem = problems[0]
-    kind, where, wish = problem["type"], tuple(problem["loc"]), problem["msg"]
+    kind, where, wish = problem["type"], tuple(problem["loc"]), problem["msg"].removeprefix("Value error, ")
     if where and str(where[-1]).startswith("literal["):  # one finding for each kind of value that would do: `auto`, or…
         where = where[:-1]
         wishes = [other["msg"] for other in problems if tuple(other["loc"])[:-1] == where]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fettle.errors import InvalidRequest
-from fettle.rewards import specs
+from fettle.rewards import source, specs
 from fettle.rewards.needs import models_of
 
 Graders = list[dict[str, Any]]
@@ -22,7 +22,20 @@ def check(judges: dict[str, Any], within: tuple[str, ...] = ()) -> Graders:
             code="grader_not_supported",
             param=".".join(within) or None,
         )
+    for entry in checked:
+        for text in sources(entry["grader"]):
+            try:
+                source.check(text)
+            except ValueError as error:
+                raise InvalidRequest(f"{entry['name']!r}: {error}.", param=".".join(within) or None) from error
     return checked
+
+
+def sources(grader: dict[str, Any]) -> list[str]:
+    """The user code of a grader and its parts."""
+    if grader["type"] == "multi":
+        return [text for part in grader["graders"].values() for text in sources(part)]
+    return [grader["source"]] if grader["type"] == "python" else []
 
 
 def check_shape(judges: dict[str, Any], within: tuple[str, ...]) -> Graders:

@@ -21,6 +21,7 @@ from typing import Any
 import orjson
 
 from fettle.rewards.sandbox import landlock, seccomp
+from fettle.rewards.source import CALLED
 
 SOURCE_AT_MOST = 256_000  # bytes of user code, OpenAI's limit
 FRAME_AT_MOST = 1 << 20  # bytes of one result: a number, 4 kB of output, a traceback
@@ -28,7 +29,6 @@ READ_BYTES = 1 << 16
 START_SECONDS = 20.0
 FIRST_UID = 2_000_000_000  # nobody's: neither people nor services get ids so high
 GUEST = (Path(__file__).parent / "guest.py").read_text("utf-8")
-GRADE_NAMES = ("grade", "reward")
 
 
 class SandboxError(Exception):
@@ -62,7 +62,7 @@ class Sandbox:
     One per job, never shared. Not for two threads at once; the guest dies with the thread that started it.
     """
 
-    def __init__(self, source: str, limits: Limits | None = None, names: Sequence[str] = GRADE_NAMES) -> None:
+    def __init__(self, source: str, limits: Limits | None = None, names: Sequence[str] = CALLED) -> None:
         """Raises SandboxError when the machine cannot confine, or when the source does not load."""
         if len(source.encode()) > SOURCE_AT_MOST:
             raise LoadError(f"The source has {len(source.encode()):,} bytes; at most {SOURCE_AT_MOST:,} are allowed.")

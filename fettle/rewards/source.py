@@ -1,0 +1,36 @@
+"""What can be said of a grader's source without running it: syntax, and whether it has the function that is called."""
+
+import ast
+
+CALLED = ("grade", "reward")
+LOOKED_AT = 16_384  # characters; parsing takes time and memory, and the sandbox reads the longer ones anyway
+
+
+def check(source: str) -> None:
+    """Raises ValueError with the line of a syntax error, or when neither function is there."""
+    if len(source) > LOOKED_AT:
+        return
+    try:
+        tree = ast.parse(source)
+    except SyntaxError as error:
+        raise ValueError(f"line {error.lineno} of the source is no Python: {error.msg}") from error
+    except (ValueError, MemoryError, RecursionError) as error:
+        raise ValueError(f"the source is no Python that can be read: {error or 'nested too deeply'}") from error
+    if not {name for node in ast.walk(tree) for name in names(node)}.isdisjoint(CALLED):
+        return
+    raise ValueError(
+        "the source has neither `def grade(sample, item)` nor `def reward(prompt, completion, example)`: one of them "
+        "is called for each completion"
+    )
+
+
+def names(node: ast.AST) -> list[str]:
+    """What a statement may bind."""
+    match node:
+        case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+            return [name]
+        case ast.Name(id=name, ctx=ast.Store()):
+            return [name]
+        case ast.alias(name=name, asname=other):
+            return [other or name]
+    return []
