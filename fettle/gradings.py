@@ -66,9 +66,7 @@ async def renew(session: AsyncSession, grading: Grading, lease_seconds: float) -
 
 async def answer(session: AsyncSession, grading: Grading, result: dict[str, Any]) -> None:
     """A result that comes too late, when another worker has taken over, is dropped; the request is not kept."""
-    await session.execute(
-        held(grading).values(result=result, request={}, finished_at=database_now(), lease_until=None)
-    )
+    await session.execute(held(grading).values(result=result, request={}, finished_at=database_now(), lease_until=None))
 
 
 def held(grading: Grading) -> Update:

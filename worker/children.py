@@ -93,8 +93,8 @@ class Child:
             except ValueError as error:  # asyncio's, of a line over its limit
                 raise TrainingFailed(
                     "batch_too_large",
-                    f"A batch of completions has more than {LINE_LIMIT >> 20} MiB with the rows of the dataset that its "
-                    "graders see: shorten the rows, or lower batch_size or group_size.",
+                    f"A batch of completions has more than {LINE_LIMIT >> 20} MiB with the rows of the dataset that "
+                    "its graders see: shorten the rows, or lower batch_size or group_size.",
                     "training_file",
                 ) from error
             if not line.endswith(b"\n"):  # the end, perhaps in the middle of a line

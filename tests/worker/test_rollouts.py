@@ -169,7 +169,6 @@ class TestErrors:
         await scorer.close()
         assert right["reward"] == 1.0
 
-
     async def test_graders_that_say_too_much_cost_the_batch_and_no_attempt(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -11,7 +11,9 @@ import regex
 SECONDS = 0.1  # of a search
 WRITTEN_OUT_AT_MOST = 100_000  # about 300 bytes each
 LEAST = re.compile(r"\{\s*(\d+)")
-OF_GROUPS = ")}+*?"  # what stands before a count that repeats more than one character; so may space, in verbose patterns
+OF_GROUPS = (
+    ")}+*?"  # what stands before a count that repeats more than one character; so may space, in verbose patterns
+)
 
 
 class BadPattern(ValueError):

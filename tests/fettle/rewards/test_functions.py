@@ -87,7 +87,15 @@ class TestRegex:
 
     @pytest.mark.parametrize(
         "pattern",
-        ["(", "(" * 1000, "\\L<names>", "a{9999999}", "(?:a{999}){999}", "(?x)(?:ab) # more\n{9999999}", "(?:ab){ 9999999 }"],
+        [
+            "(",
+            "(" * 1000,
+            "\\L<names>",
+            "a{9999999}",
+            "(?:a{999}){999}",
+            "(?x)(?:ab) # more\n{9999999}",
+            "(?:ab){ 9999999 }",
+        ],
     )
     def test_one_that_cannot_be_read_or_would_fill_the_memory_is_refused(self, pattern: str) -> None:
         with pytest.raises(InvalidRequest, match="is no pattern"):

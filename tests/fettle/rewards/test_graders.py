@@ -98,6 +98,11 @@ class TestRewardFunctions:
         assert score.scores == {"exact_match": 1.0, "fails": None}
         assert "KeyError: 'none'" in score.errors["fails"].message
 
+    def test_a_sum_that_is_no_finite_number_is_an_error(self) -> None:
+        huge = {"name": "huge", "source": "def reward(p, c, e):\n    return 1e308", "weight": 100}
+        (score,) = scored(check(reward_functions=[huge]), SAMPLES[:1])
+        assert score.reward is None and "is inf" in score.errors["reward"].message
+
     def test_what_check_gives_can_be_stored_and_checked_in(self) -> None:
         (stored,) = check(reward_functions=[{"name": "length", "parameters": {"maximum": 3}}])
         assert stored["weight"] == 1.0
