@@ -1,13 +1,12 @@
 """Answers that are sent while they are read."""
 
-import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from fettle import metrics
+from fettle import metrics, racing
 
 T = TypeVar("T")
 
@@ -26,20 +25,7 @@ async def begun(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, which is cancelled when the client leaves first. Raises ClientDisconnect then."""
-    task, gone = asyncio.create_task(work), asyncio.create_task(disconnected(request))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientDisconnect
-        return task.result()
-    finally:
-        task.cancel()
-        gone.cancel()
-
-
-async def disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+    return await racing.unless_gone(request.receive, work, ClientDisconnect)
 
 
 async def counted(events: AsyncIterator[T]) -> AsyncIterator[T]:

@@ -1,5 +1,6 @@
 """What judges a job's completions: version 1 as the job was created with, a new version for each edit while it runs."""
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import func, select
@@ -20,8 +21,10 @@ async def add(session: AsyncSession, job_id: str, graders: Graders) -> RewardVer
     return row
 
 
-async def newest(session: AsyncSession, job_id: str) -> RewardVersion | None:
+async def newest(session: AsyncSession, job_id: str, but: Collection[int] = ()) -> RewardVersion | None:
+    """but: versions to leave out."""
     statement = select(RewardVersion).where(RewardVersion.job_id == job_id).order_by(RewardVersion.version.desc())
+    statement = statement.where(RewardVersion.version.not_in(but))
     return (await session.scalars(statement.limit(1))).first()
 
 

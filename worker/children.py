@@ -20,10 +20,11 @@ from typing import Any
 import orjson
 
 from fettle.devices import Slot
+from fettle.errors import TrainingFailed
 from worker.environment import choose_devices
 from worker.training.channel import LOST_RANK
 
-LINE_LIMIT = 16 << 20  # bytes; a line holds at most a batch of rollouts
+LINE_LIMIT = 256 << 20  # bytes; a line holds at most a batch of rollouts, each with its row of the dataset
 
 _starting = asyncio.Lock()  # the forkserver takes one request at a time
 
@@ -77,7 +78,10 @@ class Child:
         self.process, self.reader, self.writer = process, reader, writer
 
     async def lines(self, pause: float) -> AsyncIterator[dict[str, Any] | None]:
-        """What the child says, until it closes its end; None whenever it says nothing for `pause` seconds."""
+        """What the child says, until it closes its end; None whenever it says nothing for `pause` seconds.
+
+        Raises TrainingFailed for more than can be taken at once.
+        """
         while True:
             try:
                 line = await asyncio.wait_for(self.reader.readline(), pause)
@@ -86,6 +90,13 @@ class Child:
                 continue
             except ConnectionError:
                 return
+            except ValueError as error:  # asyncio's, of a line over its limit
+                raise TrainingFailed(
+                    "batch_too_large",
+                    f"A batch of completions has more than {LINE_LIMIT >> 20} MiB with the rows of the dataset that "
+                    "its graders see: shorten the rows, or lower batch_size or group_size.",
+                    "training_file",
+                ) from error
             if not line.endswith(b"\n"):  # the end, perhaps in the middle of a line
                 return
             yield orjson.loads(line)

@@ -30,7 +30,7 @@ class Rollouts:
         self.held, self.job, self.child = held, job, child
         self.scorer = Scorer()
         self.scoring: asyncio.Task[None] | None = None
-        self.refused = 0  # the newest version that cannot be opened
+        self.refused: set[int] = set()  # versions that cannot be opened here
         self.version: RewardVersion | None = None
         self.graded = self.failed = 0
         self.samples: list[str] = []  # of what graders said when they failed
@@ -68,22 +68,30 @@ class Rollouts:
         )
 
     async def _scores(self, batch: list[Line]) -> list[Line]:
-        """By the newest version; one that cannot be opened leaves the one before in force, and says so."""
-        newest = await read(self.held, self.job, lambda session: reward_versions.newest(session, self.job.id))
-        if newest is None:
-            raise TrainingFailed("no_rewards", "The job has no rewards to learn from.")
-        before, self.version = self.version, self.version if newest.version == self.refused else newest
-        if self.version is None:
-            raise TrainingFailed("graders_failed", "The graders cannot be opened.")
-        try:
-            return await self.scorer.score(self.version.version, self.version.graders, batch)
-        except Unopened as error:
-            if before is None or before.version == self.version.version:
-                raise TrainingFailed("graders_failed", f"The graders cannot be opened: {error}") from error
-            why = f"Rewards version {newest.version} cannot be opened, version {before.version} stays: {error}"
-            await tell(self.held, self.job, why, "warn")
-            self.refused, self.version = newest.version, before
-            return await self.scorer.score(before.version, before.graders, batch)
+        """By the newest version that can be opened; one that cannot leaves the one before in force, and says so.
+
+        Raises TrainingFailed when none can.
+        """
+        odd: dict[int, str] = {}
+        while True:
+            version = await read(self.held, self.job, self._newest)
+            if version is None:
+                why = "; ".join(odd.values()) or "the job has none"
+                raise TrainingFailed("graders_failed", f"The graders cannot be opened: {why}")
+            try:
+                scores = await self.scorer.score(version.version, version.graders, batch)
+                break
+            except Unopened as error:
+                self.refused.add(version.version)
+                odd[version.version] = clean(str(error))
+        for number, why in odd.items():
+            message = f"Rewards version {number} cannot be opened, version {version.version} stays: {why}"
+            await tell(self.held, self.job, message, "warn")
+        self.version = version
+        return scores
+
+    async def _newest(self, session: AsyncSession) -> RewardVersion | None:
+        return await reward_versions.newest(session, self.job.id, but=self.refused)
 
     def _count(self, scores: list[Line]) -> None:
         """Raises TrainingFailed past the share of errors that a run may have."""
@@ -98,12 +106,15 @@ class Rollouts:
             raise TrainingFailed(
                 "graders_failed",
                 f"The graders failed on {self.failed} of {self.graded} completions; at most "
-                f"{ERRORS_AT_MOST:.0%} may fail. What they said, for example:\n{shown}",
+                f"{ERRORS_AT_MOST:.0%} may fail. What they said, for example:\n{clean(shown)}",
                 "method.reinforcement",
             )
 
     async def store(self, line: Line) -> None:
-        """Puts the batch that was scored last, with its advantages, into storage and the index. Raises Fenced."""
+        """Puts the batch that was scored last, with its advantages, into storage and the index. Raises Fenced.
+
+        What an attempt that died had stored of this step and later ones is forgotten: it was not learned from.
+        """
         rows, self.rows = self.rows, []
         if not rows:
             return
@@ -115,8 +126,8 @@ class Rollouts:
         await patiently(self.held, self.job, lambda: artifacts.put_bytes(self.held.storage, key, table))
 
         async def change(session: AsyncSession, job: Job) -> None:
-            same = (RolloutChunk.job_id == job.id, RolloutChunk.step == step)
-            await session.execute(delete(RolloutChunk).where(*same))  # of an attempt that died after this step
+            undone = (RolloutChunk.job_id == job.id, RolloutChunk.step >= step)
+            await session.execute(delete(RolloutChunk).where(*undone))
             session.add(
                 RolloutChunk(
                     id=ids.new("rollouts-"),
@@ -135,3 +146,8 @@ class Rollouts:
             self.scoring.cancel()
             await asyncio.gather(self.scoring, return_exceptions=True)
         await self.scorer.close()
+
+
+def clean(text: str) -> str:
+    """PostgreSQL's text knows no NUL, and users' code may say what it likes."""
+    return text.replace("\0", "")

@@ -43,6 +43,8 @@ class Scorer:
             why = f"The graders took more than {self.seconds:.0f} s for {len(rollouts)} completions"
         except (OSError, EOFError):
             why = "The scorer process died"
+        except ValueError:  # asyncio's, of a line over its limit, or of what is no JSON
+            why = f"The graders said more than {LINE_LIMIT >> 20} MiB about {len(rollouts)} completions"
         else:
             if "error" in answer:
                 raise Unopened(answer["error"])

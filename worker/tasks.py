@@ -19,7 +19,7 @@ from worker.held import Held
 log = structlog.get_logger()
 
 AT_ONCE = 2
-ANSWER_BYTES = 64 << 20
+LEASE_SECONDS = 10.0  # of a request; a worker that dies is soon stood in for, while whoever asked still waits
 
 
 async def serve(held: Held, asked: asyncio.Event) -> None:
@@ -52,19 +52,33 @@ async def claimed(held: Held, owner: str) -> Grading | None:
     seconds = held.settings.grading_seconds
     try:
         async with held.db.transaction() as session:
-            return await gradings.claim(session, owner, lease_seconds=2 * seconds, wanted_seconds=2 * seconds)
+            return await gradings.claim(session, owner, lease_seconds=LEASE_SECONDS, wanted_seconds=seconds)
     except Exception as error:  # whatever it is, the next look may go better
         log.warning("not_claimed", exc_info=None if isinstance(error, DATABASE_AWAY) else error)
         return None
 
 
 async def answer(held: Held, grading: Grading) -> None:
+    keeping = asyncio.create_task(keep_lease(held, grading))
     try:
         result = await graded(held, grading.request)
         async with held.db.transaction() as session:
             await gradings.answer(session, grading, result)
     except Exception as error:  # whoever waits gives up by itself; the next request must be answered
         log.warning("not_graded", grading_id=grading.id, exc_info=error)
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def keep_lease(held: Held, grading: Grading) -> None:
+    while True:
+        await asyncio.sleep(LEASE_SECONDS / 3)
+        try:
+            async with held.db.transaction() as session:
+                await gradings.renew(session, grading, LEASE_SECONDS)
+        except DATABASE_AWAY:
+            log.warning("lease_not_renewed", grading_id=grading.id)
 
 
 async def graded(held: Held, request: dict[str, Any]) -> dict[str, Any]:
@@ -82,7 +96,6 @@ async def graded(held: Held, request: dict[str, Any]) -> dict[str, Any]:
         "worker.grading",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        limit=ANSWER_BYTES,
         start_new_session=True,
     )
     try:

@@ -13,7 +13,7 @@ from fettle.rollouts import Sort, Wanted
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
-Step = Annotated[int | None, Query(ge=1)]
+Step = Annotated[int | None, Query(ge=1, le=2**31 - 1)]  # as the column has them
 Limit = Annotated[int, Query(ge=1, le=100)]
 
 EXPORTS = {"jsonl": rollouts.as_jsonl, "dpo": rollouts.as_preferences}

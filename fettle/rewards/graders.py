@@ -1,5 +1,6 @@
 """All graders of a job, opened: what `check` gave, ready to score."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -67,6 +68,9 @@ def combined(marks: Sequence[tuple[str, float, Mark]]) -> Score:
             printed.append(part.printed)
     values = [None if mark.value is None else weight * mark.value for _, weight, mark in marks]
     reward = None if None in values else float(sum(value for value in values if value is not None))
+    if reward is not None and not math.isfinite(reward):
+        errors["reward"] = Failure("other_error", f"the weighted sum of the graders' values is {reward}")
+        reward = None
     return Score(reward, scores, "".join(printed), errors)
 
 

@@ -11,6 +11,7 @@ HOLE = re.compile(r"\{\{([^{}]*)\}\}")
 PATH = re.compile(r"^(item|sample)((?:\.[^.\[\]\s]+|\[\d+\])*)$")
 STEP = re.compile(r"\.([^.\[\]\s]+)|\[(\d+)\]")
 OF_SAMPLE = ("output_text", "output_json", "output_tools", "choices")
+FILLED_AT_MOST = 4_000_000  # characters: a template may name a long text a thousand times
 
 
 class BadTemplate(ValueError):
@@ -39,7 +40,17 @@ def check(template: str) -> str:
 
 def fill(template: str, sample: Sample) -> str:
     """Texts as they are, everything else as JSON. Raises Unfilled."""
-    return HOLE.sub(lambda hole: as_text(find(hole[1].strip(), sample)), template)
+    room = FILLED_AT_MOST
+
+    def filling(hole: re.Match[str]) -> str:
+        nonlocal room
+        text = as_text(find(hole[1].strip(), sample))
+        room -= len(text)
+        if room < 0:
+            raise Unfilled("other_error", f"the filled template has more than {FILLED_AT_MOST:,} characters")
+        return text
+
+    return HOLE.sub(filling, template)
 
 
 def find(path: str, sample: Sample) -> Any:

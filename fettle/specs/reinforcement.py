@@ -139,4 +139,5 @@ def resolve(method: ReinforcementMethod, given: Given) -> dict[str, Any]:
         "loss_type": asked.loss_type,
         "epsilon": EPSILON if asked.epsilon == "auto" else asked.epsilon,
         "eval_samples": 1 if asked.eval_samples == "auto" else asked.eval_samples,
+        "reasoning_effort": asked.reasoning_effort or "default",
     }

@@ -95,6 +95,12 @@ class TestRewards:
 
 
 class TestRollouts:
+    async def test_a_step_that_no_run_has_is_refused_by_name(self, tenant: Tenant) -> None:
+        made = await job(tenant)
+        for step in (0, 2**31, 10**20):
+            answer = await tenant.http.get(f"{JOBS}/{made['id']}/rollouts", params={"step": step})
+            assert refusal(answer) == (400, "invalid_value", "step")
+
     async def test_they_are_listed_filtered_and_exported(self, tenant: Tenant) -> None:
         made = await job(tenant)
         rows = [rollouts.row(1, 0, said("3"), scored(0.0), 1), rollouts.row(1, 1, said("2"), scored(1.0), 1)]

@@ -117,6 +117,15 @@ class TestBodies:
         answer = await tenant.http.post("/v1/chat/completions", json=asked)
         assert refusal(answer) == (404, "model_not_found", "model")
 
+    async def test_another_tenants_model_does_not_judge(self, tenant: Tenant, other: Tenant, tmp_path: Path) -> None:
+        theirs = await things(other, tmp_path)
+        asked = [{"role": "user", "content": "Grade {{sample.output_text}}"}]
+        judge = {"type": "score_model", "name": "judge", "model": theirs["model"], "input": asked}
+        answer = await tenant.http.post(
+            "/v1/fine_tuning/alpha/graders/run", json={"grader": judge, "model_sample": "4"}
+        )
+        assert refusal(answer) == (404, "model_not_found", "model")
+
     async def test_another_tenants_checkpoint_neither_shows_nor_chats(self, tenant: Tenant, other: Tenant) -> None:
         name = await other.checkpoint((await other.job())["id"], 1)
         assert (await other.http.get(f"/v1/models/{name}")).status_code == 200

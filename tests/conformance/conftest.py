@@ -1,6 +1,8 @@
 """The application behind a real uvicorn, a stub where the engine should be, and clients of the unmodified SDK."""
 
+import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -8,12 +10,15 @@ from openai import OpenAI
 
 from api.app import create_app
 from fettle.catalog import STARTER
+from fettle.db import Database
 from fettle.settings import Settings
 from tests.api.conftest import new_tenant, other, tenant
 from tests.api.served import Wire, served
 from tests.api.stub_engine import StubEngine
 from tests.api.tenants import Tenant, running, settings_in
 from tests.conftest import Api
+from worker import tasks
+from worker.held import Held
 
 __all__ = ["new_tenant", "other", "tenant"]  # fixtures
 
@@ -34,8 +39,9 @@ def settings(tmp_path_factory: pytest.TempPathFactory, engine: tuple[StubEngine,
     catalog = folder / "catalog.json"
     catalog.write_text(json.dumps({SLASHED: {"path": str(STARTER), "parameters": 1_669_312, "length": 2048}}))
     return settings_in(
-        folder, engine_url=engine[1], max_upload_bytes=1 << 20, catalog=catalog, model_aliases={ALIAS: "starter"}
-    )
+        folder, engine_url=engine[1], max_upload_bytes=1 << 20, catalog=catalog, model_aliases={ALIAS: "starter"},
+        poll_seconds=0.1,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +56,28 @@ def server(api: Api, settings: Settings) -> Iterator[tuple[Wire, str]]:
     wire = Wire(create_app(settings))
     with served(wire) as url:
         yield wire, url
+
+
+@pytest.fixture(scope="module")
+def grading(api: Api, settings: Settings) -> Iterator[None]:
+    """A worker that grades, in a thread of its own: the calls are made by a client that blocks."""
+
+    async def serve() -> None:
+        state, database = api.app.state, Database(settings.database)
+        serving = asyncio.create_task(
+            tasks.serve(Held(settings, database, state.storage, state.models, threads=1), asyncio.Event())
+        )
+        await asyncio.to_thread(done.wait)
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        await database.close()
+
+    done = threading.Event()
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    yield
+    done.set()
+    thread.join()
 
 
 @pytest.fixture

@@ -6,12 +6,15 @@ from typing import Any
 from openai.types import Completion, FileDeleted, FileObject, Model, ModelDeleted
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
+from openai.types.fine_tuning.alpha import GraderRunResponse, GraderValidateResponse
+from openai.types.fine_tuning.alpha.grader_run_response import Metadata, MetadataErrors
 from openai.types.fine_tuning.jobs import FineTuningJobCheckpoint
 from openai.types.responses import Response
 from pydantic import BaseModel
 
 from api.routes.models import model_object
 from api.schemas.file import file_object
+from api.schemas.grader import run_object
 from api.schemas.job import checkpoint_object, deleted_object, event_object, job_object
 from api.schemas.response import Answer, ResponseCreate
 from models import Checkpoint, Event, File, FileStatus, Job, JobStatus
@@ -30,6 +33,15 @@ EVENT = Event(id="ftevent-x", created_at=1.0, level="info", type="message", mess
 CHECKPOINT = Checkpoint(id="ftckpt_x", created_at=1.0, name="ft:x", job_id="ftjob-x", step=1, metrics={})
 ASKED = ResponseCreate.model_validate({"model": "starter", "input": "2 + 2 ="})
 
+GRADED = run_object(
+    {"name": "equal", "type": "string_check"},
+    {
+        "scores": [{"reward": 1.0, "scores": {"equal": 1.0}, "errors": {}, "printed": ""}],
+        "seconds": 0.1,
+        "sandbox": None,
+    },
+)
+
 # The engine's answers; tests/conformance/test_real_engine.py holds them against a real one
 COMPLETION = ("id", "object", "created", "model", "choices", "usage")
 
@@ -39,6 +51,10 @@ OBJECTS: dict[str, tuple[type[BaseModel], tuple[str, ...]]] = {
     "fine_tuning.job": (FineTuningJob, (*job_object(JOB),)),
     "fine_tuning.job.event": (FineTuningJobEvent, (*event_object(EVENT),)),
     "fine_tuning.job.checkpoint": (FineTuningJobCheckpoint, (*checkpoint_object(CHECKPOINT),)),
+    "graders/run": (GraderRunResponse, (*GRADED,)),
+    "graders/run, metadata": (Metadata, (*GRADED["metadata"],)),
+    "graders/run, metadata.errors": (MetadataErrors, (*GRADED["metadata"]["errors"],)),
+    "graders/validate": (GraderValidateResponse, ("grader",)),
     "model": (Model, (*model_object("starter", 1, "fettle"),)),
     "model, deleted": (ModelDeleted, (*deleted_object("ft:x", "model"),)),
     "chat.completion": (ChatCompletion, COMPLETION),
@@ -51,15 +67,16 @@ OBJECTS: dict[str, tuple[type[BaseModel], tuple[str, ...]]] = {
 def compared(name: str) -> Iterator[tuple[str, str]]:
     """(field, same · extended · absent). Absent are only fields that the SDK reads as null."""
     theirs, ours = OBJECTS[name]
-    for field in theirs.model_fields:
+    known = [field.alias or name for name, field in theirs.model_fields.items()]  # `model_…` has an alias
+    for field in known:
         yield field, "same" if field in ours else "absent"
     for field in ours:
-        if field not in theirs.model_fields:
+        if field not in known:
             yield field, "extended"
 
 
 def required(theirs: type[BaseModel]) -> set[str]:
-    return {name for name, field in theirs.model_fields.items() if field.is_required()}
+    return {field.alias or name for name, field in theirs.model_fields.items() if field.is_required()}
 
 
 def example(name: str) -> dict[str, Any]:

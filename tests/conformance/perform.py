@@ -12,10 +12,11 @@ import openai
 from openai import OpenAI
 
 from tests.conformance.calls import Call, Table, Things, refused
+from tests.conformance.grader_calls import GRADERS, METHODS
 from tests.conformance.serving_calls import CHAT, COMPLETIONS, MODELS, RESPONSES, REST
 from tests.conformance.training_calls import FILES, JOBS, PAUSES
 
-CALLS = FILES | JOBS | MODELS | CHAT | COMPLETIONS | RESPONSES | REST
+CALLS = FILES | JOBS | GRADERS | METHODS | MODELS | CHAT | COMPLETIONS | RESPONSES | REST
 
 
 def outcome(call: Call, client: OpenAI, things: Things) -> Any:

@@ -30,7 +30,11 @@ OLDER_VERSION = "1.109.1"
 
 @pytest.fixture(scope="module", params=["environment", OLDER_VERSION])
 async def outcomes(
-    request: pytest.FixtureRequest, api: Api, server: tuple[Wire, str], tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    api: Api,
+    server: tuple[Wire, str],
+    grading: None,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[dict[str, Any]]:
     """What each call came to. All are made by one new tenant, in the table's order."""
     if request.param == OLDER_VERSION and not OLDER.is_dir():

@@ -7,14 +7,16 @@ import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import psutil
 import pytest
 
 from fettle.devices import Slot
+from fettle.errors import TrainingFailed
 from tests.e2e.conftest import wait_for
 from tests.worker.training.children import rows, work_folder
-from worker.children import Nursery, describe_exit
+from worker.children import Child, Nursery, describe_exit
 from worker.training.channel import LOST_RANK
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +29,14 @@ def test_an_exit_is_described_by_its_signal_and_likely_cause() -> None:
     assert describe_exit(-signal.SIGSEGV) == "The training process was killed by SIGSEGV"
     assert describe_exit(LOST_RANK).endswith("one of the processes that trained the job together died")
     assert describe_exit(3) == "The training process ended with exit code 3 before it was done"
+
+
+async def test_a_line_over_the_limit_fails_the_job_with_a_way_out() -> None:
+    reader = asyncio.StreamReader(limit=10)
+    reader.feed_data(b'{"type": "score", "rollouts": []}\n')
+    child = Child(cast(Any, None), reader, cast(Any, None))
+    with pytest.raises(TrainingFailed, match="lower batch_size or group_size"):
+        await anext(child.lines(pause=1))
 
 
 class SlowStart:
@@ -65,6 +75,7 @@ async def test_a_child_whose_start_is_cancelled_is_killed_as_soon_as_there_is_on
 WORKER = """
 import asyncio, pathlib, sys
 from fettle.devices import Slot
+from fettle.errors import TrainingFailed
 from worker.children import Nursery
 
 async def main():

@@ -13,6 +13,7 @@ from fettle.rewards.given import check
 from fettle.rollouts import Wanted
 from models import Event, Job, RolloutChunk
 from worker import rollouts as worker_rollouts
+from worker import scorer as worker_scorer
 from worker.children import Child
 from worker.held import Held
 from worker.rollouts import Rollouts
@@ -100,6 +101,14 @@ class TestScoring:
         (chunk,) = await stored(held, job)
         assert chunk.summary["reward_mean"] == 1.0
 
+    async def test_steps_that_a_dead_attempt_was_ahead_are_forgotten(self, held: Held, job: Job) -> None:
+        scored, _ = await with_rewards(held, job, "exact_match")
+        for step in (1, 2, 3, 2):  # it died in step 4, and its checkpoint was of step 1
+            await score(scored, step, "2")
+            await scored.store({"type": "rollouts", "step": step, "advantages": [0.0]})
+        await scored.close()
+        assert sorted(chunk.step for chunk in await stored(held, job)) == [1, 2]
+
     async def test_validation_is_answered_and_not_stored(self, held: Held, job: Job) -> None:
         scored, child = await with_rewards(held, job, "exact_match")
         await score(scored, 1, "2", purpose="validation")
@@ -160,6 +169,17 @@ class TestErrors:
         await scorer.close()
         assert right["reward"] == 1.0
 
+    async def test_graders_that_say_too_much_cost_the_batch_and_no_attempt(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(worker_scorer, "LINE_LIMIT", 1 << 10)
+        loud = check({"reward_functions": [{"name": "loud", "source": LONGER}]})
+        scorer = Scorer()
+        (lost,) = await scorer.score(1, loud, batch("2" * 2000))
+        await scorer.close()
+        assert lost["reward"] is None
+        assert "about 1 completions" in lost["errors"]["loud"]["message"]
+
 
 class TestEdits:
     async def test_an_edit_judges_from_the_next_step_on_and_rollouts_tell_which_version_it_was(
@@ -198,6 +218,19 @@ class TestEdits:
             messages = list(await session.scalars(select(Event.message).where(Event.level == "warn")))
         assert len(messages) == 1
         assert messages[0].startswith("Rewards version 2 cannot be opened, version 1 stays")
+
+    async def test_an_edit_that_does_not_load_costs_a_resumed_run_nothing_either(self, held: Held, job: Job) -> None:
+        scored, _ = await with_rewards(held, job, "exact_match")
+        async with held.db.transaction() as session:
+            odd = {"reward_functions": [{"name": "odd", "source": "raise ValueError('\\0')"}]}
+            await reward_versions.edit(session, job.project_id, job.id, odd)
+        await score(scored, 1, "2")  # the first batch of an attempt that knows of no version before
+        await scored.close()
+        assert cast(Heard, scored.child).lines[0]["version"] == 1
+        async with held.db.snapshot() as session:
+            messages = list(await session.scalars(select(Event.message).where(Event.level == "warn")))
+        assert messages[0].startswith("Rewards version 2 cannot be opened, version 1 stays")
+        assert "\0" not in messages[0]  # PostgreSQL would not take it
 
 
 async def test_closing_ends_the_scorer_process(held: Held, job: Job) -> None:

@@ -1,6 +1,5 @@
 """Clients that leave before their answer is there."""
 
-import asyncio
 from collections.abc import AsyncIterable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -9,25 +8,14 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from fettle import racing
+
 T = TypeVar("T")
 
 
 async def unless_gone(http: Request, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`. Raises ClientDisconnect when the client leaves first."""
-    task, gone = asyncio.create_task(work), asyncio.create_task(disconnected(http))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientDisconnect
-        return task.result()
-    finally:
-        task.cancel()
-        gone.cancel()
-
-
-async def disconnected(http: Request) -> None:
-    while (await http.receive())["type"] != "http.disconnect":
-        pass
+    return await racing.unless_gone(http.receive, work, ClientDisconnect)
 
 
 class ReleasingResponse(StreamingResponse):

@@ -19,6 +19,7 @@ from fettle.rewards.samples import Mark, Sample, failed
 BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 FINAL = re.compile(r"####\s*(.+)")  # GSM8K's mark
 LATEX = re.compile(r"[\\^_{}]|[A-Za-z]\s*=")
+WORD = re.compile(r"[^\W\d_]{2}")
 
 
 class AnswerCorrect(Referring):
@@ -53,6 +54,8 @@ class Answers:
         if given.casefold().split() == wanted.casefold().split():
             return given != ""
         goal = numbers.number(wanted)
+        if goal is None and not LATEX.search(wanted) and WORD.search(wanted):
+            return False  # math-verify would read `listen` as a product, which `silent` equals
         if goal is None or LATEX.search(wanted):
             return self.mathematics.equal(given, wanted)
         value = numbers.number(given)

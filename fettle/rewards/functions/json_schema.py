@@ -1,10 +1,10 @@
 """Is the completion JSON of the wanted shape?"""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
-import regex
 from jsonschema import Draft202012Validator, SchemaError, ValidationError
 from jsonschema.validators import extend
 from pydantic import Field, field_validator
@@ -12,12 +12,12 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from fettle.rewards.functions.function import EachSample, Example, Parameters, RewardFunction, Ungradable
+from fettle.rewards.functions.patterns import SECONDS, BadPattern, compiled
 from fettle.rewards.functions.tags import answer_of
 from fettle.rewards.samples import Sample
 from fettle.rewards.sandbox import Limits
 
-SECONDS = 0.1  # a pattern
-FENCE = regex.compile(r"```(?:json)?\s*(.*?)\s*```", regex.DOTALL)
+FENCE = re.compile(r"```(?:json)?(.*?)```", re.DOTALL)
 
 
 class JsonSchema(Parameters):
@@ -41,7 +41,7 @@ class JsonSchema(Parameters):
 
 def pattern(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
     """As JSON Schema's own, with an end. Raises TimeoutError."""
-    if isinstance(instance, str) and not regex.search(wanted, instance, timeout=SECONDS):
+    if isinstance(instance, str) and compiled(wanted).search(instance, timeout=SECONDS) is None:
         yield ValidationError("the pattern does not match")
 
 
@@ -55,10 +55,10 @@ def open_json_schema(parameters: JsonSchema, _: Limits) -> EachSample:
         text = answer_of(sample.completion)
         fenced = None if parameters.bare else FENCE.search(text)
         try:
-            return float(validator.is_valid(orjson.loads(fenced[1] if fenced else text)))
+            return float(validator.is_valid(orjson.loads(fenced[1].strip() if fenced else text)))
         except orjson.JSONDecodeError:
             return 0.0
-        except (Unresolvable, TimeoutError, regex.error) as error:
+        except (Unresolvable, TimeoutError, BadPattern) as error:
             raise Ungradable(f"the schema cannot be applied ({type(error).__name__})") from error
 
     return EachSample(value)

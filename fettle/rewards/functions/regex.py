@@ -4,10 +4,9 @@ import regex
 from pydantic import Field, field_validator
 
 from fettle.rewards.functions.function import EachSample, Example, Parameters, RewardFunction, Ungradable
+from fettle.rewards.functions.patterns import SECONDS, BadPattern, compiled
 from fettle.rewards.samples import Sample
 from fettle.rewards.sandbox import Limits
-
-SECONDS = 0.1  # a sample
 
 
 class Regex(Parameters):
@@ -24,15 +23,15 @@ class Regex(Parameters):
     @classmethod
     def can_be_read(cls, pattern: str) -> str:
         try:
-            regex.compile(pattern)
-        except regex.error as error:
+            compiled(pattern)
+        except BadPattern as error:
             raise ValueError(f"{pattern!r} is no pattern: {error}") from error
         return pattern
 
 
 def open_regex(parameters: Regex, _: Limits) -> EachSample:
     flags = parameters.ignore_case * regex.IGNORECASE | parameters.multiline * regex.MULTILINE
-    pattern = regex.compile(parameters.pattern, flags | parameters.dotall * regex.DOTALL)
+    pattern = compiled(parameters.pattern, flags | parameters.dotall * regex.DOTALL)
     look = pattern.fullmatch if parameters.full else pattern.search
 
     def value(sample: Sample) -> float:

@@ -10,8 +10,7 @@ from fettle.rewards.functions.tags import reasoning_of
 from fettle.rewards.samples import Sample
 from fettle.rewards.sandbox import Limits
 
-SIDE = r"[ \t\d.,+\-−–*/×÷·^()$]*\d[ \t\d.,+\-−–*/×÷·^()$%]*"
-CHAIN = re.compile(rf"{SIDE}(?:={SIDE})+")
+OTHERS = re.compile(r"[^ \t\d.,+\-−–*/×÷·^()$%=]+")  # what stands between one piece of arithmetic and the next
 SIGNS = str.maketrans({"×": "*", "÷": "/", "·": "*", "−": "-", "–": "-", "$": None, ",": None})
 CLOSE = 1e-6
 SPAN_AT_MOST = 20_000  # characters of a completion that are read
@@ -38,9 +37,8 @@ def steps(text: str) -> list[bool]:
     """For every `=` between two pieces of arithmetic: does it hold? What says nothing (`4 = 4`) is no step."""
     found = []
     for line in text.splitlines():
-        for chain in CHAIN.findall(line):
-            sides = [side.strip() for side in chain.split("=")]
-            for left, right in pairwise(sides):
+        for chain in OTHERS.split(line):
+            for left, right in pairwise(side.strip() for side in chain.split("=")):
                 one, other = worth(left), worth(right)
                 if one is not None and other is not None and left != right:
                     found.append(math.isclose(one, other, rel_tol=CLOSE, abs_tol=CLOSE))

@@ -50,6 +50,8 @@ class TestAnswerCorrect:
             ("<answer>Paris</answer>", "paris", 1.0),
             ("no number at all", "42", 0.0),
             ("<answer>1/0</answer>", "42", 0.0),
+            ("<answer>silent</answer>", "listen", 0.0),
+            ("<answer>on</answer>", "No", 0.0),
         ],
     )
     def test_numbers_are_compared_as_numbers(self, completion: str, answer: Any, right: float) -> None:
@@ -83,15 +85,40 @@ class TestRegex:
         assert time.monotonic() - begun < 5
         assert graded.reward in (None, 0.0)
 
-    def test_an_unreadable_one_is_refused(self) -> None:
+    @pytest.mark.parametrize(
+        "pattern",
+        [
+            "(",
+            "(" * 1000,
+            "\\L<names>",
+            "a{9999999}",
+            "(?:a{999}){999}",
+            "(?x)(?:ab) # more\n{9999999}",
+            "(?:ab){ 9999999 }",
+        ],
+    )
+    def test_one_that_cannot_be_read_or_would_fill_the_memory_is_refused(self, pattern: str) -> None:
         with pytest.raises(InvalidRequest, match="is no pattern"):
-            check(reward_functions=[{"name": "regex", "parameters": {"pattern": "("}}])
+            check(reward_functions=[{"name": "regex", "parameters": {"pattern": pattern}}])
+
+    def test_counts_that_people_write_are_taken(self) -> None:
+        uuid = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+        assert value("regex", "so 123e4567-e89b-12d3-a456-426614174000", pattern=rf"{uuid}|{uuid}") == 1.0
 
 
 class TestJsonSchema:
     def test_json_in_a_fence_counts_unless_it_must_be_bare(self) -> None:
         fenced = '```json\n{"a": 1}\n```'
         assert (value("json_schema", fenced), value("json_schema", fenced, bare=True)) == (1.0, 0.0)
+
+    def test_a_fence_that_never_ends_takes_no_time(self) -> None:
+        begun = time.monotonic()
+        assert value("json_schema", "```" + " " * 3000) == 0.0  # took 20 s
+        assert time.monotonic() - begun < 5
+
+    def test_a_pattern_of_the_schema_that_would_fill_the_memory_is_an_error(self) -> None:
+        graded = score("json_schema", '"aa"', json_schema={"pattern": "a{9999999}"})
+        assert graded.reward is None and "BadPattern" in graded.errors["json_schema"].message
 
     def test_nothing_is_fetched(self) -> None:
         graded = score("json_schema", "{}", json_schema={"$ref": "http://127.0.0.1:1/schema.json"})
@@ -132,6 +159,11 @@ class TestStepsCorrect:
     )
     def test_each_equation_counts(self, reasoning: str, share: float) -> None:
         assert value("steps_correct", f"<think>{reasoning}</think>", partial=True) == share
+
+    def test_a_completion_of_nothing_but_digits_takes_no_time(self) -> None:
+        begun = time.monotonic()
+        assert value("steps_correct", "<think>" + "1" * 20_000) == 0.0  # as policies write that have lost their way
+        assert time.monotonic() - begun < 5
 
 
 class TestCodeTests:

@@ -1,12 +1,16 @@
 """Graders together: both shapes, weights, errors that stay errors, models as judges."""
 
+import random
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from rouge_score.rouge_scorer import RougeScorer
 
 from fettle.errors import InvalidRequest
 from fettle.rewards import Graders, JudgeAway, LoadError, Sample, Score, check, has_user_code
+from fettle.rewards.text_similarity import similarity
 
 EQUAL = {"type": "string_check", "name": "equal", "input": "{{sample.output_text}}", "reference": "{{item.answer}}"}
 HALF = "def reward(prompt, completion, example):\n    return 0.5"
@@ -53,6 +57,16 @@ class TestTextSimilarity:
         grader = {"type": "text_similarity", "name": "t", "input": text, "reference": reference}
         assert rewards_of({**grader, "evaluation_metric": metric}, SAMPLES[:1]) == [pytest.approx(value, abs=1e-6)]
 
+    def test_rouge_l_of_long_texts_takes_no_time_and_is_rouge_scores(self) -> None:
+        draw = random.Random(1)
+        for _ in range(50):
+            one, other = (" ".join(draw.choices("abcde", k=draw.randrange(1, 30))) for _ in range(2))
+            theirs = RougeScorer(["rougeL"]).score(other, one)["rougeL"].fmeasure
+            assert similarity("rouge_l", one, other) == pytest.approx(theirs)
+        begun = time.monotonic()
+        assert similarity("rouge_l", "a " * 25_000, "b " * 25_000) == 0.0  # was a table of 625 million numbers
+        assert time.monotonic() - begun < 5
+
     def test_what_is_too_long_is_an_error(self) -> None:
         grader = {
             "type": "text_similarity",
@@ -83,6 +97,11 @@ class TestRewardFunctions:
         assert score.reward is None
         assert score.scores == {"exact_match": 1.0, "fails": None}
         assert "KeyError: 'none'" in score.errors["fails"].message
+
+    def test_a_sum_that_is_no_finite_number_is_an_error(self) -> None:
+        huge = {"name": "huge", "source": "def reward(p, c, e):\n    return 1e308", "weight": 100}
+        (score,) = scored(check(reward_functions=[huge]), SAMPLES[:1])
+        assert score.reward is None and "is inf" in score.errors["reward"].message
 
     def test_what_check_gives_can_be_stored_and_checked_in(self) -> None:
         (stored,) = check(reward_functions=[{"name": "length", "parameters": {"maximum": 3}}])

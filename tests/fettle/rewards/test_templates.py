@@ -56,3 +56,9 @@ def test_what_this_sample_lacks_has_openais_flag(template: str, item: Any, compl
     with pytest.raises(Unfilled) as caught:
         fill(template, Sample("", completion, item))
     assert caught.value.flag == flag
+
+
+def test_a_template_that_repeats_a_long_text_ends_before_the_memory_does() -> None:
+    with pytest.raises(Unfilled, match="more than 4,000,000 characters") as caught:
+        fill("{{sample.output_text}}" * 100, Sample("", "x" * 50_000))
+    assert caught.value.flag == "other_error"
