@@ -7,15 +7,16 @@ from typing import Any
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import artifacts, ids, reward_versions, rollouts
-from fettle.errors import TrainingFailed
+from fettle import artifacts, ids, judges, reward_versions, rollouts
+from fettle.errors import FettleError, TrainingFailed
+from fettle.serving import Servable
 from models import Job, RewardVersion, RolloutChunk
-from worker import publishing
+from worker import judging, publishing
 from worker.children import Child
 from worker.held import Held
 from worker.ledger import read, write
 from worker.patience import patiently, tell
-from worker.scorer import Scorer, Unopened
+from worker.scorer import OVERRUN_SECONDS, Scorer, Unopened
 
 ERRORS_AT_MOST = 0.2  # of the completions graded so far
 TRACEBACKS_SHOWN = 3
@@ -28,10 +29,13 @@ class Rollouts:
 
     def __init__(self, held: Held, job: Job, child: Child) -> None:
         self.held, self.job, self.child = held, job, child
-        self.scorer = Scorer()
+        patience = held.settings.judge_patience_seconds
+        means = {**judging.means(held.settings), "patience": patience}
+        self.scorer = Scorer(means, seconds=OVERRUN_SECONDS + patience)
         self.scoring: asyncio.Task[None] | None = None
         self.refused = 0  # the newest version that cannot be opened
         self.version: RewardVersion | None = None
+        self.models: dict[int, dict[str, Servable]] = {}  # whom its graders ask, by version
         self.graded = self.failed = 0
         self.samples: list[str] = []  # of what graders said when they failed
         self.rows: list[Line] = []  # the batch that waits for its advantages
@@ -76,14 +80,28 @@ class Rollouts:
         if self.version is None:
             raise TrainingFailed("graders_failed", "The graders cannot be opened.")
         try:
-            return await self.scorer.score(self.version.version, self.version.graders, batch)
+            return await self._scored(self.version, batch)
         except Unopened as error:
             if before is None or before.version == self.version.version:
                 raise TrainingFailed("graders_failed", f"The graders cannot be opened: {error}") from error
             why = f"Rewards version {newest.version} cannot be opened, version {before.version} stays: {error}"
             await tell(self.held, self.job, why, "warn")
             self.refused, self.version = newest.version, before
-            return await self.scorer.score(before.version, before.graders, batch)
+            return await self._scored(before, batch)
+
+    async def _scored(self, by: RewardVersion, batch: list[Line]) -> list[Line]:
+        """Raises Unopened, also when a model that the graders ask is gone."""
+        if by.version not in self.models:
+            models, aliases = self.held.models, self.held.settings.model_aliases
+
+            async def look(session: AsyncSession) -> dict[str, Servable]:
+                return await judges.find(session, self.job.project_id, by.graders, models, aliases)
+
+            try:
+                self.models[by.version] = await read(self.held, self.job, look)
+            except FettleError as error:
+                raise Unopened(error.message) from error
+        return await self.scorer.score(by.version, by.graders, batch, self.models[by.version])
 
     def _count(self, scores: list[Line]) -> None:
         """Raises TrainingFailed past the share of errors that a run may have."""

@@ -11,7 +11,9 @@ from fettle import reward_versions, rollouts
 from fettle.errors import Fenced, TrainingFailed
 from fettle.rewards.given import check
 from fettle.rollouts import Wanted
+from fettle.settings import Settings
 from models import Event, Job, RolloutChunk
+from worker import judging
 from worker import rollouts as worker_rollouts
 from worker.children import Child
 from worker.held import Held
@@ -151,7 +153,7 @@ class TestErrors:
         endless = check(
             {"reward_functions": [{"name": "endless", "source": "def reward(p, c, e):\n    while 1: pass\n"}]}
         )
-        scorer = Scorer(seconds=3)
+        scorer = Scorer({**judging.means(Settings(_env_file=None)), "patience": 0}, seconds=3)
         (lost,) = await scorer.score(1, endless, batch("2"))
         assert lost["reward"] is None
         assert "more than 3 s" in lost["errors"]["endless"]["message"]

@@ -112,8 +112,8 @@ async def pooling(body: PoolingRequest, http: Request, pool: ThePool) -> Respons
     """What a reward model says to conversations, raw; for Fettle's own services.
 
     vLLM serves the head of a SEQ_CLS adapter (`modules_to_save`, vllm#53555) at `/classify`, as probabilities, and raw
-    at `/pooling`, of an instance that was started with `--runner pooling` and writes nothing. This is the latter, beside
-    the generating routes, for many `conversations` instead of one's `messages`.
+    at `/pooling`, from an instance that was started with `--runner pooling` and writes nothing. This is the latter,
+    beside the generating routes, for many `conversations` instead of one's `messages`.
     """
     words, tokens = await unless_gone(http, scoring.score(pool, body.model, body.conversations))
     return json_response(scoring.pooled(body.model, words, tokens))

@@ -38,7 +38,7 @@ class Network:
         self.routing = Routing()
         self.linears = mixed(network, self.routing)
         self.network = cast(nn.Module, network).to(self.device).eval()
-        self.backbone = cast(nn.Module, network.base_model)  # all of it but the LM head
+        self.backbone = network.base_model  # all of it but the LM head
         self.loras: dict[str, Lora] = {}
         self.heads: dict[str, Tensor] = {}  # of the reward models among them
 

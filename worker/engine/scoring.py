@@ -41,7 +41,7 @@ async def score(pool: Pool, name: str, conversations: Sequence[Conversation]) ->
         values = await pool.thread.call(partial(network.scores, adapter.slot, batch))
         for row, value in zip(rows, values, strict=True):
             words[row] = value if math.isfinite(value) else GenerationFailed(f"{name!r} gives no number for this.")
-    metrics.conversations.inc(len(known))
+    metrics.scored.inc(len(known))
     return words, sum(map(len, known.values()))
 
 

@@ -11,10 +11,9 @@ from pydantic import Field, field_validator
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from fettle.rewards.functions.function import EachSample, Example, Parameters, RewardFunction, Ungradable
+from fettle.rewards.functions.function import EachSample, Example, Means, Parameters, RewardFunction, Ungradable
 from fettle.rewards.functions.tags import answer_of
 from fettle.rewards.samples import Sample
-from fettle.rewards.sandbox import Limits
 
 SECONDS = 0.1  # a pattern
 FENCE = regex.compile(r"```(?:json)?\s*(.*?)\s*```", regex.DOTALL)
@@ -48,7 +47,7 @@ def pattern(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator
 Validator = extend(Draft202012Validator, {"pattern": pattern})
 
 
-def open_json_schema(parameters: JsonSchema, _: Limits) -> EachSample:
+def open_json_schema(parameters: JsonSchema, _: Means) -> EachSample:
     validator = Validator(parameters.json_schema, registry=Registry())  # an empty registry fetches nothing
 
     def value(sample: Sample) -> float:
