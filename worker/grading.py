@@ -9,14 +9,14 @@ from typing import Any
 import orjson
 
 from fettle.rewards import LoadError, Sample, SandboxError
-from worker import judging
+from worker import opening
 
 
 def grade(request: dict[str, Any]) -> dict[str, Any]:
     """{"scores", "seconds", "sandbox"}, or {"error": {"kind", "message"}} when the graders cannot be opened."""
     begun = time.perf_counter()
     try:
-        with judging.opened(request) as graders:
+        with opening.opened(request) as graders:
             scores = graders.score([Sample(**sample) for sample in request["samples"]])
             seconds = time.perf_counter() - begun
             return {"scores": [asdict(score) for score in scores], "seconds": seconds, "sandbox": graders.sandbox}

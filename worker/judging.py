@@ -2,15 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import httpx
 import orjson
 
 from fettle.errors import FettleError
-from fettle.rewards import Graders, JudgeAway, Limits
+from fettle.rewards import JudgeAway
 from fettle.rewards.judges import TOKENS, Question
 from fettle.rewards.samples import Messages
 from fettle.serving import CHAT, POOLING, Engine, Servable
@@ -157,29 +156,3 @@ class EngineJudge:
 def code_of(body: Any) -> Any:
     error = body.get("error") if isinstance(body, dict) else None
     return error.get("code") if isinstance(error, dict) else None
-
-
-@contextmanager
-def opened(request: Mapping[str, Any], patience: float = 0.0) -> Iterator[Graders]:
-    """A request's `graders`, with its `limits`, and its `engine` to ask its `models`. Raises SandboxError."""
-    servables = {name: Servable(**servable) for name, servable in request["models"].items()}
-    limits = Limits(**request["limits"])
-    if not servables:
-        with Graders(request["graders"], limits=limits) as graders:
-            yield graders
-        return
-    judge = EngineJudge(Settings(**request["engine"]), servables, patience)
-    try:
-        with Graders(request["graders"], limits=limits, judge=judge) as graders:
-            yield graders
-    finally:
-        judge.close()
-
-
-def means(settings: Settings) -> dict[str, Any]:
-    """What a process that grades is told over its pipe: no key stands in an argument, a variable or a log."""
-    key = settings.engine_key
-    return {
-        "limits": {"seconds": settings.grader_seconds, "memory_bytes": settings.grader_memory_bytes},
-        "engine": {"engine_url": settings.engine_url, "engine_key": key.get_secret_value() if key else None},
-    }

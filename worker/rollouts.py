@@ -11,7 +11,7 @@ from fettle import artifacts, ids, judges, reward_versions, rollouts
 from fettle.errors import FettleError, TrainingFailed
 from fettle.serving import Servable
 from models import Job, RewardVersion, RolloutChunk
-from worker import judging, publishing
+from worker import metrics, opening, publishing
 from worker.children import Child
 from worker.held import Held
 from worker.ledger import read, write
@@ -30,7 +30,7 @@ class Rollouts:
     def __init__(self, held: Held, job: Job, child: Child) -> None:
         self.held, self.job, self.child = held, job, child
         patience = held.settings.judge_patience_seconds
-        means = {**judging.means(held.settings), "patience": patience}
+        means = {**opening.means(held.settings), "patience": patience}
         self.scorer = Scorer(means, seconds=OVERRUN_SECONDS + patience)
         self.scoring: asyncio.Task[None] | None = None
         self.refused = 0  # the newest version that cannot be opened
@@ -109,6 +109,8 @@ class Rollouts:
         for score in scores:
             if score["reward"] is None:
                 self.failed += 1
+                for flag in {error["flag"] for error in score["errors"].values()}:
+                    metrics.grader_errors.labels(flag).inc()
                 said = [f"{name}: {error['message']}" for name, error in score["errors"].items()]
                 self.samples += [text for text in said if text not in self.samples][:TRACEBACKS_SHOWN]
         if self.failed > ERRORS_AT_MOST * self.graded:

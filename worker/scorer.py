@@ -30,7 +30,7 @@ class Unopened(Exception):
 
 
 class Scorer:
-    """means: what graders are opened with, as `worker.judging` tells it."""
+    """means: what graders are opened with, as `worker.opening` tells it."""
 
     def __init__(self, means: Line, seconds: float = OVERRUN_SECONDS) -> None:
         self.means, self.seconds = means, seconds

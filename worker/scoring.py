@@ -16,7 +16,7 @@ import orjson
 from fettle.rewards.graders import Graders
 from fettle.rewards.samples import Sample, Score
 from fettle.rewards.sandbox import SandboxError
-from worker import judging
+from worker import opening
 
 PR_SET_PDEATHSIG = 1
 
@@ -32,7 +32,7 @@ def main() -> None:
         try:
             if request["version"] != version:
                 entered = ExitStack()
-                graders = entered.enter_context(judging.opened(request, request["patience"]))
+                graders = entered.enter_context(opening.opened(request, request["patience"]))
                 held.close()
                 version, held = request["version"], entered
         except SandboxError as error:

@@ -14,7 +14,7 @@ import structlog
 from fettle import gradings
 from fettle.db import DATABASE_AWAY
 from models import Grading
-from worker import judging
+from worker import opening
 from worker.held import Held
 
 log = structlog.get_logger()
@@ -71,7 +71,7 @@ async def answer(held: Held, grading: Grading) -> None:
 async def graded(held: Held, request: dict[str, Any]) -> dict[str, Any]:
     """What `worker.grading` says to the request, within the time that somebody waits for it."""
     settings = held.settings
-    asked = {**request, **judging.means(settings)}
+    asked = {**request, **opening.means(settings)}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
