@@ -112,7 +112,7 @@ def test_another_projects_reward_model_is_unknown(server: Server, reward_model: 
     server.http.post("/v1/projects", json={"name": "elsewhere"}).raise_for_status()
     key = server.http.post("/v1/api_keys", json={"project": "elsewhere", "name": "theirs"})
     theirs = openai.OpenAI(api_key=key.json()["value"], base_url=f"{server.url}/v1")
-    content = b"".join(b'{"prompt": "%d + 1 ="}\n' % number for number in range(12))
+    content = b"".join(b'{"prompt": "%d + 1 =", "answer": "?"}\n' % number for number in range(12))
     file = theirs.files.create(file=("prompts.jsonl", content), purpose="fine-tune")
     functions = [{"name": "reward_model", "parameters": {"model": reward_model}}]
     method: Any = {"type": "reinforcement", "reinforcement": {"reward_functions": functions}}
