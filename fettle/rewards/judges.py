@@ -72,7 +72,7 @@ class ModelGrader:
     def __init__(self, spec: Mapping[str, Any], judge: Judge) -> None:
         self.spec, self.judge = spec, judge
         self.sampling = spec.get("sampling_params") or {}
-        tokens = self.sampling.get("max_completions_tokens", TOKENS)
+        tokens: int = self.sampling.get("max_completions_tokens", TOKENS)
         self.step_length = (tokens - RESULT_TOKENS) // STEPS  # characters: each may be a token
 
     def grade(self, samples: Sequence[Sample]) -> list[Mark]:
