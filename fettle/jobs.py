@@ -3,14 +3,16 @@
 import hashlib
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 from sqlalchemy import String, cast, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import catalog, events, files, ids, quotas, specs, templates, tuned_models
+from fettle import catalog, events, files, ids, judges, quotas, specs, templates, tuned_models
 from fettle.catalog import BaseModelEntry
 from fettle.db import json_text, lock
 from fettle.errors import Conflict, InvalidRequest, NotFound
@@ -21,6 +23,7 @@ from models import LEGAL_MOVES, IdempotencyKey, Job, JobStatus, Project, RewardV
 KEY_WINDOW = 24 * 3600  # seconds in which an Idempotency-Key is remembered, as in Stripe's API
 RETRY_WINDOW = 3600  # seconds; the SDK's two retries of a request that times out after 600 s end within it
 OVERTAKING_WINDOW = 60  # seconds by which a retry may arrive before its first try
+NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ async def create(
     request: Request,
     models: dict[str, BaseModelEntry],
     defaults: quotas.Limits = quotas.UNLIMITED,
+    *,
+    aliases: Mapping[str, str] = NO_ALIASES,
 ) -> tuple[Job, bool]:
     """The job and whether it is new: a retried request finds the job that its first try made."""
     await lock(session, f"{project.id} {request.idempotency_key or request.digest}")
@@ -84,6 +89,8 @@ async def create(
     )
     method = specs.resolve(request.method, given)
     graders = graders_of(request.method)
+    if graders is not None:
+        await judges.find(session, project.id, graders, models, aliases, param="method.reinforcement")
     await quotas.admit_job(session, project.id, defaults)
     job = Job(
         id=ids.new("ftjob-"),

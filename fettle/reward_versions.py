@@ -1,12 +1,13 @@
 """What judges a job's completions: version 1 as the job was created with, a new version for each edit while it runs."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import events, jobs
+from fettle import events, jobs, judges
+from fettle.catalog import BaseModelEntry
 from fettle.errors import Conflict
 from fettle.rewards.given import Graders, check
 from models import LEGAL_MOVES, Job, RewardVersion
@@ -28,14 +29,27 @@ async def newest(session: AsyncSession, job_id: str, but: Collection[int] = ()) 
     return (await session.scalars(statement.limit(1))).first()
 
 
-async def edit(session: AsyncSession, project_id: str, job_id: str, judges: dict[str, Any]) -> RewardVersion:
-    """A new version, which judges from the next step on. Raises Conflict for a job that has ended."""
+async def edit(
+    session: AsyncSession,
+    project_id: str,
+    job_id: str,
+    given: dict[str, Any],
+    *,
+    models: dict[str, BaseModelEntry] | None = None,
+    aliases: Mapping[str, str] = jobs.NO_ALIASES,
+) -> RewardVersion:
+    """A new version, which judges from the next step on. Raises Conflict for a job that has ended.
+
+    models, aliases: what graders may ask beside the project's own models.
+    """
     job: Job = await jobs.locked(session, project_id, job_id)
     if await newest(session, job.id) is None:
         raise Conflict(f"The job {job_id!r} does not learn from rewards.", code="job_without_rewards")
     if not LEGAL_MOVES[job.status]:
         raise Conflict(f"The job {job_id!r} has already {job.status}: its rewards are history.", code="job_not_active")
-    row = await add(session, job.id, check(judges))
+    graders = check(given)
+    await judges.find(session, project_id, graders, models or {}, aliases)
+    row = await add(session, job.id, graders)
     names = ", ".join(f"{entry['name']} × {entry['weight']:g}" for entry in row.graders)
     message = f"Rewards version {row.version}, from the next step on: {names}"
     events.add(session, job.id, message, data={"reward_version": row.version})

@@ -21,6 +21,7 @@ from fettle.settings import Settings
 log = structlog.get_logger()
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+POOLING = "/pooling"  # scores by a reward model
 GONE = 404  # the engine's word for a name that is not loaded
 OURS = (401, GONE)  # between the engine and us: the user's key and model are in order
 LATER = (408, 429)  # of the refusals: those that the same request may not meet again
@@ -55,6 +56,21 @@ async def find(session: AsyncSession, project_id: str, name: str, models: dict[s
         raise InvalidRequest(
             f"{name!r} is a reward model: it scores responses and writes none. Chat with a base model or a model tuned "
             "by another method.",
+            code="model_not_supported",
+            param="model",
+        )
+    return Servable(name, catalog.base_of(name), tuned.prefix)
+
+
+async def find_reward_model(
+    session: AsyncSession, project_id: str, name: str, models: dict[str, BaseModelEntry]
+) -> Servable:
+    """Raises NotFound, and InvalidRequest for a model that writes."""
+    tuned = None if name in models else await tuned_models.find(session, project_id, name)
+    if tuned is None or await tuned_models.chats(session, tuned):
+        raise InvalidRequest(
+            f"{name!r} is no reward model: it writes responses and scores none. Name a model that the method "
+            "'reward_model' has trained, or ask this one by the reward function 'judge'.",
             code="model_not_supported",
             param="model",
         )

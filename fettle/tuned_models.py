@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.errors import Conflict, NotFound
 from fettle.paging import page
-from models import LEGAL_MOVES, Checkpoint, Job, TunedModel
+from fettle.rewards import models_of
+from models import LEGAL_MOVES, Checkpoint, Job, RewardVersion, TunedModel
 
 CHAT, REWARD_MODEL = "chat", "reward_model"
 
@@ -51,18 +52,26 @@ async def chats(session: AsyncSession, model: TunedModel | Checkpoint) -> bool:
 async def delete(session: AsyncSession, project_id: str, name: str) -> TunedModel | Checkpoint:
     """Deletes the row of a tuned model or a checkpoint; the caller deletes the objects after the commit.
 
-    Raises Conflict while a job that goes on from it has not ended.
+    Raises Conflict while a job that goes on from it, or whose graders ask it, has not ended.
     """
     model = await find(session, project_id, name)
-    needed = select(Job.id).where(
-        Job.status.in_([status for status, moves in LEGAL_MOVES.items() if moves]),
-        Job.project_id == project_id,
-        Job.started_from == name,
-    )
-    if job_id := await session.scalar(needed.limit(1)):
+    active = (Job.status.in_([status for status, moves in LEGAL_MOVES.items() if moves]), Job.project_id == project_id)
+    job_id = await session.scalar(select(Job.id).where(*active, Job.started_from == name).limit(1))
+    if job_id is None:
+        job_id = await judged_by(session, name, active)
+    if job_id is not None:
         raise Conflict(f"The model {name!r} is in use by {job_id!r}: cancel that job first.", code="model_in_use")
     await session.delete(model)
     return model
+
+
+async def judged_by(session: AsyncSession, name: str, jobs: tuple[ColumnElement[bool], ...]) -> str | None:
+    """A job, of these, whose graders ask the model."""
+    versions = select(RewardVersion).join(Job, Job.id == RewardVersion.job_id).where(*jobs)
+    for version in await session.scalars(versions):
+        if name in {asked for asked, _ in models_of(version.graders)}:
+            return version.job_id
+    return None
 
 
 async def checkpoints(

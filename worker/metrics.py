@@ -28,6 +28,9 @@ reclaimed = Counter("fettle_worker_leases_reclaimed", "Jobs taken from workers t
 report_failures = Counter(
     "fettle_worker_report_failures", "Integrations that stopped before their job", ("integration",), registry=WORKER
 )
+grader_errors = Counter(
+    "fettle_worker_grader_errors", "Completions that a grader failed on, by OpenAI's flag", ("flag",), registry=WORKER
+)
 
 WORKER.register(errors)
 OUTCOMES = ("published", "failed", "drained", "fenced", "lost")

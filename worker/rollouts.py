@@ -7,15 +7,16 @@ from typing import Any
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import artifacts, ids, reward_versions, rollouts
-from fettle.errors import TrainingFailed
+from fettle import artifacts, ids, judges, reward_versions, rollouts
+from fettle.errors import FettleError, TrainingFailed
+from fettle.serving import Servable
 from models import Job, RewardVersion, RolloutChunk
-from worker import publishing
+from worker import metrics, opening, publishing
 from worker.children import Child
 from worker.held import Held
 from worker.ledger import read, write
 from worker.patience import patiently, tell
-from worker.scorer import Scorer, Unopened
+from worker.scorer import OVERRUN_SECONDS, Scorer, Unopened
 
 ERRORS_AT_MOST = 0.2  # of the completions graded so far
 TRACEBACKS_SHOWN = 3
@@ -28,10 +29,13 @@ class Rollouts:
 
     def __init__(self, held: Held, job: Job, child: Child) -> None:
         self.held, self.job, self.child = held, job, child
-        self.scorer = Scorer()
+        patience = held.settings.judge_patience_seconds
+        means = {**opening.means(held.settings), "patience": patience}
+        self.scorer = Scorer(means, seconds=OVERRUN_SECONDS + patience)
         self.scoring: asyncio.Task[None] | None = None
         self.refused: set[int] = set()  # versions that cannot be opened here
         self.version: RewardVersion | None = None
+        self.models: dict[int, dict[str, Servable]] = {}  # whom its graders ask, by version
         self.graded = self.failed = 0
         self.samples: list[str] = []  # of what graders said when they failed
         self.rows: list[Line] = []  # the batch that waits for its advantages
@@ -79,7 +83,7 @@ class Rollouts:
                 why = "; ".join(odd.values()) or "the job has none"
                 raise TrainingFailed("graders_failed", f"The graders cannot be opened: {why}")
             try:
-                scores = await self.scorer.score(version.version, version.graders, batch)
+                scores = await self._scored(version, batch)
                 break
             except Unopened as error:
                 self.refused.add(version.version)
@@ -93,12 +97,28 @@ class Rollouts:
     async def _newest(self, session: AsyncSession) -> RewardVersion | None:
         return await reward_versions.newest(session, self.job.id, but=self.refused)
 
+    async def _scored(self, by: RewardVersion, batch: list[Line]) -> list[Line]:
+        """Raises Unopened, also when a model that the graders ask is gone."""
+        if by.version not in self.models:
+            models, aliases = self.held.models, self.held.settings.model_aliases
+
+            async def look(session: AsyncSession) -> dict[str, Servable]:
+                return await judges.find(session, self.job.project_id, by.graders, models, aliases)
+
+            try:
+                self.models[by.version] = await read(self.held, self.job, look)
+            except FettleError as error:
+                raise Unopened(error.message) from error
+        return await self.scorer.score(by.version, by.graders, batch, self.models[by.version])
+
     def _count(self, scores: list[Line]) -> None:
         """Raises TrainingFailed past the share of errors that a run may have."""
         self.graded += len(scores)
         for score in scores:
             if score["reward"] is None:
                 self.failed += 1
+                for flag in {error["flag"] for error in score["errors"].values()}:
+                    metrics.grader_errors.labels(flag).inc()
                 said = [f"{name}: {error['message']}" for name, error in score["errors"].items()]
                 self.samples += [text for text in said if text not in self.samples][:TRACEBACKS_SHOWN]
         if self.failed > ERRORS_AT_MOST * self.graded:

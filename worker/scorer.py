@@ -5,11 +5,15 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 import structlog
+
+from fettle.serving import Servable
 
 log = structlog.get_logger()
 
@@ -18,6 +22,7 @@ LINE_LIMIT = 64 << 20  # bytes: a batch's scores, with what user code printed
 OVERRUN_SECONDS = 600.0  # for a batch; the sandbox has its own limit for a sample, and this is for everything else
 
 Line = dict[str, Any]
+NO_MODELS: Mapping[str, Servable] = MappingProxyType({})
 
 
 class Unopened(Exception):
@@ -25,17 +30,26 @@ class Unopened(Exception):
 
 
 class Scorer:
-    def __init__(self, seconds: float = OVERRUN_SECONDS) -> None:
-        self.seconds = seconds
+    """means: what graders are opened with, as `worker.opening` tells it."""
+
+    def __init__(self, means: Line, seconds: float = OVERRUN_SECONDS) -> None:
+        self.means, self.seconds = means, seconds
         self.process: asyncio.subprocess.Process | None = None
 
-    async def score(self, version: int, graders: Sequence[Line], rollouts: Sequence[Line]) -> list[Line]:
+    async def score(
+        self,
+        version: int,
+        graders: Sequence[Line],
+        rollouts: Sequence[Line],
+        models: Mapping[str, Servable] = NO_MODELS,
+    ) -> list[Line]:
         """{reward, scores, printed, errors} of each rollout. A scorer that overruns or dies costs them their rewards.
 
-        Raises Unopened.
+        models: whom the graders ask. Raises Unopened.
         """
         sent = [{name: rollout[name] for name in ("messages", "completion", "item")} for rollout in rollouts]
-        request = orjson.dumps({"version": version, "graders": list(graders), "rollouts": sent}) + b"\n"
+        asked = {"models": {name: asdict(servable) for name, servable in models.items()}, **self.means}
+        request = orjson.dumps({"version": version, "graders": list(graders), "rollouts": sent, **asked}) + b"\n"
         try:
             async with asyncio.timeout(self.seconds):
                 answer = await self._ask(request)

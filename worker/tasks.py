@@ -14,6 +14,7 @@ import structlog
 from fettle import gradings
 from fettle.db import DATABASE_AWAY
 from models import Grading
+from worker import opening
 from worker.held import Held
 
 log = structlog.get_logger()
@@ -84,12 +85,7 @@ async def keep_lease(held: Held, grading: Grading) -> None:
 async def graded(held: Held, request: dict[str, Any]) -> dict[str, Any]:
     """What `worker.grading` says to the request, within the time that somebody waits for it."""
     settings = held.settings
-    key = settings.engine_key
-    asked = {
-        **request,
-        "limits": {"seconds": settings.grader_seconds, "memory_bytes": settings.grader_memory_bytes},
-        "engine": {"engine_url": settings.engine_url, "engine_key": key.get_secret_value() if key else None},
-    }
+    asked = {**request, **opening.means(settings)}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

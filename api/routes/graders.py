@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from api.deps import Caller, Held, Services
 from api.schemas.grader import GraderRun, GraderValidate, not_opened, run_object
-from fettle import gradings, rewards, scopes, serving
+from fettle import gradings, judges, rewards, scopes
 from fettle.errors import InvalidRequest, Unavailable
 from models import ApiKey, Grading
 
@@ -52,7 +52,7 @@ async def graded(
     held: Services, caller: ApiKey, graders: list[dict[str, Any]], samples: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """What a worker says to this. Raises Unavailable when none says anything in time."""
-    request = {"graders": graders, "samples": samples, "models": await judges(held, caller, graders)}
+    request = {"graders": graders, "samples": samples, "models": await asked(held, caller, graders)}
     try:
         orjson.dumps(request)
     except orjson.JSONEncodeError as error:
@@ -72,13 +72,10 @@ async def graded(
     )
 
 
-async def judges(held: Services, caller: ApiKey, graders: list[dict[str, Any]]) -> dict[str, Any]:
+async def asked(held: Services, caller: ApiKey, graders: list[dict[str, Any]]) -> dict[str, Any]:
     """The models that the graders ask, as the engine knows them. Raises NotFound, and Forbidden to who may not chat."""
-    names = sorted(rewards.models_of(graders))
-    if names:
+    if rewards.models_of(graders):
         scopes.need(caller.scopes, "chat")
     async with held.db.snapshot() as session:
-        return {
-            name: asdict(await serving.find(session, caller.project_id, held.aliases.get(name, name), held.models))
-            for name in names
-        }
+        found = await judges.find(session, caller.project_id, graders, held.models, held.aliases)
+    return {name: asdict(servable) for name, servable in found.items()}

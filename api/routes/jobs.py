@@ -65,7 +65,8 @@ async def create(
         retry=x_stainless_retry_count > 0,
     )
     project = await session.get_one(Project, project_id)
-    job, created = await jobs.create(session, project, wanted, held.models, quotas.defaults(held.settings))
+    defaults = quotas.defaults(held.settings)
+    job, created = await jobs.create(session, project, wanted, held.models, defaults, aliases=held.aliases)
     if created:
         queue.ring_after_commit(session, job.id)
     return job_object(job)

@@ -12,8 +12,9 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 BASE_CREATED = 1_795_305_600  # base models have no row: the day of Fettle's first release
 
 
-def model_object(name: str, created: float, owner: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": int(created), "owned_by": owner}
+def model_object(name: str, created: float, owner: str, kind: str = tuned_models.CHAT) -> dict[str, Any]:
+    """kind, ours: chat, or reward_model for one that only scores."""
+    return {"id": name, "object": "model", "created": int(created), "owned_by": owner, "kind": kind}
 
 
 @router.get("")
@@ -21,7 +22,7 @@ async def newest(project_id: ProjectId, session: Snapshot, held: Held) -> dict[s
     """Base models, then the project's tuned models."""
     tuned = await tuned_models.newest(session, project_id)
     data = [model_object(name, BASE_CREATED, "fettle") for name in held.models]
-    data += [model_object(model.name, model.created_at, project_id) for model in tuned]
+    data += [model_object(model.name, model.created_at, project_id, model.kind) for model in tuned]
     return {"object": "list", "data": data}
 
 
@@ -32,7 +33,8 @@ async def retrieve(model: str, project_id: ProjectId, session: Snapshot, held: H
     if model in held.models:
         return model_object(model, BASE_CREATED, "fettle")
     row = await tuned_models.find(session, project_id, model)
-    return model_object(model, row.created_at, project_id)
+    kind = tuned_models.CHAT if await tuned_models.chats(session, row) else tuned_models.REWARD_MODEL
+    return model_object(model, row.created_at, project_id, kind)
 
 
 @router.delete("/{model:path}")

@@ -72,6 +72,11 @@ async def rewards(job_id: str, project_id: ProjectId, session: Snapshot) -> dict
 
 
 @router.patch("/{job_id}/rewards")
-async def edit_rewards(job_id: str, body: RewardsEdit, project_id: ProjectId, session: Transaction) -> dict[str, Any]:
+async def edit_rewards(
+    job_id: str, body: RewardsEdit, project_id: ProjectId, session: Transaction, held: Held
+) -> dict[str, Any]:
     """A new version, which judges from the next step on; every rollout carries the version that judged it."""
-    return rewards_object(await reward_versions.edit(session, project_id, job_id, body.judges()))
+    version = await reward_versions.edit(
+        session, project_id, job_id, body.judges(), models=held.models, aliases=held.aliases
+    )
+    return rewards_object(version)

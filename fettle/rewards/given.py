@@ -4,24 +4,17 @@ from typing import Any
 
 from fettle.errors import InvalidRequest
 from fettle.rewards import source, specs
-from fettle.rewards.needs import models_of
 
 Graders = list[dict[str, Any]]
 
 
 def check(judges: dict[str, Any], within: tuple[str, ...] = ()) -> Graders:
-    """judges: one of `grader`, `graders` and `reward_functions`. Raises InvalidRequest, also for what asks a model.
+    """judges: one of `grader`, `graders` and `reward_functions`. Raises InvalidRequest.
 
-    `graders` is OpenAI's other shape: one grader, or several by name, or a list of them.
+    `graders` is OpenAI's other shape: one grader, or several by name, or a list of them. The models that they ask are
+    found by `fettle.judges`.
     """
     checked = check_shape(judges, within)
-    if asked := sorted(models_of(checked)):
-        raise InvalidRequest(
-            f"A grader asks the model {asked[0]!r}: only /graders/run has models to ask, a job's scorer none. Reward "
-            "what code can check.",
-            code="grader_not_supported",
-            param=".".join(within) or None,
-        )
     for entry in checked:
         for text in sources(entry["grader"]):
             try:

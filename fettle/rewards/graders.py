@@ -6,6 +6,7 @@ from typing import Any
 
 from fettle.rewards.formula import Formula, NoResult
 from fettle.rewards.functions import FUNCTIONS
+from fettle.rewards.functions.function import Means
 from fettle.rewards.judges import Judge, LabelModel, NoJudge, ScoreModel
 from fettle.rewards.needs import has_user_code
 from fettle.rewards.samples import Failure, Grader, Mark, Sample, Score, failed
@@ -17,7 +18,7 @@ from fettle.rewards.text_similarity import TextSimilarity
 class Graders:
     """Scores batches of samples.
 
-    graders: what `check` gave. limits: of each sandbox. judge: answers score_model and label_model graders.
+    graders: what `check` gave. limits: of each sandbox. judge: answers for models.
     sandbox: what holds user code, where there is any, for the job's record.
     Opening loads user code: raises SandboxError when it does not load, or when this machine cannot confine it.
     Not for two threads at once; close it, or use it in a `with`.
@@ -28,7 +29,7 @@ class Graders:
     ) -> None:
         self.opened: list[tuple[str, float, Grader]] = []
         self.sandbox: str | None = level() if has_user_code(graders) else None
-        opener = Opener(limits or Limits(), judge or NoJudge())
+        opener = Opener(Means(limits or Limits(), judge or NoJudge()))
         try:
             for entry in graders:
                 self.opened.append((entry["name"], entry["weight"], opener.open(entry["grader"])))
@@ -133,8 +134,8 @@ class UserCode:
 class Opener:
     """Turns what `check` gave into graders that hold what they need."""
 
-    def __init__(self, limits: Limits, judge: Judge) -> None:
-        self.limits, self.judge = limits, judge
+    def __init__(self, means: Means) -> None:
+        self.means = means
 
     def open(self, grader: Mapping[str, Any]) -> Grader:
         return OPENERS[grader["type"]](self, grader)
@@ -152,15 +153,15 @@ class Opener:
 
     def function(self, spec: Mapping[str, Any]) -> Grader:
         entry = FUNCTIONS[spec["function"]]
-        return entry.open(entry.parameters.model_validate(spec["parameters"]), self.limits)
+        return entry.open(entry.parameters.model_validate(spec["parameters"]), self.means)
 
 
 OPENERS: dict[str, Callable[[Opener, Mapping[str, Any]], Grader]] = {
     "string_check": lambda opener, spec: StringCheck(spec["operation"], spec["input"], spec["reference"]),
     "text_similarity": lambda opener, spec: TextSimilarity(spec["evaluation_metric"], spec["input"], spec["reference"]),
-    "python": lambda opener, spec: UserCode(spec["name"], spec["source"], opener.limits),
-    "score_model": lambda opener, spec: ScoreModel(spec, opener.judge),
-    "label_model": lambda opener, spec: LabelModel(spec, opener.judge),
+    "python": lambda opener, spec: UserCode(spec["name"], spec["source"], opener.means.limits),
+    "score_model": lambda opener, spec: ScoreModel(spec, opener.means.judge),
+    "label_model": lambda opener, spec: LabelModel(spec, opener.means.judge),
     "function": Opener.function,
     "multi": Opener.multi,
 }

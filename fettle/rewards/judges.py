@@ -2,68 +2,120 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import orjson
 
-from fettle.rewards.samples import Mark, Sample, failed
+from fettle.rewards.samples import Mark, Messages, Sample, failed
 from fettle.rewards.templates import Unfilled, fill
+
+Kind = Literal["chat", "reward_model"]
+TOKENS = 1024  # of an answer, unless the grader says otherwise
+RESULT_TOKENS = 128  # of them for the result and what JSON is around it
+FINEST = -6  # decimals of a grade, as an exponent; a narrower range is left to the model
+STEPS, SHORTEST_STEP = 4, 16  # of a judge's reasoning, and the characters below which none is asked for
 
 
 class JudgeAway(Exception):
-    """The model cannot be asked; the message says why."""
+    """The model has not answered; the message says why, `flag` is OpenAI's name of the error."""
+
+    def __init__(self, message: str, flag: str = "model_grader_server_error") -> None:
+        super().__init__(message)
+        self.flag = flag
+
+
+@dataclass(frozen=True)
+class Question:
+    """schema: of the JSON object that the answer must be. sampling: OpenAI's `sampling_params`."""
+
+    model: str
+    messages: Messages
+    schema: dict[str, Any]
+    sampling: Mapping[str, Any]
 
 
 class Judge(Protocol):
-    """Asks models. `schema`: of the JSON object that the answer must be. Raises JudgeAway."""
+    """Asks models, many things at a time: the words to each in order, JudgeAway where there are none."""
 
-    def ask(
-        self, model: str, messages: Sequence[dict[str, Any]], schema: dict[str, Any], sampling: Mapping[str, Any]
-    ) -> str: ...
+    def ask(self, questions: Sequence[Question]) -> Sequence[str | JudgeAway]: ...
+
+    def score(self, model: str, conversations: Sequence[Messages]) -> Sequence[float | JudgeAway]:
+        """A reward model's number for each conversation."""
 
 
 class NoJudge:
     """Where no engine can be reached."""
 
-    def ask(
-        self, model: str, messages: Sequence[dict[str, Any]], schema: dict[str, Any], sampling: Mapping[str, Any]
-    ) -> str:
-        raise JudgeAway(f"no engine answers for the model {model!r} here")
+    def ask(self, questions: Sequence[Question]) -> Sequence[str | JudgeAway]:
+        return [away(question.model) for question in questions]
+
+    def score(self, model: str, conversations: Sequence[Messages]) -> Sequence[float | JudgeAway]:
+        return [away(model) for _ in conversations]
+
+
+def away(model: str) -> JudgeAway:
+    return JudgeAway(f"no engine answers for the model {model!r} here")
 
 
 class ModelGrader:
-    """Asks for a JSON object with `steps` and `result`, one sample after another."""
+    """Asks for a JSON object with `steps` and `result`.
 
+    The schema lets the steps be as long as surely fits into the answer's tokens, so that a judge which rambles on still
+    comes to a result. Where nothing fits, the result is asked for at once.
+    """
+
+    task: str
+    wanted: str  # of the result, in words
     result_schema: dict[str, Any]
-    instruction: str
 
     def __init__(self, spec: Mapping[str, Any], judge: Judge) -> None:
         self.spec, self.judge = spec, judge
+        self.sampling = spec.get("sampling_params") or {}
+        tokens: int = self.sampling.get("max_completions_tokens", TOKENS)
+        self.step_length = (tokens - RESULT_TOKENS) // STEPS  # characters: each may be a token
 
     def grade(self, samples: Sequence[Sample]) -> list[Mark]:
-        return [self._mark(sample) for sample in samples]
+        asked = [self._question(sample) for sample in samples]
+        answers = iter(self.judge.ask([each for each in asked if isinstance(each, Question)]))
+        return [each if isinstance(each, Mark) else self._mark(next(answers)) for each in asked]
 
-    def _mark(self, sample: Sample) -> Mark:
+    def messages(self, sample: Sample) -> list[dict[str, Any]]:
+        """Raises Unfilled."""
+        return [
+            {"role": message["role"], "content": filled(message["content"], sample)} for message in self.spec["input"]
+        ]
+
+    def _question(self, sample: Sample) -> Question | Mark:
         try:
-            messages = [
-                {"role": message["role"], "content": filled(message["content"], sample)}
-                for message in self.spec["input"]
-            ]
+            messages = self.messages(sample)
         except Unfilled as error:
             return failed(error.flag, str(error))
-        properties = {"steps": {"type": "array", "items": {"type": "string"}}, "result": self.result_schema}
-        schema = {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
-        system = {"role": "system", "content": self.instruction}
+        system = {"role": "system", "content": self._instruction()}
+        return Question(self.spec["model"], [system, *messages], self._schema(), self.sampling)
+
+    @property
+    def reasons(self) -> bool:
+        return self.step_length >= SHORTEST_STEP
+
+    def _instruction(self) -> str:
+        steps = "'steps' (your reasoning, as a list of texts) and " if self.reasons else ""
+        return f"{self.task} Answer with a JSON object: {steps}'result' ({self.wanted})."
+
+    def _schema(self) -> dict[str, Any]:
+        properties: dict[str, Any] = {"result": self.result_schema}
+        if self.reasons:
+            step = {"type": "string", "maxLength": self.step_length}
+            properties = {"steps": {"type": "array", "items": step, "maxItems": STEPS}, **properties}
+        return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+
+    def _mark(self, answer: str | JudgeAway) -> Mark:
+        if isinstance(answer, JudgeAway):
+            return failed(answer.flag, str(answer))
         try:
-            text = self.judge.ask(
-                self.spec["model"], [system, *messages], schema, self.spec.get("sampling_params") or {}
-            )
-        except JudgeAway as error:
-            return failed("model_grader_server_error", str(error))
-        try:
-            return self.mark_of(orjson.loads(text)["result"])
+            return self.mark_of(orjson.loads(answer)["result"])
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-            return failed("model_grader_parse_error", f"The model's answer holds no result: {text[:200]!r}")
+            return failed("model_grader_parse_error", f"The model's answer holds no result: {answer[:200]!r}")
 
     def mark_of(self, result: Any) -> Mark:
         """Raises ValueError."""
@@ -75,14 +127,13 @@ class ModelGrader:
 class ScoreModel(ModelGrader):
     """The number that the model gives, cut to the grader's range."""
 
+    task = "Grade what you are shown."
+
     def __init__(self, spec: Mapping[str, Any], judge: Judge) -> None:
         super().__init__(spec, judge)
-        self.result_schema = {"type": "number"}
         lowest, highest = spec["range"]
-        self.instruction = (
-            f"Grade what you are shown. Answer with a JSON object: 'steps' (your reasoning, as a list of texts) and "
-            f"'result' (a number from {lowest:g} to {highest:g})."
-        )
+        self.wanted = f"a number from {lowest:g} to {highest:g}"
+        self.result_schema = {"type": "number", "minimum": lowest, "maximum": highest, **in_steps(highest - lowest)}
 
     def mark_of(self, result: Any) -> Mark:
         value = float(result)
@@ -95,18 +146,23 @@ class ScoreModel(ModelGrader):
 class LabelModel(ModelGrader):
     """1.0 when the model's label is one of the passing ones, else 0.0."""
 
+    task = "Label what you are shown."
+
     def __init__(self, spec: Mapping[str, Any], judge: Judge) -> None:
         super().__init__(spec, judge)
+        self.wanted = f"one of: {', '.join(spec['labels'])}"
         self.result_schema = {"type": "string", "enum": spec["labels"]}
-        self.instruction = (
-            "Label what you are shown. Answer with a JSON object: 'steps' (your reasoning, as a list of texts) and "
-            f"'result' (one of: {', '.join(spec['labels'])})."
-        )
 
     def mark_of(self, result: Any) -> Mark:
         if result not in self.spec["labels"]:
             raise ValueError
         return Mark(float(result in self.spec["passing_labels"]))
+
+
+def in_steps(width: float) -> dict[str, float]:
+    """As JSON Schema: at least a thousand grades in a range; without an end to its decimals a number may have none."""
+    exponent = min(0, math.floor(math.log10(width / 1000)))
+    return {"multipleOf": round(10.0**exponent, -exponent)} if exponent >= FINEST else {}
 
 
 def filled(content: Any, sample: Sample) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fettle.rewards.functions import FUNCTIONS
+from fettle.rewards.judges import Kind
 
 
 def has_user_code(graders: Sequence[Mapping[str, Any]]) -> bool:
@@ -17,12 +18,17 @@ def needs_sandbox(grader: Mapping[str, Any]) -> bool:
     return grader["type"] == "python" or (grader["type"] == "function" and FUNCTIONS[grader["function"]].sandboxed)
 
 
-def models_of(graders: Sequence[Mapping[str, Any]]) -> set[str]:
-    """The models that score_model and label_model graders ask, by the names that the request has for them."""
-    return {name for entry in graders for name in asked_by(entry["grader"])}
+def models_of(graders: Sequence[Mapping[str, Any]]) -> set[tuple[str, Kind]]:
+    """The models that graders ask, by the names that the request has for them, and of which kind each must be."""
+    return {asked for entry in graders for asked in asked_by(entry["grader"])}
 
 
-def asked_by(grader: Mapping[str, Any]) -> set[str]:
-    if grader["type"] == "multi":
-        return {name for part in grader["graders"].values() for name in asked_by(part)}
-    return {grader["model"]} if "model" in grader else set()
+def asked_by(grader: Mapping[str, Any]) -> set[tuple[str, Kind]]:
+    match grader["type"]:
+        case "multi":
+            return {asked for part in grader["graders"].values() for asked in asked_by(part)}
+        case "score_model" | "label_model":
+            return {(grader["model"], "chat")}
+        case "function" if kind := FUNCTIONS[grader["function"]].asks:
+            return {(grader["parameters"]["model"], kind)}
+    return set()

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from api.app import create_app
-from fettle import artifacts, events, ids, jobs, migrate, quotas
+from fettle import artifacts, events, ids, jobs, migrate, quotas, tuned_models
 from fettle.db import Database
 from fettle.settings import Settings
 from models import Checkpoint, Job, JobStatus, Project, TunedModel
@@ -111,6 +111,11 @@ class Tenant:
             )
             job.status, job.fine_tuned_model = JobStatus.SUCCEEDED, name
         return name
+
+    async def now_scores(self, name: str) -> None:
+        """Makes a reward model of a tuned model."""
+        async with self.db.transaction() as session:
+            (await session.get_one(TunedModel, name)).kind = tuned_models.REWARD_MODEL
 
     async def end(self, job_id: str, status: JobStatus) -> None:
         async with self.db.transaction() as session:

@@ -143,7 +143,8 @@ class TestJudges:
         asked = engine[0].seen[-1][1]
         assert asked["model"] == "starter"
         assert asked["messages"][-1] == {"role": "user", "content": "Grade four"}
-        assert asked["response_format"]["json_schema"]["schema"]["properties"]["result"] == {"type": "number"}
+        result = asked["response_format"]["json_schema"]["schema"]["properties"]["result"]
+        assert (result["type"], result["minimum"], result["maximum"]) == ("number", 0, 1)
 
     async def test_an_engine_that_refuses_is_flagged(self, tenant: Tenant, engine: tuple[StubEngine, str]) -> None:
         engine[0].answer = JSONResponse({"error": {"message": "too long"}}, 400)
@@ -180,7 +181,7 @@ class TestValidate:
             ({**LENGTH, "source": "x = 1"}, "grader", "defines none of: grade, reward"),
             ({**LENGTH, "source": "#" * 256_001}, "grader", "at most 256,000"),
             ({**BOTH, "graders": {"equal": EQUAL}}, "grader", "there is no grader 'length'"),
-            ({"type": "function", "name": "f", "function": "judge"}, "grader", "there is no reward function 'judge'"),
+            ({"type": "function", "name": "f", "function": "luck"}, "grader", "there is no reward function 'luck'"),
             (
                 {"type": "text_similarity", "name": "t", "input": "", "reference": "", "evaluation_metric": "meteor"},
                 "grader",

@@ -52,9 +52,19 @@ class TestList:
         body = (await tenant.http.get("/v1/models")).json()
         assert body["object"] == "list"
         assert [model["id"] for model in body["data"]] == ["starter", SLASHED, newer, older]
-        assert all(set(model) == {"id", "object", "created", "owned_by"} for model in body["data"])
+        assert all(set(model) == {"id", "object", "created", "owned_by", "kind"} for model in body["data"])
         assert {model["object"] for model in body["data"]} == {"model"}
         assert [model["owned_by"] for model in body["data"]] == ["fettle", "fettle", *[tenant.project.id] * 2]
+
+    async def test_a_reward_model_says_that_it_is_one(self, tenant: Tenant, tmp_path: Path) -> None:
+        chats = await tenant.publish((await tenant.job())["id"], tmp_path)
+        scores = await tenant.publish((await tenant.job())["id"], tmp_path)
+        await tenant.now_scores(scores)
+        body = (await tenant.http.get("/v1/models")).json()
+        kinds = {model["id"]: model["kind"] for model in body["data"]}
+        assert kinds == {"starter": "chat", SLASHED: "chat", chats: "chat", scores: "reward_model"}
+        for name in (scores, "starter", chats):
+            assert (await tenant.http.get(f"/v1/models/{quote(name, safe='')}")).json()["kind"] == kinds[name]
 
 
 class TestRetrieve:

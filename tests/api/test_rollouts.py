@@ -1,6 +1,7 @@
 """Reinforcement over HTTP: what a job may ask for, its rewards edited, its rollouts listed and exported."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from fettle import artifacts, ids, rollouts
@@ -8,6 +9,7 @@ from models import JobStatus, RolloutChunk
 from tests.api.tenants import Tenant, message, refusal
 
 JOBS = "/v1/fine_tuning/jobs"
+RUN = "/v1/fine_tuning/alpha/graders/run"
 PROMPTS = b"".join(json.dumps({"prompt": f"{n} + 1 =", "answer": str(n + 1)}).encode() + b"\n" for n in range(12))
 
 
@@ -92,6 +94,83 @@ class TestRewards:
         taught = await tenant.job()
         without = await tenant.http.patch(f"{JOBS}/{taught['id']}/rewards", json=edit)
         assert refusal(without)[:2] == (409, "job_without_rewards")
+
+
+def asking(model: str, function: str = "judge") -> Any:
+    return {"reward_functions": [{"name": function, "parameters": {"model": model}}]}
+
+
+class TestModelsAsJudges:
+    async def test_a_job_may_be_judged_by_a_base_model_or_by_the_projects_own(
+        self, tenant: Tenant, tmp_path: Path
+    ) -> None:
+        chats = await tenant.publish((await tenant.job())["id"], tmp_path)
+        scores = await tenant.publish((await tenant.job())["id"], tmp_path)
+        await tenant.now_scores(scores)
+        score_model = {"type": "score_model", "name": "s", "input": [{"role": "user", "content": "x"}]}
+        several = {"a": {**score_model, "model": "starter"}, "b": {**score_model, "model": chats}}
+        multi = {"type": "multi", "name": "m", "graders": several, "calculate_output": "a + b"}
+        for judges in (asking("starter"), asking(chats), asking(scores, "reward_model"), {"grader": multi}):
+            made = await job(tenant, **judges)
+            answer = await tenant.http.patch(f"{JOBS}/{made['id']}/rewards", json=judges)
+            assert answer.json()["version"] == 2
+
+    async def test_another_tenants_model_is_as_unknown_as_none_and_no_job_is_made(
+        self, tenant: Tenant, other: Tenant, tmp_path: Path
+    ) -> None:
+        foreign = await other.publish((await other.job())["id"], tmp_path)
+        await other.now_scores(foreign)
+        file = (await tenant.upload(PROMPTS))["id"]
+        before = (await tenant.http.get(JOBS)).json()["data"]
+        own = await job(tenant)
+        where = f"{JOBS}/{own['id']}/rewards"
+        for function in ("reward_model", "judge"):
+            said = []
+            for name in (foreign, "ft:starter:nobody::none"):
+                asked = asking(name, function)
+                created = await tenant.create(training_file=file, method=method(**asked))
+                edited = await tenant.http.patch(where, json=asked)
+                ran = await tenant.http.post(
+                    "/v1/fine_tuning/alpha/graders/run",
+                    json={
+                        "grader": {
+                            "type": "function",
+                            "name": "f",
+                            "function": function,
+                            "parameters": {"model": name},
+                        },
+                        "model_sample": "x",
+                    },
+                )
+                assert refusal(created) == (404, "model_not_found", "method.reinforcement")
+                assert refusal(edited) == refusal(ran) == (404, "model_not_found", "model")
+                assert message(created) == message(edited) == message(ran)
+                said.append(message(created).replace(name, "NAME"))
+            assert said[0] == said[1]
+        assert (await tenant.http.get(where)).json()["version"] == 1
+        assert len((await tenant.http.get(JOBS)).json()["data"]) == len(before) + 1
+
+    async def test_a_reward_model_does_not_chat_and_what_chats_does_not_score(
+        self, tenant: Tenant, tmp_path: Path
+    ) -> None:
+        scores = await tenant.publish((await tenant.job())["id"], tmp_path)
+        await tenant.now_scores(scores)
+        file = (await tenant.upload(PROMPTS))["id"]
+        chatting = await tenant.create(training_file=file, method=method(**asking(scores)))
+        assert refusal(chatting) == (400, "model_not_supported", "method.reinforcement")
+        assert "is a reward model" in message(chatting)
+        scoring = await tenant.create(training_file=file, method=method(**asking("starter", "reward_model")))
+        assert refusal(scoring) == (400, "model_not_supported", "method.reinforcement")
+        assert "'starter' is no reward model" in message(scoring)
+
+    async def test_a_judge_is_not_deleted_while_a_job_needs_it(self, tenant: Tenant, tmp_path: Path) -> None:
+        judge = await tenant.publish((await tenant.job())["id"], tmp_path)
+        made = await job(tenant, **asking(judge))
+        refused = await tenant.http.delete(f"/v1/models/{judge}")
+        assert refusal(refused)[:2] == (409, "model_in_use")
+        assert made["id"] in message(refused)
+        await tenant.end(made["id"], JobStatus.CANCELLED)
+        assert (await tenant.http.delete(f"/v1/models/{judge}")).json()["deleted"] is True
 
 
 class TestRollouts:

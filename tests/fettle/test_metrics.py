@@ -78,7 +78,7 @@ class TestDocumented:
         labels = {
             label for collector in registry._collector_to_names for label in getattr(collector, "_labelnames", ())
         }
-        assert labels <= {"method", "route", "status", "outcome", "part", "integration"}
+        assert labels <= {"method", "route", "status", "outcome", "part", "integration", "flag"}
 
 
 class TestPace:

@@ -1,17 +1,25 @@
 """The supervisor's side of rewards: scored by a process of its own, answered, stored, edited, given up."""
 
 import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from fastapi.responses import JSONResponse
+from pydantic import SecretStr
 from sqlalchemy import select
 
 from fettle import reward_versions, rollouts
 from fettle.errors import Fenced, TrainingFailed
 from fettle.rewards.given import check
 from fettle.rollouts import Wanted
+from fettle.settings import Settings
 from models import Event, Job, RolloutChunk
+from tests.api.served import served
+from tests.api.stub_engine import StubEngine
+from worker import metrics, opening
 from worker import rollouts as worker_rollouts
 from worker import scorer as worker_scorer
 from worker.children import Child
@@ -22,6 +30,7 @@ from worker.scorer import Scorer
 pytestmark = pytest.mark.slow  # each starts a scorer process
 
 Line = dict[str, Any]
+KEY = "the-engine-key-that-nobody-may-read"
 LONGER = "def reward(prompt, completion, example):\n    print('saw', completion)\n    return len(completion) / 10\n"
 BROKEN = "def reward(prompt, completion, example):\n    return {'a': 1}[completion]\n"
 
@@ -160,7 +169,7 @@ class TestErrors:
         endless = check(
             {"reward_functions": [{"name": "endless", "source": "def reward(p, c, e):\n    while 1: pass\n"}]}
         )
-        scorer = Scorer(seconds=3)
+        scorer = Scorer({**opening.means(Settings(_env_file=None)), "patience": 0}, seconds=3)
         (lost,) = await scorer.score(1, endless, batch("2"))
         assert lost["reward"] is None
         assert "more than 3 s" in lost["errors"]["endless"]["message"]
@@ -179,6 +188,65 @@ class TestErrors:
         await scorer.close()
         assert lost["reward"] is None
         assert "about 1 completions" in lost["errors"]["loud"]["message"]
+
+
+class TestModelsAsJudges:
+    WORDS = '{"steps": ["fine"], "result": 5}'
+
+    @pytest.fixture
+    def engine(self) -> Iterator[tuple[StubEngine, str]]:
+        stub = StubEngine()
+        message = {"role": "assistant", "content": self.WORDS}
+        stub.answer = JSONResponse({"choices": [{"index": 0, "finish_reason": "stop", "message": message}]})
+        with served(stub.app) as url:
+            yield stub, url
+
+    def asking(self, held: Held, url: str, **changed: Any) -> Held:
+        update = {"engine_url": url, "engine_key": SecretStr(KEY), "judge_patience_seconds": 0.0, **changed}
+        return replace(held, settings=held.settings.model_copy(update=update))
+
+    async def test_the_engine_is_asked_about_every_completion_and_its_key_is_nowhere_to_be_read(
+        self, held: Held, job: Job, engine: tuple[StubEngine, str]
+    ) -> None:
+        aliased = self.asking(held, engine[1], model_aliases={"gpt-4o": "starter"})
+        scored, child = await with_rewards(aliased, job, {"name": "judge", "parameters": {"model": "gpt-4o"}})
+        await score(scored, 1, "2", "3")
+        process = scored.scorer.process
+        assert process is not None
+        told = b"".join(Path(f"/proc/{process.pid}/{name}").read_bytes() for name in ("cmdline", "environ"))
+        await scored.close()
+        assert child.lines[0]["rewards"] == [0.5, 0.5]
+        assert [body["model"] for _, body in engine[0].seen] == ["starter"] * 2
+        assert engine[0].keys == {f"Bearer {KEY}"}
+        assert KEY.encode() not in told
+
+    async def test_an_engine_that_stays_away_marks_the_completions_and_past_a_fifth_fails_the_job(
+        self, held: Held, job: Job
+    ) -> None:
+        away = self.asking(held, "http://127.0.0.1:1")
+        counter = metrics.grader_errors.labels("model_grader_server_error")
+        before = counter._value.get()
+        scored, child = await with_rewards(away, job, {"name": "judge", "parameters": {"model": "starter"}})
+        with pytest.raises(TrainingFailed, match=r"failed on 2 of 2 completions[\s\S]*does not answer") as failure:
+            await score(scored, 1, "2", "3")
+        await scored.close()
+        assert failure.value.code == "graders_failed"
+        assert child.lines == []
+        assert counter._value.get() == before + 2
+
+    async def test_a_judge_that_is_gone_fails_the_job_by_its_name(self, held: Held, job: Job) -> None:
+        scored, _ = await with_rewards(held, job, {"name": "reward_model", "parameters": {"model": "ft:gone"}})
+        with pytest.raises(TrainingFailed, match="cannot be opened: The model 'ft:gone' does not exist"):
+            await score(scored, 1, "2")
+        await scored.close()
+
+    async def test_user_code_has_the_limits_of_the_settings(self, held: Held, job: Job) -> None:
+        sleepy = "import time\ndef reward(p, c, e):\n    time.sleep(9 if c == 'a' else 0)\n    return 1.0\n"
+        short = self.asking(held, "http://127.0.0.1:1", grader_seconds=1.0)
+        scored, child = await with_rewards(short, job, {"name": "sleepy", "source": sleepy})
+        await score(scored, 1, "a", *"bcdef")
+        await scored.close()
+        assert child.lines[0]["rewards"] == [None, 1.0, 1.0, 1.0, 1.0, 1.0]
 
 
 class TestEdits:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +22,53 @@ NO_MATTER |= {"task_type"}  # what the weights are named for says enough
 WITHOUT_EFFECT = {"peft_type": "LORA", "bias": "none", "megatron_core": "megatron.core", "qalora_group_size": 16}
 BASE_KEPT = (True, False, "gaussian")  # initialisations that leave the base's own weights alone
 PREFIX, A, B = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
+REWARD_MODEL = "SEQ_CLS"  # PEFT's task type for it
+HEAD = PREFIX + "score.weight"  # what PEFT saves whole of a reward model, under the names of `HEADS`
+HEADS = {"classifier", "score"}
 
 Shape = tuple[int, int]  # out, in
 
 
-def read(folder: Path, linears: Mapping[str, Shape], device: torch.device, dtype: torch.dtype) -> Lora:
-    """The adapter in `folder`, ready for a base whose linear layers have these shapes. Raises AdapterRejected."""
+@dataclass(frozen=True)
+class Weights:
+    """head_D: what a reward model reads its score with, float32; None for an adapter that writes."""
+
+    lora: Lora
+    head_D: Tensor | None = None
+
+
+def read(folder: Path, linears: Mapping[str, Shape], hidden: int, device: torch.device, dtype: torch.dtype) -> Weights:
+    """The adapter in `folder`, ready for a base whose linear layers have these shapes and whose hidden states have
+    this size. Raises AdapterRejected."""
     config = read_config(folder / CONFIG)
     weights = read_weights(folder / WEIGHTS)
+    head_D = take_head(weights, hidden) if config.get("task_type") == REWARD_MODEL else None
     rank = config["r"]
     modules = check_weights(weights, rank, linears)
     scaling = config["lora_alpha"] / (rank**0.5 if config.get("use_rslora") else rank)  # rsLoRA: arXiv 2312.03732
-    return {
+    lora = {
         module: (
             weights[PREFIX + module + A].T.to(device, dtype).contiguous(),
             (weights[PREFIX + module + B].T.float() * scaling).to(device, dtype).contiguous(),
         )
         for module in modules
     }
+    return Weights(lora, None if head_D is None else head_D.to(device, torch.float32))
+
+
+def take_head(weights: dict[str, Tensor], hidden: int) -> Tensor:
+    """head_D of a reward model, out of its weights. Raises AdapterRejected."""
+    head_1D = weights.pop(HEAD, None)
+    if head_1D is None:
+        raise AdapterRejected(f"{WEIGHTS} is incomplete: {HEAD!r}, which a reward model scores with.")
+    if tuple(head_1D.shape) != (1, hidden):
+        raise AdapterRejected(
+            f"{WEIGHTS}: {HEAD!r} has the shape {tuple(head_1D.shape)}, but a reward model on this base has "
+            f"{(1, hidden)}."
+        )
+    if not head_1D.isfinite().all():
+        raise AdapterRejected(f"{WEIGHTS}: {HEAD!r} holds values that are no numbers: its training diverged.")
+    return head_1D[0]
 
 
 def read_config(file: Path) -> dict[str, Any]:
@@ -49,6 +79,8 @@ def read_config(file: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise AdapterRejected(f"{CONFIG} is not a LoRA configuration: {error!r}.") from error
     for name, value in config.items():
+        if name == "modules_to_save" and config.get("task_type") == REWARD_MODEL and {*(value or ())} <= HEADS:
+            continue  # PEFT's own, for the head
         if name not in SERVED | NO_MATTER and value and value != WITHOUT_EFFECT.get(name):
             raise AdapterRejected(f"{CONFIG} asks for {name!r}: {value!r}, which is not served; only plain LoRA is.")
     if config.get("init_lora_weights", True) not in BASE_KEPT:

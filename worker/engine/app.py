@@ -17,7 +17,7 @@ from fettle import catalog, scraping
 from fettle.errors import Unavailable
 from fettle.settings import Settings
 from fettle.storage import open_storage
-from worker.engine import answers, errors, prompts, scrape
+from worker.engine import answers, errors, prompts, scoring, scrape
 from worker.engine.answers import Answer
 from worker.engine.clients import ReleasingResponse, unless_gone
 from worker.engine.errors import Overloaded, UnknownModel
@@ -25,7 +25,14 @@ from worker.engine.gate import Gate
 from worker.engine.pool import Adapter, Pool
 from worker.engine.requests import Base
 from worker.engine.requests import Request as Generation
-from worker.engine.schemas import ChatRequest, CompletionRequest, Generated, LoadAdapter, UnloadAdapter
+from worker.engine.schemas import (
+    ChatRequest,
+    CompletionRequest,
+    Generated,
+    LoadAdapter,
+    PoolingRequest,
+    UnloadAdapter,
+)
 from worker.engine.thread import DecodeThread
 from worker.engine.tracing import RequestId
 from worker.environment import threads_per_slot
@@ -100,10 +107,23 @@ async def completions(body: CompletionRequest, http: Request, pool: ThePool) -> 
     return await generated(body, http, pool, partial(prompts.of_text, body=body), answers.Raw())
 
 
+@router.post("/pooling")
+async def pooling(body: PoolingRequest, http: Request, pool: ThePool) -> Response:
+    """What a reward model says to conversations, raw; for Fettle's own services.
+
+    vLLM serves the head of a SEQ_CLS adapter (`modules_to_save`, vllm#53555) at `/classify`, as probabilities, and raw
+    at `/pooling`, from an instance that was started with `--runner pooling` and writes nothing. This is the latter,
+    beside the generating routes, for many `conversations` instead of one's `messages`.
+    """
+    words, tokens = await unless_gone(http, scoring.score(pool, body.model, body.conversations))
+    return json_response(scoring.pooled(body.model, words, tokens))
+
+
 async def generated(
     body: Generated, http: Request, pool: Pool, prompt_for: Callable[[Base], list[int]], shape: answers.Shape
 ) -> Response:
     base, adapter = await pool.find(body.model)
+    scoring.refuse_text(body.model, adapter)
     generation = await asyncio.to_thread(prepared, base, adapter, body, prompt_for)
     await unless_gone(http, pool.network(base))
     submit(generation, adapter, pool)

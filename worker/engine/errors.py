@@ -47,6 +47,12 @@ class UnknownModel(NotFound):
         )
 
 
+class WrongKind(InvalidRequest):
+    """A reward model asked for a text, or another model for a score."""
+
+    code = "model_not_supported"
+
+
 def render(error: FettleError) -> JSONResponse:
     headers = {}
     if error.status in RETRIED_BY_SDK:

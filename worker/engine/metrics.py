@@ -11,6 +11,7 @@ adapters_loaded = Gauge("fettle_engine_adapters_loaded", "Adapters in memory", r
 steps = Counter("fettle_engine_steps", "Decode steps; each writes one token a row", registry=ENGINE)
 prompt_tokens = Counter("fettle_engine_prompt_tokens", "Prompt tokens read; once for all of n", registry=ENGINE)
 completion_tokens = Counter("fettle_engine_completion_tokens", "Tokens written, end tokens included", registry=ENGINE)
+scored = Counter("fettle_engine_conversations_scored", "Conversations, by reward models", registry=ENGINE)
 requests = Counter(
     "fettle_engine_requests", "Generating requests that were queued or refused a place", ("outcome",), registry=ENGINE
 )

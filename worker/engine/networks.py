@@ -11,6 +11,7 @@ from transformers.cache_utils import Cache
 
 from fettle.errors import Unavailable
 from worker.engine import adapters, lora, masks
+from worker.engine.adapters import Weights
 from worker.engine.lora import Lora, MixedLinear, Plan, Routing
 from worker.engine.requests import Base
 
@@ -18,7 +19,7 @@ from worker.engine.requests import Base
 class Network:
     """One base model that all its adapters share, each in the rows that want it.
 
-    Made and filled by loader threads; `logits` is the decode thread's alone.
+    Made and filled by loader threads; `logits` and `scores` are the decode thread's alone.
     """
 
     def __init__(self, base: Base) -> None:
@@ -37,7 +38,9 @@ class Network:
         self.routing = Routing()
         self.linears = mixed(network, self.routing)
         self.network = cast(nn.Module, network).to(self.device).eval()
+        self.backbone = network.base_model  # all of it but the LM head
         self.loras: dict[str, Lora] = {}
+        self.heads: dict[str, Tensor] = {}  # of the reward models among them
 
     def plan(self, slots_B: Sequence[str | None], before: Plan | None = None) -> Plan | None:
         """How to compute these rows. Raises KeyError: no such slot."""
@@ -59,16 +62,34 @@ class Network:
         logits_BV: Tensor = output.logits[:, -1].float()
         return logits_BV
 
-    def read(self, folder: Path) -> Lora:
-        """The adapter in `folder`, in this network's terms. Blocking. Raises AdapterRejected."""
-        return adapters.read(folder, self.linears, self.device, self.dtype)
+    @torch.inference_mode()
+    def scores(self, slot: str, conversations: Sequence[Sequence[int]]) -> list[float]:
+        """The reward model's number for each conversation (ids), read at its last token, as
+        `AutoModelForSequenceClassification` does. Padding comes after it, where causal attention does not look."""
+        lengths = [len(ids) for ids in conversations]
+        ids_BT = torch.zeros(len(conversations), max(lengths), dtype=torch.long, device=self.device)
+        for row, ids in enumerate(conversations):
+            ids_BT[row, : len(ids)] = torch.tensor(ids, device=self.device)
+        self.routing.plan = self.plan([slot] * len(conversations))
+        hidden_BTD: Tensor = self.backbone(input_ids=ids_BT, use_cache=False).last_hidden_state
+        rows_B = torch.arange(len(conversations), device=self.device)
+        last_B = torch.tensor(lengths, device=self.device) - 1
+        scores: list[float] = (hidden_BTD[rows_B, last_B].float() @ self.heads[slot]).tolist()
+        return scores
 
-    def attach(self, slot: str, adapter: Lora) -> None:
-        self.loras[slot] = adapter
+    def read(self, folder: Path) -> Weights:
+        """The adapter in `folder`, in this network's terms. Blocking. Raises AdapterRejected."""
+        return adapters.read(folder, self.linears, self.config.hidden_size, self.device, self.dtype)
+
+    def attach(self, slot: str, weights: Weights) -> None:
+        self.loras[slot] = weights.lora
+        if weights.head_D is not None:
+            self.heads[slot] = weights.head_D
 
     def detach(self, slot: str) -> None:
         """Forgetting what is not there does nothing."""
         self.loras.pop(slot, None)
+        self.heads.pop(slot, None)
 
 
 def mixed(network: nn.Module, routing: Routing) -> dict[str, adapters.Shape]:

@@ -48,6 +48,7 @@ class Adapter:
     path: str
     base: Base
     slot: str  # what the base's network knows it by: names hold what module names may not, and may come back
+    scores: bool = False  # a reward model
     created: int = field(default_factory=lambda: int(time.time()))
     used: float = field(default_factory=time.monotonic)
 
@@ -158,7 +159,7 @@ class Pool:
                 raise NotFound(f"There is no adapter under {path!r} ({error}).", param="lora_path") from error
             network = await self.network(base)
             weights = await asyncio.to_thread(network.read, folder)
-        adapter = Adapter(name, path, base, next(self.slots))
+        adapter = Adapter(name, path, base, next(self.slots), scores=weights.head_D is not None)
         async with self.room:
             await self._make_room()
             await self.thread.call(lambda: network.attach(adapter.slot, weights))

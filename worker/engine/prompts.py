@@ -1,11 +1,14 @@
 """From a request body to what the decode thread takes: prompt ids, and how to sample. Blocking: for threads."""
 
-import jinja2
+from typing import Any
 
-from fettle.errors import InvalidRequest, TrainingFailed
+import jinja2
+from pydantic import TypeAdapter, ValidationError
+
+from fettle.errors import InvalidRequest, TrainingFailed, from_schema
 from worker.engine import grammar
 from worker.engine.requests import Base, Sampling
-from worker.engine.schemas import ChatRequest, CompletionRequest, Generated
+from worker.engine.schemas import ChatRequest, CompletionRequest, Generated, Message
 
 DEFAULT_MAX_TOKENS = 512
 
@@ -34,6 +37,37 @@ def of_text(base: Base, body: CompletionRequest) -> list[int]:
         return prompt
     check_ids(base, body.prompt, "prompt")
     return body.prompt
+
+
+CONVERSATION = TypeAdapter(list[Message])
+
+
+def of_conversation(base: Base, given: list[dict[str, Any]]) -> list[int]:
+    """Ids (T) of a conversation up to where the response ends, which is where a reward model learned to score it.
+
+    Raises InvalidRequest.
+    """
+    try:
+        messages = CONVERSATION.validate_python(given)
+    except ValidationError as error:
+        raise from_schema(error.errors(), within=("conversations",)) from error
+    if not messages or messages[-1].role != "assistant":
+        raise InvalidRequest("A conversation that is scored ends with the assistant's response.", param="conversations")
+    try:
+        rendered = base.renderer.render([message.for_template() for message in messages])
+    except TrainingFailed as failure:
+        raise InvalidRequest(failure.message, code=failure.code, param="conversations") from failure
+    lessons = [position for position, lesson in enumerate(rendered.supervised) if lesson]
+    if not lessons:
+        raise InvalidRequest("The response has no token to score.", param="conversations")
+    ids = rendered.ids[: lessons[-1] + 1]
+    if len(ids) > base.length:
+        raise InvalidRequest(
+            f"{base.name!r} holds {base.length} tokens, but the conversation has {len(ids)}.",
+            code="context_length_exceeded",
+            param="conversations",
+        )
+    return ids
 
 
 def check_ids(base: Base, ids: list[int], param: str) -> None:

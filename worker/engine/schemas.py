@@ -11,6 +11,7 @@ MAX_STOPS = 4
 MAX_STOP_LENGTH = 256  # characters; every stop string is searched for at every token
 MAX_TOP_LOGPROBS = 20
 MAX_BIASES = 1024
+MAX_CONVERSATIONS = 256
 INT64 = 2**63
 
 
@@ -186,6 +187,13 @@ class CompletionRequest(Generated):
     @property
     def likeliest(self) -> int | None:
         return self.logprobs
+
+
+class PoolingRequest(Strict):
+    """vLLM's, with many conversations in the place of one; what is wrong with one of them costs no other."""
+
+    model: str
+    conversations: Annotated[list[list[dict[str, Any]]], Field(min_length=1, max_length=MAX_CONVERSATIONS)]
 
 
 class LoadAdapter(Strict):

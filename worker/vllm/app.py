@@ -77,6 +77,17 @@ async def complete(http: Request, vllm: TheVllm, adapters: TheAdapters) -> Respo
     return ReleasingResponse(streamed(response), use.close, response.status_code, headers)
 
 
+@router.post("/pooling")
+async def pooling() -> Response:
+    """vLLM has this route too, but one that writes does not score: see the embedded engine's."""
+    raise InvalidRequest(
+        "Behind FETTLE_ENGINE_URL stands a vLLM that writes; it does not score with reward models. Fettle's own engine "
+        "(`fettle engine`) does both.",
+        code="reward_models_not_served",
+        param="model",
+    )
+
+
 def model_of(body: bytes) -> str:
     try:
         return str(orjson.loads(body)["model"])

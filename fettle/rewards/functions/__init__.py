@@ -6,10 +6,12 @@ from fettle.rewards.functions.code_tests import CODE_TESTS
 from fettle.rewards.functions.exact_match import EXACT_MATCH
 from fettle.rewards.functions.function import RewardFunction
 from fettle.rewards.functions.json_schema import JSON_SCHEMA
+from fettle.rewards.functions.judge import JUDGE
 from fettle.rewards.functions.length import LENGTH
 from fettle.rewards.functions.logic_steps import LOGIC_STEPS
 from fettle.rewards.functions.regex import REGEX
 from fettle.rewards.functions.repetition import REPETITION
+from fettle.rewards.functions.reward_model import REWARD_MODEL
 from fettle.rewards.functions.steps_correct import STEPS_CORRECT
 from fettle.rewards.functions.text_similarity import TEXT_SIMILARITY
 from fettle.rewards.functions.think_format import THINK_FORMAT
@@ -27,4 +29,6 @@ FUNCTIONS: dict[str, RewardFunction] = {
     "text_similarity": TEXT_SIMILARITY,
     "code_tests": CODE_TESTS,
     "logic_steps": LOGIC_STEPS,
+    "judge": JUDGE,
+    "reward_model": REWARD_MODEL,
 }

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from fettle.rewards.functions.function import Example, Parameters, RewardFunction
+from fettle.rewards.functions.function import Example, Means, Parameters, RewardFunction
 from fettle.rewards.samples import Failure, Mark, Sample, failed
 from fettle.rewards.sandbox import Limits, Sandbox, SandboxError
 
@@ -42,9 +42,9 @@ class CodeTests(Parameters):
 
 
 class CodeGrader:
-    def __init__(self, parameters: CodeTests, limits: Limits) -> None:
+    def __init__(self, parameters: CodeTests, means: Means) -> None:
         self.parameters = parameters
-        self.limits = Limits(min(parameters.seconds, limits.seconds), limits.memory_bytes)
+        self.limits = Limits(min(parameters.seconds, means.limits.seconds), means.limits.memory_bytes)
 
     def grade(self, samples: Sequence[Sample]) -> list[Mark]:
         return [self._mark(sample) for sample in samples]

@@ -1,9 +1,16 @@
 """Is the completion, or the answer inside its tags, exactly the reference?"""
 
-from fettle.rewards.functions.function import EachSample, Example, Referring, RewardFunction, reference_of, text_of
+from fettle.rewards.functions.function import (
+    EachSample,
+    Example,
+    Means,
+    Referring,
+    RewardFunction,
+    reference_of,
+    text_of,
+)
 from fettle.rewards.functions.tags import answer_of
 from fettle.rewards.samples import Sample
-from fettle.rewards.sandbox import Limits
 
 
 class ExactMatch(Referring):
@@ -12,7 +19,7 @@ class ExactMatch(Referring):
     ignore_case: bool = False
 
 
-def open_exact_match(parameters: ExactMatch, _: Limits) -> EachSample:
+def open_exact_match(parameters: ExactMatch, _: Means) -> EachSample:
     def value(sample: Sample) -> float:
         texts = [answer_of(sample.completion), text_of(reference_of(sample, parameters.reference))]
         given, wanted = (

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from fettle.rewards.judges import Judge, Kind
 from fettle.rewards.samples import Grader, Mark, Sample, failed
 from fettle.rewards.sandbox import Limits
 
@@ -30,24 +31,40 @@ class Ungradable(Exception):
 
 
 @dataclass(frozen=True)
+class Means:
+    """What a grader is opened with: the limits of a sandbox, and who asks models."""
+
+    limits: Limits
+    judge: Judge
+
+
+@dataclass(frozen=True)
 class Example:
-    """A completion and what it scores, for the page and for the tests. `parameters`: those that differ."""
+    """A completion and what it scores, for the page and for the tests. `parameters`: those that differ.
+
+    value: None where it depends on the model that is asked.
+    """
 
     completion: str
-    value: float
+    value: float | None
     item: dict[str, Any]
     parameters: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class RewardFunction:
-    """An entry of the registry. open: gives the grader. sandboxed: it runs code that the model wrote."""
+    """An entry of the registry.
+
+    open: gives the grader. sandboxed: it runs code that the model wrote. asks: the kind of the model that its parameter
+    `model` names.
+    """
 
     description: str
     parameters: type[Parameters]
     examples: tuple[Example, ...]
-    open: Callable[[Any, Limits], Grader]
+    open: Callable[[Any, Means], Grader]
     sandboxed: bool = False
+    asks: Kind | None = None
 
 
 class EachSample:

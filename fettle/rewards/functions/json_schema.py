@@ -11,11 +11,10 @@ from pydantic import Field, field_validator
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from fettle.rewards.functions.function import EachSample, Example, Parameters, RewardFunction, Ungradable
+from fettle.rewards.functions.function import EachSample, Example, Means, Parameters, RewardFunction, Ungradable
 from fettle.rewards.functions.patterns import SECONDS, BadPattern, compiled
 from fettle.rewards.functions.tags import answer_of
 from fettle.rewards.samples import Sample
-from fettle.rewards.sandbox import Limits
 
 FENCE = re.compile(r"```(?:json)?(.*?)```", re.DOTALL)
 
@@ -48,7 +47,7 @@ def pattern(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator
 Validator = extend(Draft202012Validator, {"pattern": pattern})
 
 
-def open_json_schema(parameters: JsonSchema, _: Limits) -> EachSample:
+def open_json_schema(parameters: JsonSchema, _: Means) -> EachSample:
     validator = Validator(parameters.json_schema, registry=Registry())  # an empty registry fetches nothing
 
     def value(sample: Sample) -> float:

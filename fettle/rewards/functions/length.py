@@ -4,9 +4,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from fettle.rewards.functions.function import EachSample, Example, Parameters, RewardFunction
+from fettle.rewards.functions.function import EachSample, Example, Means, Parameters, RewardFunction
 from fettle.rewards.samples import Sample
-from fettle.rewards.sandbox import Limits
 
 
 class Length(Parameters):
@@ -27,7 +26,7 @@ class Length(Parameters):
         return self
 
 
-def open_length(parameters: Length, _: Limits) -> EachSample:
+def open_length(parameters: Length, _: Means) -> EachSample:
     lowest = parameters.minimum or 0
 
     def value(sample: Sample) -> float:

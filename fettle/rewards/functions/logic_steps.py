@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from itertools import islice, product
 from typing import Any
 
-from fettle.rewards.functions.function import EachSample, Example, Parameters, RewardFunction, Ungradable
+from fettle.rewards.functions.function import EachSample, Example, Means, Parameters, RewardFunction, Ungradable
 from fettle.rewards.functions.tags import answer_of, reasoning_of
 from fettle.rewards.samples import Sample
-from fettle.rewards.sandbox import Limits
 
 WORLDS_AT_MOST = 50_000  # assignments that are tried
 COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
@@ -31,7 +30,7 @@ class LogicSteps(Parameters):
     partial: bool = False
 
 
-def open_logic_steps(parameters: LogicSteps, _: Limits) -> EachSample:
+def open_logic_steps(parameters: LogicSteps, _: Means) -> EachSample:
     def value(sample: Sample) -> float:
         variables, constraints = puzzle(sample.item)
         worlds = solutions(variables, constraints)

@@ -6,6 +6,7 @@ from fettle.rewards import text_similarity
 from fettle.rewards.functions.function import (
     EachSample,
     Example,
+    Means,
     Referring,
     RewardFunction,
     Ungradable,
@@ -14,7 +15,6 @@ from fettle.rewards.functions.function import (
 )
 from fettle.rewards.functions.tags import answer_of
 from fettle.rewards.samples import Sample
-from fettle.rewards.sandbox import Limits
 
 
 class TextSimilarity(Referring):
@@ -24,7 +24,7 @@ class TextSimilarity(Referring):
     metric: Literal["fuzzy_match", "bleu", "gleu", "rouge_1", "rouge_2", "rouge_l"] = "fuzzy_match"
 
 
-def open_text_similarity(parameters: TextSimilarity, _: Limits) -> EachSample:
+def open_text_similarity(parameters: TextSimilarity, _: Means) -> EachSample:
     def value(sample: Sample) -> float:
         reference = text_of(reference_of(sample, parameters.reference))
         try:

@@ -9,7 +9,7 @@ from fettle.errors import InvalidRequest
 from fettle.rewards import FUNCTIONS, Graders, Sample, Score, check
 from fettle.rewards.functions.function import Example
 
-EXAMPLES = [(name, example) for name, function in FUNCTIONS.items() for example in function.examples]
+EXAMPLES = [(n, example) for n, function in FUNCTIONS.items() for example in function.examples if not function.asks]
 
 
 def score(name: str, completion: str, item: dict[str, Any] | None = None, **parameters: Any) -> Score:
@@ -25,6 +25,15 @@ def value(name: str, completion: str, item: dict[str, Any] | None = None, **para
 @pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[f"{n}-{e.completion[:30]}" for n, e in EXAMPLES])
 def test_the_examples_of_the_list_are_true(name: str, example: Example) -> None:
     assert value(name, example.completion, example.item, **example.parameters) == pytest.approx(example.value)
+
+
+@pytest.mark.parametrize("name", [name for name, function in FUNCTIONS.items() if function.asks])
+def test_what_asks_a_model_has_examples_that_can_be_asked_for_and_names_the_model_in_its_parameters(name: str) -> None:
+    for example in FUNCTIONS[name].examples:
+        check(reward_functions=[{"name": name, "parameters": example.parameters}])
+        assert example.value is None
+        assert example.item["prompt"]
+        assert "model" in example.parameters
 
 
 class TestAnswerCorrect:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from fettle.catalog import STARTER
 from fettle.errors import Unavailable
 from tests.worker.engine.conftest import QUESTIONS, greedy, user
+from worker.engine.adapters import Weights
 from worker.engine.lane import Lane
 from worker.engine.networks import Network, refuse_foreign_layers
 from worker.engine.pool import read_base
@@ -71,6 +72,20 @@ async def test_a_padded_batch_says_what_each_row_says_alone(architecture: str, t
     assert lane.idle
     for one in requests:
         assert said[one] == [token for token in greedy(oracle, one.prompt, 40) if token not in base.ends]
+
+
+@pytest.mark.parametrize("architecture", sorted(SHAPES.keys() - {"granite"}))  # transformers cannot classify by it
+def test_a_padded_batch_is_scored_as_the_sequence_classifier_scores_each_alone(
+    architecture: str, tmp_path: Path
+) -> None:
+    base = read_base(architecture, folder_of(architecture, tmp_path / "base", **SHAPES[architecture]), 512)
+    oracle = AutoModelForSequenceClassification.from_pretrained(base.folder, num_labels=1, dtype=torch.float32).eval()
+    network = Network(base)
+    network.attach("judge", Weights({}, oracle.score.weight[0].detach()))
+    prompts = [base.renderer.prompt(user(question)) for question in QUESTIONS]
+    with torch.inference_mode():
+        right = [float(oracle(input_ids=torch.tensor([ids])).logits) for ids in prompts]
+    assert network.scores("judge", prompts) == pytest.approx(right, abs=1e-3)
 
 
 def request(base: Base, question: str) -> Request:

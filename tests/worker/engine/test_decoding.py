@@ -10,6 +10,7 @@ from fettle.formats.render import Renderer
 from tests.worker.engine.conftest import QUESTION, QUESTIONS, greedy, user
 from worker.engine import decoding
 from worker.engine import lane as lane_module
+from worker.engine.adapters import Weights
 from worker.engine.errors import GenerationFailed
 from worker.engine.lane import Lane
 from worker.engine.networks import Network
@@ -243,12 +244,12 @@ def test_logits_that_are_no_numbers_fail_their_own_request_and_nobody_elses(netw
     """Beside it, after it in the same row of the cache, and in the same batch."""
     ((before,), _) = run(network, ask(slot="endless", max_tokens=40))
     weights = network.loras["two"]
-    network.attach("two", {name: (A_DR, B_RO * torch.nan) for name, (A_DR, B_RO) in weights.items()})
+    network.attach("two", Weights({name: (A_DR, B_RO * torch.nan) for name, (A_DR, B_RO) in weights.items()}))
     bad, good, after = ask(slot="two", n=2), ask(slot="endless", max_tokens=40), ask(slot="endless", max_tokens=40)
     try:
         (_, _, beside, then), told = run(network, bad, good, later={3: [after]})
     finally:
-        network.attach("two", weights)
+        network.attach("two", Weights(weights))
     assert [type(item) for request, item in told if request is bad] == [GenerationFailed]
     assert beside.text.ids == then.text.ids == before.text.ids
 

@@ -105,6 +105,6 @@ def test_alpha_is_divided_by_the_rank_or_by_its_root(rslora: bool, scaling: floa
     A_RD, B_OR = torch.randn(4, D), torch.randn(OUT, 4)
     save_file({PREFIX + "up" + A: A_RD, PREFIX + "up" + B: B_OR}, tmp_path / WEIGHTS)
     (tmp_path / CONFIG).write_text(json.dumps({"r": 4, "lora_alpha": 12, "use_rslora": rslora}))
-    pairs = adapters.read(tmp_path, {"up": (OUT, D)}, torch.device("cpu"), torch.float32)
+    pairs = adapters.read(tmp_path, {"up": (OUT, D)}, D, torch.device("cpu"), torch.float32).lora
     A_DR, B_RO = pairs["up"]
     assert torch.allclose(A_DR @ B_RO, (scaling * B_OR @ A_RD).T, atol=1e-5)

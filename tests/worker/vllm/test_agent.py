@@ -30,6 +30,16 @@ def chat_body(model: str = NAME, **more: Any) -> dict[str, Any]:
     return {"model": model, "messages": [{"role": "user", "content": "2 + 2?"}], **more}
 
 
+async def test_a_score_is_refused_with_the_way_out_and_no_adapter_is_loaded_for_it(
+    agent: httpx.AsyncClient, vllm: RecordedVllm
+) -> None:
+    answer = await agent.post("/pooling", json={"model": NAME, "conversations": [[]]})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (400, "reward_models_not_served")
+    assert "Fettle's own engine" in error["message"]
+    assert vllm.loaded == {}
+
+
 class TestLoad:
     async def test_vllm_gets_a_folder_with_the_checked_files(
         self, agent: httpx.AsyncClient, vllm: RecordedVllm, stored: str, agent_settings: Settings
