@@ -30,22 +30,34 @@ class Rollouts:
         self.held, self.job, self.child = held, job, child
         self.scorer = Scorer()
         self.scoring: asyncio.Task[None] | None = None
+        self.recorded = job.sandbox
         self.refused = 0  # the newest version that cannot be opened
         self.version: RewardVersion | None = None
         self.graded = self.failed = 0
         self.samples: list[str] = []  # of what graders said when they failed
         self.rows: list[Line] = []  # the batch that waits for its advantages
 
+    def open(self) -> None:
+        """Opens the graders while the child loads: what this machine cannot run ends the job before it has trained."""
+        self.scoring = asyncio.create_task(self._open())
+
     def score(self, line: Line) -> None:
-        self.scoring = asyncio.create_task(self._score(line))
+        self.scoring = asyncio.create_task(self._score(line, self.scoring))
 
     def check(self) -> None:
         """Raises what went wrong in scoring."""
         if self.scoring is not None and self.scoring.done():
             self.scoring.result()
 
-    async def _score(self, line: Line) -> None:
+    async def _open(self) -> None:
+        """Raises TrainingFailed when the graders of a job that has some cannot be opened."""
+        if await read(self.held, self.job, lambda session: reward_versions.newest(session, self.job.id)) is not None:
+            await self._scores([])
+
+    async def _score(self, line: Line, before: "asyncio.Task[None] | None") -> None:
         """Raises TrainingFailed when the graders cannot be opened, or fail too often."""
+        if before is not None:
+            await before  # the scorer hears one at a time
         began = time.monotonic()
         batch = line["rollouts"]
         scores = await self._scores(batch)
@@ -76,14 +88,27 @@ class Rollouts:
         if self.version is None:
             raise TrainingFailed("graders_failed", "The graders cannot be opened.")
         try:
-            return await self.scorer.score(self.version.version, self.version.graders, batch)
+            scores = await self.scorer.score(self.version.version, self.version.graders, batch)
+            await self._record()
+            return scores
         except Unopened as error:
             if before is None or before.version == self.version.version:
-                raise TrainingFailed("graders_failed", f"The graders cannot be opened: {error}") from error
+                raise TrainingFailed(error.code, f"The graders cannot be opened: {error}") from error
             why = f"Rewards version {newest.version} cannot be opened, version {before.version} stays: {error}"
             await tell(self.held, self.job, why, "warn")
             self.refused, self.version = newest.version, before
             return await self.scorer.score(before.version, before.graders, batch)
+
+    async def _record(self) -> None:
+        """Writes down on the job what holds its user code. Raises Fenced."""
+        held = self.scorer.sandbox
+        if held is not None and held != self.recorded:
+
+            def change(_: AsyncSession, row: Job) -> None:
+                row.sandbox = held
+
+            await write(self.held, self.job, change)
+            self.recorded = held
 
     def _count(self, scores: list[Line]) -> None:
         """Raises TrainingFailed past the share of errors that a run may have."""

@@ -11,6 +11,8 @@ from typing import Any
 import orjson
 import structlog
 
+from fettle.rewards.sandbox import cgroup
+
 log = structlog.get_logger()
 
 COMMAND = (sys.executable, "-m", "worker.scoring")
@@ -23,11 +25,18 @@ Line = dict[str, Any]
 class Unopened(Exception):
     """The graders cannot be opened on this machine; the message is for the user."""
 
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
 
 class Scorer:
+    """sandbox: what held user code in the last batch, where there was any."""
+
     def __init__(self, seconds: float = OVERRUN_SECONDS) -> None:
         self.seconds = seconds
         self.process: asyncio.subprocess.Process | None = None
+        self.sandbox: str | None = None
 
     async def score(self, version: int, graders: Sequence[Line], rollouts: Sequence[Line]) -> list[Line]:
         """{reward, scores, printed, errors} of each rollout. A scorer that overruns or dies costs them their rewards.
@@ -45,7 +54,8 @@ class Scorer:
             why = "The scorer process died"
         else:
             if "error" in answer:
-                raise Unopened(answer["error"])
+                raise Unopened(answer["error"], answer["code"])
+            self.sandbox = answer["sandbox"]
             return list(answer["scores"])
         log.warning("scorer_lost", why=why)
         await self.close()
@@ -79,3 +89,4 @@ class Scorer:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+            await asyncio.to_thread(cgroup.sweep)  # it had no time to

@@ -44,10 +44,10 @@ class Leaf:
         self.path = parent / f"{PREFIX}{os.getpid()}-{next(NUMBERS)}"
         self.path.mkdir()
         try:
-            (self.path / "memory.max").write_text(str(memory_bytes))
-            (self.path / "memory.oom.group").write_text("1")
+            write(self.path / "memory.max", str(memory_bytes))
+            write(self.path / "memory.oom.group", "1")
             with contextlib.suppress(FileNotFoundError):  # a kernel without swap accounting
-                (self.path / "memory.swap.max").write_text("0")
+                write(self.path / "memory.swap.max", "0")
         except OSError:
             self.path.rmdir()
             raise
@@ -57,18 +57,31 @@ class Leaf:
         return ["/bin/sh", "-c", ENTER, str(self.path / "cgroup.procs")]
 
     def remove(self) -> None:
-        """With whatever still runs in it."""
-        with contextlib.suppress(OSError):
-            (self.path / "cgroup.kill").write_text("1")
-        deadline = time.monotonic() + REMOVE_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                return self.path.rmdir()
-            except FileNotFoundError:
-                return None
-            except OSError:  # the kernel has not yet buried all of them
-                time.sleep(0.002)
-        return None
+        remove(self.path)
+
+
+def write(path: Path, text: str) -> None:
+    """Into what the kernel has put there: raises FileNotFoundError for a knob that it does not have."""
+    knob = os.open(path, os.O_WRONLY)
+    try:
+        os.write(knob, text.encode())
+    finally:
+        os.close(knob)
+
+
+def remove(path: Path) -> None:
+    """With whatever still runs in it."""
+    with contextlib.suppress(OSError):
+        write(path / "cgroup.kill", "1")
+    deadline = time.monotonic() + REMOVE_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            return path.rmdir()
+        except FileNotFoundError:
+            return None
+        except OSError:  # the kernel has not yet buried all of them
+            time.sleep(0.002)
+    return None
 
 
 def sweep(parent: Path | None = None) -> None:
@@ -77,7 +90,4 @@ def sweep(parent: Path | None = None) -> None:
     for path in parent.glob(f"{PREFIX}*") if parent else ():
         maker = path.name.removeprefix(PREFIX).partition("-")[0]
         if not Path(f"/proc/{maker}").exists():
-            with contextlib.suppress(OSError):
-                (path / "cgroup.kill").write_text("1")
-            with contextlib.suppress(OSError):
-                path.rmdir()
+            remove(path)

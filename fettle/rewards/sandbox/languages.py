@@ -1,5 +1,6 @@
 """What a guest runs, by language: the files it needs, the system calls it may make, and what it becomes."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -51,7 +52,8 @@ def javascript(limits: Limits) -> Language:
     return Language(
         readable=(*libraries, "/etc/ld.so.cache", NODE_SHARE),
         runnable=(node, *(path for path in libraries if Path(path).name.startswith("ld-"))),
-        limits={"RLIMIT_DATA": limits.memory_bytes, "RLIMIT_NPROC": NODE_THREADS},
+        # Where the user is the worker's own, all its threads would count: there the data that stacks need is the limit
+        limits={"RLIMIT_DATA": limits.memory_bytes, **({"RLIMIT_NPROC": NODE_THREADS} if os.geteuid() == 0 else {})},
         seccomp=program(node=True),
         become=(node, *flags, "-e", NODE_GUEST),
     )

@@ -29,6 +29,7 @@ from fettle.rewards.sandbox import (
     walls_of,
 )
 from tests.fettle.rewards.sandbox.attacks import ATTACKS
+from tests.fettle.rewards.sandbox.sessions import gone, running
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js here")
 QUICK = Limits(seconds=1.0, memory_bytes=1 << 30)
@@ -254,23 +255,3 @@ class TestNothingIsLeft:
             with Sandbox(ONE, QUICK) as sandbox:
                 sandbox.grade([({}, {})])
         assert len([*Path("/proc/self/fd").iterdir()]) == before
-
-
-def gone(session: int) -> bool:
-    deadline = time.monotonic() + 5
-    while running(session) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return not running(session)
-
-
-def running(session: int) -> list[str]:
-    """The processes of a session: a guest has its own, with its bubblewrap."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, _, of = entry.read_text().rpartition(") ")[2].split()[:4]
-        except OSError:
-            continue
-        if int(of) == session and state not in "ZX":
-            found.append(entry.parent.name)
-    return found
