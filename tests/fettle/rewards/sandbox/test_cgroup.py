@@ -1,11 +1,12 @@
 """Where a guest's memory group may be made. What the kernel makes of one is proved by `walls_of`, where it can be."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fettle.rewards.sandbox import cgroup
+from fettle.rewards.sandbox import Limits, Sandbox, Walls, cgroup, languages
 
 
 def tree(root: Path, *, own: str = "/", ours: str = "", above: str = "") -> Path:
@@ -65,3 +66,18 @@ class TestSweeping:
         cgroup.sweep(root)
         left = {path.name for path in root.iterdir()}
         assert left == {f"fettle-sandbox-{os.getpid()}-0", "fettle-web", "system.slice"}
+
+
+@pytest.mark.skipif(cgroup.find() is None, reason="this process may make no memory group")
+class TestOneThatIsMade:
+    def test_it_ends_what_passes_its_limit_and_is_gone_afterwards(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The group alone: the limit of addresses, which would come first, is left out."""
+        group = cgroup.find()
+        python = languages.LANGUAGES["python"]
+        monkeypatch.setitem(languages.LANGUAGES, "python", lambda limits: replace(python(limits), limits={}))
+        hoard = "def grade(sample, item):\n    return float(len([b'x' * (1 << 20) for _ in range(item)]))"
+        with Sandbox(hoard, Limits(20, 128 << 20), walls=Walls(group=group)) as sandbox:
+            fits, does_not = sandbox.grade([({}, 40), ({}, 400)])
+        assert fits.value == 40.0
+        assert does_not.error is not None and "signal 9" in does_not.error
+        assert group is not None and not [*group.glob(f"{cgroup.PREFIX}{os.getpid()}-*")]
