@@ -102,6 +102,7 @@ CHECKS: dict[str, Callable[[Settings], Awaitable[Finding]]] = {
     "cores": machine.cores,
     "devices": machine.gpus,
     "secrets": machine.secrets,
+    "sandbox": machine.sandbox,
     "database": database,
     "storage": storage,
     "queue": queue,
@@ -116,6 +117,7 @@ HELP = {
     "cores": "set FETTLE_THREADS",
     "devices": "check the driver with nvidia-smi",
     "secrets": "let this user read the data folder",
+    "sandbox": "docs/rewards.md says what user code needs",
     "integrations": "pip install 'fettle[integrations]'",
     "database": "check FETTLE_DATABASE_URL, then `fettle migrate`",
     "storage": "check FETTLE_STORAGE_URL, FETTLE_S3_ENDPOINT and the credentials",
@@ -123,4 +125,4 @@ HELP = {
     "engine": "start `fettle engine`, or check FETTLE_ENGINE_URL; chat needs it, training does not",
     "base models": "check FETTLE_CATALOG and FETTLE_MODEL_ALIASES",
 }
-OPTIONAL = {"versions", "slots", "cores", "devices", "secrets", "queue", "engine", "integrations"}
+OPTIONAL = {"versions", "slots", "cores", "devices", "secrets", "sandbox", "queue", "engine", "integrations"}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fettle import __version__, devices
 from fettle.finding import Finding, bad, good, warn
+from fettle.rewards.sandbox import SandboxError, level
 from fettle.settings import Settings
 
 LOW_DISK = 5 * 2**30
@@ -87,6 +88,19 @@ async def secrets(settings: Settings) -> Finding:
     if settings.secret is None and settings.database_url and not settings.database_url.startswith("sqlite"):
         return warn("secrets", "FETTLE_SECRET is unset: every host would make its own → set one for all, or keys fail")
     return good("secrets", "only their owner can read them" if there else "none on this disk")
+
+
+async def sandbox(settings: Settings) -> Finding:
+    """What would hold user code here, tried by starting it."""
+    try:
+        held = level()
+    except SandboxError as error:
+        return warn("sandbox", f"{error} Jobs with Python graders or code_tests fail on this worker.")
+    try:
+        level("javascript")
+    except SandboxError as error:
+        return good("sandbox", f"{held}; Python only: {error}")
+    return good("sandbox", f"{held}; Python and JavaScript")
 
 
 async def integrations(settings: Settings) -> Finding:

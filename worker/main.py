@@ -15,6 +15,7 @@ from fettle import catalog, devices, gradings, leases, orphans, queue
 from fettle.db import DATABASE_AWAY, Database
 from fettle.devices import Slot
 from fettle.logs import configure
+from fettle.rewards.sandbox import SandboxError, cgroup, level
 from fettle.settings import Settings
 from fettle.storage import Away, open_storage
 from worker import environment, metrics, reports, tasks, workfolder
@@ -75,6 +76,7 @@ async def work(held: Held, nursery: Nursery, slots: list[Slot]) -> None:
         asyncio.create_task(reconcile(held, woken)),
         asyncio.create_task(tidy(held)),
     ]
+    others.append(asyncio.create_task(asyncio.to_thread(tell_sandbox)))
     warm = held.settings.warm_children
     log.info("worker_started", slots=[str(slot) for slot in slots], threads=held.threads, warm=warm)
     told: asyncio.Task[Any] = asyncio.create_task(stopping.wait())
@@ -90,6 +92,14 @@ async def work(held: Held, nursery: Nursery, slots: list[Slot]) -> None:
     log.info("worker_stopped")
     for slot_served in ended:
         slot_served.result()
+
+
+def tell_sandbox() -> None:
+    """What would hold user code here, tried by starting it."""
+    try:
+        log.info("sandbox", level=level())
+    except SandboxError as error:
+        log.warning("no_sandbox", why=str(error))
 
 
 async def serve_slot(
@@ -149,6 +159,7 @@ async def tidy(held: Held) -> None:
     while True:
         try:
             await workfolder.sweep(held)
+            await asyncio.to_thread(cgroup.sweep)
             async with held.db.transaction() as session:
                 await gradings.sweep(session)
             if collected := await orphans.collect(held.db, held.storage):

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import delete
@@ -33,6 +34,7 @@ class Rollouts:
         means = {**opening.means(held.settings), "patience": patience}
         self.scorer = Scorer(means, seconds=OVERRUN_SECONDS + patience)
         self.scoring: asyncio.Task[None] | None = None
+        self.recorded = job.sandbox
         self.refused: set[int] = set()  # versions that cannot be opened here
         self.version: RewardVersion | None = None
         self.models: dict[int, dict[str, Servable]] = {}  # whom its graders ask, by version
@@ -40,16 +42,27 @@ class Rollouts:
         self.samples: list[str] = []  # of what graders said when they failed
         self.rows: list[Line] = []  # the batch that waits for its advantages
 
+    def open(self) -> None:
+        """Opens the graders while the child loads: what this machine cannot run ends the job before it has trained."""
+        self.scoring = asyncio.create_task(self._open())
+
     def score(self, line: Line) -> None:
-        self.scoring = asyncio.create_task(self._score(line))
+        self.scoring = asyncio.create_task(self._score(line, self.scoring))
 
     def check(self) -> None:
         """Raises what went wrong in scoring."""
         if self.scoring is not None and self.scoring.done():
             self.scoring.result()
 
-    async def _score(self, line: Line) -> None:
+    async def _open(self) -> None:
+        """Raises TrainingFailed when the graders of a job that has some cannot be opened."""
+        if await read(self.held, self.job, lambda session: reward_versions.newest(session, self.job.id)) is not None:
+            await self._scores([])
+
+    async def _score(self, line: Line, before: "asyncio.Task[None] | None") -> None:
         """Raises TrainingFailed when the graders cannot be opened, or fail too often."""
+        if before is not None:
+            await before  # the scorer hears one at a time
         began = time.monotonic()
         batch = line["rollouts"]
         scores = await self._scores(batch)
@@ -76,22 +89,22 @@ class Rollouts:
 
         Raises TrainingFailed when none can.
         """
-        odd: dict[int, str] = {}
+        odd: dict[int, Unopened] = {}
         while True:
             version = await read(self.held, self.job, self._newest)
             if version is None:
-                why = "; ".join(odd.values()) or "the job has none"
-                raise TrainingFailed("graders_failed", f"The graders cannot be opened: {why}")
+                raise none_opened(list(odd.values()))
             try:
                 scores = await self._scored(version, batch)
                 break
             except Unopened as error:
                 self.refused.add(version.version)
-                odd[version.version] = clean(str(error))
+                odd[version.version] = error
         for number, why in odd.items():
-            message = f"Rewards version {number} cannot be opened, version {version.version} stays: {why}"
+            message = f"Rewards version {number} cannot be opened, version {version.version} stays: {clean(str(why))}"
             await tell(self.held, self.job, message, "warn")
         self.version = version
+        await self._record()
         return scores
 
     async def _newest(self, session: AsyncSession) -> RewardVersion | None:
@@ -108,8 +121,19 @@ class Rollouts:
             try:
                 self.models[by.version] = await read(self.held, self.job, look)
             except FettleError as error:
-                raise Unopened(error.message) from error
+                raise Unopened(error.message, "graders_failed") from error
         return await self.scorer.score(by.version, by.graders, batch, self.models[by.version])
+
+    async def _record(self) -> None:
+        """Writes down on the job what holds its user code. Raises Fenced."""
+        held = self.scorer.sandbox
+        if held is not None and held != self.recorded:
+
+            def change(_: AsyncSession, row: Job) -> None:
+                row.sandbox = held
+
+            await write(self.held, self.job, change)
+            self.recorded = held
 
     def _count(self, scores: list[Line]) -> None:
         """Raises TrainingFailed past the share of errors that a run may have."""
@@ -166,6 +190,12 @@ class Rollouts:
             self.scoring.cancel()
             await asyncio.gather(self.scoring, return_exceptions=True)
         await self.scorer.close()
+
+
+def none_opened(why: Sequence[Unopened]) -> TrainingFailed:
+    """why: of each version, the newest first."""
+    said = "; ".join(clean(str(error)) for error in why) or "the job has none"
+    return TrainingFailed(why[-1].code if why else "graders_failed", f"The graders cannot be opened: {said}")
 
 
 def clean(text: str) -> str:

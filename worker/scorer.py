@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 import structlog
 
+from fettle.rewards.sandbox import cgroup
 from fettle.serving import Servable
 
 log = structlog.get_logger()
@@ -28,13 +29,21 @@ NO_MODELS: Mapping[str, Servable] = MappingProxyType({})
 class Unopened(Exception):
     """The graders cannot be opened on this machine; the message is for the user."""
 
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
 
 class Scorer:
-    """means: what graders are opened with, as `worker.opening` tells it."""
+    """means: what graders are opened with, as `worker.opening` tells it.
+
+    sandbox: what held user code in the last batch, where there was any.
+    """
 
     def __init__(self, means: Line, seconds: float = OVERRUN_SECONDS) -> None:
         self.means, self.seconds = means, seconds
         self.process: asyncio.subprocess.Process | None = None
+        self.sandbox: str | None = None
 
     async def score(
         self,
@@ -61,7 +70,8 @@ class Scorer:
             why = f"The graders said more than {LINE_LIMIT >> 20} MiB about {len(rollouts)} completions"
         else:
             if "error" in answer:
-                raise Unopened(answer["error"])
+                raise Unopened(answer["error"], answer["code"])
+            self.sandbox = answer["sandbox"]
             return list(answer["scores"])
         log.warning("scorer_lost", why=why)
         await self.close()
@@ -95,3 +105,4 @@ class Scorer:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+            await asyncio.to_thread(cgroup.sweep)  # it had no time to

@@ -1,7 +1,8 @@
 """python -m worker.scoring: one job's scorer. Rewards and the sandbox run here, never in the supervisor's loop.
 
 JSON lines on stdin: {"version", "graders", "models", "limits", "engine", "patience", "rollouts"}; for each one on
-stdout: {"scores"} in the batch's order, or {"error"} when the graders cannot be opened. The end of stdin is its end.
+stdout: {"scores", "sandbox"} in the batch's order and what held user code, or {"error", "code"} when the graders cannot
+be opened. The end of stdin is its end.
 """
 
 import ctypes
@@ -15,7 +16,7 @@ import orjson
 
 from fettle.rewards.graders import Graders
 from fettle.rewards.samples import Sample, Score
-from fettle.rewards.sandbox import SandboxError
+from fettle.rewards.sandbox import LoadError, SandboxError
 from worker import opening
 
 PR_SET_PDEATHSIG = 1
@@ -36,10 +37,12 @@ def main() -> None:
                 held.close()
                 version, held = request["version"], entered
         except SandboxError as error:
-            out.write(orjson.dumps({"error": str(error)}) + b"\n")
+            code = "graders_failed" if isinstance(error, LoadError) else "sandbox_unavailable"
+            out.write(orjson.dumps({"error": str(error), "code": code}) + b"\n")
             continue
         samples = [Sample(each["messages"], each["completion"], each["item"]) for each in request["rollouts"]]
-        out.write(orjson.dumps({"scores": [as_json(score) for score in graders.score(samples)]}) + b"\n")
+        scores = [as_json(score) for score in graders.score(samples)]
+        out.write(orjson.dumps({"scores": scores, "sandbox": graders.sandbox}) + b"\n")
     held.close()
 
 

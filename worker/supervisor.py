@@ -156,6 +156,7 @@ async def carry_out(
     child = await nursery.start(folder, slot)
     stop = asyncio.create_task(stop_when_halted(child, halt))
     scored = Rollouts(held, job, child)
+    scored.open()
     try:
         done = await relay(held, job, folder, child, reports, halt, scored)
     finally:

@@ -80,6 +80,7 @@ def job_object(job: Job) -> dict[str, Any]:
         "user_provided_suffix": job.suffix,
         "metadata": job.labels,
         "integrations": job.integrations or [],
+        "sandbox": job.sandbox,  # ours: what held user code; null: it has none, or has not begun
         "error": job.error,
     }
 

@@ -52,6 +52,7 @@ class TestAccepted:
             "error": None,
             "pause_requested_at": None,
             "started_from": None,
+            "sandbox": None,
         }
 
     async def test_the_least_that_a_client_can_say_is_enough(self, tenant: Tenant) -> None:

@@ -1,11 +1,13 @@
 import importlib.util
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from fettle import machine
+from fettle.rewards.sandbox import landlock, languages, level, walls_of
 from fettle.settings import Settings
 
 
@@ -101,3 +103,35 @@ class TestDisk:
         found = await machine.disk(Settings(data=tmp_path))
         assert (found.ok, found.needed) == (False, True)
         assert found.says.startswith(f"3 GiB free under {tmp_path} → ")
+
+
+class TestSandbox:
+    @pytest.fixture(autouse=True)
+    def unproved(self) -> Iterator[None]:
+        """As in a process that has not tried yet, and leaving it so."""
+        for known in (walls_of, languages.node_and_libraries):
+            known.cache_clear()
+        yield
+        for known in (walls_of, languages.node_and_libraries):
+            known.cache_clear()
+
+    async def test_what_was_proved_to_hold_is_named(self) -> None:
+        found = await machine.sandbox(Settings())
+        assert found.ok
+        assert found.says.startswith(f"{level()}; Python")
+
+    async def test_without_node_it_says_what_javascript_needs(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        found = await machine.sandbox(Settings())
+        assert found.ok
+        assert "Python only" in found.says and "install Node.js 18" in found.says
+
+    async def test_where_nothing_holds_user_code_it_warns_and_names_the_way_out(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(landlock, "abi", lambda: 0)
+        found = await machine.sandbox(Settings())
+        assert (found.ok, found.needed) == (False, False)
+        assert "Linux 5.13" in found.says and "fail on this worker" in found.says

@@ -1,6 +1,9 @@
 """The supervisor's side of rewards: scored by a process of its own, answered, stored, edited, given up."""
 
 import asyncio
+import os
+import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +17,15 @@ from sqlalchemy import select
 from fettle import reward_versions, rollouts
 from fettle.errors import Fenced, TrainingFailed
 from fettle.rewards.given import check
+from fettle.rewards.sandbox import level
 from fettle.rollouts import Wanted
 from fettle.settings import Settings
 from models import Event, Job, RolloutChunk
 from tests.api.served import served
 from tests.api.stub_engine import StubEngine
-from worker import metrics, opening
+from tests.fettle.rewards.sandbox.sessions import gone
+from worker import metrics, opening, scorer
 from worker import rollouts as worker_rollouts
-from worker import scorer as worker_scorer
 from worker.children import Child
 from worker.held import Held
 from worker.rollouts import Rollouts
@@ -32,6 +36,7 @@ pytestmark = pytest.mark.slow  # each starts a scorer process
 Line = dict[str, Any]
 KEY = "the-engine-key-that-nobody-may-read"
 LONGER = "def reward(prompt, completion, example):\n    print('saw', completion)\n    return len(completion) / 10\n"
+MEANS: Line = {**opening.means(Settings(_env_file=None)), "patience": 0}
 BROKEN = "def reward(prompt, completion, example):\n    return {'a': 1}[completion]\n"
 
 
@@ -137,6 +142,64 @@ class TestScoring:
         assert await stored(held, job) == []
 
 
+class TestTheSandbox:
+    async def sandbox(self, held: Held, job: Job) -> str | None:
+        async with held.db.snapshot() as session:
+            return (await session.get_one(Job, job.id)).sandbox
+
+    async def test_what_holds_user_code_is_recorded_on_the_job(self, held: Held, job: Job) -> None:
+        scored, _ = await with_rewards(held, job, {"name": "long", "source": LONGER})
+        scored.open()
+        await score(scored, 1, "2")
+        await scored.close()
+        assert await self.sandbox(held, job) == level()
+
+    async def test_a_job_without_user_code_has_none(self, held: Held, job: Job) -> None:
+        scored, _ = await with_rewards(held, job, "exact_match")
+        scored.open()
+        await score(scored, 1, "2")
+        await scored.close()
+        assert await self.sandbox(held, job) is None
+
+    async def test_a_job_without_rewards_opens_nothing(self, held: Held, job: Job) -> None:
+        scored = Rollouts(held, job, cast(Child, Heard()))
+        scored.open()
+        assert scored.scoring is not None
+        await scored.scoring
+        assert scored.scorer.process is None
+
+    async def test_a_fenced_worker_records_nothing(self, held: Held, job: Job) -> None:
+        scored, _ = await with_rewards(held, job, {"name": "long", "source": LONGER})
+        async with held.db.transaction() as session:
+            (await session.get_one(Job, job.id)).fence += 1
+        scored.open()
+        assert scored.scoring is not None
+        with pytest.raises(Fenced):
+            await scored.scoring
+        await scored.close()
+        assert await self.sandbox(held, job) is None
+
+    async def test_a_scorer_that_is_killed_takes_its_sandboxes_with_it_and_leaves_no_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
+        two = check({"reward_functions": [{"name": name, "source": LONGER} for name in ("one", "other")]})
+        for version in (1, 2):
+            scoring = Scorer(MEANS)
+            assert (await scoring.score(version, two, batch("2")))[0]["reward"] == 0.2
+            assert scoring.process is not None
+            guests = children(scoring.process.pid)
+            assert len(guests) == 2
+            os.kill(scoring.process.pid, signal.SIGKILL)
+            assert all([await asyncio.to_thread(gone, guest) for guest in guests])
+            await scoring.close()
+        assert list(tmp_path.iterdir()) == []
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 class TestErrors:
     async def test_a_few_failures_mark_their_rollouts(self, held: Held, job: Job) -> None:
         scored, child = await with_rewards(held, job, {"name": "broken", "source": BROKEN})
@@ -160,32 +223,67 @@ class TestErrors:
         assert child.lines == []
 
     async def test_code_that_does_not_load_fails_the_job(self, held: Held, job: Job) -> None:
-        scored, _ = await with_rewards(held, job, {"name": "odd", "source": "def reward(:\n"})
+        scored, _ = await with_rewards(held, job, {"name": "odd", "source": "import numpy as reward"})
         with pytest.raises(TrainingFailed, match="cannot be opened"):
             await score(scored, 1, "2")
         await scored.close()
+
+    async def test_graders_are_opened_before_the_first_batch_and_fail_the_job_then(self, held: Held, job: Job) -> None:
+        scored, child = await with_rewards(held, job, {"name": "odd", "source": "import numpy as reward"})
+        scored.open()
+        assert scored.scoring is not None
+        await asyncio.wait({scored.scoring})
+        with pytest.raises(TrainingFailed) as failure:
+            scored.check()
+        await scored.close()
+        assert failure.value.code == "graders_failed"
+        assert child.lines == []
+
+    async def test_on_a_machine_that_cannot_confine_the_job_fails_and_names_the_way_out(
+        self, held: Held, job: Job, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """The scorer gets a kernel without Landlock: that is what a machine without it answers."""
+        blind = tmp_path / "blind.py"
+        blind.write_text(
+            "from fettle.rewards.sandbox import landlock\nlandlock.abi = lambda: 0\n"
+            "from worker.scoring import main\nmain()\n"
+        )
+        monkeypatch.setenv("PYTHONPATH", str(Path(scorer.__file__).parents[1]))
+        monkeypatch.setattr(scorer, "COMMAND", (sys.executable, str(blind)))
+        scored, child = await with_rewards(held, job, {"name": "long", "source": LONGER})
+        scored.open()
+        assert scored.scoring is not None
+        with pytest.raises(TrainingFailed) as failure:
+            await scored.scoring
+        await scored.close()
+        assert failure.value.code == "sandbox_unavailable"
+        assert "needs a kernel with Landlock" in failure.value.message
+        assert "functions that need no sandbox" in failure.value.message
+        assert child.lines == []
+        async with held.db.snapshot() as session:
+            assert (await session.get_one(Job, job.id)).sandbox is None
 
     async def test_a_scorer_that_overruns_is_killed_and_the_next_batch_has_a_new_one(self) -> None:
         endless = check(
             {"reward_functions": [{"name": "endless", "source": "def reward(p, c, e):\n    while 1: pass\n"}]}
         )
-        scorer = Scorer({**opening.means(Settings(_env_file=None)), "patience": 0}, seconds=3)
-        (lost,) = await scorer.score(1, endless, batch("2"))
+        scoring = Scorer(MEANS, seconds=3)
+        (lost,) = await scoring.score(1, endless, batch("2"))
         assert lost["reward"] is None
         assert "more than 3 s" in lost["errors"]["endless"]["message"]
-        assert scorer.process is None
-        (right,) = await scorer.score(2, check({"reward_functions": ["exact_match"]}), batch("2"))
-        await scorer.close()
+        assert scoring.process is None
+        (right,) = await scoring.score(2, check({"reward_functions": ["exact_match"]}), batch("2"))
+        await scoring.close()
         assert right["reward"] == 1.0
 
     async def test_graders_that_say_too_much_cost_the_batch_and_no_attempt(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(worker_scorer, "LINE_LIMIT", 1 << 10)
+        monkeypatch.setattr(scorer, "LINE_LIMIT", 1 << 10)
         loud = check({"reward_functions": [{"name": "loud", "source": LONGER}]})
-        scorer = Scorer()
-        (lost,) = await scorer.score(1, loud, batch("2" * 2000))
-        await scorer.close()
+        scoring = Scorer(MEANS)
+        (lost,) = await scoring.score(1, loud, batch("2" * 2000))
+        await scoring.close()
         assert lost["reward"] is None
         assert "about 1 completions" in lost["errors"]["loud"]["message"]
 
@@ -276,7 +374,7 @@ class TestEdits:
         scored, child = await with_rewards(held, job, "exact_match")
         await score(scored, 1, "2")
         async with held.db.transaction() as session:
-            odd = {"reward_functions": [{"name": "odd", "source": "def reward(:\n"}]}
+            odd = {"reward_functions": [{"name": "odd", "source": "import numpy as reward"}]}
             await reward_versions.edit(session, job.project_id, job.id, odd)
         await score(scored, 2, "2")
         await score(scored, 3, "2")
@@ -290,7 +388,7 @@ class TestEdits:
     async def test_an_edit_that_does_not_load_costs_a_resumed_run_nothing_either(self, held: Held, job: Job) -> None:
         scored, _ = await with_rewards(held, job, "exact_match")
         async with held.db.transaction() as session:
-            odd = {"reward_functions": [{"name": "odd", "source": "raise ValueError('\\0')"}]}
+            odd = {"reward_functions": [{"name": "odd", "source": "raise ValueError('\\0')\nreward = None"}]}
             await reward_versions.edit(session, job.project_id, job.id, odd)
         await score(scored, 1, "2")  # the first batch of an attempt that knows of no version before
         await scored.close()

@@ -1,22 +1,21 @@
 """Does the code that the completion holds pass the row's tests? It runs in the sandbox, a fresh one for each sample."""
 
+import re
 from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import Field
 
 from fettle.rewards.functions.function import Example, Means, Parameters, RewardFunction
 from fettle.rewards.samples import Failure, Mark, Sample, failed
-from fettle.rewards.sandbox import Limits, Sandbox, SandboxError
+from fettle.rewards.sandbox import Limits, Sandbox, SandboxError, level
 
-HARNESS = '''
-import re
-
+# Each gives the share of the tests that pass
+PYTHON = """
 def grade(sample, item):
-    """The share of the tests that pass."""
-    blocks = re.findall(r"```(?:python|py)?[ \\t]*\\n(.*?)```", sample, re.DOTALL)
     space = {"__name__": "completion"}
     try:
-        exec(compile("\\n".join(blocks) or sample, "<completion>", "exec"), space)
+        exec(compile(sample, "<completion>", "exec"), space)
     except BaseException as error:
         print(f"{type(error).__name__}: {error}")
         return 0.0
@@ -28,23 +27,53 @@ def grade(sample, item):
         except BaseException as error:
             print(f"test {number}: {type(error).__name__}: {error}")
     return passed / len(item)
-'''
+"""
+JAVASCRIPT = r"""
+globalThis.grade = async (sample, item) => {
+  const run = vm.runInThisContext;
+  try {
+    run(sample, { filename: "<completion>" });
+  } catch (error) {
+    console.log(String(error));
+    return 0;
+  }
+  let passed = 0;
+  for (const [index, test] of item.entries()) {
+    try {
+      await run(`(async () => {${test}\n})()`, { filename: `<test ${index + 1}>` });
+      passed += 1;
+    } catch (error) {
+      console.log(`test ${index + 1}: ${error}`);
+    }
+  }
+  return passed / item.length;
+};
+"""
+HARNESSES = {"python": PYTHON, "javascript": JAVASCRIPT}
+FENCE = re.compile(r"```([^\s`]*)[^\n`]*\n(.*?)```", re.DOTALL)
+TAGS = {"python": {"python", "py", "python3"}, "javascript": {"javascript", "js", "node"}}
 
 
 class CodeTests(Parameters):
-    """tests: the row's key with the tests: a text of Python statements, or a list of such texts, each of which passes
-    when it raises nothing. partial: the share of the tests that pass; else all must. seconds: for one completion, its
-    tests included; running out of them scores 0."""
+    """tests: the row's key with the tests: a text of statements, or a list of such texts, each of which passes when it
+    raises nothing. language: of code and tests; unset: what the row says under 'language', else python. JavaScript
+    needs Node.js on the worker; its tests have Node's `assert`, and may await. partial: the share of the tests that
+    pass; else all must. seconds: for one completion, its tests included; running out of them scores 0."""
 
     tests: str = "tests"
+    language: Literal["python", "javascript"] | None = None
     partial: bool = False
     seconds: float = Field(5.0, gt=0, le=120)
 
 
 class CodeGrader:
+    """Raises SandboxError when the language that was asked for cannot be run here."""
+
     def __init__(self, parameters: CodeTests, means: Means) -> None:
         self.parameters = parameters
         self.limits = Limits(min(parameters.seconds, means.limits.seconds), means.limits.memory_bytes)
+        if parameters.language is not None:
+            level(parameters.language)
 
     def grade(self, samples: Sequence[Sample]) -> list[Mark]:
         return [self._mark(sample) for sample in samples]
@@ -57,10 +86,15 @@ class CodeGrader:
                 "invalid_variable_error",
                 f"item has no tests under {self.parameters.tests!r}: a text, or a list of texts",
             )
-        code = sample.completion.rpartition("</think>")[2].replace("<answer>", "").replace("</answer>", "")
+        language = self.parameters.language or sample.item.get("language", "python")
+        if language not in HARNESSES:
+            return failed(
+                "invalid_variable_error",
+                f"item has the language {language!r}: it must be one of {', '.join(HARNESSES)}",
+            )
         try:
-            with Sandbox(HARNESS, self.limits) as sandbox:
-                (verdict,) = sandbox.grade([(code, tests)])
+            with Sandbox(HARNESSES[language], self.limits, language=language) as sandbox:
+                (verdict,) = sandbox.grade([(code_of(sample.completion, language), tests)])
         except SandboxError as error:
             return Mark(None, Failure("python_grader_server_error", str(error)))
         if verdict.value is None or not 0.0 <= verdict.value <= 1.0:  # it ran for ever, ended its process, or cheated
@@ -71,11 +105,19 @@ class CodeGrader:
     def close(self) -> None: ...
 
 
+def code_of(completion: str, language: str) -> str:
+    """The fences that name the language; else those that name none; else all that follows the reasoning."""
+    answer = completion.rpartition("</think>")[2].replace("<answer>", "").replace("</answer>", "")
+    fences = [(tag.lower(), code) for tag, code in FENCE.findall(answer)]
+    named = [code for tag, code in fences if tag in TAGS[language]]
+    return "\n".join(named or [code for tag, code in fences if not tag]) or answer
+
+
 TESTS = ["assert double(2) == 4", "assert double(-1) == -2"]
 CODE_TESTS = RewardFunction(
     description=(
-        "1 when the completion's Python (in its code fences, else all of it) passes every test of the row, else 0. "
-        "The standard library only."
+        "1 when the completion's Python or JavaScript (in its code fences, else all of it) passes every test of the "
+        "row, else 0: to write, mend or translate code. The standard library only."
     ),
     parameters=CodeTests,
     examples=(

@@ -1,6 +1,7 @@
 """What runs inside the sandbox. It is sent to a bare interpreter as source, so it imports nothing of ours.
 
-It confines itself for good, says what holds, and only then is given a user's code. Frames: 4 bytes length, JSON.
+It confines itself for good, says what holds, and only then is given a user's code; or it becomes another interpreter,
+which is held by the same walls and says so itself. Frames: 4 bytes length, JSON.
 """
 
 import ctypes
@@ -60,7 +61,7 @@ PRELOADED = [
 
 PRINTED_AT_MOST = 4096  # characters of a rollout's printed output
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
-READ_FILE, READ_DIR = 1 << 2, 1 << 3
+EXECUTE, READ_FILE, READ_DIR = 1 << 0, 1 << 2, 1 << 3
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, PR_SET_DUMPABLE = 1, 22, 38, 4
 
 
@@ -121,12 +122,12 @@ def restrict_files(libc, config):
     attributes = struct.pack("QQQ", config["handled_files"], config["handled_network"], config["handled_scopes"])
     size = config["ruleset_bytes"]
     ruleset = libc.syscall(LANDLOCK_CREATE_RULESET, ctypes.c_char_p(attributes), size, 0)
-    for path in config["readable"]:
+    for path in [*config["readable"], *config["runnable"]]:
         try:
             parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except OSError:
             continue
-        rights = READ_FILE | (READ_DIR if os.path.isdir(path) else 0)
+        rights = READ_FILE | (READ_DIR if os.path.isdir(path) else 0) | (EXECUTE if path in config["runnable"] else 0)
         rule = struct.pack("=Qi", rights, parent)
         libc.syscall(LANDLOCK_ADD_RULE, ruleset, 1, ctypes.c_char_p(rule), 0)
         os.close(parent)
@@ -222,10 +223,17 @@ def main():
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
     os.close(nowhere)
-    for name in PRELOADED:
-        __import__(name)
+    config = receive(source)
     try:
-        confine(receive(source))
+        if config["become"]:
+            confine(config)
+            for stream in (source, sink):
+                os.set_inheritable(stream.fileno(), True)
+            pipes = [str(source.fileno()), str(sink.fileno())]
+            os.execve(config["become"][0], [*config["become"], *pipes], {})  # noqa: S606 — no shell is wanted
+        for name in PRELOADED:
+            __import__(name)
+        confine(config)
     except BaseException as error:
         send(sink, {"refused": f"{type(error).__name__}: {error}"})
         os._exit(1)

@@ -1,4 +1,4 @@
-"""Which files the sandbox may read: Landlock rules for the interpreter's standard library, and nothing else.
+"""Which files the sandbox may reach: Landlock rules for what its interpreter reads, and nothing else.
 
 landlock(7). Handled and not allowed is refused, so every right that the kernel knows is handled: writing, making,
 running, connecting, and signals to whoever is outside.
@@ -6,6 +6,7 @@ running, connecting, and signals to whoever is outside.
 
 import ctypes
 import sysconfig
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -22,21 +23,22 @@ def abi() -> int:
     return max(0, int(ctypes.CDLL(None).syscall(CREATE_RULESET, None, 0, VERSION_FLAG)))
 
 
-def rules(abi: int) -> dict[str, object]:
-    """What the guest needs to know to restrict itself."""
+def rules(abi: int, readable: Sequence[str], runnable: Sequence[str] = ()) -> dict[str, object]:
+    """What the guest needs to know to restrict itself to these files and folders."""
     network, scopes = abi >= NETWORK_SINCE, abi >= SCOPES_SINCE
     return {
         "handled_files": (1 << FILE_RIGHTS[min(abi, max(FILE_RIGHTS))]) - 1,
         "handled_network": NETWORK_RIGHTS if network else 0,
         "handled_scopes": SCOPES if scopes else 0,
         "ruleset_bytes": 24 if scopes else 16 if network else 8,
-        "readable": readable(),
+        "readable": list(readable),
+        "runnable": list(runnable),
     }
 
 
 @cache
-def readable() -> list[str]:
-    """The standard library, entry by entry: installed packages often live in a folder of it."""
+def library() -> list[str]:
+    """Python's standard library, entry by entry: installed packages often live in a folder of it."""
     folder = Path(sysconfig.get_path("stdlib", vars={"base": sysconfig.get_config_var("installed_base")}))
     entries = [entry for entry in folder.iterdir() if entry.name not in INSTALLED]
     return sorted(map(str, entries))

@@ -1,6 +1,7 @@
-"""The seccomp filter of the sandbox: an allow-list of system calls as classic BPF (seccomp(2), bpf(4)).
+"""The seccomp filters of the sandbox: allow-lists of system calls as classic BPF (seccomp(2), bpf(4)).
 
-Whatever is not listed answers EPERM, so that a library may fall back; a foreign architecture's call kills.
+Whatever is not listed answers EPERM, so that a library may fall back; a foreign architecture's call kills. Node has a
+wider list than Python: an event loop, threads, and one `execve` into itself, which Landlock holds to its binary.
 """
 
 import platform
@@ -83,8 +84,21 @@ CALLS: dict[str, tuple[int | None, int | None]] = {
     "rseq": (334, 293),
     "faccessat2": (439, 439),
 }
+NODE_CALLS: dict[str, tuple[int | None, int | None]] = {
+    "execve": (59, 221),
+    "capget": (125, 90),
+    "arch_prctl": (158, None),
+    "set_tid_address": (218, 96),
+    "epoll_ctl": (233, 21),
+    "epoll_pwait": (281, 22),
+    "eventfd2": (290, 19),
+    "epoll_create1": (291, 20),
+    "pipe2": (293, 59),
+}
 CLONE: tuple[int, int] = (56, 220)
+CLONE3 = 435  # on both
 IOCTL: tuple[int, int] = (16, 29)
+PRLIMIT: tuple[int, int] = (302, 261)
 
 # A thread of this process, and nothing else that clone can make
 CLONE_THREAD = 0x00010000
@@ -95,7 +109,7 @@ ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # colum
 X32_BIT = 0x40000000
 
 LOAD, JUMP_EQUAL, JUMP_AT_LEAST, JUMP_SET, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-ALLOW, KILL, EPERM = 0x7FFF0000, 0x80000000, 0x00050000 | 1
+ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x00050000 | 1, 0x00050000 | 38
 NUMBER, ARCHITECTURE, ARGUMENT_0, ARGUMENT_1 = 0, 4, 16, 24  # offsets in seccomp_data; arguments' low words
 
 
@@ -103,13 +117,14 @@ class Unsupported(Exception):
     """No filter is known for this machine."""
 
 
-def filter_program(machine: str | None = None) -> bytes:
-    """The program as an array of `struct sock_filter`. Raises Unsupported."""
+def filter_program(machine: str | None = None, *, node: bool = False) -> bytes:
+    """The program as an array of `struct sock_filter`, for Python or for Node. Raises Unsupported."""
     machine = machine or platform.machine()
     if machine not in ARCHITECTURES:
         raise Unsupported(f"The sandbox has no system call filter for {machine!r} machines.")
     column, architecture = ARCHITECTURES[machine]
-    numbers = [found for pair in CALLS.values() if (found := pair[column]) is not None]
+    calls = {**CALLS, **(NODE_CALLS if node else {})}
+    numbers = [found for pair in calls.values() if (found := pair[column]) is not None]
     return b"".join(
         instruction
         for part in (
@@ -117,6 +132,9 @@ def filter_program(machine: str | None = None) -> bytes:
             [step(LOAD, NUMBER), step(JUMP_AT_LEAST, X32_BIT, 0, 1), step(RETURN, KILL)],
             permit(numbers),
             when(CLONE[column], ARGUMENT_0, [step(JUMP_SET, CLONE_THREAD, 0, 1), step(RETURN, ALLOW)]),
+            # Its flags lie in memory, where no filter can look: libc falls back to clone
+            [step(JUMP_EQUAL, CLONE3, 0, 1), step(RETURN, ENOSYS)],
+            when(PRLIMIT[column], ARGUMENT_0, permit([0])) if node else [],
             when(IOCTL[column], ARGUMENT_1, permit([TCGETS, FIOCLEX, FIONCLEX])),
             [step(RETURN, EPERM)],
         )

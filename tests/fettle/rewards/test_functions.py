@@ -1,6 +1,8 @@
 """The built-in reward functions: every example of the page is true, and each one's hard cases."""
 
+import shutil
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from fettle.errors import InvalidRequest
 from fettle.rewards import FUNCTIONS, Graders, Sample, Score, check
 from fettle.rewards.functions.function import Example
+from fettle.rewards.sandbox import SandboxError, languages, walls_of
 
 EXAMPLES = [(n, example) for n, function in FUNCTIONS.items() for example in function.examples if not function.asks]
 
@@ -204,6 +207,87 @@ class TestCodeTests:
 
     def test_rows_without_tests_are_an_error(self) -> None:
         assert score("code_tests", "x").reward is None
+
+    @pytest.mark.parametrize(
+        ("completion", "passes"),
+        [
+            ("```python\ndef f(n): return n + 1\n```", 1.0),
+            ("```py\ndef g(n): return n\n```\nand\n```python\ndef f(n): return g(n) + 1\n```", 1.0),
+            ("```\ndef f(n): return n + 1\n```", 1.0),
+            ("From\n```javascript\nconst f = (n) => n + 1;\n```\nto\n```python\ndef f(n): return n + 1\n```", 1.0),
+            ("```python\ndef f(n): return n + 1\n```\nUse it so:\n```\n$ python f.py\n```", 1.0),
+            ("<think>```python\ndef f(n): return n + 1\n```</think>def f(n): return n", 0.0),
+            ("```javascript\nconst f = (n) => n + 1;\n```", 0.0),
+        ],
+    )
+    def test_the_fences_that_name_the_language_are_the_code(self, completion: str, passes: float) -> None:
+        assert value("code_tests", completion, {"tests": list(self.TESTS)}) == passes
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js here")
+class TestCodeTestsInJavaScript:
+    TESTS = ("assert.strictEqual(f(1), 2)", "assert.deepStrictEqual([f(0)], [1]); // a comment at the end")
+
+    @pytest.mark.parametrize(
+        ("completion", "passes"),
+        [
+            ("```javascript\nfunction f(n) { return n + 1; }\n```", 1.0),
+            ("```js\nconst f = (n) => n + 1;\n```", 1.0),
+            ("const f = async (n) => n + 1;", 0.0),
+            ("const source = 1, grade = 1, name = 1, fs = 1, send = 1; const f = (n) => n + grade;", 1.0),
+            ("const assert = require('assert'); const f = (n) => n + 1; module.exports = { f };", 1.0),
+            ("function f(n) { for (;;); }", 0.0),
+            ("process.exit(0)", 0.0),
+            ("require('fs').readFileSync('/etc/passwd'); const f = (n) => n + 1;", 0.0),
+            ("require('child_process').execSync('true'); const f = (n) => n + 1;", 0.0),
+            ("setTimeout(() => { throw 1; }, 0); const f = (n) => n + 1;", 1.0),
+            ("def f(n): return n + 1", 0.0),
+            ("", 0.0),
+        ],
+    )
+    def test_code_passes_or_does_not(self, completion: str, passes: float) -> None:
+        item = {"tests": list(self.TESTS)}
+        assert value("code_tests", completion, item, language="javascript", seconds=1.0) == passes
+
+    def test_a_row_may_name_its_language_and_a_parameter_goes_before_it(self) -> None:
+        item = {"tests": ["assert.ok(f(1) === 2)"], "language": "javascript"}
+        completion = "const f = (n) => n + 1;"
+        assert value("code_tests", completion, item) == 1.0
+        assert value("code_tests", completion, item, language="python") == 0.0
+        assert (
+            "one of python, javascript"
+            in score("code_tests", "", {**item, "language": "basic"}).errors["code_tests"].message
+        )
+
+    def test_a_test_may_await_and_a_share_may_count(self) -> None:
+        item = {"tests": ["assert.strictEqual(await f(1), 2)", "assert.strictEqual(f(1), 2)"]}
+        completion = "const f = async (n) => n + 1;"
+        assert value("code_tests", completion, item, language="javascript", partial=True) == 0.5
+
+    def test_what_went_wrong_is_in_what_it_printed(self) -> None:
+        said = score(
+            "code_tests",
+            "console.log('hm'); const f = (n) => n;",
+            {"tests": ["f(1) === 2 || x"]},
+            language="javascript",
+        )
+        assert said.printed.startswith("hm\ntest 1: ReferenceError: x is not defined")
+
+
+def test_without_node_javascript_is_refused_when_it_is_opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    languages.node_and_libraries.cache_clear()
+    walls_of.cache_clear()
+    try:
+        with pytest.raises(
+            SandboxError, match=r"no 'node' on its PATH: install Node.js 18 or newer there, or ask for Py"
+        ):
+            score("code_tests", "", {"tests": ["1"]}, language="javascript")
+        said = score("code_tests", "", {"tests": ["1"], "language": "javascript"})
+        assert "install Node.js" in said.errors["code_tests"].message
+    finally:
+        languages.node_and_libraries.cache_clear()
+        walls_of.cache_clear()
 
 
 class TestLogicSteps:

@@ -3,6 +3,8 @@
 `bench/sandbox.py` prints the same table.
 """
 
+from tests.fettle.rewards.sandbox.attacks_javascript import ATTACKS as JAVASCRIPT
+
 ATTACKS: dict[str, str] = {
     "network, a TCP connection": """
 import socket
@@ -280,4 +282,17 @@ def grade(sample, item):
 """,
 }
 
+BY_LANGUAGE = {"python": ATTACKS, "javascript": JAVASCRIPT}
+# Put behind an attack's source: a sample without targets is a fair one
+FAIR = {
+    "python": """
+attack = grade
+def grade(sample, item): return 0.25 if item is None else attack(sample, item)
+""",
+    "javascript": """
+const tried = grade;
+const reward = (sample, item) => (item === null ? 0.25 : tried(sample, item));
+""",
+}
+NAMES = {"python": ("grade",), "javascript": ("reward",)}
 HARMLESS = {"flood stdout": 0.5}  # it may come to its end: nobody hears it

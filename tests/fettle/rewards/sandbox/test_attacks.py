@@ -1,4 +1,5 @@
 import os
+import shutil
 import socket
 import sysconfig
 from collections.abc import Iterator
@@ -7,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from fettle.rewards.sandbox import Limits, Sandbox
-from tests.fettle.rewards.sandbox.attacks import ATTACKS, HARMLESS
+from fettle.rewards.sandbox import Limits, Sandbox, Walls, walls_of
+from tests.fettle.rewards.sandbox.attacks import BY_LANGUAGE, FAIR, HARMLESS, NAMES
 
 LIMITS = Limits(seconds=1.5, memory_bytes=1 << 30)
+CASES = [(language, name) for language, attacks in BY_LANGUAGE.items() for name in attacks]
 
 
 @pytest.fixture
@@ -32,16 +34,26 @@ def targets(tmp_path: Path) -> Iterator[dict[str, Any]]:
         }
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.fixture(params=["the minimum", "all that works here"])
+def everywhere(request: pytest.FixtureRequest) -> dict[str, Walls]:
+    """The walls around each language."""
+    if request.param == "the minimum":
+        return dict.fromkeys(BY_LANGUAGE, Walls())
+    if walls_of() == Walls():
+        pytest.skip("neither bubblewrap nor a memory group can be had here")
+    return {language: walls_of(language) for language in BY_LANGUAGE if language == "python" or shutil.which("node")}
+
+
+@pytest.mark.parametrize(("language", "name"), CASES)
 def test_the_attack_gets_nothing_and_the_next_sample_is_graded(
-    name: str, targets: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    language: str, name: str, everywhere: dict[str, Walls], targets: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if language == "javascript" and shutil.which("node") is None:
+        pytest.skip("there is no Node.js here")
     monkeypatch.setenv("FETTLE_CANARY", "canary")
-    attack = f"{ATTACKS[name]}\nattack = grade\n" + (
-        "def grade(sample, item):\n    return 0.25 if item is None else attack(sample, item)\n"
-    )
+    attack = BY_LANGUAGE[language][name] + FAIR[language]
     before = set(Path(targets["folder"]).iterdir())
-    with Sandbox(attack, LIMITS) as sandbox:
+    with Sandbox(attack, LIMITS, NAMES[language], language=language, walls=everywhere[language]) as sandbox:
         attacked, after = sandbox.grade([({}, targets), ({}, None)])
     assert attacked.value in (None, 0.0, HARMLESS.get(name)), attacked
     assert attacked.value is not None or attacked.error

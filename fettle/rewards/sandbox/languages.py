@@ -1,0 +1,85 @@
+"""What a guest runs, by language: the files it needs, the system calls it may make, and what it becomes."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from fettle.rewards.sandbox import landlock, seccomp
+from fettle.rewards.sandbox.errors import SandboxError
+from fettle.rewards.sandbox.limits import Limits
+
+NODE_GUEST = (Path(__file__).parent / "guest.js").read_text("utf-8")
+NODE_SHARE = "/usr/share/nodejs"  # where Debian's Node keeps parts of itself
+NODE_THREADS = 64
+NO_OPENSSL = "--openssl-config=/no/such/file"  # one that is there and closed ends Node
+NO_NODE = (
+    "JavaScript runs where Node.js is, and this worker has no 'node' on its PATH: install Node.js 18 or newer there, "
+    "or ask for Python."
+)
+
+
+@dataclass(frozen=True)
+class Language:
+    """readable: files and folders. runnable: programs, and what the kernel loads them with. become: the command that
+    takes Python's place once all is closed; its two pipes are added."""
+
+    readable: tuple[str, ...]
+    runnable: tuple[str, ...]
+    limits: dict[str, int]
+    seccomp: bytes
+    become: tuple[str, ...] = ()
+
+
+def python(limits: Limits) -> Language:
+    held = {"RLIMIT_AS": limits.memory_bytes, "RLIMIT_NPROC": 16}
+    return Language(tuple(landlock.library()), (), held, program())
+
+
+def javascript(limits: Limits) -> Language:
+    """V8 reserves far more addresses than it uses, so that its data is limited instead of its addresses.
+
+    --jitless: no memory is both written and run, at the cost of speed. Raises SandboxError.
+    """
+    node, libraries = node_and_libraries()
+    heap = limits.memory_bytes * 3 // 4 >> 20
+    flags = ("--jitless", "--no-expose-wasm", "--v8-pool-size=1", f"--max-old-space-size={heap}", NO_OPENSSL)
+    return Language(
+        readable=(*libraries, "/etc/ld.so.cache", NODE_SHARE),
+        runnable=(node, *(path for path in libraries if Path(path).name.startswith("ld-"))),
+        # Where the user is the worker's own, all its threads would count: there the data that stacks need is the limit
+        limits={"RLIMIT_DATA": limits.memory_bytes, **({"RLIMIT_NPROC": NODE_THREADS} if os.geteuid() == 0 else {})},
+        seccomp=program(node=True),
+        become=(node, *flags, "-e", NODE_GUEST),
+    )
+
+
+LANGUAGES: dict[str, Callable[[Limits], Language]] = {"python": python, "javascript": javascript}
+
+
+@cache
+def node_and_libraries() -> tuple[str, tuple[str, ...]]:
+    """Node's binary, and every library that it is linked to. Raises SandboxError."""
+    found = shutil.which("node")
+    if found is None:
+        raise SandboxError(NO_NODE)
+    node = str(Path(found).resolve())
+    listed = subprocess.run(["ldd", node], capture_output=True, text=True, timeout=20, env={"PATH": "/usr/bin:/bin"})
+    return node, tuple(re.findall(r"(/\S+) \(0x", listed.stdout))
+
+
+def interpreter() -> str:
+    """Python itself, without the virtual environment around it."""
+    return str(Path(sys.executable).resolve())
+
+
+def program(*, node: bool = False) -> bytes:
+    try:
+        return seccomp.filter_program(node=node)
+    except seccomp.Unsupported as error:
+        raise SandboxError(str(error)) from error
