@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from fettle import catalog, devices, gradings, leases, orphans, queue
+from fettle import catalog, devices, gradings, leases, leftovers, orphans, queue
 from fettle.db import DATABASE_AWAY, Database
 from fettle.devices import Slot
 from fettle.logs import configure
@@ -149,6 +149,7 @@ async def tidy(held: Held) -> None:
     while True:
         try:
             await workfolder.sweep(held)
+            leftovers.sweep(held.settings.data / tasks.DRY_RUNS)
             async with held.db.transaction() as session:
                 await gradings.sweep(session)
             if collected := await orphans.collect(held.db, held.storage):
