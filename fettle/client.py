@@ -32,6 +32,13 @@ class Client:
         except httpx.TransportError as error:
             raise self.away(error) from error
 
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """However long the answer takes."""
+        try:
+            return checked(self.http.post(path, json=body, timeout=httpx.Timeout(None, connect=30))).json()
+        except httpx.TransportError as error:
+            raise self.away(error) from error
+
     def away(self, error: httpx.TransportError) -> Unavailable:
         return Unavailable(
             f"{self.url} does not answer ({type(error).__name__}): is `fettle up` running? FETTLE_URL names another."
