@@ -4,6 +4,9 @@ Reading one step reads one chunk; sorting a whole run by reward reads them all.
 """
 
 import io
+import operator
+import statistics
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,6 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.errors import InvalidRequest
+from fettle.rewards.forms import of_form
 from fettle.storage import Storage
 from models import RolloutChunk
 
@@ -30,6 +34,7 @@ COLUMNS = {
     "reward": "float64",
     "scores": "string",
     "advantage": "float64",
+    "kl": "float64",
     "tokens": "int32",
     "stop_reason": "string",
     "printed": "string",
@@ -40,7 +45,7 @@ NESTED = ("prompt", "item", "scores", "errors")
 
 
 def row(step: int, index: int, rollout: Row, score: Row, version: int) -> Row:
-    """One rollout as it is stored, but for its advantage. index: within the step."""
+    """One rollout as it is stored, but for its advantage and KL. index: within the step."""
     return {
         "step": step,
         "index": index,
@@ -51,6 +56,7 @@ def row(step: int, index: int, rollout: Row, score: Row, version: int) -> Row:
         "reward": score["reward"],
         "scores": score["scores"],
         "advantage": None,
+        "kl": None,
         "tokens": rollout["tokens"],
         "stop_reason": rollout["stop_reason"],
         "printed": score["printed"],
@@ -77,16 +83,43 @@ def from_parquet(content: bytes) -> list[Row]:
     return [{**each, **{name: orjson.loads(each[name]) for name in NESTED}} for each in rows]
 
 
-def summary(rows: Sequence[Row]) -> dict[str, Any]:
-    """reward_*: None when no grader gave a value."""
+def summary(rows: Sequence[Row], graders: Sequence[Row]) -> dict[str, Any]:
+    """What lists, filters and the watch over rewards need of a step. graders: those that judged it.
+
+    reward, form, answer: {mean, std} of the weighted sums, of all graders, of those of form and of the others; None
+    when no grader gave a value. commonest: the share of the most frequent text, None for a handful of prompts.
+    """
     known = [each["reward"] for each in rows if each["reward"] is not None]
+    forms = of_form(graders)
+    texts = Counter(each["completion"].strip() for each in rows)
     return {
-        "reward_mean": sum(known) / len(known) if known else None,
+        "reward": spread(known),
         "reward_min": min(known, default=None),
         "reward_max": max(known, default=None),
+        "reward_version": rows[0]["reward_version"],
         "tokens": sum(each["tokens"] for each in rows),
+        "length_mean": statistics.fmean(each["tokens"] for each in rows),
         "errors": len(rows) - len(known),
+        "cut_off": sum(each["stop_reason"] == "length" for each in rows) / len(rows),
+        "distinct": len(texts) / len(rows),
+        "commonest": texts.most_common(1)[0][1] / len(rows) if len({each["group"] for each in rows}) >= FEW else None,
+        "form": part_of(rows, [each for each in graders if each["name"] in forms]),
+        "answer": part_of(rows, [each for each in graders if each["name"] not in forms]),
     }
+
+
+FEW = 4  # prompts: fewer may well have one right answer
+
+
+def part_of(rows: Sequence[Row], graders: Sequence[Row]) -> dict[str, float] | None:
+    """Of what these graders give together."""
+    weighted = [[each["scores"][one["name"]] for one in graders] for each in rows if each["reward"] is not None]
+    weights = [one["weight"] for one in graders]
+    return spread([sum(map(operator.mul, values, weights)) for values in weighted]) if graders else None
+
+
+def spread(values: Sequence[float]) -> dict[str, float] | None:
+    return {"mean": statistics.fmean(values), "std": statistics.pstdev(values)} if values else None
 
 
 @dataclass(frozen=True)
@@ -127,6 +160,12 @@ async def chunks(session: AsyncSession, job_id: str, wanted: Wanted) -> list[Rol
     if wanted.step is not None:
         statement = statement.where(RolloutChunk.step == wanted.step)
     return [chunk for chunk in await session.scalars(statement) if wanted.may_hold(chunk)]
+
+
+async def summaries(session: AsyncSession, job_id: str, before: int) -> list[dict[str, Any]]:
+    """Of the steps before this one, by step."""
+    statement = select(RolloutChunk.summary).where(RolloutChunk.job_id == job_id, RolloutChunk.step < before)
+    return list(await session.scalars(statement.order_by(RolloutChunk.step)))
 
 
 async def page(

@@ -7,18 +7,19 @@ from typing import Any
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import artifacts, ids, reward_versions, rollouts
+from fettle import artifacts, events, first_look, ids, reward_versions, rollouts
 from fettle.errors import TrainingFailed
+from fettle.specs.reinforcement import MAX_GRADER_ERRORS
 from models import Job, RewardVersion, RolloutChunk
 from worker import publishing
 from worker.children import Child
 from worker.held import Held
 from worker.ledger import read, write
 from worker.patience import patiently, tell
+from worker.reward_watch import RewardWatch
 from worker.scorer import Scorer, Unopened
 
-ERRORS_AT_MOST = 0.2  # of the completions graded so far
-TRACEBACKS_SHOWN = 3
+TRACEBACKS_SHOWN, TRACEBACK_SHOWN = 3, 1000  # and characters of each
 
 Line = dict[str, Any]
 
@@ -32,8 +33,11 @@ class Rollouts:
         self.scoring: asyncio.Task[None] | None = None
         self.refused = 0  # the newest version that cannot be opened
         self.version: RewardVersion | None = None
-        self.graded = self.failed = 0
+        self.errors_at_most = errors_at_most(job)
+        self.looked = 0  # the version of the rewards at which a first look was taken, or was not due
+        self.graded = self.failed = 0  # by the version in force
         self.samples: list[str] = []  # of what graders said when they failed
+        self.watch: RewardWatch | None = None
         self.rows: list[Line] = []  # the batch that waits for its advantages
 
     def score(self, line: Line) -> None:
@@ -47,9 +51,12 @@ class Rollouts:
     async def _score(self, line: Line) -> None:
         """Raises TrainingFailed when the graders cannot be opened, or fail too often."""
         began = time.monotonic()
-        batch = line["rollouts"]
+        batch, before = line["rollouts"], self.version
         scores = await self._scores(batch)
         assert self.version is not None  # noqa: S101 — it has just scored
+        if before is not None and before.version != self.version.version:
+            self.graded = self.failed = 0
+            self.samples = []
         self._count(scores)
         if line["purpose"] == "train":
             self.rows = [
@@ -66,6 +73,32 @@ class Rollouts:
                 "seconds": time.monotonic() - began,
             }
         )
+        if line["purpose"] == "train":
+            await self._look(line, time.monotonic() - began)
+
+    async def _look(self, line: Line, seconds: float) -> None:
+        """Tells what the first batch that a version of the rewards has judged would teach."""
+        assert self.version is not None  # noqa: S101 — it has just scored
+        first = line["step"] == 1 or self.looked not in (0, self.version.version)
+        self.looked = self.version.version
+        if not first:
+            return
+        seen = first_look.look(self.rows)
+        highest = first_look.highest(self.version.graders)
+        warnings = first_look.warnings(seen, highest=highest, errors_at_most=self.errors_at_most)
+        written = f"written in {line['seconds']:.1f} s, " if line.get("seconds") is not None else ""
+        message = (
+            f"First look, step {line['step']}: {first_look.sentence(seen)}; {seen.completions} completions, "
+            f"{written}scored in {seconds:.1f} s."
+        )
+        data = {"step": line["step"], "generation_seconds": line.get("seconds"), "scoring_seconds": seconds}
+
+        def change(session: AsyncSession, job: Job) -> None:
+            events.add(session, job.id, message, data=data | seen.to_json())
+            for code, why in warnings:
+                events.add(session, job.id, why, level="warn", data={"warning": code, "step": line["step"]})
+
+        await write(self.held, self.job, change)
 
     async def _scores(self, batch: list[Line]) -> list[Line]:
         """By the newest version; one that cannot be opened leaves the one before in force, and says so."""
@@ -91,15 +124,17 @@ class Rollouts:
         for score in scores:
             if score["reward"] is None:
                 self.failed += 1
-                said = [f"{name}: {error['message']}" for name, error in score["errors"].items()]
-                self.samples += [text for text in said if text not in self.samples][:TRACEBACKS_SHOWN]
-        if self.failed > ERRORS_AT_MOST * self.graded:
-            shown = "\n".join(self.samples[:TRACEBACKS_SHOWN])
+                for name, error in score["errors"].items():
+                    said = f"{name}: {shortened(error['message'])}"
+                    if len(self.samples) < TRACEBACKS_SHOWN and said not in self.samples:
+                        self.samples.append(said)
+        if self.failed > self.errors_at_most * self.graded:
+            shown = "\n".join(self.samples)
             raise TrainingFailed(
                 "graders_failed",
-                f"The graders failed on {self.failed} of {self.graded} completions; at most "
-                f"{ERRORS_AT_MOST:.0%} may fail. What they said, for example:\n{shown}",
-                "method.reinforcement",
+                f"The graders failed on {self.failed} of {self.graded} completions; max_grader_errors allows "
+                f"{self.errors_at_most:.0%}. What they said, for example:\n{shown}",
+                "max_grader_errors",
             )
 
     async def store(self, line: Line) -> None:
@@ -108,9 +143,13 @@ class Rollouts:
         if not rows:
             return
         step = line["step"]
-        for row, advantage in zip(rows, line["advantages"], strict=True):
-            row["advantage"] = advantage
+        unknown = [None] * len(rows)  # without a reference there is nothing to be far from
+        for row, advantage, kl in zip(rows, line["advantages"], line.get("kl") or unknown, strict=True):
+            row["advantage"], row["kl"] = advantage, kl
         table = await asyncio.to_thread(rollouts.to_parquet, rows)
+        assert self.version is not None  # noqa: S101 — it has judged them
+        summary = rollouts.summary(rows, self.version.graders)
+        warnings = (await self._watch(step)).see(summary)
         key = f"{publishing.prefix(self.job)}/rollouts/step-{step:06d}.parquet"
         await patiently(self.held, self.job, lambda: artifacts.put_bytes(self.held.storage, key, table))
 
@@ -123,15 +162,40 @@ class Rollouts:
                     job_id=job.id,
                     step=step,
                     rows=len(rows),
-                    summary=rollouts.summary(rows),
+                    summary=summary,
                     storage_key=key,
                 )
             )
+            for code, message in warnings:
+                events.add(session, job.id, message, level="warn", data={"warning": code, "step": step})
 
         await write(self.held, self.job, change)
+
+    async def _watch(self, step: int) -> RewardWatch:
+        """With all of the job's steps before this one in mind."""
+        if self.watch is None:
+            earlier = await read(self.held, self.job, lambda session: rollouts.summaries(session, self.job.id, step))
+            self.watch = RewardWatch()
+            for summary in earlier:
+                self.watch.see(summary)
+        return self.watch
 
     async def close(self) -> None:
         if self.scoring is not None:
             self.scoring.cancel()
             await asyncio.gather(self.scoring, return_exceptions=True)
         await self.scorer.close()
+
+
+def errors_at_most(job: Job) -> float:
+    """The share of the completions on which graders may fail."""
+    hyperparameters = job.method[job.method["type"]]["hyperparameters"]
+    return float(hyperparameters.get("max_grader_errors", MAX_GRADER_ERRORS))
+
+
+def shortened(message: str) -> str:
+    """A traceback's end says what went wrong, its beginning where."""
+    message = message.strip()
+    if len(message) <= TRACEBACK_SHOWN:
+        return message
+    return f"{message[: TRACEBACK_SHOWN // 2]}\n…\n{message[-TRACEBACK_SHOWN // 2 :]}"

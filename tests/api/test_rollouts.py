@@ -7,6 +7,7 @@ from fettle import artifacts, ids, rollouts
 from models import JobStatus, RolloutChunk
 from tests.api.tenants import Tenant, message, refusal
 
+GRADERS = [{"name": "exact_match", "weight": 1.0, "grader": {"type": "function", "function": "exact_match"}}]
 JOBS = "/v1/fine_tuning/jobs"
 PROMPTS = b"".join(json.dumps({"prompt": f"{n} + 1 =", "answer": str(n + 1)}).encode() + b"\n" for n in range(12))
 
@@ -106,7 +107,7 @@ class TestRollouts:
                     job_id=made["id"],
                     step=1,
                     rows=2,
-                    summary=rollouts.summary(rows),
+                    summary=rollouts.summary(rows, GRADERS),
                     storage_key="chunk",
                 )
             )

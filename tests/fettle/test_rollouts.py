@@ -18,6 +18,8 @@ STEPS: dict[int, list[tuple[int, str, float | None]]] = {
     2: [(0, "worst", -1.0), (0, "unjudged", None), (0, "best", 2.0)],
 }
 
+GRADERS = [{"name": "f", "weight": 1.0, "grader": {"type": "function", "function": "exact_match"}}]
+
 
 @pytest.fixture
 async def stored(tmp_path: Path) -> tuple[LocalStorage, list[RolloutChunk]]:
@@ -38,7 +40,9 @@ async def stored(tmp_path: Path) -> tuple[LocalStorage, list[RolloutChunk]]:
         key = f"step-{step}"
         await artifacts.put_bytes(storage, key, rollouts.to_parquet(rows))
         chunks.append(
-            RolloutChunk(step=step, rows=len(rows), summary=rollouts.summary(rows), storage_key=key, job_id="j", id=key)
+            RolloutChunk(
+                step=step, rows=len(rows), summary=rollouts.summary(rows, GRADERS), storage_key=key, job_id="j", id=key
+            )
         )
     return storage, chunks
 

@@ -12,7 +12,6 @@ from fettle.errors import Fenced, TrainingFailed
 from fettle.rewards.given import check
 from fettle.rollouts import Wanted
 from models import Event, Job, RolloutChunk
-from worker import rollouts as worker_rollouts
 from worker.children import Child
 from worker.held import Held
 from worker.rollouts import Rollouts
@@ -84,7 +83,20 @@ class TestScoring:
         await scored.store({"type": "rollouts", "step": 1, "advantages": [-0.5, 0.5]})
         await scored.close()
         (chunk,) = await stored(held, job)
-        assert chunk.summary == {"reward_mean": 0.3, "reward_min": 0.1, "reward_max": 0.5, "tokens": 6, "errors": 0}
+        assert chunk.summary == {
+            "reward": {"mean": 0.3, "std": 0.2},
+            "reward_min": 0.1,
+            "reward_max": 0.5,
+            "reward_version": 1,
+            "tokens": 6,
+            "length_mean": 3,
+            "errors": 0,
+            "cut_off": 0,
+            "distinct": 1,
+            "commonest": None,  # of one prompt
+            "form": None,
+            "answer": {"mean": 0.3, "std": 0.2},
+        }
         first, second = await rollouts.load(held.storage, chunk, Wanted())
         assert (first["completion"], first["reward"], first["advantage"]) == ("2", 0.1, -0.5)
         assert second["printed"] == "saw three\n"
@@ -98,7 +110,7 @@ class TestScoring:
             await scored.store({"type": "rollouts", "step": 1, "advantages": [0.0]})
         await scored.close()
         (chunk,) = await stored(held, job)
-        assert chunk.summary["reward_mean"] == 1.0
+        assert chunk.summary["reward"]["mean"] == 1.0
 
     async def test_validation_is_answered_and_not_stored(self, held: Held, job: Job) -> None:
         scored, child = await with_rewards(held, job, "exact_match")
@@ -221,7 +233,3 @@ async def test_a_slow_grader_holds_up_nobody_but_the_child(held: Held, job: Job)
     await scored.scoring
     await scored.close()
     assert child.lines[0]["rewards"] == [1.0]
-
-
-def test_the_share_of_errors_is_the_one_that_the_documentation_names() -> None:
-    assert worker_rollouts.ERRORS_AT_MOST == 0.2
