@@ -22,7 +22,7 @@ LONGER, LONG = 3.0, 200  # times, and tokens: a model that learns to reason firs
 LONGER_CUT_OFF, CUT_OFF = 2.0, 0.25  # times, and the share that runs into max_completion_tokens
 ONE_TEXT, BEFORE = 0.8, 0.5  # shares of the commonest text: two answers that are equally often right have half each
 
-Summary = Mapping[str, Any]  # of `fettle.rollouts.summary`
+Summary = Mapping[str, Any]  # of `fettle.rollout_summaries`
 
 
 class Warn(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import artifacts, events, first_look, ids, reward_versions, rollouts
+from fettle import artifacts, events, first_look, ids, reward_versions, rollout_summaries, rollouts
 from fettle.errors import TrainingFailed
 from fettle.specs.reinforcement import MAX_GRADER_ERRORS
 from models import Job, RewardVersion, RolloutChunk
@@ -148,7 +148,7 @@ class Rollouts:
             row["advantage"], row["kl"] = advantage, kl
         table = await asyncio.to_thread(rollouts.to_parquet, rows)
         assert self.version is not None  # noqa: S101 — it has judged them
-        summary = rollouts.summary(rows, self.version.graders)
+        summary = rollout_summaries.of_step(rows, self.version.graders)
         warnings = (await self._watch(step)).see(summary)
         key = f"{publishing.prefix(self.job)}/rollouts/step-{step:06d}.parquet"
         await patiently(self.held, self.job, lambda: artifacts.put_bytes(self.held.storage, key, table))
@@ -174,7 +174,9 @@ class Rollouts:
     async def _watch(self, step: int) -> RewardWatch:
         """With all of the job's steps before this one in mind."""
         if self.watch is None:
-            earlier = await read(self.held, self.job, lambda session: rollouts.summaries(session, self.job.id, step))
+            earlier = await read(
+                self.held, self.job, lambda session: rollout_summaries.earlier(session, self.job.id, step)
+            )
             self.watch = RewardWatch()
             for summary in earlier:
                 self.watch.see(summary)

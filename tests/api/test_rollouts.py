@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from fettle import artifacts, ids, rollouts
+from fettle import artifacts, ids, rollout_summaries, rollouts
 from models import JobStatus, RolloutChunk
 from tests.api.tenants import Tenant, message, refusal
 
@@ -107,7 +107,7 @@ class TestRollouts:
                     job_id=made["id"],
                     step=1,
                     rows=2,
-                    summary=rollouts.summary(rows, GRADERS),
+                    summary=rollout_summaries.of_step(rows, GRADERS),
                     storage_key="chunk",
                 )
             )

@@ -141,10 +141,12 @@ def test_every_loss_trains(loss_type: str, tmp_path: Path) -> None:
         kl, tokens = rollouts["kl"], sum(each["tokens"] for each in scored["rollouts"])
         assert len(kl) == len(scored["rollouts"]) and min(kl) >= 0
         assert sum(kl) / tokens == pytest.approx(curve(lines)[rollouts["step"]]["kl"], rel=1e-4, abs=1e-9)
-        same: dict[str, set[float]] = {}
+        same: dict[str, list[float]] = {}
         for each, value in zip(scored["rollouts"], kl, strict=True):
-            same.setdefault(json.dumps([each["messages"], each["completion"]]), set()).add(round(value, 4))
-        assert all(len(values) == 1 for values in same.values())  # each has its own, though the loss has them shuffled
+            same.setdefault(json.dumps([each["messages"], each["completion"]]), []).append(value)
+        assert all(
+            max(values) - min(values) < 1e-4 for values in same.values()
+        )  # each has its own, though the loss has them shuffled
     assert max(told[0]["kl"]) == pytest.approx(0, abs=1e-6)  # the first step's policy is the reference
     assert len({round(value, 4) for value in told[1]["kl"]}) > 2
     assert not any(path.is_dir() for path in (child.folder / "out" / "adapter").iterdir())
