@@ -207,8 +207,8 @@ def dry_run(
     from fettle.client import Client
 
     counts = {"prompts": prompts, "samples": samples}
-    asked = {name: count for name, count in counts.items() if count is not None}
-    found = Client(Settings()).post("/v1/fine_tuning/dry_runs", {**job_body(Path(file)), **asked})
+    body = job_body(Path(file)) | {name: count for name, count in counts.items() if count is not None}
+    found = Client(Settings()).post("/v1/fine_tuning/dry_runs", body)
     dry_run_view.show(found, console)
     if found["warnings"]:
         sys.exit(1)
