@@ -172,10 +172,10 @@ def load(source, names):
 
 
 def frames_of(error):
-    """The traceback without our own lines."""
+    """The traceback without our own lines, nor the place where this machine keeps the standard library."""
     entries = [e for e in traceback.extract_tb(error.__traceback__) if e.filename == "<grader>"]
     lines = traceback.format_list(entries) + traceback.format_exception_only(error)
-    return "".join(lines)[-4000:]
+    return "".join(lines).replace(f" ({getattr(error, 'path', None)})", "")[-4000:]
 
 
 def attempt(work, printed):
