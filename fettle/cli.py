@@ -16,11 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 from fettle import cli_jobs, cli_keys, cli_projects
-from fettle.errors import FettleError
+from fettle.errors import FettleError, InvalidRequest
 from fettle.settings import Settings
 from fettle.terminal import console, with_database
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fettle.db import Database
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Fine-tuning as a service that you run yourself.")
@@ -161,3 +163,38 @@ def preview(
         given = {name: value for name, value in asked.items() if value is not None}
         seen = Client(settings).get(f"/v1/files/{file}/preview", **given)
     token_view.show(seen, console)
+
+
+@app.command()
+def dry_run(
+    file: Annotated[str, typer.Argument(help="The body of POST /v1/fine_tuning/jobs, in a JSON file.")],
+    prompts: Annotated[int | None, typer.Option(min=1, help="How many of the training file; unset: 8.")] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=2, help="Completions of each; unset: the job's group_size.")
+    ] = None,
+) -> None:
+    """Try a reinforcement job's rewards before it is made. Exits 1 if something stands in the way of learning."""
+    from pathlib import Path
+
+    from fettle import dry_run_view
+    from fettle.client import Client
+
+    counts = {"prompts": prompts, "samples": samples}
+    body = job_body(Path(file)) | {name: count for name, count in counts.items() if count is not None}
+    found = Client(Settings()).post("/v1/fine_tuning/dry_runs", body)
+    dry_run_view.show(found, console)
+    if found["warnings"]:
+        sys.exit(1)
+
+
+def job_body(file: "Path") -> dict[str, object]:
+    """Raises InvalidRequest for what is no JSON object."""
+    import json
+
+    try:
+        body = json.loads(file.read_text())
+    except ValueError as error:
+        raise InvalidRequest(f"{file} is not JSON: {error}.") from error
+    if not isinstance(body, dict):
+        raise InvalidRequest(f"{file} holds no JSON object: it must be the body of a job.")
+    return body

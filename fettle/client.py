@@ -32,9 +32,10 @@ class Client:
         except httpx.TransportError as error:
             raise self.away(error) from error
 
-    def post(self, path: str) -> Any:
+    def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """However long the answer takes."""
         try:
-            return checked(self.http.post(path)).json()
+            return checked(self.http.post(path, json=body, timeout=httpx.Timeout(None, connect=30))).json()
         except httpx.TransportError as error:
             raise self.away(error) from error
 

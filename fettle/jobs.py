@@ -18,7 +18,8 @@ from fettle.db import json_text, lock
 from fettle.errors import Conflict, InvalidRequest, NotFound
 from fettle.paging import page
 from fettle.rewards import given as rewards
-from models import LEGAL_MOVES, IdempotencyKey, Job, JobStatus, Project, RewardVersion
+from fettle.serving import Servable
+from models import LEGAL_MOVES, File, IdempotencyKey, Job, JobStatus, Project, RewardVersion
 
 KEY_WINDOW = 24 * 3600  # seconds in which an Idempotency-Key is remembered, as in Stripe's API
 RETRY_WINDOW = 3600  # seconds; the SDK's two retries of a request that times out after 600 s end within it
@@ -65,17 +66,44 @@ async def create(
     await lock(session, f"{project.id} {request.idempotency_key or request.digest}")
     if (earlier := await find_retried(session, project.id, request)) is not None:
         return earlier, False
-    start = await starting_point(session, project.id, request) if request.model.startswith("ft:") else None
+    planned = await plan(session, project.id, request, models, aliases)
+    return await add(session, project, request, planned, defaults), True
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a request comes to: every `auto` resolved, every file looked at, every model found.
+
+    graders: None where nothing is rewarded. judges: the models that they ask, by the names that they have for them.
+    """
+
+    base_model: str
+    started_from: str | None
+    training: File
+    method: dict[str, Any]
+    graders: list[dict[str, Any]] | None
+    judges: dict[str, Servable]
+
+
+async def plan(
+    session: AsyncSession,
+    project_id: str,
+    request: Request,
+    models: dict[str, BaseModelEntry],
+    aliases: Mapping[str, str] = NO_ALIASES,
+) -> Plan:
+    """Raises InvalidRequest and NotFound for what cannot be trained."""
+    start = await starting_point(session, project_id, request) if request.model.startswith("ft:") else None
     base_model = start.base_model if start else request.model
     base = catalog.find(models, base_model)
     shapes = specs.SHAPES[request.method.type]
     training = await files.for_training(
-        session, project.id, request.training_file, "training_file", files.MIN_TRAINING_ROWS, shapes
+        session, project_id, request.training_file, "training_file", files.MIN_TRAINING_ROWS, shapes
     )
     templates.check(base_model, base, training, "training_file")
     if request.validation_file is not None:
         validation = await files.for_training(
-            session, project.id, request.validation_file, "validation_file", 1, shapes
+            session, project_id, request.validation_file, "validation_file", 1, shapes
         )
         templates.check(base_model, base, validation, "validation_file")
     given = specs.Given(
@@ -89,17 +117,21 @@ async def create(
     )
     method = specs.resolve(request.method, given)
     graders = graders_of(request.method)
-    if graders is not None:
-        await judges.find(session, project.id, graders, models, aliases, param="method.reinforcement")
+    asked = await judges.find(session, project_id, graders or [], models, aliases, param="method.reinforcement")
+    return Plan(base_model, request.model if start else None, training, method, graders, asked)
+
+
+async def add(session: AsyncSession, project: Project, request: Request, plan: Plan, defaults: quotas.Limits) -> Job:
+    """Raises QuotaExceeded."""
     await quotas.admit_job(session, project.id, defaults)
     job = Job(
         id=ids.new("ftjob-"),
         project_id=project.id,
-        base_model=base_model,
-        started_from=request.model if start else None,
+        base_model=plan.base_model,
+        started_from=plan.started_from,
         training_file=request.training_file,
         validation_file=request.validation_file,
-        method=method,
+        method=plan.method,
         seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
         suffix=request.suffix,
         labels=request.metadata,
@@ -116,10 +148,10 @@ async def create(
         await remember(session, project.id, request.idempotency_key, job)
     elif request.retry:
         await remember(session, project.id, request.overtaken, job)
-    if graders is not None:
-        session.add(RewardVersion(job_id=job.id, version=1, graders=graders))
+    if plan.graders is not None:
+        session.add(RewardVersion(job_id=job.id, version=1, graders=plan.graders))
     events.add(session, job.id, f"Created fine-tuning job: {job.id}")
-    return job, True
+    return job
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,10 @@
 Reading one step reads one chunk; sorting a whole run by reward reads them all.
 """
 
+import asyncio
 import io
-from collections.abc import AsyncIterator, Sequence
+import math
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.errors import InvalidRequest
-from fettle.storage import Storage
+from fettle.storage import Missing, Storage
 from models import RolloutChunk
 
 Row = dict[str, Any]
@@ -30,6 +32,7 @@ COLUMNS = {
     "reward": "float64",
     "scores": "string",
     "advantage": "float64",
+    "kl": "float64",
     "tokens": "int32",
     "stop_reason": "string",
     "printed": "string",
@@ -40,7 +43,7 @@ NESTED = ("prompt", "item", "scores", "errors")
 
 
 def row(step: int, index: int, rollout: Row, score: Row, version: int) -> Row:
-    """One rollout as it is stored, but for its advantage. index: within the step."""
+    """One rollout as it is stored, but for its advantage and KL. index: within the step."""
     return {
         "step": step,
         "index": index,
@@ -51,6 +54,7 @@ def row(step: int, index: int, rollout: Row, score: Row, version: int) -> Row:
         "reward": score["reward"],
         "scores": score["scores"],
         "advantage": None,
+        "kl": None,
         "tokens": rollout["tokens"],
         "stop_reason": rollout["stop_reason"],
         "printed": score["printed"],
@@ -77,40 +81,39 @@ def from_parquet(content: bytes) -> list[Row]:
     return [{**each, **{name: orjson.loads(each[name]) for name in NESTED}} for each in rows]
 
 
-def summary(rows: Sequence[Row]) -> dict[str, Any]:
-    """reward_*: None when no grader gave a value."""
-    known = [each["reward"] for each in rows if each["reward"] is not None]
-    return {
-        "reward_mean": sum(known) / len(known) if known else None,
-        "reward_min": min(known, default=None),
-        "reward_max": max(known, default=None),
-        "tokens": sum(each["tokens"] for each in rows),
-        "errors": len(rows) - len(known),
-    }
-
-
 @dataclass(frozen=True)
 class Wanted:
-    """Which rollouts: of one step, with a reward from `min_reward` up to `max_reward`; both ends belong to it."""
+    """Which rollouts: of one step, with a reward from `min_reward` up to `max_reward`, both ends included.
+
+    reward_version: judged by this one. error: True for those that a grader failed on, False for the others.
+    """
 
     step: int | None = None
     min_reward: float | None = None
     max_reward: float | None = None
+    reward_version: int | None = None
+    error: bool | None = None
 
     @property
     def by_reward(self) -> bool:
         return self.min_reward is not None or self.max_reward is not None
 
-    def holds(self, reward: float | None) -> bool:
+    def holds(self, each: Row) -> bool:
+        if self.reward_version not in (None, each["reward_version"]):
+            return False
+        if self.error not in (None, bool(each["errors"])):
+            return False
         if not self.by_reward:
             return True
         low = float("-inf") if self.min_reward is None else self.min_reward
         high = float("inf") if self.max_reward is None else self.max_reward
-        return reward is not None and low <= reward <= high
+        return each["reward"] is not None and low <= each["reward"] <= high
 
     def may_hold(self, chunk: RolloutChunk) -> bool:
         """False: no row of the chunk is wanted."""
         low, high = chunk.summary["reward_min"], chunk.summary["reward_max"]
+        if self.reward_version not in (None, chunk.summary["reward_version"]):
+            return False
         if not self.by_reward:
             return True
         if low is None:
@@ -148,22 +151,65 @@ async def page(
             if len(rows) > limit:
                 break
         return rows[:limit], len(rows) > limit
-    kept: list[Row] = []
-    for chunk in found:
-        kept += [each for each in await load(storage, chunk, wanted) if each["reward"] is not None]
-    # the most telling first within equal rewards, and always in the same order
-    kept.sort(key=lambda each: (-each["reward"] if backwards else each["reward"], each["step"], each["index"]))
+    return await page_by_reward(storage, found, wanted, best_first=backwards, start=start, limit=limit)
+
+
+async def page_by_reward(
+    storage: Storage,
+    found: Sequence[RolloutChunk],
+    wanted: Wanted,
+    *,
+    best_first: bool,
+    start: tuple[int, int] | None,
+    limit: int,
+) -> tuple[list[Row], bool]:
+    """As `page`; equal rewards by step. Reads no chunk that cannot hold any of the rows, by what its summary says."""
+    sign = -1 if best_first else 1
+
+    def place(each: Row) -> Place:
+        return sign * each["reward"], each["step"], each["index"]
+
+    after = None
     if start is not None:
-        places = [(each["step"], each["index"]) for each in kept]
-        if start not in places:
-            raise InvalidRequest(f"No rollout with the id {after!r} to go on from.", param="after")
-        kept = kept[places.index(start) + 1 :]
+        same = [each for chunk in found if chunk.step == start[0] for each in await load(storage, chunk, wanted)]
+        places = [place(each) for each in same if each["index"] == start[1] and each["reward"] is not None]
+        if not places:
+            raise InvalidRequest(
+                f"No rollout with the id 'rollout-{start[0]}-{start[1]}' to go on from.", param="after"
+            )
+        after = places[0]
+    kept: list[Row] = []
+    for first, chunk in sorted(firsts(found, sign, after), key=lambda each: each[0]):
+        if len(kept) > limit and place(kept[-1]) < first:
+            break
+        known = [each for each in await load(storage, chunk, wanted) if each["reward"] is not None]
+        kept += [each for each in known if after is None or place(each) > after]
+        kept = sorted(kept, key=place)[: limit + 1]
     return kept[:limit], len(kept) > limit
 
 
+Place = tuple[float, int, int]  # in the order of rewards: reward, or its negative; step; index
+
+
+def firsts(found: Sequence[RolloutChunk], sign: int, after: Place | None) -> Iterator[tuple[Place, RolloutChunk]]:
+    """Each chunk that may have rows behind `after`, and a place before which it has none."""
+    for chunk in found:
+        low, high = chunk.summary["reward_min"], chunk.summary["reward_max"]
+        if low is None:
+            continue
+        best, worst = sorted((sign * low, sign * high))
+        if after is None or (best, chunk.step, 0) > after:
+            yield (best, chunk.step, 0), chunk
+        elif (worst, chunk.step, chunk.rows) > after:  # of the same reward only what comes in a later step
+            yield (after[0] if chunk.step >= after[1] else math.nextafter(after[0], math.inf), chunk.step, 0), chunk
+
+
 async def load(storage: Storage, chunk: RolloutChunk, wanted: Wanted) -> list[Row]:
-    rows = from_parquet(await storage.read(chunk.storage_key))
-    return [{"id": identity(each), **each} for each in rows if wanted.holds(each["reward"])]
+    try:
+        rows = await asyncio.to_thread(from_parquet, await storage.read(chunk.storage_key))
+    except Missing:  # let go meanwhile, or replaced by another attempt at the step
+        return []
+    return [{"id": identity(each), **each} for each in rows if wanted.holds(each)]
 
 
 def identity(each: Row) -> str:

@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     watch_seconds: float = Field(0.5, gt=0, description="How often a supervisor looks whether its job was cancelled")
     reconcile_seconds: float = Field(5, gt=0, description="How often expired leases are reclaimed")
     collect_seconds: float = Field(3600, gt=0, description="How often storage is cleared of what nothing refers to")
+    rollout_days: float | None = Field(
+        None, gt=0, description="How long an ended job's rollouts are kept; unset: for ever"
+    )
     storage_retry_seconds: float = Field(15, gt=0, description="Longest pause between tries while storage is away")
     drain_seconds: float = Field(20, gt=0, description="How long a stopping worker waits for a last checkpoint")
     max_attempts: int = Field(3, ge=1, description="Deaths of worker or child after which a job fails as worker_lost")

@@ -1,4 +1,4 @@
-"""The process that answers one request to grade: JSON in, JSON out (`python -m worker.grading`)."""
+"""The process that answers one request to grade, or to run dry: JSON in, JSON out (`python -m worker.grading`)."""
 
 import os
 import sys
@@ -8,20 +8,26 @@ from typing import Any
 
 import orjson
 
+from fettle.errors import Unavailable
 from fettle.rewards import LoadError, Sample, SandboxError
-from worker import opening
+from worker import dry_run, opening
 
 
 def grade(request: dict[str, Any]) -> dict[str, Any]:
-    """{"scores", "seconds", "sandbox"}, or {"error": {"kind", "message"}} when the graders cannot be opened."""
-    begun = time.perf_counter()
+    """{"scores", "seconds", "sandbox"}, of a dry run what `worker.dry_run` says; {"error": {"kind", "message"}} when
+    the graders cannot be opened."""
+    begun = time.monotonic()
     try:
         with opening.opened(request) as graders:
+            if "dry_run" in request:
+                return dry_run.run(request, graders, begun)
             scores = graders.score([Sample(**sample) for sample in request["samples"]])
-            seconds = time.perf_counter() - begun
+            seconds = time.monotonic() - begun
             return {"scores": [asdict(score) for score in scores], "seconds": seconds, "sandbox": graders.sandbox}
     except SandboxError as error:
         return {"error": {"kind": "load" if isinstance(error, LoadError) else "sandbox", "message": str(error)}}
+    except Unavailable as error:
+        return {"error": {"kind": "engine", "message": error.message}}
 
 
 if __name__ == "__main__":

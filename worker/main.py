@@ -6,12 +6,13 @@ import os
 import signal
 import socket
 import time
+from dataclasses import asdict
 from typing import Any
 
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from fettle import catalog, devices, gradings, leases, orphans, queue
+from fettle import catalog, devices, gradings, leases, leftovers, orphans, queue, retention
 from fettle.db import DATABASE_AWAY, Database
 from fettle.devices import Slot
 from fettle.logs import configure
@@ -155,13 +156,18 @@ async def reconcile(held: Held, woken: asyncio.Event) -> None:
 
 
 async def tidy(held: Held) -> None:
-    """Clears away what died runs left: work folders here, uploads in storage."""
+    """Clears away what died runs left, work folders here and uploads in storage, and rollouts that are old enough."""
     while True:
         try:
             await workfolder.sweep(held)
             await asyncio.to_thread(cgroup.sweep)
+            leftovers.sweep(held.settings.data / tasks.DRY_RUNS)
             async with held.db.transaction() as session:
                 await gradings.sweep(session)
+            if (days := held.settings.rollout_days) is not None:
+                for removed in await retention.expire(held.db, held.storage, days):
+                    metrics.rollouts_expired.inc(removed.rollouts)
+                    log.info("rollouts_expired", **asdict(removed))
             if collected := await orphans.collect(held.db, held.storage):
                 log.info("orphans_collected", prefixes=collected)
         except Exception as error:  # whatever it is, the next round may go better

@@ -25,6 +25,9 @@ checkpoint_seconds = Histogram(
     "fettle_worker_checkpoint_upload_seconds", "Checkpoint from disk to storage", buckets=UPLOADS, registry=WORKER
 )
 reclaimed = Counter("fettle_worker_leases_reclaimed", "Jobs taken from workers that fell silent", registry=WORKER)
+rollouts_expired = Counter(
+    "fettle_worker_rollouts_expired", "Removed FETTLE_ROLLOUT_DAYS after the end", registry=WORKER
+)
 report_failures = Counter(
     "fettle_worker_report_failures", "Integrations that stopped before their job", ("integration",), registry=WORKER
 )

@@ -8,19 +8,20 @@ from typing import Any
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import artifacts, ids, judges, reward_versions, rollouts
+from fettle import artifacts, events, first_look, ids, judges, reward_versions, rollout_summaries, rollouts
 from fettle.errors import FettleError, TrainingFailed
 from fettle.serving import Servable
+from fettle.specs.reinforcement import MAX_GRADER_ERRORS
 from models import Job, RewardVersion, RolloutChunk
 from worker import metrics, opening, publishing
 from worker.children import Child
 from worker.held import Held
 from worker.ledger import read, write
 from worker.patience import patiently, tell
+from worker.reward_watch import RewardWatch
 from worker.scorer import OVERRUN_SECONDS, Scorer, Unopened
 
-ERRORS_AT_MOST = 0.2  # of the completions graded so far
-TRACEBACKS_SHOWN = 3
+TRACEBACKS_SHOWN, TRACEBACK_SHOWN = 3, 1000  # and characters of each
 
 Line = dict[str, Any]
 
@@ -38,8 +39,11 @@ class Rollouts:
         self.refused: set[int] = set()  # versions that cannot be opened here
         self.version: RewardVersion | None = None
         self.models: dict[int, dict[str, Servable]] = {}  # whom its graders ask, by version
-        self.graded = self.failed = 0
+        self.errors_at_most = errors_at_most(job)
+        self.looked = 0  # the version of the rewards at which a first look was taken, or was not due
+        self.graded = self.failed = 0  # by the version in force
         self.samples: list[str] = []  # of what graders said when they failed
+        self.watch: RewardWatch | None = None
         self.rows: list[Line] = []  # the batch that waits for its advantages
 
     def open(self) -> None:
@@ -59,14 +63,17 @@ class Rollouts:
         if await read(self.held, self.job, lambda session: reward_versions.newest(session, self.job.id)) is not None:
             await self._scores([])
 
-    async def _score(self, line: Line, before: "asyncio.Task[None] | None") -> None:
+    async def _score(self, line: Line, earlier: "asyncio.Task[None] | None") -> None:
         """Raises TrainingFailed when the graders cannot be opened, or fail too often."""
-        if before is not None:
-            await before  # the scorer hears one at a time
+        if earlier is not None:
+            await earlier  # the scorer hears one at a time
         began = time.monotonic()
-        batch = line["rollouts"]
+        batch, before = line["rollouts"], self.version
         scores = await self._scores(batch)
         assert self.version is not None  # noqa: S101 — it has just scored
+        if before is not None and before.version != self.version.version:
+            self.graded = self.failed = 0
+            self.samples = []
         self._count(scores)
         if line["purpose"] == "train":
             self.rows = [
@@ -83,6 +90,32 @@ class Rollouts:
                 "seconds": time.monotonic() - began,
             }
         )
+        if line["purpose"] == "train":
+            await self._look(line, time.monotonic() - began)
+
+    async def _look(self, line: Line, seconds: float) -> None:
+        """Tells what the first batch that a version of the rewards has judged would teach."""
+        assert self.version is not None  # noqa: S101 — it has just scored
+        first = line["step"] == 1 or self.looked not in (0, self.version.version)
+        self.looked = self.version.version
+        if not first:
+            return
+        seen = first_look.look(self.rows)
+        highest = first_look.highest(self.version.graders)
+        warnings = first_look.warnings(seen, highest=highest, errors_at_most=self.errors_at_most)
+        written = f"written in {line['seconds']:.1f} s, " if line.get("seconds") is not None else ""
+        message = (
+            f"First look, step {line['step']}: {first_look.sentence(seen)}; {seen.completions} completions, "
+            f"{written}scored in {seconds:.1f} s."
+        )
+        data = {"step": line["step"], "generation_seconds": line.get("seconds"), "scoring_seconds": seconds}
+
+        def change(session: AsyncSession, job: Job) -> None:
+            events.add(session, job.id, message, data=data | seen.to_json())
+            for code, why in warnings:
+                events.add(session, job.id, why, level="warn", data={"warning": code, "step": line["step"]})
+
+        await write(self.held, self.job, change)
 
     async def _scores(self, batch: list[Line]) -> list[Line]:
         """By the newest version that can be opened; one that cannot leaves the one before in force, and says so.
@@ -143,15 +176,17 @@ class Rollouts:
                 self.failed += 1
                 for flag in {error["flag"] for error in score["errors"].values()}:
                     metrics.grader_errors.labels(flag).inc()
-                said = [f"{name}: {error['message']}" for name, error in score["errors"].items()]
-                self.samples += [text for text in said if text not in self.samples][:TRACEBACKS_SHOWN]
-        if self.failed > ERRORS_AT_MOST * self.graded:
-            shown = "\n".join(self.samples[:TRACEBACKS_SHOWN])
+                for name, error in score["errors"].items():
+                    said = f"{name}: {shortened(error['message'])}"
+                    if len(self.samples) < TRACEBACKS_SHOWN and said not in self.samples:
+                        self.samples.append(said)
+        if self.failed > self.errors_at_most * self.graded:
+            shown = "\n".join(self.samples)
             raise TrainingFailed(
                 "graders_failed",
-                f"The graders failed on {self.failed} of {self.graded} completions; at most "
-                f"{ERRORS_AT_MOST:.0%} may fail. What they said, for example:\n{clean(shown)}",
-                "method.reinforcement",
+                f"The graders failed on {self.failed} of {self.graded} completions; max_grader_errors allows "
+                f"{self.errors_at_most:.0%}. What they said, for example:\n{clean(shown)}",
+                "max_grader_errors",
             )
 
     async def store(self, line: Line) -> None:
@@ -163,9 +198,13 @@ class Rollouts:
         if not rows:
             return
         step = line["step"]
-        for row, advantage in zip(rows, line["advantages"], strict=True):
-            row["advantage"] = advantage
+        unknown = [None] * len(rows)  # without a reference there is nothing to be far from
+        for row, advantage, kl in zip(rows, line["advantages"], line.get("kl") or unknown, strict=True):
+            row["advantage"], row["kl"] = advantage, kl
         table = await asyncio.to_thread(rollouts.to_parquet, rows)
+        assert self.version is not None  # noqa: S101 — it has judged them
+        summary = rollout_summaries.of_step(rows, self.version.graders)
+        warnings = (await self._watch(step)).see(summary)
         key = f"{publishing.prefix(self.job)}/rollouts/step-{step:06d}.parquet"
         await patiently(self.held, self.job, lambda: artifacts.put_bytes(self.held.storage, key, table))
 
@@ -178,12 +217,25 @@ class Rollouts:
                     job_id=job.id,
                     step=step,
                     rows=len(rows),
-                    summary=rollouts.summary(rows),
+                    summary=summary,
                     storage_key=key,
                 )
             )
+            for code, message in warnings:
+                events.add(session, job.id, message, level="warn", data={"warning": code, "step": step})
 
         await write(self.held, self.job, change)
+
+    async def _watch(self, step: int) -> RewardWatch:
+        """With all of the job's steps before this one in mind."""
+        if self.watch is None:
+            earlier = await read(
+                self.held, self.job, lambda session: rollout_summaries.earlier(session, self.job.id, step)
+            )
+            self.watch = RewardWatch()
+            for summary in earlier:
+                self.watch.see(summary)
+        return self.watch
 
     async def close(self) -> None:
         if self.scoring is not None:
@@ -201,3 +253,17 @@ def none_opened(why: Sequence[Unopened]) -> TrainingFailed:
 def clean(text: str) -> str:
     """PostgreSQL's text knows no NUL, and users' code may say what it likes."""
     return text.replace("\0", "")
+
+
+def errors_at_most(job: Job) -> float:
+    """The share of the completions on which graders may fail."""
+    hyperparameters = job.method[job.method["type"]]["hyperparameters"]
+    return float(hyperparameters.get("max_grader_errors", MAX_GRADER_ERRORS))
+
+
+def shortened(message: str) -> str:
+    """A traceback's end says what went wrong, its beginning where."""
+    message = message.strip()
+    if len(message) <= TRACEBACK_SHOWN:
+        return message
+    return f"{message[: TRACEBACK_SHOWN // 2]}\n…\n{message[-TRACEBACK_SHOWN // 2 :]}"

@@ -1,4 +1,4 @@
-"""Short tasks beside the jobs: requests to grade. Each runs in a process of its own, which dies at its deadline."""
+"""Short tasks beside the jobs: requests to grade, and dry runs. Each runs in a process that dies at its deadline."""
 
 import asyncio
 import contextlib
@@ -6,6 +6,9 @@ import os
 import signal
 import socket
 import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -13,6 +16,7 @@ import structlog
 
 from fettle import gradings
 from fettle.db import DATABASE_AWAY
+from fettle.storage import Away, Missing
 from models import Grading
 from worker import opening
 from worker.held import Held
@@ -21,6 +25,7 @@ log = structlog.get_logger()
 
 AT_ONCE = 2
 LEASE_SECONDS = 10.0  # of a request; a worker that dies is soon stood in for, while whoever asked still waits
+DRY_RUNS = "dry-runs"  # in the data folder: the datasets that they read
 
 
 async def serve(held: Held, asked: asyncio.Event) -> None:
@@ -85,7 +90,31 @@ async def keep_lease(held: Held, grading: Grading) -> None:
 async def graded(held: Held, request: dict[str, Any]) -> dict[str, Any]:
     """What `worker.grading` says to the request, within the time that somebody waits for it."""
     settings = held.settings
-    asked = {**request, **opening.means(settings)}
+    asked = {**request, "seconds": settings.grading_seconds, **opening.means(settings)}
+    try:
+        async with asyncio.timeout(settings.grading_seconds), dataset(held, request) as path:
+            return await judged({**asked, "dataset": path})
+    except TimeoutError:
+        return {"error": {"kind": "timeout", "message": f"No answer within {settings.grading_seconds:g} seconds."}}
+    except (Away, Missing) as error:
+        return {"error": {"kind": "storage", "message": f"Storage does not give the training file ({error})."}}
+
+
+@contextlib.asynccontextmanager
+async def dataset(held: Held, request: dict[str, Any]) -> AsyncIterator[str | None]:
+    """The file that a dry run takes its prompts from; None for any other request."""
+    if "dry_run" not in request:
+        yield None
+        return
+    root = held.settings.data / DRY_RUNS
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root) as folder:
+        path = Path(folder) / "train"
+        await held.storage.get_file(request["dry_run"]["storage_key"], path)
+        yield str(path)
+
+
+async def judged(asked: dict[str, Any]) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -95,12 +124,9 @@ async def graded(held: Held, request: dict[str, Any]) -> dict[str, Any]:
         start_new_session=True,
     )
     try:
-        async with asyncio.timeout(settings.grading_seconds):
-            said, _ = await process.communicate(orjson.dumps(asked))
+        said, _ = await process.communicate(orjson.dumps(asked))
         result: dict[str, Any] = orjson.loads(said)
         return result
-    except TimeoutError:
-        return {"error": {"kind": "timeout", "message": f"No answer within {settings.grading_seconds:g} seconds."}}
     except orjson.JSONDecodeError:
         return {"error": {"kind": "died", "message": f"The grading process ended with {process.returncode}."}}
     finally:

@@ -1,5 +1,3 @@
-import asyncio
-import time
 from dataclasses import asdict
 from typing import Any
 
@@ -7,14 +5,13 @@ import orjson
 from fastapi import APIRouter
 
 from api.deps import Caller, Held, Services
+from api.grading import answered
 from api.schemas.grader import GraderRun, GraderValidate, not_opened, run_object
 from fettle import gradings, judges, rewards, scopes
 from fettle.errors import InvalidRequest, Unavailable
-from models import ApiKey, Grading
+from models import ApiKey
 
 router = APIRouter(prefix="/v1/fine_tuning/alpha/graders", tags=["graders"])
-
-LOOK_SECONDS = 0.05
 
 
 @router.post("/validate")
@@ -57,19 +54,7 @@ async def graded(
         orjson.dumps(request)
     except orjson.JSONEncodeError as error:
         raise InvalidRequest(f"'item' cannot be passed on as JSON: {error}.", param="item") from error
-    async with held.db.transaction() as session:
-        grading = await gradings.create(session, caller.project_id, request)
-    await held.doorbell.ring(grading.id)
-    deadline = time.monotonic() + held.settings.grading_seconds + 1
-    while time.monotonic() < deadline:
-        async with held.db.snapshot() as session:
-            row = await session.get(Grading, grading.id)
-        if row is not None and row.result is not None:
-            return row.result
-        await asyncio.sleep(LOOK_SECONDS)
-    raise Unavailable(
-        f"No worker graded this within {held.settings.grading_seconds:g} seconds: is `fettle worker` running?"
-    )
+    return await answered(held, lambda session: gradings.create(session, caller.project_id, request))
 
 
 async def asked(held: Services, caller: ApiKey, graders: list[dict[str, Any]]) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from fettle.rollouts import Sort, Wanted
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
-Step = Annotated[int | None, Query(ge=1, le=2**31 - 1)]  # as the column has them
+LARGEST = 2**31 - 1  # of a column of numbers
+Step = Annotated[int | None, Query(ge=1, le=LARGEST)]
+Version = Annotated[int | None, Query(ge=1, le=LARGEST)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 
 EXPORTS = {"jsonl": rollouts.as_jsonl, "dpo": rollouts.as_preferences}
@@ -27,12 +29,14 @@ async def newest(
     step: Step = None,
     min_reward: float | None = None,
     max_reward: float | None = None,
+    reward_version: Version = None,
+    error: bool | None = None,
     sort: Sort = "step",
     after: str | None = None,
     limit: Limit = 20,
 ) -> dict[str, Any]:
     """Every completion that the job learned from; `sort=-reward` begins with the best."""
-    wanted = Wanted(step, min_reward, max_reward)
+    wanted = Wanted(step, min_reward, max_reward, reward_version, error)
     async with held.db.snapshot() as session:
         job = await jobs.get(session, project_id, job_id)
         found = await rollouts.chunks(session, job.id, wanted)
@@ -49,9 +53,11 @@ async def export(
     step: Step = None,
     min_reward: float | None = None,
     max_reward: float | None = None,
+    reward_version: Version = None,
+    error: bool | None = None,
 ) -> Response:
     """JSONL: a rollout a line, or with `format=dpo` preference rows, of each group the best against the worst."""
-    wanted = Wanted(step, min_reward, max_reward)
+    wanted = Wanted(step, min_reward, max_reward, reward_version, error)
     async with held.db.snapshot() as session:
         job = await jobs.get(session, project_id, job_id)
         found = await rollouts.chunks(session, job.id, wanted)

@@ -21,6 +21,7 @@ PROMPTS = 16
 GROUP_SIZE, LARGEST_GROUP = 8, 64
 MAX_COMPLETION_TOKENS = 512
 EPSILON = 0.2
+MAX_GRADER_ERRORS = 0.2
 CISPO_EPSILON_HIGH = 5.0  # it clips the ratio itself: 1 + 0.2 would hardly let a token rise
 LossType = Literal["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "gspo"]
 
@@ -43,6 +44,7 @@ class ReinforcementHyperparameters(Hyperparameters):
     epsilon 0.2: by how much the ratio of new to old policy may leave 1 before the gradient ends (PPO's). One update is
     made from each batch of completions, so that the ratio hardly leaves 1. cispo takes 5 above and none below.
     eval_samples: completions of each validation prompt.
+    max_grader_errors 0.2: the share of completions on which graders may fail before the job does.
     """
 
     group_size: Auto | Annotated[int, Field(ge=2, le=LARGEST_GROUP)] = "auto"
@@ -53,6 +55,7 @@ class ReinforcementHyperparameters(Hyperparameters):
     loss_type: LossType = "dapo"
     epsilon: Auto | Annotated[float, Field(gt=0, lt=10)] = "auto"
     eval_samples: Auto | Annotated[int, Field(ge=1, le=16)] = "auto"
+    max_grader_errors: Annotated[float, Field(ge=0, le=1)] = MAX_GRADER_ERRORS
     reasoning_effort: Literal["default"] | None = None  # OpenAI's; open base models have no such dial
 
     @model_validator(mode="after")
@@ -140,4 +143,5 @@ def resolve(method: ReinforcementMethod, given: Given) -> dict[str, Any]:
         "epsilon": EPSILON if asked.epsilon == "auto" else asked.epsilon,
         "eval_samples": 1 if asked.eval_samples == "auto" else asked.eval_samples,
         "reasoning_effort": asked.reasoning_effort or "default",
+        "max_grader_errors": asked.max_grader_errors,
     }

@@ -97,7 +97,8 @@ class TestRun:
         errors = answer["metadata"]["errors"]
         assert answer["reward"] is None
         assert errors["python_grader_runtime_error"] is True
-        assert "line 2, in grade\nZeroDivisionError" in errors["python_grader_runtime_error_details"]
+        assert "line 2, in grade\n    return 1 / 0\n" in errors["python_grader_runtime_error_details"]
+        assert "ZeroDivisionError" in errors["python_grader_runtime_error_details"]
         assert errors["python_grader_server_error"] is False
 
     async def test_source_that_does_not_load_is_flagged_the_same(self, tenant: Tenant) -> None:

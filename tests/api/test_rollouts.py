@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fettle import artifacts, ids, rollouts
+from fettle import artifacts, ids, rollout_summaries, rollouts
 from models import JobStatus, RolloutChunk
 from tests.api.tenants import Tenant, message, refusal
 
+GRADERS = [{"name": "exact_match", "weight": 1.0, "grader": {"type": "function", "function": "exact_match"}}]
 JOBS = "/v1/fine_tuning/jobs"
 RUN = "/v1/fine_tuning/alpha/graders/run"
 PROMPTS = b"".join(json.dumps({"prompt": f"{n} + 1 =", "answer": str(n + 1)}).encode() + b"\n" for n in range(12))
@@ -191,7 +192,7 @@ class TestRollouts:
                     job_id=made["id"],
                     step=1,
                     rows=2,
-                    summary=rollouts.summary(rows),
+                    summary=rollout_summaries.of_step(rows, GRADERS),
                     storage_key="chunk",
                 )
             )

@@ -25,7 +25,6 @@ from tests.api.served import served
 from tests.api.stub_engine import StubEngine
 from tests.fettle.rewards.sandbox.sessions import gone
 from worker import metrics, opening, scorer
-from worker import rollouts as worker_rollouts
 from worker.children import Child
 from worker.held import Held
 from worker.rollouts import Rollouts
@@ -99,7 +98,20 @@ class TestScoring:
         await scored.store({"type": "rollouts", "step": 1, "advantages": [-0.5, 0.5]})
         await scored.close()
         (chunk,) = await stored(held, job)
-        assert chunk.summary == {"reward_mean": 0.3, "reward_min": 0.1, "reward_max": 0.5, "tokens": 6, "errors": 0}
+        assert chunk.summary == {
+            "reward": {"mean": 0.3, "std": 0.2},
+            "reward_min": 0.1,
+            "reward_max": 0.5,
+            "reward_version": 1,
+            "tokens": 6,
+            "length_mean": 3,
+            "errors": 0,
+            "cut_off": 0,
+            "distinct": 1,
+            "commonest": None,  # of one prompt
+            "form": None,
+            "answer": {"mean": 0.3, "std": 0.2},
+        }
         first, second = await rollouts.load(held.storage, chunk, Wanted())
         assert (first["completion"], first["reward"], first["advantage"]) == ("2", 0.1, -0.5)
         assert second["printed"] == "saw three\n"
@@ -113,7 +125,7 @@ class TestScoring:
             await scored.store({"type": "rollouts", "step": 1, "advantages": [0.0]})
         await scored.close()
         (chunk,) = await stored(held, job)
-        assert chunk.summary["reward_mean"] == 1.0
+        assert chunk.summary["reward"]["mean"] == 1.0
 
     async def test_steps_that_a_dead_attempt_was_ahead_are_forgotten(self, held: Held, job: Job) -> None:
         scored, _ = await with_rewards(held, job, "exact_match")
@@ -287,6 +299,54 @@ class TestErrors:
         assert lost["reward"] is None
         assert "about 1 completions" in lost["errors"]["loud"]["message"]
 
+    async def test_the_job_says_how_many_may_fail(self, held: Held, job: Job) -> None:
+        for allowed, fails in ((0.5, False), (0.3, True)):
+            job.method = {"type": "reinforcement", "reinforcement": {"hyperparameters": {"max_grader_errors": allowed}}}
+            scored, _ = await with_rewards(held, job, {"name": "broken", "source": BROKEN})
+            if fails:
+                with pytest.raises(TrainingFailed, match="max_grader_errors allows 30%"):
+                    await score(scored, 1, "a", "a", "a", "b", "b")
+            else:
+                await score(scored, 1, "a", "a", "a", "b", "b")
+            await scored.close()
+
+    async def test_the_traceback_is_the_users_own_with_its_lines_and_no_path_of_ours(
+        self, held: Held, job: Job
+    ) -> None:
+        source = "import json\n\ndef pick(text):\n    return json.loads(text)['n']\n\n\n"
+        source += "def reward(prompt, completion, example):\n    return pick(completion)\n"
+        scored, _ = await with_rewards(held, job, {"name": "picky", "source": source})
+        with pytest.raises(TrainingFailed) as failure:
+            await score(scored, 1, "no json", "{}")
+        await scored.close()
+        said = failure.value.message
+        assert 'File "<grader>", line 8, in reward\n    return pick(completion)' in said
+        assert 'File "<grader>", line 4, in pick\n' in said
+        assert "JSONDecodeError" in said and "KeyError: 'n'" in said
+        assert ".py" not in said and "/lib" not in said
+
+    async def test_a_long_traceback_is_cut_in_its_middle(self, held: Held, job: Job) -> None:
+        source = "def reward(prompt, completion, example):\n    raise ValueError('x' * 9000 + 'end')\n"
+        scored, _ = await with_rewards(held, job, {"name": "loud", "source": source})
+        with pytest.raises(TrainingFailed) as failure:
+            await score(scored, 1, "a")
+        await scored.close()
+        assert len(failure.value.message) < 1300
+        assert failure.value.message.endswith("xxend")
+
+    async def test_an_edit_that_fails_everywhere_is_not_covered_by_what_went_well_before(
+        self, held: Held, job: Job
+    ) -> None:
+        scored, _ = await with_rewards(held, job, "exact_match")
+        for step in range(1, 11):
+            await score(scored, step, "2", "3")
+        async with held.db.transaction() as session:
+            edit = {"reward_functions": [{"name": "broken", "source": BROKEN}]}
+            await reward_versions.edit(session, job.project_id, job.id, edit)
+        with pytest.raises(TrainingFailed, match="failed on 1 of 1 completions"):
+            await score(scored, 11, "b")
+        await scored.close()
+
 
 class TestModelsAsJudges:
     WORDS = '{"steps": ["fine"], "result": 5}'
@@ -345,6 +405,90 @@ class TestModelsAsJudges:
         await score(scored, 1, "a", *"bcdef")
         await scored.close()
         assert child.lines[0]["rewards"] == [None, 1.0, 1.0, 1.0, 1.0, 1.0]
+
+
+async def events_of(held: Held, job: Job, key: str) -> list[Event]:
+    """Those whose data has this key, oldest first."""
+    async with held.db.snapshot() as session:
+        found = await session.scalars(select(Event).where(Event.job_id == job.id).order_by(Event.seq))
+        return [event for event in found if key in (event.data or {})]
+
+
+class TestFirstLook:
+    async def test_the_first_batch_is_looked_at_once(self, held: Held, job: Job) -> None:
+        scored, _ = await with_rewards(held, job, "exact_match")
+        for step in (1, 2):
+            line = {"type": "score", "step": step, "purpose": "train", "rollouts": batch("2", "3", "2"), "seconds": 1.5}
+            scored.score(line)
+            assert scored.scoring is not None
+            await scored.scoring
+        await scored.close()
+        (event,) = await events_of(held, job, "dead_groups")
+        assert event.message.startswith(
+            "First look, step 1: reward 0.667 ± 0.471, 0% of 1 groups dead (all rewards equal); 3 completions, "
+            "written in 1.5 s, scored in "
+        )
+        assert event.data is not None and event.data["rewards"]["mean"] == pytest.approx(2 / 3)
+        assert await events_of(held, job, "warning") == []
+
+    async def test_it_warns_where_nothing_can_be_learned(self, held: Held, job: Job) -> None:
+        scored, _ = await with_rewards(held, job, "exact_match")
+        await score(scored, 1, "3", "4")
+        await scored.close()
+        (event,) = await events_of(held, job, "warning")
+        assert (event.level, (event.data or {})["warning"]) == ("warn", "nothing_earned")
+        assert "Take easier prompts" in event.message
+
+    async def test_a_resumed_run_is_past_it_and_an_edit_is_looked_at_again(self, held: Held, job: Job) -> None:
+        scored, _ = await with_rewards(held, job, "exact_match")
+        await score(scored, 5, "2", "3")
+        assert await events_of(held, job, "dead_groups") == []
+        async with held.db.transaction() as session:
+            new = {"reward_functions": [{"name": "exact_match", "weight": 5}]}
+            await reward_versions.edit(session, job.project_id, job.id, new)
+        await score(scored, 6, "2", "3")
+        await scored.close()
+        (event,) = await events_of(held, job, "dead_groups")
+        assert event.message.startswith("First look, step 6: reward 2.5 ")
+
+    async def test_validation_is_not_looked_at(self, held: Held, job: Job) -> None:
+        scored, _ = await with_rewards(held, job, "exact_match")
+        await score(scored, 1, "3", purpose="validation")
+        await scored.close()
+        assert await events_of(held, job, "dead_groups") == []
+
+
+class TestWatch:
+    """Form pays, the answer is lost: as a real policy would do it, over 30 steps."""
+
+    FORMAT = "def reward(p, c, e):\n    return float('<' in c)\n"
+    FUNCTIONS = ("exact_match", {"name": "format_ok", "source": FORMAT, "weight": 0.5})
+    STEPS = 30
+
+    async def step(self, scored: Rollouts, number: int) -> None:
+        right = 6 if number < 12 else 1
+        completions = ["2"] * right + ["<3>"] * (8 - right)
+        await score(scored, number, *completions)
+        await scored.store({"type": "rollouts", "step": number, "advantages": [0.0] * 8, "kl": [0.5] * 8})
+
+    @pytest.mark.parametrize("resumed_at", [None, 10, 16, 25])
+    async def test_it_tells_once_and_a_resumed_run_tells_the_same(
+        self, held: Held, job: Job, resumed_at: int | None
+    ) -> None:
+        scored, _ = await with_rewards(held, job, *self.FUNCTIONS)
+        for number in range(1, self.STEPS + 1):
+            if number == resumed_at:  # killed two steps after the checkpoint that it goes on from
+                await scored.close()
+                scored = Rollouts(held, job, cast(Child, Heard()))
+                for again in (number - 2, number - 1):
+                    await self.step(scored, again)
+            await self.step(scored, number)
+        await scored.close()
+        (warned,) = await events_of(held, job, "warning")
+        assert warned.level == "warn"
+        assert warned.data == {"warning": "form_over_answer", "step": 17}
+        chunk = (await stored(held, job))[0]
+        assert (await rollouts.load(held.storage, chunk, Wanted()))[0]["kl"] == 0.5
 
 
 class TestEdits:
@@ -420,7 +564,3 @@ async def test_a_slow_grader_holds_up_nobody_but_the_child(held: Held, job: Job)
     await scored.scoring
     await scored.close()
     assert child.lines[0]["rewards"] == [1.0]
-
-
-def test_the_share_of_errors_is_the_one_that_the_documentation_names() -> None:
-    assert worker_rollouts.ERRORS_AT_MOST == 0.2

@@ -43,17 +43,22 @@ class Scored:
         return sum(reward is None for reward in self.rewards) / max(1, len(self.rewards))
 
 
-def score(rollouts: Sequence[Rollout], step: int, purpose: str, channel: Channel) -> Scored:
+def score(
+    rollouts: Sequence[Rollout], step: int, purpose: str, channel: Channel, seconds: float | None = None
+) -> Scored:
     """Scores one rank's completions. A step that all ranks take together. Raises Stopped.
 
-    purpose: "train" has them stored, once `finished` has told the advantages; "validation" does not.
+    purpose: "train" has them stored, once a line `rollouts` has told the advantages; "validation" does not.
+    seconds: that it took to generate them, where that was measured.
     """
     gathered = gather_object(list(rollouts)) if ranks.count() > 1 else list(rollouts)
     answer: list[Scored | None] = [None]
     if ranks.first():
         try:
             lines = [rollout.to_json() for rollout in gathered]
-            heard = channel.ask("score", ranks.own(channel.stop), step=step, purpose=purpose, rollouts=lines)
+            heard = channel.ask(
+                "score", ranks.own(channel.stop), step=step, purpose=purpose, rollouts=lines, seconds=seconds
+            )
             answer = [Scored(heard["rewards"], heard["scores"], heard["version"], heard["seconds"])]
         except Stopped:
             pass

@@ -7,6 +7,7 @@ which is held by the same walls and says so itself. Frames: 4 bytes length, JSON
 import ctypes
 import io
 import json
+import linecache
 import os
 import struct
 import sys
@@ -163,6 +164,7 @@ class Printed(io.TextIOBase):
 def load(source, names):
     """The first of the named functions that the source defines."""
     module = {"__name__": "grader", "__builtins__": __builtins__}
+    linecache.cache["<grader>"] = (len(source), None, source.splitlines(True), "<grader>")  # for tracebacks
     exec(compile(source, "<grader>", "exec"), module)
     for name in names:
         if callable(module.get(name)):
@@ -171,10 +173,10 @@ def load(source, names):
 
 
 def frames_of(error):
-    """The traceback without our own lines."""
+    """The traceback without our own lines, nor the place where this machine keeps the standard library."""
     entries = [e for e in traceback.extract_tb(error.__traceback__) if e.filename == "<grader>"]
     lines = traceback.format_list(entries) + traceback.format_exception_only(error)
-    return "".join(lines)[-4000:]
+    return "".join(lines).replace(f" ({getattr(error, 'path', None)})", "")[-4000:]
 
 
 def attempt(work, printed):

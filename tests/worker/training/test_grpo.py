@@ -12,7 +12,7 @@ from tests.worker.training.rewarded import answer, folder, serve
 pytestmark = pytest.mark.slow
 
 STEPS_PER_EPOCH, LAST = 4, 12
-TIMES = {"scoring_seconds", "tokens_per_second"}
+TIMES = {"generation_seconds", "scoring_seconds", "tokens_per_second"}
 
 
 def curve(lines: list[Line], after: int = 0) -> dict[int, dict[str, float]]:
@@ -75,6 +75,9 @@ class TestARun:
         assert first["completion_length_mean"] == pytest.approx(statistics.mean(lengths))
         assert first["rewards/short/mean"] == pytest.approx(-statistics.mean(lengths) / 10, abs=1e-6)
 
+    def test_without_a_reference_there_is_no_kl(self, undisturbed: tuple[Child, list[Line]]) -> None:
+        assert {line["kl"] for line in of("rollouts", undisturbed[1])} == {None}
+
     def test_base_and_tuned_are_compared_on_the_validation_prompts(self, undisturbed: tuple[Child, list[Line]]) -> None:
         (evaluation,) = of("evaluation", undisturbed[1])
         data = evaluation["data"]
@@ -133,7 +136,19 @@ def test_every_loss_trains(loss_type: str, tmp_path: Path) -> None:
     child = Child(folder(tmp_path / "work", count=2, n_epochs=2, loss_type=loss_type, kl_beta=0.05))
     lines = serve(child)
     assert lines[-1]["type"] == "done", child.log
-    assert "kl" in curve(lines)[2]
+    told = of("rollouts", lines)
+    for scored, rollouts in zip([line for line in of("score", lines) if "rollouts" in line], told, strict=True):
+        kl, tokens = rollouts["kl"], sum(each["tokens"] for each in scored["rollouts"])
+        assert len(kl) == len(scored["rollouts"]) and min(kl) >= 0
+        assert sum(kl) / tokens == pytest.approx(curve(lines)[rollouts["step"]]["kl"], rel=1e-4, abs=1e-9)
+        same: dict[str, list[float]] = {}
+        for each, value in zip(scored["rollouts"], kl, strict=True):
+            same.setdefault(json.dumps([each["messages"], each["completion"]]), []).append(value)
+        assert all(
+            max(values) - min(values) < 1e-4 for values in same.values()
+        )  # each has its own, though the loss has them shuffled
+    assert max(told[0]["kl"]) == pytest.approx(0, abs=1e-6)  # the first step's policy is the reference
+    assert len({round(value, 4) for value in told[1]["kl"]}) > 2
     assert not any(path.is_dir() for path in (child.folder / "out" / "adapter").iterdir())
 
 

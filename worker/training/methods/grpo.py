@@ -6,6 +6,7 @@ completions, so that every step is a generation boundary and a checkpoint taken 
 
 import json
 import random
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +46,7 @@ TRAINING = {
     "completions/clipped_ratio": "completions_cut_off",
     "frac_reward_zero_std": "zero_spread_groups",
     "grader_errors": "grader_errors",
+    "generation_seconds": "generation_seconds",
     "scoring_seconds": "scoring_seconds",
 }
 
@@ -67,6 +69,9 @@ class GroupTrainer(Tuner, GRPOTrainer):
         self.renderer = renderer
         self.before: dict[str, Any] | None = None  # what a broken-off step has used up
         self.saved = -1
+        self.began = 0.0  # when the newest completions were begun
+        self.advantages: list[float] = []  # of the newest rollouts of all ranks
+        self.kl: dict[int, float] = {}  # of those that the loss has seen, by their number
 
     def reward(self, *, completion_ids: list[list[int]], messages: list[str], item: list[str], **_: Any) -> list[Any]:
         """TRL's reward function: None where a grader failed; the completion then moves nothing. Raises Stopped."""
@@ -82,7 +87,8 @@ class GroupTrainer(Tuner, GRPOTrainer):
             )
             for row, ids in enumerate(completion_ids)
         ]
-        judged = scored.score(rollouts, self.state.global_step + 1, "train", self.channel)
+        seconds = time.perf_counter() - self.began
+        judged = scored.score(rollouts, self.state.global_step + 1, "train", self.channel, seconds)
         found = self._metrics["train"]
         for name, values in judged.scores.items():
             known = [value for value in values if value is not None]
@@ -90,15 +96,46 @@ class GroupTrainer(Tuner, GRPOTrainer):
                 found[f"rewards/{name}/mean"].append(float(numpy.mean(known)))
                 found[f"rewards/{name}/std"].append(float(numpy.std(known)))
         found["grader_errors"].append(judged.failed)
+        found["generation_seconds"].append(seconds)
         found["scoring_seconds"].append(judged.seconds)
         return judged.rewards[first : first + len(rollouts)]
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        self.began = time.perf_counter()
         self.before = {"random": random_state(), "tokens": self.state.num_input_tokens_seen}
         batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
-        advantages = list(self._logs["advantages"])[-len(inputs) * self.accelerator.num_processes :]
-        self.channel.send("rollouts", step=self.state.global_step + 1, advantages=advantages)
+        self.advantages = list(self._logs["advantages"])[-len(inputs) * self.accelerator.num_processes :]
+        if self.beta == 0:
+            self.channel.send("rollouts", step=self.state.global_step + 1, advantages=self.advantages, kl=None)
+        else:  # the loss computes what the policy says of them; it gets them shuffled, and perhaps a few at a time
+            first = self.accelerator.process_index * len(inputs)
+            batch["rollouts_B"] = torch.arange(first, first + len(inputs), device=self.accelerator.device)
+            self.kl = {}
         return batch
+
+    def _get_per_token_logps_and_entropies(self, *args: Any, **options: Any) -> Any:
+        found = super()._get_per_token_logps_and_entropies(*args, **options)
+        self.logprobs_BT = found[0].detach()
+        return found
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
+        loss = super()._compute_loss(model, inputs)  # type: ignore[no-untyped-call]
+        if self.beta != 0:
+            self.note_kl(self.logprobs_BT, inputs)
+        return loss
+
+    def note_kl(self, logprobs_BT: torch.Tensor, inputs: dict[str, Any]) -> None:
+        """KL to the reference, nats, summed over a completion's tokens: Schulman's k3 estimate, TRL's own.
+
+        logprobs_BT: the policy's, of the tokens in `inputs`. Sends the rollouts once all of the step's are known.
+        """
+        log_ratio_BT = inputs["ref_per_token_logps"] - logprobs_BT
+        kl_B = ((log_ratio_BT.exp() - log_ratio_BT - 1) * inputs["completion_mask"]).sum(-1)
+        numbers, values = self.accelerator.gather((inputs["rollouts_B"], kl_B))
+        self.kl |= dict(zip(numbers.tolist(), values.tolist(), strict=True))
+        if len(self.kl) == len(self.advantages):
+            kl = [self.kl[number] for number in range(len(self.kl))]
+            self.channel.send("rollouts", step=self.state.global_step + 1, advantages=self.advantages, kl=kl)
 
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
         encodings = self.renderer.tokenizer.encode_batch(prompts, add_special_tokens=False)

@@ -196,6 +196,19 @@ class TestSamples:
         assert "line 3" in second.error and "guest" not in second.error
         assert third.value == 0.25
 
+    def test_an_error_shows_the_users_own_lines_and_nothing_of_this_machine(self) -> None:
+        source = "def pick(text):\n    from json import nothing\n\n\ndef grade(sample, item):\n    return pick(item)\n"
+        with Sandbox(source) as sandbox:
+            (verdict,) = sandbox.grade([({}, {})])
+        assert verdict.error is not None
+        assert [line.strip() for line in verdict.error.splitlines() if "^" not in line] == [
+            'File "<grader>", line 6, in grade',
+            "return pick(item)",
+            'File "<grader>", line 2, in pick',
+            "from json import nothing",
+            "ImportError: cannot import name 'nothing' from 'json'",
+        ]
+
     def test_one_that_overruns_costs_its_own_seconds_only(self) -> None:
         source = "def grade(sample, item):\n    while item: pass\n    return 1.0"
         with Sandbox(source, Limits(seconds=0.3)) as sandbox:

@@ -1,0 +1,47 @@
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import ValidationError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.deps import Caller, Held
+from api.grading import answered
+from api.schemas.dry_run import DryRunCreate, dry_run_object
+from api.schemas.job import method_of
+from fettle import dry_runs, jobs, scopes, serving
+from fettle.errors import from_schema
+from models import Grading
+
+router = APIRouter(prefix="/v1/fine_tuning/dry_runs", tags=["fine-tuning"])
+
+
+@router.post("")
+async def create(body: DryRunCreate, caller: Caller, held: Held) -> dict[str, Any]:
+    """Try a job's rewards before it is made: the body is the job's, with `prompts` and `samples` if so wished."""
+    scopes.need(caller.scopes, "chat")  # it shows what the model says
+    try:
+        method = method_of(body)
+    except ValidationError as error:
+        raise from_schema(error.errors(), within=("method",)) from error
+    wanted = jobs.Request(
+        model=held.aliases.get(body.model, body.model),
+        training_file=body.training_file,
+        validation_file=body.validation_file,
+        method=method,
+        body={},
+    )
+
+    async def ask(session: AsyncSession) -> Grading:
+        plan = await jobs.plan(session, caller.project_id, wanted, held.models, held.aliases)
+        model = await serving.find(session, caller.project_id, wanted.model, held.models)
+        return await dry_runs.create(
+            session,
+            caller.project_id,
+            plan,
+            model,
+            prompts=body.prompts,
+            samples=body.samples,
+            seed=body.seed or 0,
+        )
+
+    return dry_run_object(body.model, dry_runs.outcome(await answered(held, ask)))

@@ -1,0 +1,162 @@
+"""A first look at rewards: what a batch of completions would teach, told before much has been spent on learning.
+
+What a completion's reward is above its group's mean is all that a policy learns from (Shao et al. 2024, DeepSeekMath,
+section 4.1): a group whose rewards are all equal is dead, and teaches nothing.
+"""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+MOSTLY = 0.8  # share of dead groups, or of cut off completions, from which a run is slow to learn anything
+NEXT_TO_NOTHING = 1e-9  # between two rewards that differ by rounding alone
+
+Row = Mapping[str, Any]
+
+
+class Warn(NamedTuple):
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Of the values that are known; None where none is."""
+
+    mean: float | None
+    std: float | None
+    min: float | None
+    max: float | None
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """rewards: weighted sums. scores: by grader's name. groups: of at least two completions that have a reward.
+
+    dead_groups: the share of groups whose rewards are all equal. errors, cut_off: shares of the completions.
+    completion_length_mean: tokens.
+    """
+
+    completions: int
+    groups: int
+    rewards: Spread
+    scores: dict[str, Spread]
+    dead_groups: float | None
+    errors: float
+    cut_off: float
+    completion_length_mean: float
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def look(rows: Sequence[Row]) -> FirstLook:
+    """rows: `group`, `reward` (None where a grader failed), `scores`, `tokens` and `stop_reason` of each completion."""
+    groups: dict[int, list[float]] = {}
+    for row in rows:
+        if row["reward"] is not None:
+            groups.setdefault(row["group"], []).append(row["reward"])
+    whole = [rewards for rewards in groups.values() if len(rewards) > 1]
+    dead = sum(max(rewards) - min(rewards) < NEXT_TO_NOTHING for rewards in whole)
+    names = list(dict.fromkeys(name for row in rows for name in row["scores"]))
+    return FirstLook(
+        completions=len(rows),
+        groups=len(whole),
+        rewards=spread([row["reward"] for row in rows]),
+        scores={name: spread([row["scores"].get(name) for row in rows]) for name in names},
+        dead_groups=dead / len(whole) if whole else None,
+        errors=share([row["reward"] is None for row in rows]),
+        cut_off=share([row["stop_reason"] == "length" for row in rows]),
+        completion_length_mean=statistics.fmean(row["tokens"] for row in rows) if rows else 0.0,
+    )
+
+
+def spread(values: Sequence[float | None]) -> Spread:
+    known = [value for value in values if value is not None]
+    if not known:
+        return Spread(None, None, None, None)
+    return Spread(statistics.fmean(known), statistics.pstdev(known), min(known), max(known))
+
+
+def share(answers: Sequence[bool]) -> float:
+    return sum(answers) / len(answers) if answers else 0.0
+
+
+def warnings(seen: FirstLook, *, highest: float, errors_at_most: float) -> list[Warn]:
+    """What stands in the way of learning, and the way out. highest: the reward if every function gives 1."""
+    found = []
+    if seen.errors > errors_at_most:
+        found.append(
+            Warn(
+                "grader_errors",
+                f"The graders failed on {seen.errors:.0%} of the completions; a job fails when it is more than "
+                f"{errors_at_most:.0%}. Mend them, or the rows that they cannot judge.",
+            )
+        )
+    if (dead := dead_warning(seen, highest)) is not None:
+        found.append(dead)
+    if seen.cut_off >= MOSTLY:
+        found.append(
+            Warn(
+                "cut_off",
+                f"{seen.cut_off:.0%} of the completions were cut off at max_completion_tokens, most likely before "
+                "their answer: raise it, or ask for less in the prompt.",
+            )
+        )
+    return found
+
+
+def dead_warning(seen: FirstLook, highest: float) -> Warn | None:
+    low, high = seen.rewards.min, seen.rewards.max
+    if seen.dead_groups is None or low is None or high is None or seen.dead_groups < MOSTLY:
+        return None
+    if seen.dead_groups < 1:
+        return Warn(
+            "mostly_dead",
+            f"In {seen.dead_groups:.0%} of the groups all rewards are equal, so that only the others teach anything. "
+            f"{MORE_SPREAD}",
+        )
+    nothing = "reinforcement will learn nothing"
+    if high - low >= NEXT_TO_NOTHING:
+        return Warn(
+            "no_spread",
+            f"In every group all rewards are equal, so that no completion is above another: {nothing}. {MORE_SPREAD}",
+        )
+    if low <= 0:
+        return Warn(
+            "nothing_earned",
+            f"No completion earned anything (every reward is {low:g}): {nothing}. Take easier prompts, teach the model "
+            "by supervised fine-tuning first and start from that, or add a reward with partial credit.",
+        )
+    if low >= highest - NEXT_TO_NOTHING:
+        return Warn(
+            "all_earned",
+            f"Every completion earned the full reward ({low:g}): {nothing}. Take harder prompts or a stricter reward.",
+        )
+    return Warn(
+        "all_equal",
+        f"Every completion got the same reward ({low:g}): {nothing}. Add a reward that tells good completions from "
+        "better ones, with partial credit; if there is one, look at what it is given.",
+    )
+
+
+MORE_SPREAD = (
+    "Take prompts that the model gets right now and then, a reward with partial credit, a larger group_size or a "
+    "higher temperature."
+)
+
+
+def highest(graders: Sequence[Mapping[str, Any]]) -> float:
+    """The reward of a completion to which every grader gives 1. graders: what `rewards.check` gave."""
+    return sum(max(0.0, float(entry["weight"])) for entry in graders)
+
+
+def sentence(seen: FirstLook) -> str:
+    """For people: `reward 0.34 ± 0.47, 25% of 16 groups dead (all rewards equal)`."""
+    parts = ["no reward" if seen.rewards.mean is None else f"reward {seen.rewards.mean:.3g} ± {seen.rewards.std:.3g}"]
+    if seen.dead_groups is not None:
+        parts.append(f"{seen.dead_groups:.0%} of {seen.groups} groups dead (all rewards equal)")
+    if seen.errors:
+        parts.append(f"{seen.errors:.0%} of {seen.completions} completions without a reward")
+    return ", ".join(parts)
