@@ -123,7 +123,7 @@ def meet_the_base(client: OpenAI) -> Pupil:
 def shown_how(client: OpenAI) -> Pupil:
     headline("Lesson 1: show it how", f"SFT on {SHOWN_ROWS:,} questions with reasoned answers")
     method = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2, "batch_size": 16}}}
-    return taught(client, "SFT", "shown", SHOWN_ROWS, method)
+    return taught(client, "SFT", "shown", dataset("train", SHOWN_ROWS), dataset("held_out", VALIDATION_ROWS), method)
 
 
 def told_what_is_right(client: OpenAI) -> Pupil:
@@ -136,16 +136,18 @@ def told_what_is_right(client: OpenAI) -> Pupil:
             "hyperparameters": {"n_epochs": 1, "max_completion_tokens": 40},
         },
     }
-    return taught(client, "GRPO", "rewarded", PROMPTS, method)
+    return taught(
+        client, "GRPO", "rewarded", questions("train", PROMPTS), questions("held_out", VALIDATION_ROWS), method
+    )
 
 
-def taught(client: OpenAI, name: str, suffix: str, rows: int, method: Any) -> Pupil:
+def taught(client: OpenAI, name: str, suffix: str, training: bytes, held_out: bytes, method: Any) -> Pupil:
     """One lesson from the base, shown as it goes on; then the exam."""
     started = time.monotonic()
     job = client.fine_tuning.jobs.create(
         model=BASE,
-        training_file=upload(client, "word_problems.jsonl", dataset(name, "train", rows)),
-        validation_file=upload(client, "held_out.jsonl", dataset(name, "held_out", VALIDATION_ROWS)),
+        training_file=upload(client, "word_problems.jsonl", training),
+        validation_file=upload(client, "held_out.jsonl", held_out),
         suffix=suffix,
         seed=SEED,
         method=method,
@@ -160,12 +162,15 @@ def taught(client: OpenAI, name: str, suffix: str, rows: int, method: Any) -> Pu
     return examined(client, Pupil(name, job.fine_tuned_model, Score(0, 0), seconds))
 
 
-def dataset(name: str, split: Split, rows: int) -> bytes:
-    """SFT is shown how; GRPO gets questions, and the answer for whoever grades."""
-    if name == "GRPO":
-        return b"".join(grpo.rows(rows, split, SEED))
+def dataset(split: Split, rows: int) -> bytes:
+    """Questions with reasoned answers."""
     taken = islice(problems(split, SEED), rows)
-    return "".join(json.dumps(problem.row("reasoned")) + "\n" for problem in taken).encode()
+    return "\n".join(json.dumps(problem.row("reasoned")) for problem in taken).encode()
+
+
+def questions(split: Split, rows: int) -> bytes:
+    """Questions, and the answer for whoever grades."""
+    return b"".join(grpo.rows(rows, split, SEED))
 
 
 def follow(client: OpenAI, job_id: str) -> Iterator[dict[str, Any]]:

@@ -36,6 +36,7 @@ CISPO_EPSILON_HIGH = 5.0
 # the trainer's names → ours; those of each reward function keep theirs: rewards/<name>/mean
 TRAINING = {
     **trainer.TRAINING,
+    "num_tokens": "tokens",
     "reward": "train_reward_mean",
     "reward_std": "train_reward_std",
     "kl": "kl",

@@ -1,0 +1,138 @@
+"""What people write who use TRL by itself, a plain script for each method: stock trainers on rows of messages.
+
+They differ from TRL's defaults in what a CPU cannot do (bf16, gradient checkpointing), in what the service does
+otherwise (LoRA, a cosine, no limit on lengths, no dropout to turn off), and in saying what they log.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bench._child import LORA, SEED, Line, Run, quiet
+from examples.evaluation import ANSWER, REASONED
+from fettle.catalog import STARTER
+
+COMMON: dict[str, Any] = {
+    "seed": SEED,
+    "lr_scheduler_type": "cosine",
+    "use_cpu": True,
+    "bf16": False,
+    "gradient_checkpointing": False,
+    "logging_steps": 1,
+    "save_strategy": "no",
+    "report_to": "none",
+    "disable_tqdm": True,
+}
+LOADED: dict[str, Any] = {"model_init_kwargs": {"dtype": "float32"}}
+
+
+def said(role: str, content: str) -> list[dict[str, str]]:
+    return [{"role": role, "content": content}]
+
+
+def pairs(rows: Sequence[Line]) -> Any:
+    from datasets import Dataset
+
+    return Dataset.from_list(
+        [
+            {
+                "prompt": said("user", row["prompt"]),
+                "chosen": said("assistant", row["chosen"]),
+                "rejected": said("assistant", row["rejected"]),
+            }
+            for row in rows
+        ]
+    )
+
+
+def lora(task: str) -> Any:
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=LORA["rank"],
+        lora_alpha=LORA["alpha"],
+        lora_dropout=LORA["dropout"],
+        target_modules="all-linear",
+        task_type=task,
+    )
+
+
+def dpo(rows: Sequence[Line], asked: dict[str, Any]) -> Run:
+    quiet()
+    from trl import DPOConfig, DPOTrainer
+
+    with tempfile.TemporaryDirectory(prefix="fettle-bench-") as folder:
+        trainer = DPOTrainer(
+            model=str(STARTER),
+            args=DPOConfig(output_dir=folder, max_length=None, **COMMON, **LOADED, **asked),
+            train_dataset=pairs(rows),
+            peft_config=lora("CAUSAL_LM"),
+        )
+        return trained(trainer)
+
+
+def reward_model(rows: Sequence[Line], asked: dict[str, Any]) -> Run:
+    quiet()
+    from trl import RewardConfig, RewardTrainer
+
+    with tempfile.TemporaryDirectory(prefix="fettle-bench-") as folder:
+        trainer = RewardTrainer(
+            model=str(STARTER),
+            args=RewardConfig(output_dir=folder, max_length=None, disable_dropout=False, **COMMON, **LOADED, **asked),
+            train_dataset=pairs(rows),
+            peft_config=lora("SEQ_CLS"),
+        )
+        return trained(trainer)
+
+
+def grpo(rows: Sequence[Line], asked: dict[str, Any], completions: list[list[list[int]]] | None = None) -> Run:
+    """completions: ids to learn from, by step, in the place of what the trainer would sample."""
+    quiet()
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    def replay(prompts: list[Any], trainer: Any) -> dict[str, Any]:
+        ids = trainer.processing_class.apply_chat_template(prompts, add_generation_prompt=True, return_dict=False)
+        return {"prompt_ids": ids, "completion_ids": (completions or []).pop(0), "logprobs": None}
+
+    with tempfile.TemporaryDirectory(prefix="fettle-bench-") as folder:
+        trainer = GRPOTrainer(
+            model=str(STARTER),
+            reward_funcs=[answer_correct, think_format],
+            args=GRPOConfig(output_dir=folder, reward_weights=[1.0, 0.2], **COMMON, **LOADED, **asked),
+            train_dataset=Dataset.from_list(
+                [{"prompt": said("user", row["prompt"]), "answer": row["answer"]} for row in rows]
+            ),
+            peft_config=lora("CAUSAL_LM"),
+            rollout_func=replay if completions is not None else None,
+        )
+        return trained(trainer)
+
+
+def answer_correct(completions: list[Any], answer: list[str], **_: Any) -> list[float]:
+    return [right(completion[0]["content"], wanted) for completion, wanted in zip(completions, answer, strict=True)]
+
+
+def think_format(completions: list[Any], **_: Any) -> list[float]:
+    return [reasoned(completion[0]["content"]) for completion in completions]
+
+
+def right(text: str, answer: str) -> float:
+    found = ANSWER.search(text)
+    return float(found is not None and int(found[1]) == int(answer))
+
+
+def reasoned(text: str) -> float:
+    return float(REASONED.fullmatch(text.strip()) is not None)
+
+
+def trained(trainer: Any) -> Run:
+    started = time.process_time()
+    trainer.train()
+    seconds = time.process_time() - started
+    steps = [entry for entry in trainer.state.log_history if "loss" in entry]
+    return {"steps": steps, "tokens": steps[-1]["num_tokens"], "seconds": seconds}
+
+
+BARE: dict[str, Callable[..., Run]] = {"dpo": dpo, "reward_model": reward_model, "reinforcement": grpo}
