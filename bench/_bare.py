@@ -1,7 +1,7 @@
-"""What people write who use TRL by itself, a plain script for each method: stock trainers on rows of messages.
+"""What people write who use TRL by itself, a plain script for each method: stock trainers on rows of text.
 
 They differ from TRL's defaults in what a CPU cannot do (bf16, gradient checkpointing), in what the service does
-otherwise (LoRA, a cosine, no limit on lengths, no dropout to turn off), and in saying what they log.
+otherwise (LoRA, a cosine, no limit on lengths, dropout as it was asked for), and in saying what they log.
 """
 
 import tempfile
@@ -27,23 +27,15 @@ COMMON: dict[str, Any] = {
 LOADED: dict[str, Any] = {"model_init_kwargs": {"dtype": "float32"}}
 
 
-def said(role: str, content: str) -> list[dict[str, str]]:
-    return [{"role": role, "content": content}]
-
-
-def pairs(rows: Sequence[Line]) -> Any:
+def dataset(rows: Sequence[Line]) -> Any:
+    """The prompt is the chat up to where the assistant begins."""
     from datasets import Dataset
+    from transformers import AutoTokenizer
 
-    return Dataset.from_list(
-        [
-            {
-                "prompt": said("user", row["prompt"]),
-                "chosen": said("assistant", row["chosen"]),
-                "rejected": said("assistant", row["rejected"]),
-            }
-            for row in rows
-        ]
-    )
+    tokenizer = AutoTokenizer.from_pretrained(STARTER)
+    chats = [[{"role": "user", "content": row["prompt"]}] for row in rows]
+    texts = tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
+    return Dataset.from_list([{**row, "prompt": text} for row, text in zip(rows, texts, strict=True)])
 
 
 def lora(task: str) -> Any:
@@ -66,7 +58,7 @@ def dpo(rows: Sequence[Line], asked: dict[str, Any]) -> Run:
         trainer = DPOTrainer(
             model=str(STARTER),
             args=DPOConfig(output_dir=folder, max_length=None, **COMMON, **LOADED, **asked),
-            train_dataset=pairs(rows),
+            train_dataset=dataset(rows),
             peft_config=lora("CAUSAL_LM"),
         )
         return trained(trainer)
@@ -80,7 +72,7 @@ def reward_model(rows: Sequence[Line], asked: dict[str, Any]) -> Run:
         trainer = RewardTrainer(
             model=str(STARTER),
             args=RewardConfig(output_dir=folder, max_length=None, disable_dropout=False, **COMMON, **LOADED, **asked),
-            train_dataset=pairs(rows),
+            train_dataset=dataset(rows),
             peft_config=lora("SEQ_CLS"),
         )
         return trained(trainer)
@@ -89,33 +81,33 @@ def reward_model(rows: Sequence[Line], asked: dict[str, Any]) -> Run:
 def grpo(rows: Sequence[Line], asked: dict[str, Any], completions: list[list[list[int]]] | None = None) -> Run:
     """completions: ids to learn from, by step, in the place of what the trainer would sample."""
     quiet()
-    from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
     def replay(prompts: list[Any], trainer: Any) -> dict[str, Any]:
-        ids = trainer.processing_class.apply_chat_template(prompts, add_generation_prompt=True, return_dict=False)
-        return {"prompt_ids": ids, "completion_ids": (completions or []).pop(0), "logprobs": None}
+        return {
+            "prompt_ids": trainer.processing_class(prompts)["input_ids"],
+            "completion_ids": (completions or []).pop(0),
+            "logprobs": None,
+        }
 
     with tempfile.TemporaryDirectory(prefix="fettle-bench-") as folder:
         trainer = GRPOTrainer(
             model=str(STARTER),
             reward_funcs=[answer_correct, think_format],
             args=GRPOConfig(output_dir=folder, reward_weights=[1.0, 0.2], **COMMON, **LOADED, **asked),
-            train_dataset=Dataset.from_list(
-                [{"prompt": said("user", row["prompt"]), "answer": row["answer"]} for row in rows]
-            ),
+            train_dataset=dataset(rows),
             peft_config=lora("CAUSAL_LM"),
             rollout_func=replay if completions is not None else None,
         )
         return trained(trainer)
 
 
-def answer_correct(completions: list[Any], answer: list[str], **_: Any) -> list[float]:
-    return [right(completion[0]["content"], wanted) for completion, wanted in zip(completions, answer, strict=True)]
+def answer_correct(completions: list[str], answer: list[str], **_: Any) -> list[float]:
+    return [right(completion, wanted) for completion, wanted in zip(completions, answer, strict=True)]
 
 
-def think_format(completions: list[Any], **_: Any) -> list[float]:
-    return [reasoned(completion[0]["content"]) for completion in completions]
+def think_format(completions: list[str], **_: Any) -> list[float]:
+    return [reasoned(completion) for completion in completions]
 
 
 def right(text: str, answer: str) -> float:

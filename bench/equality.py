@@ -3,7 +3,7 @@
     python -m bench.equality
 
 DPO, reward model and GRPO, each by both in a process of its own. The bare scripts are `bench/_bare.py`: stock trainers
-on messages. Compared are loss and gradient norm, and of GRPO the reward as well, of every step of the first epoch: the
+on texts. Compared are loss and gradient norm, and of GRPO the reward as well, of every step of the first epoch: the
 largest difference, relative to the series' mean. The child's rewards come from the service's own functions, the
 script's from two lines of its own.
 

@@ -56,9 +56,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=BASE, help="a base model, a tuned one or a checkpoint")
     parser.add_argument("--prompts", type=int, default=400)
+    parser.add_argument("--epochs", type=int, default=1)
     options = parser.parse_args()
     client = running.connect()
-    job = running.wait(client, start(client, model=options.model, prompts=options.prompts))
+    job = running.wait(client, start(client, model=options.model, prompts=options.prompts, n_epochs=options.epochs))
     for rollout in rollouts(client, job.id, sort="-reward", limit=3):
         print(f"\nstep {rollout['step']}, reward {rollout['reward']:.2f}: {rollout['completion']}")
     print(f"\n{job.fine_tuned_model}")
