@@ -4,13 +4,14 @@ They differ from TRL's defaults in what a CPU cannot do (bf16, gradient checkpoi
 otherwise (LoRA, a cosine, no limit on lengths, dropout as it was asked for), and in saying what they log.
 """
 
+import re
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench._child import LORA, SEED, Line, Run, quiet
-from examples.evaluation import ANSWER, REASONED
+from examples.evaluation import ANSWER
 from fettle.catalog import STARTER
 
 COMMON: dict[str, Any] = {
@@ -65,15 +66,21 @@ def dpo(rows: Sequence[Line], asked: dict[str, Any]) -> Run:
 
 
 def reward_model(rows: Sequence[Line], asked: dict[str, Any]) -> Run:
+    """The head is drawn at random, and the adapter: a seed for each says which."""
     quiet()
+    from peft import get_peft_model
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
     from trl import RewardConfig, RewardTrainer
 
+    set_seed(SEED)
+    base = AutoModelForSequenceClassification.from_pretrained(STARTER, num_labels=1, dtype="float32")
+    set_seed(SEED)
     with tempfile.TemporaryDirectory(prefix="fettle-bench-") as folder:
         trainer = RewardTrainer(
-            model=str(STARTER),
-            args=RewardConfig(output_dir=folder, max_length=None, disable_dropout=False, **COMMON, **LOADED, **asked),
+            model=get_peft_model(base, lora("SEQ_CLS")),
+            args=RewardConfig(output_dir=folder, max_length=None, disable_dropout=False, **COMMON, **asked),
             train_dataset=dataset(rows),
-            peft_config=lora("SEQ_CLS"),
+            processing_class=AutoTokenizer.from_pretrained(STARTER),
         )
         return trained(trainer)
 
@@ -116,7 +123,9 @@ def right(text: str, answer: str) -> float:
 
 
 def reasoned(text: str) -> float:
-    return float(REASONED.fullmatch(text.strip()) is not None)
+    """One thought, first, and something after it: as the service's `think_format` has it."""
+    once = text.count("<think>") == text.count("</think>") == 1
+    return float(once and re.match(r"\s*<think>.+?</think>.*\S", text, re.DOTALL) is not None)
 
 
 def trained(trainer: Any) -> Run:
