@@ -7,10 +7,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+import psutil
 from openai import OpenAI
 
 from fettle.up import free_port
@@ -31,6 +32,15 @@ def server(**settings: str) -> Iterator[OpenAI]:
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()
+
+
+def cpu_seconds() -> float:
+    """That this process's children have used so far, and theirs, those that have ended included."""
+    total = 0.0
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            total += sum(process.cpu_times()[:4])  # user, system, and both of the children it has waited for
+    return total
 
 
 def wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:

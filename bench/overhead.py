@@ -14,8 +14,6 @@ does not decide. Losses must be equal at every step to a relative 1e-3.
 import argparse
 import json
 import multiprocessing
-import os
-import sys
 import tempfile
 import time
 from itertools import islice
@@ -23,12 +21,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench import _child
+from bench._child import LORA, SEED
 from examples import gsm8k, word_problems
 from fettle.catalog import STARTER
 
-BATCH, RATE, SEED = 16, 8e-4, 7
+BATCH, RATE = 16, 8e-4
 TOLERANCE = 1e-3  # of the loss: the same sums in another order, step after step
-LORA = {"rank": 16, "alpha": 32, "dropout": 0.0}
 
 Series = dict[str, Any]  # losses by step, tokens, seconds of CPU time, of a run
 
@@ -82,18 +81,9 @@ def in_a_process(name: str, rows: list[dict[str, str]]) -> Series:
     return found
 
 
-def quiet() -> None:
-    """The trainers print their logs; only figures are of interest here."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
-    import torch
-
-    torch.set_num_threads(1)
-
-
 def bare(rows: list[dict[str, str]], answer: Any) -> None:
     """A script as TRL's documentation has it."""
-    quiet()
+    _child.quiet()
     from datasets import Dataset
     from peft import LoraConfig
     from trl import SFTConfig, SFTTrainer
@@ -152,48 +142,9 @@ def packed(rows: list[dict[str, str]], answer: Any) -> None:
 
 
 def child(rows: list[dict[str, str]], answer: Any, **hyperparameters: Any) -> None:
-    """The service's own child on a work folder like the supervisor's, its checkpoint at the end included."""
-    quiet()
-    from worker.training import loop
-    from worker.training.channel import Channel
-    from worker.training.work import Work
-
-    class Ears(Channel):
-        """In the place of a supervisor."""
-
-        def __init__(self) -> None:
-            super().__init__(None)
-            self.steps: list[dict[str, float]] = []
-
-        def send(self, type: str, **fields: Any) -> None:
-            if type == "metrics":
-                self.steps.append(fields["data"])
-
-    seconds = 0.0
-    train = loop.train
-
-    def timed(*arguments: Any) -> None:
-        nonlocal seconds
-        started = time.process_time()
-        train(*arguments)
-        seconds = time.process_time() - started
-
-    loop.train = timed
-    values = {"n_epochs": 1, "learning_rate": RATE, "max_seq_length": 2048, "warmup_ratio": 0, "lora": LORA}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "train").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        spec = {
-            "method": {"type": "supervised", "supervised": {"hyperparameters": values | hyperparameters}},
-            "seed": SEED,
-            "base_model": {"name": "starter", "path": str(STARTER)},
-            "threads": 1,
-        }
-        (folder / "spec.json").write_text(json.dumps(spec))
-        ears = Ears()
-        loop.run(Work.read(folder), ears)
-    losses = [step["train_loss"] for step in ears.steps]
-    answer.send({"losses": losses, "tokens": ears.steps[-1]["tokens"], "seconds": seconds})
+    found = _child.run("supervised", rows, {"learning_rate": RATE, **hyperparameters})
+    losses = [step["train_loss"] for step in found["steps"]]
+    answer.send({"losses": losses, "tokens": found["tokens"], "seconds": found["seconds"]})
 
 
 RUNS = {"bare": bare, "plain": plain, "packed": packed}

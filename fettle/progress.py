@@ -1,4 +1,4 @@
-"""A job's events as a person watches them: messages, and one live bar with the loss."""
+"""A job's events as a person watches them: messages, and one live bar with the loss, or with the rewards."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,20 +9,19 @@ from rich.text import Text
 
 SIGNS = {"info": "[dim]·[/]", "warn": "[yellow]![/]", "error": "[red]✗[/]"}
 SHOWN = {  # short, so that it fits into 80 columns
-    "train_reward_mean": "reward",
-    "valid_reward_mean": "valid reward",
     "train_loss": "loss",
     "train_mean_token_accuracy": "acc",
     "valid_loss": "valid loss",
     "valid_mean_token_accuracy": "acc",
 }
+REWARDED = {"train_reward_mean": "reward", "valid_reward_mean": "valid reward"}  # there a loss says nothing
 
 
 def watch(events: Iterable[dict[str, Any]], console: Console) -> None:
     """Shows events (oldest first) until there are no more."""
     bar = Progress(
         MofNCompleteColumn(),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=12),
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[shown]}"),
         console=console,
@@ -35,8 +34,17 @@ def watch(events: Iterable[dict[str, Any]], console: Console) -> None:
                 bar.console.print(SIGNS[event["level"]], Text(event["message"]), soft_wrap=True)
                 continue
             data = event["data"]
-            latest |= {name: data[name] for name in SHOWN if name in data}
-            shown = "  ".join(f"[dim]{SHOWN[name]}[/] {value:.2f}" for name, value in latest.items())
+            latest |= {label: data[name] for name, label in labels(data).items()}
+            shown = "  ".join(f"[dim]{label}[/] {value:.2f}" for label, value in latest.items())
             if task is None:
                 task = bar.add_task("", total=data["total_steps"], shown=shown)
             bar.update(task, completed=data["step"], shown=shown)
+
+
+def labels(data: dict[str, Any]) -> dict[str, str]:
+    """The metrics to show, as they are called there; of a reward function its own name."""
+    if "train_reward_mean" not in data and "valid_reward_mean" not in data:
+        return {name: label for name, label in SHOWN.items() if name in data}
+    known = {name: label for name, label in REWARDED.items() if name in data}
+    functions = [name for name in data if name.startswith("rewards/") and name.endswith("/mean")]
+    return known | {name: name.removeprefix("rewards/").removesuffix("/mean") for name in functions}

@@ -21,9 +21,9 @@ def run(folder: str, sock: socket.socket, number: int = 1) -> None:
     stand_alone(Path(folder) / "log.txt")
     if number > 1:
         import worker.training.preload
-        from worker.training import ranks
+        from worker.training import torchrun
 
-        ranks.launch(Path(folder), sock, number)
+        torchrun.launch(Path(folder), sock, number)
         return
     channel = Channel(sock)
 

@@ -1,4 +1,4 @@
-"""Learning from comparisons: equal to TRL by itself, exactly resumed, and evaluated by arithmetic of our own."""
+"""Learning from comparisons: exactly resumed, and evaluated by arithmetic of our own."""
 
 import json
 import math
@@ -43,63 +43,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return run
 
 
-def bare(method: str, out: Path) -> list[float]:
-    """The losses of a script that knows nothing of Fettle: TRL's trainer on the same texts."""
-    from datasets import Dataset
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
-    from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
-
-    renderer, tokenizer = Renderer(STARTER), AutoTokenizer.from_pretrained(STARTER)
-    texts = [
-        {**row, "prompt": renderer.text([{"role": "user", "content": row["prompt"]}], opening=True)}
-        for row in comparisons(ROWS)
-    ]
-    given: dict[str, Any] = {
-        "output_dir": str(out),
-        "seed": SEED,
-        "num_train_epochs": EPOCHS,
-        "per_device_train_batch_size": BATCH,
-        "learning_rate": RATE,
-        "lr_scheduler_type": "cosine",
-        "use_cpu": True,
-        "bf16": False,
-        "gradient_checkpointing": False,
-        "logging_steps": 1,
-        "save_strategy": "no",
-        "report_to": "none",
-        "disable_tqdm": True,
-    }
-    lora: dict[str, Any] = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear"}
-    rows, trainer = Dataset.from_list(texts), None
-    if method == "dpo":
-        args = DPOConfig(**given, beta=0.2)
-        config = LoraConfig(**lora, task_type="CAUSAL_LM")
-        trainer = DPOTrainer(
-            str(STARTER), args=args, train_dataset=rows, processing_class=tokenizer, peft_config=config
-        )
-    else:
-        set_seed(SEED)
-        base = AutoModelForSequenceClassification.from_pretrained(STARTER, num_labels=1, dtype="float32")
-        set_seed(SEED)
-        network = get_peft_model(base, LoraConfig(**lora, task_type="SEQ_CLS"))
-        args = RewardConfig(**given, center_rewards_coefficient=0.01)
-        trainer = RewardTrainer(network, args=args, train_dataset=rows, processing_class=tokenizer)
-    trainer.train()
-    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-
-
 @pytest.mark.parametrize("method", METHODS)
 class TestEveryMethod:
-    def test_has_the_losses_of_trl_by_itself_at_every_step(
-        self, method: str, finished: Finished, tmp_path: Path
-    ) -> None:
-        _, heard = finished(method)
-        losses = [step["train_loss"] for step in series(heard).values()]
-        assert len(losses) == EPOCHS * ROWS // BATCH
-        assert losses == pytest.approx(bare(method, tmp_path), rel=1e-5)
-        assert losses[-1] < losses[0]
-
     def test_after_kill_9_the_curve_and_the_adapter_equal_an_undisturbed_runs(
         self, method: str, finished: Finished, tmp_path: Path
     ) -> None:

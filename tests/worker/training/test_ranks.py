@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from tests.worker.training.children import Child, Line, of, rows, series, work_folder
-from worker.training import ranks
+from worker.training import torchrun
 from worker.training.channel import LOST_RANK
 
 pytestmark = pytest.mark.slow
@@ -128,6 +128,6 @@ class TestFailure:
 
     def test_a_lost_rank_is_told_from_a_trouble_of_ones_own(self) -> None:
         lost = RuntimeError("[../gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:4711")
-        assert ranks.lost_another(lost)
-        assert not ranks.lost_another(RuntimeError("can't allocate memory"))
-        assert not ranks.lost_another(ValueError("loss is nan"))
+        assert torchrun.lost_another(lost)
+        assert not torchrun.lost_another(RuntimeError("can't allocate memory"))
+        assert not torchrun.lost_another(ValueError("loss is nan"))

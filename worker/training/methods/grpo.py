@@ -27,6 +27,8 @@ from worker.training import arguments, lm_head, loading, scored, trainer
 from worker.training.batches import LEFT_OUT_AT_MOST, Param
 from worker.training.channel import Channel, Stopped
 from worker.training.rewarded import Judged, RewardEvaluation
+from worker.training.sampling import colocated, drawing
+from worker.training.sampling.completions import Sampling
 from worker.training.scored import Rollout
 from worker.training.trainer import Metrics, Tuner
 from worker.training.work import Work
@@ -35,6 +37,7 @@ CISPO_EPSILON_HIGH = 5.0
 # the trainer's names → ours; those of each reward function keep theirs: rewards/<name>/mean
 TRAINING = {
     **trainer.TRAINING,
+    "num_tokens": "tokens",
     "reward": "train_reward_mean",
     "reward_std": "train_reward_std",
     "kl": "kl",
@@ -137,6 +140,16 @@ class GroupTrainer(Tuner, GRPOTrainer):
             kl = [self.kl[number] for number in range(len(self.kl))]
             self.channel.send("rollouts", step=self.state.global_step + 1, advantages=self.advantages, kl=kl)
 
+    def _generate_single_turn(
+        self, prompt_ids: list[list[int]], *rest: Any, **options: Any
+    ) -> tuple[list[list[int]], list[list[float]] | None]:
+        network = cast(PeftModel, self.model)
+        if self.use_vllm or not drawing.possible(network):
+            theirs: Any = super()._generate_single_turn
+            return cast(tuple[Any, Any], theirs(prompt_ids, *rest, **options))
+        sampling = Sampling(self.longest, self.ends, self.renderer.pad_id, self.temperature)
+        return drawing.draw(network, prompt_ids, int(self.num_generations or 1), sampling), None
+
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
         encodings = self.renderer.tokenizer.encode_batch(prompts, add_special_tokens=False)
         return [list(encoding.ids) for encoding in encodings], None, {}
@@ -173,8 +186,8 @@ class GroupTrainer(Tuner, GRPOTrainer):
         return RewardEvaluation(
             network=cast(PeftModel, self.model),
             renderer=self.renderer,
-            ends=frozenset(self.eos_token_ids),
-            max_tokens=int(self.max_completion_length or 0),
+            ends=self.ends,
+            max_tokens=self.longest,
             temperature=self.temperature,
             channel=self.channel,
         )
@@ -185,6 +198,15 @@ class GroupTrainer(Tuner, GRPOTrainer):
 
     def compare(self, work: Work, step: int) -> None:
         self.evaluation().compare(self.eval_dataset, step)
+
+    @property
+    def ends(self) -> frozenset[int]:
+        return frozenset(self.eos_token_ids)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of a completion, at most."""
+        return int(self.max_completion_length or 0)
 
     @property
     def eval_samples(self) -> int:
@@ -232,6 +254,7 @@ def build(work: Work, channel: Channel) -> GroupTrainer:
         )
     completions = replace(work, hyperparameters={**asked, "batch_size": asked["batch_size"] * asked["group_size"]})
     args = GRPOConfig(
+        **colocated.options(asked["max_seq_length"], on_gpu=torch.cuda.is_available()),
         **arguments.shared(completions) | {"include_num_input_tokens_seen": "no"},  # TRL counts them itself
         num_generations=asked["group_size"],
         num_generations_eval=asked["eval_samples"],

@@ -1,0 +1,81 @@
+"""GRPO on a GPU: tokens per second by what draws the completions: TRL's `generate`, our cache, or a colocated vLLM.
+
+    python -m bench.gpu_grpo           on the first visible GPU
+    python -m bench.gpu_grpo --tiny    the same script at toy size, on a CPU where there is no GPU: a rehearsal
+
+The base model is that of `bench.gpu`: Qwen2.5-0.5B's shape with random weights. vLLM takes part where it is installed
+in a version that TRL supports. Each kind is a process of its own. Counted are prompts and completions, over the whole
+step: drawing, judging by a toy reward, update. Not run on a GPU yet.
+"""
+
+import argparse
+import json
+import multiprocessing
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench import _child, gpu
+from bench._child import Line
+from examples import grpo
+from worker.training.sampling import colocated
+
+KINDS = ("generate", "cache", "vllm")
+WARM = 2  # steps that compile kernels
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.gpu_grpo")
+    parser.add_argument("--tiny", action="store_true", help="toy size; on a CPU where there is no GPU")
+    parser.add_argument("--steps", type=int, default=8)
+    asked = parser.parse_args()
+    size = gpu.TINY if asked.tiny else gpu.HALF_BILLION
+    print(gpu.setting(size, asked.tiny).split(", batches")[0], flush=True)
+    figures = {}
+    with tempfile.TemporaryDirectory(prefix="fettle-bench-") as folder:
+        gpu.make_base(Path(folder) / "base", size)
+        for kind in KINDS:
+            if kind == "vllm" and not colocated.supported(colocated.version()):
+                print(f"{kind:10}left out: vLLM is {colocated.version() or 'not installed'}")
+                continue
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                pace, seen = pool.apply(run, (kind, Path(folder) / "base", asked.steps, asked.tiny))
+            figures[f"{kind}_tokens_per_second"] = round(pace)
+            print(f"{kind:10}{pace:10,.0f} tokens/s, completions of {seen:.0f} tokens", flush=True)
+    print(json.dumps(figures))
+
+
+def run(kind: str, base: Path, steps: int, tiny: bool) -> tuple[float, float]:
+    """Tokens a second, and a completion's mean length."""
+    from worker.training.sampling import drawing
+
+    if kind == "generate":
+        drawing.possible = lambda _: False
+    if kind != "vllm":
+        colocated.supported = lambda _: False
+    prompts, group, longest = (4, 4, 16) if tiny else (16, 8, 256)
+    rows = [json.loads(line) for line in grpo.rows(prompts * steps, "train", 1)]
+    hyperparameters = {
+        "batch_size": prompts,
+        "group_size": group,
+        "max_completion_tokens": longest,
+        "learning_rate": 1e-5,
+        "temperature": 1.0,
+        "kl_beta": 0.0,
+        "loss_type": "dapo",
+        "epsilon": 0.2,
+        "eval_samples": 1,
+    }
+    found = _child.run("reinforcement", rows, hyperparameters, judge, base)["steps"][WARM:]
+    paces, lengths = ([step[name] for step in found] for name in ("tokens_per_second", "completion_length_mean"))
+    return median(paces), median(lengths)
+
+
+def judge(rollouts: list[Line]) -> dict[str, Any]:
+    """Something that differs within a group, though the weights are random."""
+    return {"varied": [len(set(each["completion"])) / 100 for each in rollouts]}
+
+
+if __name__ == "__main__":
+    main()
