@@ -13,7 +13,9 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -24,6 +26,7 @@ from worker.training.channel import LOST_RANK, Channel, Flag
 from worker.training.work import Work
 
 PATIENCE = 2  # seconds that the other ranks get once one is dead
+Share = TypeVar("Share")
 LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 
 
@@ -62,6 +65,13 @@ def share(batch_size: int) -> int:
             "batch_size",
         )
     return rows
+
+
+def turns(shares: Sequence[Share]) -> Iterator[Share | None]:
+    """Every n-th of them, for this rank alone; None in a last turn that has some for other ranks only."""
+    for first in range(0, len(shares), count()):
+        own = first + number()
+        yield shares[own] if own < len(shares) else None
 
 
 class Agreed:
