@@ -1,10 +1,10 @@
 """GRPO with the plain `openai` client: the starter blurts its answers; two reward functions make it reason first.
 
-    FETTLE_PORT=8000 python -m fettle up &
-    python -m examples.grpo --base-url http://127.0.0.1:8000/v1 --key "$(cat .fettle/admin.key)"
+    OPENAI_BASE_URL=http://127.0.0.1:8000/v1 OPENAI_API_KEY=fk_… python -m examples.grpo
 
 No row shows what to say. `answer_correct` compares the answer with the row's own `answer`, `think_format` pays a little
-for `<think>…</think><answer>…</answer>`.
+for `<think>…</think><answer>…</answer>`. MODEL may be a base model, a tuned model (`ft:…`) or a checkpoint: then its
+adapter goes on.
 """
 
 import argparse
@@ -16,6 +16,8 @@ from typing import Any
 
 from openai import OpenAI
 
+from examples import running
+from examples.evaluation import evaluate
 from examples.word_problems import Split, problems
 
 BASE = "starter"
@@ -28,10 +30,11 @@ def rows(count: int, split: Split, seed: int) -> Iterator[bytes]:
         yield json.dumps({"prompt": problem.question, "answer": str(problem.answer)}).encode() + b"\n"
 
 
-def train(client: OpenAI, *, prompts: int = 800, seed: int = 1, model: str = BASE, **hyperparameters: Any) -> str:
-    """Trains and waits; returns the job's id."""
+def create(client: OpenAI, *, prompts: int = 800, seed: int = 1, model: str = BASE, **hyperparameters: Any) -> str:
+    """The job's id."""
     training = client.files.create(file=("prompts.jsonl", b"".join(rows(prompts, "train", seed))), purpose="fine-tune")
-    held_out = client.files.create(file=("held_out.jsonl", b"".join(rows(64, "held_out", seed))), purpose="fine-tune")
+    unseen = rows(min(64, max(16, prompts // 8)), "held_out", seed)
+    held_out = client.files.create(file=("held_out.jsonl", b"".join(unseen)), purpose="fine-tune")
     method: Any = {
         "type": "reinforcement",
         "reinforcement": {
@@ -42,9 +45,15 @@ def train(client: OpenAI, *, prompts: int = 800, seed: int = 1, model: str = BAS
     job = client.fine_tuning.jobs.create(
         model=model, training_file=training.id, validation_file=held_out.id, method=method, seed=seed
     )
-    while client.fine_tuning.jobs.retrieve(job.id).status not in ("succeeded", "failed", "cancelled"):
-        time.sleep(0.5)
     return job.id
+
+
+def train(client: OpenAI, **options: Any) -> str:
+    """Trains and waits; returns the job's id."""
+    job_id = create(client, **options)
+    while client.fine_tuning.jobs.retrieve(job_id).status not in ("succeeded", "failed", "cancelled"):
+        time.sleep(0.5)
+    return job_id
 
 
 def rollouts(client: OpenAI, job_id: str, **query: Any) -> list[dict[str, Any]]:
@@ -55,17 +64,19 @@ def rollouts(client: OpenAI, job_id: str, **query: Any) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--base-url", default="http://127.0.0.1:8000/v1")
-    parser.add_argument("--key", required=True)
+    parser.add_argument("--model", default=BASE)
     parser.add_argument("--prompts", type=int, default=800)
+    parser.add_argument("--exam", type=int, default=100, help="held-out problems to ask both models")
     options = parser.parse_args()
-    client = OpenAI(base_url=options.base_url, api_key=options.key)
-    job_id = train(client, prompts=options.prompts)
-    for event in reversed(client.fine_tuning.jobs.list_events(job_id, limit=100).data):
-        print(event.message)
+    client = running.connect()
+    job_id = create(client, prompts=options.prompts, model=options.model)
+    job = running.wait(client, job_id)
     for rollout in rollouts(client, job_id, sort="-reward", limit=3):
         print(f"\nstep {rollout['step']}, reward {rollout['reward']:.2f}: {rollout['completion']}")
-    print(f"\n{client.fine_tuning.jobs.retrieve(job_id).fine_tuned_model}")
+    print()
+    exam = list(islice(problems("held_out", seed=2), options.exam))
+    for model in (options.model, job.fine_tuned_model or ""):
+        print(f"{evaluate(client, model, exam)}  {model}")
 
 
 if __name__ == "__main__":
