@@ -3,7 +3,8 @@
     OPENAI_BASE_URL=http://127.0.0.1:8000/v1 OPENAI_API_KEY=fk_… python -m examples.grpo
 
 No row shows what to say. `answer_correct` compares the answer with the row's own `answer`, `think_format` pays a little
-for `<think>…</think><answer>…</answer>`.
+for `<think>…</think><answer>…</answer>`. MODEL may be a base model, a tuned model (`ft:…`) or a checkpoint: then its
+adapter goes on.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from typing import Any
 from openai import OpenAI
 
 from examples import running
+from examples.evaluation import evaluate
 from examples.word_problems import Split, problems
 
 BASE = "starter"
@@ -29,6 +31,7 @@ def rows(count: int, split: Split, seed: int) -> Iterator[bytes]:
 
 def start(client: OpenAI, *, prompts: int = 400, seed: int = 1, model: str = BASE, **hyperparameters: Any) -> str:
     """The job's id."""
+    unseen = rows(min(64, max(16, prompts // 8)), "held_out", seed)
     method: Any = {  # `reward_functions` and some hyperparameters are ours: the SDK's types know OpenAI's only
         "type": "reinforcement",
         "reinforcement": {
@@ -39,7 +42,7 @@ def start(client: OpenAI, *, prompts: int = 400, seed: int = 1, model: str = BAS
     job = client.fine_tuning.jobs.create(
         model=model,
         training_file=running.upload(client, "prompts.jsonl", b"".join(rows(prompts, "train", seed))),
-        validation_file=running.upload(client, "held_out.jsonl", b"".join(rows(64, "held_out", seed))),
+        validation_file=running.upload(client, "held_out.jsonl", b"".join(unseen)),
         method=method,
         seed=seed,
     )
@@ -57,12 +60,16 @@ def main() -> None:
     parser.add_argument("--model", default=BASE, help="a base model, a tuned one or a checkpoint")
     parser.add_argument("--prompts", type=int, default=400)
     parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--exam", type=int, default=100, help="held-out problems to ask both models")
     options = parser.parse_args()
     client = running.connect()
     job = running.wait(client, start(client, model=options.model, prompts=options.prompts, n_epochs=options.epochs))
     for rollout in rollouts(client, job.id, sort="-reward", limit=3):
         print(f"\nstep {rollout['step']}, reward {rollout['reward']:.2f}: {rollout['completion']}")
-    print(f"\n{job.fine_tuned_model}")
+    print()
+    exam = list(islice(problems("held_out", seed=2), options.exam))
+    for model in (options.model, job.fine_tuned_model or ""):
+        print(f"{evaluate(client, model, exam)}  {model}")
 
 
 if __name__ == "__main__":

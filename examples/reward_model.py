@@ -1,6 +1,8 @@
 """A reward model through the plain `openai` client, from rankings of four responses to a word problem.
 
-OPENAI_BASE_URL=http://127.0.0.1:8000/v1 OPENAI_API_KEY=fk_… python -m examples.reward_model
+    OPENAI_BASE_URL=http://127.0.0.1:8000/v1 OPENAI_API_KEY=fk_… python -m examples.reward_model
+
+What is right ranks above what is wrong, and then reasoned above blurted: shape alone does not decide.
 """
 
 import argparse
@@ -16,7 +18,7 @@ def train(client: OpenAI, model: str, rows: int, epochs: int) -> str:
     """The job's id, once it has succeeded."""
     method: Any = {  # ours: the SDK's types know OpenAI's methods only
         "type": "reward_model",
-        "reward_model": {"hyperparameters": {"n_epochs": epochs, "batch_size": 32}},
+        "reward_model": {"hyperparameters": {"n_epochs": epochs, "batch_size": 16}},
     }
     job = client.fine_tuning.jobs.create(
         model=model,
@@ -31,7 +33,7 @@ def train(client: OpenAI, model: str, rows: int, epochs: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="starter")
-    parser.add_argument("--rows", type=int, default=240)
+    parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--epochs", type=int, default=1)
     options = parser.parse_args()
     client = running.connect()

@@ -23,17 +23,12 @@ from worker.patience import patiently
 # OpenAI's, then what the field also looks at
 COLUMNS = ["step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"]
 COLUMNS += ["learning_rate", "grad_norm", "tokens", "tokens_per_second"]
+SOURCES = {"train_accuracy": "train_mean_token_accuracy"}  # where a method has no such metric of its own
+UNTOLD = {"epoch", "total_steps", *SOURCES.values()}
 # of an evaluation: how each is written
 FIGURES = {"reward_mean": ".4f", "loss": ".4f", "perplexity": ".2f", "token_accuracy": ".1%"}
 FIGURES |= {"preference_accuracy": ".1%", "reward_accuracy": ".1%", "pairwise_accuracy": ".1%", "reward_margin": ".4f"}
 FIGURES |= {"completion_length_mean": ".1f"}
-OF_REWARDS: tuple[str, ...] = ("train_reward", "valid_reward", "rewards/", "kl", "entropy", "clip_fraction")
-OF_REWARDS += (
-    "completion",
-    "zero_spread_groups",
-    "grader_errors",
-)  # a job that learned from rewards has these columns as well
-SOURCES = {"train_accuracy": "train_mean_token_accuracy"}
 
 
 def prefix(job: Job) -> str:
@@ -149,12 +144,13 @@ async def publish_file(held: Held, job: Job, path: Path) -> File:
 
 
 def step_metrics(steps: dict[int, dict[str, float]]) -> bytes:
-    """OpenAI's step metrics CSV."""
-    seen = sorted({name for values in steps.values() for name in values})
-    columns = (*COLUMNS, *(name for name in seen if name.startswith(OF_REWARDS)))
+    """OpenAI's step metrics CSV, and whatever else the method reports as columns behind it."""
+    seen = {name for values in steps.values() for name in values}
+    columns = (*COLUMNS, *sorted(seen - UNTOLD - set(COLUMNS)))
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(columns)
     for step, values in steps.items():
-        writer.writerow([step, *(values.get(SOURCES.get(name, name), "") for name in columns[1:])])
+        known = {ours: values[theirs] for ours, theirs in SOURCES.items() if theirs in values} | values
+        writer.writerow([step, *(known.get(name, "") for name in columns[1:])])
     return out.getvalue().encode()

@@ -1,109 +1,140 @@
-"""Comparisons through the unmodified SDK: DPO, reward models, and jobs that go on from a model."""
+"""Jobs that go on from a model, and comparisons of real answers, through the unmodified SDK."""
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
-import openai
 import pytest
+from openai.types.fine_tuning import FineTuningJob
 
-from examples import gsm8k_preferences
+from examples import grpo, gsm8k_preferences
 from examples.preferences import dataset
 from tests.e2e.conftest import Server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 SOLUTIONS = ROOT.parent / "shared" / "data" / "gsm8k" / "example_model_solutions.jsonl"
 QUESTION: Any = [{"role": "user", "content": "Tom has 12 apples. Tom buys 30 more. How many apples does Tom have?"}]
 
 
-def example(server: Server, name: str, *options: str) -> str:
-    """What the script prints when a user runs it."""
-    env = {**os.environ, "OPENAI_BASE_URL": f"{server.url}/v1", "OPENAI_API_KEY": server.key}
-    command = [sys.executable, "-m", f"examples.{name}", *options]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def newest(server: Server, method: str) -> Any:
-    jobs = server.http.get("/v1/fine_tuning/jobs").json()["data"]
-    return next(job for job in jobs if job["method"]["type"] == method)
-
-
 def upload(server: Server, content: bytes) -> str:
     return server.client.files.create(file=("rows.jsonl", content), purpose="fine-tune").id
 
 
-def test_the_dpo_example_trains_evaluates_and_chats(server: Server) -> None:
-    said = example(server, "dpo", "--rows", "64", "--epochs", "1")
-    assert "prefers the better response" in said
-    job = newest(server, "dpo")
-    assert (job["status"], job["model"], job["started_from"]) == ("succeeded", "starter", None)
-    columns = server.http.get(f"/v1/fine_tuning/jobs/{job['id']}/metrics").json()["columns"]
-    assert columns["train_loss"][0] == pytest.approx(0.6931, abs=1e-3)  # log 2: the policy is the reference
-    assert columns["train_loss"][-1] < columns["train_loss"][0]
-    assert columns["train_rewards_margins"][-1] > 0
+@pytest.fixture(scope="module")
+def shown(server: Server) -> FineTuningJob:
+    """A supervised job to go on from."""
+    job = server.wait_for_end(server.create(rows=32, epochs=2, suffix="first").id, 400)
+    assert job.status == "succeeded", job.error
+    return job
 
 
-def test_the_reward_model_example_ends_in_a_model_that_does_not_chat(server: Server) -> None:
-    said = example(server, "reward_model", "--rows", "48", "--epochs", "1")
-    assert "scores the better response higher" in said
-    job = newest(server, "reward_model")
-    with pytest.raises(openai.BadRequestError, match="is a reward model"):
-        server.client.chat.completions.create(model=job["fine_tuned_model"], messages=QUESTION)
-    with pytest.raises(openai.BadRequestError, match="only the method 'reward_model' goes on from it"):
-        server.client.fine_tuning.jobs.create(
-            model=job["fine_tuned_model"], training_file=server.upload(16), suffix="never"
+@pytest.fixture(params=["tuned model", "checkpoint"])
+def start(request: pytest.FixtureRequest, server: Server, shown: FineTuningJob) -> str:
+    if request.param == "tuned model":
+        return str(shown.fine_tuned_model)
+    (checkpoint, *_) = server.client.fine_tuning.jobs.checkpoints.list(shown.id).data
+    return checkpoint.fine_tuned_model_checkpoint
+
+
+class TestGoingOn:
+    def test_dpo(self, server: Server, start: str) -> None:
+        created = server.client.fine_tuning.jobs.create(
+            model=start,
+            training_file=upload(server, dataset("pair", "train", 32)),
+            validation_file=upload(server, dataset("pair", "held_out", 12)),
+            method={"type": "dpo", "dpo": {"hyperparameters": {"n_epochs": 1, "batch_size": 16}}},
+            seed=1,
         )
+        assert created.model == start
+        done = server.wait_for_end(created.id, 400)
+        assert done.status == "succeeded", done.error
+        assert columns(server, done)["train_loss"][0] == pytest.approx(0.6931, abs=1e-3)  # its reference is its start
+        found = server.http.get(f"/v1/fine_tuning/jobs/{done.id}/evaluation").json()
+        assert found["base"]["reward_margin"] != 0  # the base is not the reference here
+        assert str(done.fine_tuned_model).startswith("ft:starter:default:")
+        reply = server.client.chat.completions.create(model=str(done.fine_tuned_model), messages=QUESTION)
+        assert reply.choices[0].message.content
+
+    def test_supervised(self, server: Server, shown: FineTuningJob, start: str) -> None:
+        job = server.client.fine_tuning.jobs.create(model=start, training_file=shown.training_file, seed=11)
+        done = server.wait_for_end(job.id, 400)
+        assert done.status == "succeeded", done.error
+        # of the same first batch, which it knows already
+        assert columns(server, done)["train_loss"][0] < columns(server, shown)["train_loss"][0]
+
+    def test_reinforcement(self, server: Server, start: str) -> None:
+        hyperparameters = {"n_epochs": 1, "batch_size": 4, "group_size": 4, "max_completion_tokens": 32, "kl_beta": 0.1}
+        method: Any = {
+            "type": "reinforcement",
+            "reinforcement": {"reward_functions": ["answer_correct"], "hyperparameters": hyperparameters},
+        }
+        file = upload(server, b"".join(grpo.rows(12, "train", 1)))
+        job = server.client.fine_tuning.jobs.create(model=start, training_file=file, method=method, seed=1)
+        done = server.wait_for_end(job.id, 400)
+        assert done.status == "succeeded", done.error
+        assert done.to_dict()["started_from"] == start
+        stored = server.http.get(f"/v1/fine_tuning/jobs/{done.id}/rollouts", params={"step": 1}).json()["data"]
+        assert len(stored) == 16
+        assert columns(server, done)["kl"][0] == pytest.approx(0, abs=1e-6)  # its reference is its start
+
+    def test_reward_model(self, server: Server, start: str) -> None:
+        method: Any = {"type": "reward_model", "reward_model": {"hyperparameters": {"n_epochs": 1, "batch_size": 16}}}
+        file = upload(server, dataset("ranking", "train", 16))
+        job = server.client.fine_tuning.jobs.create(model=start, training_file=file, method=method, seed=1)
+        done = server.wait_for_end(job.id, 400)
+        assert done.status == "succeeded", done.error
+        assert done.to_dict()["started_from"] == start
 
 
-def test_dpo_goes_on_from_a_tuned_model_and_supervised_from_a_checkpoint(server: Server) -> None:
-    tuned = server.wait_for_end(server.create(rows=32, epochs=2, suffix="first").id)
-    assert tuned.fine_tuned_model is not None
-    pairs = upload(server, dataset("pair", "train", 32))
-    method: Any = {"type": "dpo", "dpo": {"hyperparameters": {"n_epochs": 1, "batch_size": 16}}}
-    held_out = upload(server, dataset("pair", "held_out", 12))
-    created = server.client.fine_tuning.jobs.create(
-        model=tuned.fine_tuned_model, training_file=pairs, validation_file=held_out, method=method, seed=1
-    )
-    assert created.model == tuned.fine_tuned_model
-    done = server.wait_for_end(created.id)
-    assert done.status == "succeeded", done.error
-    columns = server.http.get(f"/v1/fine_tuning/jobs/{done.id}/metrics").json()["columns"]
-    assert columns["train_loss"][0] == pytest.approx(0.6931, abs=1e-3)  # the reference is where it started
-    found = server.http.get(f"/v1/fine_tuning/jobs/{done.id}/evaluation").json()
-    assert found["base"]["reward_margin"] != 0  # the base is not the reference here
-    assert str(done.fine_tuned_model).startswith("ft:starter:default:")
-    reply = server.client.chat.completions.create(model=str(done.fine_tuned_model), messages=QUESTION)
-    assert reply.choices[0].message.content
+def columns(server: Server, job: FineTuningJob) -> Any:
+    return server.http.get(f"/v1/fine_tuning/jobs/{job.id}/metrics").json()["columns"]
 
-    (checkpoint, *_) = server.client.fine_tuning.jobs.checkpoints.list(tuned.id).data
-    again = server.client.fine_tuning.jobs.create(
-        model=checkpoint.fine_tuned_model_checkpoint, training_file=tuned.training_file, seed=11
-    )
-    more = server.wait_for_end(again.id)
-    assert more.status == "succeeded", more.error
-    before, after = (
-        server.http.get(f"/v1/fine_tuning/jobs/{job.id}/metrics").json()["columns"]["train_loss"]
-        for job in (tuned, more)
-    )
-    assert after[0] < before[0]  # of the same first batch, which it knows already
+
+def rankings(questions: Iterable[gsm8k_preferences.Question]) -> list[dict[str, Any]]:
+    return [question.ranking() for question in questions]
+
+
+def pairs(questions: Iterable[gsm8k_preferences.Question]) -> list[dict[str, Any]]:
+    return [pair for question in questions for pair in question.pairs()]
+
+
+REAL: dict[str, tuple[Any, dict[str, Any]]] = {  # method → its rows, and what its job is asked for
+    "dpo": (pairs, {"hyperparameters": {"n_epochs": 1, "batch_size": 8}}),
+    "reward_model": (rankings, {"hyperparameters": {"n_epochs": 1, "batch_size": 8}}),
+}
 
 
 @pytest.mark.skipif(not SOLUTIONS.is_file(), reason=f"needs {SOLUTIONS.name} of GSM8K beside the project")
-@pytest.mark.parametrize(("method", "shape"), [("dpo", "pair"), ("reward_model", "ranking")])
-def test_real_answers_to_gsm8k(server: Server, method: str, shape: str) -> None:
-    questions = list(gsm8k_preferences.questions(SOLUTIONS))[:30]
-    rows = [question.ranking() for question in questions]
-    if shape == "pair":
-        rows = [row for question in questions for row in question.pairs()]
-    file = upload(server, "".join(json.dumps(row) + "\n" for row in rows).encode())
-    asked: Any = {"type": method, method: {"hyperparameters": {"n_epochs": 1, "batch_size": 16}}}
-    job = server.client.fine_tuning.jobs.create(model="starter", training_file=file, method=asked)
-    done = server.wait_for_end(job.id, 240)
+@pytest.mark.parametrize("method", REAL)
+def test_real_answers_to_gsm8k(server: Server, method: str) -> None:
+    questions = list(islice(gsm8k_preferences.questions(SOLUTIONS), 24))
+    rows, asked = REAL[method]
+    files = [
+        upload(server, "".join(json.dumps(row) + "\n" for row in rows(part)).encode())
+        for part in (questions[:16], questions[16:])
+    ]
+    job = server.client.fine_tuning.jobs.create(
+        model="starter",
+        training_file=files[0],
+        validation_file=files[1],
+        seed=1,
+        method={"type": method, method: asked},  # type: ignore[arg-type,misc]
+    )
+    done = server.wait_for_end(job.id, 400)
     assert done.status == "succeeded", done.error
+    assert columns(server, done)["valid_loss"][-1] is not None
+    found = server.http.get(f"/v1/fine_tuning/jobs/{job.id}/evaluation").json()
+    assert found["rows"] == found["rows_in_file"] == len(list(compared(questions[16:], method)))
+
+
+def compared(questions: Iterable[gsm8k_preferences.Question], method: str) -> Iterator[tuple[str, str]]:
+    """The pairs that a method's rows stand for."""
+    for question in questions:
+        if method == "dpo":
+            yield from zip(question.right, question.wrong, strict=False)
+        else:
+            yield from product(question.right, question.wrong)

@@ -1,3 +1,4 @@
+import csv
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,35 @@ class TestPublish:
         names = "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy"  # OpenAI's, and then ours
         assert table == [f"{names},learning_rate,grad_norm,tokens,tokens_per_second", "1,0.5,0.75,,,,,,"]
         assert result.bytes == len("\r\n".join([*table, ""]))
+
+    @pytest.mark.parametrize(
+        ("reported", "accuracy", "behind"),
+        [
+            (
+                {"train_mean_token_accuracy": 0.75, "train_rewards_margins": 2.5, "valid_rewards_accuracies": 1.0},
+                "0.75",
+                {"train_rewards_margins": "2.5", "valid_rewards_accuracies": "1.0"},
+            ),
+            (
+                {"train_accuracy": 0.9, "train_margin": 0.5, "valid_accuracy": 0.8, "train_reward_max": 3.0},
+                "0.9",
+                {"train_margin": "0.5", "train_reward_max": "3.0", "valid_accuracy": "0.8"},
+            ),
+            (
+                {"train_reward_mean": 0.4, "rewards/answer_correct/mean": 0.3, "kl": 0.1, "epoch": 1.0},
+                "",
+                {"kl": "0.1", "rewards/answer_correct/mean": "0.3", "train_reward_mean": "0.4"},
+            ),
+        ],
+        ids=["dpo", "reward_model", "reinforcement"],
+    )
+    def test_whatever_a_method_reports_has_a_column_behind_openais(
+        self, reported: dict[str, float], accuracy: str, behind: dict[str, str]
+    ) -> None:
+        (row,) = csv.DictReader(publishing.step_metrics({1: {"total_steps": 1, **reported}}).decode().splitlines())
+        assert list(row) == [*publishing.COLUMNS, *behind]
+        assert row["train_accuracy"] == accuracy
+        assert {name: row[name] for name in behind} == behind
 
     async def test_a_fenced_worker_publishes_nothing(self, held: Held, job: Job, adapter: Path) -> None:
         async with held.db.transaction() as session:

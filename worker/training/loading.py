@@ -163,9 +163,13 @@ def with_lora(base: PreTrainedModel, lora: dict[str, Any], seed: int, *, scores:
 
 
 def go_on_from(network: PeftModel, folder: Path) -> None:
-    """Puts the adapter's weights in the place of the fresh ones. Raises TrainingFailed unless they fit."""
+    """Puts the adapter's weights in the place of the fresh ones. Raises TrainingFailed unless they fit.
+
+    A model that chats has no scalar head: a reward model that goes on from it keeps its fresh one.
+    """
     weights = load_file(folder / adapter.WEIGHTS)
-    own = {name: tuple(tensor.shape) for name, tensor in get_peft_model_state_dict(network).items()}
+    fresh = get_peft_model_state_dict(network)
+    own = {name: tuple(tensor.shape) for name, tensor in fresh.items()}
     lora = {name for name in own if "lora_" in name}
     if {name for name in weights if "lora_" in name} != lora or any(
         tuple(weights[name].shape) != own[name] for name in lora
@@ -176,7 +180,7 @@ def go_on_from(network: PeftModel, folder: Path) -> None:
             "out, and they are taken from it.",
             "lora",
         )
-    set_peft_model_state_dict(network, {name: tensor for name, tensor in weights.items() if name in own})
+    set_peft_model_state_dict(network, {name: weights.get(name, tensor) for name, tensor in fresh.items()})
 
 
 def refuse_unknown_layers(base: PreTrainedModel, wanted: list[str] | str) -> None:

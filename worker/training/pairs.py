@@ -15,6 +15,7 @@ from fettle.errors import TrainingFailed
 from fettle.formats import reading
 from fettle.formats.preference import Pair
 from fettle.formats.render import Renderer
+from worker.training import ranks
 from worker.training.batches import LEFT_OUT_AT_MOST, Param
 from worker.training.channel import Channel
 from worker.training.work import Work
@@ -63,7 +64,8 @@ def tokenised(
 ) -> Comparisons:
     """Says what it found, and what it left out."""
     max_seq_length = work.hyperparameters["max_seq_length"]
-    found = read(path, renderer, max_seq_length, param, elsewhere, channel.heed_stop)
+    heed = channel.heed_stop if ranks.count() == 1 else None  # several cannot agree before they have met
+    found = read(path, renderer, max_seq_length, param, elsewhere, heed)
     message = (
         f"{param} tokenised: {found.pairs:,} pairs of responses to {len(found.prompts):,} prompts, "
         f"{found.tokens:,} tokens."

@@ -1,12 +1,16 @@
 """The processes that train one job together, a GPU each, as one of them sees them: how many, which, in agreement."""
 
 import os
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 
 from fettle.errors import TrainingFailed
 from worker.training.channel import Flag
+
+Share = TypeVar("Share")
 
 
 def count() -> int:
@@ -44,6 +48,13 @@ def share(batch_size: int) -> int:
             "batch_size",
         )
     return rows
+
+
+def turns(shares: Sequence[Share]) -> Iterator[Share | None]:
+    """Every n-th of them, for this rank alone; None in a last turn that has some for other ranks only."""
+    for first in range(0, len(shares), count()):
+        own = first + number()
+        yield shares[own] if own < len(shares) else None
 
 
 class Agreed:

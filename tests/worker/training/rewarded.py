@@ -16,7 +16,15 @@ def rows(count: int, split: Any = "train", seed: int = 1) -> list[dict[str, Any]
     return [{"prompt": each.question, "answer": str(each.answer)} for each in islice(problems(split, seed), count)]
 
 
-def folder(path: Path, *, count: int = 8, valid: int = 0, resume: Path | None = None, **hyperparameters: Any) -> Path:
+def folder(
+    path: Path,
+    *,
+    count: int = 8,
+    valid: int = 0,
+    resume: Path | None = None,
+    start: Path | None = None,
+    **hyperparameters: Any,
+) -> Path:
     """Two prompts a step, four completions each."""
     values = {
         "batch_size": 2,
@@ -30,9 +38,8 @@ def folder(path: Path, *, count: int = 8, valid: int = 0, resume: Path | None = 
         "epsilon": 0.2,
         "eval_samples": 1,
     }
-    made = work_folder(
-        path, rows(count), rows(valid, "held_out") if valid else None, resume=resume, **values | hyperparameters
-    )
+    held_out = rows(valid, "held_out") if valid else None
+    made = work_folder(path, rows(count), held_out, resume=resume, start=start, **values | hyperparameters)
     spec = json.loads((made / "spec.json").read_text())
     given = spec["method"]["supervised"]
     spec["method"] = {"type": "reinforcement", "reinforcement": given}

@@ -61,6 +61,39 @@ class TestEveryMethod:
         assert heard[-1] == expected[-1]
         assert contents(resumed.folder / "out" / "adapter") == contents(whole.folder / "out" / "adapter")
 
+    def test_a_stop_saves_at_the_next_step_and_the_run_goes_on_from_there(
+        self, method: str, finished: Finished, tmp_path: Path
+    ) -> None:
+        whole, expected = finished(method)
+        stopped = Child(folder(tmp_path / "stopped", method))
+        stopped.until("metrics", step=1)
+        stopped.stop()
+        *_, checkpoint, end = [line for line in stopped.rest() if line["type"] not in ("event", "metrics")]
+        step = checkpoint["step"]
+        assert end == {"type": "stopped", "step": step}
+        assert 1 < step < EPOCHS * ROWS // BATCH
+        resumed = Child(folder(tmp_path / "resumed", method, resume=stopped.folder / checkpoint["path"]))
+        assert series(resumed.rest(), after=step) == series(expected, after=step) != {}
+        assert contents(resumed.folder / "out" / "adapter") == contents(whole.folder / "out" / "adapter")
+
+    def test_stops_early_keeps_the_best_step_and_ends_the_same_when_resumed(self, method: str, tmp_path: Path) -> None:
+        """No later validation is better by 10, so that the first one stays the best."""
+        early: dict[str, Any] = {"early_stopping": {"patience": 2, "min_delta": 10.0}}
+        early |= {"eval_interval": 1, "checkpoint_interval": 1}
+        whole = Child(folder(tmp_path / "whole", method, **early))
+        expected = whole.rest()
+        assert expected[-1]["type"] == "done", whole.log
+        assert (expected[-1]["step"], expected[-1]["kept_step"]) == (3, 1)
+        weights = "adapter_model.safetensors"
+        published = contents(whole.folder / "out" / "adapter")
+        assert published[weights] == contents(whole.folder / "out" / "checkpoint-1")[weights]
+        saved = whole.folder / "out" / "checkpoint-2"
+        resumed = Child(folder(tmp_path / "resumed", method, resume=saved, **early))
+        heard = resumed.rest()
+        assert series(heard) == series(expected, after=2)
+        assert heard[-1] == expected[-1]
+        assert contents(resumed.folder / "out" / "adapter") == published
+
     def test_publishes_an_adapter_and_nothing_else(self, method: str, finished: Finished) -> None:
         child, _ = finished(method)
         published = contents(child.folder / "out" / "adapter")
@@ -146,3 +179,27 @@ class TestGoingOn:
         saved = whole.folder / checkpoint["path"]
         heard = Child(folder(tmp_path / "resumed", "dpo", start=start, resume=saved)).rest()
         assert series(heard, after=checkpoint["step"]) == series(expected, after=checkpoint["step"]) != {}
+
+    def test_a_reward_model_goes_on_from_a_model_that_chats_with_a_head_of_its_own(
+        self, finished: Finished, tmp_path: Path
+    ) -> None:
+        start = finished("dpo")[0].folder / "out" / "adapter"
+        child = Child(folder(tmp_path / "work", "reward_model", start=start))
+        heard = child.rest()
+        assert heard[-1]["type"] == "done", child.log
+        afresh = series(finished("reward_model")[1])
+        assert series(heard)[1]["train_loss"] != afresh[1]["train_loss"]
+        published = contents(child.folder / "out" / "adapter")
+        assert json.loads(published["adapter_config.json"])["task_type"] == "SEQ_CLS"
+        assert b"score.weight" in published["adapter_model.safetensors"]
+
+
+def test_a_reward_model_with_dropout_is_resumed_exactly(tmp_path: Path) -> None:
+    """The random state matters here; DPO allows no dropout."""
+    options: dict[str, Any] = {"lora": {"dropout": 0.1}}
+    whole = Child(folder(tmp_path / "whole", "reward_model", **options))
+    expected = whole.rest()
+    (checkpoint, _) = of("checkpoint", expected)
+    resumed = Child(folder(tmp_path / "resumed", "reward_model", resume=whole.folder / checkpoint["path"], **options))
+    assert series(resumed.rest()) == series(expected, after=checkpoint["step"]) != {}
+    assert contents(resumed.folder / "out" / "adapter") == contents(whole.folder / "out" / "adapter")

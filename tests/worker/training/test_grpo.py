@@ -3,10 +3,12 @@
 import json
 import statistics
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.worker.training.children import Child, Line, contents, of, series
+from tests.worker.training.children import Child, Line, contents, of, series, work_folder
+from tests.worker.training.children import rows as supervised_rows
 from tests.worker.training.rewarded import answer, folder, serve
 
 pytestmark = pytest.mark.slow
@@ -129,6 +131,48 @@ def assert_equal_from(step: int, undisturbed: tuple[Child, list[Line]], resumed:
     assert curve(heard, after=step) == curve(expected, after=step)
     assert heard[-1] == expected[-1]
     assert contents(resumed.folder / "out" / "adapter") == contents(child.folder / "out" / "adapter")
+
+
+class TestEarlyStopping:
+    def test_the_best_reward_is_kept_and_a_resumed_run_ends_the_same(self, tmp_path: Path) -> None:
+        """No later reward is higher by 10, so that the first validation stays the best."""
+        options: dict[str, Any] = {"valid": 4, "early_stopping": {"patience": 2, "min_delta": 10.0}}
+        options |= {"eval_interval": 1, "checkpoint_interval": 1}
+        whole = Child(folder(tmp_path / "whole", **options))
+        expected = serve(whole)
+        assert expected[-1]["type"] == "done", whole.log
+        assert (expected[-1]["step"], expected[-1]["kept_step"]) == (3, 1)
+        published = contents(whole.folder / "out" / "adapter")
+        weights = "adapter_model.safetensors"
+        assert published[weights] == contents(whole.folder / "out" / "checkpoint-1")[weights]
+        resumed = Child(folder(tmp_path / "resumed", resume=whole.folder / "out" / "checkpoint-2", **options))
+        heard = serve(resumed)
+        assert curve(heard) == curve(expected, after=2) != {}
+        assert heard[-1] == expected[-1]
+        assert contents(resumed.folder / "out" / "adapter") == published
+
+
+class TestGoingOn:
+    def test_it_draws_from_the_adapter_and_is_resumed_with_the_same_reference(
+        self, undisturbed: tuple[Child, list[Line]], tmp_path: Path
+    ) -> None:
+        """From an adapter that was shown how: it reasons at step 1, where it is its own reference."""
+        shown = Child(work_folder(tmp_path / "shown", supervised_rows(64), n_epochs=3, learning_rate=5e-3))
+        assert shown.rest()[-1]["type"] == "done", shown.log
+        start = shown.folder / "out" / "adapter"
+        whole = Child(folder(tmp_path / "whole", start=start, n_epochs=2, kl_beta=0.1))
+        expected = serve(whole)
+        assert expected[-1]["type"] == "done", whole.log
+        assert curve(expected)[1]["kl"] == pytest.approx(0, abs=1e-6)
+        afresh = of("score", undisturbed[1])[0]["rollouts"]
+        assert not all("<think>" in each["completion"] for each in afresh)
+        assert all("<think>" in each["completion"] for each in of("score", expected)[0]["rollouts"])
+        assert not any(path.is_dir() for path in (whole.folder / "out" / "adapter").iterdir())
+        checkpoint, _ = of("checkpoint", expected)
+        saved = whole.folder / checkpoint["path"]
+        resumed = Child(folder(tmp_path / "resumed", start=start, n_epochs=2, kl_beta=0.1, resume=saved))
+        assert curve(serve(resumed)) == curve(expected, after=checkpoint["step"]) != {}
+        assert contents(resumed.folder / "out" / "adapter") == contents(whole.folder / "out" / "adapter")
 
 
 @pytest.mark.parametrize("loss_type", ["grpo", "dr_grpo", "bnpo", "cispo", "gspo"])

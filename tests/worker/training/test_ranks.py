@@ -4,12 +4,13 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from tests.worker.training.children import Child, Line, of, rows, series, work_folder
-from worker.training import torchrun
+from tests.worker.training.children import Child, Line, comparisons, of, rows, series, work_folder
+from worker.training import ranks, torchrun
 from worker.training.channel import LOST_RANK
 
 pytestmark = pytest.mark.slow
@@ -71,6 +72,50 @@ class TestTogether:
         assert child.process.pid is not None
         group = [p.pid for p in psutil.process_iter() if os.getpgid(p.pid) == child.process.pid]
         assert group == []
+
+
+def compared(path: Path, method: str, options: dict[str, object]) -> Path:
+    """Batches of 4 pairs for two ranks, of 8 for one; the validation file makes an odd number of uneven batches."""
+    values: dict[str, Any] = {"n_epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "warmup_ratio": 0.0} | options
+    return work_folder(path, comparisons(24), comparisons(9, "held_out"), method=method, **values)
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("dpo", {"beta": 0.1, "loss_type": "sigmoid", "label_smoothing": 0.0}),
+        ("reward_model", {"center_rewards_coefficient": 0.01}),
+    ],
+)
+def test_comparisons_equal_a_single_processs_validation_included(
+    method: str, options: dict[str, object], tmp_path: Path
+) -> None:
+    child = Child(compared(tmp_path / "pair", method, options), ranks=2)
+    heard = child.rest()
+    assert heard[-1]["type"] == "done", child.log
+    expected = series(Child(compared(tmp_path / "alone", method, options)).rest())
+    found = series(heard)
+    assert list(found) == list(expected) == [1, 2, 3]
+    of_a_batch = {"reward_min", "reward_max", "entropy", "mean_token_accuracy"}  # of batches half as large
+    for step, metrics in expected.items():
+        assert found[step].keys() == metrics.keys()
+        for name, value in metrics.items():
+            if name.partition("_")[2] not in of_a_batch:
+                assert found[step][name] == pytest.approx(value, rel=1e-4, abs=1e-6), (step, name)
+    assert any(name.startswith("valid_") for name in found[3])
+
+
+class TestTurns:
+    @pytest.mark.parametrize(("rank", "own"), [("0", ["a", "c", "e"]), ("1", ["b", "d", None])])
+    def test_every_rank_takes_its_share_and_as_many_turns(
+        self, rank: str, own: list[str | None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        monkeypatch.setenv("RANK", rank)
+        assert list(ranks.turns("abcde")) == own
+
+    def test_a_single_process_takes_all(self) -> None:
+        assert list(ranks.turns("abc")) == ["a", "b", "c"]
 
 
 class TestResume:

@@ -71,12 +71,10 @@ class SupervisedTrainer(Tuner, SFTTrainer):
         Every rank takes every n-th part, and as many turns as the others: to hear a stop is a step of all.
         """
         assert self.held_out is not None  # noqa: S101 — nobody validates without a file
-        groups = self.held_out.groups
         score = Score()
-        for first in range(0, len(groups), ranks.count()):
-            own = first + self.accelerator.process_index
-            if own < len(groups):
-                score += validation.score(cast(PeftModel, self.model), self.held_out.part(groups[own]))
+        for group in ranks.turns(self.held_out.groups):
+            if group is not None:
+                score += validation.score(cast(PeftModel, self.model), self.held_out.part(group))
             if self.channel.stop.is_set():
                 return None
         counted = [score.loss_sum, score.right, score.tokens, score.rows]
