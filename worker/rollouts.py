@@ -103,13 +103,19 @@ class Rollouts:
             )
 
     async def store(self, line: Line) -> None:
-        """Puts the batch that was scored last, with its advantages, into storage and the index. Raises Fenced."""
-        rows, self.rows = self.rows, []
+        """Puts the batch that was scored last, with its advantages, into storage and the index. Raises Fenced.
+
+        A batch that the child has scored itself comes whole.
+        """
+        step = line["step"]
+        if "rollouts" in line:
+            rows = [rollouts.row(step, index, each, each, None) for index, each in enumerate(line["rollouts"])]
+        else:
+            rows, self.rows = self.rows, []
+            for row, advantage in zip(rows, line["advantages"], strict=True):
+                row["advantage"] = advantage
         if not rows:
             return
-        step = line["step"]
-        for row, advantage in zip(rows, line["advantages"], strict=True):
-            row["advantage"] = advantage
         table = await asyncio.to_thread(rollouts.to_parquet, rows)
         key = f"{publishing.prefix(self.job)}/rollouts/step-{step:06d}.parquet"
         await patiently(self.held, self.job, lambda: artifacts.put_bytes(self.held.storage, key, table))
