@@ -3,7 +3,7 @@
     OPENAI_BASE_URL=http://127.0.0.1:8000/v1 OPENAI_API_KEY=fk_… python -m examples.rlhf
 
 The starter blurts its answers. Whoever ranked them liked a right answer with its reasoning best, then a right answer,
-and nothing that is wrong. No row says how to answer: the policy finds out what the reward model likes.
+and a wrong one least. No row says how to answer: the policy finds out what the reward model likes.
 """
 
 import argparse
@@ -23,17 +23,18 @@ SLIPS = (-10, -9, -3, -2, -1, 1, 2, 3, 9, 10)  # by how much a wrong answer is w
 
 
 def ranking(problem: Problem, rng: random.Random) -> dict[str, Any]:
-    """Four responses in any order, and their numbers from the best to the worst; what is wrong is tied."""
-    right, blurted = problem.row("reasoned")["completion"], problem.row("answer")["completion"]
+    """Three responses in any order, and their numbers from the best to the worst."""
     wrong = problem.answer + rng.choice(SLIPS)
-    told, slipped = f"<answer>{wrong}</answer>", right.replace(f"= {problem.answer}.</think>", f"= {wrong}.</think>")
-    ranked = [right, blurted, slipped.replace(blurted, told), told]
-    places = rng.sample(range(4), 4)  # where each of them stands
-    best, second, *worst = places
+    ranked = [
+        problem.row("reasoned")["completion"],
+        problem.row("answer")["completion"],
+        f"<answer>{wrong}</answer>",
+    ]
+    places = rng.sample(range(3), 3)  # where each of them stands
     return {
         "prompt": problem.question,
-        "responses": [ranked[places.index(place)] for place in range(4)],
-        "ranking": [best, second, worst],
+        "responses": [ranked[places.index(place)] for place in range(3)],
+        "ranking": places,
     }
 
 
