@@ -65,14 +65,14 @@ async def create(
     base = catalog.find(models, base_model)
     if isinstance(request.method, specs.RLHFMethod) and request.method.rlhf.reward_model is not None:
         await tuned_models.scorer(session, project.id, request.method.rlhf.reward_model, base_model)
-    shapes = specs.shapes(request.method)
+    shapes, hint = specs.shapes(request.method), specs.HINTS.get(request.method.type, "")
     training = await files.for_training(
-        session, project.id, request.training_file, "training_file", files.MIN_TRAINING_ROWS, shapes
+        session, project.id, request.training_file, "training_file", files.MIN_TRAINING_ROWS, shapes, hint
     )
     templates.check(base_model, base, training, "training_file")
     if request.validation_file is not None:
         validation = await files.for_training(
-            session, project.id, request.validation_file, "validation_file", 1, shapes
+            session, project.id, request.validation_file, "validation_file", 1, shapes, hint
         )
         templates.check(base_model, base, validation, "validation_file")
     given = specs.Given(

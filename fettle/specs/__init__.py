@@ -20,6 +20,7 @@ from fettle.specs.supervised import (
 __all__ = [
     "EARLIER",
     "EARLIER_LORA",
+    "HINTS",
     "METHODS",
     "SHAPES",
     "DPOMethod",
@@ -68,6 +69,8 @@ SHAPES: dict[str, frozenset[str]] = {
     "rlhf": COMPARISONS,
     "reinforcement": PROMPTS,
 }
+# how a method takes rows of other shapes as well
+HINTS = {"rlhf": " With a 'reward_model' that is there already, prompts are enough."}
 
 
 def resolve(method: Method, given: Given) -> dict[str, Any]:
