@@ -120,7 +120,7 @@ async def scorer(db: Database, project: Project, *, name: str = SCORER, kind: st
 
 class TestRewardModels:
     async def test_without_one_the_file_must_compare_responses(self, db: Database, project: Project) -> None:
-        with pytest.raises(InvalidRequest, match="holds rows of the shape 'prompts'.*'reward_model'"):
+        with pytest.raises(InvalidRequest, match=r"holds rows of the shape 'prompts'.*'reward_model'"):
             await create(db, project, "prompts")
 
     @pytest.mark.parametrize("shape", ["prompts", "chat", "ranking", "preference"])
