@@ -1,6 +1,6 @@
 """RLHF on the starter: a reward model from rankings, then PPO against it; what both have learned, held out.
 
-    python -m bench.rlhf                    # one seed, 800 rankings
+    python -m bench.rlhf                    # one seed, 320 rankings
     python -m bench.rlhf --algorithm rloo
 
 Prints how often the reward model scores the better response higher; the policy's reward in spreads of the base's own
@@ -28,7 +28,7 @@ SHOWN_EVERY = 5
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--prompts", type=int, default=800)
+    parser.add_argument("--prompts", type=int, default=320)
     parser.add_argument("--algorithm", choices=["ppo", "rloo"], default="ppo")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="hyperparameters of the policy")
     parser.add_argument("--set-reward-model", nargs="*", default=[], metavar="NAME=VALUE")

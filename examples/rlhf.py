@@ -47,7 +47,7 @@ def rows(count: int, split: Split, seed: int) -> Iterator[bytes]:
 def create(
     client: OpenAI,
     *,
-    prompts: int = 800,
+    prompts: int = 320,
     held_out: int = 64,
     seed: int = 1,
     algorithm: str = "ppo",
@@ -55,12 +55,13 @@ def create(
     **hyperparameters: Any,
 ) -> str:
     """The job's id. reward_model: hyperparameters of phase 1; the others are of phase 2."""
+    own = {"batch_size": 32} if algorithm == "ppo" else {"batch_size": 8, "group_size": 4}  # 32 completions an update
     method: Any = {  # ours: the SDK's types know OpenAI's methods only
         "type": "rlhf",
         "rlhf": {
             "algorithm": algorithm,
-            "hyperparameters": {"max_completion_tokens": 40, **hyperparameters},
-            "reward_model_hyperparameters": {"n_epochs": 1, "batch_size": 32, **(reward_model or {})},
+            "hyperparameters": {"max_completion_tokens": 40, "n_epochs": 3, **own, **hyperparameters},
+            "reward_model_hyperparameters": {"n_epochs": 1, "batch_size": 16, **(reward_model or {})},
         },
     }
     job = client.fine_tuning.jobs.create(
@@ -75,13 +76,12 @@ def create(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--prompts", type=int, default=800)
-    parser.add_argument("--epochs", type=int, help="over the prompts, of the policy; left out, the server chooses")
+    parser.add_argument("--prompts", type=int, default=320)
+    parser.add_argument("--epochs", type=int, default=3, help="over the prompts, of the policy")
     parser.add_argument("--algorithm", choices=["ppo", "rloo"], default="ppo")
     options = parser.parse_args()
     client = running.connect()
-    epochs = {} if options.epochs is None else {"n_epochs": options.epochs}
-    job_id = create(client, prompts=options.prompts, algorithm=options.algorithm, **epochs)
+    job_id = create(client, prompts=options.prompts, algorithm=options.algorithm, n_epochs=options.epochs)
     done: Any = running.wait(client, job_id)  # prints the events of both phases
     found = running.evaluation(client, job_id)
     base, tuned = found["base"], found["tuned"]
