@@ -53,7 +53,7 @@ def test_the_example_ends_with_a_reward_model_and_a_policy_that_chats(server: Se
 
 def test_a_job_that_is_paused_in_its_second_phase_goes_on_there(server: Server) -> None:
     job_id = rlhf.create(server.client, prompts=32, held_out=8, batch_size=16, n_epochs=20)
-    server.wait_for_message(job_id, "Step 4/", 240)  # three are the reward model's
+    server.wait_for_message(job_id, "Step 7/", 240)  # six are the reward model's
     server.client.fine_tuning.jobs.pause(job_id)
     server.wait_for_message(job_id, "Fine-tuning job paused", 120)
     saved = server.client.fine_tuning.jobs.checkpoints.list(job_id).data[0].step_number

@@ -107,7 +107,8 @@ class GroupTrainer(Interruptible):
         return judged.rewards[first : first + len(rollouts)]
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        self.before = {"random": random_state(), "tokens": self.state.num_input_tokens_seen}
+        tokens = self.state.num_input_tokens_seen
+        self.before = {"step": self.state.global_step, "random": random_state(), "tokens": tokens}
         batch: dict[str, Any] = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
         advantages = list(self._logs["advantages"])[-len(inputs) * self.accelerator.num_processes :]
         self.judge.stored(self.state.global_step + 1, advantages, self.kl_of(batch))
@@ -133,8 +134,9 @@ class GroupTrainer(Interruptible):
     def undo(self) -> bool:
         if self.before is None:
             return False
-        restore_random_state(self.before["random"])
-        self.state.num_input_tokens_seen = self.before["tokens"]
+        if self.before["step"] == self.state.global_step:  # else the step was done, and its validation broken off
+            restore_random_state(self.before["random"])
+            self.state.num_input_tokens_seen = self.before["tokens"]
         return True
 
     def named(self, logs: Mapping[str, float]) -> Metrics:
