@@ -65,9 +65,15 @@ async def newest(
 
 
 async def for_training(
-    session: AsyncSession, project_id: str, file_id: str, param: str, minimum: int, shapes: Collection[str]
+    session: AsyncSession,
+    project_id: str,
+    file_id: str,
+    param: str,
+    minimum: int,
+    shapes: Collection[str],
+    hint: str = "",
 ) -> File:
-    """The file if a job can train on it. shapes: of the rows that its method takes.
+    """The file if a job can train on it. shapes: of the rows that its method takes. hint: another way to take more.
 
     Raises InvalidRequest with what to mend.
     """
@@ -87,7 +93,7 @@ async def for_training(
         raise InvalidRequest(
             f"{file.filename} holds rows of the shape {report['shape']!r}, but the job's method takes: "
             f"{', '.join(sorted(shapes))}. Choose the method {' or '.join(map(repr, takers))}, or write the rows as "
-            "this one wants them.",
+            f"this one wants them.{hint}",
             code=f"invalid_{param}",
             param=param,
         )

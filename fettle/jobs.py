@@ -96,14 +96,16 @@ async def plan(
     start = await starting_point(session, project_id, request) if request.model.startswith("ft:") else None
     base_model = start.base_model if start else request.model
     base = catalog.find(models, base_model)
-    shapes = specs.SHAPES[request.method.type]
+    if isinstance(request.method, specs.RLHFMethod) and request.method.rlhf.reward_model is not None:
+        await tuned_models.scorer(session, project_id, request.method.rlhf.reward_model, base_model)
+    shapes, hint = specs.shapes(request.method), specs.HINTS.get(request.method.type, "")
     training = await files.for_training(
-        session, project_id, request.training_file, "training_file", files.MIN_TRAINING_ROWS, shapes
+        session, project_id, request.training_file, "training_file", files.MIN_TRAINING_ROWS, shapes, hint
     )
     templates.check(base_model, base, training, "training_file")
     if request.validation_file is not None:
         validation = await files.for_training(
-            session, project_id, request.validation_file, "validation_file", 1, shapes
+            session, project_id, request.validation_file, "validation_file", 1, shapes, hint
         )
         templates.check(base_model, base, validation, "validation_file")
     given = specs.Given(
@@ -166,14 +168,17 @@ async def starting_point(session: AsyncSession, project_id: str, request: Reques
     """Raises NotFound for another tenant's model as for none, InvalidRequest for one that the method cannot take."""
     model = await tuned_models.find(session, project_id, request.model)
     maker = await session.get_one(Job, model.job_id)
-    if tuned_models.kind_of(maker) == tuned_models.REWARD_MODEL and request.method.type != "reward_model":
+    kind = await tuned_models.kind(session, model)
+    if kind == tuned_models.REWARD_MODEL and request.method.type != "reward_model":
         raise InvalidRequest(
             f"{request.model!r} is a reward model, which scores responses and writes none: only the method "
             f"'reward_model' goes on from it, not {request.method.type!r}.",
             code="model_not_supported",
             param="model",
         )
-    hyperparameters = maker.method[maker.method["type"]]["hyperparameters"]
+    asked = maker.method[maker.method["type"]]
+    trained_first = kind == tuned_models.REWARD_MODEL and maker.method["type"] == "rlhf"
+    hyperparameters = asked["reward_model_hyperparameters" if trained_first else "hyperparameters"]
     return Start(maker.base_model, specs.EARLIER_LORA | hyperparameters["lora"])
 
 

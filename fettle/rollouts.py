@@ -32,7 +32,7 @@ COLUMNS = {
     "reward": "float64",
     "scores": "string",
     "advantage": "float64",
-    "kl": "float64",
+    "kl": "float64",  # nats from where the policy began; null where it is not reckoned
     "tokens": "int32",
     "stop_reason": "string",
     "printed": "string",
@@ -42,8 +42,11 @@ COLUMNS = {
 NESTED = ("prompt", "item", "scores", "errors")
 
 
-def row(step: int, index: int, rollout: Row, score: Row, version: int) -> Row:
-    """One rollout as it is stored, but for its advantage and KL. index: within the step."""
+def row(step: int, index: int, rollout: Row, score: Row, version: int | None) -> Row:
+    """One rollout as it is stored; without advantage and KL where they are not known yet.
+
+    index: within the step. version: of the rewards; a reward model has none.
+    """
     return {
         "step": step,
         "index": index,
@@ -53,12 +56,12 @@ def row(step: int, index: int, rollout: Row, score: Row, version: int) -> Row:
         "completion": rollout["completion"],
         "reward": score["reward"],
         "scores": score["scores"],
-        "advantage": None,
-        "kl": None,
+        "advantage": rollout.get("advantage"),
+        "kl": rollout.get("kl"),
         "tokens": rollout["tokens"],
         "stop_reason": rollout["stop_reason"],
-        "printed": score["printed"],
-        "errors": score["errors"],
+        "printed": score.get("printed", ""),
+        "errors": score.get("errors", {}),
         "reward_version": version,
     }
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle.errors import Conflict, NotFound
+from fettle import catalog
+from fettle.errors import Conflict, InvalidRequest, NotFound
 from fettle.paging import page
 from fettle.rewards import models_of
 from models import LEGAL_MOVES, Checkpoint, Job, RewardVersion, TunedModel
@@ -43,20 +44,50 @@ async def find(session: AsyncSession, project_id: str, name: str) -> TunedModel 
 
 async def chats(session: AsyncSession, model: TunedModel | Checkpoint) -> bool:
     """Whether it answers; a reward model only scores."""
+    return await kind(session, model) == CHAT
+
+
+async def kind(session: AsyncSession, model: TunedModel | Checkpoint) -> str:
     if isinstance(model, TunedModel):
-        return model.kind == CHAT
+        return model.kind
+    if model.metrics.get("phase") == REWARD_MODEL:  # of a job that trains a policy after it
+        return REWARD_MODEL
     job = await session.get(Job, model.job_id)
-    return job is None or kind_of(job) == CHAT
+    return kind_of(job) if job else CHAT
+
+
+async def scorer(session: AsyncSession, project_id: str, name: str, base_model: str) -> None:
+    """Refuses what cannot judge a policy on this base: NotFound for no model, InvalidRequest for another kind."""
+    param = "method.rlhf.reward_model"
+    try:
+        model = await find(session, project_id, name)
+    except NotFound as error:
+        raise NotFound(error.message, code=error.code, param=param) from error
+    if await kind(session, model) != REWARD_MODEL:
+        raise InvalidRequest(
+            f"{name!r} writes responses and scores none: name a model that the method 'reward_model' has made, or "
+            "leave 'reward_model' out, and the job trains one from its comparisons.",
+            code="model_not_supported",
+            param=param,
+        )
+    if (base := catalog.base_of(name)) != base_model:
+        raise InvalidRequest(
+            f"The reward model {name!r} was trained on {base!r}, but the job's base is {base_model!r}: it reads other "
+            "tokens. Name one that was trained on that base.",
+            code="model_not_supported",
+            param=param,
+        )
 
 
 async def delete(session: AsyncSession, project_id: str, name: str) -> TunedModel | Checkpoint:
     """Deletes the row of a tuned model or a checkpoint; the caller deletes the objects after the commit.
 
-    Raises Conflict while a job that goes on from it, or whose graders ask it, has not ended.
+    Raises Conflict while a job that goes on from it, learns from it, or whose graders ask it, has not ended.
     """
     model = await find(session, project_id, name)
     active = (Job.status.in_([status for status, moves in LEGAL_MOVES.items() if moves]), Job.project_id == project_id)
-    job_id = await session.scalar(select(Job.id).where(*active, Job.started_from == name).limit(1))
+    learns = or_(Job.started_from == name, Job.method["rlhf"]["reward_model"].as_string() == name)
+    job_id = await session.scalar(select(Job.id).where(*active, learns).limit(1))
     if job_id is None:
         job_id = await judged_by(session, name, active)
     if job_id is not None:

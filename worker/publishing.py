@@ -67,11 +67,14 @@ async def publish_checkpoint(held: Held, job: Job, folder: Path, line: dict[str,
 
 async def publish_evaluation(held: Held, job: Job, evaluation: dict[str, Any]) -> None:
     """Raises Fenced."""
-    message = f"Evaluation on {evaluation['rows']:,} validation rows, base model → tuned: {compared(evaluation)}"
+    first = evaluation.get("phase") == tuned_models.REWARD_MODEL
+    who = "untrained reward model → trained" if first else "base model → tuned"
+    message = f"Evaluation on {evaluation['rows']:,} validation rows, {who}: {compared(evaluation)}"
     figures = {name: value for name, value in evaluation.items() if name != "samples"}
 
     def change(session: AsyncSession, row: Job) -> None:
-        row.evaluation = evaluation
+        of_reward_model = {"reward_model": (row.evaluation or {}).get("reward_model")} if "phase" in evaluation else {}
+        row.evaluation = {"reward_model": evaluation} if first else {**evaluation, **of_reward_model}
         events.add(session, job.id, message, data=figures)
 
     await write(held, job, change)
@@ -87,16 +90,45 @@ def compared(evaluation: dict[str, Any]) -> str:
     return ", ".join(shown)
 
 
+async def publish_reward_model(held: Held, job: Job, folder: Path) -> None:
+    """Of a job that trains a policy against it: a model of its own, which the job names. Raises Fenced."""
+    where = f"{prefix(job)}/reward_model"
+    await upload_adapter(held, job, folder, where)
+
+    async def change(session: AsyncSession, row: Job) -> None:
+        name = f"{await model_name(session, job)}:reward-model"
+        await session.execute(delete(TunedModel).where(TunedModel.name == name))  # of an attempt that died after it
+        session.add(
+            TunedModel(
+                name=name,
+                project_id=job.project_id,
+                job_id=job.id,
+                base_model=job.base_model,
+                kind=tuned_models.REWARD_MODEL,
+                prefix=where,
+            )
+        )
+        row.method = {**row.method, "rlhf": {**row.method["rlhf"], "reward_model": name}}
+        events.add(session, job.id, f"New reward model created: {name}")
+
+    await write(held, job, change)
+
+
+async def upload_adapter(held: Held, job: Job, folder: Path, where: str) -> None:
+    """Raises TrainingFailed for a folder with more than an adapter; then nothing counts."""
+    try:
+        await patiently(held, job, lambda: artifacts.upload(held.storage, folder, where, only=artifacts.ADAPTER_FILES))
+    except artifacts.Unexpected as error:
+        raise TrainingFailed("unexpected_files", str(error)) from error
+
+
 async def publish(held: Held, job: Job, folder: Path, done: dict[str, Any], more: Sequence[Path] = ()) -> None:
     """more: result files beside the step metrics.
 
     Raises Fenced, and TrainingFailed for a folder with more than an adapter; then nothing counts.
     """
     where = f"{prefix(job)}/adapter"
-    try:
-        await patiently(held, job, lambda: artifacts.upload(held.storage, folder, where, only=artifacts.ADAPTER_FILES))
-    except artifacts.Unexpected as error:
-        raise TrainingFailed("unexpected_files", str(error)) from error
+    await upload_adapter(held, job, folder, where)
     steps: dict[int, dict[str, float]] = {}
 
     async def read(session: AsyncSession, row: Job) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import events
+from fettle import events, tuned_models
 from fettle.errors import TrainingFailed
 from models import Job
 from worker import metrics, publishing
@@ -57,6 +57,9 @@ async def relay(
                 with metrics.checkpoint_seconds.time():
                     await publishing.publish_checkpoint(held, job, folder / line["path"], line)
                 await asyncio.to_thread(shutil.rmtree, folder / line["path"])
+            case {"type": "reward_model"}:
+                await flush(held, job, pending, None)
+                await publishing.publish_reward_model(held, job, folder / line["path"])
             case {"type": "evaluation"}:
                 await flush(held, job, pending, None)
                 await publishing.publish_evaluation(held, job, line["data"])
@@ -72,7 +75,7 @@ async def relay(
         if pending and (line is None or time.monotonic() - flushed > FLUSH_SECONDS):
             step, total = progress(pending)
             flushed = time.monotonic()
-            if total and first is None:
+            if total and first is None and not before_policy(pending):
                 first = step, flushed
             await flush(held, job, pending, finish_time(first, (step, flushed), total))
     pending += reports.told()
@@ -93,6 +96,12 @@ def finish_time(first: tuple[int, float] | None, now: tuple[int, float], total: 
         return None
     pace = (now[1] - first[1]) / (now[0] - first[0])
     return time.time() + pace * (total - now[0])
+
+
+def before_policy(lines: list[Line]) -> bool:
+    """Whether the newest step is one of a reward model; how long those of the policy take is not known yet."""
+    phases = [line["data"].get("phase") for line in lines if line["type"] == "metrics"]
+    return bool(phases) and phases[-1] == tuned_models.REWARD_MODEL
 
 
 def progress(lines: list[Line]) -> tuple[int, int]:

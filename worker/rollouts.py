@@ -192,18 +192,22 @@ class Rollouts:
     async def store(self, line: Line) -> None:
         """Puts the batch that was scored last, with its advantages, into storage and the index. Raises Fenced.
 
-        What an attempt that died had stored of this step and later ones is forgotten: it was not learned from.
+        What an attempt that died had stored of this step and later ones is forgotten: it was not learned from. A batch
+        that the child has scored itself, by a reward model, comes whole.
         """
-        rows, self.rows = self.rows, []
+        step, graders = line["step"], []
+        if "rollouts" in line:
+            rows = [rollouts.row(step, index, each, each, None) for index, each in enumerate(line["rollouts"])]
+        else:
+            rows, self.rows = self.rows, []
+            unknown = [None] * len(rows)  # without a reference there is nothing to be far from
+            for row, advantage, kl in zip(rows, line["advantages"], line.get("kl") or unknown, strict=True):
+                row["advantage"], row["kl"] = advantage, kl
+            graders = self.version.graders if self.version else []
         if not rows:
             return
-        step = line["step"]
-        unknown = [None] * len(rows)  # without a reference there is nothing to be far from
-        for row, advantage, kl in zip(rows, line["advantages"], line.get("kl") or unknown, strict=True):
-            row["advantage"], row["kl"] = advantage, kl
         table = await asyncio.to_thread(rollouts.to_parquet, rows)
-        assert self.version is not None  # noqa: S101 — it has judged them
-        summary = rollout_summaries.of_step(rows, self.version.graders)
+        summary = rollout_summaries.of_step(rows, graders)
         warnings = (await self._watch(step)).see(summary)
         key = f"{publishing.prefix(self.job)}/rollouts/step-{step:06d}.parquet"
         await patiently(self.held, self.job, lambda: artifacts.put_bytes(self.held.storage, key, table))

@@ -52,7 +52,15 @@ async def prepare(held: Held, job: Job, folder: Path) -> None:
         await fetch(held, job, job.validation_file, folder / "valid")
     if job.started_from is not None:
         await fetch_start(held, job, job.started_from, folder / "start")
+    if (reward_model := given_reward_model(job)) is not None:
+        await fetch_start(held, job, reward_model, folder / "reward_model")
     await fetch_checkpoint(held, job, folder / "resume")
+
+
+def given_reward_model(job: Job) -> str | None:
+    """None also where the job trains its own, which its checkpoints carry."""
+    asked = job.method.get("rlhf") or {}
+    return asked.get("reward_model") if asked.get("reward_model_hyperparameters") is None else None
 
 
 async def fetch(held: Held, job: Job, file_id: str, path: Path) -> None:
@@ -66,7 +74,7 @@ async def fetch(held: Held, job: Job, file_id: str, path: Path) -> None:
 
 
 async def fetch_start(held: Held, job: Job, name: str, folder: Path) -> None:
-    """The adapter that the job goes on from."""
+    """The adapter that the job goes on from, or learns from."""
     try:
         model = await read(held, job, lambda session: tuned_models.find(session, job.project_id, name))
         await patiently(

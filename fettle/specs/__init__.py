@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from fettle.specs import dpo, reinforcement, reward_model, supervised
+from fettle.specs import dpo, reinforcement, reward_model, rlhf, supervised
 from fettle.specs.common import Given, Strict
 from fettle.specs.dpo import DPOMethod
 from fettle.specs.reinforcement import Reinforcement, ReinforcementHyperparameters, ReinforcementMethod
 from fettle.specs.reward_model import RewardModelMethod
+from fettle.specs.rlhf import RLHFMethod
 from fettle.specs.supervised import (
     EARLIER,
     EARLIER_LORA,
@@ -19,11 +20,13 @@ from fettle.specs.supervised import (
 __all__ = [
     "EARLIER",
     "EARLIER_LORA",
+    "HINTS",
     "METHODS",
     "SHAPES",
     "DPOMethod",
     "Given",
     "Method",
+    "RLHFMethod",
     "Reinforcement",
     "ReinforcementHyperparameters",
     "ReinforcementMethod",
@@ -33,9 +36,10 @@ __all__ = [
     "SupervisedHyperparameters",
     "SupervisedMethod",
     "resolve",
+    "shapes",
 ]
 
-Method = SupervisedMethod | DPOMethod | RewardModelMethod | ReinforcementMethod
+Method = SupervisedMethod | DPOMethod | RewardModelMethod | RLHFMethod | ReinforcementMethod
 
 TEXTS = frozenset({"chat", "sharegpt", "prompt_completion", "alpaca"})
 COMPARISONS = frozenset({"preference", "ranking"})
@@ -47,6 +51,7 @@ METHODS: dict[str, type[Method]] = {
     "supervised": SupervisedMethod,
     "dpo": DPOMethod,
     "reward_model": RewardModelMethod,
+    "rlhf": RLHFMethod,
     "reinforcement": ReinforcementMethod,
     "grpo": ReinforcementMethod,
 }
@@ -54,14 +59,18 @@ RESOLVERS: dict[str, Callable[[Any, Given], dict[str, Any]]] = {
     "supervised": supervised.resolve,
     "dpo": dpo.resolve,
     "reward_model": reward_model.resolve,
+    "rlhf": rlhf.resolve,
     "reinforcement": reinforcement.resolve,
 }
 SHAPES: dict[str, frozenset[str]] = {
     "supervised": TEXTS,
     "dpo": COMPARISONS,
     "reward_model": COMPARISONS,
+    "rlhf": COMPARISONS,
     "reinforcement": PROMPTS,
 }
+# how a method takes rows of other shapes as well
+HINTS = {"rlhf": " With a 'reward_model' that is there already, prompts are enough."}
 
 
 def resolve(method: Method, given: Given) -> dict[str, Any]:
@@ -70,5 +79,15 @@ def resolve(method: Method, given: Given) -> dict[str, Any]:
     Raises InvalidRequest for what the base model or the files do not allow.
     """
     hyperparameters = RESOLVERS[method.type](method, given)
-    kept = method.reinforcement.judges() if isinstance(method, ReinforcementMethod) else {}
-    return {"type": method.type, method.type: {**kept, "hyperparameters": hyperparameters}}
+    rest: dict[str, Any] = {}
+    if isinstance(method, ReinforcementMethod):
+        rest = method.reinforcement.judges()
+    elif isinstance(method, RLHFMethod):
+        rest = rlhf.rest(method, given)
+    return {"type": method.type, method.type: {**rest, "hyperparameters": hyperparameters}}
+
+
+def shapes(method: Method) -> frozenset[str]:
+    """Of the rows that the method takes: where a reward model is there already, prompts are enough."""
+    given = isinstance(method, RLHFMethod) and method.rlhf.reward_model is not None
+    return COMPARISONS | PROMPTS if given else SHAPES[method.type]

@@ -44,7 +44,11 @@ class RewardModelMethod(Strict):
 
 def resolve(method: RewardModelMethod, given: Given) -> dict[str, Any]:
     """The hyperparameters with every `auto` replaced. Raises InvalidRequest."""
-    asked = method.reward_model.hyperparameters
+    return resolved(method.reward_model.hyperparameters, given, WHERE)
+
+
+def resolved(asked: RewardModelHyperparameters, given: Given, where: str) -> dict[str, Any]:
+    """where: they stand in the request."""
     batch_size = auto_batch_size(given.rows) if asked.batch_size == "auto" else asked.batch_size
     steps_per_epoch = math.ceil(given.rows / batch_size)
     auto_epochs = min(3, max(1, round(TARGET_STEPS / steps_per_epoch)))
@@ -55,7 +59,7 @@ def resolve(method: RewardModelMethod, given: Given) -> dict[str, Any]:
         batch_size=batch_size,
         steps_per_epoch=steps_per_epoch,
         auto_rate=1e-3 if given.base_parameters < SMALL_BASE else 1e-4,
-        where=WHERE,
+        where=where,
     )
     centering = asked.center_rewards_coefficient
     return {**shared, "center_rewards_coefficient": CENTERING if centering == "auto" else centering}

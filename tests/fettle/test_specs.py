@@ -266,7 +266,7 @@ class TestUnknownNames:
         assert [error["type"] for error in refused.value.errors()] == ["extra_forbidden"]
 
     def test_every_type_has_its_model(self) -> None:
-        assert tuple(specs.METHODS) == ("supervised", "dpo", "reward_model", "reinforcement", "grpo")
+        assert tuple(specs.METHODS) == ("supervised", "dpo", "reward_model", "rlhf", "reinforcement", "grpo")
         assert specs.METHODS.keys() - {"grpo"} == specs.RESOLVERS.keys() == specs.SHAPES.keys()
         with pytest.raises(ValidationError):
             specs.SupervisedMethod.model_validate({"type": "telepathy"})

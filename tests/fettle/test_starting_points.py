@@ -69,6 +69,8 @@ async def test_only_reward_models_go_on_from_a_reward_model(db: Database, projec
     first = await start(db, project)
     method = {"type": "reward_model", "reward_model": first.method["supervised"]}
     await given.change(db, first, method=method)
+    async with db.transaction() as session:
+        (await session.get_one(TunedModel, NAME)).kind = tuned_models.REWARD_MODEL
     with pytest.raises(InvalidRequest, match="is a reward model"):
         await go_on(db, project, NAME)
 

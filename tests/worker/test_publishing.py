@@ -132,6 +132,33 @@ class TestEvaluation:
             await publishing.publish_evaluation(held, job, EVALUATION)
 
 
+class TestRewardModel:
+    async def rlhf(self, held: Held, job: Job) -> None:
+        async with held.db.transaction() as session:
+            row = await session.get_one(Job, job.id)
+            row.method = {"type": "rlhf", "rlhf": {"reward_model": None, "hyperparameters": {}}}
+
+    async def test_it_is_a_model_of_its_own_that_the_job_names(self, held: Held, job: Job, adapter: Path) -> None:
+        await self.rlhf(held, job)
+        for _ in range(2):  # a run that went on from its end publishes it once more
+            await publishing.publish_reward_model(held, job, adapter)
+        async with held.db.snapshot() as session:
+            row = await session.get_one(Job, job.id)
+            model = (await session.scalars(select(TunedModel))).one()
+        assert model.name == row.method["rlhf"]["reward_model"] == "ft:starter:default:s:0123456789:reward-model"
+        assert model.kind == "reward_model"
+        assert row.status == JobStatus.RUNNING
+        assert await held.storage.read(f"{model.prefix}/adapter_model.safetensors") == b"weights"
+
+    async def test_its_evaluation_stays_beside_the_policys(self, held: Held, job: Job) -> None:
+        first = {**EVALUATION, "phase": "reward_model"}
+        await publishing.publish_evaluation(held, job, first)
+        await publishing.publish_evaluation(held, job, {**EVALUATION, "phase": "policy"})
+        async with held.db.snapshot() as session:
+            found = (await session.get_one(Job, job.id)).evaluation
+        assert found == {**EVALUATION, "phase": "policy", "reward_model": first}
+
+
 class TestCheckpoint:
     async def test_the_same_step_again_replaces_the_row(self, held: Held, job: Job, adapter: Path) -> None:
         for loss in (0.5, 0.4):

@@ -75,6 +75,22 @@ class TestEnd:
         assert (await messages(held, job))[-2:] == ["Device: CPU", "Step 1/9: train loss=1.0000"]
 
 
+class TestPhases:
+    async def test_a_reward_models_steps_say_nothing_about_when_the_policy_is_done(self, held: Held, job: Job) -> None:
+        def step(number: int, phase: str) -> dict[str, Any]:
+            return {"type": "metrics", "step": number, "total_steps": 9, "data": {"phase": phase}}
+
+        lines = [step(1, "reward_model"), None, step(2, "reward_model"), None]
+        with pytest.raises(Died):
+            await relayed(held, job, Saying(*lines), halted=False)
+        async with held.db.snapshot() as session:
+            assert (await session.get_one(Job, job.id)).estimated_finish is None
+        with pytest.raises(Died):
+            await relayed(held, job, Saying(*lines, step(3, "policy"), None, step(4, "policy"), None), halted=False)
+        async with held.db.snapshot() as session:
+            assert (await session.get_one(Job, job.id)).estimated_finish is not None
+
+
 class TestFinishTime:
     def test_the_pace_is_that_since_the_first_step_seen(self) -> None:
         # resumed at step 900, 20 steps in 10 s: the 80 that are left take 40 s

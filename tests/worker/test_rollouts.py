@@ -135,6 +135,18 @@ class TestScoring:
         await scored.close()
         assert sorted(chunk.step for chunk in await stored(held, job)) == [1, 2]
 
+    async def test_a_batch_that_the_child_has_scored_comes_whole(self, held: Held, job: Job) -> None:
+        scored = Rollouts(held, job, cast(Child, Heard()))
+        own = {"reward": 0.5, "scores": {"reward_model": 2.0}, "advantage": -1.5, "kl": 0.25}
+        whole = [each | own for each in batch("2")]
+        await scored.store({"type": "rollouts", "step": 7, "rollouts": whole})
+        await scored.close()
+        (chunk,) = await stored(held, job)
+        (row,) = await rollouts.load(held.storage, chunk, Wanted())
+        assert (row["step"], row["completion"], row["stop_reason"]) == (7, "2", "stop")
+        assert (row["reward"], row["scores"]) == (0.5, {"reward_model": 2.0})
+        assert (row["advantage"], row["kl"], row["reward_version"]) == (-1.5, 0.25, None)
+
     async def test_validation_is_answered_and_not_stored(self, held: Held, job: Job) -> None:
         scored, child = await with_rewards(held, job, "exact_match")
         await score(scored, 1, "2", purpose="validation")

@@ -49,7 +49,7 @@ def add_best(checkpoint: Path, best: Path) -> None:
 
 def recover_best(checkpoint: Path, best: Path) -> None:
     """After a resume; a checkpoint without weights of another step is the best one itself."""
-    best.mkdir()
+    best.mkdir(parents=True)
     kept = checkpoint / BEST
     shutil.copyfile(kept if kept.exists() else checkpoint / WEIGHTS, best / WEIGHTS)
 

@@ -8,6 +8,7 @@ gradient checkpointing: computes the forward pass twice to keep less of it, abou
 and activations may not fit.
 """
 
+import gc
 import importlib.util
 import os
 import resource
@@ -144,3 +145,10 @@ def peaks_sentence(found: dict[str, int]) -> str:
     if "peak_gpu_memory_bytes" in found:
         parts.append(f"{found['peak_gpu_memory_bytes'] / 2**30:.2f} GiB of the GPU's")
     return f"Peak memory: {', '.join(parts)}."
+
+
+def release() -> None:
+    """Gives back what a trainer held: it is a cycle of references."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -9,10 +9,10 @@ from peft import PeftModel
 from transformers import PrinterCallback
 
 from fettle.errors import TrainingFailed
-from worker.training import adapter, device, loading, ranks
+from worker.training import adapter, device, loading, phases, ranks
 from worker.training.callback import Report
 from worker.training.channel import Channel, Stopped
-from worker.training.methods import METHODS
+from worker.training.phases import Outcome, Phase
 from worker.training.trainer import Tuner
 from worker.training.work import Work
 
@@ -20,8 +20,19 @@ from worker.training.work import Work
 def run(work: Work, channel: Channel) -> None:
     """Sends `done` or `stopped` last. Raises TrainingFailed, or whatever the libraries raise."""
     torch.set_num_threads(max(1, work.threads // ranks.count()))
+    phase: Phase | None = phases.first(work, channel)
+    while phase is not None:
+        outcome = train_phase(phase)
+        device.release()
+        phase = phase.then(outcome) if outcome else None
+    ranks.wait()  # the first evaluates alone
+
+
+def train_phase(phase: Phase) -> Outcome | None:
+    """None when it was stopped, which it has said."""
+    work, channel = phase.work, phase.channel
     try:
-        trainer = METHODS[work.method](work, channel)
+        trainer = phase.build(work, channel)
         loading.restore_precision(cast(PeftModel, trainer.model))
         report = Report(work, channel, trainer)
         trainer.remove_callback(PrinterCallback)
@@ -31,10 +42,10 @@ def run(work: Work, channel: Channel) -> None:
         train(trainer, report, work)
         peaks = device.peaks()
         channel.event(device.peaks_sentence(peaks), peaks)
-        finish(trainer, report, work, channel)
+        return finish(trainer, report, work, channel)
     except Stopped:
         channel.conclude("stopped", step=steps_saved(work))
-    ranks.wait()  # the first evaluates alone
+        return None
 
 
 def prepare_to_resume(trainer: Tuner, report: Report, work: Work, channel: Channel) -> None:
@@ -61,27 +72,26 @@ def train(trainer: Tuner, report: Report, work: Work) -> None:
             raise
 
 
-def finish(trainer: Tuner, report: Report, work: Work, channel: Channel) -> None:
+def finish(trainer: Tuner, report: Report, work: Work, channel: Channel) -> Outcome | None:
+    """What every rank ends with; the first publishes and evaluates."""
     step, total = trainer.state.global_step, trainer.state.max_steps
     if report.drained:
         channel.conclude("stopped", step=step)
-        return
+        return None
     if step < total and not report.stopped_early:
         raise TrainingFailed(
             "training_incomplete",
             f"The trainer returned after step {step} of {total} without saying why. Start the job again; the worker's "
             "log of this run has what the trainer printed.",
         )
-    if not ranks.first():
-        return
-    kept = keep_best(trainer, report, work, channel) if report.keeps_best else step
-    trainer.publish(work)
-    if work.valid:
-        channel.stop = ranks.own(channel.stop)
-        evaluate(trainer, work, channel, kept)
-    path = work.adapter.relative_to(work.folder).as_posix()
-    trained_tokens = trainer.state.num_input_tokens_seen
-    channel.conclude("done", path=path, step=step, kept_step=kept, trained_tokens=trained_tokens)
+    kept = step
+    if ranks.first():
+        kept = keep_best(trainer, report, work, channel) if report.keeps_best else step
+        trainer.publish(work)
+        if work.valid:
+            channel.stop = ranks.own(channel.stop)
+            evaluate(trainer, work, channel, kept)
+    return Outcome(step, kept, trainer.state.num_input_tokens_seen)
 
 
 def keep_best(trainer: Tuner, report: Report, work: Work, channel: Channel) -> int:

@@ -10,10 +10,10 @@ from datasets import Dataset
 from peft import PeftModel
 
 from fettle.formats.render import Renderer
-from worker.training import ranks, scored
+from worker.training import ranks
 from worker.training.channel import Channel
 from worker.training.sampling.completions import Sampling, complete
-from worker.training.scored import Rollout, Scored
+from worker.training.scored import Judge, Rollout, Scored
 
 PROMPTS_AT_ONCE = 64
 PROMPTS_AT_MOST = 512  # of the validation file, the first
@@ -48,6 +48,7 @@ class RewardEvaluation:
     max_tokens: int
     temperature: float
     channel: Channel
+    judge: Judge
 
     def validate(self, dataset: Dataset, step: int, samples: int) -> Judged | None:
         """Every rank takes every n-th prompt. One completion a prompt is greedy, several are sampled. None: a stop."""
@@ -60,15 +61,18 @@ class RewardEvaluation:
             rollouts += self.complete(dataset, chunk, samples)
             if self.channel.stop.is_set():
                 return None
-        return judged(rollouts, scored.score(rollouts, step, "validation", self.channel))
+        return judged(rollouts, self.judge.score(rollouts, step, "validation"))
 
-    def compare(self, dataset: Dataset, step: int) -> None:
-        """Sends `evaluation`: base and tuned, greedily, by the first rank alone. Raises Stopped."""
+    def compare(self, dataset: Dataset, step: int, more: dict[str, float] | None = None) -> None:
+        """Sends `evaluation`: base and tuned, greedily, by the first rank alone. Raises Stopped.
+
+        more: figures of the tuned one.
+        """
         rows = range(min(len(dataset), PROMPTS_AT_MOST))
         tuned = self.all_of(dataset, rows)
         with self.network.disable_adapter():
             base = self.all_of(dataset, rows)
-        values = [scored.score_alone(rollouts, step, self.channel) for rollouts in (base, tuned)]
+        values = [self.judge.score_alone(rollouts, step) for rollouts in (base, tuned)]
         samples = [
             {
                 "prompt": before.messages,
@@ -84,7 +88,7 @@ class RewardEvaluation:
             "rows": len(rows),
             "rows_in_file": len(dataset),
             "base": judged(base, values[0]).to_json(),
-            "tuned": judged(tuned, values[1]).to_json(),
+            "tuned": judged(tuned, values[1]).to_json() | (more or {}),
             "samples": samples,
         }
         self.channel.send("evaluation", data=data)
@@ -112,6 +116,7 @@ class RewardEvaluation:
                 completion=self.renderer.decode(ids).replace("\0", ""),  # PostgreSQL's JSON knows no NUL
                 tokens=len(ids),
                 stop_reason="stop" if ids[-1] in self.ends else "length",
+                ids=(*prompts[index // samples], *ids),
             )
             for index, ids in enumerate(said.rows())
         ]

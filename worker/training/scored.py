@@ -1,8 +1,9 @@
-"""Completions on their way to the scorer and back: what the methods that learn from rewards share."""
+"""Completions on their way to whoever judges them, and back: what the methods that learn from rewards share."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from accelerate.utils import broadcast_object_list, gather_object
 
@@ -12,7 +13,10 @@ from worker.training.channel import Channel, Stopped
 
 @dataclass(frozen=True)
 class Rollout:
-    """One completion as the scorer and the stored rollout see it. tokens: its length; group: its prompt's number."""
+    """One completion as the scorer and the stored rollout see it. tokens: its length; group: its prompt's number.
+
+    ids: of the prompt and the completion, for a judge in this process.
+    """
 
     group: int
     messages: list[dict[str, Any]]
@@ -20,9 +24,10 @@ class Rollout:
     completion: str
     tokens: int
     stop_reason: str  # "stop" or "length"
+    ids: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return dict(self.__dict__)
+        return {name: value for name, value in self.__dict__.items() if name != "ids"}
 
 
 @dataclass(frozen=True)
@@ -43,34 +48,56 @@ class Scored:
         return sum(reward is None for reward in self.rewards) / max(1, len(self.rewards))
 
 
-def score(
-    rollouts: Sequence[Rollout], step: int, purpose: str, channel: Channel, seconds: float | None = None
-) -> Scored:
-    """Scores one rank's completions. A step that all ranks take together. Raises Stopped.
-
-    purpose: "train" has them stored, once a line `rollouts` has told the advantages; "validation" does not.
-    seconds: that it took to generate them, where that was measured.
-    """
-    gathered = gather_object(list(rollouts)) if ranks.count() > 1 else list(rollouts)
-    answer: list[Scored | None] = [None]
-    if ranks.first():
-        try:
-            lines = [rollout.to_json() for rollout in gathered]
-            heard = channel.ask(
-                "score", ranks.own(channel.stop), step=step, purpose=purpose, rollouts=lines, seconds=seconds
-            )
-            answer = [Scored(heard["rewards"], heard["scores"], heard["version"], heard["seconds"])]
-        except Stopped:
-            pass
-    if ranks.count() > 1:
-        broadcast_object_list(answer)
-    if answer[0] is None:
-        raise Stopped
-    return answer[0]
+Purpose = Literal["train", "validation"]
 
 
-def score_alone(rollouts: Sequence[Rollout], step: int, channel: Channel) -> Scored:
-    """As `score`, by the first rank while the others wait for its end. Raises Stopped."""
-    lines = [rollout.to_json() for rollout in rollouts]
-    heard = channel.ask("score", ranks.own(channel.stop), step=step, purpose="validation", rollouts=lines)
-    return Scored(heard["rewards"], heard["scores"], heard["version"], heard["seconds"])
+class Judge(Protocol):
+    """Who says what completions are worth."""
+
+    def score(self, rollouts: Sequence[Rollout], step: int, purpose: Purpose, seconds: float | None = None) -> Scored:
+        """Of one rank's completions, those of all ranks. A step that all ranks take together. Raises Stopped.
+
+        seconds: that it took to generate them, where that was measured.
+        """
+
+    def score_alone(self, rollouts: Sequence[Rollout], step: int) -> Scored:
+        """As `score`, for validation, by the first rank while the others wait for its end. Raises Stopped."""
+
+    def stored(self, step: int, advantages: Sequence[float], kl: Sequence[float] | None) -> None:
+        """Has the completions stored that were scored last, to train on. kl: nats of each."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """The job's scorer process, at the supervisor's end of the line."""
+
+    channel: Channel
+
+    def score(self, rollouts: Sequence[Rollout], step: int, purpose: Purpose, seconds: float | None = None) -> Scored:
+        everyones = gathered(rollouts)
+        answer: list[Scored | None] = [None]
+        if ranks.first():
+            with contextlib.suppress(Stopped):
+                answer = [self.ask(everyones, step, purpose, seconds)]
+        if ranks.count() > 1:
+            broadcast_object_list(answer)
+        if answer[0] is None:
+            raise Stopped
+        return answer[0]
+
+    def score_alone(self, rollouts: Sequence[Rollout], step: int) -> Scored:
+        return self.ask(rollouts, step, "validation")
+
+    def stored(self, step: int, advantages: Sequence[float], kl: Sequence[float] | None) -> None:
+        self.channel.send("rollouts", step=step, advantages=list(advantages), kl=kl and list(kl))
+
+    def ask(self, rollouts: Sequence[Rollout], step: int, purpose: Purpose, seconds: float | None = None) -> Scored:
+        lines = [rollout.to_json() for rollout in rollouts]
+        stop = ranks.own(self.channel.stop)
+        heard = self.channel.ask("score", stop, step=step, purpose=purpose, rollouts=lines, seconds=seconds)
+        return Scored(heard["rewards"], heard["scores"], heard["version"], heard["seconds"])
+
+
+def gathered(rollouts: Sequence[Rollout]) -> list[Rollout]:
+    """Those of all ranks, in their order."""
+    return list(gather_object(list(rollouts)) if ranks.count() > 1 else rollouts)

@@ -4,6 +4,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import torch
@@ -12,7 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from transformers import Trainer
 
 from worker.training import adapter
-from worker.training.channel import Channel
+from worker.training.channel import Channel, Stopped
 from worker.training.work import Work
 
 Metrics = dict[str, float]
@@ -66,6 +67,11 @@ class Tuner(Trainer):
         adapter.publish(cast(PeftModel, self.model), work)
 
     @property
+    def checkpoint(self) -> Path:
+        """Of this step."""
+        return Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+
+    @property
     def validates(self) -> bool:
         return self.eval_dataset is not None
 
@@ -88,6 +94,30 @@ class Tuner(Trainer):
             self.lr_scheduler = LambdaLR(cast(torch.optim.Optimizer, optimizer or self.optimizer), shape)
             self._created_lr_scheduler = True
         return self.lr_scheduler
+
+
+class Interruptible(Tuner):
+    """A stop in the middle of a step breaks the step off; what came before it is saved."""
+
+    saved = -1  # the step of the last checkpoint
+
+    @abstractmethod
+    def undo(self) -> bool:
+        """Everything as it was before the step that was broken off; False when there was none."""
+
+    def _save_checkpoint(self, *args: Any) -> None:
+        super()._save_checkpoint(*args)
+        self.saved = self.state.global_step
+
+    def train(self, *args: Any, **options: Any) -> Any:
+        self.saved = -1
+        try:
+            return super().train(*args, **options)
+        except Stopped:
+            if self.undo() and self.state.global_step not in (0, self.saved):
+                self._save_checkpoint(self.model, None)
+                self.control = self.callback_handler.on_save(self.args, self.state, self.control)
+            raise
 
 
 def share_of_rate(step: int, *, warmup: int, total: int) -> float:

@@ -124,6 +124,21 @@ class TestResume:
         resumed = Child(folder(tmp_path / "resumed", valid=4, resume=stopped.folder / checkpoint["path"]))
         assert_equal_from(2, undisturbed, resumed, serve(resumed))
 
+    def test_a_stop_while_validation_is_scored_loses_no_step(
+        self, undisturbed: tuple[Child, list[Line]], tmp_path: Path
+    ) -> None:
+        stopped = Child(folder(tmp_path / "stopped", valid=4))
+        for line in stopped.lines:
+            if line["type"] == "score" and line["purpose"] == "validation":
+                break
+            if line["type"] == "score":
+                answer(stopped, line)
+        stopped.stop()  # and no answer
+        checkpoint, _ = [line for line in stopped.rest() if line["type"] != "event"]
+        assert checkpoint["step"] == STEPS_PER_EPOCH
+        resumed = Child(folder(tmp_path / "resumed", valid=4, resume=stopped.folder / checkpoint["path"]))
+        assert_equal_from(STEPS_PER_EPOCH, undisturbed, resumed, serve(resumed))
+
 
 def assert_equal_from(step: int, undisturbed: tuple[Child, list[Line]], resumed: Child, heard: list[Line]) -> None:
     child, expected = undisturbed

@@ -217,8 +217,12 @@ class Learner:
         """Of the same run: the same network, prompts and settings."""
         adapter.load(self.network, folder)
         state = torch.load(folder / STATE, weights_only=True, map_location=self.network.device)
-        self.head.load_state_dict(state["head"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.restore(state)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """All of `state` but the optimizer."""
+        self.head.load_state_dict(state["head"])
         self.kl = replace(self.kl, coefficient=state["kl_coefficient"])
         self.updates, self.tokens = state["updates"], state["tokens"]
 

@@ -1,0 +1,97 @@
+"""RLHF: a policy that learns from a reward model (Ziegler et al. 2019; Ouyang et al. 2022), by PPO or RLOO.
+
+The reward model scores in this process, as a frozen adapter on the policy's own base. The prompts are those of the
+comparisons, each once.
+"""
+
+from datasets import Dataset
+from peft import PeftModel
+
+from fettle.formats.render import Renderer
+from worker.training import prompts
+from worker.training.channel import Channel
+from worker.training.ppo import divergence
+from worker.training.ppo.learner import derived
+from worker.training.reward_adapter import Files, RewardAdapter
+from worker.training.rewarded import PROMPTS_AT_ONCE
+from worker.training.rewarding import Before, Carried, RewardModelJudge, Scale, scale_in
+from worker.training.sampling.completions import Sampling, complete
+from worker.training.work import Work
+
+SCALE_PROMPTS = 256  # whose completions tell what a score is measured in
+KL_PROMPTS = 128  # of the evaluation
+
+
+def load(work: Work, renderer: Renderer, channel: Channel) -> tuple[Dataset, Dataset | None]:
+    """The prompts of the training and the validation file. Raises TrainingFailed."""
+    train = prompts.load("training_file", work, renderer, channel, prompts.each_once(work.train))
+    valid = work.valid and prompts.load("validation_file", work, renderer, channel, prompts.each_once(work.valid))
+    prompts.refuse_too_few(len(train), work.hyperparameters["batch_size"])
+    return train, valid or None
+
+
+def steps(work: Work, renderer: Renderer) -> int:
+    """Of the policy's training. Raises TrainingFailed before a reward model is trained in vain."""
+    batch_size = work.hyperparameters["batch_size"]
+    found = prompts.read("training_file", work, renderer, prompts.each_once(work.train))
+    prompts.refuse_too_few(len(found.dataset), batch_size)
+    return int(len(found.dataset) // batch_size * work.hyperparameters["n_epochs"])
+
+
+def judging(
+    work: Work,
+    channel: Channel,
+    network: PeftModel,
+    files: Files,
+    before: Before,
+    train: Dataset,
+    sampling: Sampling,
+    renderer: Renderer,
+) -> tuple[RewardModelJudge, Carried]:
+    """The judge, on the device where the network is. Raises TrainingFailed, and Stopped when a stop comes first."""
+    adapter = RewardAdapter(network, files, sampling.pad_id, PROMPTS_AT_ONCE)
+    if work.resume:
+        scale = scale_in(work.resume)
+    else:
+        channel.heed_stop()
+        scale = Scale.of(first_scores(adapter, encoded(renderer, train, SCALE_PROMPTS), work.seed, sampling))
+        channel.event(
+            f"The policy's completions score {scale.mean:.4f} ± {scale.std:.4f} as it begins; rewards count from that "
+            "mean, in that spread.",
+            {"score_mean": scale.mean, "score_std": scale.std},
+        )
+    judge = RewardModelJudge(adapter, scale, channel, work.hyperparameters["missing_eos_penalty"])
+    return judge, Carried(before, scale, files)
+
+
+def first_scores(adapter: RewardAdapter, rows: list[list[int]], seed: int, sampling: Sampling) -> list[float]:
+    """Of one completion of each prompt."""
+    scores: list[float] = []
+    for first in range(0, len(rows), PROMPTS_AT_ONCE):
+        part = rows[first : first + PROMPTS_AT_ONCE]
+        seeds = [derived(seed, "scale", first + row) for row in range(len(part))]
+        said = complete(adapter.network, part, seeds, sampling).rows()
+        scores += adapter.scores([[*prompt, *ids] for prompt, ids in zip(part, said, strict=True)])
+    return scores
+
+
+def kl(network: PeftModel, renderer: Renderer, valid: Dataset, seed: int, sampling: Sampling) -> float:
+    """From where the policy began, nats a completion, on the first prompts of the validation file."""
+    rows = encoded(renderer, valid, KL_PROMPTS)
+    nats = 0.0
+    for first in range(0, len(rows), PROMPTS_AT_ONCE):
+        part = rows[first : first + PROMPTS_AT_ONCE]
+        seeds = [derived(seed, "kl", first + row) for row in range(len(part))]
+        nats += len(part) * divergence.kl(network, part, seeds, sampling)
+    return nats / len(rows)
+
+
+def encoded(renderer: Renderer, dataset: Dataset, count: int) -> list[list[int]]:
+    texts = dataset["prompt"][:count]
+    return [list(found.ids) for found in renderer.tokenizer.encode_batch(texts, add_special_tokens=False)]
+
+
+def ends_of(network: PeftModel, renderer: Renderer) -> frozenset[int]:
+    """The tokens that end a completion, as generation knows them."""
+    known = network.generation_config.eos_token_id
+    return frozenset({renderer.eos_id, *([known] if isinstance(known, int) else known or [])})
