@@ -7,7 +7,7 @@ import pytest
 
 from examples import rlhf, running
 from tests.e2e.conftest import Server
-from tests.e2e.test_preferences import QUESTION, example, newest
+from tests.e2e.test_examples import QUESTION, example, newest
 
 pytestmark = pytest.mark.slow
 
