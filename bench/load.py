@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from fettle import events, files, jobs, keys, leases, migrate, projects, specs
+from fettle import events, files, jobs, keys, leases, migrate, plans, projects, specs
 from fettle.catalog import BUILT_IN
 from fettle.db import Database
 from fettle.settings import Settings
@@ -77,7 +77,7 @@ async def prepare(settings: Settings, db: Database) -> tuple[str, Job]:
         file.report = {"rows": 100, "summary": None}
         session.add(file)
         await session.flush()
-        wanted = jobs.Request("starter", file.id, specs.SupervisedMethod(type="supervised"), {})
+        wanted = plans.Request("starter", file.id, specs.SupervisedMethod(type="supervised"), {})
         await jobs.create(session, project, wanted, BUILT_IN)
     async with db.transaction() as session:
         job = await leases.claim(session, "bench", 3600)

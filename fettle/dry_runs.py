@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import gradings, specs
 from fettle.errors import InvalidRequest, Unavailable
-from fettle.jobs import Plan
+from fettle.plans import Plan
 from fettle.serving import Servable
 from models import Grading
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import events, jobs, judges
+from fettle import events, jobs, judges, plans
 from fettle.catalog import BaseModelEntry
 from fettle.errors import Conflict
 from fettle.rewards.given import Graders, check
@@ -36,7 +36,7 @@ async def edit(
     given: dict[str, Any],
     *,
     models: dict[str, BaseModelEntry] | None = None,
-    aliases: Mapping[str, str] = jobs.NO_ALIASES,
+    aliases: Mapping[str, str] = plans.NO_ALIASES,
 ) -> RewardVersion:
     """A new version, which judges from the next step on. Raises Conflict for a job that has ended.
 

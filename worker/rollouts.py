@@ -2,26 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import artifacts, events, first_look, ids, judges, reward_versions, rollout_summaries, rollouts
-from fettle.errors import FettleError, TrainingFailed
-from fettle.serving import Servable
-from fettle.specs.reinforcement import MAX_GRADER_ERRORS
+from fettle import artifacts, events, first_look, ids, reward_versions, rollout_summaries, rollouts
 from models import Job, RewardVersion, RolloutChunk
-from worker import metrics, opening, publishing
+from worker import grader_errors, publishing
 from worker.children import Child
+from worker.grader_errors import GraderErrors
 from worker.held import Held
 from worker.ledger import read, write
-from worker.patience import patiently, tell
+from worker.patience import patiently
 from worker.reward_watch import RewardWatch
-from worker.scorer import OVERRUN_SECONDS, Scorer, Unopened
-
-TRACEBACKS_SHOWN, TRACEBACK_SHOWN = 3, 1000  # and characters of each
+from worker.verdicts import Verdicts
 
 Line = dict[str, Any]
 
@@ -31,18 +26,11 @@ class Rollouts:
 
     def __init__(self, held: Held, job: Job, child: Child) -> None:
         self.held, self.job, self.child = held, job, child
-        patience = held.settings.judge_patience_seconds
-        means = {**opening.means(held.settings), "patience": patience}
-        self.scorer = Scorer(means, seconds=OVERRUN_SECONDS + patience)
+        self.verdicts = Verdicts(held, job)
+        self.errors = GraderErrors(grader_errors.allowed(job))
         self.scoring: asyncio.Task[None] | None = None
-        self.recorded = job.sandbox
-        self.refused: set[int] = set()  # versions that cannot be opened here
-        self.version: RewardVersion | None = None
-        self.models: dict[int, dict[str, Servable]] = {}  # whom its graders ask, by version
-        self.errors_at_most = errors_at_most(job)
+        self.version: RewardVersion | None = None  # of the rewards, that judged the newest batch
         self.looked = 0  # the version of the rewards at which a first look was taken, or was not due
-        self.graded = self.failed = 0  # by the version in force
-        self.samples: list[str] = []  # of what graders said when they failed
         self.watch: RewardWatch | None = None
         self.rows: list[Line] = []  # the batch that waits for its advantages
 
@@ -61,7 +49,7 @@ class Rollouts:
     async def _open(self) -> None:
         """Raises TrainingFailed when the graders of a job that has some cannot be opened."""
         if await read(self.held, self.job, lambda session: reward_versions.newest(session, self.job.id)) is not None:
-            await self._scores([])
+            await self.verdicts.of([])
 
     async def _score(self, line: Line, earlier: "asyncio.Task[None] | None") -> None:
         """Raises TrainingFailed when the graders cannot be opened, or fail too often."""
@@ -69,12 +57,10 @@ class Rollouts:
             await earlier  # the scorer hears one at a time
         began = time.monotonic()
         batch, before = line["rollouts"], self.version
-        scores = await self._scores(batch)
-        assert self.version is not None  # noqa: S101 — it has just scored
+        self.version, scores = await self.verdicts.of(batch)
         if before is not None and before.version != self.version.version:
-            self.graded = self.failed = 0
-            self.samples = []
-        self._count(scores)
+            self.errors.start()
+        self.errors.count(scores)
         if line["purpose"] == "train":
             self.rows = [
                 rollouts.row(line["step"], index, rollout, score, self.version.version)
@@ -102,7 +88,7 @@ class Rollouts:
             return
         seen = first_look.look(self.rows)
         highest = first_look.highest(self.version.graders)
-        warnings = first_look.warnings(seen, highest=highest, errors_at_most=self.errors_at_most)
+        warnings = first_look.warnings(seen, highest=highest, errors_at_most=self.errors.at_most)
         written = f"written in {line['seconds']:.1f} s, " if line.get("seconds") is not None else ""
         message = (
             f"First look, step {line['step']}: {first_look.sentence(seen)}; {seen.completions} completions, "
@@ -116,78 +102,6 @@ class Rollouts:
                 events.add(session, job.id, why, level="warn", data={"warning": code, "step": line["step"]})
 
         await write(self.held, self.job, change)
-
-    async def _scores(self, batch: list[Line]) -> list[Line]:
-        """By the newest version that can be opened; one that cannot leaves the one before in force, and says so.
-
-        Raises TrainingFailed when none can.
-        """
-        odd: dict[int, Unopened] = {}
-        while True:
-            version = await read(self.held, self.job, self._newest)
-            if version is None:
-                raise none_opened(list(odd.values()))
-            try:
-                scores = await self._scored(version, batch)
-                break
-            except Unopened as error:
-                self.refused.add(version.version)
-                odd[version.version] = error
-        for number, why in odd.items():
-            message = f"Rewards version {number} cannot be opened, version {version.version} stays: {clean(str(why))}"
-            await tell(self.held, self.job, message, "warn")
-        self.version = version
-        await self._record()
-        return scores
-
-    async def _newest(self, session: AsyncSession) -> RewardVersion | None:
-        return await reward_versions.newest(session, self.job.id, but=self.refused)
-
-    async def _scored(self, by: RewardVersion, batch: list[Line]) -> list[Line]:
-        """Raises Unopened, also when a model that the graders ask is gone."""
-        if by.version not in self.models:
-            models, aliases = self.held.models, self.held.settings.model_aliases
-
-            async def look(session: AsyncSession) -> dict[str, Servable]:
-                return await judges.find(session, self.job.project_id, by.graders, models, aliases)
-
-            try:
-                self.models[by.version] = await read(self.held, self.job, look)
-            except FettleError as error:
-                raise Unopened(error.message, "graders_failed") from error
-        return await self.scorer.score(by.version, by.graders, batch, self.models[by.version])
-
-    async def _record(self) -> None:
-        """Writes down on the job what holds its user code. Raises Fenced."""
-        held = self.scorer.sandbox
-        if held is not None and held != self.recorded:
-
-            def change(_: AsyncSession, row: Job) -> None:
-                row.sandbox = held
-
-            await write(self.held, self.job, change)
-            self.recorded = held
-
-    def _count(self, scores: list[Line]) -> None:
-        """Raises TrainingFailed past the share of errors that a run may have."""
-        self.graded += len(scores)
-        for score in scores:
-            if score["reward"] is None:
-                self.failed += 1
-                for flag in {error["flag"] for error in score["errors"].values()}:
-                    metrics.grader_errors.labels(flag).inc()
-                for name, error in score["errors"].items():
-                    said = f"{name}: {shortened(error['message'])}"
-                    if len(self.samples) < TRACEBACKS_SHOWN and said not in self.samples:
-                        self.samples.append(said)
-        if self.failed > self.errors_at_most * self.graded:
-            shown = "\n".join(self.samples)
-            raise TrainingFailed(
-                "graders_failed",
-                f"The graders failed on {self.failed} of {self.graded} completions; max_grader_errors allows "
-                f"{self.errors_at_most:.0%}. What they said, for example:\n{clean(shown)}",
-                "max_grader_errors",
-            )
 
     async def store(self, line: Line) -> None:
         """Puts the batch that was scored last, with its advantages, into storage and the index. Raises Fenced.
@@ -245,29 +159,4 @@ class Rollouts:
         if self.scoring is not None:
             self.scoring.cancel()
             await asyncio.gather(self.scoring, return_exceptions=True)
-        await self.scorer.close()
-
-
-def none_opened(why: Sequence[Unopened]) -> TrainingFailed:
-    """why: of each version, the newest first."""
-    said = "; ".join(clean(str(error)) for error in why) or "the job has none"
-    return TrainingFailed(why[-1].code if why else "graders_failed", f"The graders cannot be opened: {said}")
-
-
-def clean(text: str) -> str:
-    """PostgreSQL's text knows no NUL, and users' code may say what it likes."""
-    return text.replace("\0", "")
-
-
-def errors_at_most(job: Job) -> float:
-    """The share of the completions on which graders may fail."""
-    hyperparameters = job.method[job.method["type"]]["hyperparameters"]
-    return float(hyperparameters.get("max_grader_errors", MAX_GRADER_ERRORS))
-
-
-def shortened(message: str) -> str:
-    """A traceback's end says what went wrong, its beginning where."""
-    message = message.strip()
-    if len(message) <= TRACEBACK_SHOWN:
-        return message
-    return f"{message[: TRACEBACK_SHOWN // 2]}\n…\n{message[-TRACEBACK_SHOWN // 2 :]}"
+        await self.verdicts.close()

@@ -8,7 +8,7 @@ from api.deps import Caller, Held
 from api.grading import answered
 from api.schemas.dry_run import DryRunCreate, dry_run_object
 from api.schemas.job import method_of
-from fettle import dry_runs, jobs, scopes, serving
+from fettle import dry_runs, plans, scopes, serving
 from fettle.errors import from_schema
 from models import Grading
 
@@ -23,7 +23,7 @@ async def create(body: DryRunCreate, caller: Caller, held: Held) -> dict[str, An
         method = method_of(body)
     except ValidationError as error:
         raise from_schema(error.errors(), within=("method",)) from error
-    wanted = jobs.Request(
+    wanted = plans.Request(
         model=held.aliases.get(body.model, body.model),
         training_file=body.training_file,
         validation_file=body.validation_file,
@@ -32,7 +32,7 @@ async def create(body: DryRunCreate, caller: Caller, held: Held) -> dict[str, An
     )
 
     async def ask(session: AsyncSession) -> Grading:
-        plan = await jobs.plan(session, caller.project_id, wanted, held.models, held.aliases)
+        plan = await plans.make(session, caller.project_id, wanted, held.models, held.aliases)
         model = await serving.find(session, caller.project_id, wanted.model, held.models)
         return await dry_runs.create(
             session,

@@ -22,7 +22,7 @@ from api.schemas.job import (
     method_of,
 )
 from api.streaming import begun, counted
-from fettle import artifacts, events, integrations, jobs, queue, quotas, tuned_models
+from fettle import artifacts, events, integrations, jobs, plans, queue, quotas, tuned_models
 from fettle.errors import InvalidRequest, NotFound, from_schema
 from models import LEGAL_MOVES, Project
 
@@ -51,7 +51,7 @@ async def create(
         method = method_of(body)
     except ValidationError as error:
         raise from_schema(error.errors(), within=("method",)) from error
-    wanted = jobs.Request(
+    wanted = plans.Request(
         model=held.aliases.get(body.model, body.model),
         training_file=body.training_file,
         validation_file=body.validation_file,

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from fettle import files, jobs, leases, projects, specs
+from fettle import files, jobs, leases, plans, projects, specs
 from fettle.catalog import BUILT_IN
 from fettle.db import Database
 from models import Event, File, Job, JobStatus, Project
@@ -21,14 +21,14 @@ async def dataset(db: Database, project: Project, rows: int = 100) -> File:
     return file
 
 
-def request(file: File, **changes: Any) -> jobs.Request:
+def request(file: File, **changes: Any) -> plans.Request:
     """A request whose body says what its fields say."""
     fields = {"model": "starter", "training_file": file.id, **changes}
     sent = {name: value for name, value in fields.items() if name not in ("idempotency_key", "retry", "method")}
-    return jobs.Request(**{"method": METHOD, "body": sent, **fields})
+    return plans.Request(**{"method": METHOD, "body": sent, **fields})
 
 
-async def create(db: Database, project: Project, wanted: jobs.Request) -> tuple[Job, bool]:
+async def create(db: Database, project: Project, wanted: plans.Request) -> tuple[Job, bool]:
     """One request of the API: a transaction of its own."""
     async with db.transaction() as session:
         return await jobs.create(session, project, wanted, BUILT_IN)

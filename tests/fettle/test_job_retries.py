@@ -6,7 +6,7 @@ import time
 import pytest
 from sqlalchemy import select
 
-from fettle import jobs
+from fettle import jobs, plans
 from fettle.db import Database
 from fettle.errors import Conflict, InvalidRequest
 from models import Event, IdempotencyKey, Job, Project
@@ -173,5 +173,5 @@ class TestIdempotencyKey:
 
 def test_a_request_is_told_apart_by_its_whole_body() -> None:
     bodies = [{"model": "a"}, {"model": "b"}, {"model": "a", "seed": 1}, {"model": "a", "seed": None}]
-    digests = {jobs.Request(model="a", training_file="f", method=given.METHOD, body=body).digest for body in bodies}
+    digests = {plans.Request(model="a", training_file="f", method=given.METHOD, body=body).digest for body in bodies}
     assert len(digests) == 4
