@@ -89,6 +89,15 @@ class TestGoingOn:
         assert done.status == "succeeded", done.error
         assert done.to_dict()["started_from"] == start
 
+    def test_rlhf(self, server: Server, start: str) -> None:
+        file = upload(server, dataset("ranking", "train", 16))
+        job = server.client.fine_tuning.jobs.create(model=start, training_file=file, method=RLHF, seed=1)
+        done = server.wait_for_end(job.id, 400)
+        assert done.status == "succeeded", done.error
+        assert done.to_dict()["started_from"] == start
+        table = columns(server, done)
+        assert table["kl"][table["phase"].index("policy")] == pytest.approx(0, abs=1e-4)  # its reference is its start
+
 
 def columns(server: Server, job: FineTuningJob) -> Any:
     return server.http.get(f"/v1/fine_tuning/jobs/{job.id}/metrics").json()["columns"]
@@ -102,13 +111,23 @@ def pairs(questions: Iterable[gsm8k_preferences.Question]) -> list[dict[str, Any
     return [pair for question in questions for pair in question.pairs()]
 
 
+RLHF: Any = {
+    "type": "rlhf",
+    "rlhf": {
+        "hyperparameters": {"n_epochs": 1, "batch_size": 8, "max_completion_tokens": 48},
+        "reward_model_hyperparameters": {"n_epochs": 1, "batch_size": 8},
+    },
+}
 REAL: dict[str, tuple[Any, dict[str, Any]]] = {  # method → its rows, and what its job is asked for
     "dpo": (pairs, {"hyperparameters": {"n_epochs": 1, "batch_size": 8}}),
     "reward_model": (rankings, {"hyperparameters": {"n_epochs": 1, "batch_size": 8}}),
 }
 
 
-@pytest.mark.skipif(not SOLUTIONS.is_file(), reason=f"needs {SOLUTIONS.name} of GSM8K beside the project")
+needs_gsm8k = pytest.mark.skipif(not SOLUTIONS.is_file(), reason=f"needs {SOLUTIONS.name} of GSM8K beside the project")
+
+
+@needs_gsm8k
 @pytest.mark.parametrize("method", REAL)
 def test_real_answers_to_gsm8k(server: Server, method: str) -> None:
     questions = list(islice(gsm8k_preferences.questions(SOLUTIONS), 24))
@@ -138,3 +157,24 @@ def compared(questions: Iterable[gsm8k_preferences.Question], method: str) -> It
             yield from zip(question.right, question.wrong, strict=False)
         else:
             yield from product(question.right, question.wrong)
+
+
+@needs_gsm8k
+def test_rlhf_from_real_answers_to_gsm8k(server: Server) -> None:
+    questions = list(islice(gsm8k_preferences.questions(SOLUTIONS), 24))
+    files = [
+        upload(server, "".join(json.dumps(row) + "\n" for row in rankings(part)).encode())
+        for part in (questions[:16], questions[16:])
+    ]
+    job = server.client.fine_tuning.jobs.create(
+        model="starter", training_file=files[0], validation_file=files[1], seed=1, method=RLHF
+    )
+    done: Any = server.wait_for_end(job.id, 400)
+    assert done.status == "succeeded", done.error
+    table = columns(server, done)
+    assert set(table["phase"]) == {"reward_model", "policy"}
+    assert table["valid_reward_mean"][-1] is not None
+    found = server.http.get(f"/v1/fine_tuning/jobs/{job.id}/evaluation").json()
+    assert found["rows"] == len(questions[16:])
+    assert found["reward_model"]["rows"] == len(list(compared(questions[16:], "rlhf")))
+    assert done.to_dict()["method"]["rlhf"]["reward_model"] == f"{done.fine_tuned_model}:reward-model"
