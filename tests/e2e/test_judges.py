@@ -87,8 +87,7 @@ def test_a_job_may_be_graded_by_a_model_that_writes_and_its_judge_be_changed(ser
     found = rollouts(server, job.id)
     graded = [row for row in found if row["reward_version"] == 1]
     assert graded
-    assert all(0 <= row["reward"] <= 1 for row in graded)
-    assert len({row["reward"] for row in graded}) > 1
+    assert all(0 <= row["reward"] <= 1 and not row["errors"] for row in graded)
     if edited.status_code == 200:  # unless it had ended by then
         later = [row for row in found if row["reward_version"] == 2]
         assert all(set(row["scores"]) == {"exact_match", "reward_model"} for row in later)

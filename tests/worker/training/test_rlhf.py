@@ -17,7 +17,7 @@ ALGORITHMS = ("ppo", "rloo")
 ROWS = 16
 REWARD_STEPS, POLICY_STEPS = 4, 4  # of each, 2 an epoch
 LAST = REWARD_STEPS + POLICY_STEPS
-TIMES = {"scoring_seconds", "tokens_per_second"}
+TIMES = {"generation_seconds", "scoring_seconds", "tokens_per_second"}
 LORA = {"rank": 8, "alpha": 16, "dropout": 0.1}
 REWARD_MODEL = {
     "n_epochs": 2, "batch_size": 8, "learning_rate": 1e-3, "max_seq_length": 512, "lora": LORA,
