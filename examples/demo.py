@@ -44,7 +44,7 @@ CURVES = {  # what lesson 2 is shown to have changed: its metrics' names, and ho
 }
 NEXT = {
     "examples.dpo": "lesson 3: of two answers, the better one",
-    "examples.reward_model": "a model that judges answers",
+    "examples.rlhf": "lesson 4: rankings, a reward model, and PPO against it",
     "examples.grpo": "lesson 2 again: change its rewards first",
 }
 
@@ -231,7 +231,7 @@ def examined(client: OpenAI, pupil: Pupil) -> Pupil:
 
 def compare(client: OpenAI, pupils: list[Pupil]) -> None:
     """Their marks, and what each says to one problem of two steps that the base gets wrong."""
-    table = Table("", "right answers", "reasoned first", "taught in", "model", box=None, pad_edge=False)
+    table = Table("", "right", "reasoned", "taught in", "model", box=None, pad_edge=False)
     for pupil in pupils:
         seconds = f"{pupil.seconds:.0f} s" if pupil.seconds else "–"
         table.add_row(pupil.name, f"{pupil.score.accuracy:.0%}", f"{pupil.score.reasoned:.0%}", seconds, pupil.model)

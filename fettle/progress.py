@@ -1,6 +1,6 @@
 """A job's events as a person watches them: messages, and one live bar with the loss, or with the rewards."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +15,7 @@ SHOWN = {  # short, so that it fits into 80 columns
     "valid_mean_token_accuracy": "acc",
 }
 REWARDED = {"train_reward_mean": "reward", "valid_reward_mean": "valid reward"}  # there a loss says nothing
+BAR = 36  # columns of the terminal: counts, bar, time and the gaps between them
 
 
 def watch(events: Iterable[dict[str, Any]], console: Console) -> None:
@@ -35,10 +36,18 @@ def watch(events: Iterable[dict[str, Any]], console: Console) -> None:
                 continue
             data = event["data"]
             latest |= {label: data[name] for name, label in labels(data).items()}
-            shown = "  ".join(f"[dim]{label}[/] {value:.2f}" for label, value in latest.items())
+            shown = "  ".join(fitting(latest, console.width - BAR))
             if task is None:
                 task = bar.add_task("", total=data["total_steps"], shown=shown)
             bar.update(task, completed=data["step"], shown=shown)
+
+
+def fitting(latest: dict[str, float], room: int) -> Iterator[str]:
+    """As many as there is room for; a whole reward before its parts."""
+    for label, value in sorted(latest.items(), key=lambda each: each[0] not in REWARDED.values()):
+        room -= len(f"{label} {value:.2f}  ")
+        if room >= 0:
+            yield f"[dim]{label}[/] {value:.2f}"
 
 
 def labels(data: dict[str, Any]) -> dict[str, str]:
