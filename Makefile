@@ -29,8 +29,10 @@ help: ## Say what there is to make
 demo: $(READY) ## Train, serve and ask a model on this machine, from file to answer
 	@$(RUN) examples.demo
 
+# What breaks processes and starves disks gets the machine to itself.
 test: $(READY) $(OPENAI_1) ## Run every test
-	@$(RUN) pytest
+	@$(RUN) pytest --ignore tests/faults --numprocesses auto --maxprocesses 4 --dist loadfile
+	@$(RUN) pytest tests/faults
 
 test-fast: $(READY) $(OPENAI_1) ## Run the tests that neither train nor start whole servers
 	@$(RUN) pytest -m 'not slow' --numprocesses auto --dist loadfile
