@@ -17,7 +17,9 @@ from fettle.db import Database
 from fettle.storage import Missing, Storage
 from models import Checkpoint, File, Job, JobStatus, RolloutChunk, TunedModel
 
-UNIT = re.compile(r"jobs/(?P<job>[^/]+)/(?P<fence>\d+)/(adapter|checkpoints/[^/]+|metrics\.csv|rollouts/[^/]+)(?=/|$)")
+UNIT = re.compile(
+    r"jobs/(?P<job>[^/]+)/(?P<fence>\d+)/(adapter|reward_model|checkpoints/[^/]+|metrics\.csv|rollouts/[^/]+)(?=/|$)"
+)
 RESUME_ONLY = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")  # most of a checkpoint's bytes
 JOBS_AT_ONCE = 500  # bound parameters of one query
 

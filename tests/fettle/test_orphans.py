@@ -71,6 +71,18 @@ class TestCollect:
         assert left == {kept, published, f"jobs/{job.id}/3"}
         assert await orphans.collect(db, storage) == []
 
+    async def test_the_reward_model_of_an_attempt_that_died_goes_and_the_one_that_a_row_names_stays(
+        self, db: Database, project: Project, storage: Storage, tmp_path: Path
+    ) -> None:
+        job = await given.job(db, project, status=JobStatus.SUCCEEDED, fence=2)
+        lost = await upload(storage, tmp_path / "a", f"jobs/{job.id}/1/reward_model")
+        kept = await upload(storage, tmp_path / "a", f"jobs/{job.id}/2/reward_model")
+        row = TunedModel(name="ft:x", project_id=project.id, job_id=job.id, base_model="starter", prefix=kept)
+        async with db.transaction() as session:
+            session.add(row)
+        assert await orphans.collect(db, storage) == [lost]
+        assert {key.rsplit("/", 1)[0] for key in await storage.list("jobs")} == {kept}
+
     async def test_what_the_current_run_is_uploading_stays(
         self, db: Database, project: Project, storage: Storage, tmp_path: Path
     ) -> None:
