@@ -44,7 +44,10 @@ async def edit(
     """
     job: Job = await jobs.locked(session, project_id, job_id)
     if await newest(session, job.id) is None:
-        raise Conflict(f"The job {job_id!r} does not learn from rewards.", code="job_without_rewards")
+        raise Conflict(
+            f"The job {job_id!r} has no graders: only those of the method 'reinforcement' have.",
+            code="job_without_rewards",
+        )
     if not LEGAL_MOVES[job.status]:
         raise Conflict(f"The job {job_id!r} has already {job.status}: its rewards are history.", code="job_not_active")
     graders = check(given)

@@ -73,7 +73,10 @@ async def rewards(job_id: str, project_id: ProjectId, session: Snapshot) -> dict
     job = await jobs.get(session, project_id, job_id)
     version = await reward_versions.newest(session, job.id)
     if version is None:
-        raise NotFound(f"The job {job_id!r} does not learn from rewards.", code="job_without_rewards")
+        raise NotFound(
+            f"The job {job_id!r} has no graders: only those of the method 'reinforcement' have.",
+            code="job_without_rewards",
+        )
     return rewards_object(version)
 
 

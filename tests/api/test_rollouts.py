@@ -95,6 +95,7 @@ class TestRewards:
         taught = await tenant.job()
         without = await tenant.http.patch(f"{JOBS}/{taught['id']}/rewards", json=edit)
         assert refusal(without)[:2] == (409, "job_without_rewards")
+        assert "has no graders" in without.text  # rlhf has rewards, but no graders either
 
 
 def asking(model: str, function: str = "judge") -> Any:
