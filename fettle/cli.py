@@ -188,11 +188,13 @@ def dry_run(
 
 
 def job_body(file: "Path") -> dict[str, object]:
-    """Raises InvalidRequest for what is no JSON object."""
+    """Raises InvalidRequest for what cannot be read, or is no JSON object."""
     import json
 
     try:
         body = json.loads(file.read_text())
+    except OSError as error:
+        raise InvalidRequest(f"{file} cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise InvalidRequest(f"{file} is not JSON: {error}.") from error
     if not isinstance(body, dict):

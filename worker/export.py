@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import select
 
-from fettle import artifacts, catalog
+from fettle import artifacts, catalog, tuned_models
 from fettle.catalog import BaseModelEntry
 from fettle.db import Database
 from fettle.errors import Conflict, FettleError, InvalidRequest, NotFound, Unavailable
@@ -91,13 +91,22 @@ async def export(
 
 
 async def find(settings: Settings, name: str) -> Tuned:
-    """Whichever project's: whoever runs this has the database anyway. Raises NotFound, which names the newest."""
+    """Whichever project's: whoever runs this has the database anyway.
+
+    Raises NotFound, which names the newest, and InvalidRequest for a reward model.
+    """
     db = Database(settings.database)
     try:
         async with db.snapshot() as session:
             found = await session.get(TunedModel, name) or await session.scalar(
                 select(Checkpoint).where(Checkpoint.name == name)
             )
+            if found is not None and not await tuned_models.chats(session, found):
+                raise InvalidRequest(
+                    f"{name!r} is a reward model: merged into its base it would lose the head that scores. Its adapter "
+                    "loads into AutoModelForSequenceClassification as docs/preferences.md shows.",
+                    code="model_not_supported",
+                )
             if found is not None:
                 return Tuned(name, await session.get_one(Job, found.job_id), found.prefix)
             newest = (

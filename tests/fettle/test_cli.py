@@ -419,5 +419,6 @@ class TestDryRun:
         job = tmp_path / "job.json"
         job.write_text("{")
         assert "is not JSON" in shell.refused("dry-run", str(job))
+        assert "cannot be read: No such file" in shell.refused("dry-run", str(job) + "x")
         job.write_text("[]")
         assert "holds no JSON object" in shell.refused("dry-run", str(job))

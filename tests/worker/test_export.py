@@ -127,6 +127,13 @@ class TestRefusals:
         with pytest.raises(NotFound, match=f"'ft:starter:x' does not exist; the newest: {NAME}"):
             await find(tuned.settings, "ft:starter:x")
 
+    async def test_a_reward_model_would_lose_its_head_and_is_refused(self, tuned: Held, job: Job) -> None:
+        async with tuned.db.transaction() as session:
+            owned = {"job_id": job.id, "project_id": job.project_id, "prefix": PREFIX}
+            session.add(TunedModel(name="ft:starter:rm", base_model="starter", kind="reward_model", **owned))
+        with pytest.raises(InvalidRequest, match="is a reward model: merged into its base it would lose the head"):
+            await find(tuned.settings, "ft:starter:rm")
+
     async def test_a_base_model_that_left_the_catalog_is_named(self, tuned: Held, tmp_path: Path) -> None:
         with pytest.raises(NotFound, match="The base model 'starter' does not exist here"):
             await export(tuned.settings, {}, NAME, tmp_path / "exported")
