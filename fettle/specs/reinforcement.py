@@ -11,6 +11,7 @@ from fettle.specs.common import (
     Given,
     Hyperparameters,
     Strict,
+    completion_tokens,
     resolve_shared,
     sequence_length,
 )
@@ -19,7 +20,6 @@ WHERE = "method.reinforcement.hyperparameters"
 TARGET_STEPS = 60
 PROMPTS = 16
 GROUP_SIZE, LARGEST_GROUP = 8, 64
-MAX_COMPLETION_TOKENS = 512
 EPSILON = 0.2
 MAX_GRADER_ERRORS = 0.2
 CISPO_EPSILON_HIGH = 5.0  # it clips the ratio itself: 1 + 0.2 would hardly let a token rise
@@ -116,13 +116,7 @@ def resolve(method: ReinforcementMethod, given: Given) -> dict[str, Any]:
     auto_epochs = min(50, max(1, round(TARGET_STEPS / steps_per_epoch)))
     multiplier = 1.0 if asked.compute_multiplier == "auto" else asked.compute_multiplier
     auto_group = min(LARGEST_GROUP, max(2, round(GROUP_SIZE * multiplier)))
-    auto_tokens = min(MAX_COMPLETION_TOKENS, length // 2)
-    tokens = auto_tokens if asked.max_completion_tokens == "auto" else asked.max_completion_tokens
-    if tokens >= length:
-        raise InvalidRequest(
-            f"max_completion_tokens {tokens} leaves no room for a prompt in max_seq_length {length}: ask for less.",
-            param=f"{WHERE}.max_completion_tokens",
-        )
+    tokens = completion_tokens(asked.max_completion_tokens, length, WHERE)
     shared = resolve_shared(
         asked,
         given,

@@ -12,6 +12,7 @@ from fettle.specs.common import (
     Given,
     Hyperparameters,
     Strict,
+    completion_tokens,
     resolve_shared,
     sequence_length,
 )
@@ -22,7 +23,6 @@ REWARD_MODEL_WHERE = "method.rlhf.reward_model_hyperparameters"
 TARGET_STEPS = 40
 COMPLETIONS = 64
 RLOO_GROUP = 4
-MAX_COMPLETION_TOKENS = 512
 KL_COEFFICIENT, KL_TARGET = 0.05, 6.0
 PPO_ALONE = ("kl_target", "ppo_epochs", "minibatch_size", "value_clip", "gamma", "lam", "value_learning_rate")
 
@@ -116,13 +116,7 @@ def resolve(method: RLHFMethod, given: Given) -> dict[str, Any]:
             f"Ask for {given.rows} at most.",
             param=f"{WHERE}.batch_size",
         )
-    auto_tokens = min(MAX_COMPLETION_TOKENS, length // 2)
-    tokens = auto_tokens if asked.max_completion_tokens == "auto" else asked.max_completion_tokens
-    if tokens >= length:
-        raise InvalidRequest(
-            f"max_completion_tokens {tokens} leaves no room for a prompt in max_seq_length {length}: ask for less.",
-            param=f"{WHERE}.max_completion_tokens",
-        )
+    tokens = completion_tokens(asked.max_completion_tokens, length, WHERE)
     steps_per_epoch = given.rows // batch_size
     auto_epochs = min(50, max(1, round(TARGET_STEPS / steps_per_epoch)))
     shared = resolve_shared(
