@@ -9,7 +9,7 @@ from peft import PeftModel
 from transformers import PrinterCallback
 
 from fettle.errors import TrainingFailed
-from worker.training import adapter, device, loading, phases, ranks
+from worker.training import adapter, device, evidence, loading, phases, ranks
 from worker.training.callback import Report
 from worker.training.channel import Channel, Stopped
 from worker.training.phases import Outcome, Phase
@@ -84,14 +84,16 @@ def finish(trainer: Tuner, report: Report, work: Work, channel: Channel) -> Outc
             f"The trainer returned after step {step} of {total} without saying why. Start the job again; the worker's "
             "log of this run has what the trainer printed.",
         )
-    kept = step
+    kept, proof = step, {}
+    report.settle()
     if ranks.first():
         kept = keep_best(trainer, report, work, channel) if report.keeps_best else step
+        proof = evidence.gathered(trainer, report, work, kept)
         trainer.publish(work)
         if work.valid:
             channel.stop = ranks.own(channel.stop)
             evaluate(trainer, work, channel, kept)
-    return Outcome(step, kept, trainer.state.num_input_tokens_seen)
+    return Outcome(step, kept, trainer.state.num_input_tokens_seen, proof)
 
 
 def keep_best(trainer: Tuner, report: Report, work: Work, channel: Channel) -> int:

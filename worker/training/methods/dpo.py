@@ -12,7 +12,7 @@ from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
 
 from fettle.formats.render import Renderer
-from worker.training import arguments, comparing, evaluation, lm_head, loading, pairs, trainer
+from worker.training import arguments, comparing, evaluation, lm_head, loading, pairs, probe, trainer
 from worker.training.channel import Channel
 from worker.training.comparing import Comparing
 from worker.training.work import Work
@@ -103,7 +103,7 @@ def build(work: Work, channel: Channel) -> DPO:
     """Raises TrainingFailed when the files cannot be trained on, Stopped when a stop comes first."""
     lm_head.score_labels_only()
     renderer = Renderer(work.base_path)
-    train, valid = pairs.load(work, renderer, channel)
+    found, valid = pairs.load(work, renderer, channel)
     asked = work.hyperparameters
     args = DPOConfig(
         **arguments.shared(work) | {"include_num_input_tokens_seen": "non_padding"},
@@ -116,11 +116,13 @@ def build(work: Work, channel: Channel) -> DPO:
         channel=channel,
         model=loading.network(work, channel),
         args=args,
-        train_dataset=train,
+        train_dataset=found.dataset,
         eval_dataset=valid,
         processing_class=loading.tokenizer(work.base_path),
         data_collator=DataCollatorForPreference(pad_token_id=renderer.pad_id),
     )
     if work.start is None:  # TRL's copy of a fresh adapter says what the base says, and costs more
         cast(PeftModel, tuner.model).delete_adapter(REFERENCE)
+    tuner.source = found.source()
+    tuner.probe_rows = [row["prompt_ids"] + row["chosen_ids"] for row in found.dataset.select(range(probe.ROWS))]
     return tuner

@@ -12,8 +12,9 @@ from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from fettle.formats.render import Renderer
-from worker.training import arguments, lm_head, loading, prompts
+from worker.training import arguments, lm_head, loading, probe, prompts
 from worker.training.channel import Channel
+from worker.training.evidence import Source
 from worker.training.groups import GroupTrainer
 from worker.training.sampling import colocated
 from worker.training.scored import Scorer
@@ -76,8 +77,11 @@ def build(work: Work, channel: Channel) -> GRPO:
     lm_head.score_labels_only()
     asked = work.hyperparameters
     renderer = Renderer(work.base_path)
-    train = prompts.load("training_file", work, renderer, channel, prompts.rows_of(work.train))
-    valid = work.valid and prompts.load("validation_file", work, renderer, channel, prompts.rows_of(work.valid))
+    found = prompts.load("training_file", work, renderer, channel, prompts.rows_of(work.train))
+    train, valid = found.dataset, None
+    if work.valid:
+        rows = prompts.rows_of(work.valid)
+        valid = prompts.load("validation_file", work, renderer, channel, rows, found).dataset
     prompts.refuse_too_few(len(train), asked["batch_size"])
     completions = replace(work, hyperparameters={**asked, "batch_size": asked["batch_size"] * asked["group_size"]})
     args = GRPOConfig(
@@ -100,6 +104,8 @@ def build(work: Work, channel: Channel) -> GRPO:
         processing_class=loading.tokenizer(work.base_path),
     )
     tuner.judge = Scorer(channel)
+    tuner.source = Source.of_prompts(found, rows=True)
+    tuner.probe_rows = tuner.encoded(train["prompt"][: probe.ROWS])
     return tuner
 
 

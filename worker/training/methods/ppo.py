@@ -15,9 +15,10 @@ from peft import PeftModel
 from transformers import TrainingArguments
 
 from fettle.formats.render import Renderer
-from worker.training import arguments, loading, ranks
+from worker.training import arguments, loading, probe, ranks
 from worker.training.channel import Channel
-from worker.training.groups import judged_metrics
+from worker.training.evidence import Source
+from worker.training.groups import SMALLEST_SPREAD, judged_metrics, spread
 from worker.training.methods import rlhf
 from worker.training.ppo import policy
 from worker.training.ppo.experience import Prompt, Worth
@@ -61,6 +62,12 @@ class PPO(Interruptible):
     of_a_checkpoint = ("train_loss", "train_reward_mean", "kl", "valid_reward_mean")
     judged_by = "valid_reward_mean"
     higher_is_better = True
+    no_spread = "the reward model gave every completion one and the same score"
+    judged_param = "method.rlhf.reward_model"
+    nothing_learned = (
+        "Choose a reward model that tells responses apart, as pairwise_accuracy in its evaluation shows, or raise "
+        "temperature."
+    )
 
     def __init__(self, *, renderer: Renderer, sampling: Sampling, eval_samples: int, **options: Any) -> None:
         super().__init__(**options)
@@ -76,8 +83,13 @@ class PPO(Interruptible):
         self.judge.stored(
             self.state.global_step + 1, [each.advantage for each in rollouts], [each.kl for each in rollouts]
         )
+        scored = cast(Scored, self.judge.last_scored)
+        self.judged_steps += 1
+        self.taught_steps += spread(scored.rewards) > SMALLEST_SPREAD
+        if ranks.first():  # what was scored last are the completions of all ranks
+            self.visits += len(scored.rewards) // self.learner.settings.group_size
         lengths = [len(each.completion) for each in rollouts]
-        scores = [score for score in cast(Scored, self.judge.last_scored).scores[NAME] if score is not None]
+        scores = [score for score in scored.scores[NAME] if score is not None]
         self.found = {ours: metrics[theirs] for theirs, ours in TRAINING.items() if theirs in metrics} | {
             f"rewards/{NAME}/mean": fmean(scores),
             f"rewards/{NAME}/std": pstdev(scores),
@@ -159,7 +171,8 @@ def build(work: Work, channel: Channel, *, files: Files, before: Before) -> PPO:
     """Raises TrainingFailed when the files cannot be trained on, Stopped when a stop comes first."""
     asked = work.hyperparameters
     renderer = Renderer(work.base_path)
-    train, valid = rlhf.load(work, renderer, channel)
+    found, valid = rlhf.load(work, renderer, channel)
+    train = found.dataset
     at_once = arguments.rows_at_once(asked["minibatch_size"])
     network = loading.network(work, channel)
     if work.start:
@@ -205,6 +218,8 @@ def build(work: Work, channel: Channel, *, files: Files, before: Before) -> PPO:
     control = FixedKL(coefficient) if target is None else AdaptiveKL(coefficient, target)
     every = [Prompt(row, tuple(ids)) for row, ids in enumerate(rlhf.encoded(renderer, train, len(train)))]
     tuner.learner = Learner(network, every, tuner.score, settings, control)
+    tuner.source = Source.of_prompts(found)
+    tuner.probe_rows = rlhf.encoded(renderer, train, probe.ROWS)
     return tuner
 
 

@@ -14,7 +14,7 @@ from trl.trainer.reward_trainer import RewardTrainer
 
 from fettle.errors import TrainingFailed
 from fettle.formats.render import Renderer
-from worker.training import arguments, comparing, loading, pairs, trainer
+from worker.training import arguments, comparing, loading, pairs, probe, trainer
 from worker.training.channel import Channel
 from worker.training.comparing import Comparing
 from worker.training.work import Work
@@ -47,6 +47,7 @@ class Collator:
 
 class RewardModel(Comparing, RewardTrainer):  # type: ignore[misc]  # TRL types its figures more narrowly
     shown = SHOWN
+    is_reward_model = True
     training: ClassVar = comparing.names(SHOWN, trainer.TRAINING)
     of_a_checkpoint = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
 
@@ -100,19 +101,22 @@ def build(work: Work, channel: Channel) -> RewardModel:
             "where a response ends. Give it a pad_token of its own in tokenizer_config.json.",
             "model",
         )
-    train, valid = pairs.load(work, renderer, channel)
+    found, valid = pairs.load(work, renderer, channel)
     args = RewardConfig(
         **arguments.shared(work) | {"include_num_input_tokens_seen": "non_padding"},
         max_length=None,  # the rows are measured already
         disable_dropout=False,  # it is the adapter's that was asked for
         center_rewards_coefficient=work.hyperparameters["center_rewards_coefficient"] or None,
     )
-    return RewardModel(
+    tuner = RewardModel(
         channel=channel,
         model=loading.network(work, channel, scores=True),
         args=args,
-        train_dataset=train,
+        train_dataset=found.dataset,
         eval_dataset=valid,
         processing_class=loading.tokenizer(work.base_path),
         data_collator=Collator(renderer.pad_id),
     )
+    tuner.source = found.source()
+    tuner.probe_conversations, tuner.probe_rows = pairs.conversations(work.train, renderer, probe.ROWS, probe.TOKENS)
+    return tuner

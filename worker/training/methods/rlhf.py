@@ -12,6 +12,7 @@ from worker.training import prompts
 from worker.training.channel import Channel
 from worker.training.ppo import divergence
 from worker.training.ppo.learner import derived
+from worker.training.prompts import Prompts
 from worker.training.reward_adapter import Files, RewardAdapter
 from worker.training.rewarded import PROMPTS_AT_ONCE
 from worker.training.rewarding import Before, Carried, RewardModelJudge, Scale, scale_in
@@ -22,12 +23,15 @@ SCALE_PROMPTS = 256  # whose completions tell what a score is measured in
 KL_PROMPTS = 128  # of the evaluation
 
 
-def load(work: Work, renderer: Renderer, channel: Channel) -> tuple[Dataset, Dataset | None]:
+def load(work: Work, renderer: Renderer, channel: Channel) -> tuple[Prompts, Dataset | None]:
     """The prompts of the training and the validation file. Raises TrainingFailed."""
     train = prompts.load("training_file", work, renderer, channel, prompts.each_once(work.train))
-    valid = work.valid and prompts.load("validation_file", work, renderer, channel, prompts.each_once(work.valid))
-    prompts.refuse_too_few(len(train), work.hyperparameters["batch_size"])
-    return train, valid or None
+    valid = None
+    if work.valid:
+        rows = prompts.each_once(work.valid)
+        valid = prompts.load("validation_file", work, renderer, channel, rows, train).dataset
+    prompts.refuse_too_few(len(train.dataset), work.hyperparameters["batch_size"])
+    return train, valid
 
 
 def steps(work: Work, renderer: Renderer) -> int:

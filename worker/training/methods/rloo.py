@@ -15,10 +15,12 @@ from trl.trainer.rloo_config import RLOOConfig
 from trl.trainer.rloo_trainer import RLOOTrainer
 
 from fettle.formats.render import Renderer
-from worker.training import arguments, lm_head, loading, ranks
+from worker.training import arguments, lm_head, loading, probe, ranks
 from worker.training.channel import Channel
+from worker.training.evidence import Source
 from worker.training.groups import GroupTrainer
 from worker.training.methods import rlhf
+from worker.training.methods.ppo import PPO
 from worker.training.ppo.policy import REFERENCE
 from worker.training.reward_adapter import Files
 from worker.training.rewarding import Before, Carried
@@ -30,6 +32,9 @@ from worker.training.work import Work
 class RLOO(GroupTrainer, RLOOTrainer):  # type: ignore[misc]  # TRL types its members more narrowly
     """carried, sampling: set before it trains."""
 
+    no_spread = "the reward model gave the completions of every group one and the same score"
+    judged_param = "method.rlhf.reward_model"
+    nothing_learned = PPO.nothing_learned
     carried: Carried
     sampling: Sampling
     looks: ClassVar[list[torch.Tensor]] = []
@@ -75,7 +80,8 @@ def build(work: Work, channel: Channel, *, files: Files, before: Before) -> RLOO
     lm_head.score_labels_only()
     asked = work.hyperparameters
     renderer = Renderer(work.base_path)
-    train, valid = rlhf.load(work, renderer, channel)
+    found, valid = rlhf.load(work, renderer, channel)
+    train = found.dataset
     completions = replace(work, hyperparameters={**asked, "batch_size": asked["batch_size"] * asked["group_size"]})
     args = RLOOConfig(
         **colocated.options(asked["max_seq_length"], on_gpu=torch.cuda.is_available()),
@@ -103,4 +109,6 @@ def build(work: Work, channel: Channel, *, files: Files, before: Before) -> RLOO
         asked["max_completion_tokens"], frozenset(tuner.eos_token_ids), renderer.pad_id, asked["temperature"]
     )
     tuner.judge, tuner.carried = rlhf.judging(work, channel, network, files, before, train, tuner.sampling, renderer)
+    tuner.source = Source.of_prompts(found)
+    tuner.probe_rows = rlhf.encoded(renderer, train, probe.ROWS)
     return tuner
