@@ -50,6 +50,13 @@ def gathered(tuner: "Tuner", report: "Report", work: Work, step: int) -> dict[st
     plan = device.plan(work, 1)
     rows = probe.cut(tuner.probe_rows)
     measured = probe.measure(network, rows, scores=tuner.is_reward_model, bf16=plan.precision == "bf16")
+    if not probe.defined(measured["tuned"]):
+        raise TrainingFailed(
+            "diverged",
+            f"Training diverged: the adapter of step {step} gives values on rows of the training file that are not "
+            "finite. Lower learning_rate and start the job again.",
+            "learning_rate",
+        )
     return {
         "evidence": {
             "unit": UNITS[work.method],

@@ -10,7 +10,7 @@ from transformers import PrinterCallback
 
 from fettle.errors import TrainingFailed
 from worker.training import adapter, device, evidence, loading, phases, ranks
-from worker.training.callback import Report
+from worker.training.callback import Report, refuse_undefined
 from worker.training.channel import Channel, Stopped
 from worker.training.phases import Outcome, Phase
 from worker.training.trainer import Tuner
@@ -88,6 +88,7 @@ def finish(trainer: Tuner, report: Report, work: Work, channel: Channel) -> Outc
     report.settle()
     if ranks.first():
         kept = keep_best(trainer, report, work, channel) if report.keeps_best else step
+        refuse_undefined(cast(PeftModel, trainer.model), kept)
         proof = evidence.gathered(trainer, report, work, kept)
         trainer.publish(work)
         if work.valid:

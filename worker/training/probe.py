@@ -8,8 +8,9 @@ from peft import PeftModel
 from torch import Tensor
 
 ROWS, TOKENS = 4, 128
-NEXT_AT = (0.25, 0.5, 1.0)  # parts of a row after which the likeliest next token is looked at
+PREFIXES = 3  # of a row, after which the likeliest next token is looked at: where the adapter changes most
 DIGITS = 6
+UNDEFINED = 1e30  # in the place of what is not finite, which JSON has no form for
 
 Values = list[list[float]]
 
@@ -18,9 +19,9 @@ Values = list[list[float]]
 def measure(network: PeftModel, rows: Sequence[Sequence[int]], *, scores: bool, bf16: bool) -> dict[str, Any]:
     """What the network says with its adapter and without, row by row, so that no padding and no neighbour matters.
 
-    values: of a model that writes, the log-probability of each token (nats) given those before it; of a reward model,
-    the score. next: of a model that writes, the log-probability of the likeliest next token after some prefixes, which
-    any engine tells.
+    tuned, base: of a model that writes, the log-probability of each token (nats) given those before it; of a reward
+    model, the score. next: of a model that writes, the log-probability of the likeliest next token after the first
+    `tokens` of a row, which any engine tells.
     """
     training = network.training
     network.eval()
@@ -33,7 +34,7 @@ def measure(network: PeftModel, rows: Sequence[Sequence[int]], *, scores: bool, 
     return {
         "tuned": [values for values, _ in tuned],
         "base": [values for values, _ in base],
-        "next": [] if scores else [{"tuned": t, "base": b} for (_, t), (_, b) in zip(tuned, base, strict=True)],
+        "next": [after(row, tuned[row][1], base[row][1]) for row in range(0 if scores else len(rows))],
     }
 
 
@@ -43,20 +44,25 @@ def look(network: PeftModel, row: Sequence[int], scores: bool, bf16: bool) -> tu
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
         logits = network(input_ids=ids_1T, attention_mask=torch.ones_like(ids_1T), use_cache=False).logits
     if scores:
-        return [rounded(logits.float().view(-1)[0])], []
+        return listed(logits.float().view(-1)[:1]), []
     logprobs_TV = torch.log_softmax(logits[0].float(), -1)
     own_T = logprobs_TV[:-1].gather(-1, ids_1T[0, 1:, None])[:, 0]
-    best = [rounded(logprobs_TV[place].max()) for place in places(len(row))]
-    return [rounded(value) for value in own_T], best
+    return listed(own_T), listed(logprobs_TV.max(-1).values)
 
 
-def rounded(value: Tensor) -> float:
-    return round(float(value), DIGITS)
+def listed(values_N: Tensor) -> list[float]:
+    defined_N = torch.nan_to_num(values_N, nan=-UNDEFINED, posinf=UNDEFINED, neginf=-UNDEFINED)
+    return [round(value, DIGITS) for value in defined_N.tolist()]
 
 
-def places(length: int) -> list[int]:
-    """Of the last tokens of the prefixes."""
-    return [max(0, round(length * part) - 1) for part in NEXT_AT]
+def after(row: int, tuned: Sequence[float], base: Sequence[float]) -> list[dict[str, float]]:
+    """The prefixes of a row where base and tuned differ most."""
+    places = sorted(range(len(tuned)), key=lambda place: -abs(tuned[place] - base[place]))[:PREFIXES]
+    return [{"row": row, "tokens": place + 1, "tuned": tuned[place], "base": base[place]} for place in sorted(places)]
+
+
+def defined(values: Values) -> bool:
+    return all(abs(value) < UNDEFINED for row in values for value in row)
 
 
 def cut(rows: Sequence[Sequence[int]]) -> list[list[int]]:
