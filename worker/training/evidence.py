@@ -7,14 +7,15 @@ import torch
 from peft import PeftModel
 
 from fettle.errors import TrainingFailed
-from worker.training import device, probe
+from worker.training import probe
 from worker.training.lines import Lines
+from worker.training.model import device
 from worker.training.movement import Counts
-from worker.training.work import Work
+from worker.training.process.job_spec import Work
 
 if TYPE_CHECKING:
     from worker.training.callback import Report
-    from worker.training.prompts import Prompts
+    from worker.training.data.prompts import Prompts
     from worker.training.trainer import Tuner
 
 UNITS = {"supervised": "rows", "dpo": "pairs", "reward_model": "pairs", "reinforcement": "prompts", "rlhf": "prompts"}

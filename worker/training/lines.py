@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from worker.training.channel import Channel
+from worker.training.process.channel import Channel
 
 KEPT, SHOWN = 1000, 10
 

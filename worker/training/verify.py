@@ -11,9 +11,10 @@ import torch
 from peft import PeftModel
 from transformers import set_seed
 
-from worker.training import device, loading, probe
-from worker.training.channel import Channel
-from worker.training.work import Work
+from worker.training import probe
+from worker.training.model import device, loading
+from worker.training.process.channel import Channel
+from worker.training.process.job_spec import Work
 
 REQUEST = "verify.json"
 
