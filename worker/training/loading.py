@@ -26,7 +26,8 @@ from transformers import (
 )
 
 from fettle.errors import TrainingFailed
-from worker.training import adapter, arguments, device, quantizer, ranks
+from fettle.formats.render import Renderer
+from worker.training import adapter, arguments, device, pooling, quantizer, ranks
 from worker.training.channel import Channel
 from worker.training.device import Plan
 from worker.training.work import Work
@@ -72,7 +73,7 @@ def network(work: Work, channel: Channel, *, scores: bool = False) -> PeftModel:
 def base_model(path: Path, plan: Plan, *, scores: bool = False, **options: Any) -> PreTrainedModel:
     """Safetensors only, no code; float32 on a CPU. scores: with a scalar head, drawn from torch's generator."""
     kind, labels = (AutoModelForSequenceClassification, {"num_labels": 1}) if scores else (AutoModelForCausalLM, {})
-    return kind.from_pretrained(
+    network: PreTrainedModel = kind.from_pretrained(
         path,
         **labels,
         dtype=plan.dtype,
@@ -82,6 +83,7 @@ def base_model(path: Path, plan: Plan, *, scores: bool = False, **options: Any) 
         use_safetensors=True,
         **options,
     )
+    return pooling.at_last_token(network) if scores else network
 
 
 def quantized(path: Path, plan: Plan, *, scores: bool = False) -> PreTrainedModel:
@@ -142,6 +144,12 @@ def restore_precision(network: PeftModel) -> None:
 
 def tokenizer(path: Path) -> PreTrainedTokenizerBase:
     return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+
+
+def ends_of(network: PeftModel, renderer: Renderer) -> frozenset[int]:
+    """The tokens that end a completion, as generation knows them."""
+    known = network.generation_config.eos_token_id
+    return frozenset({renderer.eos_id, *([known] if isinstance(known, int) else known or [])})
 
 
 def with_lora(base: PreTrainedModel, lora: dict[str, Any], seed: int, *, scores: bool = False) -> PeftModel:

@@ -10,6 +10,7 @@ import pytest
 
 from fettle.catalog import STARTER
 from fettle.formats.render import Renderer
+from tests.worker.training.bases import padding_with_eos
 from tests.worker.training.children import Child, Line, Row, comparisons, contents, of, series, work_folder
 
 pytestmark = pytest.mark.slow
@@ -93,6 +94,20 @@ class TestEveryMethod:
         assert series(heard) == series(expected, after=2)
         assert heard[-1] == expected[-1]
         assert contents(resumed.folder / "out" / "adapter") == published
+
+    def test_a_base_that_pads_with_its_end_of_text_learns_the_same(
+        self, method: str, finished: Finished, tmp_path: Path
+    ) -> None:
+        whole, expected = finished(method)
+        base = padding_with_eos(tmp_path / "base")
+        child = Child(folder(tmp_path / "work", method, base=base))
+        heard = child.rest()
+        assert heard[-1]["type"] == "done", child.log
+        assert series(heard) == series(expected) != {}
+        assert of("evaluation", heard) == of("evaluation", expected) != []
+        weights = "adapter_model.safetensors"
+        published = contents(child.folder / "out" / "adapter")
+        assert published[weights] == contents(whole.folder / "out" / "adapter")[weights]
 
     def test_publishes_an_adapter_and_nothing_else(self, method: str, finished: Finished) -> None:
         child, _ = finished(method)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.worker.training.bases import padding_with_eos
 from tests.worker.training.children import Child, Line, comparisons, contents, of, series, work_folder
 from worker.training.ppo.learner import STATE
 
@@ -165,6 +166,24 @@ class TestARun:
         tokens = [line["data"]["tokens"] for line in of("metrics", lines) if "tokens" in line["data"]]
         assert lines[-1]["trained_tokens"] == tokens[-1]
         assert tokens == sorted(tokens)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_base_that_pads_with_its_end_of_text_learns_the_same(
+    algorithm: str, undisturbed: Callable[[str], Run], tmp_path: Path
+) -> None:
+    """Reward model and policy: what stands behind the end of a row is nowhere looked at."""
+    whole, expected = undisturbed(algorithm)
+    child = Child(folder(tmp_path / "work", algorithm, base=padding_with_eos(tmp_path / "base")))
+    heard = child.rest()
+    assert heard[-1]["type"] == "done", child.log
+    assert curve(heard) == curve(expected) != {}
+    assert [line["rollouts"] for line in of("rollouts", heard)] == [
+        line["rollouts"] for line in of("rollouts", expected)
+    ]
+    for phase in ("reward_model", "policy"):
+        weights = f"out/{phase}/adapter/adapter_model.safetensors"
+        assert (child.folder / weights).read_bytes() == (whole.folder / weights).read_bytes()
 
 
 class TestResume:
