@@ -1,4 +1,4 @@
-"""`python -m worker.rewards.scorer_process` is one job's scorer: rewards and the sandbox run here, not in the supervisor.
+"""`python -m worker.rewards.scorer_process` is one job's scorer: rewards and the sandbox run here.
 
 JSON lines on stdin: {"version", "graders", "models", "limits", "engine", "patience", "rollouts"}; for each one on
 stdout: {"scores", "sandbox"} in the batch's order and what held user code, or {"error", "code"} when the graders cannot
