@@ -146,7 +146,7 @@ class Report(TrainerCallback):
         verdict = self.convergence.validate(state.global_step, -judged if self.tuner.higher_is_better else judged)
         if verdict.overfits and self.tuner.judged_by == "valid_loss":
             self.channel.event(verdict.overfits, {"step": state.global_step}, level="warn")
-        if verdict.improved and self.keeps_best:
+        if verdict.lowest and self.keeps_best:
             self.best_counts = self.watch.counts()
             if ranks.first():
                 adapter.save(model, self.work.best)

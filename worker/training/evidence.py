@@ -76,7 +76,6 @@ def gathered(tuner: "Tuner", report: "Report", work: Work, step: int) -> dict[st
             "rows": rows,
             "conversations": tuner.probe_conversations,
             "scores": tuner.is_reward_model,
-            "pad_token_id": getattr(network.config.get_text_config(), "pad_token_id", None),
             "precision": plan.precision,
             "quantization": work.hyperparameters.get("quantization"),
             **measured,

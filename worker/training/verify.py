@@ -26,9 +26,7 @@ def run(work: Work, channel: Channel) -> None:
     channel.conclude("verified", results=[measured(work, **each) for each in asked["adapters"]])
 
 
-def measured(
-    work: Work, folder: str, rows: list[list[int]], scores: bool, pad_token_id: int | None, quantization: str | None
-) -> dict[str, Any]:
+def measured(work: Work, folder: str, rows: list[list[int]], scores: bool, quantization: str | None) -> dict[str, Any]:
     """quantization: of the base that the adapter was trained on."""
     plan = device.plan(work, 1)
     set_seed(work.seed)  # as in training: the head of an untrained reward model is random
@@ -36,7 +34,6 @@ def measured(
     base = load(work.base_path, plan, scores=scores)
     if plan.on_gpu and not quantization:
         base.to("cuda")  # type: ignore[arg-type] # of torch's overloads
-    base.config.get_text_config().pad_token_id = pad_token_id
     network = PeftModel.from_pretrained(base, str(Path(work.folder) / folder))
     found = probe.measure(network, rows, scores=scores, bf16=plan.precision == "bf16")
     del network, base
