@@ -9,6 +9,7 @@ from models.grading import Grading
 from models.idempotency import IdempotencyKey
 from models.job import LEGAL_MOVES, Job, JobStatus
 from models.project import Project
+from models.proof import Proof
 from models.reward_version import RewardVersion
 from models.rollout_chunk import RolloutChunk
 from models.tuned_model import TunedModel
@@ -26,6 +27,7 @@ __all__ = [
     "Job",
     "JobStatus",
     "Project",
+    "Proof",
     "RewardVersion",
     "RolloutChunk",
     "TunedModel",

@@ -1,11 +1,13 @@
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from fettle import methods
 from fettle.errors import InvalidRequest, NotFound
+from fettle.jobs import proof_checks, proofs
 from fettle.storage.artifacts import Manifest
-from models import LEGAL_MOVES, Checkpoint, Event, Job, JobStatus
+from models import LEGAL_MOVES, Checkpoint, Event, Job, JobStatus, Proof
 
 Label = Annotated[str, StringConstraints(max_length=512)]
 LabelName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -117,6 +119,26 @@ def adapter_object(job: Job, manifest: Manifest, urls: dict[str, str | None], ex
         "files": [
             {"name": name, **entry.model_dump(), "url": url, "expires_at": expires_at if url else None}
             for (name, entry), url in zip(manifest.files.items(), urls.values(), strict=True)
+        ],
+    }
+
+
+def proof_object(job: Job, rows: Sequence[Proof]) -> dict[str, Any]:
+    """status: the worst of all checks. A job that trained its own reward model has one of each for that as well."""
+    models = [(row, proofs.checks_of(row)) for row in rows]
+    return {
+        "object": "fine_tuning.job.proof",
+        "fine_tuning_job_id": job.id,
+        "status": proof_checks.verdict([each for _, checks in models for each in checks]),
+        "models": [
+            {
+                "model": row.model,
+                "kind": row.kind,
+                "created_at": int(row.created_at),
+                "status": proof_checks.verdict(checks),
+                "checks": checks,
+            }
+            for row, checks in models
         ],
     }
 

@@ -61,7 +61,7 @@ async def relay(
                 await asyncio.to_thread(shutil.rmtree, folder / line["path"])
             case {"type": "reward_model"}:
                 await flush(held, job, pending, None)
-                await publishing.publish_reward_model(held, job, folder / line["path"])
+                await publishing.publish_reward_model(held, job, folder / line["path"], line.get("proof"))
             case {"type": "evaluation"}:
                 await flush(held, job, pending, None)
                 await publishing.publish_evaluation(held, job, line["data"])

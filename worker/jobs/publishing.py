@@ -6,7 +6,7 @@ Objects go first, under a prefix that carries the fence, the manifest last; then
 import csv
 import io
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fettle import ids
 from fettle.datasets import files
 from fettle.errors import TrainingFailed
-from fettle.jobs import events, lifecycle
+from fettle.jobs import events, lifecycle, proof_checks, proofs
 from fettle.registry import tuned_models
 from fettle.storage import artifacts
-from models import Checkpoint, File, Job, JobStatus, Project, TunedModel
+from models import Checkpoint, File, Job, JobStatus, Project, Proof, TunedModel
 from worker.attempts.ledger import write
 from worker.attempts.resources import Held
 from worker.attempts.storage_retry import patiently
+from worker.jobs import verification
+
+Verify = Callable[[str], Awaitable[Sequence[Proof]]]  # of a prefix in storage
 
 # OpenAI's, then what the field also looks at
 COLUMNS = ["step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"]
@@ -94,10 +97,15 @@ def compared(evaluation: dict[str, Any]) -> str:
     return ", ".join(shown)
 
 
-async def publish_reward_model(held: Held, job: Job, folder: Path) -> None:
-    """Of a job that trains a policy against it: a model of its own, which the job names. Raises Fenced."""
+async def publish_reward_model(held: Held, job: Job, folder: Path, found: dict[str, Any] | None = None) -> None:
+    """Of a job that trains a policy against it: a model of its own, which the job names. Raises Fenced.
+
+    found: what its training can show for itself. Its copy in storage is checked with the policy's, when the device is
+    free.
+    """
     where = f"{prefix(job)}/reward_model"
     await upload_adapter(held, job, folder, where)
+    rows = await verification.rows_uploaded(held, job)
 
     async def change(session: AsyncSession, row: Job) -> None:
         name = f"{await model_name(session, job)}:reward-model"
@@ -113,6 +121,18 @@ async def publish_reward_model(held: Held, job: Job, folder: Path) -> None:
             )
         )
         row.method = {**row.method, "rlhf": {**row.method["rlhf"], "reward_model": name}}
+        if found:
+            checks = proof_checks.of_training(found["evidence"], rows)
+            proof = Proof(
+                job_id=job.id,
+                kind=tuned_models.REWARD_MODEL,
+                model=name,
+                prefix=where,
+                checks=checks,
+                probe=found["probe"],
+                created_at=time.time(),
+            )
+            await proofs.save(session, proof)
         events.add(session, job.id, f"New reward model created: {name}")
 
     await write(held, job, change)
@@ -126,13 +146,22 @@ async def upload_adapter(held: Held, job: Job, folder: Path, where: str) -> None
         raise TrainingFailed("unexpected_files", str(error)) from error
 
 
-async def publish(held: Held, job: Job, folder: Path, done: dict[str, Any], more: Sequence[Path] = ()) -> None:
-    """more: result files beside the step metrics.
+async def publish(
+    held: Held,
+    job: Job,
+    folder: Path,
+    done: dict[str, Any],
+    more: Sequence[Path] = (),
+    verify: Verify | None = None,
+) -> None:
+    """more: result files beside the step metrics. verify: compares what storage gives back with what was trained.
 
-    Raises Fenced, and TrainingFailed for a folder with more than an adapter; then nothing counts.
+    Raises Fenced, and TrainingFailed for a folder with more than an adapter, and for an adapter that is not what was
+    trained; then nothing counts.
     """
     where = f"{prefix(job)}/adapter"
     await upload_adapter(held, job, folder, where)
+    found = await verify(where) if verify else []
     steps: dict[int, dict[str, float]] = {}
 
     async def read(session: AsyncSession, row: Job) -> None:
@@ -161,6 +190,9 @@ async def publish(held: Held, job: Job, folder: Path, done: dict[str, Any], more
                 prefix=where,
             )
         )
+        for proof in found:
+            proof.model = proof.model or name
+            await proofs.save(session, proof)
         row.status, row.finished_at = JobStatus.SUCCEEDED, time.time()
         row.lease_until, row.pause_requested_at = None, None
         row.fine_tuned_model, row.trained_tokens = name, done["trained_tokens"]

@@ -10,6 +10,7 @@ import errno
 import shutil
 import time
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from models import Job
 from worker import metrics
 from worker.attempts.ledger import write
 from worker.attempts.resources import Held
-from worker.jobs import publishing, work_folder
+from worker.jobs import publishing, verification, work_folder
 from worker.jobs.messages import Died, Drained, relay
 from worker.jobs.training_process import Child, Nursery
 from worker.reporting.client import Reports
@@ -164,7 +165,8 @@ async def carry_out(
         stop.cancel()
         await scored.close()
         await child.kill()
-    await publishing.publish(held, job, folder / done["path"], done, await reports.files())
+    verify = partial(verification.verify, held, nursery, slot, job, folder, done)
+    await publishing.publish(held, job, folder / done["path"], done, await reports.files(), verify)
     metrics.trained_tokens.inc(done["trained_tokens"])
 
 
