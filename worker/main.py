@@ -24,7 +24,7 @@ from fettle.settings import Settings
 from fettle.storage import Away, garbage_collection, open_storage, stale_files
 from worker import environment, metrics, tasks
 from worker.attempts.resources import Held
-from worker.jobs import work_folder
+from worker.jobs import engine_check, work_folder
 from worker.jobs.supervisor import supervise
 from worker.jobs.training_process import Nursery
 from worker.reporting import client
@@ -64,7 +64,7 @@ def run() -> None:
 
 async def work(held: Held, nursery: Nursery, slots: list[Slot]) -> None:
     """Until SIGTERM or SIGINT; then every run leaves a checkpoint and goes back to the queue. Raises a slot's bug."""
-    stopping, woken, asked = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    stopping, woken, asked, published = asyncio.Event(), asyncio.Event(), asyncio.Event(), asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sign, stopping.set)
 
@@ -73,7 +73,7 @@ async def work(held: Held, nursery: Nursery, slots: list[Slot]) -> None:
         asked.set()
 
     serving = [
-        asyncio.create_task(serve_slot(held, nursery, number, slot, woken, stopping))
+        asyncio.create_task(serve_slot(held, nursery, number, slot, woken, stopping, published))
         for number, slot in enumerate(slots)
     ]
     others = [
@@ -81,6 +81,7 @@ async def work(held: Held, nursery: Nursery, slots: list[Slot]) -> None:
         asyncio.create_task(tasks.serve(held, asked)),
         asyncio.create_task(reconcile(held, woken)),
         asyncio.create_task(tidy(held)),
+        asyncio.create_task(engine_check.serve(held, published)),
     ]
     others.append(asyncio.create_task(asyncio.to_thread(tell_sandbox)))
     warm = held.settings.warm_children
@@ -109,9 +110,15 @@ def tell_sandbox() -> None:
 
 
 async def serve_slot(
-    held: Held, nursery: Nursery, number: int, slot: Slot, woken: asyncio.Event, stopping: asyncio.Event
+    held: Held,
+    nursery: Nursery,
+    number: int,
+    slot: Slot,
+    woken: asyncio.Event,
+    stopping: asyncio.Event,
+    published: asyncio.Event,
 ) -> None:
-    """Claims one job after another."""
+    """Claims one job after another. published: set when one has ended."""
     owner = f"{socket.gethostname()}:{os.getpid()}:{number}"
     while not stopping.is_set():
         woken.clear()  # before the look: a ring during it is heard
@@ -133,6 +140,7 @@ async def serve_slot(
                 await supervise(held, nursery, slot, job, stopping)
             except Exception as error:  # a bug: this job waits out its lease, the others go on
                 log.error("supervisor_failed", exc_info=error)
+        published.set()
 
 
 async def reconcile(held: Held, woken: asyncio.Event) -> None:

@@ -50,7 +50,8 @@ def gathered(tuner: "Tuner", report: "Report", work: Work, step: int) -> dict[st
     network = cast(PeftModel, tuner.model)
     plan = device.plan(work, 1)
     rows = probe.cut(tuner.probe_rows)
-    measured = probe.measure(network, rows, scores=tuner.is_reward_model, bf16=plan.precision == "bf16")
+    bf16 = plan.precision == "bf16"
+    measured = probe.measure(network, rows, scores=tuner.is_reward_model, bf16=bf16, ends=ends_of(tuner))
     if not probe.defined(measured["tuned"]):
         raise TrainingFailed(
             "diverged",
@@ -81,6 +82,15 @@ def gathered(tuner: "Tuner", report: "Report", work: Work, step: int) -> dict[st
             **measured,
         },
     }
+
+
+def ends_of(tuner: "Tuner") -> frozenset[int]:
+    """Tokens that end a completion: an engine says nothing of them."""
+    network = cast(PeftModel, tuner.model)
+    known = getattr(getattr(network, "generation_config", None), "eos_token_id", None)  # a reward model has no such
+    own = getattr(tuner.processing_class, "eos_token_id", None)
+    every = [own, *(known if isinstance(known, list) else [known])]
+    return frozenset(token for token in every if token is not None)
 
 
 def refuse_nothing_learned(tuner: "Tuner", report: "Report", movement: dict[str, Any]) -> None:

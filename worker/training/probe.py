@@ -1,6 +1,6 @@
 """Probe rows: what an adapter makes of a few rows of the training file, as numbers that another process can repeat."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -16,19 +16,21 @@ Values = list[list[float]]
 
 
 @torch.no_grad()
-def measure(network: PeftModel, rows: Sequence[Sequence[int]], *, scores: bool, bf16: bool) -> dict[str, Any]:
+def measure(
+    network: PeftModel, rows: Sequence[Sequence[int]], *, scores: bool, bf16: bool, ends: Collection[int] = ()
+) -> dict[str, Any]:
     """What the network says with its adapter and without, row by row, so that no padding and no neighbour matters.
 
     tuned, base: of a model that writes, the log-probability of each token (nats) given those before it; of a reward
     model, the score. next: of a model that writes, the log-probability of the likeliest next token after the first
-    `tokens` of a row, which any engine tells.
+    `tokens` of a row, which any engine tells unless that token is one of `ends`.
     """
     training = network.training
     network.eval()
     try:
-        tuned = [look(network, row, scores, bf16) for row in rows]
+        tuned = [look(network, row, scores, bf16, ends) for row in rows]
         with network.disable_adapter():
-            base = [look(network, row, scores, bf16) for row in rows]
+            base = [look(network, row, scores, bf16, ends) for row in rows]
     finally:
         network.train(training)
     return {
@@ -38,7 +40,9 @@ def measure(network: PeftModel, rows: Sequence[Sequence[int]], *, scores: bool, 
     }
 
 
-def look(network: PeftModel, row: Sequence[int], scores: bool, bf16: bool) -> tuple[list[float], list[float]]:
+def look(
+    network: PeftModel, row: Sequence[int], scores: bool, bf16: bool, ends: Collection[int]
+) -> tuple[list[float], list[float | None]]:
     device = network.device
     ids_1T = torch.tensor([list(row)], device=device)
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
@@ -47,7 +51,12 @@ def look(network: PeftModel, row: Sequence[int], scores: bool, bf16: bool) -> tu
         return listed(logits.float().view(-1)[:1]), []
     logprobs_TV = torch.log_softmax(logits[0].float(), -1)
     own_T = logprobs_TV[:-1].gather(-1, ids_1T[0, 1:, None])[:, 0]
-    return listed(own_T), listed(logprobs_TV.max(-1).values)
+    best = logprobs_TV.max(-1)
+    likeliest = [
+        None if token in ends else value
+        for token, value in zip(best.indices.tolist(), listed(best.values), strict=True)
+    ]
+    return listed(own_T), likeliest
 
 
 def listed(values_N: Tensor) -> list[float]:
@@ -55,10 +64,14 @@ def listed(values_N: Tensor) -> list[float]:
     return [round(value, DIGITS) for value in defined_N.tolist()]
 
 
-def after(row: int, tuned: Sequence[float], base: Sequence[float]) -> list[dict[str, float]]:
+def after(row: int, tuned: Sequence[float | None], base: Sequence[float | None]) -> list[dict[str, float]]:
     """The prefixes of a row where base and tuned differ most."""
-    places = sorted(range(len(tuned)), key=lambda place: -abs(tuned[place] - base[place]))[:PREFIXES]
-    return [{"row": row, "tokens": place + 1, "tuned": tuned[place], "base": base[place]} for place in sorted(places)]
+    known = [
+        {"row": row, "tokens": place + 1, "tuned": one, "base": other}
+        for place, (one, other) in enumerate(zip(tuned, base, strict=True))
+        if one is not None and other is not None
+    ]
+    return sorted(known, key=lambda each: -abs(each["tuned"] - each["base"]))[:PREFIXES]
 
 
 def defined(values: Values) -> bool:
