@@ -97,19 +97,19 @@ def refuse_nothing_learned(tuner: "Tuner", report: "Report", movement: dict[str,
     steps = movement["optimizer_steps"]
     if not steps or report.incomplete:
         return
-    if movement["steps_with_gradient"] == 0 and movement["moved"] == 0:
-        raise TrainingFailed(
-            "nothing_learned",
-            f"Nothing was learned: the gradient was 0 in all {steps:,} steps, so that no weight of the adapter has "
-            f"changed ({report.losses()}). {tuner.nothing_learned}",
-            "training_file",
-        )
     if report.judged and not report.taught:
         raise TrainingFailed(
             "nothing_learned",
             f"Nothing was learned: {tuner.no_spread} in all {report.judged:,} steps ({report.losses()}). "
             f"{tuner.nothing_learned}",
             tuner.judged_param,
+        )
+    if movement["steps_with_gradient"] == 0 and movement["moved"] == 0:
+        raise TrainingFailed(
+            "nothing_learned",
+            f"Nothing was learned: the gradient was 0 in all {steps:,} steps, so that no weight of the adapter has "
+            f"changed ({report.losses()}). {tuner.nothing_learned}",
+            "training_file",
         )
 
 
