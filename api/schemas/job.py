@@ -10,6 +10,8 @@ from fettle.storage.artifacts import Manifest
 from models import LEGAL_MOVES, Checkpoint, Event, Job, JobStatus, Proof
 
 Label = Annotated[str, StringConstraints(max_length=512)]
+TRAINED = ("train_loss", "train_mean_token_accuracy")
+VALIDATED = ("valid_loss", "valid_mean_token_accuracy")
 LabelName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
@@ -106,9 +108,18 @@ def checkpoint_object(checkpoint: Checkpoint) -> dict[str, Any]:
         "created_at": int(checkpoint.created_at),
         "fine_tuned_model_checkpoint": checkpoint.name,
         "fine_tuning_job_id": checkpoint.job_id,
-        "metrics": checkpoint.metrics,
+        "metrics": checkpoint_metrics(checkpoint.metrics),
         "step_number": checkpoint.step,
     }
+
+
+def checkpoint_metrics(known: dict[str, Any]) -> dict[str, Any]:
+    """OpenAI's names all, null where the step has no such figure: it was not validated, or its method has none.
+
+    OpenAI validates on a batch in between and on the whole file at an epoch's end; here it is always the whole file.
+    """
+    full = {f"full_{name}": known.get(name) for name in VALIDATED}
+    return dict.fromkeys(("step", *TRAINED, *VALIDATED)) | full | known
 
 
 def adapter_object(job: Job, manifest: Manifest, urls: dict[str, str | None], expires_at: int) -> dict[str, Any]:

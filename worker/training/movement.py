@@ -18,6 +18,7 @@ class Counts:
     steps: int = 0
     teaching: int = 0
     had: str = ""  # 0 or 1 a matrix, in the order of their names
+    largest: float = 0.0  # norm of a matrix's gradient
 
     def to_json(self) -> dict[str, Any]:
         return dict(self.__dict__)
@@ -67,7 +68,8 @@ class Watch:
         own = self.had_M.tolist()
         earlier = self.before.had if len(self.before.had) == len(own) else "0" * len(own)
         had = "".join(str(int(now or then == "1")) for now, then in zip(own, earlier, strict=True))
-        return Counts(self.before.steps + self.steps, self.before.teaching + int(self.teaching), had)
+        largest = max(self.before.largest, float(self.largest))
+        return Counts(self.before.steps + self.steps, self.before.teaching + int(self.teaching), had, largest)
 
     def restore(self, counts: dict[str, Any]) -> None:
         """What an earlier process counted, up to the checkpoint that the run goes on from."""
@@ -90,7 +92,7 @@ class Watch:
             "not_finite": {"matrices": len(broken), "first": broken[:NAMED]},
             "optimizer_steps": counts.steps,
             "steps_with_gradient": counts.teaching,
-            "largest_gradient": float(self.largest),
+            "largest_gradient": counts.largest,
         }
 
 

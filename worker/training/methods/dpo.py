@@ -37,7 +37,8 @@ SHOWN = {
 class DPO(Comparing, DPOTrainer):  # type: ignore[misc]  # TRL types its figures more narrowly
     shown = SHOWN
     training: ClassVar = preference.names(SHOWN, trainer.TRAINING)
-    of_a_checkpoint = ("train_loss", "train_rewards_accuracies", "valid_loss", "valid_rewards_accuracies")
+    of_a_checkpoint = ("train_loss", "train_mean_token_accuracy", "train_rewards_accuracies", "valid_loss")
+    of_a_checkpoint += ("valid_mean_token_accuracy", "valid_rewards_accuracies")
 
     def compare(self, work: Work, step: int) -> None:
         """How often base and tuned find the better response the likelier one, and what both say to a few prompts.
