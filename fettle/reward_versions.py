@@ -10,7 +10,7 @@ from fettle import events, jobs, judges, plans
 from fettle.catalog import BaseModelEntry
 from fettle.errors import Conflict
 from fettle.rewards.given import Graders, check
-from models import LEGAL_MOVES, Job, RewardVersion
+from models import ENDED, Job, RewardVersion
 
 
 async def add(session: AsyncSession, job_id: str, graders: Graders) -> RewardVersion:
@@ -48,7 +48,7 @@ async def edit(
             f"The job {job_id!r} has no graders: only those of the method 'reinforcement' have.",
             code="job_without_rewards",
         )
-    if not LEGAL_MOVES[job.status]:
+    if job.status in ENDED:
         raise Conflict(f"The job {job_id!r} has already {job.status}: its rewards are history.", code="job_not_active")
     graders = check(given)
     await judges.find(session, project_id, graders, models or {}, aliases)

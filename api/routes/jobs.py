@@ -24,7 +24,7 @@ from api.schemas.job import (
 from api.streaming import begun, counted
 from fettle import artifacts, events, integrations, jobs, plans, queue, quotas, tuned_models
 from fettle.errors import InvalidRequest, NotFound, from_schema
-from models import LEGAL_MOVES, Project
+from models import ENDED, Project
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
@@ -175,7 +175,7 @@ async def stream_events(
             seq, block = following
             yield block
         else:
-            if not LEGAL_MOVES[job.status]:
+            if job.status in ENDED:
                 yield {"data": "[DONE]"}
                 return
             await asyncio.sleep(held.settings.event_poll_seconds)

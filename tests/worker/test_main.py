@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import leases
-from fettle.db import Database
+from fettle.db import Database, DatabaseAway
 from models import Job, JobStatus
 from worker.held import Held
 from worker.main import reconcile
@@ -27,7 +27,7 @@ class Flaky(Database):
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         if self.away:
             self.refused += 1
-            raise ConnectionRefusedError
+            raise DatabaseAway("connection refused")
         async with super().transaction() as session:
             yield session
 
@@ -35,7 +35,7 @@ class Flaky(Database):
     async def snapshot(self) -> AsyncIterator[AsyncSession]:
         if self.away:
             self.refused += 1
-            raise ConnectionRefusedError
+            raise DatabaseAway("connection refused")
         async with super().snapshot() as session:
             yield session
 
