@@ -11,7 +11,7 @@ import structlog
 from fettle import migrate
 from fettle.causes import in_words
 from fettle.db import FULL_ERRORS, DatabaseFull
-from fettle.logs import LogStream
+from fettle.observability.logs import LogStream
 from fettle.storage import Refused, deletions
 
 if TYPE_CHECKING:

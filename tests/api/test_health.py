@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from fettle.db import Database, DatabaseFull
-from fettle.logs import LogStream
+from fettle.observability.logs import LogStream
 from fettle.storage import Away, Refused
 from tests.api.tenants import running, settings_in
 from tests.conftest import Api

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from fettle import migrate, projects
+from fettle import migrate
 from fettle.db import DATABASE_AWAY, Database, DatabaseAway, database_now, explain, json_text, meaning
+from fettle.tenancy import projects
 from models import ApiKey, Job, Project
 from tests.fettle import given
 
