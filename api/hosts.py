@@ -40,7 +40,7 @@ def name_of(host: str) -> str:
 
 def arrived_on_loopback(scope: Scope) -> bool:
     server = scope.get("server")
-    return bool(server) and local(str(server[0]))
+    return server is not None and local(str(server[0]))
 
 
 def local(name: str) -> bool:
