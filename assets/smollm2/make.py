@@ -12,8 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from fettle import catalog
-from fettle.catalog import BaseModelEntry
+from fettle.registry import catalog
+from fettle.registry.catalog import BaseModelEntry
 from fettle.settings import Settings
 
 NAME = "smollm2-135m"
@@ -76,7 +76,7 @@ def check(folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from fettle.formats.render import Renderer
+    from fettle.datasets.formats.render import Renderer
 
     renderer = Renderer(folder)
     network = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True)

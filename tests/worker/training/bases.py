@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from fettle.catalog import STARTER
+from fettle.registry.catalog import STARTER
 
 
 def padding_with_eos(folder: Path) -> Path:

@@ -7,12 +7,13 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
+from fettle.datasets.formats.render import Renderer
 from fettle.errors import TrainingFailed
-from fettle.formats.render import Renderer
 from tests.worker.training.bases import padding_with_eos
-from worker.training import loading, pooling
-from worker.training.device import Plan
+from worker.training import pooling
 from worker.training.methods.reward_model import Collator
+from worker.training.model import loading
+from worker.training.model.device import Plan
 
 pytestmark = pytest.mark.slow  # torch and transformers take seconds to import
 
