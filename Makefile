@@ -40,7 +40,7 @@ test-fast: $(READY) $(OPENAI_1) ## Run the tests that neither train nor start wh
 
 # A real vLLM on the CPU, in an environment of its own: 3.5 GB, and a minute to start.
 test-vllm: $(READY) $(VLLM) ## Run the vLLM agent against a real vLLM
-	@TEST_VLLM=$(abspath .venv-vllm/bin/python) $(RUN) pytest tests/worker/vllm
+	@TEST_VLLM=$(abspath .venv-vllm/bin/python) $(RUN) pytest --timeout 900 tests/worker/vllm
 
 lint: $(READY) ## Check style, format, types and the layer law
 	@$(RUN) ruff check .

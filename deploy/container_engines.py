@@ -1,13 +1,14 @@
 """What buildah and docker are asked for: to build an image, to run a command in it, to say its size."""
 
 import json
-import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+import psutil
 
 ROOT = Path(__file__).parent.parent
 
@@ -27,8 +28,11 @@ class ContainerEngine(Protocol):
     def build(self, target: str, tag: str, options: BuildOptions) -> None:
         """Raises CalledProcessError."""
 
-    def command(self, tag: str, name: str, command: Sequence[str], variables: Sequence[str]) -> list[str]:
-        """What runs `command` as the image's user on the host's network, with these variables of our environment."""
+    def command(self, tag: str, name: str, command: Sequence[str], variables: Mapping[str, str]) -> list[str]:
+        """What runs `command` as the image's user on the host's network."""
+
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        """Sends SIGTERM to what runs in the container that `process` is the client of."""
 
     def size(self, tag: str) -> int:
         """Bytes, the base included."""
@@ -50,11 +54,18 @@ class Buildah:
         form = ("--isolation", "chroot", "--format", "docker", "--layers")
         subprocess.run(["buildah", "bud", *form, *build_flags(target, tag, options), *mounts, str(ROOT)], check=True)
 
-    def command(self, tag: str, name: str, command: Sequence[str], variables: Sequence[str]) -> list[str]:
+    def command(self, tag: str, name: str, command: Sequence[str], variables: Mapping[str, str]) -> list[str]:
         container = output("buildah", "from", "--pull-never", "--name", name, tag)
         self.containers.append(container)
-        environment = [f"--env={variable}" for variable in variables]
+        environment = [f"--env={variable}={value}" for variable, value in variables.items()]
         return ["buildah", "run", "--isolation", "chroot", *environment, container, "--", *command]
+
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        """A signal to buildah itself would kill the container without a word to it."""
+        for inner in psutil.Process(process.pid).children(recursive=True):
+            if Path(inner.exe()).name != "buildah":
+                inner.terminate()
+                return
 
     def size(self, tag: str) -> int:
         (image,) = json.loads(output("buildah", "images", "--json", tag))
@@ -77,11 +88,14 @@ class Docker:
             raise SystemExit(f"pip's configuration names files of this host ({listed}); {self.name} cannot show them.")
         subprocess.run([self.name, "build", *build_flags(target, tag, options), str(ROOT)], check=True)
 
-    def command(self, tag: str, name: str, command: Sequence[str], variables: Sequence[str]) -> list[str]:
-        environment = [f"--env={variable}" for variable in variables]
+    def command(self, tag: str, name: str, command: Sequence[str], variables: Mapping[str, str]) -> list[str]:
+        environment = [f"--env={variable}={value}" for variable, value in variables.items()]
         as_compose = ("--init", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
         flags = ["--rm", "--network", "host", "--name", name, *as_compose, *environment]
         return [self.name, "run", *flags, tag, *command]
+
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        process.terminate()  # the client passes it on
 
     def size(self, tag: str) -> int:
         return int(output(self.name, "image", "inspect", "--format", "{{.Size}}", tag))
@@ -121,7 +135,7 @@ def build_flags(target: str, tag: str, options: BuildOptions) -> list[str]:
 
 
 def output(*command: str) -> str:
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ).stdout.strip()
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def as_bytes(size: str) -> int:

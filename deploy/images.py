@@ -1,7 +1,7 @@
 """`make images`: builds both images, runs the service through them, trains one model, and says what they weigh.
 
     CONTAINER_ENGINE=buildah   docker, podman or buildah; else the first of them that works here
-    BASE_IMAGE=…               in the Dockerfile's place for it; `stand-in` makes one of Debian's own Python by debootstrap
+    BASE_IMAGE=…               instead of the Dockerfile's; `stand-in` makes one with Debian's own Python by debootstrap
     TORCH_PIP='…'              pip options for torch alone
 
 pip's index and the rest of its configuration are this host's, for the build alone.

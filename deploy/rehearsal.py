@@ -3,10 +3,8 @@
 PostgreSQL, Redis and the object store are this host's, on loopback; they come with the development environment.
 """
 
-import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -62,7 +60,8 @@ class Services:
     def walk(self) -> None:
         for image in (API, WORKER):
             user = self.run(f"user-{image.split(':')[0]}", image, "python", "-c", "import os; print(os.getuid())")
-            assert user == USER, f"{image} runs as user {user}"
+            if user != USER:
+                raise SystemExit(f"{image} runs as user {user}, not {USER}.")
         print(f"Both images run as user {USER}.")
         self.run("migrate", API, "python", "-m", "fettle", "migrate")
         print("migrate: the schema is new")
@@ -78,24 +77,17 @@ class Services:
 
     def run(self, name: str, image: str, *command: str, check: bool = True) -> str:
         """What a command says that ends by itself."""
-        done = subprocess.run(
-            self.command(name, image, command), env=self.environment(), capture_output=True, text=True
-        )
+        done = subprocess.run(self.command(name, image, command), capture_output=True, text=True)
         if check and done.returncode:
             raise SystemExit(f"{name} failed in {image}:\n{done.stdout}{done.stderr}")
         return done.stdout.strip()
 
     def start(self, name: str, image: str, *command: str) -> None:
         with self.log(name).open("wb") as log:
-            self.running[name] = subprocess.Popen(
-                self.command(name, image, command), env=self.environment(), stdout=log, stderr=log
-            )
+            self.running[name] = subprocess.Popen(self.command(name, image, command), stdout=log, stderr=log)
 
     def command(self, name: str, image: str, command: tuple[str, ...]) -> list[str]:
-        return self.engine.command(image, f"fettle-{name}-{self.suffix}", command, list(self.variables))
-
-    def environment(self) -> dict[str, str]:
-        return os.environ | self.variables
+        return self.engine.command(image, f"fettle-{name}-{self.suffix}", command, self.variables)
 
     def log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
@@ -110,13 +102,15 @@ class Services:
             time.sleep(0.5)
 
     def stop(self) -> None:
+        """Each service ends by itself, and well, when it is sent SIGTERM."""
         for process in self.running.values():
-            process.send_signal(signal.SIGTERM)
+            if process.poll() is None:
+                self.engine.stop(process)
         for name, process in self.running.items():
             try:
-                process.wait(STOPS_WITHIN)
+                print(f"{name} stopped with status {process.wait(STOPS_WITHIN)}")
             except subprocess.TimeoutExpired:
-                print(f"{name} did not stop within {STOPS_WITHIN} s of SIGTERM.")
+                print(f"{name} did not stop within {STOPS_WITHIN} s of SIGTERM")
                 process.kill()
                 process.wait()
         self.engine.remove()

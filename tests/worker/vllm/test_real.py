@@ -47,17 +47,24 @@ ENDLESS = {"max_tokens": 1900, "ignore_eos": True}  # a dozen seconds
 
 
 @pytest.fixture(scope="session")
-def oracles() -> dict[str, torch.nn.Module]:
-    """Plain PEFT models, by name; the base as `starter`."""
-    made: dict[str, torch.nn.Module] = {"starter": starter()}
-    for number, name in enumerate(NAMES):
-        made[name] = random_adapter(number, scale=0.2)
-    return made
+def renderer() -> Renderer:
+    return Renderer(STARTER)
 
 
 @pytest.fixture(scope="session")
-def renderer() -> Renderer:
-    return Renderer(STARTER)
+def oracles(renderer: Renderer) -> dict[str, torch.nn.Module]:
+    """Plain PEFT models, by name; the base as `starter`. No two of them answer alike."""
+    made: dict[str, torch.nn.Module] = {"starter": starter()}
+    texts = {expected(made["starter"], renderer)[0]}
+    for seed in range(100):
+        network = random_adapter(seed, scale=0.35)
+        text, _ = expected(network, renderer)
+        if text not in texts:
+            made[NAMES[len(texts) - 1]] = network
+            texts.add(text)
+        if len(made) > len(NAMES):
+            return made
+    raise AssertionError("no seeds give adapters that all differ")
 
 
 @pytest.fixture(scope="session")
@@ -167,10 +174,8 @@ async def test_text_and_logprobs_are_those_of_plain_peft(
     text, logprobs = expected(oracles[name], renderer)
     assert choice["message"]["content"] == text
     said = [token["logprob"] for token in choice["logprobs"]["content"]][: len(logprobs)]
+    print(f"largest difference: {max(abs(a - b) for a, b in zip(said, logprobs, strict=True)):.1e}")
     assert said == pytest.approx(logprobs, abs=TOLERANCE)
-    if name != "starter":
-        base, _ = expected(oracles["starter"], renderer)
-        assert text != base
 
 
 async def test_more_adapters_than_vllm_keeps_answer_by_turns(
@@ -178,7 +183,6 @@ async def test_more_adapters_than_vllm_keeps_answer_by_turns(
 ) -> None:
     """Those that vLLM dropped from memory it reads again from the agent's folder."""
     wanted = {name: expected(oracles[name], renderer)[0] for name in NAMES}
-    assert len(set(wanted.values())) == len(NAMES)
     for _ in range(2):
         for name in NAMES:
             assert (await ask(engine, servable(name)))["message"]["content"] == wanted[name]
