@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from fettle import gradings
+from fettle.jobs import grading_requests
 from models import Grading, Job
 from worker import tasks
-from worker.held import Held
+from worker.attempts.resources import Held
 
 
 async def test_a_request_that_takes_longer_than_its_lease_is_not_given_to_another_worker(
@@ -22,7 +22,7 @@ async def test_a_request_that_takes_longer_than_its_lease_is_not_given_to_anothe
 
     monkeypatch.setattr(tasks, "graded", slowly)
     async with held.db.transaction() as session:
-        asked = await gradings.create(session, job.project_id, {})
+        asked = await grading_requests.create(session, job.project_id, {})
     grading = await tasks.claimed(held, "one")
     assert grading is not None
     working = asyncio.create_task(tasks.answer(held, grading))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from fettle.catalog import STARTER
+from fettle.registry.catalog import STARTER
 from tests.worker.vllm import contract
 
 PYTHON = os.environ.get("TEST_VLLM")  # nothing of this runs without it

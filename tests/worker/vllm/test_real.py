@@ -18,13 +18,12 @@ from openai import OpenAI
 from peft import LoraConfig, PeftModel, get_peft_model
 from pydantic import SecretStr
 
-from fettle import artifacts
-from fettle.catalog import STARTER
-from fettle.formats.render import Renderer
-from fettle.serving import Engine, Servable
+from fettle.cli.up import free_port
+from fettle.datasets.formats.render import Renderer
+from fettle.inference.client import Engine, Servable
+from fettle.registry.catalog import STARTER
 from fettle.settings import Settings
-from fettle.storage import LocalStorage
-from fettle.up import free_port
+from fettle.storage import LocalStorage, artifacts
 from tests.api.served import served
 from tests.e2e.conftest import wait_for
 from tests.worker.engine.conftest import QUESTION, greedy, random_adapter, starter, user
