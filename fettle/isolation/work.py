@@ -31,8 +31,8 @@ def validate(argument: Any, content: bytes) -> bytes:
 
 def look(argument: Any, content: bytes) -> bytes:
     """A preview of a dataset."""
-    paths = {"path": Path(argument.pop("path")), "base": Path(argument.pop("base"))}
-    return orjson.dumps(preview.look(**paths, **argument))
+    path, base = Path(argument.pop("path")), Path(argument.pop("base"))
+    return orjson.dumps(preview.look(path, base, **argument))
 
 
 WORK: dict[str, Work] = {

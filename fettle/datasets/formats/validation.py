@@ -54,7 +54,7 @@ class Report(BaseModel):
         return f"{sentence} ({at_least}{more:,} more {'error' if more == 1 else 'errors'})"
 
 
-def refused(code: str, **names: int) -> Report:
+def refused(code: str, **names: int | str) -> Report:
     """Of a file that could not be checked to its end."""
     problem = put_into_words(1, Finding("", code, names))
     return Report(format="unknown", shape=None, rows=0, error_count=1, errors=[problem])
