@@ -4,6 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from fettle import methods
 from fettle.errors import InvalidRequest, NotFound
+from fettle.methods.common import ITEMS_AT_MOST
 from fettle.storage.artifacts import Manifest
 from models import LEGAL_MOVES, Checkpoint, Event, Job, JobStatus
 
@@ -31,7 +32,7 @@ class JobCreate(BaseModel):
     suffix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     metadata: Annotated[dict[LabelName, Label], Field(max_length=16)] | None = None
-    integrations: list[dict[str, Any]] | None = None
+    integrations: Annotated[list[dict[str, Any]], Field(max_length=ITEMS_AT_MOST)] | None = None
 
 
 def method_of(body: JobCreate) -> methods.Method:
