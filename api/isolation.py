@@ -42,6 +42,10 @@ async def graders(
     """As `rewards.given.check`. sources: whether user code is looked at; the sandbox says more about it."""
     named = ".".join((*within, next(iter(judges), "grader")))
     argument = {"judges": judges, "within": within, "sources": sources}
+    try:
+        orjson.dumps(argument)
+    except orjson.JSONEncodeError as error:
+        raise InvalidRequest(f"{named!r} cannot be passed on as JSON: {error}.", param=named) from error
     return orjson.loads(await run(pool, "check_graders", project_id, named, argument, seconds=GRADER_SECONDS))
 
 

@@ -1,5 +1,8 @@
 """A request's JSON body: as strict as the rows of a dataset, and never more work than the event loop can bear."""
 
+import contextlib
+import json
+import re
 from typing import Any
 
 import orjson
@@ -8,6 +11,7 @@ from fettle.datasets.formats import jsonl
 from fettle.datasets.formats.problems import put_into_words
 from fettle.errors import InvalidRequest, TooLarge
 
+LONG_NUMBER = re.compile(rb"[0-9]{19}")
 SIGNS = (b",", b":", b"[", b"{")
 SIGNS_AT_MOST = 4_000  # of a body that is read in the event loop: there are no more values than signs
 VALUES_AT_MOST = 20_000  # of any body: validation takes microseconds for each
@@ -25,7 +29,8 @@ def sound(body: bytes) -> bool:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise not_json(error) from error
-    return isinstance(parsed, dict) and len(parsed) <= KEYS_AT_MOST and not jsonl.suspicious(body, parsed)
+    plain = isinstance(parsed, dict) and len(parsed) <= KEYS_AT_MOST and LONG_NUMBER.search(body) is None
+    return plain and not jsonl.suspicious(body, parsed)
 
 
 def examine(body: bytes) -> None:
@@ -39,6 +44,7 @@ def examine(body: bytes) -> None:
             f"The body is a JSON {type(parsed).__name__}, but an object is needed.", code="invalid_json"
         )
     refuse_many(parsed)
+    refuse_long_numbers(body)
     if not jsonl.suspicious(body, parsed):
         return
     for finding in jsonl.examine(body)[1]:
@@ -60,6 +66,21 @@ def refuse_many(value: Any) -> None:
         if seen > VALUES_AT_MOST:
             raise TooLarge(f"The body holds more than {VALUES_AT_MOST:,} JSON values: send less at a time.")
         waiting.extend(inner for inner in each if isinstance(inner, dict | list))
+
+
+def refuse_long_numbers(body: bytes) -> None:
+    """What has more than 64 bits would be stored, but could not be shown again. Raises InvalidRequest."""
+
+    def whole(digits: str) -> int:
+        if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
+            raise InvalidRequest(
+                f"The number {digits[:30]} has more than 64 bits: send a smaller one.", code="invalid_json"
+            )
+        return int(digits)
+
+    if LONG_NUMBER.search(body) is not None:
+        with contextlib.suppress(RecursionError):  # `jsonl.examine` refuses it
+            json.loads(body, parse_int=whole)
 
 
 def not_json(error: orjson.JSONDecodeError) -> InvalidRequest:
