@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -104,31 +105,32 @@ def main() -> None:
         tuned: dict[str, str] = {}
         for method in LESSONS:
             if method in options.methods:
-                figures = teach(client, method, tuned)
+                figures = teach(client, method, LESSONS[method], tuned)
                 tuned[method] = figures.model
                 print(json.dumps(asdict(figures)), flush=True)
 
 
 @contextmanager
-def serving(threads: int) -> Iterator[OpenAI]:
+def serving(threads: int, data: Path | None = None) -> Iterator[OpenAI]:
     """A server of our own with the real model in its catalog. Exits when it has not been prepared."""
     file = Settings().catalog_file
     if file is None or NAME not in json.loads(file.read_text()):
         raise SystemExit(f"{NAME} is not in the catalog: `make real-model` prepares it.")
-    with server(catalog=str(file), threads=str(threads)) as client:
+    with server(data, catalog=str(file), threads=str(threads)) as client:
         yield client
 
 
-def teach(client: OpenAI, method: str, tuned: dict[str, str]) -> Figures:
-    """tuned: the models of earlier lessons, which are gone on from where they are there."""
-    lesson = LESSONS[method]
+def teach(
+    client: OpenAI, method: str, lesson: Lesson, tuned: dict[str, str], *, held_out: int = HELD_OUT, ask: bool = True
+) -> Figures:
+    """tuned: the models of earlier lessons, which are gone on from where they are there. ask: sit the exam after it."""
     given = {"reward_model": tuned["reward_model"]} if method == "rlhf" and "reward_model" in tuned else {}
     began = time.monotonic()
     with watched() as use:
         job = client.fine_tuning.jobs.create(
             model=tuned.get(lesson.start or "", NAME),
             training_file=running.upload(client, "train.jsonl", lesson.data(lesson.rows, "train")),
-            validation_file=running.upload(client, "held_out.jsonl", lesson.data(HELD_OUT, "held_out")),
+            validation_file=running.upload(client, "held_out.jsonl", lesson.data(held_out, "held_out")),
             seed=1,
             method={"type": method, method: {**lesson.options, **given}},  # type: ignore[misc]  # ours, partly
         )
@@ -145,7 +147,7 @@ def teach(client: OpenAI, method: str, tuned: dict[str, str]) -> Figures:
         model=job.fine_tuned_model,
         before=numbers(found["base"]),
         after=numbers(found["tuned"]),
-        exam=None if method == "reward_model" else exam(client, job.fine_tuned_model),
+        exam=None if method == "reward_model" or not ask else exam(client, job.fine_tuned_model),
         steps=max(columns["columns"]["step"]),
         tokens_per_second=round(median(speeds), 1) if speeds else 0.0,
         peak_mib=use.memory // MIB,
