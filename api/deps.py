@@ -7,6 +7,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.readiness import Readiness
 from api.reads import Reads
 from fettle import queue
 from fettle.datasets.ingest import Checks
@@ -28,6 +29,7 @@ class Services:
     db: Database
     ledger: Ledger
     reads: Reads
+    readiness: Readiness
     storage: Storage
     doorbell: Doorbell
     engine: Engine
