@@ -20,12 +20,12 @@ os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE", HF_HUB_OFFLINE
 for name in [name for name in os.environ if name.startswith("FETTLE_") and name != "FETTLE_TEST_INSTALL"]:
     del os.environ[name]  # a developer's own settings must not reach the tests
 
-from fettle import migrate  # noqa: E402 — after the environment
-from fettle.cli.up import free_port, redis_server  # noqa: E402
+from fettle.cli.up import free_port, redis_server  # noqa: E402 — after the environment
 from fettle.db import Database  # noqa: E402
 from fettle.settings import Settings  # noqa: E402
 from fettle.tenancy import api_keys, projects  # noqa: E402
 from models import Project  # noqa: E402
+from tests.databases import upgraded  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -86,24 +86,10 @@ async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncI
     await admin.dispose()
 
 
-@pytest.fixture(scope="session")
-async def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite file with the newest schema: copying it is ten times faster than migrating."""
-    file = tmp_path_factory.mktemp("migrated") / "fettle.db"
-    database = Database(f"sqlite+aiosqlite:///{file}")
-    await migrate.upgrade(database)
-    await database.close()
-    return file
-
-
 @pytest.fixture
-async def db(database_url: str, migrated: Path) -> AsyncIterator[Database]:
+async def db(database_url: str) -> AsyncIterator[Database]:
     """Migrated and empty."""
-    database = Database(database_url)
-    if database.engine.dialect.name == "sqlite":
-        shutil.copyfile(migrated, str(database.engine.url.database))
-    else:
-        await migrate.upgrade(database)
+    database = await upgraded(Database(database_url))
     yield database
     await database.close()
 
