@@ -62,6 +62,12 @@ class TooLarge(FettleError):
     status, type, code = 413, "invalid_request_error", "request_too_large"
 
 
+class Misdirected(FettleError):
+    """The request was meant for another server."""
+
+    status, type, code = 421, "invalid_request_error", "host_not_allowed"
+
+
 class QuotaExceeded(FettleError):
     """The project uses what it may use; a retry within seconds does not help."""
 
@@ -80,6 +86,12 @@ class DiskFull(FettleError):
     """No repetition mends it: the operator must."""
 
     status, type, code = 507, "server_error", "disk_full"
+
+
+class StorageRefused(FettleError):
+    """The store answers and will not do it; no repetition mends that: the operator must."""
+
+    status, type, code = 502, "server_error", "storage_refused"
 
 
 class Fenced(Exception):

