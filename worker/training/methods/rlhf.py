@@ -14,9 +14,9 @@ from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
 from worker.training.rl.evaluation import PROMPTS_AT_ONCE
 from worker.training.rl.ppo import divergence
-from worker.training.rl.ppo.learner import derived
 from worker.training.rl.reward_model_judge import Before, Carried, RewardModelJudge, Scale, scale_in
 from worker.training.rl.sampling.completions import Sampling, complete
+from worker.training.rl.sampling.drawing import derived
 
 SCALE_PROMPTS = 256  # whose completions tell what a score is measured in
 KL_PROMPTS = 128  # of the evaluation
