@@ -44,7 +44,7 @@ def in_tiles(base: PreTrainedModel, temperature: float) -> Iterator[list[Tensor]
         if before is None:
             del base.forward
         else:
-            base.forward = before  # type: ignore[method-assign]
+            base.forward = before
 
 
 def last_hidden(output: Any) -> Tensor:

@@ -117,7 +117,7 @@ class Draw(LogitsProcessor):
         self.ids: list[Tensor] = []
         self.logprobs: list[Tensor] = []
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         logits_BV, uniform_B = scores.float(), self.uniform_BT[:, len(self.ids)]
         temperature_B = torch.full_like(logits_BV[:, 0], self.sampling.temperature)
         ids_B = sample(logits_BV, temperature_B, torch.full_like(uniform_B, self.sampling.top_p), uniform_B)
