@@ -96,7 +96,7 @@ async def make(
         layers=lambda: catalog.linear_layers(base),
         lora=start.lora if start else None,
     )
-    method = methods.resolve(request.method, given)
+    method = methods.resolve(request.method, given) | {"resolved_from": methods.resolved_from(request.method, given)}
     graders = graders_of(request.method)
     asked = await judge_models.find(session, project_id, graders or [], models, aliases, param="method.reinforcement")
     return Plan(base_model, request.model if start else None, training, method, graders, asked)

@@ -35,6 +35,7 @@ def train_phase(phase: Phase) -> Outcome | None:
     work, channel = phase.work, phase.channel
     try:
         trainer = phase.build(work, channel)
+        work = trainer.work
         loading.restore_precision(cast(PeftModel, trainer.model))
         report = Report(work, channel, trainer)
         trainer.remove_callback(PrinterCallback)

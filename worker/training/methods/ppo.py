@@ -161,9 +161,9 @@ class PPO(Interruptible):
 
 def build(work: Work, channel: Channel, *, files: Files, before: Before) -> PPO:
     """Raises TrainingFailed when the files cannot be trained on, Stopped when a stop comes first."""
-    asked = work.hyperparameters
     renderer = Renderer(work.base_path)
-    train, valid = rlhf.load(work, renderer, channel)
+    work, train, valid = rlhf.load(work, renderer, channel)
+    asked = work.hyperparameters
     at_once = arguments.rows_at_once(asked["minibatch_size"])
     network = loading.network(work, channel)
     if work.start:
@@ -180,6 +180,7 @@ def build(work: Work, channel: Channel, *, files: Files, before: Before) -> PPO:
         "remove_unused_columns": False,
     }
     tuner = PPO(
+        work=work,
         channel=channel,
         renderer=renderer,
         sampling=sampling,
