@@ -80,8 +80,8 @@ class LearningWatch:
             found.append(
                 Warn(
                     "ended_dead",
-                    f"The last {self.dead_row} of the job's {self.steps} steps taught nothing: all rewards of every "
-                    f"group were equal. {MORE_SPREAD}",
+                    f"{self.dead_row} of the job's {self.steps} steps, up to the last one, taught nothing: all "
+                    f"rewards of every group were equal. {MORE_SPREAD}",
                 )
             )
         elif 2 * self.dead > self.steps:
