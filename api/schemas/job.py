@@ -73,7 +73,7 @@ def job_object(job: Job) -> dict[str, Any]:
         "validation_file": job.validation_file,
         "result_files": job.result_files,
         "trained_tokens": job.trained_tokens,
-        "method": job.method,
+        "method": {name: value for name, value in job.method.items() if name != "resolved_from"},
         "hyperparameters": {
             key: hyperparameters[key] for key in ("n_epochs", "batch_size", "learning_rate_multiplier")
         },

@@ -102,7 +102,7 @@ async def make(
         layers=lambda: catalog.linear_layers(base),
         lora=start.lora if start else None,
     )
-    method = methods.resolve(request.method, given)
+    method = methods.resolve(request.method, given) | {"resolved_from": methods.resolved_from(request.method, given)}
     capabilities.check_quantization(base_model, base, method)
     graders = request.graders or graders_of(request.method)
     asked = await judge_models.find(session, project_id, graders or [], models, aliases, param="method.reinforcement")
