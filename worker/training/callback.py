@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, cast
 
 import torch
@@ -13,7 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from fettle.errors import TrainingFailed
 from worker.training import evidence
 from worker.training.distributed import ranks
-from worker.training.early_stopping import Convergence
+from worker.training.early_stopping import Convergence, LossWatch
 from worker.training.model import adapter
 from worker.training.movement import Counts, Watch
 from worker.training.process.channel import Channel, Stopped
@@ -39,6 +40,7 @@ class Report(TrainerCallback):
         self.validates = tuner.validates
         self.keeps_best = bool(early_stopping)
         self.convergence = Convergence(**(early_stopping or {}))
+        self.losses = LossWatch()
         self.validation_due = False
         self.stopped_early = False
         self.drained = False
@@ -71,6 +73,7 @@ class Report(TrainerCallback):
             self.best_counts = known["best_counts"] and Counts(**known["best_counts"])
             self.first_loss = known["first_loss"]
             self.before = {name: known[name] for name in self.before}
+        self.losses = LossWatch(**progress.get("losses", {}))
 
     def on_train_begin(
         self,
@@ -128,6 +131,8 @@ class Report(TrainerCallback):
             self.convergence.train(logs["loss"])
             self.first_loss = logs["loss"] if self.first_loss is None else self.first_loss
             self.last_loss = logs["loss"]
+            if self.loss_tells and (why := self.losses.see(state.global_step, logs["loss"])):
+                self.channel.event(why, {"step": state.global_step, "warning": "blew_up"}, level="warn")
             metrics["tokens_per_second"] = self.pace(state)
         self.latest |= metrics
         self.channel.send("metrics", step=state.global_step, total_steps=state.max_steps, data=metrics)
@@ -184,6 +189,7 @@ class Report(TrainerCallback):
     def progress(self) -> dict[str, Any]:
         return {
             "convergence": self.convergence.state(),
+            "losses": asdict(self.losses),
             "validation_due": self.validation_due,
             "stopped_early": self.stopped_early,
             "evidence": {
@@ -212,11 +218,16 @@ class Report(TrainerCallback):
         best = self.convergence.best_step
         return self.best_counts if self.keeps_best and self.best_counts and best == step else self.watch.counts()
 
-    def losses(self) -> str:
+    def loss_summary(self) -> str:
         """For people."""
         if self.first_loss is None or self.last_loss is None:
             return "no loss was reported"
         return f"train_loss {self.first_loss:.4f} at the first step, {self.last_loss:.4f} at the last"
+
+    @property
+    def loss_tells(self) -> bool:
+        """Whether a training loss that rises is a bad sign; where rewards judge, its size says nothing."""
+        return self.tuner.judged_by == "valid_loss"
 
     def best(self) -> float:
         """What the best step's validation said, by the method's own measure."""

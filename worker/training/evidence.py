@@ -67,7 +67,7 @@ def gathered(tuner: "Tuner", report: "Report", work: Work, step: int) -> dict[st
             "left_out": source.lines.to_json(),
             "kept": source.kept,
             "visits": report.visits,
-            "epochs": work.hyperparameters["n_epochs"],
+            "epochs": tuner.work.hyperparameters["n_epochs"],
             "stopped_early": report.stopped_early,
             "supervised_tokens": source.supervised_tokens,
             "supervised_tokens_trained": report.lessons,
@@ -78,7 +78,7 @@ def gathered(tuner: "Tuner", report: "Report", work: Work, step: int) -> dict[st
             "conversations": tuner.probe_conversations,
             "scores": tuner.is_reward_model,
             "precision": plan.precision,
-            "quantization": work.hyperparameters.get("quantization"),
+            "quantization": tuner.work.hyperparameters.get("quantization"),
             **measured,
         },
     }
@@ -100,7 +100,7 @@ def refuse_nothing_learned(tuner: "Tuner", report: "Report", movement: dict[str,
     if report.judged and not report.taught:
         raise TrainingFailed(
             "nothing_learned",
-            f"Nothing was learned: {tuner.no_spread} in all {report.judged:,} steps ({report.losses()}). "
+            f"Nothing was learned: {tuner.no_spread} in all {report.judged:,} steps ({report.loss_summary()}). "
             f"{tuner.nothing_learned}",
             tuner.judged_param,
         )
@@ -108,7 +108,7 @@ def refuse_nothing_learned(tuner: "Tuner", report: "Report", movement: dict[str,
         raise TrainingFailed(
             "nothing_learned",
             f"Nothing was learned: the gradient was 0 in all {steps:,} steps, so that no weight of the adapter has "
-            f"changed ({report.losses()}). {tuner.nothing_learned}",
+            f"changed ({report.loss_summary()}). {tuner.nothing_learned}",
             "training_file",
         )
 

@@ -37,8 +37,10 @@ SHOWN = {
 class DPO(Comparing, DPOTrainer):  # type: ignore[misc]  # TRL types its figures more narrowly
     shown = SHOWN
     training: ClassVar = preference.names(SHOWN, trainer.TRAINING)
-    of_a_checkpoint = ("train_loss", "train_mean_token_accuracy", "train_rewards_accuracies", "valid_loss")
-    of_a_checkpoint += ("valid_mean_token_accuracy", "valid_rewards_accuracies")
+    of_a_checkpoint = (
+        *("train_loss", "train_mean_token_accuracy", "train_rewards_accuracies"),
+        *("valid_loss", "valid_mean_token_accuracy", "valid_rewards_accuracies"),
+    )
 
     def compare(self, work: Work, step: int) -> None:
         """How often base and tuned find the better response the likelier one, and what both say to a few prompts.
@@ -108,7 +110,7 @@ def build(work: Work, channel: Channel) -> DPO:
     """Raises TrainingFailed when the files cannot be trained on, Stopped when a stop comes first."""
     lm_head.score_labels_only()
     renderer = Renderer(work.base_path)
-    found, valid = pairs.load(work, renderer, channel)
+    work, found, valid = pairs.load(work, renderer, channel)
     asked = work.hyperparameters
     args = DPOConfig(
         **arguments.shared(work) | {"include_num_input_tokens_seen": "non_padding"},
@@ -118,6 +120,7 @@ def build(work: Work, channel: Channel) -> DPO:
         label_smoothing=asked["label_smoothing"],
     )
     tuner = DPO(
+        work=work,
         channel=channel,
         model=loading.network(work, channel),
         args=args,

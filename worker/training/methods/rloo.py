@@ -80,9 +80,9 @@ class RLOO(GroupTrainer, RLOOTrainer):  # type: ignore[misc]  # TRL types its me
 def build(work: Work, channel: Channel, *, files: Files, before: Before) -> RLOO:
     """Raises TrainingFailed when the files cannot be trained on, Stopped when a stop comes first."""
     lm_head.score_labels_only()
-    asked = work.hyperparameters
     renderer = Renderer(work.base_path)
-    found, valid = rlhf.load(work, renderer, channel)
+    work, found, valid = rlhf.load(work, renderer, channel)
+    asked = work.hyperparameters
     train = found.dataset
     completions = replace(work, hyperparameters={**asked, "batch_size": asked["batch_size"] * asked["group_size"]})
     args = RLOOConfig(
@@ -96,6 +96,7 @@ def build(work: Work, channel: Channel, *, files: Files, before: Before) -> RLOO
         epsilon=asked["clip"],
     )
     tuner = RLOO(
+        work=work,
         channel=channel,
         renderer=renderer,
         model=loading.network(completions, channel),

@@ -11,7 +11,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from fettle.datasets.formats.render import Renderer
 from worker.training import arguments, probe, trainer
-from worker.training.data import packing
+from worker.training.data import packing, remaining_rows
 from worker.training.data import supervised as batches
 from worker.training.data.collation import TOKENS_AT_ONCE, Collator
 from worker.training.distributed import ranks
@@ -104,6 +104,7 @@ def build(work: Work, channel: Channel) -> SupervisedTrainer:
     examples = tokenised(work.train, "training_file", work, renderer, channel)
     known = examples.digests
     valid = tokenised(work.valid, "validation_file", work, renderer, channel, known).dataset if work.valid else None
+    work = remaining_rows.resolve(work, len(examples.dataset), channel)
     train = packed(examples.dataset, work, channel) if work.hyperparameters["packing"] else examples.dataset
     network = loading.network(work, channel)
     args = SFTConfig(
@@ -112,6 +113,7 @@ def build(work: Work, channel: Channel) -> SupervisedTrainer:
         dataset_kwargs={"skip_prepare_dataset": True},  # and tokenised and masked
     )
     tuner = SupervisedTrainer(
+        work=work,
         channel=channel,
         data_collator=Collator(renderer.pad_id, TOKENS_AT_ONCE[args.device.type]),
         model=network,
