@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fettle.jobs import proof_checks
-from tests.worker.training.bases import trimming
+from tests.bases import trimming
 from tests.worker.training.children import FORKSERVER, SILENCE, Child, Line, comparisons, of, rows, work_folder
 from tests.worker.training.rl import rewarded
 from worker.training.__main__ import verify
