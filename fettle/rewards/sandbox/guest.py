@@ -75,7 +75,7 @@ def receive(source):
 
 
 def send(sink, value):
-    body = json.dumps(value, default=str).encode()
+    body = json.dumps(value, default=str).encode()  # ASCII: a lone surrogate is an escape
     sink.write(struct.pack(">I", len(body)) + body)
     sink.flush()
 
