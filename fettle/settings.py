@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     max_row_bytes: int = Field(1 * 2**20, gt=0, description="Longest accepted dataset line")
 
     quota_files: int | None = Field(None, ge=0, description="Files that a project may keep; unset: no limit")
-    quota_bytes: int | None = Field(None, ge=0, description="Bytes of its files; unset: no limit")
+    quota_bytes: int | None = Field(None, ge=0, description="Bytes of its files and rollouts; unset: no limit")
     quota_queued_jobs: int | None = Field(None, ge=0, description="Jobs that it may have waiting; unset: no limit")
     quota_running_jobs: int | None = Field(None, ge=0, description="Jobs that it runs at once; unset: no limit")
     quota_tokens: int | None = Field(None, ge=0, description="Tokens that it may train in 30 days; unset: no limit")

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import artifacts, events, first_look, ids, reward_versions, rollout_summaries, rollouts
+from fettle import artifacts, events, first_look, ids, quotas, reward_versions, rollout_summaries, rollouts
 from models import Job, RewardVersion, RolloutChunk
 from worker import grader_errors, publishing
 from worker.children import Child
@@ -33,6 +33,7 @@ class Rollouts:
         self.looked = 0  # the version of the rewards at which a first look was taken, or was not due
         self.watch: RewardWatch | None = None
         self.rows: list[Line] = []  # the batch that waits for its advantages
+        self.full = False  # the project's quota of bytes; the job's owner knows
 
     def open(self) -> None:
         """Opens the graders while the child loads: what this machine cannot run ends the job before it has trained."""
@@ -124,25 +125,51 @@ class Rollouts:
         summary = rollout_summaries.of_step(rows, graders)
         warnings = (await self._watch(step)).see(summary)
         key = f"{publishing.prefix(self.job)}/rollouts/step-{step:06d}.parquet"
-        await patiently(self.held, self.job, lambda: artifacts.put_bytes(self.held.storage, key, table))
+        kept = await self._fit(step, len(table))
+        if kept:
+            await patiently(self.held, self.job, lambda: artifacts.put_bytes(self.held.storage, key, table))
 
         async def change(session: AsyncSession, job: Job) -> None:
             undone = (RolloutChunk.job_id == job.id, RolloutChunk.step >= step)
             await session.execute(delete(RolloutChunk).where(*undone))
-            session.add(
-                RolloutChunk(
-                    id=ids.new("rollouts-"),
-                    job_id=job.id,
-                    step=step,
-                    rows=len(rows),
-                    summary=summary,
-                    storage_key=key,
+            if kept:
+                session.add(
+                    RolloutChunk(
+                        id=ids.new("rollouts-"),
+                        job_id=job.id,
+                        step=step,
+                        rows=len(rows),
+                        summary=summary,
+                        storage_key=key,
+                        bytes=len(table),
+                    )
                 )
-            )
             for code, message in warnings:
                 events.add(session, job.id, message, level="warn", data={"warning": code, "step": step})
 
         await write(self.held, self.job, change)
+
+    async def _fit(self, step: int, size: int) -> bool:
+        """Whether the project's quota has room for them. The job goes on without, and says so once. Raises Fenced."""
+        limits = quotas.defaults(self.held.settings)
+        fits = await read(
+            self.held,
+            self.job,
+            lambda session: quotas.rollouts_fit(session, self.job.project_id, size, limits),
+        )
+        if not fits and not self.full:
+            message = (
+                f"The rollouts of step {step} are not kept: the project's quota 'bytes' is full. Training goes on. "
+                "Delete some files to have the rollouts of later steps kept."
+            )
+            data = {"warning": "rollouts_not_kept", "step": step}
+
+            def change(session: AsyncSession, job: Job) -> None:
+                events.add(session, job.id, message, level="warn", data=data)
+
+            await write(self.held, self.job, change)
+        self.full = not fits
+        return fits
 
     async def _watch(self, step: int) -> RewardWatch:
         """With all of the job's steps before this one in mind."""
