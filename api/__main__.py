@@ -6,8 +6,8 @@ import sys
 import uvicorn
 
 from api.app import create_app
-from fettle import catalog
-from fettle.logs import configure
+from fettle.observability.logs import configure
+from fettle.registry import catalog
 from fettle.settings import Settings
 
 

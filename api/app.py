@@ -27,13 +27,15 @@ from api.routes import (
     rollouts,
 )
 from api.telemetry import Telemetry
-from fettle import __version__, catalog, keys, leftovers
+from fettle import __version__
 from fettle.db import Database
-from fettle.metrics import Ledger
+from fettle.inference.client import Engine
+from fettle.observability.metrics import Ledger
 from fettle.queue import Doorbell
-from fettle.serving import Engine
+from fettle.registry import catalog
 from fettle.settings import Settings
-from fettle.storage import open_storage
+from fettle.storage import open_storage, stale_files
+from fettle.tenancy import api_keys as keys
 
 ROUTERS = (
     files.router,
@@ -68,7 +70,7 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
     state.reads = Reads(state.db, state.pepper)
     state.uploads = settings.data / "uploads"
     state.uploads.mkdir(parents=True, exist_ok=True)
-    leftovers.sweep(state.uploads)
+    stale_files.sweep(state.uploads)
     state.checks = asyncio.Semaphore(os.cpu_count() or 1)
     yield
     await state.engine.close()

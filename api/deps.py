@@ -10,11 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.reads import Reads
 from fettle import queue
-from fettle.catalog import BaseModelEntry
 from fettle.db import Database
-from fettle.metrics import Ledger
+from fettle.inference.client import Engine
+from fettle.observability.metrics import Ledger
 from fettle.queue import Doorbell
-from fettle.serving import Engine
+from fettle.registry.catalog import BaseModelEntry
 from fettle.settings import Settings
 from fettle.storage import Storage
 from models import ApiKey

@@ -9,9 +9,9 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from fettle import metrics
 from fettle.db import DATABASE_AWAY
 from fettle.errors import DiskFull, FettleError, NotFound, Unavailable, from_schema
+from fettle.observability import metrics
 from fettle.storage import Away, Missing
 
 log = structlog.get_logger()

@@ -7,18 +7,19 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from api.deps import Services
-from fettle import metrics, serving
 from fettle.errors import Unavailable
-from fettle.serving import Answer, Servable
+from fettle.inference import client
+from fettle.inference.client import Answer, Servable
+from fettle.observability import metrics
 
 
 async def find(held: Services, project_id: str, name: str) -> Servable:
     """What a model's name or alias means to this project. Raises NotFound."""
     async with held.db.snapshot() as session:
-        return await serving.find(session, project_id, held.aliases.get(name, name), held.models)
+        return await client.find(session, project_id, held.aliases.get(name, name), held.models)
 
 
-async def ask(held: Services, servable: Servable, body: dict[str, Any], path: str = serving.CHAT) -> Answer:
+async def ask(held: Services, servable: Servable, body: dict[str, Any], path: str = client.CHAT) -> Answer:
     """The engine's answer, counted. Raises Unavailable."""
     try:
         answer = await held.engine.generate(servable, body, path)

@@ -11,10 +11,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import on_database_away, render
 from fettle import ids
+from fettle.datasets.formats import jsonl
+from fettle.datasets.formats.problems import put_into_words
 from fettle.db import DATABASE_AWAY
 from fettle.errors import FettleError, InvalidRequest, TooLarge, TooSlow, Unauthenticated
-from fettle.formats import jsonl
-from fettle.formats.problems import put_into_words
 
 OPEN_PATHS = {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"}
 UPLOAD_PATH = "/v1/files"

@@ -6,12 +6,13 @@ import orjson
 from sqlalchemy import select
 from sse_starlette import ServerSentEvent
 
+from api.dataloader import Batch
 from api.pagination import listing
 from api.schemas.job import event_object
-from fettle import events, jobs, keys
-from fettle.batches import Batch
 from fettle.db import Database
 from fettle.errors import Unauthenticated
+from fettle.jobs import events, lifecycle
+from fettle.tenancy import api_keys
 from models import ApiKey, Event, Job
 
 
@@ -32,7 +33,7 @@ class Reads:
 
     async def job(self, project_id: str, job_id: str) -> Job:
         """Raises NotFound. The row is shared: for reading only."""
-        return jobs.owned(await self.jobs.get(job_id), project_id, job_id)
+        return lifecycle.owned(await self.jobs.get(job_id), project_id, job_id)
 
     async def _keys(self, presented: Sequence[str]) -> Mapping[str, ApiKey | Unauthenticated | None]:
         """What each is, or why it opens nothing: one caller's refusal is not another's."""
@@ -40,7 +41,7 @@ class Reads:
         async with self.db.snapshot() as session:
             for key in presented:
                 try:
-                    found[key] = await keys.authenticate(session, key, self.pepper)
+                    found[key] = await api_keys.authenticate(session, key, self.pepper)
                 except Unauthenticated as refusal:
                     found[key] = refusal
         return found

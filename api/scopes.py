@@ -2,7 +2,7 @@
 
 from fastapi import Request
 
-from fettle import scopes
+from fettle.tenancy import scopes
 
 NONE = "any key"  # a key may always see its own project
 

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from fettle import metrics, racing
+from fettle import disconnect
+from fettle.observability import metrics
 
 T = TypeVar("T")
 
@@ -25,7 +26,7 @@ async def begun(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, which is cancelled when the client leaves first. Raises ClientDisconnect then."""
-    return await racing.unless_gone(request.receive, work, ClientDisconnect)
+    return await disconnect.unless_gone(request.receive, work, ClientDisconnect)
 
 
 async def counted(events: AsyncIterator[T]) -> AsyncIterator[T]:

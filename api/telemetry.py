@@ -5,7 +5,7 @@ import time
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fettle import metrics
+from fettle.observability import metrics
 
 log = structlog.get_logger()
 

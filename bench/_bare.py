@@ -12,7 +12,7 @@ from typing import Any
 
 from bench._child import LORA, SEED, Line, Run, quiet
 from examples.evaluation import ANSWER
-from fettle.catalog import STARTER
+from fettle.registry.catalog import STARTER
 
 COMMON: dict[str, Any] = {
     "seed": SEED,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fettle.catalog import STARTER
+from fettle.registry.catalog import STARTER
 
 SEED = 7
 LORA = {"rank": 16, "alpha": 32, "dropout": 0.0}
@@ -38,8 +38,8 @@ def run(
     """Trains, its checkpoint at the end included. judge: in the scorer's place; a completion's reward is the sum."""
     quiet()
     from worker.training import loop
-    from worker.training.channel import Channel
-    from worker.training.work import Work
+    from worker.training.process.channel import Channel
+    from worker.training.process.job_spec import Work
 
     class Ears(Channel):
         """In the place of a supervisor."""

@@ -14,7 +14,7 @@ import httpx
 import psutil
 from openai import OpenAI
 
-from fettle.up import free_port
+from fettle.cli.up import free_port
 
 
 @contextmanager

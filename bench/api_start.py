@@ -14,7 +14,7 @@ from statistics import median
 
 import httpx
 
-from fettle.up import free_port
+from fettle.cli.up import free_port
 
 RUNS = 7
 

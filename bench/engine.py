@@ -25,11 +25,11 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from examples.word_problems import problems
-from fettle.catalog import STARTER
+from fettle.registry.catalog import STARTER
+from worker.engine.decode_thread import DecodeThread
+from worker.engine.model_pool import read_base
 from worker.engine.networks import Network
-from worker.engine.pool import read_base
 from worker.engine.requests import Base, Request, Sampling
-from worker.engine.thread import DecodeThread
 
 ADAPTERS, PROMPTS, TOKENS, ROUNDS = 8, 4, 64, 7
 BUSY_TOKENS = 400

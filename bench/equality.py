@@ -128,7 +128,7 @@ def child_of(method: str, steps: int, by_generate: bool, epochs: int = 1) -> Run
     }
     completions: list[list[list[int]]] = []
     if method == "reinforcement":
-        from worker.training.sampling import drawing
+        from worker.training.rl.sampling import drawing
 
         draw = drawing.draw
 

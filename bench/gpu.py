@@ -26,7 +26,7 @@ from statistics import median
 from typing import Any
 
 from examples.word_problems import problems
-from fettle.catalog import STARTER
+from fettle.registry.catalog import STARTER
 
 RANK, RATE, SEED = 16, 2e-4, 7
 
@@ -154,7 +154,7 @@ def run_alone(by: str, kind: str, folder: Path, tiny: bool) -> Figures:
 
 def work_of(kind: str, folder: Path, size: Size) -> Any:
     """What the supervisor would put into a child's folder."""
-    from worker.training.work import Work
+    from worker.training.process.job_spec import Work
 
     mine = folder / f"{kind}-{time.time_ns()}"
     (mine / "out").mkdir(parents=True)
@@ -180,9 +180,10 @@ def work_of(kind: str, folder: Path, size: Size) -> Any:
 
 def through_the_child(kind: str, folder: Path, size: Size) -> Figures:
     """The code that a job runs, from its work folder to its adapter; a thread listens in place of the supervisor."""
-    import worker.training.preload  # noqa: F401 — first: it sets what the libraries read when they are imported
-    from worker.training import device, loop
-    from worker.training.channel import Channel
+    import worker.training.process.preload  # noqa: F401 — first: it sets what the libraries read when they are imported
+    from worker.training import loop
+    from worker.training.model import device
+    from worker.training.process.channel import Channel
 
     ours, theirs = socket.socketpair()
     heard: list[tuple[float, dict[str, Any]]] = []
@@ -212,15 +213,17 @@ def bare(kind: str, folder: Path, size: Size) -> Figures:
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, TrainerCallback, set_seed
     from trl import SFTConfig, SFTTrainer
 
-    import worker.training.preload  # noqa: F401 — quiet libraries, for both
-    from fettle.formats.render import Renderer
-    from worker.training import arguments, batches, device
+    import worker.training.process.preload  # noqa: F401 — quiet libraries, for both
+    from fettle.datasets.formats.render import Renderer
+    from worker.training import arguments
+    from worker.training.data import supervised
+    from worker.training.model import device
 
     work = work_of(kind, folder, size)
     batch_size = work.hyperparameters["batch_size"]
     at_once = arguments.rows_at_once(batch_size)
     plan = device.plan(work, at_once)
-    rows = batches.read(work.train, Renderer(work.base_path), size.max_seq_length, "training_file").dataset
+    rows = supervised.read(work.train, Renderer(work.base_path), size.max_seq_length, "training_file").dataset
     seen: list[tuple[float, int]] = []
     losses: list[float] = []
 

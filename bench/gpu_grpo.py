@@ -19,7 +19,7 @@ from typing import Any
 from bench import _child, gpu
 from bench._child import Line
 from examples import grpo
-from worker.training.sampling import colocated
+from worker.training.rl.sampling import colocated
 
 KINDS = ("generate", "cache", "vllm")
 WARM = 2  # steps that compile kernels
@@ -48,7 +48,7 @@ def main() -> None:
 
 def run(kind: str, base: Path, steps: int, tiny: bool) -> tuple[float, float]:
     """Tokens a second, and a completion's mean length."""
-    from worker.training.sampling import drawing
+    from worker.training.rl.sampling import drawing
 
     if kind == "generate":
         drawing.possible = lambda _: False

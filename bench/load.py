@@ -22,11 +22,14 @@ from pathlib import Path
 
 import psutil
 
-from fettle import events, files, jobs, keys, leases, migrate, plans, projects, specs
-from fettle.catalog import BUILT_IN
+from fettle import methods, migrate
+from fettle.cli.up import free_port
+from fettle.datasets import files
 from fettle.db import Database
+from fettle.jobs import events, leases, lifecycle, planning
+from fettle.registry.catalog import BUILT_IN
 from fettle.settings import Settings
-from fettle.up import free_port
+from fettle.tenancy import api_keys, projects
 from models import Job, JobStatus
 
 EVENTS_A_SECOND = 20  # steps of a small model; the supervisor writes them in batches
@@ -72,13 +75,13 @@ async def prepare(settings: Settings, db: Database) -> tuple[str, Job]:
     await migrate.upgrade(db)
     async with db.transaction() as session:
         project = await projects.ensure(session, "bench")
-        _, key = await keys.create(session, project.id, "bench", keys.pepper(settings))
+        _, key = await api_keys.create(session, project.id, "bench", api_keys.pepper(settings))
         file = files.new(project.id, "sums.jsonl", files.PURPOSE, 1000)
         file.report = {"rows": 100, "summary": None}
         session.add(file)
         await session.flush()
-        wanted = plans.Request("starter", file.id, specs.SupervisedMethod(type="supervised"), {})
-        await jobs.create(session, project, wanted, BUILT_IN)
+        wanted = planning.Request("starter", file.id, methods.SupervisedMethod(type="supervised"), {})
+        await lifecycle.create(session, project, wanted, BUILT_IN)
     async with db.transaction() as session:
         job = await leases.claim(session, "bench", 3600)
     assert job is not None

@@ -24,7 +24,7 @@ from typing import Any
 from bench import _child
 from bench._child import LORA, SEED
 from examples import gsm8k, word_problems
-from fettle.catalog import STARTER
+from fettle.registry.catalog import STARTER
 
 BATCH, RATE = 16, 8e-4
 TOLERANCE = 1e-3  # of the loss: the same sums in another order, step after step

@@ -17,13 +17,13 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from examples.word_problems import Problem, Split, problems
-from fettle.catalog import STARTER
-from fettle.formats.render import Renderer
-from worker.training.loading import with_lora
-from worker.training.ppo.experience import Prompt
-from worker.training.ppo.learner import Learner, Settings
-from worker.training.ppo.rewards import AdaptiveKL
-from worker.training.sampling.completions import Sampling, complete
+from fettle.datasets.formats.render import Renderer
+from fettle.registry.catalog import STARTER
+from worker.training.model.loading import with_lora
+from worker.training.rl.ppo.experience import Prompt
+from worker.training.rl.ppo.learner import Learner, Settings
+from worker.training.rl.ppo.rewards import AdaptiveKL
+from worker.training.rl.sampling.completions import Sampling, complete
 
 PROMPTS, EXAM, MAX_TOKENS = 2000, 300, 40
 LORA = {"rank": 16, "alpha": 32, "dropout": 0.0, "target_modules": "all-linear", "use_rslora": False}

@@ -30,8 +30,8 @@ from bench._server import server
 from examples import running
 from examples.evaluation import ANSWER
 from examples.preferences import lines, rows
-from fettle.catalog import STARTER
-from fettle.formats.render import Renderer
+from fettle.datasets.formats.render import Renderer
+from fettle.registry.catalog import STARTER
 
 ROWS, HELD_OUT = 400, 60
 

@@ -18,10 +18,10 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from examples.word_problems import problems
-from fettle.catalog import STARTER
-from fettle.formats.render import Renderer
-from worker.training.loading import with_lora
-from worker.training.sampling.completions import Sampling, complete
+from fettle.datasets.formats.render import Renderer
+from fettle.registry.catalog import STARTER
+from worker.training.model.loading import with_lora
+from worker.training.rl.sampling.completions import Sampling, complete
 
 LORA = {"rank": 16, "alpha": 32, "dropout": 0.0, "target_modules": "all-linear", "use_rslora": False}
 MAX_TOKENS = 40

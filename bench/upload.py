@@ -26,7 +26,7 @@ import httpx
 import orjson
 import psutil
 
-from fettle.up import free_port
+from fettle.cli.up import free_port
 
 BOUNDARY = b"fettle-bench"
 HEAD = (

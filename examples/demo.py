@@ -30,7 +30,7 @@ from examples import grpo
 from examples.evaluation import Score, ask, evaluate, right
 from examples.running import upload
 from examples.word_problems import Problem, Split, problems
-from fettle.progress import watch
+from fettle.cli.job_progress import watch
 
 BASE = "starter"
 SHOWN_ROWS, PROMPTS, VALIDATION_ROWS, EXAM = 800, 400, 60, 200

@@ -1,3 +1,3 @@
-from fettle.cli import main
+from fettle.cli.main import main
 
 main()

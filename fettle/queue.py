@@ -15,7 +15,7 @@ from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import metrics
+from fettle.observability import metrics
 from fettle.settings import Settings
 
 log = structlog.get_logger()

@@ -18,10 +18,11 @@ os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE", HF_HUB_OFFLINE
 for name in [name for name in os.environ if name.startswith("FETTLE_")]:
     del os.environ[name]  # a developer's own settings must not reach the tests
 
-from fettle import keys, migrate, projects  # noqa: E402 — after the environment
+from fettle import migrate  # noqa: E402 — after the environment
+from fettle.cli.up import free_port, redis_server  # noqa: E402
 from fettle.db import Database  # noqa: E402
 from fettle.settings import Settings  # noqa: E402
-from fettle.up import free_port, redis_server  # noqa: E402
+from fettle.tenancy import api_keys, projects  # noqa: E402
 from models import Project  # noqa: E402
 
 
@@ -122,7 +123,9 @@ class Api:
         state = self.app.state
         async with state.db.transaction() as session:
             owner = await projects.ensure(session, project)
-            _, secret = await keys.create(session, owner.id, "test", state.pepper, granted=granted or ("all",), **key)
+            _, secret = await api_keys.create(
+                session, owner.id, "test", state.pepper, granted=granted or ("all",), **key
+            )
         return self.stranger(secret)
 
     def stranger(self, key: str | None = None) -> httpx.AsyncClient:

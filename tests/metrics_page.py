@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from fettle.metrics import API
+from fettle.observability.metrics import API
 from worker.engine.metrics import ENGINE
 from worker.metrics import WORKER
 

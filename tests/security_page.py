@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from api.scopes import ROUTES
-from fettle.quotas import QUOTAS
-from fettle.scopes import SCOPES
+from fettle.tenancy.quotas import QUOTAS
+from fettle.tenancy.scopes import SCOPES
 
 PAGE = Path(__file__).parent.parent / "docs" / "security.md"
 SCOPES_HEAD = "| scope | opens | routes |\n|---|---|---|\n"

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from fettle import __version__
-from fettle.cli import app
+from fettle.cli.main import app
 from fettle.settings import Settings
 from tests import settings_pages
 

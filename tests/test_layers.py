@@ -137,7 +137,7 @@ def test_the_whole_house_is_read() -> None:
 
 BROKEN = {
     "models import no layer above": {"models/job.py": "from fettle.ids import new"},
-    "fettle imports no layer above and no HTTP": {"fettle/jobs.py": "from fastapi import HTTPException"},
+    "fettle imports no layer above and no HTTP": {"fettle/jobs/lifecycle.py": "from fastapi import HTTPException"},
     "migrations know rows only": {"migrations/env.py": "import api.app"},
     "the api never imports the worker": {"api/app.py": "from worker.training import loop"},
     "the worker never imports the api": {"worker/engine/app.py": "from api import errors"},
@@ -167,30 +167,30 @@ def test_a_way_round_through_another_module_is_found_and_reported_once(tmp_path:
         tmp_path,
         {
             "worker/training/loop.py": "from worker.training import work",
-            "worker/training/work.py": "from fettle.files import fetch",
-            "fettle/files.py": "import boto3",
+            "worker/training/process/job_spec.py": "from fettle.datasets.files import fetch",
+            "fettle/datasets/files.py": "import boto3",
         },
     )
     (sentence,) = violations(tree)
-    assert sentence.endswith("but worker.training.work → fettle.files → boto3")
+    assert sentence.endswith("but worker.training.process.job_spec → fettle.datasets.files → boto3")
 
 
 def test_a_package_that_imports_in_its_init_is_found(tmp_path: Path) -> None:
     files = {
-        "worker/training/loop.py": "from fettle.formats.rows import read",
-        "fettle/formats/__init__.py": "import sqlalchemy",
-        "fettle/formats/rows.py": "",
+        "worker/training/loop.py": "from fettle.datasets.formats.rows import read",
+        "fettle/datasets/formats/__init__.py": "import sqlalchemy",
+        "fettle/datasets/formats/rows.py": "",
     }
     (sentence,) = violations(write_tree(tmp_path, files))
-    assert sentence.endswith("but worker.training.loop → fettle.formats → sqlalchemy")
+    assert sentence.endswith("but worker.training.loop → fettle.datasets.formats → sqlalchemy")
 
 
 def test_what_the_law_allows_breaks_nothing(tmp_path: Path) -> None:
     files = {
         "api/app.py": "import fastapi\nfrom fettle import jobs\nfrom models import Job",
-        "fettle/jobs.py": "import sqlalchemy\nfrom models import Job",
+        "fettle/jobs/lifecycle.py": "import sqlalchemy\nfrom models import Job",
         "models/job.py": "import sqlalchemy",
-        "worker/supervisor.py": "from fettle import db, queue\nimport models\nimport httpx",
+        "worker/jobs/supervisor.py": "from fettle import db, queue\nimport models\nimport httpx",
         "worker/training/loop.py": "import torch\nfrom fettle.errors import Conflict\nimport modelscope",
         "worker/engine/app.py": "import fastapi, torch",
         "bench/load.py": "import torch, httpx",
@@ -205,9 +205,9 @@ def test_what_the_law_allows_breaks_nothing(tmp_path: Path) -> None:
         ("import torch", "torch"),
         ("import torch.nn as nn", "torch.nn"),
         ("from fettle import db", "fettle.db"),
-        ("from . import sibling", "fettle.formats.sibling"),
-        ("from .sibling import name", "fettle.formats.sibling"),
-        ("from ..db import Database", "fettle.db"),
+        ("from . import sibling", "fettle.datasets.formats.sibling"),
+        ("from .sibling import name", "fettle.datasets.formats.sibling"),
+        ("from ...db import Database", "fettle.db"),
         ("def later():\n    import torch", "torch"),
         ("if TYPE_CHECKING:\n    import torch", "torch"),
         ("import importlib\nimportlib.import_module('torch')", "torch"),
@@ -215,8 +215,10 @@ def test_what_the_law_allows_breaks_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_every_way_to_import_is_read(source: str, name: str) -> None:
-    assert name in imports_of(source, "fettle.formats.render")
+    assert name in imports_of(source, "fettle.datasets.formats.render")
 
 
 def test_a_relative_import_in_an_init_starts_at_its_own_package() -> None:
-    assert "fettle.formats.render" in imports_of("from .render import Renderer", "fettle.formats", is_package=True)
+    assert "fettle.datasets.formats.render" in imports_of(
+        "from .render import Renderer", "fettle.datasets.formats", is_package=True
+    )

@@ -5,8 +5,8 @@ import json
 import pytest
 from safetensors import safe_open
 
-from fettle.catalog import BUILT_IN, STARTER
-from fettle.formats.render import Renderer
+from fettle.datasets.formats.render import Renderer
+from fettle.registry.catalog import BUILT_IN, STARTER
 
 
 def test_it_is_small_and_its_catalog_entry_counts_its_weights() -> None:

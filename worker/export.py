@@ -17,12 +17,12 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import select
 
-from fettle import artifacts, catalog, tuned_models
-from fettle.catalog import BaseModelEntry
 from fettle.db import Database
 from fettle.errors import Conflict, FettleError, InvalidRequest, NotFound, Unavailable
+from fettle.registry import catalog, tuned_models
+from fettle.registry.catalog import BaseModelEntry
 from fettle.settings import Settings
-from fettle.storage import Missing, open_storage
+from fettle.storage import Missing, artifacts, open_storage
 from models import Checkpoint, Job, TunedModel
 
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")

@@ -12,17 +12,22 @@ from typing import Any
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from fettle import catalog, devices, gradings, leases, leftovers, orphans, queue, retention
+from fettle import devices, queue
 from fettle.db import DATABASE_AWAY, Database
 from fettle.devices import Slot
-from fettle.logs import configure
+from fettle.jobs import grading_requests, leases
+from fettle.observability.logs import configure
+from fettle.registry import catalog
 from fettle.rewards.sandbox import SandboxError, cgroup, level
+from fettle.rollouts import retention
 from fettle.settings import Settings
-from fettle.storage import Away, open_storage
-from worker import environment, metrics, reports, tasks, workfolder
-from worker.children import Nursery
-from worker.held import Held
-from worker.supervisor import supervise
+from fettle.storage import Away, garbage_collection, open_storage, stale_files
+from worker import environment, metrics, tasks
+from worker.attempts.resources import Held
+from worker.jobs import work_folder
+from worker.jobs.supervisor import supervise
+from worker.jobs.training_process import Nursery
+from worker.reporting import client
 
 log = structlog.get_logger()
 
@@ -89,7 +94,7 @@ async def work(held: Held, nursery: Nursery, slots: list[Slot]) -> None:
     for task in (told, *others):
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
-    await reports.concluded()
+    await client.concluded()
     log.info("worker_stopped")
     for slot_served in ended:
         slot_served.result()
@@ -159,16 +164,16 @@ async def tidy(held: Held) -> None:
     """Clears away what died runs left, work folders here and uploads in storage, and rollouts that are old enough."""
     while True:
         try:
-            await workfolder.sweep(held)
+            await work_folder.sweep(held)
             await asyncio.to_thread(cgroup.sweep)
-            leftovers.sweep(held.settings.data / tasks.DRY_RUNS)
+            stale_files.sweep(held.settings.data / tasks.DRY_RUNS)
             async with held.db.transaction() as session:
-                await gradings.sweep(session)
+                await grading_requests.sweep(session)
             if (days := held.settings.rollout_days) is not None:
                 for removed in await retention.expire(held.db, held.storage, days):
                     metrics.rollouts_expired.inc(removed.rollouts)
                     log.info("rollouts_expired", **asdict(removed))
-            if collected := await orphans.collect(held.db, held.storage):
+            if collected := await garbage_collection.collect(held.db, held.storage):
                 log.info("orphans_collected", prefixes=collected)
         except Exception as error:  # whatever it is, the next round may go better
             log.warning("not_tidied", exc_info=None if isinstance(error, (*DATABASE_AWAY, Away)) else error)

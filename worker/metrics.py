@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from fettle.metrics import errors
+from fettle.observability.metrics import errors
 from fettle.settings import Settings
 
 WORKER = CollectorRegistry()

@@ -14,12 +14,12 @@ from typing import Any
 import orjson
 import structlog
 
-from fettle import gradings
 from fettle.db import DATABASE_AWAY
+from fettle.jobs import grading_requests
 from fettle.storage import Away, Missing
 from models import Grading
-from worker import opening
-from worker.held import Held
+from worker.attempts.resources import Held
+from worker.rewards import open_graders
 
 log = structlog.get_logger()
 
@@ -60,7 +60,7 @@ async def claimed(held: Held, owner: str, taken: int = 0) -> Grading | None:
     seconds = held.settings.grading_seconds
     try:
         async with held.db.transaction() as session:
-            return await gradings.claim(
+            return await grading_requests.claim(
                 session,
                 owner,
                 lease_seconds=LEASE_SECONDS,
@@ -77,7 +77,7 @@ async def answer(held: Held, grading: Grading) -> None:
     try:
         result = await graded(held, grading.request)
         async with held.db.transaction() as session:
-            await gradings.answer(session, grading, result)
+            await grading_requests.answer(session, grading, result)
     except Exception as error:  # whoever waits gives up by itself; the next request must be answered
         log.warning("not_graded", grading_id=grading.id, exc_info=error)
     finally:
@@ -90,15 +90,15 @@ async def keep_lease(held: Held, grading: Grading) -> None:
         await asyncio.sleep(LEASE_SECONDS / 3)
         try:
             async with held.db.transaction() as session:
-                await gradings.renew(session, grading, LEASE_SECONDS)
+                await grading_requests.renew(session, grading, LEASE_SECONDS)
         except DATABASE_AWAY:
             log.warning("lease_not_renewed", grading_id=grading.id)
 
 
 async def graded(held: Held, request: dict[str, Any]) -> dict[str, Any]:
-    """What `worker.grading` says to the request, within the time that somebody waits for it."""
+    """What `worker.rewards.grading_process` says to the request, within the time that somebody waits for it."""
     settings = held.settings
-    asked = {**request, "seconds": settings.grading_seconds, **opening.means(settings)}
+    asked = {**request, "seconds": settings.grading_seconds, **open_graders.means(settings)}
     try:
         async with asyncio.timeout(settings.grading_seconds), dataset(held, request) as path:
             return await judged({**asked, "dataset": path})
@@ -126,7 +126,7 @@ async def judged(asked: dict[str, Any]) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "worker.grading",
+        "worker.rewards.grading_process",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Query
 from api.deps import Caller, Held, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.api_key import KeyCreate, KeyRotate, key_object, shown_once
-from fettle import grants, keys
+from fettle.tenancy import api_keys, permissions
 
 router = APIRouter(prefix="/v1/api_keys", tags=["api keys"])
 
@@ -13,13 +13,13 @@ router = APIRouter(prefix="/v1/api_keys", tags=["api keys"])
 @router.post("")
 async def create(body: KeyCreate, caller: Caller, session: Transaction, held: Held) -> dict[str, Any]:
     """Make a key; `value` holds it, this once. It can do no more and live no longer than the key that makes it."""
-    key, secret = await keys.create(
+    key, secret = await api_keys.create(
         session,
-        await grants.project_for(session, caller, body.project),
+        await permissions.project_for(session, caller, body.project),
         body.name,
         held.pepper,
-        granted=grants.scopes_for(caller, body.scopes),
-        expires_at=grants.end_for(caller, body.end()),
+        granted=permissions.scopes_for(caller, body.scopes),
+        expires_at=permissions.end_for(caller, body.end()),
     )
     return shown_once(key, secret)
 
@@ -33,22 +33,22 @@ async def newest(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> dict[str, Any]:
     """Newest first, of the key's own project; an admin may name another."""
-    project_id = await grants.project_for(session, caller, project)
-    rows, has_more = await keys.newest(session, project_id, after=after, limit=limit)
+    project_id = await permissions.project_for(session, caller, project)
+    rows, has_more = await api_keys.newest(session, project_id, after=after, limit=limit)
     return listing(rows, key_object, has_more)
 
 
 @router.get("/{key_id}")
 async def retrieve(key_id: str, caller: Caller, session: Snapshot) -> dict[str, Any]:
-    return key_object(await keys.get(session, key_id, grants.confined_to(caller)))
+    return key_object(await api_keys.get(session, key_id, permissions.confined_to(caller)))
 
 
 @router.delete("/{key_id}")
 async def revoke(key_id: str, caller: Caller, session: Transaction) -> dict[str, Any]:
     """Useless at once; it stays in the list."""
-    key = await keys.get(session, key_id, grants.confined_to(caller))
-    grants.need_all(caller, key.scopes)
-    await keys.revoke(session, key.id)
+    key = await api_keys.get(session, key_id, permissions.confined_to(caller))
+    permissions.need_all(caller, key.scopes)
+    await api_keys.revoke(session, key.id)
     return {"id": key.id, "object": "api_key", "deleted": True}
 
 
@@ -58,8 +58,8 @@ async def rotate(
 ) -> dict[str, Any]:
     """A new key with the same name and scopes. The old one stays live for the grace period."""
     body = body or KeyRotate()
-    key = await keys.get(session, key_id, grants.confined_to(caller))
-    grants.need_all(caller, key.scopes)
-    end = grants.end_of_successor(caller, key, body.end())
-    successor, secret = await keys.rotate(session, key, held.pepper, grace=body.grace_seconds, expires_at=end)
+    key = await api_keys.get(session, key_id, permissions.confined_to(caller))
+    permissions.need_all(caller, key.scopes)
+    end = permissions.end_of_successor(caller, key, body.end())
+    successor, secret = await api_keys.rotate(session, key, held.pepper, grace=body.grace_seconds, expires_at=end)
     return shown_once(successor, secret)

@@ -8,8 +8,10 @@ from api.deps import Caller, Held
 from api.grading import answered
 from api.schemas.dry_run import DryRunCreate, dry_run_object
 from api.schemas.job import method_of
-from fettle import dry_runs, plans, scopes, serving
 from fettle.errors import from_schema
+from fettle.inference import client
+from fettle.jobs import dry_runs, planning
+from fettle.tenancy import scopes
 from models import Grading
 
 router = APIRouter(prefix="/v1/fine_tuning/dry_runs", tags=["fine-tuning"])
@@ -23,7 +25,7 @@ async def create(body: DryRunCreate, caller: Caller, held: Held) -> dict[str, An
         method = method_of(body)
     except ValidationError as error:
         raise from_schema(error.errors(), within=("method",)) from error
-    wanted = plans.Request(
+    wanted = planning.Request(
         model=held.aliases.get(body.model, body.model),
         training_file=body.training_file,
         validation_file=body.validation_file,
@@ -32,8 +34,8 @@ async def create(body: DryRunCreate, caller: Caller, held: Held) -> dict[str, An
     )
 
     async def ask(session: AsyncSession) -> Grading:
-        plan = await plans.make(session, caller.project_id, wanted, held.models, held.aliases)
-        model = await serving.find(session, caller.project_id, wanted.model, held.models)
+        plan = await planning.make(session, caller.project_id, wanted, held.models, held.aliases)
+        model = await client.find(session, caller.project_id, wanted.model, held.models)
         return await dry_runs.create(
             session,
             caller.project_id,

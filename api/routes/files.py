@@ -11,9 +11,11 @@ from api.pagination import listing
 from api.schemas.file import file_object
 from api.schemas.job import deleted_object
 from api.streaming import begun
-from fettle import catalog, files, previews, quotas
+from fettle.datasets import files, previews
+from fettle.datasets.ingest import Upload
 from fettle.errors import InvalidRequest, QuotaExceeded
-from fettle.uploads import Upload
+from fettle.registry import catalog
+from fettle.tenancy import quotas
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 

@@ -7,8 +7,11 @@ from fastapi import APIRouter
 from api.deps import Caller, Held, Services
 from api.grading import answered
 from api.schemas.grader import GraderRun, GraderValidate, not_opened, run_object
-from fettle import gradings, judges, rewards, scopes
+from fettle import rewards
 from fettle.errors import InvalidRequest, Unavailable
+from fettle.inference import judge_models
+from fettle.jobs import grading_requests
+from fettle.tenancy import scopes
 from models import ApiKey
 
 router = APIRouter(prefix="/v1/fine_tuning/alpha/graders", tags=["graders"])
@@ -54,7 +57,7 @@ async def graded(
         orjson.dumps(request)
     except orjson.JSONEncodeError as error:
         raise InvalidRequest(f"'item' cannot be passed on as JSON: {error}.", param="item") from error
-    return await answered(held, lambda session: gradings.create(session, caller.project_id, request))
+    return await answered(held, lambda session: grading_requests.create(session, caller.project_id, request))
 
 
 async def asked(held: Services, caller: ApiKey, graders: list[dict[str, Any]]) -> dict[str, Any]:
@@ -62,5 +65,5 @@ async def asked(held: Services, caller: ApiKey, graders: list[dict[str, Any]]) -
     if rewards.models_of(graders):
         scopes.need(caller.scopes, "chat")
     async with held.db.snapshot() as session:
-        found = await judges.find(session, caller.project_id, graders, held.models, held.aliases)
+        found = await judge_models.find(session, caller.project_id, graders, held.models, held.aliases)
     return {name: asdict(servable) for name, servable in found.items()}

@@ -22,8 +22,12 @@ from api.schemas.job import (
     method_of,
 )
 from api.streaming import begun, counted
-from fettle import artifacts, events, integrations, jobs, plans, queue, quotas, tuned_models
+from fettle import queue
 from fettle.errors import InvalidRequest, NotFound, from_schema
+from fettle.jobs import events, integrations, lifecycle, planning
+from fettle.registry import tuned_models
+from fettle.storage import artifacts
+from fettle.tenancy import quotas
 from models import LEGAL_MOVES, Project
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
@@ -51,7 +55,7 @@ async def create(
         method = method_of(body)
     except ValidationError as error:
         raise from_schema(error.errors(), within=("method",)) from error
-    wanted = plans.Request(
+    wanted = planning.Request(
         model=held.aliases.get(body.model, body.model),
         training_file=body.training_file,
         validation_file=body.validation_file,
@@ -66,7 +70,7 @@ async def create(
     )
     project = await session.get_one(Project, project_id)
     defaults = quotas.defaults(held.settings)
-    job, created = await jobs.create(session, project, wanted, held.models, defaults, aliases=held.aliases)
+    job, created = await lifecycle.create(session, project, wanted, held.models, defaults, aliases=held.aliases)
     if created:
         queue.ring_after_commit(session, job.id)
     return job_object(job)
@@ -88,7 +92,7 @@ async def newest(
     }
     if metadata and labels:
         raise InvalidRequest("'metadata=null' and 'metadata[k]=v' exclude each other: send one.", param="metadata")
-    rows, has_more = await jobs.newest(
+    rows, has_more = await lifecycle.newest(
         session, project_id, labels=None if metadata else labels, after=after, limit=limit
     )
     return listing(rows, job_object, has_more)
@@ -101,13 +105,13 @@ async def retrieve(job_id: str, project_id: ProjectId, held: Held) -> Response:
 
 @router.post("/{job_id}/cancel")
 async def cancel(job_id: str, project_id: ProjectId, session: Transaction) -> dict[str, Any]:
-    return job_object(await jobs.cancel(session, project_id, job_id))
+    return job_object(await lifecycle.cancel(session, project_id, job_id))
 
 
 @router.post("/{job_id}/pause")
 async def pause(job_id: str, project_id: ProjectId, session: Transaction) -> dict[str, Any]:
     """A waiting job pauses at once, a running one at its next checkpoint, which may take a moment."""
-    return job_object(await jobs.pause(session, project_id, job_id))
+    return job_object(await lifecycle.pause(session, project_id, job_id))
 
 
 @router.post("/{job_id}/resume")
@@ -118,7 +122,7 @@ async def resume(
     x_stainless_retry_count: Annotated[int, Header()] = 0,
 ) -> dict[str, Any]:
     """A paused job waits for a worker again and goes on from its last checkpoint."""
-    job, waits = await jobs.resume(session, project_id, job_id, retry=x_stainless_retry_count > 0)
+    job, waits = await lifecycle.resume(session, project_id, job_id, retry=x_stainless_retry_count > 0)
     if waits:
         queue.ring_after_commit(session, job.id)
     return job_object(job)
@@ -185,7 +189,7 @@ async def stream_events(
 async def list_checkpoints(
     job_id: str, project_id: ProjectId, session: Snapshot, after: str | None = None, limit: Limit = 10
 ) -> dict[str, Any]:
-    job = await jobs.get(session, project_id, job_id)
+    job = await lifecycle.get(session, project_id, job_id)
     rows, has_more = await tuned_models.checkpoints(session, job.id, after=after, limit=limit)
     return listing(rows, checkpoint_object, has_more)
 
@@ -193,7 +197,7 @@ async def list_checkpoints(
 @router.get("/{job_id}/metrics")
 async def metrics(job_id: str, project_id: ProjectId, session: Snapshot) -> dict[str, Any]:
     """Columns of equal length, one value a step; null where a step has none."""
-    job = await jobs.get(session, project_id, job_id)
+    job = await lifecycle.get(session, project_id, job_id)
     columns = events.columns(await events.metrics(session, job.id))
     return {"object": "fine_tuning.job.metrics", "fine_tuning_job_id": job.id, "columns": columns}
 
@@ -201,7 +205,7 @@ async def metrics(job_id: str, project_id: ProjectId, session: Snapshot) -> dict
 @router.get("/{job_id}/evaluation")
 async def evaluation(job_id: str, project_id: ProjectId, session: Snapshot) -> dict[str, Any]:
     """The base model against the tuned one on the validation file."""
-    job = await jobs.get(session, project_id, job_id)
+    job = await lifecycle.get(session, project_id, job_id)
     return evaluation_object(job)
 
 
@@ -214,7 +218,7 @@ async def adapter(job_id: str, project_id: ProjectId, held: Held, files: bool = 
     past this server and in parallel, with its sha256. Where storage is a folder, `url` is null.
     """
     async with held.db.snapshot() as session:
-        job = await jobs.get(session, project_id, job_id)
+        job = await lifecycle.get(session, project_id, job_id)
         if job.fine_tuned_model is None:
             raise NotFound(f"The job {job_id!r} is {job.status}: only a job that succeeded has an adapter.")
         prefix = (await tuned_models.get(session, project_id, job.fine_tuned_model)).prefix

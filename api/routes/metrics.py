@@ -3,7 +3,7 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from api.deps import Held
-from fettle import scraping
+from fettle.observability import metrics_auth
 
 router = APIRouter(tags=["health"])
 
@@ -11,5 +11,5 @@ router = APIRouter(tags=["health"])
 @router.get("/metrics", include_in_schema=False)
 async def scrape(request: Request, held: Held) -> Response:
     """Prometheus's text format. With FETTLE_METRICS_KEY as bearer token; without that setting, to this host only."""
-    scraping.check(held.settings.metrics_key, request.headers, request.client.host if request.client else None)
+    metrics_auth.check(held.settings.metrics_key, request.headers, request.client.host if request.client else None)
     return Response(await held.ledger.scrape(), media_type=CONTENT_TYPE_LATEST)

@@ -4,8 +4,8 @@ from fastapi import APIRouter
 
 from api.deps import Held, ProjectId, Snapshot
 from api.schemas.job import deleted_object
-from fettle import tuned_models
 from fettle.errors import InvalidRequest
+from fettle.registry import tuned_models
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Query
 from api.deps import Caller, Held, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.project import ProjectChange, ProjectCreate, project_object
-from fettle import grants, projects, quotas
+from fettle.tenancy import permissions, projects, quotas
 
 router = APIRouter(prefix="/v1/projects", tags=["projects"])
 
@@ -20,7 +20,7 @@ async def newest(
 ) -> dict[str, Any]:
     """All projects for an admin, otherwise the key's own."""
     defaults = quotas.defaults(held.settings)
-    rows, has_more = await projects.newest(session, grants.confined_to(caller), after=after, limit=limit)
+    rows, has_more = await projects.newest(session, permissions.confined_to(caller), after=after, limit=limit)
     return listing(rows, lambda project: project_object(project, defaults), has_more)
 
 
@@ -35,7 +35,7 @@ async def create(body: ProjectCreate, session: Transaction, held: Held) -> dict[
 @router.get("/{project_id}")
 async def retrieve(project_id: str, caller: Caller, session: Snapshot, held: Held) -> dict[str, Any]:
     """With what it uses of its quotas."""
-    if grants.confined_to(caller) not in (None, project_id):
+    if permissions.confined_to(caller) not in (None, project_id):
         raise projects.unknown(project_id)
     project = await projects.get(session, project_id)
     used = await quotas.usage(session, project.id)

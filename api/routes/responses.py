@@ -8,7 +8,7 @@ from api.generation import Relayed
 from api.schemas import response
 from api.schemas.response import ResponseCreate
 from api.streaming import unless_gone
-from fettle import serving
+from fettle.inference import client
 
 router = APIRouter(prefix="/v1/responses", tags=["chat"])
 
@@ -18,7 +18,7 @@ async def create(body: ResponseCreate, request: Request, project_id: ProjectId, 
     """Text in, text out, by the engine's chat route; nothing is stored."""
     servable = await generation.find(held, project_id, body.model)
 
-    async def ask() -> tuple[serving.Answer, bytes]:
+    async def ask() -> tuple[client.Answer, bytes]:
         answer = await generation.ask(held, servable, body.for_engine())
         streams = body.stream and answer.status == 200
         return answer, b"" if streams else b"".join([chunk async for chunk in answer.body])
@@ -37,7 +37,7 @@ async def create(body: ResponseCreate, request: Request, project_id: ProjectId, 
     return JSONResponse(made.body())
 
 
-def passed_on(answer: serving.Answer, content: bytes) -> Response:
+def passed_on(answer: client.Answer, content: bytes) -> Response:
     """The engine's refusal; what is not in OpenAI's shape is passed on as it is."""
     headers = {name: value for name, value in answer.headers.items() if name != "content-type"}
     try:

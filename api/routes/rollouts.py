@@ -7,9 +7,10 @@ from api.deps import Held, ProjectId, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.rollout import RewardsEdit, rewards_object, rollout_object
 from api.streaming import begun
-from fettle import jobs, reward_versions, rollouts
 from fettle.errors import NotFound
-from fettle.rollouts import Sort, Wanted
+from fettle.jobs import lifecycle, reward_versions
+from fettle.rollouts import store
+from fettle.rollouts.store import Sort, Wanted
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
@@ -18,7 +19,7 @@ Step = Annotated[int | None, Query(ge=1, le=LARGEST)]
 Version = Annotated[int | None, Query(ge=1, le=LARGEST)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 
-EXPORTS = {"jsonl": rollouts.as_jsonl, "dpo": rollouts.as_preferences}
+EXPORTS = {"jsonl": store.as_jsonl, "dpo": store.as_preferences}
 
 
 @router.get("/{job_id}/rollouts")
@@ -38,9 +39,9 @@ async def newest(
     """Every completion that the job learned from; `sort=-reward` begins with the best."""
     wanted = Wanted(step, min_reward, max_reward, reward_version, error)
     async with held.db.snapshot() as session:
-        job = await jobs.get(session, project_id, job_id)
-        found = await rollouts.chunks(session, job.id, wanted)
-    rows, has_more = await rollouts.page(held.storage, found, wanted, sort=sort, after=after, limit=limit)
+        job = await lifecycle.get(session, project_id, job_id)
+        found = await store.chunks(session, job.id, wanted)
+    rows, has_more = await store.page(held.storage, found, wanted, sort=sort, after=after, limit=limit)
     return listing(rows, rollout_object, has_more)
 
 
@@ -59,8 +60,8 @@ async def export(
     """JSONL: a rollout a line, or with `format=dpo` preference rows, of each group the best against the worst."""
     wanted = Wanted(step, min_reward, max_reward, reward_version, error)
     async with held.db.snapshot() as session:
-        job = await jobs.get(session, project_id, job_id)
-        found = await rollouts.chunks(session, job.id, wanted)
+        job = await lifecycle.get(session, project_id, job_id)
+        found = await store.chunks(session, job.id, wanted)
     name = f"{job.id}-{'preferences' if format == 'dpo' else 'rollouts'}.jsonl"
     headers = {"content-disposition": f'attachment; filename="{name}"'}
     lines = await begun(EXPORTS[format](held.storage, found, wanted))
@@ -70,7 +71,7 @@ async def export(
 @router.get("/{job_id}/rewards")
 async def rewards(job_id: str, project_id: ProjectId, session: Snapshot) -> dict[str, Any]:
     """The newest version."""
-    job = await jobs.get(session, project_id, job_id)
+    job = await lifecycle.get(session, project_id, job_id)
     version = await reward_versions.newest(session, job.id)
     if version is None:
         raise NotFound(

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api.schemas.job import whole
-from fettle import keys
 from fettle.errors import InvalidRequest
+from fettle.tenancy import api_keys
 from models import ApiKey
 
 Moment = Annotated[float, Field(gt=0, lt=2**53)]  # seconds since 1970
@@ -37,7 +37,7 @@ class KeyCreate(Lifetime):
 class KeyRotate(Lifetime):
     """`grace_seconds`: how long the old key stays live."""
 
-    grace_seconds: Annotated[int, Field(ge=0, le=MONTH)] = keys.GRACE
+    grace_seconds: Annotated[int, Field(ge=0, le=MONTH)] = api_keys.GRACE
 
 
 def key_object(key: ApiKey) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def key_object(key: ApiKey) -> dict[str, Any]:
         "project_id": key.project_id,
         "redacted_value": f"{key.hint}…",
         "scopes": key.scopes,
-        "status": keys.state(key),
+        "status": api_keys.state(key),
         "created_at": int(key.created_at),
         "expires_at": whole(key.expires_at),
         "revoked_at": whole(key.revoked_at),

@@ -3,7 +3,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from api.schemas.job import JobCreate
-from fettle.dry_runs import PROMPTS, PROMPTS_AT_MOST, SAMPLES_AT_MOST
+from fettle.jobs.dry_runs import PROMPTS, PROMPTS_AT_MOST, SAMPLES_AT_MOST
 
 
 class DryRunCreate(JobCreate):

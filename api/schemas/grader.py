@@ -17,7 +17,7 @@ FLAGS = (
     "truncated_observation_error",
     "unresponsive_reward_error",
 )
-FLAG_OF = {  # of what `worker.grading` and its keeper say
+FLAG_OF = {  # of what `worker.rewards.grading_process` and its keeper say
     "load": "python_grader_runtime_error",
     "sandbox": "python_grader_server_error",
     "timeout": "unresponsive_reward_error",

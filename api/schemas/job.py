@@ -2,9 +2,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from fettle import specs
-from fettle.artifacts import Manifest
+from fettle import methods
 from fettle.errors import InvalidRequest, NotFound
+from fettle.storage.artifacts import Manifest
 from models import LEGAL_MOVES, Checkpoint, Event, Job, JobStatus
 
 Label = Annotated[str, StringConstraints(max_length=512)]
@@ -27,31 +27,31 @@ class JobCreate(BaseModel):
     training_file: str
     validation_file: str | None = None
     method: AnyMethod | None = None
-    hyperparameters: specs.SupervisedHyperparameters | None = None  # OpenAI's older place for them
+    hyperparameters: methods.SupervisedHyperparameters | None = None  # OpenAI's older place for them
     suffix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     metadata: Annotated[dict[LabelName, Label], Field(max_length=16)] | None = None
     integrations: list[dict[str, Any]] | None = None
 
 
-def method_of(body: JobCreate) -> specs.Method:
+def method_of(body: JobCreate) -> methods.Method:
     """Raises InvalidRequest for a method that Fettle does not train, and for two sets of hyperparameters."""
     if body.method is None:
-        return specs.SupervisedMethod(
+        return methods.SupervisedMethod(
             type="supervised",
-            supervised=specs.Supervised(hyperparameters=body.hyperparameters or specs.SupervisedHyperparameters()),
+            supervised=methods.Supervised(hyperparameters=body.hyperparameters or methods.SupervisedHyperparameters()),
         )
     if body.hyperparameters is not None:
         raise InvalidRequest(
             "'hyperparameters' stands beside 'method': put them into method.supervised.hyperparameters.",
             param="hyperparameters",
         )
-    if body.method.type not in specs.METHODS:
+    if body.method.type not in methods.METHODS:
         raise InvalidRequest(
-            f"The method {body.method.type!r} is not supported; choose one of: {', '.join(specs.METHODS)}.",
+            f"The method {body.method.type!r} is not supported; choose one of: {', '.join(methods.METHODS)}.",
             param="method.type",
         )
-    return specs.METHODS[body.method.type].model_validate(body.method.model_dump())
+    return methods.METHODS[body.method.type].model_validate(body.method.model_dump())
 
 
 def job_object(job: Job) -> dict[str, Any]:

@@ -2,7 +2,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PlainValidator
 
-from fettle import quotas
+from fettle.tenancy import quotas
 from models import Project
 
 

@@ -12,7 +12,7 @@ def check(judges: dict[str, Any], within: tuple[str, ...] = ()) -> Graders:
     """judges: one of `grader`, `graders` and `reward_functions`. Raises InvalidRequest.
 
     `graders` is OpenAI's other shape: one grader, or several by name, or a list of them. The models that they ask are
-    found by `fettle.judges`.
+    found by `fettle.inference.judge_models`.
     """
     checked = check_shape(judges, within)
     for entry in checked:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from fettle import leftovers
+from fettle.storage import stale_files
 from fettle.storage.protocol import Missing
 
 CHUNK = 1 << 20
@@ -18,7 +18,7 @@ class LocalStorage:
         self.root = Path(root)
         self.aside = self.root / ".aside"  # same file system as the objects, so that a rename is atomic
         self.aside.mkdir(parents=True, exist_ok=True)
-        leftovers.sweep(self.aside)
+        stale_files.sweep(self.aside)
 
     def path(self, key: str) -> Path:
         parts = key.split("/")

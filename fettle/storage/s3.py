@@ -12,7 +12,7 @@ from boto3.exceptions import Boto3Error, RetriesExceededError, S3UploadFailedErr
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, IncompleteReadError
 
-from fettle import metrics
+from fettle.observability import metrics
 from fettle.settings import Settings
 from fettle.storage.protocol import Away, Missing
 

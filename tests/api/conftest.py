@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from fettle import projects
+from fettle.tenancy import projects
 from tests.api.tenants import Tenant, running, settings_in
 from tests.conftest import Api
 

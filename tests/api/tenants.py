@@ -9,9 +9,13 @@ from typing import Any
 import httpx
 
 from api.app import create_app
-from fettle import artifacts, events, ids, jobs, migrate, quotas, tuned_models
+from fettle import ids, migrate
 from fettle.db import Database
+from fettle.jobs import events, lifecycle
+from fettle.registry import tuned_models
 from fettle.settings import Settings
+from fettle.storage import artifacts
+from fettle.tenancy import quotas
 from models import Checkpoint, Job, JobStatus, Project, TunedModel
 from tests.conftest import Api
 
@@ -81,7 +85,7 @@ class Tenant:
         """What a worker leaves at a step; its name."""
         async with self.db.transaction() as session:
             job = await session.get_one(Job, job_id)
-            name = f"{jobs.tuned_model_name(job, self.project.name)}:ckpt-step-{step}"
+            name = f"{lifecycle.tuned_model_name(job, self.project.name)}:ckpt-step-{step}"
             session.add(
                 Checkpoint(
                     id=ids.new("ftckpt_"),
@@ -103,7 +107,7 @@ class Tenant:
         await artifacts.upload(self.storage, folder, prefix)
         async with self.db.transaction() as session:
             job = await session.get_one(Job, job_id)
-            name = jobs.tuned_model_name(job, self.project.name)
+            name = lifecycle.tuned_model_name(job, self.project.name)
             session.add(
                 TunedModel(
                     name=name, project_id=self.project.id, job_id=job_id, base_model=job.base_model, prefix=prefix

@@ -7,8 +7,8 @@ from pathlib import Path
 import boto3
 import httpx
 
-from fettle import projects
 from fettle.storage import open_storage
+from fettle.tenancy import projects
 from tests.api.tenants import ADAPTER, Tenant, running, settings_in
 
 CREDENTIALS = {"aws_access_key_id": "id", "aws_secret_access_key": "secret", "region_name": "us-east-1"}

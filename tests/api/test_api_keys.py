@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fettle import keys
+from fettle.tenancy import api_keys
 from tests.api.tenants import Tenant, message, refusal
 
 KEYS = "/v1/api_keys"
@@ -27,7 +27,7 @@ class TestCreate:
     async def test_the_secret_is_shown_once(self, tenant: Tenant) -> None:
         made = await make(tenant.http, scopes=["files.read", "chat"])
         secret = made.pop("value")
-        assert keys.well_formed(secret)
+        assert api_keys.well_formed(secret)
         assert made == {
             "id": made["id"],
             "object": "api_key",

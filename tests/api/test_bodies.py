@@ -16,7 +16,7 @@ import pytest
 from starlette.types import Message
 
 from api import middleware
-from fettle.up import free_port
+from fettle.cli.up import free_port
 from tests.api.asgi import GONE, chunk, exchange
 from tests.api.tenants import Tenant
 

@@ -8,7 +8,7 @@ import pytest
 from starlette.types import Message
 
 from api.generation import Relayed
-from fettle.serving import Answer
+from fettle.inference.client import Answer
 from tests.api.asgi import GONE, exchange
 from tests.api.served import served
 from tests.api.stub_engine import TEXT_PIECES, StubEngine

@@ -14,7 +14,7 @@ from tests.api.stub_engine import StubEngine
 from tests.api.tenants import Tenant, message, refusal, running, settings_in
 from tests.conftest import Api
 from worker import tasks
-from worker.held import Held
+from worker.attempts.resources import Held
 
 DRY_RUNS = "/v1/fine_tuning/dry_runs"
 BREAKS = "def reward(prompt, completion, example):\n    print('saw', completion)\n    return 1 / 0\n"

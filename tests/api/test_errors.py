@@ -11,9 +11,9 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from api.app import create_app
-from fettle import keys
+from fettle.cli.up import free_port
 from fettle.settings import Settings
-from fettle.up import free_port
+from fettle.tenancy import api_keys
 from tests.api.asgi import GONE, chunk, exchange
 from tests.api.tenants import Tenant, message, refusal, running, settings_in
 from tests.conftest import Api
@@ -149,7 +149,7 @@ async def test_a_database_that_is_away_is_worth_another_try(tmp_path: Path) -> N
     settings = Settings(data=tmp_path, database_url=f"postgresql+asyncpg://fettle@127.0.0.1:{free_port()}/fettle")
     app = create_app(settings)
     async with app.router.lifespan_context(app):
-        answer = await Api(app).stranger(keys.generate()).get("/v1/models")
+        answer = await Api(app).stranger(api_keys.generate()).get("/v1/models")
     assert answer.status_code == 503
     assert answer.headers["x-should-retry"] == "true"
     assert answer.json()["error"]["code"] == "service_unavailable"

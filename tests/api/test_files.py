@@ -68,7 +68,7 @@ class TestUpload:
     async def test_content_goes_to_disk_as_it_comes(
         self, api: Api, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("fettle.uploads.FLUSH", 1)
+        monkeypatch.setattr("fettle.datasets.ingest.FLUSH", 1)
         on_disk: list[int] = []
 
         async def slow() -> AsyncIterator[Message]:

@@ -9,7 +9,7 @@ import pytest
 from fastapi.responses import JSONResponse
 from sqlalchemy import select
 
-from fettle import gradings
+from fettle.jobs import grading_requests
 from fettle.settings import Settings
 from models import Grading
 from tests.api.served import served
@@ -17,7 +17,7 @@ from tests.api.stub_engine import StubEngine
 from tests.api.tenants import Tenant, message, refusal, running, settings_in
 from tests.conftest import Api
 from worker import tasks
-from worker.held import Held
+from worker.attempts.resources import Held
 
 RUN, VALIDATE = "/v1/fine_tuning/alpha/graders/run", "/v1/fine_tuning/alpha/graders/validate"
 EQUAL = {
@@ -218,10 +218,10 @@ class TestReach:
 
     async def test_old_requests_are_swept(self, tenant: Tenant) -> None:
         async with tenant.db.transaction() as session:
-            old = await gradings.create(session, tenant.project.id, {})
+            old = await grading_requests.create(session, tenant.project.id, {})
             old.created_at = 1.0
         async with tenant.db.transaction() as session:
-            await gradings.sweep(session)
+            await grading_requests.sweep(session)
         async with tenant.db.snapshot() as session:
             assert await session.get(Grading, old.id) is None
 

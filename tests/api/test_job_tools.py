@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fettle.catalog import STARTER, BaseModelEntry
+from fettle.registry.catalog import STARTER, BaseModelEntry
 from tests.api.tenants import Tenant, message, refusal
 from tests.conftest import Api
 

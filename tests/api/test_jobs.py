@@ -11,7 +11,9 @@ import httpx
 import orjson
 import pytest
 
-from fettle import artifacts, events, files
+from fettle.datasets import files
+from fettle.jobs import events
+from fettle.storage import artifacts
 from models import Job, JobStatus
 from tests.api.tenants import ADAPTER, Tenant, message, refusal
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fettle.up import free_port
+from fettle.cli.up import free_port
 
 CANARY = "sk-canary-0123456789"
 

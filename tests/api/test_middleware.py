@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fettle import keys
+from fettle.tenancy import api_keys
 from tests.api.asgi import chunk, exchange
 from tests.api.tenants import Tenant, message, refusal, running, settings_in
 from tests.conftest import Api
@@ -71,7 +71,7 @@ class TestKey:
         assert answer.headers["www-authenticate"] == "Bearer"
 
     async def test_a_well_formed_key_that_nobody_made_is_401_and_not_repeated(self, api: Api) -> None:
-        key = keys.generate()
+        key = api_keys.generate()
         async with api.stranger(key) as http:
             answer = await http.get("/v1/models")
         assert refusal(answer) == (401, "invalid_api_key", None)
@@ -80,11 +80,11 @@ class TestKey:
 
     async def test_a_revoked_key_is_401(self, api: Api, tenant: Tenant) -> None:
         async with tenant.db.transaction() as session:
-            row, key = await keys.create(session, tenant.project.id, "old", api.app.state.pepper)
+            row, key = await api_keys.create(session, tenant.project.id, "old", api.app.state.pepper)
         async with api.stranger(key) as http:
             assert (await http.get("/v1/models")).status_code == 200
             async with tenant.db.transaction() as session:
-                await keys.revoke(session, row.id)
+                await api_keys.revoke(session, row.id)
             assert refusal(await http.get("/v1/models"))[0] == 401
 
     @pytest.mark.parametrize("scheme", ["bearer", "BEARER", "Bearer  "])
@@ -105,7 +105,7 @@ class TestKey:
 
     async def test_a_strangers_upload_of_600_mb_is_refused_unread(self, api: Api) -> None:
         headers = {"content-type": "multipart/form-data; boundary=b", "content-length": str(600 << 20)}
-        for key in ({}, {"authorization": f"Bearer {keys.generate()}"}):
+        for key in ({}, {"authorization": f"Bearer {api_keys.generate()}"}):
             done = await exchange(api.app, "POST", "/v1/files", headers | key, [chunk(b"x" * 1000)] * 1000)
             assert (done.status, done.reads) == (401, 0)
             assert set(json.loads(done.body)["error"]) == {"message", "type", "param", "code"}

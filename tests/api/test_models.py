@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from fettle.catalog import STARTER
+from fettle.registry.catalog import STARTER
 from tests.api.tenants import ADAPTER, Tenant, refusal, running, settings_in
 from tests.conftest import Api
 

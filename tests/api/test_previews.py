@@ -9,9 +9,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from fettle import files, previews
-from fettle.catalog import STARTER, BaseModelEntry
-from fettle.formats.preview import look
+from fettle.datasets import files, previews
+from fettle.datasets.formats.preview import look
+from fettle.registry.catalog import STARTER, BaseModelEntry
 from tests.api.tenants import Tenant, jsonl, message, refusal
 from tests.conftest import Api
 

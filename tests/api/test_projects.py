@@ -4,7 +4,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fettle.quotas import QUOTAS
+from fettle.tenancy.quotas import QUOTAS
 from tests.api.tenants import Tenant, jsonl, message, refusal
 
 PROJECTS = "/v1/projects"

@@ -6,8 +6,8 @@ from typing import Any
 import openai
 import pytest
 
-from fettle import quotas
 from fettle.settings import Settings
+from fettle.tenancy import quotas
 from models import Job, JobStatus
 from tests.api.asgi import chunk, exchange
 from tests.api.served import Wire, served

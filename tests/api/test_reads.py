@@ -2,7 +2,7 @@
 
 import asyncio
 
-from fettle import keys
+from fettle.tenancy import api_keys
 from tests.api.tenants import Tenant
 from tests.conftest import Api
 
@@ -11,7 +11,7 @@ JOBS = "/v1/fine_tuning/jobs"
 
 async def test_many_at_once_with_good_and_bad_keys_are_told_apart(api: Api, tenant: Tenant, other: Tenant) -> None:
     job = await tenant.job()
-    wrong = api.stranger(keys.generate())
+    wrong = api.stranger(api_keys.generate())
     path = f"{JOBS}/{job['id']}"
     answers = await asyncio.gather(*(http.get(path) for _ in range(20) for http in (tenant.http, other.http, wrong)))
     assert [answer.status_code for answer in answers] == [200, 404, 401] * 20
@@ -21,9 +21,9 @@ async def test_many_at_once_with_good_and_bad_keys_are_told_apart(api: Api, tena
 async def test_a_revoked_key_is_refused_from_the_next_request_on(api: Api, tenant: Tenant) -> None:
     assert (await tenant.http.get(JOBS)).status_code == 200
     async with tenant.db.transaction() as session:
-        for key, project in await keys.everyone(session):
+        for key, project in await api_keys.everyone(session):
             if project.id == tenant.project.id:
-                await keys.revoke(session, key.id)
+                await api_keys.revoke(session, key.id)
     assert (await tenant.http.get(JOBS)).status_code == 401
 
 

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fettle import artifacts, ids, rollout_summaries, rollouts
+from fettle import ids
+from fettle.rollouts import store, summaries
+from fettle.storage import artifacts
 from models import JobStatus, RolloutChunk
 from tests.api.tenants import Tenant, message, refusal
 
@@ -184,8 +186,8 @@ class TestRollouts:
 
     async def test_they_are_listed_filtered_and_exported(self, tenant: Tenant) -> None:
         made = await job(tenant)
-        rows = [rollouts.row(1, 0, said("3"), scored(0.0), 1), rollouts.row(1, 1, said("2"), scored(1.0), 1)]
-        await artifacts.put_bytes(tenant.storage, "chunk", rollouts.to_parquet(rows))
+        rows = [store.row(1, 0, said("3"), scored(0.0), 1), store.row(1, 1, said("2"), scored(1.0), 1)]
+        await artifacts.put_bytes(tenant.storage, "chunk", store.to_parquet(rows))
         async with tenant.db.transaction() as session:
             session.add(
                 RolloutChunk(
@@ -193,7 +195,7 @@ class TestRollouts:
                     job_id=made["id"],
                     step=1,
                     rows=2,
-                    summary=rollout_summaries.of_step(rows, GRADERS),
+                    summary=summaries.of_step(rows, GRADERS),
                     storage_key="chunk",
                 )
             )

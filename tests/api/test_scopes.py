@@ -3,7 +3,7 @@
 import pytest
 
 from api.scopes import NONE, ROUTES
-from fettle.scopes import ADMIN, ALL, SCOPES
+from fettle.tenancy.scopes import ADMIN, ALL, SCOPES
 from tests.api.asgi import chunk, exchange
 from tests.api.tenants import Tenant, message, refusal
 from tests.api.ways import GUARDED, Way

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from tests.api.asgi import chunk, exchange
 from tests.api.tenants import Tenant, refusal, running, settings_in
 from tests.conftest import Api
-from tests.fettle.test_metrics import values
+from tests.fettle.observability.test_metrics import values
 
 JOBS = "/v1/fine_tuning/jobs"
 ROUTE = 'fettle_http_requests_total{method="GET",route="/v1/fine_tuning/jobs/{job_id}",status="%s"}'

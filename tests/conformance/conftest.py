@@ -9,8 +9,8 @@ import pytest
 from openai import OpenAI
 
 from api.app import create_app
-from fettle.catalog import STARTER
 from fettle.db import Database
+from fettle.registry.catalog import STARTER
 from fettle.settings import Settings
 from tests.api.conftest import new_tenant, other, tenant
 from tests.api.served import Wire, served
@@ -18,7 +18,7 @@ from tests.api.stub_engine import StubEngine
 from tests.api.tenants import Tenant, running, settings_in
 from tests.conftest import Api
 from worker import tasks
-from worker.held import Held
+from worker.attempts.resources import Held
 
 __all__ = ["new_tenant", "other", "tenant"]  # fixtures
 

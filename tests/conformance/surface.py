@@ -20,7 +20,7 @@ from api.app import create_app
 from api.queries import declared
 from api.schemas.chat import Unneeded
 from api.schemas.job import AnyMethod
-from fettle import specs
+from fettle import methods
 from fettle.settings import Settings
 from worker.engine.schemas import ChatRequest, CompletionRequest
 
@@ -135,8 +135,8 @@ def fields(model: Any, within: str = "") -> Iterator[str]:
         yield within + known
         for inner in inside(field.annotation):
             if inner is AnyMethod:
-                inner = specs.Method
-            for each in (typing.get_args(inner) or (inner,)) if inner is specs.Method else (inner,):
+                inner = methods.Method
+            for each in (typing.get_args(inner) or (inner,)) if inner is methods.Method else (inner,):
                 if inspect.isclass(each) and issubclass(each, BaseModel):
                     yield from fields(each, f"{within}{known}.")
 

@@ -14,7 +14,7 @@ import openai
 import pytest
 from openai import OpenAI
 
-from fettle import projects
+from fettle.tenancy import projects
 from models import JobStatus
 from tests.api.served import Wire
 from tests.api.tenants import Tenant

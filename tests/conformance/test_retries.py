@@ -11,7 +11,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from api.app import create_app
-from fettle import projects
+from fettle.tenancy import projects
 from tests.api.served import served
 from tests.api.tenants import Tenant, running, settings_in
 from tests.conftest import Api

@@ -18,7 +18,7 @@ from openai import OpenAI
 from openai.types.fine_tuning import FineTuningJob
 
 from examples.word_problems import problems
-from fettle.up import free_port
+from fettle.cli.up import free_port
 
 ENDED = ("succeeded", "failed", "cancelled")
 QUICK = {  # so that a lost worker is noticed within seconds

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fettle.up import free_port
+from fettle.cli.up import free_port
 
 pytestmark = pytest.mark.slow
 

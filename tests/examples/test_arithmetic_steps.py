@@ -4,7 +4,7 @@ from pathlib import Path
 from examples.arithmetic_steps import REWARDS, Calculation, calculations
 from fettle.rewards import Graders, Sample, check
 from fettle.rewards.formula import Formula
-from tests.fettle.formats.given import line, report
+from tests.fettle.datasets.formats.given import line, report
 
 
 def scores(calculation: Calculation, completion: str) -> dict[str, float | None]:

@@ -6,7 +6,7 @@ import pytest
 
 from examples.code_tasks import PROBLEMS, Task, fenced, other_than, tasks
 from fettle.rewards import Graders, Sample, Score, check
-from tests.fettle.formats.given import line, report
+from tests.fettle.datasets.formats.given import line, report
 
 LANGUAGES = ["python", pytest.param("javascript", marks=pytest.mark.skipif(not shutil.which("node"), reason="no Node"))]
 

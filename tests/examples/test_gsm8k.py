@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from examples.gsm8k import parse, problems
-from fettle.formats.reading import conversations
-from fettle.formats.validation import validate
+from fettle.datasets.formats.reading import conversations
+from fettle.datasets.formats.validation import validate
 
 ROOT = Path(__file__).parent.parent.parent
 GSM8K = ROOT.parent / "shared" / "data" / "gsm8k" / "train.jsonl"

@@ -7,7 +7,7 @@ from examples.logic_puzzles import Puzzle, puzzles
 from fettle.rewards import Graders, Sample, check
 from fettle.rewards.functions.logic_steps import puzzle as read
 from fettle.rewards.functions.logic_steps import solutions
-from tests.fettle.formats.given import line, report
+from tests.fettle.datasets.formats.given import line, report
 
 
 def grade(puzzle: Puzzle, *completions: str) -> list[float | None]:

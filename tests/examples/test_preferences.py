@@ -69,7 +69,7 @@ def test_the_kinds_of_a_rankings_pairs_are_told_apart() -> None:
 
 
 def test_rows_are_what_the_server_takes(tmp_path: Path) -> None:
-    from fettle.formats import reading
+    from fettle.datasets.formats import reading
 
     for shape, pairs_a_row in (("pair", 1), ("ranking", 6)):
         file = tmp_path / shape

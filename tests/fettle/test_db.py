@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
 
-from fettle import migrate, projects
+from fettle import migrate
 from fettle.db import DATABASE_AWAY, Database, database_now, json_text
+from fettle.tenancy import projects
 from models import ApiKey, Job, Project
 from tests.fettle import given
 

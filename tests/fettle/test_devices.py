@@ -1,6 +1,7 @@
 import pytest
 
-from fettle import devices, machine
+from fettle import devices
+from fettle.cli.doctor import host
 from fettle.devices import Slot
 from fettle.settings import Settings
 
@@ -53,10 +54,10 @@ class TestSlots:
 class TestDoctor:
     async def test_it_says_which_device_each_slot_has(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
-        finding = await machine.slots(Settings(gpus_per_job=2))
+        finding = await host.slots(Settings(gpus_per_job=2))
         assert not finding.ok
         assert not finding.needed
         assert finding.says.startswith("slot 0: GPUs 0, 1; idle: GPU 2 → ")
-        finding = await machine.slots(Settings())
+        finding = await host.slots(Settings())
         assert finding.ok
         assert finding.says == "slot 0: GPU 0, slot 1: GPU 1, slot 2: GPU 2"

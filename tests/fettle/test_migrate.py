@@ -6,8 +6,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Column, Connection, MetaData, String, inspect, text
 
-from fettle import migrate, projects
+from fettle import migrate
 from fettle.db import Database
+from fettle.tenancy import projects
 from models import Base
 
 COMPARED = {"compare_type": True, "compare_server_default": True}

@@ -9,14 +9,18 @@ import pytest
 from alembic import command
 from sqlalchemy import Connection, inspect, text
 
-from fettle import events, files, jobs, keys, leases, migrate, projects, tuned_models
-from fettle.catalog import BUILT_IN
+from fettle import migrate
+from fettle.datasets import files
 from fettle.db import Database
+from fettle.jobs import events, leases, lifecycle
+from fettle.registry import tuned_models
+from fettle.registry.catalog import BUILT_IN
+from fettle.tenancy import api_keys, projects
 from models import Job, JobStatus, Project
 from tests.fettle import given
 
 PEPPER = b"pepper"
-KEY = keys.generate()
+KEY = api_keys.generate()
 STATES = ("queued", "running", "succeeded", "failed", "cancelled")  # of 0001
 METHOD = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 3, "batch_size": 8}}}
 NOW = 1_790_000_000.25
@@ -53,7 +57,7 @@ def job_row(status: str) -> dict[str, Any]:
 FILLED: dict[str, list[dict[str, Any]]] = {  # parents first
     "projects": [{"id": "proj_a", "name": "a", "created_at": NOW}, {"id": "proj_b", "name": "b", "created_at": NOW}],
     "api_keys": [
-        {"id": "key_1", **WHERE, "name": "live", "hint": KEY[:8], "digest": keys.digest(KEY, PEPPER),
+        {"id": "key_1", **WHERE, "name": "live", "hint": KEY[:8], "digest": api_keys.digest(KEY, PEPPER),
          "revoked_at": None},
         {"id": "key_2", **WHERE, "name": "old", "hint": "fk_x", "digest": "d", "revoked_at": NOW + 1},
     ],
@@ -167,13 +171,13 @@ async def test_new_columns_hold_what_the_service_did_until_now(used: Database) -
             job = await session.get_one(Job, f"ftjob-{status}")
             assert (job.integrations, job.evaluation, job.pause_requested_at) == (None, None, None)
         assert (await session.get_one(Project, "proj_a")).quotas is None
-        (live, _), (old, _) = await keys.everyone(session)
+        (live, _), (old, _) = await api_keys.everyone(session)
     assert [(row.scopes, row.expires_at) for row in (live, old)] == [(["all"], None)] * 2
 
 
 async def test_keys_open_what_they_opened(used: Database) -> None:
     async with used.snapshot() as session:
-        row = await keys.authenticate(session, KEY, PEPPER)
+        row = await api_keys.authenticate(session, KEY, PEPPER)
     assert row is not None and row.project_id == "proj_a"
 
 
@@ -181,12 +185,12 @@ async def test_the_service_goes_on_with_every_job(used: Database) -> None:
     async with used.transaction() as session:
         assert await leases.reclaim_expired(session, 3) == ["ftjob-running"]
     async with used.transaction() as session:
-        cancelled = await jobs.cancel(session, "proj_a", "ftjob-running")
+        cancelled = await lifecycle.cancel(session, "proj_a", "ftjob-running")
         assert (cancelled.status, cancelled.fence) == (JobStatus.CANCELLED, 5)
     claimed = await given.claim(used)
     assert claimed is not None and claimed.id == "ftjob-queued"
     async with used.snapshot() as session:
-        rows, more = await jobs.newest(session, "proj_a", labels={"note": 'a "quoted" ü'}, after=None, limit=5)
+        rows, more = await lifecycle.newest(session, "proj_a", labels={"note": 'a "quoted" ü'}, after=None, limit=5)
         assert ([job.id for job in rows], more) == (["ftjob-running"], False)
         assert await events.metrics(session, "ftjob-running") == {5: {"train_loss": 0.5}}
         assert (await tuned_models.find(session, "proj_a", "ft:starter:a::1:ckpt-step-5")).created_at == NOW
@@ -199,7 +203,7 @@ async def test_new_rows_come_after_the_old_ones(used: Database) -> None:
         project = await projects.ensure(session, "a")
         assert project.id == "proj_a"
         file = await files.get(session, "proj_a", "file-data")
-        job, created = await jobs.create(session, project, given.request(file, idempotency_key="new"), BUILT_IN)
+        job, created = await lifecycle.create(session, project, given.request(file, idempotency_key="new"), BUILT_IN)
         assert created
         await session.flush()
         (event,) = await events.since(session, job.id, 9)

@@ -17,10 +17,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from fettle import queue
+from fettle.cli.up import free_port, redis_server
 from fettle.db import Database
 from fettle.queue import QUEUE, Doorbell
 from fettle.settings import Settings
-from fettle.up import free_port, redis_server
 
 JOB = "ftjob-aaaaaaaaaaaaaaaaaaaaaaaa"
 

@@ -3,13 +3,17 @@ from pathlib import Path
 
 import pytest
 
-from fettle import catalog, files, leases, migrate, projects
+from fettle import migrate
+from fettle.datasets import files
+from fettle.datasets.formats.validation import validate
 from fettle.db import Database
-from fettle.formats.validation import validate
+from fettle.jobs import leases
+from fettle.registry import catalog
 from fettle.settings import Settings
 from fettle.storage import open_storage
+from fettle.tenancy import projects
 from models import File, Job, JobStatus
-from worker.held import Held
+from worker.attempts.resources import Held
 
 ROWS = b'{"prompt": "1 + 1 =", "completion": "2"}\n' * 10
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from fettle import artifacts, catalog
-from fettle.catalog import STARTER
 from fettle.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from fettle.registry import catalog
+from fettle.registry.catalog import STARTER
+from fettle.storage import artifacts
 from models import Checkpoint, Job, TunedModel
+from worker.attempts.resources import Held
 from worker.export import export, find
-from worker.held import Held
 
 pytestmark = pytest.mark.slow  # torch and transformers take seconds to import
 

@@ -8,10 +8,10 @@ from typing import cast
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import leases
 from fettle.db import Database
+from fettle.jobs import leases
 from models import Job, JobStatus
-from worker.held import Held
+from worker.attempts.resources import Held
 from worker.main import reconcile
 
 LEASE = 1.5  # seconds

@@ -1,8 +1,8 @@
 import httpx
 import pytest
 
+from fettle.cli.up import free_port
 from fettle.settings import Settings
-from fettle.up import free_port
 from worker import metrics
 
 

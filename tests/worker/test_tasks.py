@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from fettle import gradings
 from fettle.db import Database
+from fettle.jobs import grading_requests
 from models import Grading, Job
 from tests.fettle import given
 from worker import tasks
-from worker.held import Held
+from worker.attempts.resources import Held
 
 
 async def test_a_request_that_takes_longer_than_its_lease_is_not_given_to_another_worker(
@@ -24,7 +24,7 @@ async def test_a_request_that_takes_longer_than_its_lease_is_not_given_to_anothe
 
     monkeypatch.setattr(tasks, "graded", slowly)
     async with held.db.transaction() as session:
-        asked = await gradings.create(session, job.project_id, {})
+        asked = await grading_requests.create(session, job.project_id, {})
     grading = await tasks.claimed(held, "one")
     assert grading is not None
     working = asyncio.create_task(tasks.answer(held, grading))
@@ -64,7 +64,7 @@ async def test_loops_of_a_few_projects_leave_a_place_for_another(
 
 async def ask(db: Database, project_id: str, **request: Any) -> str:
     async with db.transaction() as session:
-        return (await gradings.create(session, project_id, request)).id
+        return (await grading_requests.create(session, project_id, request)).id
 
 
 async def is_answered(db: Database, grading_id: str) -> bool:

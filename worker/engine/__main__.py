@@ -3,7 +3,7 @@
 import os
 import warnings
 
-from fettle.logs import configure
+from fettle.observability.logs import configure
 from fettle.settings import Settings
 from worker.engine.app import create_app
 from worker.engine.serve import serve

@@ -13,16 +13,18 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from fettle import catalog, scraping
 from fettle.errors import Unavailable
+from fettle.observability import metrics_auth
+from fettle.registry import catalog
 from fettle.settings import Settings
 from fettle.storage import open_storage
 from worker.engine import answers, errors, prompts, scoring, scrape
 from worker.engine.answers import Answer
+from worker.engine.auth import Gate
 from worker.engine.clients import ReleasingResponse, unless_gone
+from worker.engine.decode_thread import DecodeThread
 from worker.engine.errors import Overloaded, UnknownModel
-from worker.engine.gate import Gate
-from worker.engine.pool import Adapter, Pool
+from worker.engine.model_pool import Adapter, Pool
 from worker.engine.requests import Base
 from worker.engine.requests import Request as Generation
 from worker.engine.schemas import (
@@ -33,7 +35,6 @@ from worker.engine.schemas import (
     PoolingRequest,
     UnloadAdapter,
 )
-from worker.engine.thread import DecodeThread
 from worker.engine.tracing import RequestId
 from worker.environment import threads_per_slot
 
@@ -63,7 +64,7 @@ async def health(pool: ThePool) -> dict[str, str]:
 async def prometheus(http: Request, pool: ThePool) -> Response:
     """Prometheus's text format, to whom the API would show its own."""
     settings: Settings = http.app.state.settings
-    scraping.check(settings.metrics_key, http.headers, http.client.host if http.client else None)
+    metrics_auth.check(settings.metrics_key, http.headers, http.client.host if http.client else None)
     return Response(scrape.page(pool), media_type=CONTENT_TYPE_LATEST)
 
 

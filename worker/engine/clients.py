@@ -8,14 +8,14 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from fettle import racing
+from fettle import disconnect
 
 T = TypeVar("T")
 
 
 async def unless_gone(http: Request, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`. Raises ClientDisconnect when the client leaves first."""
-    return await racing.unless_gone(http.receive, work, ClientDisconnect)
+    return await disconnect.unless_gone(http.receive, work, ClientDisconnect)
 
 
 class ReleasingResponse(StreamingResponse):

@@ -12,8 +12,8 @@ from worker.engine.lora import Plan
 from worker.engine.networks import Network
 from worker.engine.prefill import Prefill
 from worker.engine.requests import Logprob, Piece, Request
-from worker.engine.rows import Row
 from worker.engine.sampling import logprobs, sample
+from worker.engine.sequences import Row
 
 log = structlog.get_logger()
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from fettle.datasets.formats.render import Renderer
 from fettle.errors import FettleError
-from fettle.formats.render import Renderer
 from worker.engine import metrics
 from worker.engine.grammar import Grammar
 from worker.engine.vocabulary import Vocabulary

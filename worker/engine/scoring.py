@@ -9,7 +9,7 @@ from typing import Any
 from fettle.errors import FettleError, InvalidRequest
 from worker.engine import metrics, prompts
 from worker.engine.errors import GenerationFailed, UnknownModel, WrongKind
-from worker.engine.pool import Adapter, Pool
+from worker.engine.model_pool import Adapter, Pool
 from worker.engine.requests import Base
 
 TOKENS_AT_ONCE = 1024  # padding included; who decodes meanwhile waits for so many

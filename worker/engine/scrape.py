@@ -3,7 +3,7 @@
 from prometheus_client import generate_latest
 
 from worker.engine import metrics
-from worker.engine.pool import Pool
+from worker.engine.model_pool import Pool
 
 
 def page(pool: Pool) -> bytes:

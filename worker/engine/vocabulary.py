@@ -3,7 +3,7 @@
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from fettle.formats.render import Renderer
+from fettle.datasets.formats.render import Renderer
 
 if TYPE_CHECKING:
     from llguidance import LLTokenizer

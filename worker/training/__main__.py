@@ -11,24 +11,25 @@ import sys
 import traceback
 from pathlib import Path
 
-from worker.training import lifeline
-from worker.training.channel import Channel
-from worker.training.work import Work
+from worker.training.process import parent_death
+from worker.training.process.channel import Channel
+from worker.training.process.job_spec import Work
 
 
 def run(folder: str, sock: socket.socket, number: int = 1) -> None:
     """Trains one job with this `number` of ranks. Exits with status 1 after an `error` line."""
     stand_alone(Path(folder) / "log.txt")
     if number > 1:
-        import worker.training.preload
-        from worker.training import torchrun
+        import worker.training.process.preload
+        from worker.training.distributed import torchrun
 
         torchrun.launch(Path(folder), sock, number)
         return
     channel = Channel(sock)
 
-    import worker.training.preload  # noqa: F401 — first: it sets what the libraries read when they are imported
-    from worker.training import failures, loop
+    import worker.training.process.preload  # noqa: F401 — first: it sets what the libraries read when they are imported
+    from worker.training import loop
+    from worker.training.process import failures
 
     try:
         loop.run(Work.read(Path(folder)), channel)
@@ -43,7 +44,7 @@ def stand_alone(log: Path) -> None:
     """A session of its own, output to the log, and death with the parent."""
     if os.getpgrp() != os.getpid():
         os.setsid()
-    lifeline.tie()
+    parent_death.tie()
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for stream in (1, 2):
         os.dup2(fd, stream)

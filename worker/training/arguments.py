@@ -4,9 +4,10 @@ from typing import Any
 
 import torch
 
-from worker.training import device, ranks
-from worker.training.device import Plan
-from worker.training.work import Work
+from worker.training.distributed import ranks
+from worker.training.model import device
+from worker.training.model.device import Plan
+from worker.training.process.job_spec import Work
 
 ROWS_AT_ONCE = 16  # on a GPU; a larger batch is accumulated, so that it costs time and not memory
 

@@ -10,11 +10,12 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from fettle.errors import TrainingFailed
-from worker.training import adapter, ranks
-from worker.training.channel import Channel, Stopped
-from worker.training.convergence import Convergence
+from worker.training.distributed import ranks
+from worker.training.early_stopping import Convergence
+from worker.training.model import adapter
+from worker.training.process.channel import Channel, Stopped
+from worker.training.process.job_spec import Work
 from worker.training.trainer import Metrics, Tuner
-from worker.training.work import Work
 
 VITAL = ("train_loss", "grad_norm")  # a run without them finite has diverged
 PROGRESS = "progress.json"  # in a checkpoint: what this callback knew

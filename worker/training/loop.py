@@ -9,12 +9,14 @@ from peft import PeftModel
 from transformers import PrinterCallback
 
 from fettle.errors import TrainingFailed
-from worker.training import adapter, device, loading, phases, ranks
+from worker.training import phases
 from worker.training.callback import Report
-from worker.training.channel import Channel, Stopped
+from worker.training.distributed import ranks
+from worker.training.model import adapter, device, loading
 from worker.training.phases import Outcome, Phase
+from worker.training.process.channel import Channel, Stopped
+from worker.training.process.job_spec import Work
 from worker.training.trainer import Tuner
-from worker.training.work import Work
 
 
 def run(work: Work, channel: Channel) -> None:

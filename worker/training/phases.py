@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from fettle.formats.render import Renderer
-from worker.training import ranks
-from worker.training.channel import Channel
+from fettle.datasets.formats.render import Renderer
+from worker.training.distributed import ranks
 from worker.training.methods import METHODS, ppo, rlhf, rloo
-from worker.training.reward_adapter import Files
-from worker.training.rewarding import STATE, Before
+from worker.training.model.reward_adapter import Files
+from worker.training.process.channel import Channel
+from worker.training.process.job_spec import Work, with_defaults
+from worker.training.rl.reward_model_judge import STATE, Before
 from worker.training.trainer import Tuner
-from worker.training.work import Work, with_defaults
 
 REWARD_MODEL, POLICY = "reward_model", "policy"
 ALGORITHMS: dict[str, Callable[..., Tuner]] = {"ppo": ppo.build, "rloo": rloo.build}

@@ -12,9 +12,9 @@ from peft import PeftModel
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from transformers import Trainer
 
-from worker.training import adapter
-from worker.training.channel import Channel, Stopped
-from worker.training.work import Work
+from worker.training.model import adapter
+from worker.training.process.channel import Channel, Stopped
+from worker.training.process.job_spec import Work
 
 Metrics = dict[str, float]
 

@@ -1,6 +1,6 @@
 """python -m worker.vllm: the agent beside a vLLM, where FETTLE_ENGINE_URL says. It imports no torch."""
 
-from fettle.logs import configure
+from fettle.observability.logs import configure
 from fettle.settings import Settings
 from worker.engine.serve import serve
 from worker.vllm.app import create_app

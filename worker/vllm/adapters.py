@@ -16,11 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from fettle import artifacts
 from fettle.errors import Conflict, NotFound
-from fettle.storage import Missing, Storage
+from fettle.storage import Missing, Storage, artifacts
 from worker.engine.errors import AdapterRejected, Overloaded
-from worker.engine.pool import FILES
+from worker.engine.model_pool import FILES
 from worker.vllm.upstream import Vllm
 
 # Rank 16 on an 8 B model is 84 MB: 22 GB of disk. What vLLM keeps of them in memory is its own --max-cpu-loras

@@ -14,8 +14,8 @@ from fettle.errors import FettleError, InvalidRequest, Unavailable
 from fettle.settings import Settings
 from fettle.storage import open_storage
 from worker.engine import errors
+from worker.engine.auth import Gate
 from worker.engine.clients import ReleasingResponse, unless_gone
-from worker.engine.gate import Gate
 from worker.engine.schemas import LoadAdapter, UnloadAdapter
 from worker.vllm.adapters import Adapters
 from worker.vllm.upstream import PASSED_ON, Vllm, streamed

@@ -18,14 +18,13 @@ import uvicorn
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from fettle import artifacts
-from fettle.catalog import STARTER
-from fettle.formats.render import Renderer
+from fettle.datasets.formats.render import Renderer
+from fettle.registry.catalog import STARTER
 from fettle.settings import Settings
-from fettle.storage import LocalStorage
+from fettle.storage import LocalStorage, artifacts
 from worker.engine.app import create_app
+from worker.engine.model_pool import Pool, read_base
 from worker.engine.networks import Network
-from worker.engine.pool import Pool, read_base
 from worker.engine.requests import Base, Request, Sampling
 
 QUESTIONS = (

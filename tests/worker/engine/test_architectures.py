@@ -9,14 +9,14 @@ import pytest
 import torch
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from fettle.catalog import STARTER
 from fettle.errors import Unavailable
+from fettle.registry.catalog import STARTER
 from tests.worker.engine.conftest import QUESTIONS, greedy, user
 from worker.engine.adapters import Weights
-from worker.engine.lane import Lane
+from worker.engine.model_pool import read_base
 from worker.engine.networks import Network, refuse_foreign_layers
-from worker.engine.pool import read_base
 from worker.engine.requests import Base, Piece, Request, Sampling
+from worker.engine.scheduler import Lane
 
 SMALL = {
     "vocab_size": 492,

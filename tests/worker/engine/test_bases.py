@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from fettle.catalog import STARTER, BaseModelEntry
 from fettle.errors import InvalidRequest, TrainingFailed, Unavailable
+from fettle.registry.catalog import STARTER, BaseModelEntry
 from fettle.storage import LocalStorage
 from tests.worker.engine.conftest import QUESTION, Engine, user
-from worker.engine import pool as pool_module
+from worker.engine import model_pool as pool_module
 from worker.engine import prompts
+from worker.engine.decode_thread import DecodeThread
 from worker.engine.errors import Overloaded, UnknownModel
-from worker.engine.pool import Pool
+from worker.engine.model_pool import Pool
 from worker.engine.requests import Request, Sampling
 from worker.engine.schemas import CompletionRequest
-from worker.engine.thread import DecodeThread
 
 
 def entry(path: Path) -> BaseModelEntry:

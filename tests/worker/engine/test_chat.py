@@ -6,9 +6,9 @@ import httpx
 import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
 
-from fettle.formats.render import Renderer
+from fettle.datasets.formats.render import Renderer
 from tests.worker.engine.conftest import KEY, QUESTION, QUESTIONS, Engine, greedy, until, user
-from worker.engine import thread
+from worker.engine import decode_thread
 
 Oracles = dict[str | None, Any]
 
@@ -240,7 +240,7 @@ def test_without_the_key_only_health_answers(key: str | None, engine: Engine) ->
 
 
 def test_health_says_when_the_decode_thread_is_dead(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thread.DecodeThread, "alive", False)
+    monkeypatch.setattr(decode_thread.DecodeThread, "alive", False)
     for response in (engine.client.get("/health"), engine.chat()):
         assert (response.status_code, response.json()["error"]["code"]) == (503, "service_unavailable")
 
@@ -264,7 +264,7 @@ def test_a_client_that_leaves_stops_its_decoding(stream: bool, engine: Engine) -
 
 
 def test_a_full_queue_says_when_to_come_back(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thread, "MAX_WAITING", 0)
+    monkeypatch.setattr(decode_thread, "MAX_WAITING", 0)
     response = engine.chat()
     assert response.status_code == 429
     assert int(response.headers["retry-after"]) > 0

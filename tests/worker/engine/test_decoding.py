@@ -5,18 +5,18 @@ from typing import Any
 import pytest
 import torch
 
+from fettle.datasets.formats.render import Renderer
 from fettle.errors import FettleError
-from fettle.formats.render import Renderer
 from tests.worker.engine.conftest import QUESTION, QUESTIONS, greedy, user
 from worker.engine import decoding
-from worker.engine import lane as lane_module
+from worker.engine import scheduler as lane_module
 from worker.engine.adapters import Weights
 from worker.engine.errors import GenerationFailed
-from worker.engine.lane import Lane
 from worker.engine.networks import Network
 from worker.engine.prefill import Prefill
 from worker.engine.requests import Piece, Request
-from worker.engine.rows import Row
+from worker.engine.scheduler import Lane
+from worker.engine.sequences import Row
 
 Ask = Callable[..., Request]
 Oracles = dict[str | None, Any]

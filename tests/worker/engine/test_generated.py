@@ -8,7 +8,7 @@ import pytest
 import torch
 from openai import BadRequestError, OpenAI
 
-from fettle.formats.render import Renderer
+from fettle.datasets.formats.render import Renderer
 from tests.worker.engine.conftest import KEY, QUESTION, Engine, greedy, user
 
 Oracles = dict[str | None, Any]

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fettle.up import free_port
+from fettle.cli.up import free_port
 from tests.worker.engine.conftest import until
 
 ROOT = Path(__file__).parents[3]

@@ -1,10 +1,10 @@
 import httpx
 import pytest
 
-from fettle.formats.render import Renderer
-from tests.fettle.test_metrics import values
+from fettle.datasets.formats.render import Renderer
+from tests.fettle.observability.test_metrics import values
 from tests.worker.engine.conftest import QUESTION, Engine, until, user
-from worker.engine import thread
+from worker.engine import decode_thread
 
 PREFIX = "fettle_engine_"
 
@@ -56,7 +56,7 @@ def test_what_is_loaded_and_decoded_now_is_shown(engine: Engine) -> None:
 
 def test_a_refusal_for_want_of_room_is_counted(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     before = seen(engine)
-    monkeypatch.setattr(thread, "MAX_WAITING", 0)
+    monkeypatch.setattr(decode_thread, "MAX_WAITING", 0)
     assert engine.chat().status_code == 429
     assert outcome(seen(engine), "refused") == outcome(before, "refused") + 1
 

@@ -13,8 +13,8 @@ from transformers.cache_utils import Cache, DynamicLayer
 from tests.worker.engine.conftest import QUESTION, user
 from worker.engine.adapters import CONFIG, WEIGHTS
 from worker.engine.errors import AdapterRejected
+from worker.engine.model_pool import read_base
 from worker.engine.networks import Network
-from worker.engine.pool import read_base
 from worker.engine.requests import Base
 
 Oracles = dict[str | None, PeftModel]

@@ -12,20 +12,19 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
-from fettle import artifacts
-from fettle.catalog import STARTER
-from fettle.formats.render import Renderer
-from fettle.storage import LocalStorage
+from fettle.datasets.formats.render import Renderer
+from fettle.registry.catalog import STARTER
+from fettle.storage import LocalStorage, artifacts
 from tests.worker.engine.conftest import QUESTIONS, Engine
 from tests.worker.training.children import Child, comparisons, work_folder
 from worker.engine import scoring
 from worker.engine.adapters import CONFIG, HEAD, WEIGHTS
 from worker.engine.errors import AdapterRejected
+from worker.engine.model_pool import read_base
 from worker.engine.networks import Network
-from worker.engine.pool import read_base
+from worker.training.data.preference import ids as pair_ids
+from worker.training.data.preference import pairs
 from worker.training.methods.reward_model import Collator
-from worker.training.pairs import ids as pair_ids
-from worker.training.pairs import pairs
 
 pytestmark = pytest.mark.slow  # trains a reward model
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fettle.catalog import STARTER
-from fettle.formats.render import Renderer
+from fettle.datasets.formats.render import Renderer
+from fettle.registry.catalog import STARTER
 from worker.engine.text import TextStream, overlap
 
 RENDERER = Renderer(STARTER)

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from examples.word_problems import problems
-from fettle.catalog import STARTER
+from fettle.registry.catalog import STARTER
 from worker.training.__main__ import run
 
 Line = dict[str, Any]
 Row = dict[str, Any]
 
 FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(["worker.training.forkserver"])
+FORKSERVER.set_forkserver_preload(["worker.training.process.forkserver"])
 SILENCE = 120  # seconds after which a child counts as hung
 
 

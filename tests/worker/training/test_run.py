@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fettle.catalog import STARTER
-from fettle.formats.reading import conversations
-from fettle.formats.render import Rendered, Renderer
+from fettle.datasets.formats.reading import conversations
+from fettle.datasets.formats.render import Rendered, Renderer
+from fettle.registry.catalog import STARTER
 from tests.worker.training.children import Child, Line, Row, contents, of, rows, series, work_folder
 
 pytestmark = pytest.mark.slow

@@ -12,9 +12,8 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
-from fettle import artifacts
 from fettle.settings import Settings
-from fettle.storage import LocalStorage
+from fettle.storage import LocalStorage, artifacts
 from tests.api.served import served
 from tests.worker.vllm import contract
 from worker.vllm.app import create_app

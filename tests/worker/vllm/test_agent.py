@@ -8,11 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from fettle import artifacts
-from fettle.logs import configure
-from fettle.serving import Engine, Servable
+from fettle.inference.client import Engine, Servable
+from fettle.observability.logs import configure
 from fettle.settings import Settings
-from fettle.storage import LocalStorage
+from fettle.storage import LocalStorage, artifacts
 from tests.api.served import served
 from tests.worker.vllm.conftest import KEY, VLLM_KEY, RecordedVllm, store
 from worker.engine import serve

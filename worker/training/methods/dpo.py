@@ -11,11 +11,15 @@ from peft import PeftModel
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
 
-from fettle.formats.render import Renderer
-from worker.training import arguments, comparing, evaluation, lm_head, loading, pairs, trainer
-from worker.training.channel import Channel
-from worker.training.comparing import Comparing
-from worker.training.work import Work
+from fettle.datasets.formats.render import Renderer
+from worker.training import arguments, trainer
+from worker.training.data import preference as pairs
+from worker.training.evaluation import base_against_tuned
+from worker.training.methods import preference
+from worker.training.methods.preference import Comparing
+from worker.training.model import lm_head, loading
+from worker.training.process.channel import Channel
+from worker.training.process.job_spec import Work
 
 REFERENCE = "ref"  # TRL's name of the frozen copy
 SHOWN = {
@@ -32,7 +36,7 @@ SHOWN = {
 
 class DPO(Comparing, DPOTrainer):  # type: ignore[misc]  # TRL types its figures more narrowly
     shown = SHOWN
-    training: ClassVar = comparing.names(SHOWN, trainer.TRAINING)
+    training: ClassVar = preference.names(SHOWN, trainer.TRAINING)
     of_a_checkpoint = ("train_loss", "train_rewards_accuracies", "valid_loss", "valid_rewards_accuracies")
 
     def compare(self, work: Work, step: int) -> None:
@@ -60,7 +64,7 @@ class DPO(Comparing, DPOTrainer):  # type: ignore[misc]  # TRL types its figures
             "rows": length_2N.shape[1],
             "rows_in_file": len(cast(Any, self.eval_dataset)),
             **{who: preferences(said[who], length_2N, reference_2N, self.beta) for who in ("base", "tuned")},
-            "samples": evaluation.samples(network, work, self.channel),
+            "samples": base_against_tuned.samples(network, work, self.channel),
         }
         self.channel.send("evaluation", data=data)
 

@@ -11,13 +11,15 @@ import torch
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from fettle.formats.render import Renderer
-from worker.training import arguments, lm_head, loading, prompts
-from worker.training.channel import Channel
-from worker.training.groups import GroupTrainer
-from worker.training.sampling import colocated
-from worker.training.scored import Scorer
-from worker.training.work import Work
+from fettle.datasets.formats.render import Renderer
+from worker.training import arguments
+from worker.training.data import prompts
+from worker.training.model import lm_head, loading
+from worker.training.process.channel import Channel
+from worker.training.process.job_spec import Work
+from worker.training.rl.group_trainer import GroupTrainer
+from worker.training.rl.rollouts import Scorer
+from worker.training.rl.sampling import colocated
 
 CISPO_EPSILON_HIGH = 5.0
 

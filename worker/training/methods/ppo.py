@@ -14,22 +14,24 @@ from datasets import Dataset
 from peft import PeftModel
 from transformers import TrainingArguments
 
-from fettle.formats.render import Renderer
-from worker.training import arguments, loading, ranks
-from worker.training.channel import Channel
-from worker.training.groups import judged_metrics
+from fettle.datasets.formats.render import Renderer
+from worker.training import arguments
+from worker.training.distributed import ranks
 from worker.training.methods import rlhf
-from worker.training.ppo import policy
-from worker.training.ppo.experience import Prompt, Worth
-from worker.training.ppo.learner import STATE, Learner, Settings
-from worker.training.ppo.rewards import AdaptiveKL, FixedKL
-from worker.training.reward_adapter import NAME, Files
-from worker.training.rewarded import RewardEvaluation
-from worker.training.rewarding import Before, Carried, RewardModelJudge
-from worker.training.sampling.completions import Sampling
-from worker.training.scored import Rollout, Scored
+from worker.training.model import loading
+from worker.training.model.reward_adapter import NAME, Files
+from worker.training.process.channel import Channel
+from worker.training.process.job_spec import Work
+from worker.training.rl.evaluation import RewardEvaluation
+from worker.training.rl.group_trainer import judged_metrics
+from worker.training.rl.ppo import policy
+from worker.training.rl.ppo.experience import Prompt, Worth
+from worker.training.rl.ppo.learner import STATE, Learner, Settings
+from worker.training.rl.ppo.rewards import AdaptiveKL, FixedKL
+from worker.training.rl.reward_model_judge import Before, Carried, RewardModelJudge
+from worker.training.rl.rollouts import Rollout, Scored
+from worker.training.rl.sampling.completions import Sampling
 from worker.training.trainer import Interruptible, Metrics, share_of_rate
-from worker.training.work import Work
 
 # the learner's names → ours
 TRAINING = {

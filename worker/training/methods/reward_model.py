@@ -12,12 +12,15 @@ from peft import PeftModel
 from trl.trainer.reward_config import RewardConfig
 from trl.trainer.reward_trainer import RewardTrainer
 
+from fettle.datasets.formats.render import Renderer
 from fettle.errors import TrainingFailed
-from fettle.formats.render import Renderer
-from worker.training import arguments, comparing, loading, pairs, trainer
-from worker.training.channel import Channel
-from worker.training.comparing import Comparing
-from worker.training.work import Work
+from worker.training import arguments, trainer
+from worker.training.data import preference as pairs
+from worker.training.methods import preference
+from worker.training.methods.preference import Comparing
+from worker.training.model import loading
+from worker.training.process.channel import Channel
+from worker.training.process.job_spec import Work
 
 SHOWN = {
     "accuracy": "accuracy",
@@ -47,7 +50,7 @@ class Collator:
 
 class RewardModel(Comparing, RewardTrainer):  # type: ignore[misc]  # TRL types its figures more narrowly
     shown = SHOWN
-    training: ClassVar = comparing.names(SHOWN, trainer.TRAINING)
+    training: ClassVar = preference.names(SHOWN, trainer.TRAINING)
     of_a_checkpoint = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
 
     def _set_signature_columns_if_needed(self) -> None:

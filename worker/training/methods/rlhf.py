@@ -7,16 +7,16 @@ comparisons, each once.
 from datasets import Dataset
 from peft import PeftModel
 
-from fettle.formats.render import Renderer
-from worker.training import prompts
-from worker.training.channel import Channel
-from worker.training.ppo import divergence
-from worker.training.ppo.learner import derived
-from worker.training.reward_adapter import Files, RewardAdapter
-from worker.training.rewarded import PROMPTS_AT_ONCE
-from worker.training.rewarding import Before, Carried, RewardModelJudge, Scale, scale_in
-from worker.training.sampling.completions import Sampling, complete
-from worker.training.work import Work
+from fettle.datasets.formats.render import Renderer
+from worker.training.data import prompts
+from worker.training.model.reward_adapter import Files, RewardAdapter
+from worker.training.process.channel import Channel
+from worker.training.process.job_spec import Work
+from worker.training.rl.evaluation import PROMPTS_AT_ONCE
+from worker.training.rl.ppo import divergence
+from worker.training.rl.ppo.learner import derived
+from worker.training.rl.reward_model_judge import Before, Carried, RewardModelJudge, Scale, scale_in
+from worker.training.rl.sampling.completions import Sampling, complete
 
 SCALE_PROMPTS = 256  # whose completions tell what a score is measured in
 KL_PROMPTS = 128  # of the evaluation

@@ -14,17 +14,19 @@ from peft import PeftModel
 from trl.trainer.rloo_config import RLOOConfig
 from trl.trainer.rloo_trainer import RLOOTrainer
 
-from fettle.formats.render import Renderer
-from worker.training import arguments, lm_head, loading, ranks
-from worker.training.channel import Channel
-from worker.training.groups import GroupTrainer
+from fettle.datasets.formats.render import Renderer
+from worker.training import arguments
+from worker.training.distributed import ranks
 from worker.training.methods import rlhf
-from worker.training.ppo.policy import REFERENCE
-from worker.training.reward_adapter import Files
-from worker.training.rewarding import Before, Carried
-from worker.training.sampling import colocated
-from worker.training.sampling.completions import Sampling
-from worker.training.work import Work
+from worker.training.model import lm_head, loading
+from worker.training.model.reward_adapter import Files
+from worker.training.process.channel import Channel
+from worker.training.process.job_spec import Work
+from worker.training.rl.group_trainer import GroupTrainer
+from worker.training.rl.ppo.policy import REFERENCE
+from worker.training.rl.reward_model_judge import Before, Carried
+from worker.training.rl.sampling import colocated
+from worker.training.rl.sampling.completions import Sampling
 
 
 class RLOO(GroupTrainer, RLOOTrainer):  # type: ignore[misc]  # TRL types its members more narrowly

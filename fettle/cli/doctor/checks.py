@@ -1,0 +1,130 @@
+"""`fettle doctor`: looks at every part and says what to do."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from sqlalchemy import select
+
+from fettle import migrate
+from fettle.cli.doctor import host
+from fettle.cli.doctor.result import Finding, warn
+from fettle.cli.up import beside
+from fettle.db import Database, database_now
+from fettle.inference.client import Engine
+from fettle.queue import Doorbell
+from fettle.registry import catalog
+from fettle.settings import Settings
+from fettle.storage import artifacts, open_storage
+
+OLDEST_REDIS = 5  # arq needs PSETEX and WATCH; older ones are no longer mended
+SKEW_SECONDS = 5  # leases go by the database's clock; what clients see of time goes by ours
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """One finding a part; nothing raises."""
+    structlog.configure(processors=[drop])  # findings say it better than log lines
+    settings = beside(settings)
+    return [await look(part, check, settings) for part, check in CHECKS.items()]
+
+
+def drop(logger: object, name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    raise structlog.DropEvent
+
+
+async def look(part: str, check: Callable[[Settings], Awaitable[Finding]], settings: Settings) -> Finding:
+    try:
+        return await asyncio.wait_for(check(settings), 15)
+    except Exception as error:
+        return Finding(part, False, f"{type(error).__name__}: {error} → {HELP[part]}", needed=part not in OPTIONAL)
+
+
+async def database(settings: Settings) -> Finding:
+    db = Database(settings.database)
+    try:
+        current, newest = await migrate.revisions(db)
+        async with db.snapshot() as session:
+            skew = time.time() - (await session.scalar(select(database_now())) or 0)
+    finally:
+        await db.close()
+    where = db.engine.url.render_as_string(hide_password=True)
+    if current != newest:
+        return Finding("database", False, f"{where}: schema {current or 'empty'}, needs {newest} → `fettle migrate`")
+    if abs(skew) > SKEW_SECONDS:
+        return warn("database", f"{where}: its clock and ours differ by {skew:+.0f} s → run NTP on both")
+    return Finding("database", True, f"{where}: schema {current}")
+
+
+async def storage(settings: Settings) -> Finding:
+    store = open_storage(settings)
+    await artifacts.put_bytes(store, "doctor/probe", b"fettle")
+    back = await store.read("doctor/probe")
+    await store.delete("doctor/probe")
+    return Finding("storage", back == b"fettle", f"{settings.storage}: writes, reads and deletes")
+
+
+async def queue(settings: Settings) -> Finding:
+    doorbell = Doorbell(settings)
+    try:
+        await doorbell.ping()
+        version = (await doorbell.redis.info("server"))["redis_version"]
+    finally:
+        await doorbell.close()
+    if int(version.split(".")[0]) < OLDEST_REDIS:
+        return warn("queue", f"Redis {version} → {OLDEST_REDIS} or newer is needed")
+    return Finding("queue", True, f"Redis {version} answers")
+
+
+async def engine(settings: Settings) -> Finding:
+    client = Engine(settings)
+    try:
+        healthy = await client.healthy()
+    finally:
+        await client.close()
+    says = f"{settings.engine_url} answers" if healthy else f"{settings.engine_url} does not answer → {HELP['engine']}"
+    return Finding("engine", healthy, says, needed=False)
+
+
+async def base_models(settings: Settings) -> Finding:
+    entries = catalog.load(settings.catalog)
+    flaws = [
+        f"{name}: {flaw}" for name, entry in entries.items() if entry.path and (flaw := catalog.flaw_of(entry.path))
+    ]
+    if flaws:
+        return Finding("base models", False, " ".join(flaws))
+    aliases = catalog.check_aliases(settings.model_aliases, entries)
+    return Finding("base models", True, ", ".join([*entries, *(f"{new} = {name}" for new, name in aliases.items())]))
+
+
+CHECKS: dict[str, Callable[[Settings], Awaitable[Finding]]] = {
+    "versions": host.versions,
+    "disk": host.disk,
+    "slots": host.slots,
+    "cores": host.cores,
+    "devices": host.gpus,
+    "secrets": host.secrets,
+    "sandbox": host.sandbox,
+    "database": database,
+    "storage": storage,
+    "queue": queue,
+    "engine": engine,
+    "base models": base_models,
+    "integrations": host.integrations,
+}
+HELP = {
+    "versions": "install Fettle again",
+    "disk": "set FETTLE_DATA to a folder that this user can write",
+    "slots": "docs/gpus.md says how slots map to GPUs",
+    "cores": "set FETTLE_THREADS",
+    "devices": "check the driver with nvidia-smi",
+    "secrets": "let this user read the data folder",
+    "sandbox": "docs/rewards.md says what user code needs",
+    "integrations": "pip install 'fettle[integrations]'",
+    "database": "check FETTLE_DATABASE_URL, then `fettle migrate`",
+    "storage": "check FETTLE_STORAGE_URL, FETTLE_S3_ENDPOINT and the credentials",
+    "queue": "check FETTLE_REDIS_URL; without it jobs start a little later",
+    "engine": "start `fettle engine`, or check FETTLE_ENGINE_URL; chat needs it, training does not",
+    "base models": "check FETTLE_CATALOG and FETTLE_MODEL_ALIASES",
+}
+OPTIONAL = {"versions", "slots", "cores", "devices", "secrets", "sandbox", "queue", "engine", "integrations"}

@@ -1,0 +1,64 @@
+"""A dry run as a person reads it: how rewards are spread, how long it took, what stands in the way, and examples."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fettle.cli.token_view import UNSEEN
+
+PROMPT_SHOWN, COMPLETION_SHOWN, FAILURE_SHOWN = 160, 600, 800  # characters
+
+
+def show(found: dict[str, Any], console: Console) -> None:
+    console.print(Text(sentence(found)), soft_wrap=True)
+    table = Table("", "mean", "spread", "lowest", "highest", box=None)
+    for name, spread in (*found["scores"].items(), ("reward", found["rewards"])):
+        table.add_row(Text(name), *(number(spread[column]) for column in ("mean", "std", "min", "max")))
+    console.print(table)
+    for example in found["examples"]:
+        console.print(Text(f"\n{number(example['reward'])}  {scores_of(example)}", "bold"), soft_wrap=True)
+        console.print(Text(cut(prompt_of(example), PROMPT_SHOWN), "dim"), soft_wrap=True)
+        console.print(Text(cut(example["completion"], COMPLETION_SHOWN)), soft_wrap=True)
+    for failure in found["failures"]:
+        who = failure["grader"] or "the engine"
+        console.print(Text(f"\n{failure['count']} × {who}: ", "red"), soft_wrap=True, end="")
+        console.print(Text(cut(failure["message"].strip(), FAILURE_SHOWN)), soft_wrap=True)
+    for warning in found["warnings"]:
+        console.print(Text("\n! ", "yellow") + Text(warning["message"]), soft_wrap=True)
+
+
+def sentence(found: dict[str, Any]) -> str:
+    seconds = found["seconds"]
+    parts = [
+        f"{found['model']}: {found['prompts']} prompts × {found['samples']} completions of "
+        f"{found['completion_length_mean']:.0f} tokens on average.",
+        f"Written in {seconds['generation']:.1f} s ({seconds['generation_per_sample']:.2f} s each, several at a time), "
+        f"scored in {seconds['scoring']:.1f} s ({1000 * seconds['scoring_per_sample']:.1f} ms each).",
+    ]
+    if found["dead_groups"] is not None:
+        parts.append(f"{found['dead_groups']:.0%} of {found['groups']} groups are dead: all their rewards are equal.")
+    for name, what in (("refused", "were refused by the engine"), ("unfinished", "were not done in time")):
+        if found[name]:
+            parts.append(f"{found[name]} completions {what}.")
+    return " ".join(parts)
+
+
+def scores_of(example: dict[str, Any]) -> str:
+    known = [f"{name} {number(value)}" for name, value in example["scores"].items()]
+    return ", ".join([*known, *(["cut off"] if example["stop_reason"] == "length" else [])])
+
+
+def prompt_of(example: dict[str, Any]) -> str:
+    """Its last message."""
+    return str(example["prompt"][-1].get("content") or "")
+
+
+def number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.2f}"
+
+
+def cut(text: str, most: int) -> str:
+    shown = text.translate(UNSEEN)
+    return shown if len(shown) <= most else f"{shown[:most]}…"

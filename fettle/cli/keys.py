@@ -1,0 +1,112 @@
+"""`fettle keys`: works on the database, as the operator does; it needs no key."""
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from fettle.cli.terminal import console, duration, moment, uncut, with_database
+from fettle.settings import Settings
+from fettle.tenancy.scopes import ADMIN, ALL, SCOPES
+
+if TYPE_CHECKING:
+    from fettle.db import Database
+    from models import ApiKey, Project
+
+app = typer.Typer(no_args_is_help=True, help="API keys (works on the database).")
+
+KeyId = Annotated[str, typer.Argument(help="As `fettle keys list` shows it.")]
+End = Annotated[int | None, typer.Option(parser=duration, metavar="TIME", help="90m, 12h or 30d; without it: never.")]
+Grace = Annotated[int, typer.Option(parser=duration, metavar="TIME", help="How long the old key stays live.")]
+Scopes = Annotated[list[str], typer.Option("--scope", help=f"May be repeated: {', '.join(SCOPES)}.")]
+
+
+@app.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="What the key is for.")],
+    project: Annotated[str, typer.Option(help="Project that the key opens; made when there is none.")] = "default",
+    scope: Scopes = [ALL],  # noqa: B006 — typer's way to say a default
+    expires_in: End = None,
+) -> None:
+    """Make a key and print it, this once."""
+    from fettle.tenancy import api_keys, projects
+
+    settings = Settings()
+    end = None if expires_in is None else time.time() + expires_in
+
+    async def make(db: "Database") -> str:
+        async with db.transaction() as session:
+            owner = await projects.ensure(session, project)
+            _, key = await api_keys.create(
+                session, owner.id, name, api_keys.pepper(settings), granted=scope, expires_at=end
+            )
+            return key
+
+    print(with_database(settings, make))
+
+
+@app.command("list")
+def show() -> None:
+    """Show every key's id, project, scopes and state; never the key."""
+    from fettle.tenancy import api_keys
+
+    async def read(db: "Database") -> "list[tuple[ApiKey, Project]]":
+        async with db.snapshot() as session:
+            return await api_keys.everyone(session)
+
+    table = Table("id", "project", "name", "key", "scopes", "created", "state", box=None)
+    for key, project in with_database(Settings(), read):
+        scopes = Text(" ".join(key.scopes), "bold" if ADMIN in key.scopes else "")
+        made = moment(key.created_at)
+        table.add_row(key.id, project.name, Text(key.name), f"{key.hint}…", scopes, made, state(key))
+    uncut.print(table)
+
+
+def state(key: "ApiKey") -> str:
+    from fettle.tenancy import api_keys
+
+    match api_keys.state(key), key.revoked_at, key.expires_at:
+        case "revoked", float(at), _:
+            return f"revoked {moment(at)}"
+        case "expired", _, float(at):
+            return f"expired {moment(at)}"
+        case _, _, float(at):
+            return f"live until {moment(at)}"
+    return "live"
+
+
+@app.command("rotate")
+def rotate(
+    key_id: KeyId,
+    grace: Grace = "24h",  # type: ignore[assignment]
+    expires_in: End = None,
+) -> None:
+    """Make a key's successor and print it, this once; the old key expires after the grace."""
+    from fettle.tenancy import api_keys
+
+    settings = Settings()
+
+    async def make(db: "Database") -> str:
+        async with db.transaction() as session:
+            row = await api_keys.get(session, key_id)
+            lifetime = api_keys.lifetime(row) if expires_in is None else expires_in
+            end = None if lifetime is None else time.time() + lifetime
+            _, key = await api_keys.rotate(session, row, api_keys.pepper(settings), grace=grace, expires_at=end)
+            return key
+
+    print(with_database(settings, make))
+
+
+@app.command("revoke")
+def revoke(key_id: KeyId) -> None:
+    """Make a key useless at once."""
+    from fettle.tenancy import api_keys
+
+    async def end(db: "Database") -> None:
+        async with db.transaction() as session:
+            await api_keys.revoke(session, key_id)
+
+    with_database(Settings(), end)
+    console.print(f"{key_id} revoked")

@@ -1,0 +1,90 @@
+"""`fettle projects`: works on the database, as the operator does; it needs no key."""
+
+import re
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from fettle.cli.terminal import console, moment, uncut, with_database
+from fettle.settings import Settings
+
+if TYPE_CHECKING:
+    from fettle.db import Database
+    from fettle.tenancy.quotas import Limits
+    from models import Project
+
+app = typer.Typer(no_args_is_help=True, help="Projects and their quotas (works on the database).")
+
+UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+Name = Annotated[str, typer.Argument(help="The project's name or id.")]
+Change = Annotated[list[str], typer.Argument(help="quota=limit: 5, 20G, none or default", metavar="[QUOTA=LIMIT]...")]
+
+
+@app.command("create")
+def create(name: Annotated[str, typer.Argument(help="Lower-case letters, digits and '-'.")]) -> None:
+    """Make a project and print its id."""
+    from fettle.tenancy import projects
+
+    async def make(db: "Database") -> str:
+        async with db.transaction() as session:
+            return (await projects.create(session, name)).id
+
+    print(with_database(Settings(), make))
+
+
+@app.command("list")
+def show() -> None:
+    """Show every project's id and name, and which quotas are its own."""
+    from fettle.tenancy import projects
+
+    async def read(db: "Database") -> "list[Project]":
+        async with db.snapshot() as session:
+            return await projects.everyone(session)
+
+    table = Table("id", "name", "created", "quotas of its own", box=None)
+    for project in with_database(Settings(), read):
+        own = ", ".join(f"{name}={shown(limit)}" for name, limit in (project.quotas or {}).items())
+        table.add_row(project.id, project.name, moment(project.created_at), own)
+    uncut.print(table)
+
+
+@app.command("quota")
+def quota(name: Name, change: Change = []) -> None:  # noqa: B006 — typer's way to say a default
+    """Show what a project uses of its quotas; with `queued_jobs=5 bytes=20G` change them first."""
+    from fettle.tenancy import projects, quotas
+
+    settings = Settings()
+    wanted = [parsed(text, list(quotas.QUOTAS)) for text in change]
+    new = {quota: limit for quota, limit in wanted if not isinstance(limit, str)}
+    back = [quota for quota, limit in wanted if isinstance(limit, str)]
+
+    async def work(db: "Database") -> "tuple[Limits, dict[str, int]]":
+        async with db.transaction() as session:
+            project = await projects.find(session, name)
+            if wanted:
+                quotas.change(project, new, back)
+            return quotas.limits(project, quotas.defaults(settings)), await quotas.usage(session, project.id)
+
+    limits, used = with_database(settings, work)
+    table = Table("quota", "used", "limit", box=None)
+    for row, limit in limits.items():
+        table.add_row(row, f"{used[row]:,}", shown(limit))
+    console.print(table)
+
+
+def parsed(text: str, names: list[str]) -> tuple[str, int | str | None]:
+    """The quota, and its limit: None for none, "default" for what the settings say. Raises BadParameter."""
+    name, _, limit = text.partition("=")
+    if name not in names:
+        raise typer.BadParameter(f"{text!r}: the quotas are {', '.join(names)}; write queued_jobs=5.")
+    if limit in ("none", "default"):
+        return name, None if limit == "none" else limit
+    found = re.fullmatch(r"(\d{1,15})([kMGT]?)", limit)
+    if found is None:
+        raise typer.BadParameter(f"{text!r}: the limit is a number like 5, 200k or 20G, none, or default.")
+    return name, int(found[1]) * UNITS[found[2]]
+
+
+def shown(limit: int | None) -> str:
+    return "none" if limit is None else f"{limit:,}"

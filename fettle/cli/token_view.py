@@ -1,0 +1,62 @@
+"""A preview as a person reads it: the text of each row, what is learned in colour, and the file's figures."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fettle.datasets.formats.preview import look
+from fettle.datasets.formats.validation import validate
+from fettle.errors import InvalidRequest
+from fettle.registry import catalog
+from fettle.settings import Settings
+
+LEARNED, CONTEXT = "bold green", "dim"
+UNSEEN = {code: "�" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}  # they move a terminal
+
+
+def of_path(path: Path, model: str, settings: Settings, *, limit: int, max_seq_length: int | None) -> dict[str, Any]:
+    """A file that was not uploaded yet, validated first. Raises InvalidRequest, NotFound, OSError."""
+    name = settings.model_aliases.get(model, model)
+    if name.startswith("ft:") and name.count(":") > 1:
+        name = catalog.base_of(name)
+    base = catalog.on_disk(name, catalog.find(catalog.load(settings.catalog), name))
+    if not path.is_file():
+        raise InvalidRequest(f"{path} is no file here, and ids of uploaded ones begin with 'file-'.")
+    report = validate(path, max_row_bytes=settings.max_row_bytes)
+    if not report.ok:
+        raise InvalidRequest(f"{path}: {report.summary()}")
+    return look(path, base, limit=limit, max_seq_length=max_seq_length, whole=True)
+
+
+def show(seen: dict[str, Any], console: Console) -> None:
+    table = Table("line", "tokens", "learned", "text", box=None, padding=(0, 2, 1, 0))
+    for row in seen["rows"]:
+        text = Text()
+        for piece, counts in zip(row["tokens"], row["loss_mask"], strict=True):
+            text.append(piece.translate(UNSEEN), LEARNED if counts else CONTEXT)
+        text.rstrip()
+        if row["cut"]:
+            text.append(" …")
+        length = Text(str(row["token_count"]), "red" if row["too_long"] else "")
+        table.add_row(str(row["line"]), length, str(row["supervised_tokens"]), text)
+    console.print(table)
+    console.print(Text(sentence(seen["summary"])), soft_wrap=True)
+
+
+def sentence(summary: dict[str, Any]) -> str:
+    seen = f"{summary['rows']:,} rows" if summary["complete"] else f"The first {summary['rows']:,} rows"
+    lengths = summary["row_tokens"]
+    parts = [
+        f"{seen} ({summary['format']}, {summary['shape']}): {summary['tokens']:,} tokens, "
+        f"{summary['supervised_share']:.0%} of them learned.",
+    ]
+    if lengths is not None:
+        parts.append(f"Tokens of a row: {lengths['min']:,} to {lengths['max']:,}, median {lengths['median']:,.0f}.")
+    if summary["rows_too_long"]:
+        parts.append(f"{summary['rows_too_long']:,} rows have more than {summary['max_seq_length']:,} tokens.")
+    if summary["rows_without_completion"]:
+        parts.append(f"{summary['rows_without_completion']:,} rows have nothing to learn.")
+    return " ".join(parts)

@@ -1,0 +1,120 @@
+"""Files: uploaded datasets and the results that jobs leave behind."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle import ids, methods
+from fettle.datasets.formats.validation import Report
+from fettle.errors import Conflict, InvalidRequest, NotFound
+from fettle.pagination import page
+from fettle.storage import Storage
+from models import LEGAL_MOVES, File, FileStatus, Job
+
+PURPOSE, RESULTS = "fine-tune", "fine-tune-results"
+MIN_TRAINING_ROWS = 10  # OpenAI's rule: below it no method learns anything
+
+
+def storage_key(project_id: str, file_id: str) -> str:
+    return f"files/{project_id}/{file_id}"
+
+
+async def accept(storage: Storage, project_id: str, path: Path, filename: str, report: Report) -> File:
+    """Stores an uploaded dataset that was validated, and takes the file at `path`. The row is the caller's to add.
+
+    A bad dataset is kept as well, with status `error` and its report, so that its owner can read what to mend.
+    """
+    file = new(project_id, filename, PURPOSE, path.stat().st_size)
+    file.status = FileStatus.PROCESSED if report.ok else FileStatus.ERROR
+    file.report = {**report.to_json(), "summary": None if report.ok else report.summary()}
+    await storage.put_file(file.storage_key, path, keep=False)
+    return file
+
+
+def new(project_id: str, filename: str, purpose: str, size: int) -> File:
+    file_id = ids.new("file-")
+    return File(
+        id=file_id,
+        project_id=project_id,
+        purpose=purpose,
+        filename=filename,
+        bytes=size,
+        storage_key=storage_key(project_id, file_id),
+        status=FileStatus.PROCESSED,
+    )
+
+
+async def get(session: AsyncSession, project_id: str, file_id: str, *, lock: bool = False) -> File:
+    file = await session.get(File, file_id, with_for_update=lock)
+    if file is None or file.project_id != project_id:
+        raise NotFound(f"No file has the id {file_id!r}.", param="file_id")
+    return file
+
+
+async def newest(
+    session: AsyncSession, project_id: str, *, purpose: str | None, after: str | None, limit: int, newest_first: bool
+) -> tuple[list[File], bool]:
+    statement = select(File).where(File.project_id == project_id)
+    if purpose:
+        statement = statement.where(File.purpose == purpose)
+    order = (File.created_at, File.id)
+    return await page(session, statement, order, File.id, after=after, limit=limit, newest_first=newest_first)
+
+
+async def for_training(
+    session: AsyncSession,
+    project_id: str,
+    file_id: str,
+    param: str,
+    minimum: int,
+    shapes: Collection[str],
+    hint: str = "",
+) -> File:
+    """The file if a job can train on it. shapes: of the rows that its method takes. hint: another way to take more.
+
+    Raises InvalidRequest with what to mend.
+    """
+    # Locked until the job's row is there as well: a delete at the same moment waits, and finds the file in use
+    file = await session.get(File, file_id, with_for_update={"read": True})
+    if file is None or file.project_id != project_id:
+        raise InvalidRequest(f"No file has the id {file_id!r}: upload one first.", code="file_not_found", param=param)
+    report: dict[str, Any] = file.report or {}
+    if file.purpose != PURPOSE:
+        raise InvalidRequest(
+            f"The file {file_id!r} has the purpose {file.purpose!r}, but a job needs {PURPOSE!r}.", param=param
+        )
+    if file.status == FileStatus.ERROR:
+        raise InvalidRequest(f"{file.filename}: {report['summary']}", code=f"invalid_{param}", param=param)
+    if report.get("shape") not in (None, *shapes):
+        takers = [name for name, taken in methods.SHAPES.items() if report["shape"] in taken]
+        raise InvalidRequest(
+            f"{file.filename} holds rows of the shape {report['shape']!r}, but the job's method takes: "
+            f"{', '.join(sorted(shapes))}. Choose the method {' or '.join(map(repr, takers))}, or write the rows as "
+            f"this one wants them.{hint}",
+            code=f"invalid_{param}",
+            param=param,
+        )
+    if report["rows"] < minimum:
+        what = "Training" if minimum > 1 else "Validation"
+        raise InvalidRequest(
+            f"{what} file has {report['rows']} example(s), but must have at least {minimum} examples.",
+            code="invalid_n_examples",
+            param=param,
+        )
+    return file
+
+
+async def delete(session: AsyncSession, project_id: str, file_id: str) -> File:
+    """Deletes the row; the caller deletes the object after the commit. Raises Conflict while a job needs it."""
+    file = await get(session, project_id, file_id, lock=True)
+    needed = select(Job.id).where(
+        Job.status.in_([status for status, moves in LEGAL_MOVES.items() if moves]),
+        or_(Job.training_file == file_id, Job.validation_file == file_id),
+    )
+    if job_id := await session.scalar(needed):
+        raise Conflict(f"The file {file_id!r} is in use by {job_id!r}: cancel that job first.", code="file_in_use")
+    await session.delete(file)
+    return file

@@ -1,0 +1,223 @@
+"""Strict reading of JSONL: one UTF-8 JSON object on each line, bounded in length and depth.
+
+A block of lines that orjson accepts and that raises no suspicion costs little more than parsing it. Any other is read
+line by line, and a line with something amiss once more, leniently, to say what it is. Memory: a block and one line.
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator
+from io import BytesIO
+from itertools import count, islice, repeat
+from typing import Any, BinaryIO
+
+import orjson
+
+from fettle.datasets.formats.problems import Finding, kind, quoted, step
+
+Row = dict[str, Any]
+Line = tuple[int, Row | None, list[Finding]]  # number, counted from 1; the row, where there is one; what is wrong
+
+BLOCK = 1 << 15  # bytes; the rows of larger ones would keep the garbage collector busy
+MAX_DEPTH = 254  # what orjson can write back
+MAX_BLANK = 1000  # blank lines that a file may end with
+BLANK_LINE = [Finding("", "blank_line")]
+SOUND: list[Finding] = []  # what is wrong with nearly every line
+BOM = b"\xef\xbb\xbf"
+
+
+def read(file: BinaryIO, max_row_bytes: int, first: int = 1) -> Iterator[Line]:
+    """The lines of a file, blank ones at its end left out. first: the number of the next line."""
+    numbers = count(first)
+    blank = 0  # how many lines just before are errors unless the file ends here
+    for block in blocks(file, max_row_bytes):
+        lines = BytesIO(block).readlines()
+        rows = None if blank else read_block(block, lines, max_row_bytes)
+        if rows is not None:
+            yield from zip(islice(numbers, len(rows)), rows, repeat(SOUND), strict=False)
+            continue
+        for line, number in zip(lines, numbers, strict=False):
+            found, findings = read_line(line, max_row_bytes)
+            if findings == BLANK_LINE and blank < MAX_BLANK:
+                blank += 1
+                continue
+            yield from ((earlier, None, BLANK_LINE) for earlier in range(number - blank, number))
+            blank = 0
+            yield number, found, findings
+
+
+def not_jsonl(head: bytes) -> str | None:
+    """The code of what JSON text is instead of JSONL, told by its beginning."""
+    text = head.removeprefix(BOM).strip()
+    first = text.partition(b"\n")[0].rstrip()
+    if text.startswith(b"["):
+        return "json_array"
+    return "pretty_printed_json" if first == b"{" and first != text else None
+
+
+def blocks(file: BinaryIO, max_row_bytes: int) -> Iterator[bytes]:
+    """Whole lines; of one that is longer than max_row_bytes only its beginning, which is longer too."""
+    while block := file.read(BLOCK):
+        if not block.endswith(b"\n"):
+            rest = file.readline(max_row_bytes + len(b"\r\n"))
+            block += rest
+            while rest and not rest.endswith(b"\n"):
+                rest = file.readline(BLOCK)
+        yield block
+
+
+def read_block(block: bytes, lines: list[bytes], max_row_bytes: int) -> list[Row] | None:
+    """The rows of all lines of a block, or None if one of them may have something amiss."""
+    if max(map(len, lines)) > max_row_bytes:
+        return None
+    try:
+        rows = [orjson.loads(line) for line in lines]
+    except orjson.JSONDecodeError:
+        return None
+    return None if set(map(type, rows)) != {dict} or suspicious(block, rows) else rows
+
+
+def read_line(line: bytes, max_row_bytes: int) -> tuple[Row | None, list[Finding]]:
+    """The row as far as it can be read, and everything that strict reading has against the line."""
+    if len(line) > max_row_bytes and len(line.rstrip(b"\r\n")) > max_row_bytes:
+        return None, [Finding("", "line_too_long", {"limit": max_row_bytes})]
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        if not line.startswith(BOM):
+            return examine(line, error)
+        row, findings = _after_bom(line.removeprefix(BOM))
+        return row, [Finding("", "bom"), *findings]
+    if type(value) is dict and not suspicious(line, value):
+        return value, []
+    return examine(line)
+
+
+def _after_bom(line: bytes) -> tuple[Row | None, list[Finding]]:
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return examine(line, error)
+    return examine(line)
+
+
+def suspicious(text: bytes, value: Any) -> bool:
+    """Whether text that orjson read as `value` repeats a key, nests too deeply or holds a NUL.
+
+    A repeated key is in the text but not in what orjson writes back, so that the text has more quotes; one that it
+    spells as \\u0022 orjson writes as \\", which is a quote more.
+    """
+    try:
+        written = orjson.dumps(value)
+    except orjson.JSONEncodeError:  # too deep
+        return True
+    spelled = 0
+    if b"\\u00" in text and (b"\\u0022" in text or b"\\u0000" in text):
+        escapes = text.replace(b"\\\\", b"")  # what is left of \\\\u0022 spells no quote
+        if b"\\u0000" in escapes:
+            return True
+        spelled = escapes.count(b"\\u0022")
+    return text.count(b'"') + spelled != written.count(b'"')
+
+
+def read_value(text: bytes) -> tuple[Any, list[Finding] | None]:
+    """A JSON value that is no row of its own, and what strict reading has against it; None if it is no JSON."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None, None
+    if not suspicious(text, value):
+        return value, []
+    try:
+        return value, list(irregularities(json.loads(text, object_pairs_hook=_object)))
+    except RecursionError:
+        return value, [Finding("", "too_deep", {"limit": MAX_DEPTH})]
+
+
+class Repeating(dict[str, Any]):
+    """An object in which keys stand twice."""
+
+    repeated: list[str]
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) == len(pairs):
+        return value
+    repeating = Repeating(value)
+    repeating.repeated = [key for key, times in Counter(key for key, _ in pairs).items() if times > 1]
+    return repeating
+
+
+def examine(line: bytes, refusal: orjson.JSONDecodeError | None = None) -> tuple[Row | None, list[Finding]]:
+    """Reads a line leniently, to find all that is wrong with it. refusal: orjson's, if it did refuse the line."""
+    last = not line.endswith(b"\n")
+    if not line or line.isspace():
+        return None, BLANK_LINE
+    if b"\0" in line:
+        return None, [Finding("", "nul")]
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        cut = last and error.end == len(line)
+        return None, [Finding("", "truncated_line") if cut else Finding("", "not_utf8", {"byte": error.start + 1})]
+    try:
+        value = json.loads(text, object_pairs_hook=_object, parse_int=float)  # float: an int has a limit of digits
+    except RecursionError:
+        return None, [Finding("", "too_deep", {"limit": MAX_DEPTH})]
+    except json.JSONDecodeError:
+        if refusal is None:
+            raise
+        return None, [_invalid_json(text, last, refusal)]
+    findings = list(irregularities(value))
+    if not isinstance(value, dict):
+        return None, [*findings, Finding("", "row_not_object", {"kind": kind(value)})]
+    if refusal and not findings:
+        findings = [_invalid_json(text, last, refusal)]
+    return value, findings
+
+
+def _invalid_json(text: str, last: bool, refusal: orjson.JSONDecodeError) -> Finding:
+    if last and refusal.pos == len(text):
+        return Finding("", "truncated_line")
+    return Finding("", "invalid_json", {"reason": refusal.msg, "column": refusal.colno})
+
+
+def irregularities(value: Any, path: str = "", depth: int = 1) -> Iterator[Finding]:
+    """What lenient JSON lets pass: NaN, NUL, lone surrogates, repeated keys, great depth."""
+    if isinstance(value, str):
+        yield from _irregular_text(value, path)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield Finding(path, "nan_or_infinity")
+    elif isinstance(value, dict | list) and depth > MAX_DEPTH:
+        yield Finding("", "too_deep", {"limit": MAX_DEPTH})
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            if not _plain(item):
+                yield from irregularities(item, f"{path}[{index}]", depth + 1)
+    elif isinstance(value, dict):
+        if isinstance(value, Repeating):
+            for key in value.repeated:
+                yield Finding((path + step(key)).lstrip("."), "duplicate_key", {"key": quoted(key)})
+        for key, item in value.items():
+            if not (_plain(key) and _plain(item)):
+                below = (path + step(key)).lstrip(".")
+                yield from _irregular_text(key, below)
+                yield from irregularities(item, below, depth + 1)
+
+
+def _plain(value: Any) -> bool:
+    """Whether a value, like nearly all, is surely regular and holds no others."""
+    if type(value) is str:
+        return value.isascii() and "\0" not in value
+    return value is None or type(value) is bool or (type(value) is float and math.isfinite(value))
+
+
+def _irregular_text(text: str, path: str) -> Iterator[Finding]:
+    if "\0" in text:
+        yield Finding(path, "nul")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        yield Finding(path, "lone_surrogate")

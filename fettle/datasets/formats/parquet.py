@@ -1,0 +1,84 @@
+"""Strict reading of Parquet with pyarrow: row group by row group, a few hundred rows at a time.
+
+Columns that training does not read are skipped. Nulls count as absent, since a column's rows share one type.
+pyarrow takes a while to import, and nothing but a Parquet file needs it.
+"""
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import orjson
+
+from fettle.datasets.formats import jsonl
+from fettle.datasets.formats.delimited import parse_nested
+from fettle.datasets.formats.jsonl import Line, Row
+from fettle.datasets.formats.problems import Finding, quoted
+from fettle.datasets.formats.rows import NESTED, SHAPE_KEYS, columns_read
+
+MAGIC = b"PAR1"
+BATCH = 256  # rows
+MAX_GROUP = 1 << 30  # bytes of a row group, unpacked: it may be held in memory
+
+
+def read(file: BinaryIO, max_row_bytes: int) -> Iterator[Line]:
+    """The rows of a file; their numbers count from 1."""
+    import pyarrow
+    import pyarrow.parquet
+
+    number = 0
+    try:
+        table = pyarrow.parquet.ParquetFile(file, pre_buffer=False, buffer_size=1 << 16)
+        names = table.schema_arrow.names
+        if problem := bad_columns(names) or bad_groups(table.metadata):
+            yield 1, None, [problem]
+            return
+        wanted = [name for name in names if name in columns_read(names)]
+        nested = NESTED.intersection(wanted)
+        for batch in table.iter_batches(batch_size=BATCH, columns=wanted, use_threads=False):
+            for row in rows_of(batch):
+                number += 1
+                yield number, *checked(row, nested, max_row_bytes)
+    except (pyarrow.ArrowException, OSError):
+        yield number + 1, None, [Finding("", "parquet_unreadable")]
+
+
+def bad_columns(names: list[str]) -> Finding | None:
+    if SHAPE_KEYS.isdisjoint(names):
+        return Finding("", "missing_columns", {"keys": ", ".join(map(quoted, names[:5])) or "none"})
+    twice = sorted(name for name in columns_read(names) if names.count(name) > 1)
+    return Finding("", "duplicate_column", {"key": quoted(twice[0])}) if twice else None
+
+
+def bad_groups(metadata: Any) -> Finding | None:
+    sizes = (metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
+    return Finding("", "parquet_group_too_large", {"limit": MAX_GROUP}) if max(sizes, default=0) > MAX_GROUP else None
+
+
+def rows_of(batch: Any) -> Iterator[Row | None]:
+    """None for a row with text that is not UTF-8."""
+    try:
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:
+        for index in range(batch.num_rows):
+            try:
+                yield batch.slice(index, 1).to_pylist()[0]
+            except UnicodeDecodeError:
+                yield None
+
+
+def checked(row: Row | None, nested: frozenset[str], max_row_bytes: int) -> tuple[Row | None, list[Finding]]:
+    if row is None:
+        return None, [Finding("", "not_utf8", {"byte": 1})]
+    texts = without_nulls(row)
+    parsed, findings = parse_nested(texts, nested.intersection(texts))
+    if parsed is None:
+        return None, findings
+    if len(orjson.dumps(parsed, default=str)) > max_row_bytes:
+        return parsed, [*findings, Finding("", "line_too_long", {"limit": max_row_bytes})]
+    return parsed, [*findings, *jsonl.irregularities(parsed)]
+
+
+def without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,119 @@
+"""What a job would train on: the first rows of a file as tokens with their loss mask, and figures of many more.
+
+Rendered by the same code that training uses. The work is bounded, whatever the file holds; `complete` says whether
+all of it was looked at.
+"""
+
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from fettle.datasets.formats import reading
+from fettle.datasets.formats.rows import shape_of, to_conversation
+from fettle.errors import InvalidRequest, TrainingFailed
+
+if TYPE_CHECKING:
+    from fettle.datasets.formats.render import Renderer
+
+MAX_ROWS = 1000  # rendered for the figures
+MAX_TOKENS = 500_000  # rendered for the figures; the row that passes it is the last
+MAX_SHOWN = 4096  # tokens shown of one row
+
+
+@dataclass
+class Row:
+    """One row (T tokens); `tokens` are texts, and `loss_mask` is 1 where a token is learned."""
+
+    line: int
+    tokens: list[str]
+    token_ids: list[int]
+    loss_mask: list[int]
+    token_count: int
+    supervised_tokens: int
+    cut: bool  # more tokens than are shown
+    too_long: bool | None  # for max_seq_length, where one was asked about
+
+
+@dataclass
+class Figures:
+    lengths: list[int] = field(default_factory=list)
+    supervised: int = 0
+    unsupervised_rows: int = 0
+
+
+def look(path: Path, base: Path, *, limit: int, max_seq_length: int | None, whole: bool) -> dict[str, Any]:
+    """Blocking. whole: whether the file at `path` is not only the beginning of one."""
+    renderer = renderer_of(base)
+    rows: list[Row] = []
+    figures = Figures()
+    with path.open("rb") as file:
+        form, lines = reading.read(file)
+        shape = None
+        for number, row, findings in islice(lines, MAX_ROWS):
+            if row is None or findings:
+                break  # the beginning of a file may end within a record
+            shape = shape or shape_of(row)
+            shown = render(renderer, number, row, max_seq_length)
+            figures.lengths.append(shown.token_count)
+            figures.supervised += shown.supervised_tokens
+            figures.unsupervised_rows += not shown.supervised_tokens
+            if len(rows) < limit:
+                rows.append(shown)
+            if sum(figures.lengths) > MAX_TOKENS:
+                break
+        complete = whole and next(lines, None) is None
+    return {"rows": [asdict(row) for row in rows], "summary": summary(figures, form, shape, complete, max_seq_length)}
+
+
+@lru_cache(maxsize=4)
+def renderer_of(base: Path) -> "Renderer":
+    """Raises InvalidRequest for a base model without what a chat needs."""
+    from fettle.datasets.formats.render import Renderer  # the API starts without tokenizers
+
+    try:
+        return Renderer(base)
+    except TrainingFailed as failure:
+        raise InvalidRequest(failure.message, code=failure.code, param="model") from failure
+
+
+def render(renderer: "Renderer", number: int, row: dict[str, Any], max_seq_length: int | None) -> Row:
+    conversation = to_conversation(row)
+    try:
+        rendered, pieces = renderer.render_with_text(conversation.messages, **conversation.variables)
+    except TrainingFailed as failure:
+        raise InvalidRequest(f"Line {number}: {failure.message}", code=failure.code, param="model") from failure
+    mask = [int(counts) for counts in rendered.supervised[:MAX_SHOWN]]
+    mask[:1] = [0] * len(mask[:1])  # nothing predicts the first token
+    return Row(
+        line=number,
+        tokens=pieces[:MAX_SHOWN],
+        token_ids=rendered.ids[:MAX_SHOWN],
+        loss_mask=mask,
+        token_count=len(rendered.ids),
+        supervised_tokens=rendered.lessons,
+        cut=len(rendered.ids) > MAX_SHOWN,
+        too_long=None if max_seq_length is None else len(rendered.ids) > max_seq_length,
+    )
+
+
+def summary(
+    figures: Figures, form: str, shape: str | None, complete: bool, max_seq_length: int | None
+) -> dict[str, Any]:
+    lengths = figures.lengths
+    tokens = sum(lengths)
+    return {
+        "format": form,
+        "shape": shape,
+        "rows": len(lengths),
+        "complete": complete,
+        "tokens": tokens,
+        "supervised_tokens": figures.supervised,
+        "supervised_share": round(figures.supervised / tokens, 4) if tokens else 0.0,
+        "row_tokens": {"min": min(lengths), "median": median(lengths), "max": max(lengths)} if lengths else None,
+        "rows_without_completion": figures.unsupervised_rows,
+        "max_seq_length": max_seq_length,
+        "rows_too_long": None if max_seq_length is None else sum(length > max_seq_length for length in lengths),
+    }

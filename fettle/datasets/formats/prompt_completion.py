@@ -1,0 +1,90 @@
+"""Rows with a prompt and its completion: strings, or lists of messages; other keys are kept out of training.
+
+Only the completion is trained on: an assistant's messages in a prompt are context.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from fettle.datasets.formats import chat, tools
+from fettle.datasets.formats.chat import Conversation
+from fettle.datasets.formats.problems import Finding
+from fettle.datasets.formats.texts import check_text, filled
+
+KEYS = frozenset({"prompt", "completion", "Prompt", "Completion"})
+
+
+def to_conversation(row: dict[str, Any]) -> Conversation:
+    prompt, completion = find(row, "prompt")[1], find(row, "completion")[1]
+    messages = [*(context(message) for message in as_messages(prompt, "user")), *as_messages(completion, "assistant")]
+    if isinstance(prompt, str) and isinstance(completion, str):
+        return Conversation(messages)
+    return chat.to_conversation({**row, "messages": messages})
+
+
+def as_messages(given: Any, role: str) -> list[Any]:
+    return [{"role": role, "content": given}] if isinstance(given, str) else given
+
+
+def context(message: Any) -> Any:
+    """An assistant's message of the prompt, which is not trained on."""
+    if isinstance(message, dict) and message.get("role") == "assistant":
+        return {**message, "weight": 0}
+    return message
+
+
+def plain(row: dict[str, Any]) -> bool:
+    """Whether a row, like nearly all, is surely right: `check` finds nothing. False says nothing."""
+    return len(row) == 2 and filled(row.get("prompt")) and filled(row.get("completion"))
+
+
+def check(row: dict[str, Any]) -> Iterator[Finding]:
+    """Everything that keeps a row with one of KEYS from being trained on."""
+    (prompt_key, prompt), (completion_key, completion) = find(row, "prompt"), find(row, "completion")
+    sides = {prompt_key: prompt, completion_key: completion}
+    wrong = False
+    for key, given in sides.items():
+        if isinstance(given, list):
+            if not given:
+                wrong = True
+                yield Finding(key, "empty_messages_list", {"key": repr(key)})
+            continue
+        for finding in check_text(sides, key):
+            wrong = True
+            yield finding
+    if isinstance(prompt, str) and isinstance(completion, str):
+        if row.get("tools"):
+            yield Finding("tools", "tools_need_chat", {"key": "'tools'"})
+        return
+    if not wrong:
+        yield from check_lists(row, prompt_key, completion_key)
+
+
+def check_lists(row: dict[str, Any], prompt_key: str, completion_key: str) -> Iterator[Finding]:
+    """At least one of the two is a list of messages, and neither is empty."""
+    prompt, completion = row[prompt_key], row[completion_key]
+    before, after = as_messages(prompt, "user"), as_messages(completion, "assistant")
+
+    def at(index: int) -> str:
+        if index < len(before):
+            return prompt_key if isinstance(prompt, str) else f"{prompt_key}[{index}]"
+        return completion_key if isinstance(completion, str) else f"{completion_key}[{index - len(before)}]"
+
+    yield from tools.check_row(row)
+    if not any(isinstance(message, dict) and message.get("role") == "assistant" for message in after):
+        yield Finding(completion_key, "example_missing_assistant_message")
+        return
+    for index, message in enumerate(before):
+        if isinstance(message, dict) and message.get("weight") not in (None, 0):
+            yield Finding(f"{at(index)}.weight", "weight_in_prompt")
+    messages = [*(context(message) for message in before), *after]
+    yield from chat.check_messages(messages, completion_key, at, row.get("parallel_tool_calls"))
+
+
+def find(row: dict[str, Any], name: str) -> tuple[str, Any]:
+    """The key that holds the text, in lower case or capitalised, and its value."""
+    value = row.get(name)
+    if value is None and name.capitalize() in row:
+        name = name.capitalize()
+        value = row[name]
+    return name, value

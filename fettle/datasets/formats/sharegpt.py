@@ -1,0 +1,89 @@
+"""ShareGPT's rows: `{"conversations": [{"from": "human", "value": "…"}, {"from": "gpt", "value": "…"}]}`.
+
+A `system` text may stand beside them; a turn of gpt may have `weight` 0 or 1.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from fettle.datasets.formats import chat
+from fettle.datasets.formats.chat import Conversation
+from fettle.datasets.formats.problems import Finding, kind, quoted, step
+from fettle.datasets.formats.texts import check_optional, filled
+
+KEYS = frozenset({"conversations"})
+ROLES = {
+    "system": "system",
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "assistant": "assistant",
+}
+TOOL_ROLES = ("function_call", "observation", "tool")
+ROLES_NAMED = {"roles": "system, human (or user), gpt (or chatgpt, assistant)"}
+TURN_KEYS = frozenset({"from", "value", "weight"})
+RENAMED = {"role": "from", "content": "value"}
+
+
+def to_conversation(row: dict[str, Any]) -> Conversation:
+    messages = [chat.normalised(as_message(turn)) for turn in row["conversations"]]
+    if filled(row.get("system")):
+        messages.insert(0, {"role": "system", "content": row["system"]})
+    return Conversation(messages)
+
+
+def as_message(turn: dict[str, Any]) -> dict[str, Any]:
+    message = {"role": ROLES.get(turn["from"], turn["from"]), "content": turn["value"]}
+    return message if turn.get("weight") is None else {**message, "weight": turn["weight"]}
+
+
+def plain(row: dict[str, Any]) -> bool:
+    """A closer look is taken at every row."""
+    return False
+
+
+def check(row: dict[str, Any]) -> Iterator[Finding]:
+    """Everything that keeps a row with `conversations` from being trained on."""
+    turns = row["conversations"]
+    yield from check_optional(row, "system")
+    if row.get("tools"):
+        yield Finding("tools", "tools_need_chat", {"key": "'tools'"})
+    if not isinstance(turns, list):
+        yield Finding("conversations", "messages_not_list", {"key": "'conversations'", "kind": kind(turns)})
+        return
+    messages: list[Any] = []
+    for index, turn in enumerate(turns):
+        wrong = False
+        for path, code, names in check_turn(turn):
+            wrong = True
+            yield Finding(f"conversations[{index}]{path}", code, names)
+        if wrong:
+            return  # what follows from a turn that cannot be read is no second mistake
+        messages.append(as_message(turn))
+    if messages and messages[0]["role"] == "system" and filled(row.get("system")):
+        yield Finding("conversations[0].from", "system_not_first")
+    for path, code, names in chat.check_messages(messages, "conversations", lambda index: f"conversations[{index}]"):
+        before, dot, last = path.rpartition(".")
+        yield Finding(f"{before}{dot}{RENAMED.get(last, last)}", code, names)
+
+
+def check_turn(turn: Any) -> Iterator[Finding]:
+    """Paths are relative to the turn."""
+    if not isinstance(turn, dict):
+        yield Finding("", "message_not_object", {"kind": kind(turn)})
+        return
+    for key in turn.keys() - TURN_KEYS:
+        if turn[key] is not None:
+            yield Finding(step(key), "message_unrecognized_key", {"key": quoted(key)})
+    speaker, value = turn.get("from"), turn.get("value")
+    if speaker is None:
+        yield Finding(".from", "message_missing_key", {"key": "'from'"})
+    elif not isinstance(speaker, str):
+        yield Finding(".from", "role_not_string", {"kind": kind(speaker), **ROLES_NAMED})
+    elif speaker in TOOL_ROLES:
+        yield Finding(".from", "tools_need_chat", {"key": quoted(speaker)})
+    elif speaker not in ROLES:
+        yield Finding(".from", "unrecognized_role", {"role": quoted(speaker), **ROLES_NAMED})
+    if value is None:
+        yield Finding(".value", "message_missing_key", {"key": "'value'"})

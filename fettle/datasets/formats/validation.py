@@ -1,0 +1,111 @@
+"""Validation of an uploaded dataset file: all that is wrong with it at once, with line, path and a way out."""
+
+from collections.abc import Callable, Iterable
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydantic import BaseModel, ConfigDict
+
+from fettle.datasets.formats import reading, tools
+from fettle.datasets.formats.jsonl import Line
+from fettle.datasets.formats.problems import OF_THE_FILE, Finding, Problem, put_into_words, quoted
+from fettle.datasets.formats.rows import SHAPES, shape_of
+
+MAX_ERRORS = 50  # problems kept
+STOP_AFTER = 10_000  # problems counted: a file that has more is no dataset
+
+
+class Report(BaseModel):
+    """What validation found in a file.
+
+    format: a name in FORMATS. shape: a name in SHAPES; None if no row has one. rows: those without a problem.
+    errors: the first MAX_ERRORS of error_count; counting stops at STOP_AFTER. needs: what a base model's chat template
+    must know to show every row, of `tools` and `tool_calls`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    format: str
+    shape: str | None
+    rows: int
+    error_count: int
+    errors: list[Problem]
+    needs: list[str] = []
+
+    @property
+    def ok(self) -> bool:
+        return self.error_count == 0
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model_dump()
+
+    def summary(self) -> str:
+        """The first problem's line, path and fix, and how many more there are."""
+        if self.ok:
+            return f"{self.rows} rows, no errors."
+        first, more = self.errors[0], self.error_count - 1
+        number = f"{'Row' if self.format == 'parquet' else 'Line'} {first.line}"
+        where = f"{number}, {first.path}: " if first.path else f"{number}: "
+        sentence = f"{'' if first.code in OF_THE_FILE else where}{first.message} {first.fix}"
+        if not more:
+            return sentence
+        at_least = "at least " if self.error_count == STOP_AFTER else ""
+        return f"{sentence} ({at_least}{more:,} more {'error' if more == 1 else 'errors'})"
+
+
+def validate(path: Path, *, max_row_bytes: int) -> Report:
+    """Reads a file once, row by row. Blocking; memory: a few rows of at most max_row_bytes."""
+    with path.open("rb") as file:
+        return check(file, max_row_bytes)
+
+
+def check(file: BinaryIO, max_row_bytes: int) -> Report:
+    """As `validate`, of an open file, which may still be growing."""
+    form, lines = reading.read(file, max_row_bytes)
+    return tally(form, lines, None, 0, set())
+
+
+def tally(form: str, lines: Iterable[Line], shape: str | None, rows: int, needs: set[str]) -> Report:
+    """shape, rows, needs: of what came before these lines, which had no problem."""
+    plain: Callable[[dict[str, Any]], bool] = SHAPES[shape].plain if shape else never
+    error_count = 0
+    errors: list[Problem] = []
+    for line, row, findings in lines:
+        if not findings and row is not None and plain(row):
+            rows += 1
+            continue
+        found: Iterable[Finding] = findings
+        if row is not None:
+            if shape is None and (shape := shape_of(row)) is not None:
+                plain = SHAPES[shape].plain
+            found = chain(findings, check_row(row, shape)) if findings else check_row(row, shape)
+        wrong = False
+        for finding in found:
+            wrong = True
+            error_count += 1
+            if len(errors) < MAX_ERRORS:
+                errors.append(put_into_words(line, finding))
+            if error_count == STOP_AFTER:
+                return Report(format=form, shape=shape, rows=rows, error_count=error_count, errors=errors)
+        rows += not wrong
+        if not wrong and row is not None:
+            needs |= tools.needs(row, shape)
+    if not rows and not errors:
+        error_count, errors = 1, [put_into_words(1, Finding("", "empty_file"))]
+    return Report(format=form, shape=shape, rows=rows, error_count=error_count, errors=errors, needs=sorted(needs))
+
+
+def never(row: dict[str, Any]) -> bool:
+    return False
+
+
+def check_row(row: dict[str, Any], first: str | None) -> Iterable[Finding]:
+    """first: the shape of the file's first row that has one."""
+    shape = shape_of(row)
+    if shape is None:
+        keys = ", ".join(quoted(key) for key in islice(row, 5)) or "none"
+        return [Finding("", "missing_messages_list", {"keys": keys})]
+    if shape != first:
+        return [Finding("", "mixed_shapes", {"shape": quoted(shape), "first": quoted(str(first))})]
+    return SHAPES[shape].check(row)

@@ -1,0 +1,51 @@
+"""Previews of stored files: enough of one is fetched, and looked at off the event loop."""
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fettle.datasets.files import PURPOSE
+from fettle.datasets.formats import reading
+from fettle.datasets.formats.preview import look
+from fettle.errors import InvalidRequest
+from fettle.storage import Storage
+from models import File, FileStatus
+
+HEAD = 16 << 20  # bytes read of a file whose beginning can be read alone
+
+
+async def preview(
+    storage: Storage, file: File, base: Path, *, limit: int, max_seq_length: int | None, folder: Path
+) -> dict[str, Any]:
+    """base: folder of the base model. folder: for the bytes meanwhile. Raises InvalidRequest, Missing."""
+    if file.purpose != PURPOSE:
+        raise InvalidRequest(
+            f"The file {file.id!r} has the purpose {file.purpose!r}: only datasets ({PURPOSE!r}) are previewed.",
+            param="file_id",
+        )
+    if file.status == FileStatus.ERROR:
+        raise InvalidRequest(f"{file.filename}: {(file.report or {})['summary']}", code="invalid_file", param="file_id")
+    with tempfile.NamedTemporaryFile(dir=folder, prefix="preview-") as aside:
+        complete = await fetch(storage, file, Path(aside.name))
+        return await asyncio.to_thread(
+            look, Path(aside.name), base, limit=limit, max_seq_length=max_seq_length, whole=complete
+        )
+
+
+async def fetch(storage: Storage, file: File, path: Path) -> bool:
+    """Its first HEAD bytes, up to the end of a line; all of a file that cannot be read otherwise. Was that all?"""
+    with path.open("wb") as sink:
+        form = None
+        async for chunk in storage.stream(file.storage_key):
+            form = form or reading.recognise(chunk[: reading.HEAD])[0]
+            await asyncio.to_thread(sink.write, chunk)
+            if reading.streams(form) and sink.tell() >= HEAD:
+                break
+        size = sink.tell()
+    if size == file.bytes:
+        return True
+    with path.open("rb+") as sink:
+        sink.seek(max(0, size - HEAD))
+        sink.truncate(sink.tell() + sink.read().rfind(b"\n") + 1)
+    return False

@@ -1,0 +1,26 @@
+"""Whether a base model's chat template can show what a dataset holds: told when a job is made, not when it trains."""
+
+from fettle.errors import InvalidRequest
+from fettle.registry import catalog
+from fettle.registry.catalog import BaseModelEntry
+from models import File
+
+
+def check(name: str, base: BaseModelEntry, dataset: File, param: str) -> None:
+    """Raises InvalidRequest. A base model that is not on this machine is looked at by its training alone."""
+    needs = (dataset.report or {}).get("needs")
+    if not needs:
+        return
+    try:
+        folder = catalog.on_disk(name, base)
+    except InvalidRequest:
+        return
+    from fettle.datasets.formats.render import chat_template, shown_by  # the API starts without tokenizers
+
+    if lost := sorted(set(needs) - shown_by(chat_template(folder))):
+        raise InvalidRequest(
+            f"Rows of {dataset.filename} have {lost[0]!r}, but the chat template of {name!r} does not know them: they "
+            "would be lost. Choose a base model whose template does, or leave the tools out of the rows.",
+            code="tools_unsupported",
+            param=param,
+        )

@@ -1,0 +1,67 @@
+"""A job's history: messages for people, and one event of type `metrics` for each step."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle import ids
+from fettle.errors import InvalidRequest
+from fettle.pagination import page
+from models import Event
+
+Level = Literal["info", "warn", "error"]
+
+
+def add(
+    session: AsyncSession,
+    job_id: str,
+    message: str,
+    *,
+    level: Level = "info",
+    type: Literal["message", "metrics"] = "message",
+    data: dict[str, Any] | None = None,
+) -> None:
+    """The caller holds the job's row, so that events are committed in the order of `seq`: streams read on from it."""
+    session.add(Event(id=ids.new("ftevent-"), job_id=job_id, level=level, type=type, message=message, data=data))
+
+
+async def newest(session: AsyncSession, job_id: str, *, after: str | None, limit: int) -> tuple[list[Event], bool]:
+    """A page of events, newest first, as OpenAI lists them."""
+    return await page(
+        session, select(Event).where(Event.job_id == job_id), (Event.seq,), Event.id, after=after, limit=limit
+    )
+
+
+async def since(session: AsyncSession, job_id: str, seq: int, limit: int = 500) -> Sequence[Event]:
+    """Events that follow `seq`, oldest first: what a stream sends next."""
+    statement = select(Event).where(Event.job_id == job_id, Event.seq > seq).order_by(Event.seq).limit(limit)
+    return (await session.scalars(statement)).all()
+
+
+async def seq(session: AsyncSession, job_id: str, event_id: str) -> int:
+    """Where an event of the job stands. Raises InvalidRequest."""
+    found = await session.scalar(select(Event.seq).where(Event.job_id == job_id, Event.id == event_id))
+    if found is None:
+        raise InvalidRequest(f"The job has no event {event_id!r} to go on from.", param="last-event-id")
+    return found
+
+
+async def metrics(session: AsyncSession, job_id: str) -> dict[int, dict[str, float]]:
+    """Metrics by step. Steps that a resumed run did again count once, as they were done last."""
+    statement = select(Event.data).where(Event.job_id == job_id, Event.type == "metrics").order_by(Event.seq)
+    steps: dict[int, dict[str, float]] = {}
+    for data in await session.scalars(statement):
+        values = dict(data or {})
+        steps.setdefault(int(values.pop("step")), {}).update(values)
+    return dict(sorted(steps.items()))
+
+
+def columns(steps: dict[int, dict[str, float]]) -> dict[str, list[float | None]]:
+    """Metrics as columns of equal length: `step` first, then each name; None where a step lacks it."""
+    names = sorted({name for values in steps.values() for name in values})
+    table: dict[str, list[float | None]] = {"step": list(steps)}
+    for name in names:
+        table[name] = [values.get(name) for values in steps.values()]
+    return table

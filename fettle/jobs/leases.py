@@ -1,0 +1,125 @@
+"""Leases: which worker may run a job, and until when.
+
+Claiming a job moves its fence on by one. Every later write of that worker names the fence; a worker whose lease was
+taken over, or whose job was cancelled, finds that its fence is old and can write nothing more. (Kleppmann 2016, "How
+to do distributed locking"; the clock is the database's.)
+"""
+
+import time
+from collections.abc import Sequence
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle.db import database_now
+from fettle.errors import Fenced
+from fettle.jobs import events
+from fettle.tenancy import quotas
+from models import Job, JobStatus
+
+
+async def claim(session: AsyncSession, owner: str, lease_seconds: float, running_cap: int | None = None) -> Job | None:
+    """The oldest queued job of the project that runs fewest, now running and leased to `owner`; None when none may.
+
+    running_cap: jobs that a project may run at once, unless its own quota says otherwise.
+    """
+    waiting = select(Job.id).where(Job.status == JobStatus.QUEUED)
+    oldest = (
+        (await quotas.in_turn(session, waiting, running_cap))
+        .order_by(Job.created_at, Job.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    job_id = await session.scalar(oldest)
+    if job_id is None:
+        return None
+    claimed = (
+        update(Job)
+        .where(Job.id == job_id, Job.status == JobStatus.QUEUED)
+        .values(
+            status=JobStatus.RUNNING,
+            fence=Job.fence + 1,
+            attempts=Job.attempts + 1,
+            owner=owner,
+            lease_until=database_now() + lease_seconds,
+        )
+        .returning(Job)
+    )
+    job = (await session.scalars(claimed, execution_options={"populate_existing": True})).one_or_none()
+    if job is not None:
+        again = f" (attempt {job.attempts})" if job.attempts > 1 else ""
+        events.add(session, job.id, f"Fine-tuning job started{again}")
+    return job
+
+
+async def hold(session: AsyncSession, job_id: str, fence: int) -> Job:
+    """The job, locked until this transaction ends: every write of a worker begins here. Raises Fenced."""
+    statement = select(Job).where(Job.id == job_id, Job.fence == fence, Job.status == JobStatus.RUNNING)
+    job = await session.scalar(statement.with_for_update())
+    if job is None:
+        raise Fenced(job_id)
+    return job
+
+
+async def check(session: AsyncSession, job_id: str, fence: int) -> bool:
+    """Whether a pause was asked for. Reads only. Raises Fenced."""
+    statement = select(Job.pause_requested_at).where(
+        Job.id == job_id, Job.fence == fence, Job.status == JobStatus.RUNNING
+    )
+    row = (await session.execute(statement)).one_or_none()
+    if row is None:
+        raise Fenced(job_id)
+    return row.pause_requested_at is not None
+
+
+async def renew(session: AsyncSession, job_id: str, fence: int, lease_seconds: float) -> None:
+    """Raises Fenced."""
+    statement = (
+        update(Job)
+        .where(Job.id == job_id, Job.fence == fence, Job.status == JobStatus.RUNNING)
+        .values(lease_until=database_now() + lease_seconds)
+        .execution_options(synchronize_session=False)
+    )
+    if (await session.execute(statement)).rowcount == 0:  # type: ignore[attr-defined]  # an UPDATE's result has it
+        raise Fenced(job_id)
+
+
+def give_back(session: AsyncSession, job: Job, why: str, *, max_attempts: int, counted: bool = True) -> None:
+    """Back to the queue, paused if that was asked for, or failed as `worker_lost` when it was lost too often.
+
+    `job` is held by this transaction. counted: a death, which uses up an attempt, and not a planned stop.
+    """
+    job.owner, job.lease_until = None, None
+    job.fence += 1  # whoever ran it can write no more, even if it is still alive
+    if not counted:
+        job.attempts -= 1
+    if job.attempts >= max_attempts:
+        fail(session, job, "worker_lost", f"{why}, {job.attempts} times in all: the job was given up.")
+    elif job.pause_requested_at is None:
+        job.status = JobStatus.QUEUED
+        events.add(session, job.id, f"{why}; the job goes on from its last checkpoint", level="warn")
+    else:
+        job.status, job.pause_requested_at, job.estimated_finish = JobStatus.PAUSED, None, None
+        if counted:
+            events.add(session, job.id, why, level="warn")
+        events.add(session, job.id, "Fine-tuning job paused")
+
+
+def fail(session: AsyncSession, job: Job, code: str, message: str, param: str | None = None) -> None:
+    job.status, job.finished_at = JobStatus.FAILED, time.time()
+    job.lease_until, job.pause_requested_at = None, None
+    job.error = {"code": code, "message": message, "param": param}
+    events.add(session, job.id, message, level="error", data={"code": code})
+
+
+async def reclaim_expired(session: AsyncSession, max_attempts: int) -> Sequence[str]:
+    """Takes jobs from workers that fell silent; returns their ids."""
+    statement = (
+        select(Job)
+        .where(Job.status == JobStatus.RUNNING, Job.lease_until < database_now())
+        .with_for_update(skip_locked=True)
+    )
+    lost = (await session.scalars(statement)).all()
+    for job in lost:
+        give_back(session, job, f"The worker {job.owner} fell silent", max_attempts=max_attempts)
+    return [job.id for job in lost]

@@ -1,0 +1,205 @@
+"""Fine-tuning jobs: create, find, cancel, pause, resume."""
+
+import secrets
+import time
+from collections.abc import Mapping
+
+from sqlalchemy import String, cast, null, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle import ids
+from fettle.db import json_text, lock
+from fettle.errors import Conflict, NotFound
+from fettle.jobs import events, planning
+from fettle.jobs.planning import Plan, Request
+from fettle.pagination import page
+from fettle.registry.catalog import BaseModelEntry
+from fettle.tenancy import quotas
+from models import LEGAL_MOVES, IdempotencyKey, Job, JobStatus, Project, RewardVersion
+
+KEY_WINDOW = 24 * 3600  # seconds in which an Idempotency-Key is remembered, as in Stripe's API
+RETRY_WINDOW = 3600  # seconds; the SDK's two retries of a request that times out after 600 s end within it
+OVERTAKING_WINDOW = 60  # seconds by which a retry may arrive before its first try
+
+
+async def create(
+    session: AsyncSession,
+    project: Project,
+    request: Request,
+    models: dict[str, BaseModelEntry],
+    defaults: quotas.Limits = quotas.UNLIMITED,
+    *,
+    aliases: Mapping[str, str] = planning.NO_ALIASES,
+) -> tuple[Job, bool]:
+    """The job and whether it is new: a retried request finds the job that its first try made."""
+    await lock(session, f"{project.id} {request.idempotency_key or request.digest}")
+    if (earlier := await find_retried(session, project.id, request)) is not None:
+        return earlier, False
+    planned = await planning.make(session, project.id, request, models, aliases)
+    return await add(session, project, request, planned, defaults), True
+
+
+async def add(session: AsyncSession, project: Project, request: Request, plan: Plan, defaults: quotas.Limits) -> Job:
+    """Raises QuotaExceeded."""
+    await quotas.admit_job(session, project.id, defaults)
+    job = Job(
+        id=ids.new("ftjob-"),
+        project_id=project.id,
+        base_model=plan.base_model,
+        started_from=plan.started_from,
+        training_file=request.training_file,
+        validation_file=request.validation_file,
+        method=plan.method,
+        seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
+        suffix=request.suffix,
+        labels=request.metadata,
+        integrations=request.integrations or None,
+        request_digest=request.digest,
+        status=JobStatus.QUEUED,
+        result_files=[],
+        fence=0,
+        attempts=0,
+    )
+    session.add(job)
+    await session.flush()
+    if request.idempotency_key is not None:
+        await remember(session, project.id, request.idempotency_key, job)
+    elif request.retry:
+        await remember(session, project.id, request.overtaken, job)
+    if plan.graders is not None:
+        session.add(RewardVersion(job_id=job.id, version=1, graders=plan.graders))
+    events.add(session, job.id, f"Created fine-tuning job: {job.id}")
+    return job
+
+
+async def find_retried(session: AsyncSession, project_id: str, request: Request) -> Job | None:
+    """The job that another try of the same request made, if this is not the first to arrive."""
+    if request.idempotency_key is not None:
+        known = await session.get(IdempotencyKey, (project_id, request.idempotency_key))
+        if known is None or known.created_at < time.time() - KEY_WINDOW:
+            return None
+        if known.request_digest != request.digest:
+            raise Conflict(
+                f"The Idempotency-Key {request.idempotency_key!r} was used with another body: use a new key.",
+                code="idempotency_key_reused",
+            )
+        return await session.get(Job, known.job_id)
+    if not request.retry:
+        overtaken = await session.get(IdempotencyKey, (project_id, request.overtaken))
+        if overtaken is None:
+            return None
+        await session.delete(overtaken)  # the next one of its kind is a request of its own
+        late = overtaken.created_at > time.time() - OVERTAKING_WINDOW
+        return await session.get(Job, overtaken.job_id) if late else None
+    since = time.time() - RETRY_WINDOW
+    statement = (
+        select(Job)
+        .where(Job.project_id == project_id, Job.request_digest == request.digest, Job.created_at > since)
+        .where(Job.status.not_in([JobStatus.FAILED, JobStatus.CANCELLED]))  # asking again after those means it
+        .order_by(Job.created_at.desc())
+    )
+    return (await session.scalars(statement.limit(1))).first()
+
+
+async def remember(session: AsyncSession, project_id: str, key: str, job: Job) -> None:
+    """Ties the key to the job, for the tries of the same request that are still to come."""
+    row = IdempotencyKey(
+        project_id=project_id, key=key, request_digest=job.request_digest, job_id=job.id, created_at=time.time()
+    )
+    await session.merge(row)  # in the place of one that is too old to count
+
+
+async def get(session: AsyncSession, project_id: str, job_id: str) -> Job:
+    return owned(await session.get(Job, job_id), project_id, job_id)
+
+
+def owned(job: Job | None, project_id: str, job_id: str) -> Job:
+    """Raises NotFound: for another tenant's job as for none."""
+    if job is None or job.project_id != project_id:
+        raise unknown(job_id)
+    return job
+
+
+def unknown(job_id: str) -> NotFound:
+    return NotFound(f"No fine-tuning job has the id {job_id!r}.", param="fine_tuning_job_id")
+
+
+async def newest(
+    session: AsyncSession, project_id: str, *, labels: dict[str, str] | None, after: str | None, limit: int
+) -> tuple[list[Job], bool]:
+    """A page of jobs, newest first; `labels` keeps those whose metadata has all of these, None those without any."""
+    statement = select(Job).where(Job.project_id == project_id)
+    if labels is None:
+        statement = statement.where(or_(Job.labels.is_(null()), cast(Job.labels, String) == "null"))
+    for key, value in (labels or {}).items():
+        statement = statement.where(json_text(Job.labels, key) == value)
+    return await page(session, statement, (Job.created_at, Job.id), Job.id, after=after, limit=limit)
+
+
+async def cancel(session: AsyncSession, project_id: str, job_id: str) -> Job:
+    """Terminal at once: the fence moves on, and whoever is training finds that it is no longer theirs."""
+    job = await get(session, project_id, job_id)
+    cancellable = [status for status, moves in LEGAL_MOVES.items() if JobStatus.CANCELLED in moves]
+    done = await session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.status.in_(cancellable))
+        .values(
+            status=JobStatus.CANCELLED,
+            fence=Job.fence + 1,
+            finished_at=time.time(),
+            lease_until=None,
+            pause_requested_at=None,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    await session.refresh(job)
+    if done.rowcount == 0:  # type: ignore[attr-defined]  # an UPDATE's result has it
+        raise Conflict(f"The job {job_id!r} has already {job.status}: it cannot be cancelled.", code="job_not_active")
+    events.add(session, job.id, "Fine-tuning job cancelled")
+    return job
+
+
+async def pause(session: AsyncSession, project_id: str, job_id: str) -> Job:
+    """A waiting job is paused at once, a running one at its next checkpoint; twice is as good as once."""
+    job = await locked(session, project_id, job_id)
+    if job.status == JobStatus.QUEUED:
+        job.status = JobStatus.PAUSED
+        events.add(session, job.id, "Fine-tuning job paused")
+    elif job.status == JobStatus.RUNNING and job.pause_requested_at is None:
+        job.pause_requested_at = time.time()
+        events.add(session, job.id, "Pause requested; the job saves a checkpoint and pauses")
+    elif not LEGAL_MOVES[job.status]:
+        raise Conflict(f"The job {job_id!r} has already {job.status}: it cannot be paused.", code="job_not_active")
+    return job
+
+
+async def resume(session: AsyncSession, project_id: str, job_id: str, *, retry: bool = False) -> tuple[Job, bool]:
+    """The job and whether it waits for a worker now. Resuming withdraws a pause that is only requested yet.
+
+    retry: the client has sent this before; then a job that waits or runs is what its first try left.
+    """
+    job = await locked(session, project_id, job_id)
+    if job.status == JobStatus.PAUSED:
+        job.status = JobStatus.QUEUED
+        events.add(session, job.id, "Fine-tuning job resumed; it goes on from its last checkpoint")
+        return job, True
+    if job.status == JobStatus.RUNNING and job.pause_requested_at is not None:
+        job.pause_requested_at = None
+        events.add(session, job.id, "Pause withdrawn")
+    elif not LEGAL_MOVES[job.status]:
+        raise Conflict(f"The job {job_id!r} has already {job.status}: it cannot be resumed.", code="job_not_active")
+    elif not retry:
+        raise Conflict(f"The job {job_id!r} is {job.status}: only a paused job can be resumed.", code="job_not_paused")
+    return job, False
+
+
+async def locked(session: AsyncSession, project_id: str, job_id: str) -> Job:
+    """The job, locked until this transaction ends: its worker, and other requests, wait. Raises NotFound."""
+    statement = select(Job).where(Job.id == job_id, Job.project_id == project_id).with_for_update()
+    if (job := await session.scalar(statement)) is None:
+        raise unknown(job_id)
+    return job
+
+
+def tuned_model_name(job: Job, project: str) -> str:
+    return f"ft:{job.base_model}:{project}:{job.suffix or ''}:{job.id.removeprefix('ftjob-')[:10]}"

@@ -1,0 +1,135 @@
+"""What a request for a job comes to before there is one: every `auto` resolved, every file and model looked at."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle import methods
+from fettle.datasets import files
+from fettle.errors import InvalidRequest
+from fettle.inference import judge_models
+from fettle.inference.client import Servable
+from fettle.jobs import chat_templates
+from fettle.registry import catalog, tuned_models
+from fettle.registry.catalog import BaseModelEntry
+from fettle.rewards import given as rewards
+from models import File, Job
+
+NO_ALIASES: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client asks for; `body` is the request as it came, for telling retries apart."""
+
+    model: str
+    training_file: str
+    method: methods.Method
+    body: dict[str, Any]
+    validation_file: str | None = None
+    seed: int | None = None
+    suffix: str | None = None
+    metadata: dict[str, str] | None = None
+    integrations: list[dict[str, Any]] | None = None
+    idempotency_key: str | None = None
+    retry: bool = False  # the SDK says that it has sent this before
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(orjson.dumps(self.body, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+    @property
+    def overtaken(self) -> str:
+        """The key under which a retry that came first leaves its job to its first try."""
+        return f"first try of {self.digest}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a request comes to: every `auto` resolved, every file looked at, every model found.
+
+    graders: None where nothing is rewarded. judges: the models that they ask, by the names that they have for them.
+    """
+
+    base_model: str
+    started_from: str | None
+    training: File
+    method: dict[str, Any]
+    graders: list[dict[str, Any]] | None
+    judges: dict[str, Servable]
+
+
+async def make(
+    session: AsyncSession,
+    project_id: str,
+    request: Request,
+    models: dict[str, BaseModelEntry],
+    aliases: Mapping[str, str] = NO_ALIASES,
+) -> Plan:
+    """Raises InvalidRequest and NotFound for what cannot be trained."""
+    start = await starting_point(session, project_id, request) if request.model.startswith("ft:") else None
+    base_model = start.base_model if start else request.model
+    base = catalog.find(models, base_model)
+    if isinstance(request.method, methods.RLHFMethod) and request.method.rlhf.reward_model is not None:
+        await tuned_models.scorer(session, project_id, request.method.rlhf.reward_model, base_model)
+    shapes, hint = methods.shapes(request.method), methods.HINTS.get(request.method.type, "")
+    training = await files.for_training(
+        session, project_id, request.training_file, "training_file", files.MIN_TRAINING_ROWS, shapes, hint
+    )
+    chat_templates.check(base_model, base, training, "training_file")
+    if request.validation_file is not None:
+        validation = await files.for_training(
+            session, project_id, request.validation_file, "validation_file", 1, shapes, hint
+        )
+        chat_templates.check(base_model, base, validation, "validation_file")
+    given = methods.Given(
+        rows=(training.report or {})["rows"],
+        base_parameters=base.parameters,
+        base_length=base.length,
+        file_bytes=training.bytes,
+        validates=request.validation_file is not None,
+        layers=lambda: catalog.linear_layers(base),
+        lora=start.lora if start else None,
+    )
+    method = methods.resolve(request.method, given)
+    graders = graders_of(request.method)
+    asked = await judge_models.find(session, project_id, graders or [], models, aliases, param="method.reinforcement")
+    return Plan(base_model, request.model if start else None, training, method, graders, asked)
+
+
+@dataclass(frozen=True)
+class Start:
+    """The adapter that a job goes on from."""
+
+    base_model: str
+    lora: dict[str, Any]
+
+
+async def starting_point(session: AsyncSession, project_id: str, request: Request) -> Start:
+    """Raises NotFound for another tenant's model as for none, InvalidRequest for one that the method cannot take."""
+    model = await tuned_models.find(session, project_id, request.model)
+    maker = await session.get_one(Job, model.job_id)
+    kind = await tuned_models.kind(session, model)
+    if kind == tuned_models.REWARD_MODEL and request.method.type != "reward_model":
+        raise InvalidRequest(
+            f"{request.model!r} is a reward model, which scores responses and writes none: only the method "
+            f"'reward_model' goes on from it, not {request.method.type!r}.",
+            code="model_not_supported",
+            param="model",
+        )
+    asked = maker.method[maker.method["type"]]
+    trained_first = kind == tuned_models.REWARD_MODEL and maker.method["type"] == "rlhf"
+    hyperparameters = asked["reward_model_hyperparameters" if trained_first else "hyperparameters"]
+    return Start(maker.base_model, methods.EARLIER_LORA | hyperparameters["lora"])
+
+
+def graders_of(method: methods.Method) -> list[dict[str, Any]] | None:
+    """What judges the completions, for a method that learns from rewards. Raises InvalidRequest."""
+    if not isinstance(method, methods.ReinforcementMethod):
+        return None
+    return rewards.check(method.reinforcement.judges(), ("method", "reinforcement"))

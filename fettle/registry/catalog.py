@@ -1,0 +1,206 @@
+"""Base models: where their weights come from and what they can do.
+
+An entry is a local folder, or a hub id with a pinned revision. Nothing that is not in the catalog is ever loaded.
+"""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from fettle.errors import FettleError, InvalidRequest, NotFound, Unavailable
+
+STARTER = Path(__file__).parents[2] / "assets" / "starter"
+CONFIGS = ("config.json", "tokenizer_config.json", "generation_config.json", "processor_config.json")
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+WEIGHTS = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]  # never pickles, never code
+
+
+class BaseModelEntry(BaseModel):
+    """One base model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Path | None = None
+    hub: str | None = None
+    revision: str | None = Field(None, description="Full commit id on the hub: weights never change under a name")
+    parameters: int = Field(gt=0, description="Number of weights; `auto` hyperparameters depend on it")
+    length: int = Field(gt=0, description="Longest sequence, tokens")
+    license: str = "unknown"
+
+    @model_validator(mode="after")
+    def one_source(self) -> "BaseModelEntry":
+        if (self.path is None) == (self.hub is None):
+            raise ValueError("give either 'path' (a local folder) or 'hub' (an id on the hub)")
+        if self.hub and not re.fullmatch(r"[0-9a-f]{40}", self.revision or ""):
+            raise ValueError(f"'hub' needs a pinned 'revision' of 40 hex digits, not {self.revision!r}")
+        return self
+
+
+BUILT_IN: dict[str, BaseModelEntry] = {
+    "starter": BaseModelEntry(path=STARTER, parameters=1_669_312, length=2048, license="apache-2.0"),
+}
+
+
+class CatalogError(FettleError):
+    """The catalog file cannot be used."""
+
+
+def load(file: Path | None) -> dict[str, BaseModelEntry]:
+    """The built-in entries and those of the operator's file, a JSON object from name to entry.
+
+    Raises CatalogError, which names the entry.
+    """
+    if file is None:
+        return BUILT_IN
+    try:
+        entries: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise CatalogError(f"FETTLE_CATALOG={file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CatalogError(f"FETTLE_CATALOG={file}: byte {error.start} is not UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise CatalogError(f"FETTLE_CATALOG={file}: line {error.lineno} is not JSON: {error.msg}") from error
+    if not isinstance(entries, dict):
+        raise CatalogError(f"FETTLE_CATALOG={file}: it must hold an object from name to entry")
+    catalog = dict(BUILT_IN)
+    for name, fields in entries.items():
+        if ":" in name or not name.strip():
+            raise CatalogError(f"FETTLE_CATALOG={file}: the name {name!r} may not be empty or hold ':'")
+        try:
+            catalog[name] = BaseModelEntry.model_validate(fields)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join([repr(name), *(str(part) for part in first["loc"])])
+            raise CatalogError(f"FETTLE_CATALOG={file}: entry {where}: {first['msg']}") from error
+    return catalog
+
+
+def check_aliases(aliases: dict[str, str], catalog: dict[str, BaseModelEntry]) -> dict[str, str]:
+    """The same aliases. Raises CatalogError for one that leads nowhere or hides a name which means something else."""
+    for alias, name in aliases.items():
+        if name not in catalog:
+            there = ", ".join(sorted(catalog))
+            raise CatalogError(
+                f"FETTLE_MODEL_ALIASES: {alias!r} means {name!r}, which is no base model; there is: {there}"
+            )
+        if alias in catalog:
+            raise CatalogError(f"FETTLE_MODEL_ALIASES: {alias!r} is a base model itself: choose another alias")
+        if alias.startswith("ft:") or not alias.strip():
+            raise CatalogError(
+                f"FETTLE_MODEL_ALIASES: an alias may not be empty or begin with 'ft:', as {alias!r} does"
+            )
+    return aliases
+
+
+def find(catalog: dict[str, BaseModelEntry], name: str, param: str = "model") -> BaseModelEntry:
+    """Raises NotFound, which lists what there is."""
+    if name not in catalog:
+        raise NotFound(
+            f"The base model {name!r} does not exist here. Choose one of: {', '.join(sorted(catalog))}.",
+            code="model_not_found",
+            param=param,
+        )
+    return catalog[name]
+
+
+def base_of(tuned: str) -> str:
+    """The base model that a tuned model's or a checkpoint's name tells: base models' names hold no ':'."""
+    return tuned.split(":")[1]
+
+
+def on_disk(name: str, entry: BaseModelEntry) -> Path:
+    """The folder with tokenizer and template, if it is on this machine. Raises InvalidRequest: nothing is fetched."""
+    folder = entry.path
+    if folder is None:
+        home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+        cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
+        folder = cache / f"models--{str(entry.hub).replace('/', '--')}" / "snapshots" / str(entry.revision)
+    if not (folder / "tokenizer.json").is_file():
+        raise InvalidRequest(
+            f"The tokenizer of the base model {name!r} is not on the API's machine: put the model's folder there and "
+            "name it as the catalog entry's 'path', or choose another model.",
+            code="base_model_not_local",
+            param="model",
+        )
+    return folder
+
+
+def local_path(entry: BaseModelEntry, token: SecretStr | None = None) -> Path:
+    """The folder with the weights; fetched from the hub at its pinned revision when it is not in the cache yet.
+
+    Blocking. Raises Unavailable when the weights cannot be had.
+    """
+    if entry.hub is None:
+        assert entry.path is not None  # noqa: S101 — the validator saw to it
+        if flaw := flaw_of(entry.path):
+            raise Unavailable(f"The base model's folder {flaw}")
+        return entry.path
+    from huggingface_hub import snapshot_download  # the API never needs it
+
+    try:
+        secret = token.get_secret_value() if token else None
+        folder = Path(snapshot_download(entry.hub, revision=entry.revision, allow_patterns=WEIGHTS, token=secret))
+    except Exception as error:
+        raise Unavailable(
+            f"The base model {entry.hub}@{entry.revision} is not in the local cache and the hub did not give it "
+            f"({type(error).__name__}). Fetch it where there is a network, or point the entry's 'path' at a folder."
+        ) from error
+    if flaw := flaw_of(folder):
+        raise Unavailable(f"The base model {entry.hub}@{entry.revision} cannot be used: {flaw}")
+    return folder
+
+
+def flaw_of(folder: Path) -> str | None:
+    """Why the model in the folder is not loaded, as a sentence that begins with the folder; None when it may be.
+
+    Weights come as safetensors, for a pickle runs whatever its maker wrote into it; and no model brings its own code.
+    """
+    if not (folder / "config.json").is_file():
+        return f"{folder} has no config.json on this machine."
+    for name in CONFIGS:
+        if (code := own_code(folder / name)) is not None:
+            return (
+                f"{folder} asks in {name} for code of its own (auto_map: {code}), which is never run: choose a model "
+                "that transformers knows by itself; if it knows this one, delete auto_map from a local copy."
+            )
+    if any(folder.glob("*.safetensors")):
+        return None
+    pickles = sorted(path.name for kind in PICKLES for path in folder.glob(kind))
+    if pickles:
+        return (
+            f"{folder} has its weights as {pickles[0]} only, a pickle, which can run code when it is read: convert it "
+            "with transformers' save_pretrained, or take a revision with .safetensors files."
+        )
+    return f"{folder} has no .safetensors file."
+
+
+def own_code(config: Path) -> str | None:
+    """What `auto_map` names in a config file."""
+    try:
+        content = json.loads(config.read_bytes())
+    except (OSError, ValueError):
+        return None  # not there, or for its loader to complain about
+    found = content.get("auto_map") if isinstance(content, dict) else None
+    return ", ".join(sorted(found)) if isinstance(found, dict) else str(found) if found else None
+
+
+def linear_layers(entry: BaseModelEntry) -> frozenset[str] | None:
+    """Names of the layers that LoRA can adapt, read from the headers of the weights; None when they are not here."""
+    files = sorted(entry.path.glob("*.safetensors")) if entry.path else []
+    if not files:
+        return None
+    names = set()
+    for file in files:
+        with file.open("rb") as stream:
+            header: dict[str, Any] = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        header.pop("__metadata__", None)
+        for tensor, about in header.items():
+            layer, _, kind = tensor.rpartition(".")
+            matrix = kind == "weight" and len(about["shape"]) == 2
+            if matrix and "embed" not in layer and not layer.endswith("lm_head"):
+                names.add(layer.rpartition(".")[2])
+    return frozenset(names)

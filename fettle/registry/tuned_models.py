@@ -1,0 +1,121 @@
+"""Tuned models: published adapters, and the checkpoints on the way to them."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle.errors import Conflict, InvalidRequest, NotFound
+from fettle.pagination import page
+from fettle.registry import catalog
+from fettle.rewards import models_of
+from models import LEGAL_MOVES, Checkpoint, Job, RewardVersion, TunedModel
+
+CHAT, REWARD_MODEL = "chat", "reward_model"
+
+
+def kind_of(job: Job) -> str:
+    """What the models of a job are for."""
+    return REWARD_MODEL if job.method["type"] == "reward_model" else CHAT
+
+
+async def newest(session: AsyncSession, project_id: str) -> Sequence[TunedModel]:
+    statement = select(TunedModel).where(TunedModel.project_id == project_id)
+    return (await session.scalars(statement.order_by(TunedModel.created_at.desc(), TunedModel.name))).all()
+
+
+async def get(session: AsyncSession, project_id: str, name: str) -> TunedModel:
+    model = await session.get(TunedModel, name)
+    if model is None or model.project_id != project_id:
+        raise unknown(name)
+    return model
+
+
+async def find(session: AsyncSession, project_id: str, name: str) -> TunedModel | Checkpoint:
+    """What a tuned model's or a checkpoint's name means; both can be served. Raises NotFound."""
+    tuned = await session.scalar(select(TunedModel).where(TunedModel.name == name, TunedModel.project_id == project_id))
+    checkpoint = await session.scalar(
+        select(Checkpoint).where(Checkpoint.name == name, Checkpoint.project_id == project_id)
+    )
+    if (found := tuned or checkpoint) is None:
+        raise unknown(name)
+    return found
+
+
+async def chats(session: AsyncSession, model: TunedModel | Checkpoint) -> bool:
+    """Whether it answers; a reward model only scores."""
+    return await kind(session, model) == CHAT
+
+
+async def kind(session: AsyncSession, model: TunedModel | Checkpoint) -> str:
+    if isinstance(model, TunedModel):
+        return model.kind
+    if model.metrics.get("phase") == REWARD_MODEL:  # of a job that trains a policy after it
+        return REWARD_MODEL
+    job = await session.get(Job, model.job_id)
+    return kind_of(job) if job else CHAT
+
+
+async def scorer(session: AsyncSession, project_id: str, name: str, base_model: str) -> None:
+    """Refuses what cannot judge a policy on this base: NotFound for no model, InvalidRequest for another kind."""
+    param = "method.rlhf.reward_model"
+    try:
+        model = await find(session, project_id, name)
+    except NotFound as error:
+        raise NotFound(error.message, code=error.code, param=param) from error
+    if await kind(session, model) != REWARD_MODEL:
+        raise InvalidRequest(
+            f"{name!r} writes responses and scores none: name a model that the method 'reward_model' has made, or "
+            "leave 'reward_model' out, and the job trains one from its comparisons.",
+            code="model_not_supported",
+            param=param,
+        )
+    if (base := catalog.base_of(name)) != base_model:
+        raise InvalidRequest(
+            f"The reward model {name!r} was trained on {base!r}, but the job's base is {base_model!r}: it reads other "
+            "tokens. Name one that was trained on that base.",
+            code="model_not_supported",
+            param=param,
+        )
+
+
+async def delete(session: AsyncSession, project_id: str, name: str) -> TunedModel | Checkpoint:
+    """Deletes the row of a tuned model or a checkpoint; the caller deletes the objects after the commit.
+
+    Raises Conflict while a job that goes on from it, learns from it, or whose graders ask it, has not ended.
+    """
+    model = await find(session, project_id, name)
+    active = (Job.status.in_([status for status, moves in LEGAL_MOVES.items() if moves]), Job.project_id == project_id)
+    learns = or_(Job.started_from == name, Job.method["rlhf"]["reward_model"].as_string() == name)
+    job_id = await session.scalar(select(Job.id).where(*active, learns).limit(1))
+    if job_id is None:
+        job_id = await judged_by(session, name, active)
+    if job_id is not None:
+        raise Conflict(f"The model {name!r} is in use by {job_id!r}: cancel that job first.", code="model_in_use")
+    await session.delete(model)
+    return model
+
+
+async def judged_by(session: AsyncSession, name: str, jobs: tuple[ColumnElement[bool], ...]) -> str | None:
+    """A job, of these, whose graders ask the model."""
+    versions = select(RewardVersion).join(Job, Job.id == RewardVersion.job_id).where(*jobs)
+    for version in await session.scalars(versions):
+        if name in {asked for asked, _ in models_of(version.graders)}:
+            return version.job_id
+    return None
+
+
+async def checkpoints(
+    session: AsyncSession, job_id: str, *, after: str | None, limit: int
+) -> tuple[list[Checkpoint], bool]:
+    """A page of a job's checkpoints, newest first."""
+    statement = select(Checkpoint).where(Checkpoint.job_id == job_id)
+    return await page(session, statement, (Checkpoint.step,), Checkpoint.id, after=after, limit=limit)
+
+
+def unknown(name: str) -> NotFound:
+    return NotFound(
+        f"The model {name!r} does not exist or you do not have access to it; GET /v1/models lists yours.",
+        code="model_not_found",
+        param="model",
+    )

@@ -1,0 +1,61 @@
+"""What storage holds and no row refers to: the uploads of runs that died, and of workers that were fenced.
+
+No grace period is needed: only the holder of a running job's newest fence can make an upload count, so that what
+lies under an older one is litter for good. Jobs that this database does not know are left alone: it may have been
+restored from a backup, or be the wrong one.
+"""
+
+import contextlib
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+
+from sqlalchemy import select
+
+from fettle.db import Database
+from fettle.storage import Missing, Storage, artifacts
+from models import Checkpoint, File, Job, JobStatus, RolloutChunk, TunedModel
+
+UNIT = re.compile(
+    r"jobs/(?P<job>[^/]+)/(?P<fence>\d+)/(adapter|reward_model|checkpoints/[^/]+|metrics\.csv|rollouts/[^/]+)(?=/|$)"
+)
+RESUME_ONLY = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")  # most of a checkpoint's bytes
+JOBS_AT_ONCE = 500  # bound parameters of one query
+
+
+async def collect(db: Database, storage: Storage) -> list[str]:
+    """Deletes it, and what only a resume needs from the checkpoints of jobs that succeeded. Returns the prefixes."""
+    units: dict[str, dict[str, int]] = defaultdict(dict)  # job → prefix → fence
+    large = set()
+    for key in await storage.list("jobs"):
+        if found := UNIT.match(key):
+            units[found["job"]][found[0]] = int(found["fence"])
+            if key.endswith(RESUME_ONLY):
+                large.add(found[0])
+    collected = []
+    found_ids = sorted(units)
+    for start in range(0, len(found_ids), JOBS_AT_ONCE):
+        # Listed first, read then: whatever came in between lies under a fence that is still current
+        jobs, used = await referred(db, found_ids[start : start + JOBS_AT_ONCE])
+        for job_id, job in jobs.items():
+            for prefix, fence in units[job_id].items():
+                current = job.status == JobStatus.RUNNING and job.fence == fence
+                if prefix not in used and not current:
+                    await storage.delete(prefix)
+                    collected.append(prefix)
+                elif prefix in large and job.status == JobStatus.SUCCEEDED:
+                    with contextlib.suppress(Missing, artifacts.Corrupt):  # deleted meanwhile, or damaged
+                        await artifacts.trim(storage, prefix, RESUME_ONLY)
+    return collected
+
+
+async def referred(db: Database, job_ids: Sequence[str]) -> tuple[dict[str, Job], set[str]]:
+    """The jobs that there are, and the prefixes that their rows name."""
+    async with db.snapshot() as session:
+        jobs = {job.id: job for job in await session.scalars(select(Job).where(Job.id.in_(job_ids)))}
+        used = set(await session.scalars(select(Checkpoint.prefix).where(Checkpoint.job_id.in_(job_ids))))
+        used |= set(await session.scalars(select(RolloutChunk.storage_key).where(RolloutChunk.job_id.in_(job_ids))))
+        used |= set(await session.scalars(select(TunedModel.prefix).where(TunedModel.job_id.in_(job_ids))))
+        results = [file for job in jobs.values() for file in job.result_files]
+        used |= set(await session.scalars(select(File.storage_key).where(File.id.in_(results))))
+    return jobs, used

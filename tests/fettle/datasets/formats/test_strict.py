@@ -1,0 +1,121 @@
+"""The files that people really upload by mistake, each with the sentence that they read: one table."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.fettle.datasets.formats.given import ASSISTANT, GOOD, USER, chat, message, report
+
+DUMP = "Write each row with a JSON library, such as json.dumps(row), on a line of its own."
+DEEP = b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"\n"
+NAN = chat(USER, ASSISTANT, score=float("nan"))
+
+MISTAKES: dict[str, tuple[bytes, str]] = {
+    "truncated": (
+        GOOD + GOOD[:40],
+        "Line 2: The last line ends in the middle of a row. Upload the whole file again, or drop this line.",
+    ),
+    "byte order mark": (
+        b"\xef\xbb\xbf" + GOOD,
+        "Line 1: The line begins with a byte order mark. Save the file as UTF-8 without a byte order mark.",
+    ),
+    "NUL": (
+        GOOD + b"\0" * 40 + b"\n",
+        "Line 2: There is a NUL character. Remove it: text cannot hold \\u0000.",
+    ),
+    "escaped NUL": (
+        chat(USER, message("assistant", "5\0")),
+        "Line 1, messages[1].content: There is a NUL character. Remove it: text cannot hold \\u0000.",
+    ),
+    "NaN": (NAN, "Line 1, score: The number is NaN, infinite or too large. Use a finite number or null."),
+    "duplicate keys": (
+        GOOD + b'{"prompt": "a", "completion": "b", "completion": "c"}\n',
+        "Line 2, completion: The key 'completion' stands twice in one object. Keep one of them. (1 more error)",
+    ),
+    "5,000 levels deep": (DEEP, "Line 1: The row is nested deeper than 254 levels. Flatten it."),
+    "wrong role": (
+        chat(message("human", "x"), ASSISTANT),
+        "Line 1, messages[0].role: The role 'human' is unknown. Use one of: system, developer, user, assistant, tool.",
+    ),
+    "empty": (b"", "The file holds no rows. Write one JSON object on each line."),
+    "CSV without a header": (
+        b"How much is 2 + 3?,5\nHow much is 3 + 3?,6\n",
+        "Line 1: The first line of the CSV file names none of the columns of a dataset. Begin the file with a header "
+        "such as prompt,completion or instruction,input,output.",
+    ),
+    "gzip": (
+        gzip.compress(GOOD),
+        "The file is compressed with gzip. Unpack it (gunzip) and upload the file inside.",
+    ),
+    "UTF-16": (
+        GOOD.decode().encode("utf-16"),
+        "The file is UTF-16 text. Save it as UTF-8 without a byte order mark.",
+    ),
+    "Latin-1": (
+        b'{"prompt": "Gr\xfc\xdfe", "completion": "x"}\n',
+        "Line 1: The line is not UTF-8 at byte 15. Save the file as UTF-8.",
+    ),
+    "half an emoji": (
+        b'{"prompt": "x", "completion": "\\ud83d"}\n',
+        "Line 1, completion: The text holds half of a surrogate pair, which is no character. Write the pair's both "
+        "halves, or the character itself in UTF-8.",
+    ),
+    "a JSON array": (
+        json.dumps([{"prompt": "x", "completion": "y"}]).encode(),
+        "The file is a JSON array, not one object on each line. Write each element on a line of its own, "
+        "without the array's brackets and commas (jq -c '.[]').",
+    ),
+    "indented JSON": (
+        json.dumps({"prompt": "x", "completion": "y"}, indent=2).encode(),
+        "The file is JSON spread over several lines, not one object on each line. Write each object on one "
+        "line, without indentation (jq -c .).",
+    ),
+    "a Python literal": (
+        b"{'prompt': 'x', 'completion': 'y'}\n",
+        f"Line 1: The line is not JSON: unexpected character, expected a string key at column 2. {DUMP}",
+    ),
+    "the rows of another task": (
+        b'{"text": "x", "label": 1}\n',
+        "Line 1: The row has the keys of no shape: not 'messages', 'prompt' and 'completion', 'instruction' and "
+        "'output', or 'conversations'; its keys: 'text', 'label'. Write {\"messages\": […]} or {\"prompt\": \"…\", "
+        '"completion": "…"}.',
+    ),
+    "two shapes": (
+        GOOD + b'{"prompt": "x", "completion": "y"}\n',
+        "Line 2: The row has the shape 'prompt_completion', but the file's first row has the shape 'chat'. "
+        "Keep one shape in a file.",
+    ),
+    "a damaged Parquet file": (
+        b"PAR1" + GOOD,
+        "Row 1: The Parquet file cannot be read: it is damaged, cut off, encrypted or compressed in an unknown way. "
+        "Write it again, for example with pandas.DataFrame.to_parquet, and upload the whole file.",
+    ),
+    "a CSV file that was cut off": (
+        b'prompt,completion\na,b\nc,"d',
+        "Line 3: A quoted field that begins in this row is never closed. Close it; if the file was cut off, upload the "
+        "whole of it.",
+    ),
+    "a comma without quotes": (
+        b"prompt,completion\nHello, you,x\n",
+        "Line 2: The row has 3 fields, but the header has 2. Put fields that hold a comma or a line break into quotes, "
+        "or write the file with a CSV library.",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_with_its_line_and_the_way_out(mistake: str, tmp_path: Path) -> None:
+    content, sentence = MISTAKES[mistake]
+    assert report(tmp_path, content, max_row_bytes=1 << 20).summary() == sentence
+
+
+def test_a_line_of_100_megabytes_is_told_and_the_next_one_is_read(tmp_path: Path) -> None:
+    line = b'{"prompt": "x", "completion": "' + b"y" * 100_000_000 + b'"}\n'
+    found = report(tmp_path, line + b'{"prompt": "x", "completion": "y"}\n', max_row_bytes=1 << 20)
+    assert found.rows == 1
+    assert found.summary() == (
+        "Line 1: The line is longer than 1048576 bytes. Shorten or split the row, or have the operator raise "
+        "max_row_bytes."
+    )

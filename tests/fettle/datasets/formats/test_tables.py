@@ -1,0 +1,198 @@
+"""CSV and Parquet: the same rows as in JSONL, whatever the file is called."""
+
+import csv
+import io
+import json
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from fettle.datasets.formats.reading import conversations, recognise
+from fettle.datasets.formats.validation import Report, validate
+from tests.fettle.datasets.formats.given import ASSISTANT, GOOD, MAX_ROW_BYTES, USER, message, problems, report
+
+TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
+CALL = {"id": "1", "type": "function", "function": {"name": "add", "arguments": '{"a": 2}'}}
+TRICKY = ['a "quoted" word', "two\nlines\r\nthree", "a, b; c\td", "Grüße, 日本 🧑‍🚀", " spaces ", "=1+1"]
+
+
+def comma_separated(rows: list[list[str]], **dialect: Any) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, **dialect).writerows(rows)
+    return text.getvalue().encode()
+
+
+def parquet(rows: list[dict[str, Any]], **options: Any) -> bytes:
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), file, **options)
+    return file.getvalue()
+
+
+def read(folder: Path, content: bytes) -> list[list[dict[str, Any]]]:
+    """The messages of each row, after validation has passed them."""
+    assert problems(folder, content) == []
+    return [conversation.messages for _, conversation in conversations(folder / "data.jsonl")]
+
+
+def pair(asked: str, said: str) -> list[dict[str, Any]]:
+    return [message("user", asked), message("assistant", said)]
+
+
+class TestCsv:
+    @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+    @pytest.mark.parametrize("bom", ["", "\ufeff"])
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    def test_every_delimiter_line_end_and_text_is_read_as_it_was_written(
+        self, delimiter: str, bom: str, end: str, tmp_path: Path
+    ) -> None:
+        rows = [[text, str(number)] for number, text in enumerate(TRICKY)]
+        table = comma_separated([["prompt", "completion"], *rows], delimiter=delimiter, lineterminator=end)
+        assert read(tmp_path, bom.encode() + table) == [pair(*row) for row in rows]
+
+    @pytest.mark.parametrize("columns", [["Prompt", "Completion"], ["instruction", "output"]])
+    def test_other_columns_in_any_order_are_left_out(self, columns: list[str], tmp_path: Path) -> None:
+        table = comma_separated([["id", columns[1], "label", columns[0]], ["7", "5", "", "2 + 3 = ?"]])
+        assert read(tmp_path, table) == [pair("2 + 3 = ?", "5")]
+
+    def test_nested_columns_hold_json(self, tmp_path: Path) -> None:
+        rows = [[json.dumps([USER, ASSISTANT]), json.dumps([TOOL])], [json.dumps([ASSISTANT]), ""]]
+        table = comma_separated([["messages", "tools"], *rows])
+        assert read(tmp_path, table) == [[USER, ASSISTANT], [ASSISTANT]]
+        assert [c.tools for _, c in conversations(tmp_path / "data.jsonl")] == [[TOOL], None]
+
+    def test_lines_are_counted_where_records_have_several(self, tmp_path: Path) -> None:
+        table = b'prompt,completion\n"a\nb",c\nd\n"e\nf\ng",\nh,i\n'
+        assert problems(tmp_path, table) == [(4, "", "csv_ragged_row"), (5, "completion", "empty_text")]
+
+    def test_blank_lines_may_only_end_a_file(self, tmp_path: Path) -> None:
+        assert problems(tmp_path, b"prompt,completion\na,b\n\n\r\n") == []
+        assert problems(tmp_path, b"prompt,completion\na,b\n\nc,d\n") == [(3, "", "blank_line")]
+
+    @pytest.mark.parametrize(
+        ("line", "code"), [(b"a\xe4,b\n", "not_utf8"), (b"a\0,b\n", "nul"), (b"a," + b"b" * 10_001, "line_too_long")]
+    )
+    def test_what_is_no_text_ends_the_reading_with_its_line(self, line: bytes, code: str, tmp_path: Path) -> None:
+        assert problems(tmp_path, b"prompt,completion\na,b\nc,d\n" + line) == [(4, "", code)]
+
+    def test_a_record_of_many_lines_is_bounded_too(self, tmp_path: Path) -> None:
+        table = b'prompt,completion\na,"' + b"b\n" * MAX_ROW_BYTES + b'"\n'
+        assert [code for _, _, code in problems(tmp_path, table)] == ["line_too_long"]
+
+    def test_lines_that_end_with_a_carriage_return_alone_are_named(self, tmp_path: Path) -> None:
+        assert problems(tmp_path, b"prompt,completion\ra,b\r") == [(1, "", "csv_carriage_return")]
+
+    def test_a_header_alone_is_an_empty_file(self, tmp_path: Path) -> None:
+        assert problems(tmp_path, b"prompt,completion\n") == [(1, "", "empty_file")]
+
+    def test_an_unclosed_quote_in_the_header_is_named(self, tmp_path: Path) -> None:
+        assert problems(tmp_path, b'prompt,"completion\na,b\n') == [(1, "", "csv_unclosed_quote")]
+
+    def test_memory_stays_flat(self, tmp_path: Path) -> None:
+        content = b"prompt,completion\n" + b"How much is 2 + 3?,5\n" * 100_000
+        assert peak_of(tmp_path, content) < 2**20
+
+
+class TestParquet:
+    def test_nested_messages_are_rows_of_chat(self, tmp_path: Path) -> None:
+        first = [message("system", "Be brief."), USER, {**ASSISTANT, "weight": 1}]
+        assert read(tmp_path, parquet([{"messages": first}, {"messages": [USER, ASSISTANT]}])) == [
+            first,
+            [USER, ASSISTANT],
+        ]
+
+    def test_tools_may_be_nested_or_json(self, tmp_path: Path) -> None:
+        turns = [USER, {"role": "assistant", "content": None, "tool_calls": [CALL]}]
+        for tools in ([TOOL], json.dumps([TOOL])):
+            content = parquet([{"messages": turns, "tools": tools}, {"messages": [USER, ASSISTANT], "tools": None}])
+            read(tmp_path, content)
+            (_, first), (_, second) = conversations(tmp_path / "data.jsonl")
+            assert first.tools is not None and first.tools[0]["function"]["name"] == "add"
+            assert first.messages[1]["tool_calls"][0]["function"]["arguments"] == {"a": 2}
+            assert second.messages == [USER, ASSISTANT]
+            assert second.tools is None
+
+    def test_other_columns_of_any_type_are_not_looked_at(self, tmp_path: Path) -> None:
+        row = {"prompt": "2 + 3 = ?", "completion": "5", "image": b"\0\xff", "embedding": [float("nan")] * 3}
+        assert read(tmp_path, parquet([row])) == [pair("2 + 3 = ?", "5")]
+
+    @pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "zstd", "brotli", "lz4"])
+    def test_every_compression_and_any_row_groups_are_read(self, compression: str, tmp_path: Path) -> None:
+        rows = [{"prompt": f"{n} + 1 = ?", "completion": str(n + 1)} for n in range(1000)]
+        content = parquet(rows, compression=compression, row_group_size=70)
+        assert read(tmp_path, content) == [pair(row["prompt"], row["completion"]) for row in rows]
+
+    @pytest.mark.parametrize(
+        ("row", "path", "code"),
+        [
+            ({"prompt": "a\0", "completion": "b"}, "prompt", "nul"),
+            ({"prompt": "a", "completion": b"b"}, "completion", "text_not_string"),
+            ({"prompt": "a", "completion": None}, "completion", "missing_text"),
+            ({"prompt": "a", "completion": "b" * 10_001}, "", "line_too_long"),
+            ({"messages": [{"role": "human", "content": "a"}, ASSISTANT]}, "messages[0].role", "unrecognized_role"),
+            ({"messages": "no JSON"}, "messages", "cell_not_json"),
+        ],
+    )
+    def test_a_bad_row_names_its_number_and_path(
+        self, row: dict[str, Any], path: str, code: str, tmp_path: Path
+    ) -> None:
+        rows = [row] * 3
+        assert problems(tmp_path, parquet(rows)) == [(number, path, code) for number in (1, 2, 3)]
+
+    def test_text_that_is_not_utf_8_names_its_row(self, tmp_path: Path) -> None:
+        texts = pyarrow.array([b"a", b"\xff", b"c"], pyarrow.binary()).cast(pyarrow.string(), safe=False)
+        file = io.BytesIO()
+        pyarrow.parquet.write_table(pyarrow.table({"prompt": ["x"] * 3, "completion": texts}), file)
+        assert problems(tmp_path, file.getvalue()) == [(2, "", "not_utf8")]
+
+    def test_its_summary_counts_rows_not_lines(self, tmp_path: Path) -> None:
+        assert report(tmp_path, parquet([{"prompt": "a", "completion": ""}])).summary().startswith("Row 1, completion:")
+
+    def test_damage_in_the_middle_is_told(self, tmp_path: Path) -> None:
+        content = bytearray(parquet([{"prompt": "a" * n, "completion": "b"} for n in range(1, 900)]))
+        content[100:140] = b"\xff" * 40
+        found = report(tmp_path, bytes(content))
+        assert not found.ok
+
+    def test_no_rows_is_an_empty_file(self, tmp_path: Path) -> None:
+        schema = pyarrow.schema([("prompt", pyarrow.string()), ("completion", pyarrow.string())])
+        file = io.BytesIO()
+        pyarrow.parquet.write_table(schema.empty_table(), file)
+        assert problems(tmp_path, file.getvalue()) == [(1, "", "empty_file")]
+
+    def test_memory_stays_flat(self, tmp_path: Path) -> None:
+        rows = [{"prompt": f"{n}", "completion": "5" * 100} for n in range(50_000)]
+        assert peak_of(tmp_path, parquet(rows, row_group_size=50_000)) < 4 * 2**20
+
+
+def peak_of(folder: Path, content: bytes) -> int:
+    """Bytes of Python's memory that validating takes at most."""
+    file = folder / "data"
+    file.write_bytes(content)
+    validate(file, max_row_bytes=MAX_ROW_BYTES)  # imports
+    tracemalloc.start()
+    found: Report = validate(file, max_row_bytes=MAX_ROW_BYTES)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.ok
+    return peak
+
+
+@pytest.mark.parametrize(
+    ("head", "form"),
+    [
+        (GOOD, "jsonl"),
+        (b"\n\n" + GOOD, "jsonl"),
+        (b"\xef\xbb\xbf" + GOOD, "jsonl"),
+        (b"PAR1", "parquet"),
+        (b"prompt,completion\n", "csv"),
+        (b"prompt\n", "csv"),
+        (b"hello\n", "jsonl"),
+        (b"", "jsonl"),
+    ],
+)
+def test_a_format_is_told_by_what_a_file_holds(head: bytes, form: str) -> None:
+    assert recognise(head) == (form, None)

@@ -1,0 +1,314 @@
+"""Against a small server that plays vLLM's routes, its refusals included."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from pydantic import SecretStr
+
+from fettle.cli.up import free_port
+from fettle.db import Database
+from fettle.errors import InvalidRequest, NotFound, Unavailable
+from fettle.inference import client as serving
+from fettle.inference.client import Answer, Engine, Servable
+from fettle.registry.catalog import BUILT_IN
+from fettle.settings import Settings
+from fettle.tenancy import projects
+from models import Checkpoint, Project, TunedModel
+from tests.api.served import served
+from tests.fettle import given
+
+BASE = Servable("starter", "starter")
+TUNED = Servable("ft:starter:default::abc", "starter", "jobs/1/1/adapter")
+BROKEN = Servable("ft:starter:default::bad", "starter", "broken")
+QUESTION: dict[str, Any] = {"model": "x", "messages": [{"role": "user", "content": "2 + 2 ="}]}
+
+
+class Vllm:
+    """vLLM's routes: 404 for a name that is not loaded, 400 for an adapter that is loaded already."""
+
+    def __init__(self) -> None:
+        self.loaded: set[str] = set()
+        self.seen: list[tuple[str, dict[str, Any]]] = []
+        self.keys: set[str | None] = set()
+        self.request_ids: list[str | None] = []
+        self.healthy = True
+        self.go_on = threading.Event()
+        self.app = FastAPI()
+        self.app.post("/v1/chat/completions")(self.chat)
+        self.app.post("/v1/load_lora_adapter")(self.load)
+        self.app.post("/v1/unload_lora_adapter")(self.unload)
+        self.app.get("/health")(self.health)
+
+    async def note(self, request: Request) -> dict[str, Any]:
+        body: dict[str, Any] = await request.json()
+        self.seen.append((request.url.path.removeprefix("/v1/"), body))
+        self.keys.add(request.headers.get("authorization"))
+        self.request_ids.append(request.headers.get("x-request-id"))
+        return body
+
+    async def chat(self, request: Request) -> Response:
+        body = await self.note(request)
+        if body["model"] not in {"starter", *self.loaded}:
+            return refusal(404, f"The model `{body['model']}` does not exist.")
+        if body.get("stream"):
+            return StreamingResponse(self.pieces(), media_type="text/event-stream")
+        return JSONResponse({"asked": body})
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        yield b"data: first\n\n"
+        await asyncio.to_thread(self.go_on.wait, 10)
+        yield b"data: last\n\n"
+
+    async def load(self, request: Request) -> Response:
+        body = await self.note(request)
+        name = body["lora_name"]
+        await asyncio.sleep(0.02)  # weights take their time
+        if body["lora_path"] == "broken":
+            return refusal(400, "LoRA rank 999 is greater than max_lora_rank 64.")
+        if body["lora_path"] == "proxy":
+            return PlainTextResponse("Bad Gateway", 502)
+        if name in self.loaded:
+            return refusal(400, f"The lora adapter '{name}' has already been loaded.")
+        self.loaded.add(name)
+        return PlainTextResponse(f"Success: LoRA adapter '{name}' added successfully.")
+
+    async def unload(self, request: Request) -> Response:
+        body = await self.note(request)
+        if body["lora_name"] not in self.loaded:
+            return refusal(404, "The lora adapter cannot be found.")
+        self.loaded.remove(body["lora_name"])
+        return PlainTextResponse("Success")
+
+    async def health(self) -> Response:
+        return Response(status_code=200 if self.healthy else 503)
+
+    def routes(self) -> list[str]:
+        return [route for route, _ in self.seen]
+
+
+def refusal(status: int, message: str) -> JSONResponse:
+    return JSONResponse({"error": {"message": message, "type": "x", "param": None, "code": status}}, status)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[Vllm, str]]:
+    vllm = Vllm()
+    with served(vllm.app) as url:
+        yield vllm, url
+
+
+@pytest.fixture
+def vllm(server: tuple[Vllm, str]) -> Vllm:
+    """As if it had just started."""
+    found = server[0]
+    found.loaded.clear()
+    found.seen.clear()
+    found.keys.clear()
+    found.go_on.clear()
+    found.healthy = True
+    return found
+
+
+@pytest.fixture
+async def engine(server: tuple[Vllm, str], vllm: Vllm) -> AsyncIterator[Engine]:
+    client = Engine(Settings(engine_url=server[1], engine_key=SecretStr("sesame")))
+    yield client
+    await client.close()
+
+
+async def whole(answer: Answer) -> Any:
+    return orjson.loads(b"".join([chunk async for chunk in answer.body]))
+
+
+class TestChat:
+    async def test_a_base_model_answers_under_its_own_name_and_the_engines_key(
+        self, engine: Engine, vllm: Vllm
+    ) -> None:
+        answer = await engine.generate(BASE, {**QUESTION, "temperature": 0.5})
+        assert answer.status == 200
+        assert (await whole(answer))["asked"] == {**QUESTION, "model": "starter", "temperature": 0.5}
+        assert answer.headers["content-type"] == "application/json"
+        assert vllm.keys == {"Bearer sesame"}
+
+    async def test_the_request_id_goes_along_to_the_engines_log(self, engine: Engine, vllm: Vllm) -> None:
+        with structlog.contextvars.bound_contextvars(request_id="req_1"):
+            await whole(await engine.generate(TUNED, QUESTION))
+        assert vllm.request_ids[-3:] == ["req_1"] * 3  # asked, loaded, asked again
+
+    async def test_a_cold_adapter_is_loaded_and_asked_again(self, engine: Engine, vllm: Vllm) -> None:
+        answer = await engine.generate(TUNED, QUESTION)
+        assert (answer.status, (await whole(answer))["asked"]["model"]) == (200, TUNED.name)
+        assert vllm.routes() == ["chat/completions", "load_lora_adapter", "chat/completions"]
+        assert vllm.seen[1][1] == {
+            "lora_name": TUNED.name,
+            "lora_path": "jobs/1/1/adapter",
+            "base_model_name": "starter",
+        }
+
+    async def test_a_warm_adapter_answers_at_once(self, engine: Engine, vllm: Vllm) -> None:
+        vllm.loaded.add(TUNED.name)
+        assert (await engine.generate(TUNED, QUESTION)).status == 200
+        assert vllm.routes() == ["chat/completions"]
+
+    async def test_an_engine_that_forgot_it_loads_it_again(self, engine: Engine, vllm: Vllm) -> None:
+        for _ in range(2):
+            assert (await engine.generate(TUNED, QUESTION)).status == 200
+            vllm.loaded.clear()
+        assert vllm.routes().count("load_lora_adapter") == 2
+
+    async def test_many_who_ask_a_cold_adapter_at_once_are_all_answered(self, engine: Engine, vllm: Vllm) -> None:
+        answers = await asyncio.gather(*(engine.generate(TUNED, QUESTION) for _ in range(10)))
+        assert [answer.status for answer in answers] == [200] * 10
+        assert vllm.routes().count("load_lora_adapter") > 1  # else the refusal was never met
+
+    async def test_an_adapter_that_the_engine_rejects_is_no_matter_of_trying_again(
+        self, engine: Engine, vllm: Vllm
+    ) -> None:
+        with pytest.raises(InvalidRequest, match=r"could not load 'ft:starter:default::bad': LoRA rank 999") as refused:
+            await engine.generate(BROKEN, QUESTION)
+        assert (refused.value.code, refused.value.param, refused.value.retry) == ("adapter_rejected", "model", False)
+
+    async def test_a_load_that_fails_on_the_way_is_worth_another_try(self, engine: Engine, vllm: Vllm) -> None:
+        with pytest.raises(Unavailable, match="status 502") as refused:
+            await engine.generate(Servable("ft:starter:default::bad", "starter", "proxy"), QUESTION)
+        assert refused.value.retry
+
+    async def test_a_base_model_that_the_engine_lacks_is_the_operators_to_mend(
+        self, engine: Engine, vllm: Vllm
+    ) -> None:
+        with pytest.raises(Unavailable, match=r"'acme/big'.*404.*FETTLE_CATALOG") as refused:
+            await engine.generate(Servable("acme/big", "acme/big"), QUESTION)
+        assert not refused.value.retry
+        assert vllm.routes() == ["chat/completions"]
+
+    async def test_a_stream_arrives_piece_by_piece(self, engine: Engine, vllm: Vllm) -> None:
+        answer = await engine.generate(BASE, {**QUESTION, "stream": True})
+        pieces = aiter(answer.body)
+        async with asyncio.timeout(5):
+            assert await anext(pieces) == b"data: first\n\n"
+            vllm.go_on.set()
+            assert [piece async for piece in pieces] == [b"data: last\n\n"]
+        assert answer.headers["content-type"].startswith("text/event-stream")
+
+
+class TestAway:
+    async def test_it_is_said_where_the_engine_should_be(self) -> None:
+        url = f"http://127.0.0.1:{free_port()}"
+        engine = Engine(Settings(engine_url=url))
+        with pytest.raises(Unavailable, match=rf"{url} does not answer .*FETTLE_ENGINE_URL") as refused:
+            await engine.generate(BASE, QUESTION)
+        assert (refused.value.status, refused.value.retry) == (503, True)
+        await engine.close()
+
+    @pytest.mark.parametrize(
+        ("kind", "sent", "told"),
+        [
+            ("text/event-stream", b"data: 4\n\n", True),
+            ("text/event-stream", b"data: 4", False),
+            ("application/json", b"{\n\n", False),
+        ],
+    )
+    async def test_a_stream_that_breaks_off_between_two_events_ends_with_one_that_says_so(
+        self, kind: str, sent: bytes, told: bool
+    ) -> None:
+        async def half_an_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n"
+            writer.write(head.encode() + b"%x\r\n%s\r\n" % (len(sent), sent))
+            await writer.drain()
+            writer.close()
+
+        listener = await asyncio.start_server(half_an_answer, "127.0.0.1", 0)
+        engine = Engine(Settings(engine_url=f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"))
+        body = (await engine.generate(BASE, QUESTION)).body
+        assert await anext(body) == sent
+        if told:
+            (last,) = [piece async for piece in body]
+            error = orjson.loads(last.removeprefix(b"data: "))["error"]
+            assert (error["code"], "broke off" in error["message"]) == ("service_unavailable", True)
+        else:
+            with pytest.raises(httpx.RemoteProtocolError):
+                await anext(body)
+        await engine.close()
+        listener.close()
+
+    @pytest.mark.parametrize("dies_at", ["chat", "load", "load's answer"])
+    async def test_an_engine_that_dies_before_it_answers_is_away(self, dies_at: str) -> None:
+        async def half_an_engine(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with suppress(asyncio.IncompleteReadError, ConnectionError):
+                while head := await reader.readuntil(b"\r\n\r\n"):
+                    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+                    await reader.readexactly(length)
+                    if b"/v1/chat" in head and dies_at != "chat":
+                        writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+                        continue
+                    if dies_at == "load's answer":
+                        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nSucc")
+                    break
+            writer.close()
+
+        listener = await asyncio.start_server(half_an_engine, "127.0.0.1", 0)
+        port = listener.sockets[0].getsockname()[1]
+        engine = Engine(Settings(engine_url=f"http://127.0.0.1:{port}"))
+        with pytest.raises(Unavailable, match="does not answer"):
+            await engine.generate(TUNED, QUESTION)
+        await engine.close()
+        listener.close()
+
+
+class TestForget:
+    async def test_a_deleted_adapter_is_unloaded(self, engine: Engine, vllm: Vllm) -> None:
+        vllm.loaded.add(TUNED.name)
+        await engine.forget(TUNED.name)
+        assert vllm.loaded == set()
+
+    async def test_neither_a_cold_adapter_nor_an_engine_that_is_away_is_an_error(
+        self, engine: Engine, vllm: Vllm
+    ) -> None:
+        await engine.forget(TUNED.name)
+        away = Engine(Settings(engine_url=f"http://127.0.0.1:{free_port()}"))
+        await away.forget(TUNED.name)
+        await away.close()
+
+
+class TestHealthy:
+    async def test_it_is_what_the_engine_says(self, engine: Engine, vllm: Vllm) -> None:
+        assert await engine.healthy()
+        vllm.healthy = False
+        assert not await engine.healthy()
+
+    async def test_an_engine_that_is_away_is_not(self) -> None:
+        away = Engine(Settings(engine_url=f"http://127.0.0.1:{free_port()}"))
+        assert not await away.healthy()
+        await away.close()
+
+
+class TestFind:
+    async def test_each_name_leads_to_its_own_weights(self, db: Database, project: Project) -> None:
+        job = await given.job(db, project)
+        tuned, checkpoint = "ft:starter:default:sums:abc", "ft:starter:default:sums:abc:ckpt-step-5"
+        owner = {"project_id": project.id, "job_id": job.id}
+        async with db.transaction() as session:
+            session.add(TunedModel(name=tuned, base_model="starter", prefix="p/adapter", **owner))
+            session.add(Checkpoint(id="ftckpt_1", name=checkpoint, step=5, metrics={}, prefix="p/step-5", **owner))
+            stranger = await projects.ensure(session, "stranger")
+        async with db.snapshot() as session:
+            found = [await serving.find(session, project.id, name, BUILT_IN) for name in ("starter", tuned, checkpoint)]
+            for owner_id, name in [(stranger.id, tuned), (stranger.id, checkpoint), (project.id, "gpt-4o")]:
+                with pytest.raises(NotFound, match=name) as refused:
+                    await serving.find(session, owner_id, name, BUILT_IN)
+                assert (refused.value.code, refused.value.param) == ("model_not_found", "model")
+        assert found == [
+            Servable("starter", "starter", None),
+            Servable(tuned, "starter", "p/adapter"),
+            Servable(checkpoint, "starter", "p/step-5"),
+        ]

@@ -1,0 +1,124 @@
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from fettle.observability import logs
+from fettle.settings import Settings
+
+FORGED = 'x\n{"event": "paid", "level": "info"}\r\n\x1b[31mred'
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def configured() -> Iterator[Callable[..., io.StringIO]]:
+    """Configures the log as a process does, onto a stream of the test's; afterwards all is as before."""
+    root, before = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers, root.level
+
+    def configure(stream: io.StringIO | None = None, **settings: Any) -> io.StringIO:
+        stream = stream or io.StringIO()
+        logs.configure(Settings(**settings), stream)
+        structlog.configure(cache_logger_on_first_use=False)
+        return stream
+
+    yield configure
+    structlog.contextvars.clear_contextvars()
+    structlog.configure(**before)
+    root.handlers, root.level = handlers, level
+
+
+class TestJson:
+    def test_a_line_is_one_object_with_what_its_context_knows(self, configured: Callable[..., io.StringIO]) -> None:
+        stream = configured()
+        with structlog.contextvars.bound_contextvars(request_id="req_1", project_id="proj_1"):
+            structlog.get_logger().info("request", path="/v1/files")
+        line = json.loads(stream.getvalue())
+        assert line.pop("timestamp").endswith("Z")
+        assert line == {
+            "event": "request", "level": "info", "path": "/v1/files", "request_id": "req_1", "project_id": "proj_1"
+        }  # fmt: skip
+
+    def test_the_libraries_lines_have_the_same_shape(self, configured: Callable[..., io.StringIO]) -> None:
+        stream = configured()
+        with structlog.contextvars.bound_contextvars(job_id="ftjob-1", fence=2):
+            logging.getLogger("uvicorn.error").warning("Invalid %s", "request")
+        line = json.loads(stream.getvalue())
+        assert (line["event"], line["level"], line["logger"]) == ("Invalid request", "warning", "uvicorn.error")
+        assert (line["job_id"], line["fence"]) == ("ftjob-1", 2)
+
+    @pytest.mark.parametrize("write", [lambda: structlog.get_logger().info("request", path=FORGED),
+                                       lambda: structlog.get_logger().info(FORGED),
+                                       lambda: logging.getLogger("uvicorn.error").warning("%s", FORGED)])  # fmt: skip
+    def test_what_a_client_sends_stays_on_one_line(
+        self, configured: Callable[..., io.StringIO], write: Callable[[], None]
+    ) -> None:
+        stream = configured()
+        write()
+        (line,) = stream.getvalue().splitlines()
+        assert FORGED in json.loads(line).values()
+
+    def test_an_exception_is_part_of_its_line(self, configured: Callable[..., io.StringIO]) -> None:
+        stream = configured()
+        try:
+            raise ValueError("a\nb")
+        except ValueError:
+            logging.getLogger("uvicorn.error").exception("it broke")
+        (line,) = stream.getvalue().splitlines()
+        assert "ValueError: a\nb" in json.loads(line)["exception"]
+
+    def test_what_has_no_json_form_is_still_logged(self, configured: Callable[..., io.StringIO]) -> None:
+        stream = configured()
+        structlog.get_logger().info("odd", value={1: object})
+        assert json.loads(stream.getvalue())["value"] == {"1": "<class 'object'>"}
+
+
+class TestConsole:
+    def test_a_terminal_gets_readable_lines_and_cannot_be_fooled(self, configured: Callable[..., io.StringIO]) -> None:
+        stream = configured(Terminal())
+        structlog.get_logger().info(FORGED, path=FORGED)
+        logging.getLogger("uvicorn.error").warning("%s", FORGED)
+        assert len(stream.getvalue().splitlines()) == 2
+        assert "\x1b[31mred" not in stream.getvalue()
+        assert "\\x1b[31mred" in stream.getvalue()
+
+    def test_the_setting_wins_over_the_terminal(self, configured: Callable[..., io.StringIO]) -> None:
+        stream = configured(Terminal(), log_format="json")
+        structlog.get_logger().info("request")
+        assert json.loads(stream.getvalue())["event"] == "request"
+
+
+class TestTracebacks:
+    @pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["json", "console"])
+    def test_local_variables_stay_out(self, configured: Callable[..., io.StringIO], stream: io.StringIO) -> None:
+        configured(stream)
+        prompt = "".join(["can", "ary"])  # the source line is part of a traceback, the value must not be
+        try:
+            raise ValueError(len(prompt))
+        except ValueError as error:
+            structlog.get_logger().error("internal_error", exc_info=error)
+        assert "ValueError: 6" in stream.getvalue()
+        assert "canary" not in stream.getvalue()
+
+
+class TestLevel:
+    def test_below_it_nothing_is_written(self, configured: Callable[..., io.StringIO]) -> None:
+        stream = configured(log_level="warning")
+        structlog.get_logger().info("request")
+        logging.getLogger("uvicorn.error").info("started")
+        assert stream.getvalue() == ""
+
+    def test_chatty_libraries_are_heard_from_warnings_on(self, configured: Callable[..., io.StringIO]) -> None:
+        stream = configured(log_level="debug")
+        logging.getLogger("botocore").info("a secret header")
+        logging.getLogger("botocore").warning("slow")
+        (line,) = stream.getvalue().splitlines()
+        assert json.loads(line)["event"] == "slow"

@@ -1,0 +1,180 @@
+"""Pages and exports of rollouts, from real Parquet in a real storage."""
+
+import random
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+import pytest
+
+from fettle.errors import InvalidRequest
+from fettle.rollouts import store as rollouts
+from fettle.rollouts import summaries
+from fettle.rollouts.store import Sort, Wanted
+from fettle.storage import artifacts
+from fettle.storage.local import LocalStorage
+from models import RolloutChunk
+
+# step → (group, completion, reward)
+STEPS: dict[int, list[tuple[int, str, float | None]]] = {
+    1: [(0, "bad", 0.0), (0, "good", 1.0), (1, "same", 0.5), (1, "same too", 0.5)],
+    2: [(0, "worst", -1.0), (0, "unjudged", None), (0, "best", 2.0)],
+}
+
+GRADERS = [{"name": "f", "weight": 1.0, "grader": {"type": "function", "function": "exact_match"}}]
+
+
+async def store(storage: LocalStorage, step: int, found: list[tuple[int, str, float | None]]) -> RolloutChunk:
+    rows = []
+    for index, (group, completion, reward) in enumerate(found):
+        rollout: dict[str, Any] = {
+            "group": group,
+            "messages": [{"role": "user", "content": f"{step} {group}"}],
+            "item": {},
+            "completion": completion,
+            "tokens": 3,
+            "stop_reason": "stop",
+        }
+        errors = {} if reward is not None else {"f": {"flag": "other_error", "message": "odd"}}
+        score = {"reward": reward, "scores": {"f": reward}, "printed": "", "errors": errors}
+        rows.append(rollouts.row(step, index, rollout, score, step))  # the rewards were edited after each step
+    key = f"step-{step}"
+    await artifacts.put_bytes(storage, key, rollouts.to_parquet(rows))
+    summary = summaries.of_step(rows, GRADERS)
+    return RolloutChunk(step=step, rows=len(rows), summary=summary, storage_key=key, job_id="j", id=key)
+
+
+@pytest.fixture
+async def stored(tmp_path: Path) -> tuple[LocalStorage, list[RolloutChunk]]:
+    storage = LocalStorage(tmp_path)
+    return storage, [await store(storage, step, found) for step, found in STEPS.items()]
+
+
+Stored = tuple[LocalStorage, list[RolloutChunk]]
+
+
+async def said(stored: Stored, wanted: Wanted, sort: str, after: str | None = None, limit: int = 20) -> list[str]:
+    storage, chunks = stored
+    found = [chunk for chunk in chunks if wanted.may_hold(chunk)]
+    rows, _ = await rollouts.page(storage, found, wanted, sort=cast(Sort, sort), after=after, limit=limit)
+    return [row["completion"] for row in rows]
+
+
+class TestPage:
+    @pytest.mark.parametrize(
+        ("sort", "expected"),
+        [
+            ("step", ["bad", "good", "same", "same too", "worst", "unjudged", "best"]),
+            ("-step", ["best", "unjudged", "worst", "same too", "same", "good", "bad"]),
+            ("reward", ["worst", "bad", "same", "same too", "good", "best"]),
+            ("-reward", ["best", "good", "same", "same too", "bad", "worst"]),
+        ],
+    )
+    async def test_pages_of_two_make_up_the_whole_in_every_order(
+        self, stored: Stored, sort: Sort, expected: list[str]
+    ) -> None:
+        storage, chunks = stored
+        heard: list[str] = []
+        after, more = None, True
+        while more:
+            rows, more = await rollouts.page(storage, chunks, Wanted(), sort=sort, after=after, limit=2)
+            heard += [row["completion"] for row in rows]
+            after = rows[-1]["id"]
+        assert heard == expected
+
+    async def test_rewards_are_filtered_both_ends_included(self, stored: Stored) -> None:
+        assert await said(stored, Wanted(min_reward=0.5, max_reward=1.0), "step") == ["good", "same", "same too"]
+        assert await said(stored, Wanted(max_reward=-1.0), "step") == ["worst"]
+
+    async def test_by_the_version_of_the_rewards_and_by_errors(self, stored: Stored) -> None:
+        assert await said(stored, Wanted(reward_version=2), "step") == ["worst", "unjudged", "best"]
+        assert await said(stored, Wanted(reward_version=3), "step") == []
+        assert await said(stored, Wanted(error=True), "-step") == ["unjudged"]
+        assert await said(stored, Wanted(error=False, reward_version=2), "reward") == ["worst", "best"]
+
+    def test_a_chunk_without_a_wanted_reward_is_not_read(self, stored: Stored) -> None:
+        first, second = stored[1]
+        assert not Wanted(min_reward=1.5).may_hold(first)
+        assert Wanted(min_reward=1.5).may_hold(second)
+
+    async def test_a_cursor_that_is_none_is_refused(self, stored: Stored) -> None:
+        with pytest.raises(InvalidRequest, match="no rollout's id"):
+            await said(stored, Wanted(), "step", after="ftevent-1")
+
+
+class Counting(LocalStorage):
+    """Knows how often it was read."""
+
+    reads = 0
+
+    async def read(self, key: str) -> bytes:
+        self.reads += 1
+        return await super().read(key)
+
+
+class TestManySteps:
+    """Rewards of 0, ½ and 1, so that most are equal, as those of right and wrong are."""
+
+    STEPS_MADE, EACH = 40, 6
+
+    @pytest.fixture
+    async def many(self, tmp_path: Path) -> tuple[Counting, list[RolloutChunk]]:
+        chance, storage, chunks = random.Random(3), Counting(tmp_path), []
+        for step in range(1, self.STEPS_MADE + 1):
+            rewards = [chance.choice([0.0, 0.5, 1.0, None]) for _ in range(self.EACH)]
+            if step % 7 == 0:
+                rewards = [0.0] * self.EACH
+            chunks.append(await store(storage, step, [(0, f"{step} {index}", r) for index, r in enumerate(rewards)]))
+        return storage, chunks
+
+    @pytest.mark.parametrize("sort", ["reward", "-reward"])
+    @pytest.mark.parametrize("limit", [1, 5, 100])
+    async def test_pages_make_up_what_sorting_all_of_them_gives(
+        self, many: tuple[Counting, list[RolloutChunk]], sort: Sort, limit: int
+    ) -> None:
+        storage, chunks = many
+        known = [row for chunk in chunks for row in await rollouts.load(storage, chunk, Wanted())]
+        sign = -1 if sort == "-reward" else 1
+        known = [row for row in known if row["reward"] is not None]
+        expected = sorted(known, key=lambda row: (sign * row["reward"], row["step"], row["index"]))
+        heard: list[str] = []
+        after, more = None, True
+        while more:
+            rows, more = await rollouts.page(storage, chunks, Wanted(), sort=sort, after=after, limit=limit)
+            heard += [row["id"] for row in rows]
+            after = rows[-1]["id"]
+        assert heard == [row["id"] for row in expected]
+
+    async def test_a_page_reads_a_few_steps_and_not_the_whole_run(
+        self, many: tuple[Counting, list[RolloutChunk]]
+    ) -> None:
+        storage, chunks = many
+        rows, _ = await rollouts.page(storage, chunks, Wanted(), sort="-reward", after=None, limit=5)
+        assert storage.reads < 10
+        storage.reads = 0
+        await rollouts.page(storage, chunks, Wanted(), sort="-reward", after=rows[-1]["id"], limit=5)
+        assert storage.reads < 15
+
+    async def test_what_was_let_go_meanwhile_is_no_error(self, many: tuple[Counting, list[RolloutChunk]]) -> None:
+        storage, chunks = many
+        await storage.delete(chunks[0].storage_key)
+        rows, _ = await rollouts.page(storage, chunks, Wanted(), sort="step", after=None, limit=1)
+        assert rows[0]["step"] == 2
+
+
+class TestExport:
+    async def test_a_pair_is_the_best_against_the_worst_of_a_group_that_differs(self, stored: Stored) -> None:
+        lines = [orjson.loads(line) async for line in rollouts.as_preferences(*stored, Wanted())]
+        assert [
+            (
+                line["input"]["messages"][0]["content"],
+                line["preferred_output"][0]["content"],
+                line["non_preferred_output"][0]["content"],
+            )
+            for line in lines
+        ] == [("1 0", "good", "bad"), ("2 0", "best", "worst")]
+
+    async def test_jsonl_has_every_rollout(self, stored: Stored) -> None:
+        lines = [orjson.loads(line) async for line in rollouts.as_jsonl(*stored, Wanted())]
+        assert [line["id"] for line in lines][-1] == "rollout-2-2"
+        assert len(lines) == 7

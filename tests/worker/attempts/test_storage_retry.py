@@ -1,0 +1,65 @@
+import asyncio
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import select
+
+from fettle.errors import Fenced
+from fettle.jobs import lifecycle
+from fettle.storage import Away
+from models import Event, Job
+from worker.attempts.resources import Held
+from worker.attempts.storage_retry import patiently
+
+
+@pytest.fixture
+def quick(held: Held) -> Held:
+    return replace(held, settings=held.settings.model_copy(update={"storage_retry_seconds": 0.01}))
+
+
+async def messages(held: Held) -> list[str]:
+    async with held.db.snapshot() as session:
+        return list(await session.scalars(select(Event.message).order_by(Event.seq)))
+
+
+class Store:
+    def __init__(self, refusals: int) -> None:
+        self.refusals, self.calls = refusals, 0
+
+    async def read(self) -> str:
+        self.calls += 1
+        if self.calls <= self.refusals:
+            raise Away("key: 503")
+        return "content"
+
+
+async def test_it_asks_until_storage_answers_and_tells_the_user_once(quick: Held, job: Job) -> None:
+    store = Store(5)
+    before = await messages(quick)
+    assert await patiently(quick, job, store.read) == "content"
+    assert store.calls == 6
+    assert (await messages(quick))[len(before) :] == [
+        "Storage does not answer; the job waits for it",
+        "Storage answers again; the job goes on",
+    ]
+
+
+async def test_storage_that_answers_is_nothing_to_talk_about(quick: Held, job: Job) -> None:
+    before = await messages(quick)
+    assert await patiently(quick, job, Store(0).read) == "content"
+    assert await messages(quick) == before
+
+
+async def test_every_other_error_is_the_callers(quick: Held, job: Job) -> None:
+    async def broken() -> None:
+        raise PermissionError("403")
+
+    with pytest.raises(PermissionError):
+        await patiently(quick, job, broken)
+
+
+async def test_a_fenced_worker_stops_waiting(quick: Held, job: Job) -> None:
+    async with quick.db.transaction() as session:
+        await lifecycle.cancel(session, job.project_id, job.id)
+    with pytest.raises(Fenced):
+        await asyncio.wait_for(patiently(quick, job, Store(10**9).read), 10)

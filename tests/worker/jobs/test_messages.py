@@ -1,0 +1,101 @@
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from sqlalchemy import select
+
+from models import Event, Job
+from worker.attempts.resources import Held
+from worker.jobs.messages import Died, Drained, finish_time, relay
+from worker.jobs.training_process import Child
+from worker.reporting.client import Reports
+from worker.rewards.rollout_recorder import Rollouts
+
+LOADING = {"type": "event", "level": "info", "message": "Device: CPU", "data": {}}
+STEP = {"type": "metrics", "step": 1, "total_steps": 9, "data": {"train_loss": 1.0}}
+STOPPED = {"type": "stopped", "step": 1}
+
+
+class Saying:
+    """A child that says this and hangs up, or falls silent."""
+
+    def __init__(self, *lines: dict[str, Any] | None, silent: bool = False) -> None:
+        self.said, self.silent = lines, silent
+
+    async def lines(self, pause: float) -> AsyncIterator[dict[str, Any] | None]:
+        for line in self.said:
+            yield line
+        while self.silent:
+            await asyncio.sleep(0)
+            yield None
+
+    async def exit_code(self) -> int:
+        return 0
+
+
+async def relayed(held: Held, job: Job, child: Saying, *, halted: bool) -> dict[str, Any]:
+    halt = asyncio.Event()
+    if halted:
+        halt.set()
+    return await asyncio.wait_for(
+        relay(held, job, Path(), cast(Child, child), Reports(held, job), halt, Rollouts(held, job, cast(Child, child))),
+        30,
+    )
+
+
+async def messages(held: Held, job: Job) -> Sequence[str]:
+    async with held.db.snapshot() as session:
+        return (await session.scalars(select(Event.message).where(Event.job_id == job.id))).all()
+
+
+class TestHalt:
+    async def test_a_child_that_has_not_trained_yet_is_not_waited_for(self, held: Held, job: Job) -> None:
+        with pytest.raises(Drained):
+            await relayed(held, job, Saying(LOADING, silent=True), halted=True)
+
+    async def test_a_child_that_trains_is_heard_to_its_end(self, held: Held, job: Job) -> None:
+        with pytest.raises(Drained):
+            await relayed(held, job, Saying(STEP, None, LOADING, STOPPED), halted=True)
+        assert "Device: CPU" in await messages(held, job)
+
+    async def test_a_run_that_is_done_already_is_published(self, held: Held, job: Job) -> None:
+        done = {"type": "done", "path": "out/adapter", "step": 9}
+        assert await relayed(held, job, Saying(done), halted=True) == done
+
+
+class TestEnd:
+    async def test_a_child_that_hangs_up_without_a_word_has_died_and_what_it_said_is_kept(
+        self, held: Held, job: Job
+    ) -> None:
+        with pytest.raises(Died, match="ended with exit code 0 before it was done"):
+            await relayed(held, job, Saying(LOADING, STEP), halted=False)
+        assert (await messages(held, job))[-2:] == ["Device: CPU", "Step 1/9: train loss=1.0000"]
+
+
+class TestPhases:
+    async def test_a_reward_models_steps_say_nothing_about_when_the_policy_is_done(self, held: Held, job: Job) -> None:
+        def step(number: int, phase: str) -> dict[str, Any]:
+            return {"type": "metrics", "step": number, "total_steps": 9, "data": {"phase": phase}}
+
+        lines = [step(1, "reward_model"), None, step(2, "reward_model"), None]
+        with pytest.raises(Died):
+            await relayed(held, job, Saying(*lines), halted=False)
+        async with held.db.snapshot() as session:
+            assert (await session.get_one(Job, job.id)).estimated_finish is None
+        with pytest.raises(Died):
+            await relayed(held, job, Saying(*lines, step(3, "policy"), None, step(4, "policy"), None), halted=False)
+        async with held.db.snapshot() as session:
+            assert (await session.get_one(Job, job.id)).estimated_finish is not None
+
+
+class TestFinishTime:
+    def test_the_pace_is_that_since_the_first_step_seen(self) -> None:
+        # resumed at step 900, 20 steps in 10 s: the 80 that are left take 40 s
+        assert finish_time((900, 100.0), (920, 110.0), 1000) == pytest.approx(time.time() + 40, abs=1)
+
+    def test_one_step_has_no_pace_yet(self) -> None:
+        assert finish_time((1, 100.0), (1, 100.0), 1000) is None
+        assert finish_time(None, (0, 100.0), 0) is None

@@ -1,0 +1,73 @@
+"""A slot that is a group: the supervisor's end of a job that two ranks train."""
+
+import asyncio
+
+import psutil
+import pytest
+from sqlalchemy import select
+
+from fettle.devices import Slot
+from fettle.jobs import leases
+from models import Checkpoint, Event, Job, JobStatus
+from worker.attempts.resources import Held
+from worker.jobs.supervisor import supervise
+from worker.jobs.training_process import Nursery
+
+pytestmark = pytest.mark.slow
+
+PAIR = Slot(ranks=2)  # two on the CPU, as no setting makes them
+HYPERPARAMETERS = {  # 40 steps, so that there is time to kill after the first checkpoint
+    "n_epochs": 8,
+    "checkpoint_interval": 10,
+    "batch_size": 2,
+    "learning_rate_multiplier": 1.0,
+    "learning_rate": 1e-3,
+    "max_seq_length": 64,
+    "lora": {"rank": 8, "alpha": 16, "dropout": 0.0},
+}
+
+
+@pytest.fixture
+async def pair_job(held: Held, job: Job) -> Job:
+    async with held.db.transaction() as session:
+        row = await session.get_one(Job, job.id)
+        row.method = {"type": "supervised", "supervised": {"hyperparameters": HYPERPARAMETERS}}
+    async with held.db.snapshot() as session:
+        return await session.get_one(Job, job.id)
+
+
+async def first_checkpoint(held: Held, run: "asyncio.Task[None]") -> None:
+    while True:
+        async with held.db.snapshot() as session:
+            if (await session.scalars(select(Checkpoint))).first() is not None:
+                return
+            messages = (await session.scalars(select(Event.message))).all()
+            if run.done():
+                raise AssertionError(messages)
+        await asyncio.sleep(0.05)
+
+
+def ranks_of(worker: psutil.Process) -> list[psutil.Process]:
+    return [p for p in worker.children(recursive=True) if "spawn_main" in " ".join(p.cmdline()) and p.children() == []]
+
+
+async def test_kill_9_of_one_rank_sends_the_job_back_and_the_next_attempt_succeeds(held: Held, pair_job: Job) -> None:
+    nursery = Nursery(warm=True)
+    run = asyncio.create_task(supervise(held, nursery, PAIR, pair_job, asyncio.Event()))
+    await asyncio.wait_for(first_checkpoint(held, run), 150)
+    ranks_of(psutil.Process())[-1].kill()
+    await asyncio.wait_for(run, 30)
+    async with held.db.transaction() as session:
+        row = await session.get_one(Job, pair_job.id)
+        log = (await session.scalars(select(Event.message))).all()
+        assert any("one of the processes that trained the job together died" in message for message in log)
+        assert (row.status, row.attempts) == (JobStatus.QUEUED, 1)
+        again = await leases.claim(session, "this worker", 60)
+    assert again is not None
+    await asyncio.wait_for(supervise(held, nursery, PAIR, again, asyncio.Event()), 200)
+    async with held.db.snapshot() as session:
+        row = await session.get_one(Job, pair_job.id)
+        messages = (await session.scalars(select(Event.message).where(Event.job_id == pair_job.id))).all()
+    assert row.status == JobStatus.SUCCEEDED, messages
+    assert any(message.startswith("Resuming after step") for message in messages)
+    assert "Device: 2 × CPU, fp32, sdpa, gradient checkpointing off" in messages

@@ -1,0 +1,69 @@
+"""A job with rewards whose completions are scored, as the supervisor has them scored."""
+
+from typing import Any, cast
+
+from sqlalchemy import select
+
+from fettle.jobs import reward_versions
+from fettle.rewards.given import check
+from fettle.settings import Settings
+from models import Event, Job, RolloutChunk
+from worker.attempts.resources import Held
+from worker.jobs.training_process import Child
+from worker.rewards import open_graders
+from worker.rewards.rollout_recorder import Rollouts
+
+Line = dict[str, Any]
+LONGER = "def reward(prompt, completion, example):\n    print('saw', completion)\n    return len(completion) / 10\n"
+MEANS: Line = {**open_graders.means(Settings(_env_file=None)), "patience": 0}
+BROKEN = "def reward(prompt, completion, example):\n    return {'a': 1}[completion]\n"
+
+
+class Heard:
+    """Of a child, only what is said to it."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+
+    def say(self, line: Line) -> None:
+        self.lines.append(line)
+
+
+def batch(*completions: str) -> list[Line]:
+    messages = [{"role": "user", "content": "1 + 1 ="}]
+    return [
+        {
+            "group": 0,
+            "messages": messages,
+            "item": {"answer": "2"},
+            "completion": completion,
+            "tokens": len(completion),
+            "stop_reason": "stop",
+        }
+        for completion in completions
+    ]
+
+
+async def with_rewards(held: Held, job: Job, *functions: Any) -> tuple[Rollouts, Heard]:
+    async with held.db.transaction() as session:
+        await reward_versions.add(session, job.id, check({"reward_functions": list(functions)}))
+    child = Heard()
+    return Rollouts(held, job, cast(Child, child)), child
+
+
+async def score(scored: Rollouts, step: int, *completions: str, purpose: str = "train") -> None:
+    scored.score({"type": "score", "step": step, "purpose": purpose, "rollouts": batch(*completions)})
+    assert scored.scoring is not None
+    await scored.scoring
+
+
+async def stored(held: Held, job: Job) -> list[RolloutChunk]:
+    async with held.db.snapshot() as session:
+        return list(await session.scalars(select(RolloutChunk).where(RolloutChunk.job_id == job.id)))
+
+
+async def events_of(held: Held, job: Job, key: str) -> list[Event]:
+    """Those whose data has this key, oldest first."""
+    async with held.db.snapshot() as session:
+        found = await session.scalars(select(Event).where(Event.job_id == job.id).order_by(Event.seq))
+        return [event for event in found if key in (event.data or {})]

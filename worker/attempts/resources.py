@@ -1,0 +1,17 @@
+from dataclasses import dataclass
+
+from fettle.db import Database
+from fettle.registry.catalog import BaseModelEntry
+from fettle.settings import Settings
+from fettle.storage import Storage
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a worker holds open for all its jobs."""
+
+    settings: Settings
+    db: Database
+    storage: Storage
+    models: dict[str, BaseModelEntry]
+    threads: int  # per child

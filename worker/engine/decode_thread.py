@@ -1,0 +1,169 @@
+"""The one thread that decodes: a step of every base that has work, and again; between steps it takes in and lets go.
+
+torch and transformers are imported there, which takes seconds: /health answers before that, and the event loop never
+waits. Bases and adapters are read by other threads; they are handed over between two steps.
+"""
+
+import asyncio
+import gc
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import structlog
+
+from fettle.errors import FettleError, Unavailable
+from worker.engine import metrics
+from worker.engine.admission import admit
+from worker.engine.errors import Overloaded
+from worker.engine.requests import Piece, Request
+
+if TYPE_CHECKING:
+    from worker.engine.networks import Network
+    from worker.engine.scheduler import Lane
+
+log = structlog.get_logger()
+
+MAX_WAITING = 256  # requests; more would wait longer than their clients do
+STOP_SECONDS = 2  # for the step under way; a thread that is still importing is left behind
+
+T = TypeVar("T")
+Call = tuple[Callable[[], Any], Future[Any]]
+
+
+class DecodeThread:
+    def __init__(self, threads: int) -> None:
+        """Starts at once; to be made on the event loop. threads: of torch, inside one operation."""
+        self.threads = threads
+        self.loop = asyncio.get_running_loop()
+        self.changed = threading.Condition()
+        self.waiting: deque[Request] = deque()
+        self.calls: deque[Call] = deque()
+        self.stopping = False
+        self.networks: dict[str, Network] = {}  # by base; changed between steps only
+        self.lanes: dict[str, Lane] = {}  # those that have work
+        self.steps = 0
+        self.rows = 0  # that the last step wrote
+        self.live: set[Request] = set()  # event loop only
+        self.thread = threading.Thread(target=self._run, name="decode", daemon=True)
+        self.thread.start()
+
+    @property
+    def alive(self) -> bool:
+        return self.thread.is_alive()
+
+    def submit(self, request: Request) -> None:
+        """Queues a request. Raises Overloaded, or Unavailable when the thread is dead."""
+        self.live = {other for other in self.live if not other.over.is_set()}
+        with self.changed:
+            self._must_live()
+            if len(self.waiting) >= MAX_WAITING:
+                self.waiting = deque(other for other in self.waiting if not other.cancelled)
+            if len(self.waiting) >= MAX_WAITING:
+                metrics.requests.labels("refused").inc()
+                raise Overloaded(f"{MAX_WAITING} requests are waiting already: try again in a few seconds.")
+            self.waiting.append(request)
+            self.changed.notify()
+        self.live.add(request)
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """Runs `work`, which should be short, on the thread between two steps. Raises what it raises."""
+        future: Future[T] = Future()
+        with self.changed:
+            self._must_live()
+            self.calls.append((work, future))
+            self.changed.notify()
+        return await asyncio.wrap_future(future)
+
+    def using(self, base: str, slot: str | None = None) -> list[Request]:
+        """Requests that are not over and want this base, or this adapter on it."""
+        live = (request for request in self.live if not request.over.is_set())
+        return [request for request in live if request.base.name == base and slot in (None, request.slot)]
+
+    async def stop(self) -> None:
+        with self.changed:
+            self.stopping = True
+            self.changed.notify()
+        await asyncio.to_thread(self.thread.join, STOP_SECONDS)
+
+    def _must_live(self) -> None:
+        if self.stopping or not self.alive:
+            raise Unavailable("The engine is stopping, or its decode thread has died: restart it if it stays so.")
+
+    def _run(self) -> None:
+        try:
+            self._serve()
+        except BaseException as error:
+            log.critical("decode_thread_died", exc_info=error)  # /health says so from now on
+        finally:
+            self._abandon()
+
+    def _serve(self) -> None:
+        import torch
+
+        from worker.engine.scheduler import Lane
+
+        torch.set_num_threads(self.threads)
+        gc.freeze()  # the libraries' million objects: every full collection would stop the whole process to walk them
+        while True:
+            with self.changed:
+                self.changed.wait_for(lambda: bool(self.stopping or self.calls or self.waiting or self.lanes))
+                if self.stopping:
+                    return
+                calls, self.calls = self.calls, deque()
+            for call in calls:
+                perform(call)
+            told = [item for lane in self.lanes.values() for item in lane.leave()]
+            with self.changed:
+                loads = {base: lane.load for base, lane in self.lanes.items()}
+                reading = [base for base, lane in self.lanes.items() if lane.full]
+                admitted = admit(self.waiting, loads, reading)
+                for base, requests in admitted.items():
+                    if base not in self.lanes:
+                        self.lanes[base] = Lane(self.networks[base])
+                    self.lanes[base].admit(requests)
+            for lane in self.lanes.values():
+                told += lane.advance()
+            self._count()
+            self.lanes = {base: lane for base, lane in self.lanes.items() if not lane.idle}
+            if told:
+                self._tell(told)
+
+    def _count(self) -> None:
+        self.rows = sum(len(lane.batch.rows) for lane in self.lanes.values())
+        if self.lanes:
+            self.steps += 1
+            metrics.steps.inc()
+
+    def _tell(self, told: list[tuple[Request, Piece | FettleError]]) -> None:
+        self.loop.call_soon_threadsafe(hand_out, told)
+
+    def _abandon(self) -> None:
+        """Nobody waits for a thread that has ended."""
+        with self.changed:
+            self.stopping = True
+            left = [*self.waiting, *(request for lane in self.lanes.values() for request in lane.requests)]
+            calls, self.waiting, self.lanes = self.calls, deque(), {}
+        gone = Unavailable("The engine stopped before it could answer.")
+        for _, future in calls:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(gone)
+        if not self.loop.is_closed():
+            self._tell([(request, gone) for request in left])
+
+
+def perform(call: Call) -> None:
+    work, future = call
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(work())
+    except Exception as error:
+        future.set_exception(error)
+
+
+def hand_out(told: list[tuple[Request, Piece | FettleError]]) -> None:
+    for request, item in told:
+        request.receive(item)

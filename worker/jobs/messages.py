@@ -1,0 +1,138 @@
+"""What a training child says, turned into rows: metrics in batches, checkpoints and the evaluation as they come."""
+
+import asyncio
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle.errors import TrainingFailed
+from fettle.jobs import events
+from fettle.registry import tuned_models
+from models import Job
+from worker import metrics
+from worker.attempts.ledger import write
+from worker.attempts.resources import Held
+from worker.jobs import publishing
+from worker.jobs.training_process import Child, describe_exit
+from worker.reporting.client import Reports
+from worker.rewards.rollout_recorder import Rollouts
+
+FLUSH_SECONDS = 0.25  # metrics reach the database in batches
+SHOWN = ["train_reward_mean", "valid_reward_mean", "train_loss", "train_mean_token_accuracy", "valid_loss"]
+SHOWN += ["valid_mean_token_accuracy"]
+
+Line = dict[str, Any]
+
+
+class Died(Exception):
+    """The child ended without a word; another attempt may go better."""
+
+
+class Drained(Exception):
+    """The run was halted; a child that had trained has left a checkpoint."""
+
+
+async def relay(
+    held: Held, job: Job, folder: Path, child: Child, reports: Reports, halt: asyncio.Event, scored: Rollouts
+) -> Line:
+    """Until the child is done: returns its last line. Raises TrainingFailed, Died, Drained or Fenced."""
+    pending: list[Line] = []
+    flushed = time.monotonic()
+    first: tuple[int, float] | None = None  # the first step that we saw, and when
+    end: Line | None = None
+    pace = metrics.Pace()
+    async for line in child.lines(pause=FLUSH_SECONDS):
+        scored.check()
+        match line:
+            case None:
+                pass
+            case {"type": "event" | "metrics" as kind}:
+                pending.append(line)
+                reports.feed(line)
+                if kind == "metrics":
+                    pace.see(line["step"], time.monotonic())
+            case {"type": "checkpoint"}:
+                await flush(held, job, pending, None)
+                with metrics.checkpoint_seconds.time():
+                    await publishing.publish_checkpoint(held, job, folder / line["path"], line)
+                await asyncio.to_thread(shutil.rmtree, folder / line["path"])
+            case {"type": "reward_model"}:
+                await flush(held, job, pending, None)
+                await publishing.publish_reward_model(held, job, folder / line["path"])
+            case {"type": "evaluation"}:
+                await flush(held, job, pending, None)
+                await publishing.publish_evaluation(held, job, line["data"])
+            case {"type": "score"}:
+                scored.score(line)
+            case {"type": "rollouts"}:
+                await scored.store(line)
+            case {"type": "done" | "stopped" | "error"}:
+                end = line
+        if halt.is_set() and pace.last is None and end is None:
+            raise Drained  # it has nothing to save yet, and while it loads or tokenises it hears nothing
+        pending += reports.told()
+        if pending and (line is None or time.monotonic() - flushed > FLUSH_SECONDS):
+            step, total = progress(pending)
+            flushed = time.monotonic()
+            if total and first is None and not before_policy(pending):
+                first = step, flushed
+            await flush(held, job, pending, finish_time(first, (step, flushed), total))
+    pending += reports.told()
+    await flush(held, job, pending, None)
+    code = await child.exit_code()
+    if end is None:
+        raise Died(describe_exit(code))
+    if end["type"] == "stopped":
+        raise Drained
+    if end["type"] == "error":
+        raise TrainingFailed(end["code"], end["message"], end.get("param"))
+    return end
+
+
+def finish_time(first: tuple[int, float] | None, now: tuple[int, float], total: int) -> float | None:
+    """When the last step will be done, at the pace since the first one; None until there is a pace."""
+    if first is None or now[0] <= first[0]:
+        return None
+    pace = (now[1] - first[1]) / (now[0] - first[0])
+    return time.time() + pace * (total - now[0])
+
+
+def before_policy(lines: list[Line]) -> bool:
+    """Whether the newest step is one of a reward model; how long those of the policy take is not known yet."""
+    phases = [line["data"].get("phase") for line in lines if line["type"] == "metrics"]
+    return bool(phases) and phases[-1] == tuned_models.REWARD_MODEL
+
+
+def progress(lines: list[Line]) -> tuple[int, int]:
+    """(step, total steps) of the newest metrics line; (0, 0) without one."""
+    for line in reversed(lines):
+        if line["type"] == "metrics":
+            return line["step"], line["total_steps"]
+    return 0, 0
+
+
+async def flush(held: Held, job: Job, pending: list[Line], estimated_finish: float | None) -> None:
+    """Empties `pending` into the database."""
+    if not pending:
+        return
+
+    def change(session: AsyncSession, row: Job) -> None:
+        for line in pending:
+            add_event(session, job.id, line)
+        row.estimated_finish = estimated_finish or row.estimated_finish
+
+    await write(held, job, change)
+    pending.clear()
+
+
+def add_event(session: AsyncSession, job_id: str, line: Line) -> None:
+    if line["type"] == "event":
+        events.add(session, job_id, line["message"], level=line["level"], data=line.get("data"))
+        return
+    step, total, values = line["step"], line["total_steps"], line["data"]
+    shown = ", ".join(f"{name.replace('_', ' ')}={values[name]:.4f}" for name in SHOWN if name in values)
+    data = {"step": step, "total_steps": total, **values}
+    events.add(session, job_id, f"Step {step}/{total}: {shown}", type="metrics", data=data)

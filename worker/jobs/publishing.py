@@ -1,0 +1,192 @@
+"""What a run leaves behind: checkpoints as they come, and at the end the adapter, its metrics, and the job's success.
+
+Objects go first, under a prefix that carries the fence, the manifest last; then one transaction makes them count.
+"""
+
+import csv
+import io
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle import ids
+from fettle.datasets import files
+from fettle.errors import TrainingFailed
+from fettle.jobs import events, lifecycle
+from fettle.registry import tuned_models
+from fettle.storage import artifacts
+from models import Checkpoint, File, Job, JobStatus, Project, TunedModel
+from worker.attempts.ledger import write
+from worker.attempts.resources import Held
+from worker.attempts.storage_retry import patiently
+
+# OpenAI's, then what the field also looks at
+COLUMNS = ["step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"]
+COLUMNS += ["learning_rate", "grad_norm", "tokens", "tokens_per_second"]
+SOURCES = {"train_accuracy": "train_mean_token_accuracy"}  # where a method has no such metric of its own
+UNTOLD = {"epoch", "total_steps", *SOURCES.values()}
+# of an evaluation: how each is written
+FIGURES = {"reward_mean": ".4f", "loss": ".4f", "perplexity": ".2f", "token_accuracy": ".1%"}
+FIGURES |= {"preference_accuracy": ".1%", "reward_accuracy": ".1%", "pairwise_accuracy": ".1%", "reward_margin": ".4f"}
+FIGURES |= {"completion_length_mean": ".1f"}
+
+
+def prefix(job: Job) -> str:
+    return f"jobs/{job.id}/{job.fence}"
+
+
+async def model_name(session: AsyncSession, job: Job) -> str:
+    project = await session.get_one(Project, job.project_id)
+    return lifecycle.tuned_model_name(job, project.name)
+
+
+async def publish_checkpoint(held: Held, job: Job, folder: Path, line: dict[str, Any]) -> None:
+    """Raises Fenced."""
+    step = line["step"]
+    where = f"{prefix(job)}/checkpoints/step-{step:06d}"
+    await patiently(held, job, lambda: artifacts.upload(held.storage, folder, where))
+
+    async def change(session: AsyncSession, row: Job) -> None:
+        await session.execute(delete(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.step == step))
+        name = f"{await model_name(session, job)}:ckpt-step-{step}"
+        session.add(
+            Checkpoint(
+                id=ids.new("ftckpt_"),
+                job_id=job.id,
+                project_id=job.project_id,
+                name=name,
+                step=step,
+                metrics=line["metrics"],
+                prefix=where,
+            )
+        )
+        events.add(session, job.id, f"Checkpoint created at step {step}: {name}")
+
+    await write(held, job, change)
+
+
+async def publish_evaluation(held: Held, job: Job, evaluation: dict[str, Any]) -> None:
+    """Raises Fenced."""
+    first = evaluation.get("phase") == tuned_models.REWARD_MODEL
+    who = "untrained reward model → trained" if first else "base model → tuned"
+    message = f"Evaluation on {evaluation['rows']:,} validation rows, {who}: {compared(evaluation)}"
+    figures = {name: value for name, value in evaluation.items() if name != "samples"}
+
+    def change(session: AsyncSession, row: Job) -> None:
+        of_reward_model = {"reward_model": (row.evaluation or {}).get("reward_model")} if "phase" in evaluation else {}
+        row.evaluation = {"reward_model": evaluation} if first else {**evaluation, **of_reward_model}
+        events.add(session, job.id, message, data=figures)
+
+    await write(held, job, change)
+
+
+def compared(evaluation: dict[str, Any]) -> str:
+    """Every figure that both have, as `loss 2.1000 → 0.4000`; shares in percent."""
+    base, tuned = evaluation["base"], evaluation["tuned"]
+    shown = []
+    for name, form in FIGURES.items():
+        if base.get(name) is not None and tuned.get(name) is not None:
+            shown.append(f"{name.replace('_', ' ')} {base[name]:{form}} → {tuned[name]:{form}}")
+    return ", ".join(shown)
+
+
+async def publish_reward_model(held: Held, job: Job, folder: Path) -> None:
+    """Of a job that trains a policy against it: a model of its own, which the job names. Raises Fenced."""
+    where = f"{prefix(job)}/reward_model"
+    await upload_adapter(held, job, folder, where)
+
+    async def change(session: AsyncSession, row: Job) -> None:
+        name = f"{await model_name(session, job)}:reward-model"
+        await session.execute(delete(TunedModel).where(TunedModel.name == name))  # of an attempt that died after it
+        session.add(
+            TunedModel(
+                name=name,
+                project_id=job.project_id,
+                job_id=job.id,
+                base_model=job.base_model,
+                kind=tuned_models.REWARD_MODEL,
+                prefix=where,
+            )
+        )
+        row.method = {**row.method, "rlhf": {**row.method["rlhf"], "reward_model": name}}
+        events.add(session, job.id, f"New reward model created: {name}")
+
+    await write(held, job, change)
+
+
+async def upload_adapter(held: Held, job: Job, folder: Path, where: str) -> None:
+    """Raises TrainingFailed for a folder with more than an adapter; then nothing counts."""
+    try:
+        await patiently(held, job, lambda: artifacts.upload(held.storage, folder, where, only=artifacts.ADAPTER_FILES))
+    except artifacts.Unexpected as error:
+        raise TrainingFailed("unexpected_files", str(error)) from error
+
+
+async def publish(held: Held, job: Job, folder: Path, done: dict[str, Any], more: Sequence[Path] = ()) -> None:
+    """more: result files beside the step metrics.
+
+    Raises Fenced, and TrainingFailed for a folder with more than an adapter; then nothing counts.
+    """
+    where = f"{prefix(job)}/adapter"
+    await upload_adapter(held, job, folder, where)
+    steps: dict[int, dict[str, float]] = {}
+
+    async def read(session: AsyncSession, row: Job) -> None:
+        steps.update(await events.metrics(session, job.id))
+
+    await write(held, job, read)
+    table = step_metrics(steps)
+    result = files.new(job.project_id, f"{job.id}-metrics.csv", files.RESULTS, len(table))
+    # Under the fence: without a row they are litter, and known as such
+    result.storage_key = f"{prefix(job)}/metrics.csv"
+    await patiently(held, job, lambda: artifacts.put_bytes(held.storage, result.storage_key, table))
+    results = [result]
+    for path in more:
+        results.append(await publish_file(held, job, path))
+
+    async def change(session: AsyncSession, row: Job) -> None:
+        name = await model_name(session, job)
+        session.add_all(results)
+        session.add(
+            TunedModel(
+                name=name,
+                project_id=job.project_id,
+                job_id=job.id,
+                base_model=job.base_model,
+                kind=tuned_models.kind_of(job),
+                prefix=where,
+            )
+        )
+        row.status, row.finished_at = JobStatus.SUCCEEDED, time.time()
+        row.lease_until, row.pause_requested_at = None, None
+        row.fine_tuned_model, row.trained_tokens = name, done["trained_tokens"]
+        row.result_files = [file.id for file in results]
+        events.add(session, job.id, f"New fine-tuned model created: {name}")
+        events.add(session, job.id, "The job has successfully completed")
+
+    await write(held, job, change)
+
+
+async def publish_file(held: Held, job: Job, path: Path) -> File:
+    """A result file's row, for the caller to add."""
+    file = files.new(job.project_id, path.name, files.RESULTS, path.stat().st_size)
+    file.storage_key = f"{prefix(job)}/{path.name}"
+    await patiently(held, job, lambda: held.storage.put_file(file.storage_key, path))
+    return file
+
+
+def step_metrics(steps: dict[int, dict[str, float]]) -> bytes:
+    """OpenAI's step metrics CSV, and whatever else the method reports as columns behind it."""
+    seen = {name for values in steps.values() for name in values}
+    columns = (*COLUMNS, *sorted(seen - UNTOLD - set(COLUMNS)))
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(columns)
+    for step, values in steps.items():
+        known = {ours: values[theirs] for ours, theirs in SOURCES.items() if theirs in values} | values
+        writer.writerow([step, *(known.get(name, "") for name in columns[1:])])
+    return out.getvalue().encode()

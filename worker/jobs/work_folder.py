@@ -1,0 +1,133 @@
+"""The folder that a training child reads and writes: spec, datasets, the last checkpoint, results."""
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import orjson
+import structlog
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle.errors import FettleError, NotFound, TrainingFailed
+from fettle.registry import catalog, tuned_models
+from fettle.storage import Missing, artifacts
+from models import Checkpoint, File, Job, JobStatus
+from worker.attempts.ledger import read
+from worker.attempts.resources import Held
+from worker.attempts.storage_retry import patiently, tell
+
+log = structlog.get_logger()
+
+Result = TypeVar("Result")
+
+
+def path(held: Held, job: Job) -> Path:
+    return held.settings.data.absolute() / "work" / job.id / str(job.fence)
+
+
+async def prepare(held: Held, job: Job, folder: Path) -> None:
+    """Fills the folder. Raises TrainingFailed."""
+    await asyncio.to_thread(shutil.rmtree, folder.parent, ignore_errors=True)  # what a dead predecessor left
+    (folder / "out").mkdir(parents=True)
+    try:
+        entry = catalog.find(held.models, job.base_model)
+        base_path = await alone(lambda: catalog.local_path(entry, held.settings.hf_token))
+    except FettleError as error:
+        raise TrainingFailed("base_model_unavailable", error.message, "model") from error
+    spec = {
+        "method": job.method,
+        "seed": job.seed,
+        "base_model": {"name": job.base_model, "path": str(base_path.absolute())},
+        "threads": held.threads,
+    }
+    await asyncio.to_thread((folder / "spec.json").write_bytes, orjson.dumps(spec))
+    await fetch(held, job, job.training_file, folder / "train")
+    if job.validation_file is not None:
+        await fetch(held, job, job.validation_file, folder / "valid")
+    if job.started_from is not None:
+        await fetch_start(held, job, job.started_from, folder / "start")
+    if (reward_model := given_reward_model(job)) is not None:
+        await fetch_start(held, job, reward_model, folder / "reward_model")
+    await fetch_checkpoint(held, job, folder / "resume")
+
+
+def given_reward_model(job: Job) -> str | None:
+    """None also where the job trains its own, which its checkpoints carry."""
+    asked = job.method.get("rlhf") or {}
+    return asked.get("reward_model") if asked.get("reward_model_hyperparameters") is None else None
+
+
+async def fetch(held: Held, job: Job, file_id: str, path: Path) -> None:
+    file = await read(held, job, lambda session: session.get(File, file_id))
+    if file is None:
+        raise TrainingFailed("file_deleted", f"The file {file_id!r} was deleted before the job could read it.")
+    try:
+        await patiently(held, job, lambda: held.storage.get_file(file.storage_key, path))
+    except Missing as error:
+        raise TrainingFailed("file_missing", f"The content of the file {file_id!r} is gone from storage.") from error
+
+
+async def fetch_start(held: Held, job: Job, name: str, folder: Path) -> None:
+    """The adapter that the job goes on from, or learns from."""
+    try:
+        model = await read(held, job, lambda session: tuned_models.find(session, job.project_id, name))
+        await patiently(
+            held, job, lambda: artifacts.download(held.storage, model.prefix, folder, only=artifacts.ADAPTER)
+        )
+    except NotFound as error:
+        raise TrainingFailed("model_deleted", f"{name!r} was deleted before the job could go on from it.") from error
+    except (Missing, artifacts.Corrupt) as error:
+        raise TrainingFailed("model_missing", f"The adapter of {name!r} is not whole in storage any more.") from error
+
+
+async def fetch_checkpoint(held: Held, job: Job, folder: Path) -> None:
+    """The newest checkpoint that storage gives back whole; no folder when there is none."""
+
+    async def saved(session: AsyncSession) -> Sequence[Checkpoint]:
+        statement = select(Checkpoint).where(Checkpoint.job_id == job.id).order_by(Checkpoint.step.desc())
+        return (await session.scalars(statement)).all()
+
+    for checkpoint in await read(held, job, saved):
+        try:
+            await patiently(held, job, partial(artifacts.download, held.storage, checkpoint.prefix, folder))
+        except (Missing, artifacts.Corrupt) as error:
+            log.warning("checkpoint_unusable", job_id=job.id, step=checkpoint.step, error=str(error))
+            message = f"The checkpoint of step {checkpoint.step} is damaged and was passed over"
+            await tell(held, job, message, "warn")
+            continue
+        return
+
+
+async def sweep(held: Held) -> None:
+    """Removes the folders of runs that are over: their workers died and nobody ran the job here again."""
+    root = held.settings.data.absolute() / "work"
+    for folder in list(root.glob("*/*")):  # listed first, read then: a job is claimed before its folder is made
+        async with held.db.snapshot() as session:
+            job = await session.get(Job, folder.parent.name)
+        if job is None or job.status != JobStatus.RUNNING or str(job.fence) != folder.name:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                folder.parent.rmdir()
+
+
+async def alone(function: Callable[[], Result]) -> Result:
+    """On a thread of its own: one that hangs is left behind when the job ends, and takes no other work's place."""
+    executor = ThreadPoolExecutor(1)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(executor, function)
+    finally:
+        executor.shutdown(wait=False)
+
+
+def log_tail(folder: Path, lines: int = 20) -> list[str]:
+    """The last lines that the child printed."""
+    try:
+        return (folder / "log.txt").read_text(errors="replace").splitlines()[-lines:]
+    except OSError:
+        return []

@@ -1,0 +1,158 @@
+"""Models as graders: asks the engine, which loads adapters as for anybody else; many questions at a time."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import httpx
+import orjson
+
+from fettle.errors import FettleError
+from fettle.inference.client import CHAT, POOLING, Engine, Servable
+from fettle.rewards import JudgeAway
+from fettle.rewards.judges import TOKENS, Question
+from fettle.rewards.samples import Messages
+from fettle.settings import Settings
+
+AT_ONCE = 16  # requests of one scorer; the engine answers other people too
+CONVERSATIONS_AT_ONCE = 32  # in one request to a reward model
+PAUSE, LONGEST_PAUSE = 0.25, 5.0  # seconds between two tries while the engine is away
+LATER = {408, 429, 502, 503, 504}  # the engine, or what stands before it, is full or just starting
+
+Body = dict[str, Any]
+Asked = TypeVar("Asked")
+Word = TypeVar("Word")
+
+
+class Pausing(Exception):
+    """The engine does not answer now, and may in a moment."""
+
+
+class EngineJudge:
+    """servables: the models that the grader's project may ask, by the name that the grader has for them.
+
+    patience: seconds for which an engine may be silent before questions are given up; 0: each is asked once.
+    """
+
+    def __init__(self, settings: Settings, servables: Mapping[str, Servable], patience: float = 0.0) -> None:
+        self.servables = servables
+        self.patience = patience
+        self.heard = 0.0  # when the engine answered last
+        self.runner = asyncio.Runner()
+        self.engine = Engine(settings)
+
+    def ask(self, questions: Sequence[Question]) -> list[str | JudgeAway]:
+        return self.runner.run(self._all(self._answer, questions))
+
+    def score(self, model: str, conversations: Sequence[Messages]) -> list[float | JudgeAway]:
+        parts = [
+            conversations[start : start + CONVERSATIONS_AT_ONCE]
+            for start in range(0, len(conversations), CONVERSATIONS_AT_ONCE)
+        ]
+
+        async def scores(part: Sequence[Messages]) -> list[float | JudgeAway]:
+            return await self._scores(model, part)
+
+        found = self.runner.run(self._all(scores, parts))
+        return [
+            word
+            for part, words in zip(parts, found, strict=True)
+            for word in ([words] * len(part) if isinstance(words, JudgeAway) else words)
+        ]
+
+    async def _all(self, ask: Callable[[Asked], Awaitable[Word]], asked: Sequence[Asked]) -> list[Word | JudgeAway]:
+        self.heard = time.monotonic()
+        room = asyncio.Semaphore(AT_ONCE)
+
+        async def one(what: Asked) -> Word | JudgeAway:
+            async with room:
+                try:
+                    return await ask(what)
+                except JudgeAway as away:
+                    return away
+
+        return await asyncio.gather(*map(one, asked))
+
+    async def _answer(self, question: Question) -> str:
+        """Raises JudgeAway."""
+        sampling = question.sampling
+        request = {
+            "messages": list(question.messages),
+            "response_format": {"type": "json_schema", "json_schema": {"name": "grade", "schema": question.schema}},
+            "max_completion_tokens": sampling.get("max_completions_tokens", TOKENS),
+            **{name: sampling[name] for name in ("temperature", "top_p", "seed") if name in sampling},
+        }
+        status, body = await self._patiently(question.model, request, CHAT)
+        if code_of(body) == "context_length_exceeded" and "max_completions_tokens" not in sampling:
+            del request["max_completion_tokens"]  # then the engine gives what room there is
+            status, body = await self._patiently(question.model, request, CHAT)
+        try:
+            if status != 200:
+                raise JudgeAway(str(body["error"]["message"]))
+            choice = body["choices"][0]
+            if choice["message"].get("refusal"):
+                raise JudgeAway(str(choice["message"]["refusal"]), "model_grader_refusal_error")
+            if choice.get("finish_reason") == "length":
+                why = f"The answer of {question.model!r} was cut off: raise sampling_params.max_completions_tokens"
+                raise JudgeAway(why, "model_grader_parse_error")
+            return str(choice["message"]["content"])
+        except (LookupError, TypeError, AttributeError) as error:
+            raise JudgeAway(f"The engine's answer (status {status}) is none that OpenAI's API gives") from error
+
+    async def _scores(self, model: str, conversations: Sequence[Messages]) -> list[float | JudgeAway]:
+        """Raises JudgeAway."""
+        status, body = await self._patiently(model, {"conversations": [*map(list, conversations)]}, POOLING)
+        try:
+            if status != 200:
+                raise JudgeAway(str(body["error"]["message"]))
+            return [
+                JudgeAway(str(entry["error"]["message"])) if "error" in entry else float(entry["data"][0])
+                for entry in body["data"]
+            ]
+        except (LookupError, TypeError, ValueError) as error:
+            raise JudgeAway(f"The engine's answer (status {status}) holds no scores") from error
+
+    async def _patiently(self, model: str, request: Body, path: str) -> tuple[int, Body]:
+        """Asks again while the engine is away, as long as it was heard of lately. Raises JudgeAway."""
+        if model not in self.servables:
+            raise JudgeAway(f"the model {model!r} is not there")
+        pause = PAUSE
+        while True:
+            try:
+                said = await self._once(self.servables[model], request, path)
+            except Pausing as away:
+                if time.monotonic() + pause - self.heard > self.patience:
+                    raise JudgeAway(str(away)) from away
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            else:
+                self.heard = time.monotonic()
+                return said
+
+    async def _once(self, servable: Servable, request: Body, path: str) -> tuple[int, Body]:
+        """Status and body. Raises Pausing, JudgeAway."""
+        try:
+            answer = await self.engine.generate(servable, request, path)
+        except FettleError as error:
+            raise (Pausing if error.retry else JudgeAway)(error.message) from error
+        try:
+            said = b"".join([part async for part in answer.body])
+        except httpx.TransportError as error:
+            raise Pausing(f"The engine's answer broke off ({type(error).__name__})") from error
+        if answer.status in LATER:
+            raise Pausing(f"The engine answers {answer.status}: {said[:200].decode(errors='replace')}")
+        try:
+            body: Body = orjson.loads(said)
+        except orjson.JSONDecodeError as error:
+            raise JudgeAway(f"The engine's answer (status {answer.status}) is no JSON") from error
+        return answer.status, body
+
+    def close(self) -> None:
+        self.runner.run(self.engine.close())
+        self.runner.close()
+
+
+def code_of(body: Any) -> Any:
+    error = body.get("error") if isinstance(body, dict) else None
+    return error.get("code") if isinstance(error, dict) else None

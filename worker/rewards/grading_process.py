@@ -1,0 +1,41 @@
+"""`python -m worker.rewards.grading_process` answers one request to grade, or one dry run: JSON in, JSON out."""
+
+import os
+import sys
+import time
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+
+from fettle.errors import Unavailable
+from fettle.rewards import LoadError, Sample, SandboxError
+from worker.rewards import dry_run, open_graders
+
+NICENESS = 5  # training beside it goes first
+
+
+def grade(request: dict[str, Any]) -> dict[str, Any]:
+    """{"scores", "seconds", "sandbox"}, of a dry run what `worker.rewards.dry_run` says;
+    {"error": {"kind", "message"}} when the graders cannot be opened."""
+    begun = time.monotonic()
+    try:
+        with open_graders.opened(request) as graders:
+            if "dry_run" in request:
+                return dry_run.run(request, graders, begun)
+            scores = graders.score([Sample(**sample) for sample in request["samples"]])
+            seconds = time.monotonic() - begun
+            return {"scores": [asdict(score) for score in scores], "seconds": seconds, "sandbox": graders.sandbox}
+    except SandboxError as error:
+        return {"error": {"kind": "load" if isinstance(error, LoadError) else "sandbox", "message": str(error)}}
+    except Unavailable as error:
+        return {"error": {"kind": "engine", "message": error.message}}
+
+
+if __name__ == "__main__":
+    os.nice(NICENESS)
+    answering = os.dup(1)
+    os.dup2(2, 1)  # whatever a library prints is no answer
+    answer = grade(orjson.loads(sys.stdin.buffer.read()))
+    with os.fdopen(answering, "wb") as sink:
+        sink.write(orjson.dumps(answer))

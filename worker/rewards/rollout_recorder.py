@@ -1,0 +1,194 @@
+"""One attempt's rollouts: scored by the job's scorer, answered to the child, and every one of them stored."""
+
+import asyncio
+import time
+from typing import Any
+
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle import ids
+from fettle.jobs import events, reward_versions
+from fettle.rewards import diagnostics
+from fettle.rollouts import store as rollouts
+from fettle.rollouts import summaries
+from fettle.storage import artifacts
+from fettle.tenancy import quotas
+from models import Job, RewardVersion, RolloutChunk
+from worker.attempts.ledger import read, write
+from worker.attempts.resources import Held
+from worker.attempts.storage_retry import patiently
+from worker.jobs import publishing
+from worker.jobs.training_process import Child
+from worker.rewards import error_budget
+from worker.rewards.error_budget import GraderErrors
+from worker.rewards.hacking_watch import RewardWatch
+from worker.rewards.job_grader import Verdicts
+
+Line = dict[str, Any]
+
+
+class Rollouts:
+    """Scores one batch at a time, beside the supervisor's relay: a slow grader stops no heartbeat."""
+
+    def __init__(self, held: Held, job: Job, child: Child) -> None:
+        self.held, self.job, self.child = held, job, child
+        self.verdicts = Verdicts(held, job)
+        self.errors = GraderErrors(error_budget.allowed(job))
+        self.scoring: asyncio.Task[None] | None = None
+        self.version: RewardVersion | None = None  # of the rewards, that judged the newest batch
+        self.looked = 0  # the version of the rewards at which a first look was taken, or was not due
+        self.watch: RewardWatch | None = None
+        self.rows: list[Line] = []  # the batch that waits for its advantages
+        self.full = False  # the project's quota of bytes; the job's owner knows
+
+    def open(self) -> None:
+        """Opens the graders while the child loads: what this machine cannot run ends the job before it has trained."""
+        self.scoring = asyncio.create_task(self._open())
+
+    def score(self, line: Line) -> None:
+        self.scoring = asyncio.create_task(self._score(line, self.scoring))
+
+    def check(self) -> None:
+        """Raises what went wrong in scoring."""
+        if self.scoring is not None and self.scoring.done():
+            self.scoring.result()
+
+    async def _open(self) -> None:
+        """Raises TrainingFailed when the graders of a job that has some cannot be opened."""
+        if await read(self.held, self.job, lambda session: reward_versions.newest(session, self.job.id)) is not None:
+            await self.verdicts.of([])
+
+    async def _score(self, line: Line, earlier: "asyncio.Task[None] | None") -> None:
+        """Raises TrainingFailed when the graders cannot be opened, or fail too often."""
+        if earlier is not None:
+            await earlier  # the scorer hears one at a time
+        began = time.monotonic()
+        batch, before = line["rollouts"], self.version
+        self.version, scores = await self.verdicts.of(batch)
+        if before is not None and before.version != self.version.version:
+            self.errors.start()
+        self.errors.count(scores)
+        if line["purpose"] == "train":
+            self.rows = [
+                rollouts.row(line["step"], index, rollout, score, self.version.version)
+                for index, (rollout, score) in enumerate(zip(batch, scores, strict=True))
+            ]
+        names = list(dict.fromkeys(name for score in scores for name in score["scores"]))
+        self.child.say(
+            {
+                "type": "scored",
+                "rewards": [score["reward"] for score in scores],
+                "scores": {name: [score["scores"].get(name) for score in scores] for name in names},
+                "version": self.version.version,
+                "seconds": time.monotonic() - began,
+            }
+        )
+        if line["purpose"] == "train":
+            await self._look(line, time.monotonic() - began)
+
+    async def _look(self, line: Line, seconds: float) -> None:
+        """Tells what the first batch that a version of the rewards has judged would teach."""
+        assert self.version is not None  # noqa: S101 — it has just scored
+        first = line["step"] == 1 or self.looked not in (0, self.version.version)
+        self.looked = self.version.version
+        if not first:
+            return
+        seen = diagnostics.look(self.rows)
+        highest = diagnostics.highest(self.version.graders)
+        warnings = diagnostics.warnings(seen, highest=highest, errors_at_most=self.errors.at_most)
+        written = f"written in {line['seconds']:.1f} s, " if line.get("seconds") is not None else ""
+        message = (
+            f"First look, step {line['step']}: {diagnostics.sentence(seen)}; {seen.completions} completions, "
+            f"{written}scored in {seconds:.1f} s."
+        )
+        data = {"step": line["step"], "generation_seconds": line.get("seconds"), "scoring_seconds": seconds}
+
+        def change(session: AsyncSession, job: Job) -> None:
+            events.add(session, job.id, message, data=data | seen.to_json())
+            for code, why in warnings:
+                events.add(session, job.id, why, level="warn", data={"warning": code, "step": line["step"]})
+
+        await write(self.held, self.job, change)
+
+    async def store(self, line: Line) -> None:
+        """Puts the batch that was scored last, with its advantages, into storage and the index. Raises Fenced.
+
+        What an attempt that died had stored of this step and later ones is forgotten: it was not learned from. A batch
+        that the child has scored itself, by a reward model, comes whole.
+        """
+        step, graders = line["step"], []
+        if "rollouts" in line:
+            rows = [rollouts.row(step, index, each, each, None) for index, each in enumerate(line["rollouts"])]
+        else:
+            rows, self.rows = self.rows, []
+            unknown = [None] * len(rows)  # without a reference there is nothing to be far from
+            for row, advantage, kl in zip(rows, line["advantages"], line.get("kl") or unknown, strict=True):
+                row["advantage"], row["kl"] = advantage, kl
+            graders = self.version.graders if self.version else []
+        if not rows:
+            return
+        table = await asyncio.to_thread(rollouts.to_parquet, rows)
+        summary = summaries.of_step(rows, graders)
+        warnings = (await self._watch(step)).see(summary)
+        key = f"{publishing.prefix(self.job)}/rollouts/step-{step:06d}.parquet"
+        kept = await self._fit(step, len(table))
+        if kept:
+            await patiently(self.held, self.job, lambda: artifacts.put_bytes(self.held.storage, key, table))
+
+        async def change(session: AsyncSession, job: Job) -> None:
+            undone = (RolloutChunk.job_id == job.id, RolloutChunk.step >= step)
+            await session.execute(delete(RolloutChunk).where(*undone))
+            if kept:
+                session.add(
+                    RolloutChunk(
+                        id=ids.new("rollouts-"),
+                        job_id=job.id,
+                        step=step,
+                        rows=len(rows),
+                        summary=summary,
+                        storage_key=key,
+                        bytes=len(table),
+                    )
+                )
+            for code, message in warnings:
+                events.add(session, job.id, message, level="warn", data={"warning": code, "step": step})
+
+        await write(self.held, self.job, change)
+
+    async def _fit(self, step: int, size: int) -> bool:
+        """Whether the project's quota has room for them. The job goes on without, and says so once. Raises Fenced."""
+        limits = quotas.defaults(self.held.settings)
+        fits = await read(
+            self.held,
+            self.job,
+            lambda session: quotas.rollouts_fit(session, self.job.project_id, size, limits),
+        )
+        if not fits and not self.full:
+            message = (
+                f"The rollouts of step {step} are not kept: the project's quota 'bytes' is full. Training goes on. "
+                "Delete some files to have the rollouts of later steps kept."
+            )
+            data = {"warning": "rollouts_not_kept", "step": step}
+
+            def change(session: AsyncSession, job: Job) -> None:
+                events.add(session, job.id, message, level="warn", data=data)
+
+            await write(self.held, self.job, change)
+        self.full = not fits
+        return fits
+
+    async def _watch(self, step: int) -> RewardWatch:
+        """With all of the job's steps before this one in mind."""
+        if self.watch is None:
+            earlier = await read(self.held, self.job, lambda session: summaries.earlier(session, self.job.id, step))
+            self.watch = RewardWatch()
+            for summary in earlier:
+                self.watch.see(summary)
+        return self.watch
+
+    async def close(self) -> None:
+        if self.scoring is not None:
+            self.scoring.cancel()
+            await asyncio.gather(self.scoring, return_exceptions=True)
+        await self.verdicts.close()

@@ -1,0 +1,108 @@
+"""The supervisor's end of a job's scorer process: started when it is needed, killed and replaced when it overruns."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+import structlog
+
+from fettle.inference.client import Servable
+from fettle.rewards.sandbox import cgroup
+
+log = structlog.get_logger()
+
+COMMAND = (sys.executable, "-m", "worker.rewards.scorer_process")
+LINE_LIMIT = 64 << 20  # bytes: a batch's scores, with what user code printed
+OVERRUN_SECONDS = 600.0  # for a batch; the sandbox has its own limit for a sample, and this is for everything else
+
+Line = dict[str, Any]
+NO_MODELS: Mapping[str, Servable] = MappingProxyType({})
+
+
+class Unopened(Exception):
+    """The graders cannot be opened on this machine; the message is for the user."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Scorer:
+    """means: what graders are opened with, as `worker.rewards.open_graders` tells it.
+
+    sandbox: what held user code in the last batch, where there was any.
+    """
+
+    def __init__(self, means: Line, seconds: float = OVERRUN_SECONDS) -> None:
+        self.means, self.seconds = means, seconds
+        self.process: asyncio.subprocess.Process | None = None
+        self.sandbox: str | None = None
+
+    async def score(
+        self,
+        version: int,
+        graders: Sequence[Line],
+        rollouts: Sequence[Line],
+        models: Mapping[str, Servable] = NO_MODELS,
+    ) -> list[Line]:
+        """{reward, scores, printed, errors} of each rollout. A scorer that overruns or dies costs them their rewards.
+
+        models: whom the graders ask. Raises Unopened.
+        """
+        sent = [{name: rollout[name] for name in ("messages", "completion", "item")} for rollout in rollouts]
+        asked = {"models": {name: asdict(servable) for name, servable in models.items()}, **self.means}
+        request = orjson.dumps({"version": version, "graders": list(graders), "rollouts": sent, **asked}) + b"\n"
+        try:
+            async with asyncio.timeout(self.seconds):
+                answer = await self._ask(request)
+        except TimeoutError:
+            why = f"The graders took more than {self.seconds:.0f} s for {len(rollouts)} completions"
+        except (OSError, EOFError):
+            why = "The scorer process died"
+        except ValueError:  # asyncio's, of a line over its limit, or of what is no JSON
+            why = f"The graders said more than {LINE_LIMIT >> 20} MiB about {len(rollouts)} completions"
+        else:
+            if "error" in answer:
+                raise Unopened(answer["error"], answer["code"])
+            self.sandbox = answer["sandbox"]
+            return list(answer["scores"])
+        log.warning("scorer_lost", why=why)
+        await self.close()
+        names = [entry["name"] for entry in graders]
+        errors = {name: {"flag": "other_error", "message": why} for name in names}
+        lost = {"reward": None, "scores": dict.fromkeys(names), "printed": "", "errors": errors}
+        return [lost for _ in rollouts]
+
+    async def _ask(self, request: bytes) -> Line:
+        if self.process is None:
+            self.process = await asyncio.create_subprocess_exec(
+                *COMMAND,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                limit=LINE_LIMIT,
+                start_new_session=True,
+            )
+        assert self.process.stdin is not None and self.process.stdout is not None  # noqa: S101 — started with pipes
+        self.process.stdin.write(request)
+        await self.process.stdin.drain()
+        line = await self.process.stdout.readline()
+        if not line.endswith(b"\n"):
+            raise EOFError
+        answer: Line = orjson.loads(line)
+        return answer
+
+    async def close(self) -> None:
+        """The process, and the sandbox in its group."""
+        process, self.process = self.process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+            await asyncio.to_thread(cgroup.sweep)  # it had no time to

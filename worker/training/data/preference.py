@@ -1,0 +1,163 @@
+"""Comparisons as a trainer takes them: the ids of a prompt and of two responses to it, and batches of these.
+
+A validation prompt that the training file has as well is left out: its other comparisons would give the answer away.
+Whatever is left out is counted and reported.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets import Dataset
+
+from fettle.datasets.formats import reading
+from fettle.datasets.formats.preference import Pair
+from fettle.datasets.formats.render import Renderer
+from fettle.errors import TrainingFailed
+from worker.training.data.supervised import LEFT_OUT_AT_MOST, Param
+from worker.training.distributed import ranks
+from worker.training.process.channel import Channel
+from worker.training.process.job_spec import Work
+
+Row = dict[str, list[int]]
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """dataset: rows of `prompt_ids`, `chosen_ids`, `rejected_ids` (T each). prompts: a digest of each."""
+
+    dataset: Dataset
+    prompts: frozenset[bytes]
+    tokens: int
+    too_long: int
+    longest: int  # tokens of a prompt with a response
+    known: int  # pairs whose prompt is in the training file
+    silent: int  # pairs with a response that has no token to learn
+
+    @property
+    def pairs(self) -> int:
+        """As many as the file has."""
+        return len(self.dataset) + self.too_long + self.known + self.silent
+
+    def counts(self) -> dict[str, int]:
+        return {
+            "pairs": self.pairs,
+            "prompts": len(self.prompts),
+            "tokens": self.tokens,
+            "longest_row_tokens": self.longest,
+            "pairs_too_long": self.too_long,
+            "pairs_with_training_prompt": self.known,
+            "pairs_without_completion": self.silent,
+        }
+
+
+def load(work: Work, renderer: Renderer, channel: Channel) -> tuple[Dataset, Dataset | None]:
+    """Of the training and the validation file. Raises TrainingFailed, and Stopped when a stop comes first."""
+    train = tokenised(work.train, "training_file", work, renderer, channel, frozenset())
+    valid = work.valid and tokenised(work.valid, "validation_file", work, renderer, channel, train.prompts)
+    return train.dataset, valid.dataset if valid else None
+
+
+def tokenised(
+    path: Path, param: Param, work: Work, renderer: Renderer, channel: Channel, elsewhere: frozenset[bytes]
+) -> Comparisons:
+    """Says what it found, and what it left out."""
+    max_seq_length = work.hyperparameters["max_seq_length"]
+    heed = channel.heed_stop if ranks.count() == 1 else None  # several cannot agree before they have met
+    found = read(path, renderer, max_seq_length, param, elsewhere, heed)
+    message = (
+        f"{param} tokenised: {found.pairs:,} pairs of responses to {len(found.prompts):,} prompts, "
+        f"{found.tokens:,} tokens."
+    )
+    if found.too_long:
+        message += f" {found.too_long:,} pairs with more than {max_seq_length:,} tokens are left out."
+    if found.known:
+        message += f" {found.known:,} pairs whose prompt the training file has as well are left out."
+    if found.silent:
+        message += f" {found.silent:,} pairs with a response that says nothing are left out."
+    left_out = found.too_long or found.known or found.silent
+    channel.event(message, found.counts(), level="warn" if left_out else "info")
+    return found
+
+
+def read(
+    path: Path,
+    renderer: Renderer,
+    max_seq_length: int,
+    param: Param,
+    elsewhere: frozenset[bytes] = frozenset(),
+    heed: Callable[[], None] | None = None,
+) -> Comparisons:
+    """elsewhere: digests of prompts that may not come again. heed: called for every pair; may raise, to break off.
+
+    Raises TrainingFailed when no pair is left, or more than a tenth is too long.
+    """
+    rows: list[Row] = []
+    prompts: set[bytes] = set()
+    tokens = too_long = longest = known = silent = 0
+    for line, pair in pairs(path, param):
+        if heed:
+            heed()
+        digest = hashlib.sha256(repr((pair.prompt, pair.tools)).encode()).digest()
+        if digest in elsewhere:
+            known += 1
+            continue
+        try:
+            row = ids(renderer, pair)
+        except TrainingFailed as failure:
+            raise TrainingFailed(failure.code, f"Line {line} of {param}: {failure.message}", param) from failure
+        if row is None:
+            silent += 1
+            continue
+        prompts.add(digest)
+        length = len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
+        longest = max(longest, length)
+        if length > max_seq_length:
+            too_long += 1
+            continue
+        tokens += 2 * len(row["prompt_ids"]) + len(row["chosen_ids"]) + len(row["rejected_ids"])
+        rows.append(row)
+    if not rows and known:
+        raise TrainingFailed(
+            "validation_prompts_known",
+            f"Every prompt of {param} is in the training file too: keep prompts for {param} that are not trained on.",
+            param,
+        )
+    all_pairs = len(rows) + too_long + known + silent
+    if too_long > LEFT_OUT_AT_MOST * all_pairs or not rows:
+        raise TrainingFailed(
+            "rows_too_long",
+            f"{too_long} of the {all_pairs} pairs of {param} have more than max_seq_length={max_seq_length} tokens; "
+            f"the longest has {longest}. Raise max_seq_length to {longest} if the base model can read that much, or "
+            "shorten the rows.",
+            "max_seq_length",
+        )
+    columns = {name: [row[name] for row in rows] for name in ("prompt_ids", "chosen_ids", "rejected_ids")}
+    return Comparisons(Dataset.from_dict(columns), frozenset(prompts), tokens, too_long, longest, known, silent)
+
+
+def pairs(path: Path, param: Param) -> Iterator[tuple[int, Pair]]:
+    """Every comparison of the file. Raises TrainingFailed with the line of a row that cannot be read."""
+    try:
+        for line, several in reading.pairs(path):
+            for pair in several:
+                yield line, pair
+    except reading.Unreadable as error:
+        raise TrainingFailed("file_unreadable", f"{param}, {error}", param) from error
+
+
+def ids(renderer: Renderer, pair: Pair) -> Row | None:
+    """Both responses up to their last supervised token; None when one has none."""
+    sides: list[tuple[list[int], int]] = []
+    for response in (pair.chosen, pair.rejected):
+        rendered = renderer.render([*pair.prompt, response], **pair.variables)
+        lessons = [position for position, lesson in enumerate(rendered.supervised) if lesson]
+        if not lessons:
+            return None
+        sides.append((rendered.ids[: lessons[-1] + 1], lessons[0]))
+    (chosen, first), (rejected, other) = sides
+    shared = min(first, other)
+    while chosen[:shared] != rejected[:shared]:  # a token that spans the end of the prompt
+        shared -= 1
+    return {"prompt_ids": chosen[:shared], "chosen_ids": chosen[shared:], "rejected_ids": rejected[shared:]}

@@ -1,0 +1,105 @@
+"""Prompts as a policy takes them: the text that it goes on from, and what judges it needs to know of each."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from fettle.datasets.formats import prompts, reading, rows
+from fettle.datasets.formats.prompts import Prompt
+from fettle.datasets.formats.render import Renderer
+from fettle.errors import TrainingFailed
+from worker.training.data.supervised import LEFT_OUT_AT_MOST, Param
+from worker.training.process.channel import Channel
+from worker.training.process.job_spec import Work
+
+Source = Iterable[tuple[Prompt, dict[str, Any]]]  # with the chat template's variables
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """dataset: rows of `prompt`, and `messages` and `item` as JSON. longest: tokens."""
+
+    dataset: Dataset
+    longest: int
+    too_long: int
+    room: int
+
+    @property
+    def total(self) -> int:
+        return len(self.dataset) + self.too_long
+
+
+def load(param: Param, work: Work, renderer: Renderer, channel: Channel, source: Source) -> Dataset:
+    """Says what it found, and what it left out. Raises TrainingFailed."""
+    found = read(param, work, renderer, source)
+    message = f"{param}: {found.total:,} prompts, the longest of {found.longest:,} tokens."
+    if found.too_long:
+        message += f" {found.too_long:,} with more than {found.room:,} tokens are left out."
+    counts = {"rows": found.total, "longest_prompt_tokens": found.longest, "rows_too_long": found.too_long}
+    channel.event(message, counts, level="warn" if found.too_long else "info")
+    return found.dataset
+
+
+def read(param: Param, work: Work, renderer: Renderer, source: Source) -> Prompts:
+    """Those that leave room for a completion: no trainer cuts a prompt. Raises TrainingFailed."""
+    room = work.hyperparameters["max_seq_length"] - work.hyperparameters["max_completion_tokens"]
+    kept: list[dict[str, str]] = []
+    longest = too_long = 0
+    try:
+        for prompt, variables in source:
+            text = renderer.text(prompt.messages, opening=True, **variables)
+            tokens = len(renderer.tokenizer.encode(text, add_special_tokens=False).ids)
+            longest = max(longest, tokens)
+            if tokens > room:
+                too_long += 1
+                continue
+            item = json.dumps(prompt.item)
+            kept.append({"prompt": text, "messages": json.dumps(prompt.messages), "item": item})
+    except reading.Unreadable as error:
+        raise TrainingFailed("file_unreadable", f"{param}, {error}", param) from error
+    total = len(kept) + too_long
+    if too_long > LEFT_OUT_AT_MOST * total or not kept:
+        raise TrainingFailed(
+            "prompts_too_long",
+            f"{too_long} of the {total} prompts of {param} have more than the {room} tokens that max_seq_length leaves "
+            f"beside max_completion_tokens; the longest has {longest}. Raise max_seq_length, lower "
+            "max_completion_tokens, or shorten the prompts.",
+            "max_seq_length",
+        )
+    return Prompts(Dataset.from_list(kept), longest, too_long, room)
+
+
+def refuse_too_few(count: int, batch_size: int) -> None:
+    if count < batch_size:
+        raise TrainingFailed(
+            "too_few_prompts",
+            f"training_file has {count} prompts that fit, fewer than batch_size={batch_size}: no step would be made. "
+            f"Lower batch_size to {count}.",
+            "batch_size",
+        )
+
+
+def rows_of(path: Path) -> Iterator[tuple[Prompt, dict[str, Any]]]:
+    """The prompt of every row."""
+    for _, prompt in reading.prompts(path):
+        yield prompt, {}
+
+
+def each_once(path: Path) -> Iterator[tuple[Prompt, dict[str, Any]]]:
+    """Of rows that compare responses or have none: every prompt once, in the order in which they come."""
+    seen: set[str] = set()
+    for _, row in reading.rows(path):
+        name = rows.shape_of(row)
+        if name is not None and rows.SHAPES[name].to_pairs is not None:
+            found = [(Prompt(pair.prompt, {}), pair.variables) for pair in rows.to_pairs(row)]
+        else:
+            found = [(prompts.to_prompt(row), {})]
+        for prompt, variables in found:
+            key = json.dumps([prompt.messages, variables], sort_keys=True)
+            if key not in seen:
+                seen.add(key)
+                yield prompt, variables

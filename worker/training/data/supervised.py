@@ -1,0 +1,115 @@
+"""Rows as a trainer takes them: ids and labels. Rows that cannot be trained on are left out, counted and reported."""
+
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy
+import pyarrow
+from datasets import Dataset
+from datasets.table import InMemoryTable
+
+from fettle.datasets.formats import reading
+from fettle.datasets.formats.render import Rendered, Renderer
+from fettle.errors import TrainingFailed
+
+Param = Literal["training_file", "validation_file"]
+IGNORED = -100  # the label that the loss skips
+LEFT_OUT_AT_MOST = 0.1  # of the rows; more is a mistake in the job, not noise in the data
+
+
+@dataclass(frozen=True)
+class Examples:
+    """dataset: rows of `input_ids` (T) and `labels` (T). The counts of rows left out are beside it."""
+
+    dataset: Dataset
+    tokens: int
+    supervised_tokens: int
+    too_long: int
+    longest: int  # tokens, of all rows
+    unsupervised: int
+
+    @property
+    def rows(self) -> int:
+        """As many as the file has."""
+        return len(self.dataset) + self.too_long + self.unsupervised
+
+    def counts(self) -> dict[str, int]:
+        return {
+            "rows": self.rows,
+            "tokens": self.tokens,
+            "supervised_tokens": self.supervised_tokens,
+            "longest_row_tokens": self.longest,
+            "rows_too_long": self.too_long,
+            "rows_without_completion": self.unsupervised,
+        }
+
+
+def read(
+    path: Path, renderer: Renderer, max_seq_length: int, param: Param, heed: Callable[[], None] | None = None
+) -> Examples:
+    """Tokenises a dataset file; one supervised token at least and at most `max_seq_length` tokens a row.
+
+    param: the request's name for the file. heed: called for every row; may raise, to break off. Raises TrainingFailed
+    when no row is left, or more than a tenth is no use.
+    """
+    ids_N, labels_N, ends = array("i"), array("i"), array("i", [0])  # 4 bytes a token, however many rows
+    supervised_tokens = too_long = longest = unsupervised = 0
+    for rendered in render(path, renderer, param):
+        if heed:
+            heed()
+        longest = max(longest, len(rendered.ids))
+        if len(rendered.ids) > max_seq_length:
+            too_long += 1
+        elif not rendered.lessons:
+            unsupervised += 1
+        else:
+            supervised_tokens += rendered.lessons
+            ids_N.extend(rendered.ids)
+            labels_N.extend(
+                token if lesson else IGNORED for token, lesson in zip(rendered.ids, rendered.supervised, strict=True)
+            )
+            ends.append(len(ids_N))
+    table = pyarrow.table({"input_ids": rows_of(ids_N, ends), "labels": rows_of(labels_N, ends)})
+    dataset = Dataset(InMemoryTable(table), fingerprint=param)  # its own would pickle all of the table to hash it
+    examples = Examples(dataset, len(ids_N), supervised_tokens, too_long, longest, unsupervised)
+    refuse_unusable(examples, max_seq_length, param)
+    return examples
+
+
+def render(path: Path, renderer: Renderer, param: Param) -> Iterator[Rendered]:
+    """Every row of the file. Raises TrainingFailed with the line of a row that cannot be read or rendered."""
+    try:
+        for line, conversation in reading.conversations(path):
+            try:
+                yield renderer.render(conversation.messages, **conversation.variables)
+            except TrainingFailed as failure:
+                raise TrainingFailed(failure.code, f"Line {line} of {param}: {failure.message}", param) from failure
+    except reading.Unreadable as error:
+        raise TrainingFailed("file_unreadable", f"{param}, {error}", param) from error
+
+
+def rows_of(values_N: "array[int]", ends: "array[int]") -> pyarrow.ListArray:
+    """Cuts a flat array into rows without copying it."""
+    return pyarrow.ListArray.from_arrays(numpy.asarray(ends), pyarrow.array(numpy.asarray(values_N)))
+
+
+def refuse_unusable(examples: Examples, max_seq_length: int, param: Param) -> None:
+    allowed = 0 if not len(examples.dataset) else LEFT_OUT_AT_MOST * examples.rows
+    if examples.too_long > allowed:
+        raise TrainingFailed(
+            "rows_too_long",
+            f"{examples.too_long} of the {examples.rows} rows of {param} have more than "
+            f"max_seq_length={max_seq_length} tokens; the longest has {examples.longest}. Raise max_seq_length to "
+            f"{examples.longest} if the base model can read that much, or shorten the rows.",
+            "max_seq_length",
+        )
+    if examples.unsupervised > allowed or not len(examples.dataset):
+        raise TrainingFailed(
+            "rows_without_completion",
+            f"{examples.unsupervised} of the {examples.rows} rows of {param} have nothing to learn: no assistant "
+            "message with text and a weight other than 0. Give every row a completion.",
+            param,
+        )

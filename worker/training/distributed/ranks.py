@@ -1,0 +1,78 @@
+"""The processes that train one job together, a GPU each, as one of them sees them: how many, which, in agreement."""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+
+from fettle.errors import TrainingFailed
+from worker.training.process.channel import Flag
+
+Share = TypeVar("Share")
+
+
+def count() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def number() -> int:
+    return int(os.environ.get("RANK", "0"))
+
+
+def first() -> bool:
+    """Whether this process is the one that speaks and writes."""
+    return number() == 0
+
+
+def local() -> int:
+    """Which of the visible GPUs is this process's."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def wait() -> None:
+    """Until every rank is here."""
+    if count() > 1:
+        dist.barrier()
+
+
+def share(batch_size: int) -> int:
+    """Rows of a batch that one rank takes: `batch_size` is all ranks' together. Raises TrainingFailed."""
+    rows, left = divmod(batch_size, count())
+    if left:
+        raise TrainingFailed(
+            "invalid_batch_size",
+            f"batch_size={batch_size} cannot be shared evenly by the {count()} GPUs that this worker gives a job: "
+            f"choose a multiple of {count()}.",
+            "batch_size",
+        )
+    return rows
+
+
+def turns(shares: Sequence[Share]) -> Iterator[Share | None]:
+    """Every n-th of them, for this rank alone; None in a last turn that has some for other ranks only."""
+    for first in range(0, len(shares), count()):
+        own = first + number()
+        yield shares[own] if own < len(shares) else None
+
+
+class Agreed:
+    """A flag that is set for every rank as soon as it is set for one. To read it is a step that all take together."""
+
+    def __init__(self, own: Flag) -> None:
+        self.own = own
+
+    def is_set(self) -> bool:
+        on_gpu = dist.get_backend() == "nccl"
+        anyone = torch.tensor(int(self.own.is_set()), device=torch.device("cuda", local()) if on_gpu else "cpu")
+        dist.all_reduce(anyone, dist.ReduceOp.MAX)
+        return bool(anyone.item())
+
+    def set(self) -> None:
+        self.own.set()
+
+
+def own(flag: Flag) -> Flag:
+    """This rank's flag alone, for what it does without the others."""
+    return flag.own if isinstance(flag, Agreed) else flag

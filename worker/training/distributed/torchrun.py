@@ -1,0 +1,89 @@
+"""torchrun's agent, run inside the training child: starts the ranks of one job, and ends them together.
+
+The child becomes the agent (`torch.distributed.run`'s own, standalone: one machine, rendezvous on the loopback
+interface, no restarts) and starts the ranks as fresh processes in its process group, so that whoever kills the group
+reaches all. Rank 0 alone speaks to the supervisor and writes; the death of any rank ends all. A rank that fails
+leaves a note, and the agent passes on the one that is a cause: a rank that lost another only has a consequence to tell.
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+import torch.distributed as dist
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from worker.training.distributed import ranks
+from worker.training.process import parent_death
+from worker.training.process.channel import LOST_RANK, Channel
+from worker.training.process.job_spec import Work
+
+PATIENCE = 2  # seconds that the other ranks get once one is dead
+LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
+
+
+def launch(folder: Path, sock: socket.socket, number: int) -> None:
+    """Starts the ranks and waits for their end. Exits the process unless all end well."""
+    # One machine's ranks have no business on another interface; an operator's own choice wins
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", LOOPBACK)
+    os.environ.setdefault("NCCL_SOCKET_IFNAME", LOOPBACK)
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=number,
+        run_id=folder.parent.name,
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",
+        local_addr="127.0.0.1",
+        max_restarts=0,  # the supervisor's attempts are the ones that count
+        start_method="spawn",  # the agent looks for CUDA, which does not survive a fork
+        logs_specs=DefaultLogsSpecs(log_dir=str(folder / "ranks")),
+        shutdown_timeout=PATIENCE,
+    )
+    try:
+        elastic_launch(config, rank_main)(str(folder), sock)
+    except Exception:
+        traceback.print_exc()
+        for note in sorted(folder.glob("failure-*.json")):
+            Channel(sock).conclude("error", **json.loads(note.read_text()))
+            sys.exit(1)
+        sys.exit(LOST_RANK)
+
+
+def rank_main(folder: str, sock: socket.socket) -> None:
+    """One rank. Exits with status 1 when it fails."""
+    parent_death.tie()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    import worker.training.process.preload  # noqa: F401 — first: it sets what the libraries read when they are imported
+    from worker.training import loop
+    from worker.training.process import failures
+
+    if not ranks.first():
+        sock.close()
+    channel = Channel(sock if ranks.first() else None)
+    channel.stop = ranks.Agreed(threading.Event() if channel.sock is None else channel.stop)
+    try:
+        loop.run(Work.read(Path(folder)), channel)
+        dist.destroy_process_group()
+    except Exception as error:
+        traceback.print_exc()
+        if not lost_another(error):
+            failure = failures.explain(error)
+            note = {"code": failure.code, "message": failure.message, "param": failure.param}
+            (Path(folder) / f"failure-{os.environ['RANK']}.json").write_text(json.dumps(note))
+        sys.stderr.flush()
+        os._exit(1)  # a normal end would wait for what the other ranks still owe
+
+
+def lost_another(error: BaseException) -> bool:
+    """Whether it tells of another rank's death and not of a trouble of this one's."""
+    text = str(error)
+    return isinstance(error, dist.DistError) or any(
+        name in text for name in ("gloo", "NCCL", "Connection closed by peer")
+    )

@@ -1,0 +1,101 @@
+"""Trainers that learn from comparisons: what DPO's and the reward model's share."""
+
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, cast
+
+import torch
+from accelerate import Accelerator
+from datasets import Dataset
+from peft import PeftModel
+from transformers import Trainer
+
+from worker.training.distributed import ranks
+from worker.training.trainer import Metrics, Tuner
+
+COMPARING_SECONDS = 300.0
+
+
+class Comparing(Tuner):
+    """Validates with the loss and the metrics that the trainer of TRL computes, weighted by pairs.
+
+    shown: TRL's names of the metrics of a batch → ours, without `train_` or `valid_`.
+    """
+
+    shown: ClassVar[Mapping[str, str]]
+    _metrics: dict[str, dict[str, list[float]]]  # TRL's, of the batches since they were last logged
+
+    def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:
+        """The rows are tokenised and measured already."""
+        return dataset
+
+    def validate(self) -> Metrics | None:
+        """Every rank takes every n-th batch, and as many turns as the others: to hear a stop is a step of all."""
+        names = ("loss", *self.shown.values())
+        sums = torch.zeros(len(names) + 1, dtype=torch.float64, device=self.args.device)  # the last: pairs
+        for rows in ranks.turns(self.batches(range(len(cast(Dataset, self.eval_dataset))))):
+            if rows:
+                sums += torch.tensor(self.figures(self.held_out(rows)), dtype=torch.float64, device=self.args.device)
+            if self.channel.stop.is_set():
+                return None
+        *totals, pairs = self.accelerator.reduce(sums).tolist()
+        return {f"valid_{name}": total / pairs for name, total in zip(names, totals, strict=True)}
+
+    def figures(self, inputs: dict[str, Any]) -> list[float]:
+        """The loss and what is shown of a batch, each times its pairs, and then the pairs."""
+        pairs = len(inputs["input_ids"]) // 2
+        with torch.no_grad(), self.compute_loss_context_manager(), ungathered(self.accelerator):
+            loss = cast(torch.Tensor, self.compute_loss(cast(PeftModel, self.model), inputs))
+        shown = [self._metrics["eval"][theirs][-1] for theirs in self.shown]
+        self._metrics["eval"].clear()
+        return [*(pairs * value for value in (float(loss), *shown)), pairs]
+
+    def batches(self, order: Sequence[int]) -> list[Sequence[int]]:
+        """Rows of the validation file in this order, as many together as in training."""
+        size = self.args.per_device_eval_batch_size
+        return [order[first : first + size] for first in range(0, len(order), size)]
+
+    def held_out(self, rows: Sequence[int]) -> dict[str, Any]:
+        """A batch of the validation file, on the device."""
+        batch = cast(Dataset, self.eval_dataset).select(rows).to_list()
+        return cast(dict[str, Any], self._prepare_inputs(self.data_collator(batch)))
+
+    def sampled(self, seed: int) -> Iterator[dict[str, Any]]:
+        """The same in an order of its own, one batch at least, until the time that a comparison may take is over."""
+        order = list(range(len(cast(Dataset, self.eval_dataset))))
+        random.Random(seed).shuffle(order)
+        deadline = time.monotonic() + COMPARING_SECONDS
+        for rows in self.batches(order):
+            self.channel.heed_stop()
+            yield self.held_out(rows)
+            if time.monotonic() > deadline:
+                return
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Validation is logged as it is; TRL would add its own names."""
+        if "valid_loss" in logs:
+            Trainer.log(self, logs, start_time)
+        else:
+            super().log(logs, start_time)
+
+
+@contextmanager
+def ungathered(accelerator: Accelerator) -> Iterator[None]:
+    """What TRL gathers from all ranks is within here this rank's own: the others are at batches of another size."""
+    theirs = accelerator.gather, accelerator.gather_for_metrics
+    accelerator.gather = accelerator.gather_for_metrics = own
+    try:
+        yield
+    finally:
+        accelerator.gather, accelerator.gather_for_metrics = theirs
+
+
+def own(figures: torch.Tensor) -> torch.Tensor:
+    return figures
+
+
+def names(shown: Mapping[str, str], training: Mapping[str, str]) -> dict[str, str]:
+    """What a step reports: the metrics of every method, and those of its batch."""
+    return {**training, **{theirs: f"train_{ours}" for theirs, ours in shown.items()}}

@@ -1,0 +1,11 @@
+"""What the forkserver imports at its start, and nobody else.
+
+Every child inherits the pipe by which the forkserver notices that its worker is gone, so that a child which hangs would
+keep it alive, and with it itself.
+"""
+
+from worker.training.process import parent_death
+
+parent_death.tie()
+
+import worker.training.process.preload  # noqa: E402, F401

@@ -1,0 +1,172 @@
+"""Completions drawn from the policy in the training process itself, with a cache of keys and values.
+
+A prompt is read once, however many completions it gets; rows leave the batch as they end. Every row draws from a
+generator of its own, by inverting the distribution, so that (rounding of the logits apart) what it says depends on its
+prompt, its seed and the weights, and on no other row. The cache, the masks and the draw are the engine's.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from peft import PeftModel
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache, DynamicLayer
+
+from worker.engine import masks
+from worker.engine.cache import KeyValues
+from worker.engine.sampling import sample
+from worker.training.rl.sampling.folding import folded
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """temperature ≥ 0, 0 being greedy; top_p in (0, 1]; ends: tokens that end a completion and belong to it."""
+
+    max_tokens: int
+    ends: frozenset[int]
+    pad_id: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+
+
+@dataclass(frozen=True)
+class Completions:
+    """B rows, padded on the right to the longest. mask_BT: which are tokens, the EOS among them.
+
+    logprobs_BT: ln softmax(logits / temperature) at the tokens, before any cut by top_p; 0 in the padding.
+    ended_B: which wrote an EOS.
+    """
+
+    ids_BT: Tensor
+    logprobs_BT: Tensor
+    mask_BT: Tensor
+    ended_B: Tensor
+
+    def rows(self) -> list[list[int]]:
+        """The tokens of each, without padding."""
+        lengths = self.mask_BT.sum(-1).tolist()
+        return [ids[:length] for ids, length in zip(self.ids_BT.tolist(), lengths, strict=True)]
+
+
+def complete(
+    network: PeftModel, prompts: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling
+) -> Completions:
+    """As many completions of each prompt as there are seeds for each, those of the first prompt first.
+
+    The network's active adapter is the policy; it is as it was afterwards, its random state too. Only for layers that
+    attend (full or with a window).
+    """
+    with at_rest(network), folded(network):
+        ids_BT, logprobs_BT, lengths_B = decode(base_of(network), prompts, seeds, sampling)
+    width = int(lengths_B.max())
+    ids_BT, logprobs_BT, lengths_B = ids_BT[:, :width].clone(), logprobs_BT[:, :width].clone(), lengths_B.clone()
+    mask_BT = torch.arange(width, device=ids_BT.device) < lengths_B[:, None]
+    ended_B = (torch.isin(ids_BT, ends_of(sampling, ids_BT.device)) & mask_BT).any(-1)
+    return Completions(ids_BT, logprobs_BT, mask_BT, ended_B)
+
+
+@torch.inference_mode()
+def decode(
+    network: PreTrainedModel, prompts: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(ids_BT, logprobs_BT, lengths_B), T being max_tokens."""
+    device = network.device
+    copies, rest = divmod(len(seeds), len(prompts))
+    if rest:
+        raise ValueError(f"{len(seeds)} seeds cannot be shared out evenly among {len(prompts)} prompts")
+    uniform_BT = torch.stack([uniforms(seed, sampling.max_tokens) for seed in seeds]).to(device)
+    past, pads, logits_PV = read(network, prompts, sampling.pad_id)
+    keep = KeyValues(len(past.layers), device)
+    keep.start(past, pads, copies, sampling.max_tokens)
+    logits_BV = logits_PV.repeat_interleave(copies, 0)
+
+    ids_BT = torch.full_like(uniform_BT, sampling.pad_id, dtype=torch.long)
+    logprobs_BT = torch.zeros_like(uniform_BT, dtype=torch.float32)
+    lengths_B = torch.zeros(len(seeds), dtype=torch.long, device=device)
+    ends_E = ends_of(sampling, device)
+    temperature_B = torch.full((len(seeds),), sampling.temperature, device=device)
+    top_p_B = torch.full((len(seeds),), sampling.top_p, dtype=torch.float64, device=device)
+    rows_B = torch.arange(len(seeds), device=device)  # who is still writing, in the cache's order
+    for t in range(sampling.max_tokens):
+        going = len(rows_B)
+        ids_B = sample(logits_BV, temperature_B[:going], top_p_B[:going], uniform_BT[rows_B, t])
+        ids_BT[rows_B, t] = ids_B
+        logprobs_BT[rows_B, t] = logprobs_at(logits_BV, ids_B, sampling.temperature)
+        lengths_B[rows_B] += 1
+        ended = torch.isin(ids_B, ends_E).nonzero()[:, 0].tolist()
+        if len(ended) == going or t == sampling.max_tokens - 1:
+            break
+        if ended:
+            order = keep.remove(ended)
+            rows_B, ids_B = rows_B[order], ids_B[order]
+        logits_BV = forward(network, ids_B[:, None], keep.lengths_B[:, None], keep.allowed(), keep.cache)
+        keep.advance()
+    return ids_BT, logprobs_BT, lengths_B
+
+
+def read(network: PreTrainedModel, prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[Cache, list[int], Tensor]:
+    """The cache that P prompts leave, the padding before each, and logits_PV of what follows them."""
+    width = max(map(len, prompts))
+    pads = [width - len(prompt) for prompt in prompts]
+    rows = [[pad_id] * pad + list(prompt) for pad, prompt in zip(pads, prompts, strict=True)]
+    ids_PT, pads_P = torch.tensor(rows, device=network.device), torch.tensor(pads, device=network.device)
+    columns_T = torch.arange(width, device=network.device)
+    positions_PT = (columns_T - pads_P[:, None]).clamp(min=0)
+    past = Cache(layer_class_to_replicate=DynamicLayer)  # whole, for layers with a window as well
+    logits_PV = forward(network, ids_PT, positions_PT, masks.behind_padding(columns_T, width, pads_P), past)
+    return past, pads, logits_PV
+
+
+def forward(
+    network: PreTrainedModel, ids_BT: Tensor, positions_BT: Tensor, allowed_B1TW: Tensor, past: Cache
+) -> Tensor:
+    """logits_BV of the last position, float32."""
+    output = network(
+        input_ids=ids_BT,
+        position_ids=positions_BT,
+        attention_mask=masks.for_layers(network.config.get_text_config(), network.dtype, allowed_B1TW),
+        past_key_values=past,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    logits_BV: Tensor = output.logits[:, -1].float()
+    return logits_BV
+
+
+def logprobs_at(logits_BV: Tensor, ids_B: Tensor, temperature: float) -> Tensor:
+    """logprobs_B of softmax(logits / temperature); of softmax(logits) where it is 0."""
+    return torch.log_softmax(logits_BV / (temperature or 1.0), -1).gather(-1, ids_B[:, None])[:, 0]
+
+
+def uniforms(seed: int, count: int) -> Tensor:
+    """float64 in [0, 1), on the CPU: the same whatever the device."""
+    return torch.rand(count, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def ends_of(sampling: Sampling, device: torch.device) -> Tensor:
+    return torch.tensor(sorted(sampling.ends), dtype=torch.long, device=device)
+
+
+def base_of(network: PeftModel) -> PreTrainedModel:
+    """With the adapter's layers in it."""
+    return cast(PreTrainedModel, network.get_base_model())
+
+
+@contextmanager
+def at_rest(network: PeftModel) -> Iterator[None]:
+    """Without dropout or gradient checkpointing, and with attention that takes any mask; then as before."""
+    base = base_of(network)
+    training, attention = network.training, base.config._attn_implementation
+    network.eval()
+    if attention != "sdpa":
+        base.set_attn_implementation("sdpa")
+    try:
+        yield
+    finally:
+        network.train(training)
+        if attention != "sdpa":
+            base.set_attn_implementation(attention)
