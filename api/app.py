@@ -64,7 +64,7 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
     state.storage = open_storage(settings)
     state.doorbell = Doorbell(settings)
     state.engine = Engine(settings)
-    state.models = catalog.load(settings.catalog)
+    state.models = catalog.load(settings.catalog_file)
     state.aliases = catalog.check_aliases(settings.model_aliases, state.models)
     state.pepper = keys.pepper(settings)
     state.reads = Reads(state.db, state.pepper)

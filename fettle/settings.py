@@ -34,7 +34,9 @@ class Settings(BaseSettings):
     engine_key: SecretStr | None = Field(None, description="Bearer token between API and engine")
     vllm_url: str = Field("http://127.0.0.1:8002", description="The vLLM behind `fettle vllm-agent`")
     vllm_key: SecretStr | None = Field(None, description="What that vLLM was given as --api-key")
-    catalog: Path | None = Field(None, description="JSON file with more base models; see docs/base-models.md")
+    catalog: Path | None = Field(
+        None, description="JSON file with more base models; unset: catalog.json in the data folder"
+    )
     model_aliases: dict[str, str] = Field(
         {}, description='Other names of base models, a JSON object such as {"gpt-4o-mini": "starter"}'
     )
@@ -125,3 +127,13 @@ class Settings(BaseSettings):
     @cached_property
     def storage(self) -> str:
         return self.storage_url or str(self.data.absolute() / "storage")
+
+    @cached_property
+    def own_catalog(self) -> Path:
+        """Where commands that add a base model write it, unless FETTLE_CATALOG names a file."""
+        return self.data.absolute() / "catalog.json"
+
+    @cached_property
+    def catalog_file(self) -> Path | None:
+        """None where only the built-in base models are."""
+        return self.catalog or (self.own_catalog if self.own_catalog.is_file() else None)

@@ -44,7 +44,7 @@ def run() -> None:
         settings=settings,
         db=Database(settings.database),
         storage=open_storage(settings),
-        models=catalog.load(settings.catalog),
+        models=catalog.load(settings.catalog_file),
         threads=threads,
     )
     metrics.serve(settings, len(slots))

@@ -52,7 +52,7 @@ class EarlyStopping(Strict):
     """Stops when validation no longer improves, and keeps the step with the lowest validation loss.
 
     patience 3: validations without an improvement; one or two are often noise.
-    min_delta 0: nats by which the loss must fall to count as an improvement.
+    min_delta 0: nats by which the loss must fall for patience to count an improvement; the lowest loss is kept anyway.
     """
 
     patience: int = Field(3, ge=1, le=100)

@@ -119,7 +119,7 @@ class Report(TrainerCallback):
         verdict = self.convergence.validate(state.global_step, -judged if self.tuner.higher_is_better else judged)
         if verdict.overfits and self.tuner.judged_by == "valid_loss":
             self.channel.event(verdict.overfits, {"step": state.global_step}, level="warn")
-        if verdict.improved and self.keeps_best and ranks.first():
+        if verdict.lowest and self.keeps_best and ranks.first():
             adapter.save(model, self.work.best)
         if verdict.stop and state.global_step < state.max_steps:
             self.stopped_early = control.should_training_stop = control.should_save = True

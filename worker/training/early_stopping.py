@@ -9,9 +9,9 @@ FLAT = 0.001  # of the loss; a smaller rise is none
 
 @dataclass(frozen=True)
 class Verdict:
-    """improved: the lowest validation loss so far. overfits: said once an episode."""
+    """lowest: the lowest validation loss so far. overfits: said once an episode."""
 
-    improved: bool
+    lowest: bool
     stop: bool
     overfits: str | None = None
 
@@ -20,14 +20,18 @@ class Verdict:
 class Convergence:
     """Kept in every checkpoint, so that a resumed run judges as an undisturbed one.
 
+    The best step has the lowest loss, by however little. Patience counts from the last loss that was lower by more
+    than `min_delta`, so that many small improvements together make one.
+
     patience: validations without an improvement of more than `min_delta` (nats) after which to stop; None: never.
     """
 
     patience: int | None = None
     min_delta: float = 0.0
-    best: float | None = None  # validation loss
+    best: float | None = None  # the lowest validation loss
     best_step: int | None = None
-    waited: int = 0  # validations since it
+    improved_to: float | None = None  # the validation loss of the last improvement of more than `min_delta`
+    waited: int = 0  # validations since that improvement
     train_sum: float = 0.0  # of the losses since the last validation
     train_count: int = 0
     train_before: float | None = None  # mean training loss before the last validation
@@ -41,13 +45,15 @@ class Convergence:
         self.train_count += 1
 
     def validate(self, step: int, loss: float) -> Verdict:
-        improved = self.best is None or loss < self.best - self.min_delta
-        if improved:
-            self.best, self.best_step, self.waited = loss, step, 0
+        lowest = self.best is None or loss < self.best
+        if lowest:
+            self.best, self.best_step = loss, step
+        if self.improved_to is None or loss < self.improved_to - self.min_delta:
+            self.improved_to, self.waited = loss, 0
         else:
             self.waited += 1
         return Verdict(
-            improved=improved,
+            lowest=lowest,
             stop=self.patience is not None and self.waited >= self.patience,
             overfits=self.overfitting(loss),
         )
@@ -87,4 +93,5 @@ class Convergence:
     @classmethod
     def restored(cls, state: dict[str, Any]) -> "Convergence":
         valid, train = state["rose_from"]
-        return cls(**state | {"rose_from": (valid, train)})
+        earlier = {"improved_to": state["best"]}  # earlier checkpoints knew one loss for both
+        return cls(**earlier | state | {"rose_from": (valid, train)})

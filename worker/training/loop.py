@@ -104,9 +104,11 @@ def keep_best(trainer: Tuner, report: Report, work: Work, channel: Channel) -> i
     if found.best_step != step:
         adapter.load(cast(PeftModel, trainer.model), work.best)
     best, what = report.best(), trainer.judged_by.removeprefix("valid_").replace("_", " ")
-    better, extreme = ("higher", "highest") if trainer.higher_is_better else ("lower", "lowest")
+    changed, extreme = ("raised", "highest") if trainer.higher_is_better else ("lowered", "lowest")
+    enough = f" by more than {found.min_delta:g}" if found.min_delta else ""
     ended = (
-        f"Stopped early after step {step} of {total}: {found.waited} validations in a row brought no {better} {what}."
+        f"Stopped early after step {step} of {total}: none of the last {found.waited} validations {changed} the "
+        f"{what}{enough}."
         if report.stopped_early
         else f"All {total} steps are done."
     )

@@ -22,9 +22,11 @@ class TestBest:
             found.validate(step, loss)
         assert (found.best, found.best_step) == (1.0, 2)
 
-    def test_an_improvement_below_min_delta_is_none(self) -> None:
-        improved = [verdict.improved for verdict in verdicts([1.0, 0.95, 0.9, 0.85], min_delta=0.1)]
-        assert improved == [True, False, False, True]  # 0.85 is the first below 1.0 − 0.1
+    def test_the_lowest_loss_is_the_best_step_however_little_it_is_lower(self) -> None:
+        found = Convergence(patience=9, min_delta=0.3)
+        lowest = [found.validate(step, loss).lowest for step, loss in enumerate([2.0, 1.75, 1.71, 1.72], 1)]
+        assert lowest == [True, True, True, False]
+        assert (found.best, found.best_step) == (1.71, 3)
 
 
 class TestPatience:
@@ -34,6 +36,19 @@ class TestPatience:
 
     def test_an_improvement_starts_the_wait_again(self) -> None:
         assert not any(verdict.stop for verdict in verdicts([3, 4, 2, 4, 1, 4], patience=2))
+
+    def test_an_improvement_of_less_than_min_delta_does_not_start_the_wait_again(self) -> None:
+        stops = [verdict.stop for verdict in verdicts([2.0, 1.95, 1.92], patience=2, min_delta=0.1)]
+        assert stops == [False, False, True]
+
+    def test_small_improvements_that_together_exceed_min_delta_start_the_wait_again(self) -> None:
+        """0.85 is 0.15 below the 1.0 of the last improvement, though only 0.05 below the validation before it."""
+        found = Convergence(patience=9, min_delta=0.1)
+        waited = []
+        for step, loss in enumerate([1.0, 0.95, 0.9, 0.85, 0.8], 1):
+            found.validate(step, loss)
+            waited.append(found.waited)
+        assert waited == [0, 1, 2, 0, 1]
 
     def test_without_patience_it_never_stops(self) -> None:
         assert not any(verdict.stop for verdict in verdicts([1, 2, 3, 4, 5, 6]))
@@ -69,6 +84,14 @@ class TestOverfitting:
         found.train(0.5)
         found.train(0.1)
         assert "to 0.3000" in str(found.validate(9, 1.0).overfits)
+
+
+def test_a_checkpoint_of_an_earlier_version_goes_on_from_its_best_loss() -> None:
+    state = Convergence(patience=1, min_delta=0.1, best=1.0, best_step=4).state()
+    del state["improved_to"]
+    again = Convergence.restored(state)
+    assert again.validate(5, 0.95).stop
+    assert (again.best, again.best_step) == (0.95, 5)
 
 
 def test_what_comes_back_from_a_checkpoint_judges_as_before() -> None:

@@ -16,6 +16,7 @@ from fettle.datasets.formats import reading
 from fettle.datasets.formats.render import Message, Renderer
 from worker.training.evaluation import token_loss
 from worker.training.evaluation.token_loss import HeldOut, Score
+from worker.training.model import loading
 from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
 
@@ -154,8 +155,9 @@ def greedy(network: PeftModel, renderer: Renderer, prompts: list[list[int]], roo
     for row, ids in enumerate(prompts):
         ids_BT[row, longest - len(ids) :] = torch.tensor(ids)
         mask_BT[row, longest - len(ids) :] = 1
+    ends = loading.ends_of(network, renderer)
     config = GenerationConfig(  # type: ignore[no-untyped-call]
-        do_sample=False, max_new_tokens=room, eos_token_id=renderer.eos_id, pad_token_id=renderer.pad_id
+        do_sample=False, max_new_tokens=room, eos_token_id=sorted(ends), pad_token_id=renderer.pad_id
     )
     out_BT = network.generate(  # type: ignore[no-untyped-call]
         input_ids=ids_BT.to(device),
@@ -165,6 +167,6 @@ def greedy(network: PeftModel, renderer: Renderer, prompts: list[list[int]], roo
     )
     texts = []
     for new in out_BT[:, longest:].tolist():
-        end = new.index(renderer.eos_id) if renderer.eos_id in new else len(new)
+        end = next((position for position, token in enumerate(new) if token in ends), len(new))
         texts.append(renderer.decode(new[:end]).replace("\0", ""))  # PostgreSQL's JSON knows no NUL
     return texts

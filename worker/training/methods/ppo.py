@@ -167,7 +167,7 @@ def build(work: Work, channel: Channel, *, files: Files, before: Before) -> PPO:
     if work.start:
         policy.freeze_start(network)
     sampling = Sampling(
-        asked["max_completion_tokens"], rlhf.ends_of(network, renderer), renderer.pad_id, asked["temperature"]
+        asked["max_completion_tokens"], loading.ends_of(network, renderer), renderer.pad_id, asked["temperature"]
     )
     own = {
         "per_device_train_batch_size": ranks.share(asked["batch_size"]),

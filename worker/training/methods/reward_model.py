@@ -1,8 +1,7 @@
 """Reward models: a scalar head on the base, by the loss of Bradley and Terry (1952), as in Ouyang et al. (2022).
 
 What is published is a LoRA adapter for `AutoModelForSequenceClassification(num_labels=1)` with the task type SEQ_CLS;
-the head, `score`, is in the same file as the adapter. A score is read at the last token that is not padding, which is
-the end of the response: padding must not look like it.
+the head, `score`, is in the same file as the adapter. A score is read where the response ends.
 """
 
 from typing import Any, ClassVar, cast
@@ -13,7 +12,6 @@ from trl.trainer.reward_config import RewardConfig
 from trl.trainer.reward_trainer import RewardTrainer
 
 from fettle.datasets.formats.render import Renderer
-from fettle.errors import TrainingFailed
 from worker.training import arguments, trainer
 from worker.training.data import preference as pairs
 from worker.training.methods import preference
@@ -96,13 +94,6 @@ def judged(scores_2N: torch.Tensor) -> dict[str, float]:
 def build(work: Work, channel: Channel) -> RewardModel:
     """Raises TrainingFailed when the files cannot be trained on, Stopped when a stop comes first."""
     renderer = Renderer(work.base_path)
-    if renderer.pad_id == renderer.eos_id:
-        raise TrainingFailed(
-            "pad_token_is_eos",
-            f"The base model {work.base_name} pads with its end-of-text token, so that a reward model could not see "
-            "where a response ends. Give it a pad_token of its own in tokenizer_config.json.",
-            "model",
-        )
     train, valid = pairs.load(work, renderer, channel)
     args = RewardConfig(
         **arguments.shared(work) | {"include_num_input_tokens_seen": "non_padding"},

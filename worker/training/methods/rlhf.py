@@ -89,9 +89,3 @@ def kl(network: PeftModel, renderer: Renderer, valid: Dataset, seed: int, sampli
 def encoded(renderer: Renderer, dataset: Dataset, count: int) -> list[list[int]]:
     texts = dataset["prompt"][:count]
     return [list(found.ids) for found in renderer.tokenizer.encode_batch(texts, add_special_tokens=False)]
-
-
-def ends_of(network: PeftModel, renderer: Renderer) -> frozenset[int]:
-    """The tokens that end a completion, as generation knows them."""
-    known = network.generation_config.eos_token_id
-    return frozenset({renderer.eos_id, *([known] if isinstance(known, int) else known or [])})

@@ -25,8 +25,9 @@ from transformers import (
     set_seed,
 )
 
+from fettle.datasets.formats.render import Renderer
 from fettle.errors import TrainingFailed
-from worker.training import arguments
+from worker.training import arguments, pooling
 from worker.training.distributed import ranks
 from worker.training.model import adapter, device
 from worker.training.model import quantization as quantizer
@@ -75,7 +76,7 @@ def network(work: Work, channel: Channel, *, scores: bool = False) -> PeftModel:
 def base_model(path: Path, plan: Plan, *, scores: bool = False, **options: Any) -> PreTrainedModel:
     """Safetensors only, no code; float32 on a CPU. scores: with a scalar head, drawn from torch's generator."""
     kind, labels = (AutoModelForSequenceClassification, {"num_labels": 1}) if scores else (AutoModelForCausalLM, {})
-    return kind.from_pretrained(
+    network: PreTrainedModel = kind.from_pretrained(
         path,
         **labels,
         dtype=plan.dtype,
@@ -85,6 +86,7 @@ def base_model(path: Path, plan: Plan, *, scores: bool = False, **options: Any) 
         use_safetensors=True,
         **options,
     )
+    return pooling.at_last_token(network) if scores else network
 
 
 def quantized(path: Path, plan: Plan, *, scores: bool = False) -> PreTrainedModel:
@@ -145,6 +147,12 @@ def restore_precision(network: PeftModel) -> None:
 
 def tokenizer(path: Path) -> PreTrainedTokenizerBase:
     return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+
+
+def ends_of(network: PeftModel, renderer: Renderer) -> frozenset[int]:
+    """The tokens that end a completion, as generation knows them."""
+    known = network.generation_config.eos_token_id
+    return frozenset({renderer.eos_id, *([known] if isinstance(known, int) else known or [])})
 
 
 def with_lora(base: PreTrainedModel, lora: dict[str, Any], seed: int, *, scores: bool = False) -> PeftModel:

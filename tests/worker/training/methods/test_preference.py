@@ -10,6 +10,7 @@ import pytest
 
 from fettle.datasets.formats.render import Renderer
 from fettle.registry.catalog import STARTER
+from tests.worker.training.bases import padding_with_eos
 from tests.worker.training.children import Child, Line, Row, comparisons, contents, of, series, work_folder
 
 pytestmark = pytest.mark.slow
@@ -77,22 +78,38 @@ class TestEveryMethod:
         assert contents(resumed.folder / "out" / "adapter") == contents(whole.folder / "out" / "adapter")
 
     def test_stops_early_keeps_the_best_step_and_ends_the_same_when_resumed(self, method: str, tmp_path: Path) -> None:
-        """No later validation is better by 10, so that the first one stays the best."""
+        """No validation is better by 10, so that the run stops at the third; the best of the three is published."""
         early: dict[str, Any] = {"early_stopping": {"patience": 2, "min_delta": 10.0}}
         early |= {"eval_interval": 1, "checkpoint_interval": 1}
         whole = Child(folder(tmp_path / "whole", method, **early))
         expected = whole.rest()
         assert expected[-1]["type"] == "done", whole.log
-        assert (expected[-1]["step"], expected[-1]["kept_step"]) == (3, 1)
+        losses = {step: values["valid_loss"] for step, values in series(expected).items()}
+        best = min(losses, key=lambda step: losses[step])
+        assert (expected[-1]["step"], expected[-1]["kept_step"]) == (3, best)
         weights = "adapter_model.safetensors"
         published = contents(whole.folder / "out" / "adapter")
-        assert published[weights] == contents(whole.folder / "out" / "checkpoint-1")[weights]
+        assert published[weights] == contents(whole.folder / "out" / f"checkpoint-{best}")[weights]
         saved = whole.folder / "out" / "checkpoint-2"
         resumed = Child(folder(tmp_path / "resumed", method, resume=saved, **early))
         heard = resumed.rest()
         assert series(heard) == series(expected, after=2)
         assert heard[-1] == expected[-1]
         assert contents(resumed.folder / "out" / "adapter") == published
+
+    def test_a_base_that_pads_with_its_end_of_text_learns_the_same(
+        self, method: str, finished: Finished, tmp_path: Path
+    ) -> None:
+        whole, expected = finished(method)
+        base = padding_with_eos(tmp_path / "base")
+        child = Child(folder(tmp_path / "work", method, base=base))
+        heard = child.rest()
+        assert heard[-1]["type"] == "done", child.log
+        assert series(heard) == series(expected) != {}
+        assert of("evaluation", heard) == of("evaluation", expected) != []
+        weights = "adapter_model.safetensors"
+        published = contents(child.folder / "out" / "adapter")
+        assert published[weights] == contents(whole.folder / "out" / "adapter")[weights]
 
     def test_publishes_an_adapter_and_nothing_else(self, method: str, finished: Finished) -> None:
         child, _ = finished(method)

@@ -1,0 +1,21 @@
+"""Base models for tests: copies of the starter that differ from it in one thing."""
+
+import json
+import shutil
+from pathlib import Path
+
+from fettle.registry.catalog import STARTER
+
+
+def padding_with_eos(folder: Path) -> Path:
+    """As SmolLM2 and most Llama bases are: no token of its own to pad with."""
+    shutil.copytree(STARTER, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
+    rewrite(folder / "tokenizer_config.json", pad_token=tokenizer["eos_token"])
+    for name in ("config.json", "generation_config.json"):
+        rewrite(folder / name, pad_token_id=json.loads((folder / name).read_text())["eos_token_id"])
+    return folder
+
+
+def rewrite(file: Path, **fields: object) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | fields))
