@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     grading_seconds: float = Field(150, gt=0, description="How long a request to run a grader waits for its answer")
     grader_seconds: float = Field(120, gt=0, description="Longest time that user code may take for one sample")
     grader_memory_bytes: int = Field(2 * 2**30, ge=2**28, description="Memory that user code may take")
+    graders_memory_bytes: int | None = Field(
+        None, ge=2**28, description="Memory of all user code of a worker together; unset: as much as one may take"
+    )
     judge_patience_seconds: float = Field(
         240, ge=0, description="How long a job's graders wait for an engine that is away, before they fail"
     )

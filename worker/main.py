@@ -28,6 +28,7 @@ from worker.jobs import work_folder
 from worker.jobs.supervisor import supervise
 from worker.jobs.training_process import Nursery
 from worker.reporting import client
+from worker.rewards import guest_memory
 
 log = structlog.get_logger()
 
@@ -81,6 +82,9 @@ async def work(held: Held, nursery: Nursery, slots: list[Slot]) -> None:
         asyncio.create_task(tasks.serve(held, asked)),
         asyncio.create_task(reconcile(held, woken)),
         asyncio.create_task(tidy(held)),
+        asyncio.create_task(
+            guest_memory.watch(held.settings.graders_memory_bytes or held.settings.grader_memory_bytes)
+        ),
     ]
     others.append(asyncio.create_task(asyncio.to_thread(tell_sandbox)))
     warm = held.settings.warm_children
