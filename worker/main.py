@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from fettle import devices, queue
+from fettle import devices, queue, users
 from fettle.db import DATABASE_AWAY, Database
 from fettle.devices import Slot
 from fettle.jobs import grading_requests, leases
@@ -36,6 +36,7 @@ END_SECONDS = 5  # for writing down how the last runs ended, once their time to 
 
 
 def run() -> None:
+    users.conceal()
     settings = Settings()
     configure(settings)
     found = devices.visible()

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fettle import users
 from fettle.cli import jobs, keys, projects
 from fettle.cli.terminal import console, with_database
 from fettle.errors import FettleError, InvalidRequest
@@ -33,6 +34,7 @@ app.add_typer(jobs.app, name="jobs")
 
 def main() -> None:
     """Errors that a person can mend come as one sentence, without a traceback."""
+    users.conceal()
     try:
         app()
     except ValidationError as error:

@@ -3,6 +3,7 @@
 import os
 import warnings
 
+from fettle import users
 from fettle.observability.logs import configure
 from fettle.settings import Settings
 from worker.engine.app import create_app
@@ -18,6 +19,7 @@ def main() -> None:
         "OMP_WAIT_POLICY": "PASSIVE",  # the cores are shared with training, and passive threads yield theirs
     }
     warnings.simplefilter("ignore")  # the libraries' advice to developers; stderr is for our JSON lines
+    users.conceal()
     settings = Settings()
     configure(settings)
     serve(create_app(settings), settings)

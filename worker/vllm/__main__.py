@@ -1,5 +1,6 @@
 """python -m worker.vllm: the agent beside a vLLM, where FETTLE_ENGINE_URL says. It imports no torch."""
 
+from fettle import users
 from fettle.observability.logs import configure
 from fettle.settings import Settings
 from worker.engine.serve import serve
@@ -7,6 +8,7 @@ from worker.vllm.app import create_app
 
 
 def main() -> None:
+    users.conceal()
     settings = Settings()
     configure(settings)
     serve(create_app(settings), settings)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import orjson
 
+from fettle import users
 from fettle.rewards.sandbox import bubblewrap, cgroup, landlock, memory
 from fettle.rewards.sandbox.errors import LoadError, SandboxError
 from fettle.rewards.sandbox.languages import LANGUAGES, interpreter, shared_python
@@ -24,10 +25,7 @@ READ_BYTES = 1 << 16
 START_SECONDS = 20.0
 LOOK_SECONDS = 0.02  # between two looks at the memory of guests, while one of them works
 LEAST_MEMORY = 64 << 20  # bytes without which no guest is started
-FIRST_ID = 2_000_000_000  # nobody's: neither people nor services get ids so high
 GUEST = (Path(__file__).parent / "guest.py").read_text("utf-8")
-FEWEST_IDS = 1000
-ID_MAPS = (Path("/proc/self/uid_map"), Path("/proc/self/gid_map"))
 NO_IDS = (
     "User code must not run as root, and the worker is root in a user namespace that maps no other user: it was not "
     "run. Map a range of users into the namespace (/etc/subuid), or run the worker as an ordinary user."
@@ -39,17 +37,11 @@ NO_LANDLOCK = (
 
 
 def unused_id(ids: Path) -> int:
-    """A user or group for the guests of this process, from the map of ids that exist here (user_namespaces(7)).
-
-    Raises SandboxError where root can become no other user."""
-    wanted = FIRST_ID + os.getpid()
-    spans = [tuple(map(int, line.split())) for line in ids.read_text().splitlines()]
-    if any(first <= wanted < first + count for first, _, count in spans):
-        return wanted
-    first, _, count = max(spans, key=lambda span: span[2])
-    if count < FEWEST_IDS:
-        raise SandboxError(NO_IDS)
-    return first + count - 2 - os.getpid() % (FEWEST_IDS // 2)  # a container that maps some thousands: from its end
+    """Raises SandboxError where root can become no other user."""
+    try:
+        return users.unused_id(ids)
+    except users.NoUser as error:
+        raise SandboxError(NO_IDS) from error
 
 
 @dataclass(frozen=True)
@@ -80,7 +72,7 @@ class Guest:
         self.memory_bytes = limits.memory_bytes
         limits = replace(limits, memory_bytes=self._room())
         does = LANGUAGES[language](limits)
-        uid, gid = map(unused_id, ID_MAPS) if os.geteuid() == 0 else (None, None)
+        uid, gid = map(unused_id, users.ID_MAPS) if os.geteuid() == 0 else (None, None)
         config = {
             "uid": uid,
             "gid": gid,
