@@ -22,6 +22,9 @@ class Settings(BaseSettings):
     data: Path = Field(Path(".fettle"), description="Where everything that is local lives")
     host: str = Field("127.0.0.1", description="Address that the API listens on")
     port: int = Field(8000, ge=1, le=65535, description="Port that the API listens on")
+    allowed_hosts: str = Field(
+        "", description="Host names that requests may use, or *; unset: on loopback only localhost, elsewhere any"
+    )
     database_url: str | None = Field(None, description="postgresql+asyncpg://…; unset: SQLite under the data folder")
     redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="The queue that wakes workers")
     storage_url: str | None = Field(None, description="s3://bucket/prefix; unset: a folder under the data folder")
@@ -122,6 +125,10 @@ class Settings(BaseSettings):
     @cached_property
     def enabled_integrations(self) -> tuple[str, ...]:
         return split(self.integrations)
+
+    @cached_property
+    def hosts(self) -> tuple[str, ...]:
+        return tuple(name.lower() for name in split(self.allowed_hosts))
 
     @cached_property
     def database(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from fettle import devices, queue, users
+from fettle import data_folder, devices, queue, users
 from fettle.db import DATABASE_AWAY, Database
 from fettle.devices import Slot
 from fettle.jobs import grading_requests, leases
@@ -38,6 +38,7 @@ END_SECONDS = 5  # for writing down how the last runs ended, once their time to 
 def run() -> None:
     users.conceal()
     settings = Settings()
+    data_folder.prepare(settings.data)
     configure(settings)
     found = devices.visible()
     slots = devices.slots(settings, found)
@@ -108,7 +109,7 @@ async def work(held: Held, nursery: Nursery, slots: list[Slot]) -> None:
 def tell_sandbox() -> None:
     """What would hold user code here, tried by starting it."""
     try:
-        log.info("sandbox", level=level())
+        log.info("sandbox", walls=level())
     except SandboxError as error:
         log.warning("no_sandbox", why=str(error))
 

@@ -3,7 +3,7 @@
 import os
 import warnings
 
-from fettle import users
+from fettle import data_folder, users
 from fettle.observability.logs import configure
 from fettle.settings import Settings
 from worker.engine.app import create_app
@@ -22,6 +22,7 @@ def main() -> None:
     users.conceal()
     settings = Settings()
     configure(settings)
+    data_folder.prepare(settings.data)
     serve(create_app(settings), settings)
 
 

@@ -1,6 +1,6 @@
 """python -m worker.vllm: the agent beside a vLLM, where FETTLE_ENGINE_URL says. It imports no torch."""
 
-from fettle import users
+from fettle import data_folder, users
 from fettle.observability.logs import configure
 from fettle.settings import Settings
 from worker.engine.serve import serve
@@ -11,6 +11,7 @@ def main() -> None:
     users.conceal()
     settings = Settings()
     configure(settings)
+    data_folder.prepare(settings.data)
     serve(create_app(settings), settings)
 
 
