@@ -36,7 +36,7 @@ from fettle.observability.metrics import Ledger
 from fettle.queue import Doorbell
 from fettle.registry import catalog
 from fettle.settings import Settings
-from fettle.storage import open_storage, stale_files
+from fettle.storage import open_storage, reserve, stale_files
 from fettle.tenancy import api_keys as keys
 
 ROUTERS = (
@@ -73,6 +73,7 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
     state.pepper = keys.pepper(settings)
     state.readiness = Readiness()
     state.reads = Reads(state.db, state.pepper)
+    reserve.make(settings)
     state.uploads = settings.data / "uploads"
     state.uploads.mkdir(parents=True, exist_ok=True)
     stale_files.sweep(state.uploads)

@@ -22,7 +22,7 @@ from fettle.registry import catalog
 from fettle.rewards.sandbox import SandboxError, cgroup, level
 from fettle.rollouts import retention
 from fettle.settings import Settings
-from fettle.storage import Away, Refused, garbage_collection, open_storage, stale_files
+from fettle.storage import Away, Refused, deletions, garbage_collection, open_storage, reserve, stale_files
 from worker import environment, metrics, tasks
 from worker.attempts.resources import Held
 from worker.jobs import work_folder
@@ -145,6 +145,7 @@ async def reconcile(held: Held, woken: asyncio.Event) -> None:
     fair = 0.0  # the monotonic time from which silence counts
     while True:
         await asyncio.sleep(held.settings.reconcile_seconds)
+        reserve.make(held.settings)
         try:
             if time.monotonic() < fair:
                 await held.db.ping()
@@ -176,7 +177,9 @@ async def tidy(held: Held) -> None:
                 for removed in await retention.expire(held.db, held.storage, days):
                     metrics.rollouts_expired.inc(removed.rollouts)
                     log.info("rollouts_expired", **asdict(removed))
-            if collected := await garbage_collection.collect(held.db, held.storage):
+            await deletions.sweep(held.db, held.storage)
+            resume_days = held.settings.resume_days
+            if collected := await garbage_collection.collect(held.db, held.storage, resume_days=resume_days):
                 log.info("orphans_collected", prefixes=collected)
         except Exception as error:  # whatever it is, the next round may go better
             away = isinstance(error, (*DATABASE_AWAY, Away, Refused))

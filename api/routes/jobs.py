@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from sse_starlette import EventSourceResponse
 
 from api import zips
-from api.deps import Held, ProjectId, Services, Snapshot, Transaction
+from api.deps import Held, ProjectId, Room, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.job import (
     JobCreate,
@@ -103,12 +103,12 @@ async def retrieve(job_id: str, project_id: ProjectId, held: Held) -> Response:
     return polled(orjson.dumps(job_object(await held.reads.job(project_id, job_id))))
 
 
-@router.post("/{job_id}/cancel")
+@router.post("/{job_id}/cancel", dependencies=[Room])
 async def cancel(job_id: str, project_id: ProjectId, session: Transaction) -> dict[str, Any]:
     return job_object(await lifecycle.cancel(session, project_id, job_id))
 
 
-@router.post("/{job_id}/pause")
+@router.post("/{job_id}/pause", dependencies=[Room])
 async def pause(job_id: str, project_id: ProjectId, session: Transaction) -> dict[str, Any]:
     """A waiting job pauses at once, a running one at its next checkpoint, which may take a moment."""
     return job_object(await lifecycle.pause(session, project_id, job_id))
@@ -119,10 +119,21 @@ async def resume(
     job_id: str,
     project_id: ProjectId,
     session: Transaction,
+    held: Held,
     x_stainless_retry_count: Annotated[int, Header()] = 0,
 ) -> dict[str, Any]:
-    """A paused job waits for a worker again and goes on from its last checkpoint."""
-    job, waits = await lifecycle.resume(session, project_id, job_id, retry=x_stainless_retry_count > 0)
+    """A paused job waits for a worker again and goes on from its last checkpoint.
+
+    So does one that failed with `worker_lost`, `disk_full` or `storage_refused`, with all its attempts.
+    """
+    job, waits = await lifecycle.resume(
+        session,
+        project_id,
+        job_id,
+        retry=x_stainless_retry_count > 0,
+        resume_days=held.settings.resume_days,
+        defaults=quotas.defaults(held.settings),
+    )
     if waits:
         queue.ring_after_commit(session, job.id)
     return job_object(job)

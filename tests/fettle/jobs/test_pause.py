@@ -125,7 +125,7 @@ class TestTheWorkersSide:
             assert await leases.reclaim_expired(session, 3) == [job.id]
         stored = await given.read(db, job)
         assert (stored.status, stored.attempts) == (JobStatus.PAUSED, 1)
-        assert (await given.messages(db, job))[-2:] == ["The worker silent fell silent", "Fine-tuning job paused"]
+        assert (await given.messages(db, job))[-2:] == ["The worker stopped responding", "Fine-tuning job paused"]
         assert await given.claim(db) is None
 
     async def test_a_third_death_is_the_last_all_the_same(self, db: Database, project: Project) -> None:

@@ -102,7 +102,7 @@ class TestCollect:
     ) -> None:
         job = await given.job(db, project, status=JobStatus.FAILED, fence=2)
         await upload(storage, tmp_path / "a", "jobs/ftjob-unknown/1/adapter")
-        for key in (f"jobs/{job.id}/1/notes/1.parquet", f"jobs/{job.id}/export.zip", "files/p/f"):
+        for key in (f"jobs/{job.id}/export.zip", "files/p/f"):
             await artifacts.put_bytes(storage, key, b"x")
         before = [*await storage.list("jobs"), *await storage.list("files")]
         assert await garbage_collection.collect(db, storage) == []
