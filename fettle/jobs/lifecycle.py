@@ -201,10 +201,9 @@ async def resume(
         job.pause_requested_at = None
         events.add(session, job.id, "Pause withdrawn")
     elif job.status in ENDED:
-        why = f" with {(job.error or {}).get('code')!r}" if job.status == JobStatus.FAILED else ""
-        raise Conflict(
-            f"The job {job_id!r} has already {job.status}{why}: it cannot be resumed.", code="job_not_active"
-        )
+        why = f" (its error is {job.error['code']!r})" if job.error else ""
+        message = f"The job {job_id!r} has already {job.status}: it cannot be resumed{why}."
+        raise Conflict(message, code="job_not_active")
     elif not retry:
         raise Conflict(f"The job {job_id!r} is {job.status}: only a paused job can be resumed.", code="job_not_paused")
     return job, False

@@ -71,7 +71,7 @@ class TestPause:
     ) -> None:
         failed = {"status": JobStatus.FAILED, "error": {"code": code}, "attempts": 3, "deaths": 3}
         job = await given.job(db, project, **failed, finished_at=time.time() - 60)
-        row = await resume(db, job)
+        row, _ = await resume(db, job)
         assert (row.status, row.error, row.finished_at) == (JobStatus.QUEUED, None, None)
         assert (row.attempts, row.deaths) == (0, 0)
         assert (await given.messages(db, job))[-1].startswith(f"Fine-tuning job resumed after it failed with {code}")
