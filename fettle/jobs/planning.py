@@ -1,5 +1,6 @@
 """What a request for a job comes to before there is one: every `auto` resolved, every file and model looked at."""
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from fettle.datasets import files
 from fettle.errors import InvalidRequest
 from fettle.inference import judge_models
 from fettle.inference.client import Servable
-from fettle.jobs import chat_templates
+from fettle.jobs import capabilities, chat_templates
 from fettle.registry import catalog, tuned_models
 from fettle.registry.catalog import BaseModelEntry
 from fettle.rewards import given as rewards
@@ -25,7 +26,10 @@ NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asks for; `body` is the request as it came, for telling retries apart."""
+    """What a client asks for; `body` is the request as it came, for telling retries apart.
+
+    graders: the method's, where they were checked already; None: planning checks them.
+    """
 
     model: str
     training_file: str
@@ -38,6 +42,7 @@ class Request:
     integrations: list[dict[str, Any]] | None = None
     idempotency_key: str | None = None
     retry: bool = False  # the SDK says that it has sent this before
+    graders: list[dict[str, Any]] | None = None
 
     @property
     def digest(self) -> str:
@@ -75,18 +80,19 @@ async def make(
     start = await starting_point(session, project_id, request) if request.model.startswith("ft:") else None
     base_model = start.base_model if start else request.model
     base = catalog.find(models, base_model)
+    await capabilities.check(base_model, base)
     if isinstance(request.method, methods.RLHFMethod) and request.method.rlhf.reward_model is not None:
         await tuned_models.scorer(session, project_id, request.method.rlhf.reward_model, base_model)
     shapes, hint = methods.shapes(request.method), methods.HINTS.get(request.method.type, "")
     training = await files.for_training(
         session, project_id, request.training_file, "training_file", files.MIN_TRAINING_ROWS, shapes, hint
     )
-    chat_templates.check(base_model, base, training, "training_file")
+    await asyncio.to_thread(chat_templates.check, base_model, base, training, "training_file")
     if request.validation_file is not None:
         validation = await files.for_training(
             session, project_id, request.validation_file, "validation_file", 1, shapes, hint
         )
-        chat_templates.check(base_model, base, validation, "validation_file")
+        await asyncio.to_thread(chat_templates.check, base_model, base, validation, "validation_file")
     given = methods.Given(
         rows=(training.report or {})["rows"],
         base_parameters=base.parameters,
@@ -96,8 +102,9 @@ async def make(
         layers=lambda: catalog.linear_layers(base),
         lora=start.lora if start else None,
     )
-    method = methods.resolve(request.method, given)
-    graders = graders_of(request.method)
+    method = methods.resolve(request.method, given) | {"resolved_from": methods.resolved_from(request.method, given)}
+    capabilities.check_quantization(base_model, base, method)
+    graders = request.graders or graders_of(request.method)
     asked = await judge_models.find(session, project_id, graders or [], models, aliases, param="method.reinforcement")
     return Plan(base_model, request.model if start else None, training, method, graders, asked)
 
