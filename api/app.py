@@ -25,6 +25,7 @@ from api.routes import (
     responses,
     reward_functions,
     rollouts,
+    workers,
 )
 from api.telemetry import Telemetry
 from fettle import __version__
@@ -44,6 +45,7 @@ ROUTERS = (
     dry_runs.router,
     graders.router,
     reward_functions.router,
+    workers.router,
     models.router,
     chat.router,
     responses.router,
@@ -67,7 +69,7 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
     state.models = catalog.load(settings.catalog)
     state.aliases = catalog.check_aliases(settings.model_aliases, state.models)
     state.pepper = keys.pepper(settings)
-    state.reads = Reads(state.db, state.pepper)
+    state.reads = Reads(state.db, settings, state.pepper)
     state.uploads = settings.data / "uploads"
     state.uploads.mkdir(parents=True, exist_ok=True)
     stale_files.sweep(state.uploads)

@@ -12,6 +12,7 @@ from models.project import Project
 from models.reward_version import RewardVersion
 from models.rollout_chunk import RolloutChunk
 from models.tuned_model import TunedModel
+from models.worker import Worker
 
 __all__ = [
     "LEGAL_MOVES",
@@ -29,4 +30,5 @@ __all__ = [
     "RewardVersion",
     "RolloutChunk",
     "TunedModel",
+    "Worker",
 ]
