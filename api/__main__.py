@@ -14,7 +14,7 @@ from fettle.settings import Settings
 def main() -> None:
     settings = Settings()
     try:
-        catalog.check_aliases(settings.model_aliases, catalog.load(settings.catalog))
+        catalog.check_aliases(settings.model_aliases, catalog.load(settings.catalog_file))
     except catalog.CatalogError as error:
         sys.exit(f"error {error.message}")  # a sentence, where the server would show a traceback
     configure(settings)

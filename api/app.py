@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
 
-from api import errors, queries, scopes
+from api import errors, openapi, queries, scopes
 from api.middleware import Gate, RequestId
 from api.reads import Reads
 from api.routes import (
     api_keys,
     chat,
     completions,
+    docs,
     dry_runs,
     files,
     graders,
@@ -28,7 +29,7 @@ from api.routes import (
     workers,
 )
 from api.telemetry import Telemetry
-from fettle import __version__
+from fettle import __version__, data_folder
 from fettle.db import Database
 from fettle.inference.client import Engine
 from fettle.observability.metrics import Ledger
@@ -54,6 +55,7 @@ ROUTERS = (
     projects.router,
     health.router,
     metrics.router,
+    docs.router,
 )
 
 
@@ -61,12 +63,13 @@ ROUTERS = (
 async def services(app: FastAPI) -> AsyncIterator[None]:
     state = app.state
     settings: Settings = state.settings
+    data_folder.prepare(settings.data)
     state.db = Database(settings.database)
     state.ledger = Ledger(state.db)
     state.storage = open_storage(settings)
     state.doorbell = Doorbell(settings)
     state.engine = Engine(settings)
-    state.models = catalog.load(settings.catalog)
+    state.models = catalog.load(settings.catalog_file)
     state.aliases = catalog.check_aliases(settings.model_aliases, state.models)
     state.pepper = keys.pepper(settings)
     state.reads = Reads(state.db, settings, state.pepper)
@@ -85,11 +88,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="Fettle",
         version=__version__,
         lifespan=services,
+        docs_url=None,  # ours needs no other host
         redoc_url=None,
         dependencies=[Depends(queries.refuse_unknown)],
     )
     app.state.settings = settings or Settings()
     errors.install(app)
+    openapi.install(app)
     app.add_middleware(Gate)
     app.add_middleware(Telemetry)
     app.add_middleware(RequestId)  # added last, so outermost: a refusal carries an id as well

@@ -111,6 +111,7 @@ async def on_bug(request: Request, error: Exception) -> JSONResponse:
     log.error("internal_error", path=request.url.path, exc_info=error)
     answer = render(FettleError(f"Internal error. The log has it under the request id {request_id}."))
     answer.headers["x-request-id"] = request_id  # Starlette answers bugs outside of all middleware
+    answer.headers["x-content-type-options"], answer.headers["cache-control"] = "nosniff", "no-store"
     return answer
 
 

@@ -9,14 +9,16 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api import hosts
 from api.errors import on_database_away, render
+from api.routes import docs
 from fettle import ids
 from fettle.datasets.formats import jsonl
 from fettle.datasets.formats.problems import put_into_words
 from fettle.db import DATABASE_AWAY
 from fettle.errors import FettleError, InvalidRequest, TooLarge, TooSlow, Unauthenticated
 
-OPEN_PATHS = {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"}
+OPEN_PATHS = {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", *(f"/docs/{name}" for name in docs.FILES)}
 UPLOAD_PATH = "/v1/files"
 MULTIPART_OVERHEAD = 64 * 1024  # boundaries and the other fields
 BODY_SECONDS = 60  # for a whole JSON body
@@ -24,7 +26,7 @@ STALL_SECONDS = 60  # between two pieces of an upload
 
 
 class RequestId:
-    """Every response carries `x-request-id`."""
+    """Every response carries `x-request-id`, and the headers that keep browsers from guessing and from storing."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -40,7 +42,11 @@ class RequestId:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["x-request-id"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                headers["x-content-type-options"] = "nosniff"
+                if scope["path"].startswith("/v1"):  # keys, prompts, presigned URLs
+                    headers.setdefault("cache-control", "no-store")
             await send(message)
 
         await self.app(scope, receive, send_with_id)
@@ -59,6 +65,8 @@ class Gate:
         body = Body(scope, receive)
         send = closing(send, body)
         try:
+            hosts.check(scope)
+            check_framing(scope)
             if scope["path"] not in OPEN_PATHS:
                 await authenticate(scope)
             check_target(scope)
@@ -129,6 +137,15 @@ async def authenticate(scope: Scope) -> None:
         raise Unauthenticated(f"Incorrect API key: {key[:6]}…; `fettle keys list` shows the live ones.")
     scope["state"]["project_id"], scope["state"]["api_key"] = row.project_id, row
     structlog.contextvars.bind_contextvars(project_id=row.project_id)
+
+
+def check_framing(scope: Scope) -> None:
+    """Two lengths for one body are how requests are smuggled past a proxy (RFC 9112, 6.3). Raises InvalidRequest."""
+    headers = Headers(scope=scope)
+    if "content-length" in headers and "transfer-encoding" in headers:
+        raise InvalidRequest(
+            "The request has both Content-Length and Transfer-Encoding: send one of them.", code="invalid_framing"
+        )
 
 
 def check_target(scope: Scope) -> None:

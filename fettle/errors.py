@@ -62,6 +62,12 @@ class TooLarge(FettleError):
     status, type, code = 413, "invalid_request_error", "request_too_large"
 
 
+class Misdirected(FettleError):
+    """The request was meant for another server."""
+
+    status, type, code = 421, "invalid_request_error", "host_not_allowed"
+
+
 class QuotaExceeded(FettleError):
     """The project uses what it may use; a retry within seconds does not help."""
 

@@ -22,6 +22,9 @@ class Settings(BaseSettings):
     data: Path = Field(Path(".fettle"), description="Where everything that is local lives")
     host: str = Field("127.0.0.1", description="Address that the API listens on")
     port: int = Field(8000, ge=1, le=65535, description="Port that the API listens on")
+    allowed_hosts: str = Field(
+        "", description="Host names that requests may use, or *; unset: on loopback only localhost, elsewhere any"
+    )
     database_url: str | None = Field(None, description="postgresql+asyncpg://…; unset: SQLite under the data folder")
     redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="The queue that wakes workers")
     storage_url: str | None = Field(None, description="s3://bucket/prefix; unset: a folder under the data folder")
@@ -34,7 +37,9 @@ class Settings(BaseSettings):
     engine_key: SecretStr | None = Field(None, description="Bearer token between API and engine")
     vllm_url: str = Field("http://127.0.0.1:8002", description="The vLLM behind `fettle vllm-agent`")
     vllm_key: SecretStr | None = Field(None, description="What that vLLM was given as --api-key")
-    catalog: Path | None = Field(None, description="JSON file with more base models; see docs/base-models.md")
+    catalog: Path | None = Field(
+        None, description="JSON file with more base models; unset: catalog.json in the data folder"
+    )
     model_aliases: dict[str, str] = Field(
         {}, description='Other names of base models, a JSON object such as {"gpt-4o-mini": "starter"}'
     )
@@ -119,9 +124,23 @@ class Settings(BaseSettings):
         return split(self.integrations)
 
     @cached_property
+    def hosts(self) -> tuple[str, ...]:
+        return tuple(name.lower() for name in split(self.allowed_hosts))
+
+    @cached_property
     def database(self) -> str:
         return self.database_url or f"sqlite+aiosqlite:///{self.data.absolute() / 'fettle.db'}"
 
     @cached_property
     def storage(self) -> str:
         return self.storage_url or str(self.data.absolute() / "storage")
+
+    @cached_property
+    def own_catalog(self) -> Path:
+        """Where commands that add a base model write it, unless FETTLE_CATALOG names a file."""
+        return self.data.absolute() / "catalog.json"
+
+    @cached_property
+    def catalog_file(self) -> Path | None:
+        """None where only the built-in base models are."""
+        return self.catalog or (self.own_catalog if self.own_catalog.is_file() else None)

@@ -21,6 +21,7 @@ ENV_TAIL = """
 # and FETTLE_SECRET; docs/deployment.md makes them all in one command.
 # POSTGRES_PASSWORD=
 # REDIS_PASSWORD=
+# BASE_IMAGE=
 # TORCH_PIP=
 """
 

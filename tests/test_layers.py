@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("api", "assets", "bench", "examples", "fettle", "migrations", "models", "tests", "worker")
+PACKAGES = ("api", "assets", "bench", "deploy", "examples", "fettle", "migrations", "models", "tests", "worker")
 
 HTTP = frozenset({"fastapi", "starlette"})
 TORCH = frozenset({"torch", "transformers", "trl", "peft", "accelerate", "datasets"})

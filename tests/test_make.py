@@ -27,6 +27,12 @@ def test_every_target_can_be_planned() -> None:
         assert f".venv/bin/python -m {command}" in planned
 
 
+def test_the_real_model_is_prepared_before_its_tests_run() -> None:
+    planned = make("-n", "test-real-model")
+    assert planned.index("assets.smollm2.make") < planned.index("pytest -m real_model")
+    assert "real_model" not in make("-n", "test")
+
+
 def test_lint_checks_the_layer_law() -> None:
     assert "pytest tests/test_layers.py" in make("-n", "lint")
 

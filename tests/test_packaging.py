@@ -18,6 +18,8 @@ PINNED = re.compile(r"[\w./-]+:v?\d+(\.\d+)+[\w.-]*")
 SECRET = re.compile(r"PASSWORD|SECRET|KEY|AUTH")
 REQUIRED = re.compile(r"\$\{(\w+):\?[^}]+\}")
 
+PIP_CONF = "--mount=type=secret,id=pip,target=/etc/pip.conf"
+
 Instruction = tuple[str, str]
 
 
@@ -25,11 +27,14 @@ def read_dockerfile(text: str) -> dict[str, list[Instruction]]:
     """Stage → its instructions, each (NAME, rest), with continued lines joined and comments dropped."""
     joined = re.sub(r"\\\n", " ", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE))
     stages: dict[str, list[Instruction]] = {}
+    defaults: dict[str, str] = {}  # of the ARGs before the first FROM, which a FROM may name
     for line in filter(None, (line.strip() for line in joined.splitlines())):
         name, _, rest = line.partition(" ")
         if name == "FROM":
             image, _, stage = rest.partition(" AS ")
-            stages[stage] = [("FROM", image)]
+            stages[stage] = [("FROM", re.sub(r"\$\{(\w+)\}", lambda found: defaults[found[1]], image))]
+        elif not stages and name == "ARG":
+            argument, _, defaults[argument] = rest.partition("=")
         else:
             stages[stage].append((name, rest.strip()))
     return stages
@@ -66,6 +71,15 @@ class TestDockerfile:
         assert [base for base in bases if not PINNED.fullmatch(base)] == []
         assert bases == {"python:3.11.15-slim-bookworm"}
 
+    def test_the_base_image_can_be_overridden(self) -> None:
+        other = read_dockerfile("ARG BASE_IMAGE=a:1\nFROM ${BASE_IMAGE} AS base\nRUN true\n")
+        assert other == {"base": [("FROM", "a:1"), ("RUN", "true")]}
+        assert "FROM ${BASE_IMAGE} AS base" in (ROOT / "Dockerfile").read_text()
+
+    def test_every_installation_sees_the_builders_pip_configuration(self) -> None:
+        installs = [run for stage in STAGES for run in of(stage, "RUN") if "pip install" in run]
+        assert [run for run in installs if not run.startswith(PIP_CONF)] == []
+
     @pytest.mark.parametrize("stage", ["api", "worker"])
     def test_it_runs_as_a_numbered_user_that_is_not_root(self, stage: str) -> None:
         user = of(stage, "USER")[-1]
@@ -80,7 +94,7 @@ class TestDockerfile:
 
     @pytest.mark.parametrize("stage", ["api", "worker"])
     def test_the_user_can_read_what_was_copied_with_a_narrow_mode(self, stage: str) -> None:
-        names = [f"{name} {rest}" for name, rest in STAGES[stage]]
+        names = [f"{name} {rest.removeprefix(PIP_CONF).lstrip()}" for name, rest in STAGES[stage]]
         copied = names.index("COPY --from=code /app /app")
         assert any(step.startswith("RUN chmod --recursive a+rX /app") for step in names[copied:])
 

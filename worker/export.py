@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     try:
         settings = Settings()
-        say = asyncio.run(export(settings, catalog.load(settings.catalog), asked.name, asked.to, asked.dtype))
+        say = asyncio.run(export(settings, catalog.load(settings.catalog_file), asked.name, asked.to, asked.dtype))
     except ValidationError as error:
         first = error.errors()[0]
         sys.exit(f"error FETTLE_{str(first['loc'][0] if first['loc'] else '').upper()}: {first['msg']}")

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from fettle import devices, queue
+from fettle import data_folder, devices, queue
 from fettle.db import DATABASE_AWAY, Database
 from fettle.devices import Slot
 from fettle.jobs import grading_requests, leases
@@ -36,6 +36,7 @@ END_SECONDS = 5  # for writing down how the last runs ended, once their time to 
 
 def run() -> None:
     settings = Settings()
+    data_folder.prepare(settings.data)
     configure(settings)
     found = devices.visible()
     slots = devices.slots(settings, found)
@@ -44,7 +45,7 @@ def run() -> None:
         settings=settings,
         db=Database(settings.database),
         storage=open_storage(settings),
-        models=catalog.load(settings.catalog),
+        models=catalog.load(settings.catalog_file),
         threads=threads,
     )
     metrics.serve(settings, len(slots))
@@ -106,7 +107,7 @@ def prove_sandbox(row: Worker) -> None:
     """What confines user code here, proved by starting it, for the log and for this worker's row."""
     try:
         row.sandbox = level()
-        log.info("sandbox", level=row.sandbox)
+        log.info("sandbox", walls=row.sandbox)
     except SandboxError as error:
         log.warning("no_sandbox", why=str(error))
 

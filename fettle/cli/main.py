@@ -108,7 +108,6 @@ def migrate() -> None:
     from fettle import migrate as migrations
 
     settings = Settings()
-    settings.data.mkdir(parents=True, exist_ok=True)
 
     async def upgrade(db: "Database") -> tuple[str | None, str | None]:
         before, newest = await migrations.revisions(db)

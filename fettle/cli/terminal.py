@@ -24,8 +24,11 @@ def with_database(settings: Settings, work: "Callable[[Database], Awaitable[T]]"
     """Raises Unavailable when the database cannot be used."""
     from sqlalchemy.exc import DBAPIError
 
+    from fettle import data_folder
     from fettle.db import Database
     from fettle.errors import Unavailable
+
+    data_folder.prepare(settings.data)
 
     async def run() -> T:
         db = Database(settings.database)

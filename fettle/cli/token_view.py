@@ -22,7 +22,7 @@ def of_path(path: Path, model: str, settings: Settings, *, limit: int, max_seq_l
     name = settings.model_aliases.get(model, model)
     if name.startswith("ft:") and name.count(":") > 1:
         name = catalog.base_of(name)
-    base = catalog.on_disk(name, catalog.find(catalog.load(settings.catalog), name))
+    base = catalog.on_disk(name, catalog.find(catalog.load(settings.catalog_file), name))
     if not path.is_file():
         raise InvalidRequest(f"{path} is no file here, and ids of uploaded ones begin with 'file-'.")
     report = validate(path, max_row_bytes=settings.max_row_bytes)

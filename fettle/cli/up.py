@@ -24,7 +24,7 @@ from typing import IO
 import httpx
 from rich.console import Console
 
-from fettle import migrate
+from fettle import data_folder, migrate
 from fettle.db import Database
 from fettle.errors import FettleError
 from fettle.settings import Settings
@@ -91,7 +91,7 @@ def die_with_parent() -> None:
 def run(settings: Settings) -> None:
     """Until Ctrl-C or SIGTERM. Raises UpError."""
     data = settings.data.absolute()
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)  # datasets, adapters, keys
+    data_folder.prepare(data)  # datasets, adapters, keys
     (data / "logs").mkdir(exist_ok=True)
     with locked(data / "lock"):
         need_port(settings)

@@ -79,6 +79,21 @@ def load(file: Path | None) -> dict[str, BaseModelEntry]:
     return catalog
 
 
+def add(file: Path, name: str, entry: BaseModelEntry) -> None:
+    """Writes the entry into the operator's file, in the place of one of that name; the file is made if need be.
+
+    Raises CatalogError when what the file holds already cannot be used.
+    """
+    if file.is_file():
+        load(file)
+    entries = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    entries[name] = entry.model_dump(mode="json", exclude_none=True)
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    whole = file.with_suffix(".new")
+    whole.write_text(json.dumps(entries, indent=1) + "\n", "utf-8")
+    whole.replace(file)  # a server that starts meanwhile reads the old one or the new one
+
+
 def check_aliases(aliases: dict[str, str], catalog: dict[str, BaseModelEntry]) -> dict[str, str]:
     """The same aliases. Raises CatalogError for one that leads nowhere or hides a name which means something else."""
     for alias, name in aliases.items():

@@ -46,7 +46,7 @@ def pepper(settings: Settings) -> bytes:
 
 def write_private(file: Path, text: str) -> None:
     """Writes a file that only its owner can read, at no moment otherwise."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file.touch(mode=0o600)
     file.chmod(0o600)
     file.write_text(text)

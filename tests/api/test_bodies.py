@@ -39,7 +39,12 @@ class Process:
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     port = free_port()
-    env = {**os.environ, "FETTLE_DATA": str(tmp_path_factory.mktemp("bodies")), "FETTLE_PORT": str(port)}
+    env = {
+        **os.environ,
+        "FETTLE_DATA": str(tmp_path_factory.mktemp("bodies")),
+        "FETTLE_PORT": str(port),
+        "FETTLE_ALLOWED_HOSTS": "fettle",
+    }
     fettle = [sys.executable, "-m", "fettle"]
     subprocess.run([*fettle, "migrate"], env=env, check=True, stdout=subprocess.DEVNULL)
     key = subprocess.run([*fettle, "keys", "create", "test"], env=env, check=True, capture_output=True, text=True)

@@ -9,8 +9,6 @@ from api.app import create_app
 from api.middleware import OPEN_PATHS
 from fettle.settings import Settings
 
-BUILT_IN = {"/docs/oauth2-redirect"}  # FastAPI's
-
 
 class Way(NamedTuple):
     method: str
@@ -33,6 +31,6 @@ def ways(routes: list[Any]) -> Iterator[Way]:
 
 SAME_FOR_ALL = {"/v1/workers", "/v1/reward_functions"}
 WAYS = list(ways(create_app(Settings()).routes))
-GUARDED = [way for way in WAYS if way.path not in OPEN_PATHS | BUILT_IN]
+GUARDED = [way for way in WAYS if way.path not in OPEN_PATHS]
 WITH_ID = [way for way in WAYS if way.names]
 LISTS = [way for way in GUARDED if way.method == "GET" and not way.names and way.path not in SAME_FOR_ALL]

@@ -27,6 +27,15 @@ def test_by_default_everything_lives_under_the_data_folder(tmp_path: Path) -> No
     assert settings.host == "127.0.0.1"
 
 
+def test_the_catalog_is_the_named_file_or_the_data_folders_where_it_exists(tmp_path: Path) -> None:
+    assert Settings().catalog_file is None
+    own = tmp_path / ".fettle" / "catalog.json"
+    own.parent.mkdir()
+    own.write_text("{}")
+    assert Settings().catalog_file == own
+    assert Settings(catalog=Path("/etc/models.json")).catalog_file == Path("/etc/models.json")
+
+
 def test_a_url_takes_the_place_of_the_folder() -> None:
     settings = Settings(database_url="postgresql+asyncpg://db/fettle", storage_url="s3://bucket/prefix")
     assert settings.database == "postgresql+asyncpg://db/fettle"

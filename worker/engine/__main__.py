@@ -3,6 +3,7 @@
 import os
 import warnings
 
+from fettle import data_folder
 from fettle.observability.logs import configure
 from fettle.settings import Settings
 from worker.engine.app import create_app
@@ -20,6 +21,7 @@ def main() -> None:
     warnings.simplefilter("ignore")  # the libraries' advice to developers; stderr is for our JSON lines
     settings = Settings()
     configure(settings)
+    data_folder.prepare(settings.data)
     serve(create_app(settings), settings)
 
 

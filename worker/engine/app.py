@@ -166,7 +166,7 @@ def json_response(body: dict[str, Any]) -> Response:
 @asynccontextmanager
 async def services(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
-    entries = catalog.load(settings.catalog)
+    entries = catalog.load(settings.catalog_file)
     thread = DecodeThread(threads_per_slot(settings.threads, SHARERS))
     pool = app.state.pool = Pool(entries, open_storage(settings), settings.data / "adapters", thread, settings.hf_token)
     warming = asyncio.create_task(warm(pool)) if entries.keys() == {"starter"} else None

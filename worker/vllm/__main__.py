@@ -1,5 +1,6 @@
 """python -m worker.vllm: the agent beside a vLLM, where FETTLE_ENGINE_URL says. It imports no torch."""
 
+from fettle import data_folder
 from fettle.observability.logs import configure
 from fettle.settings import Settings
 from worker.engine.serve import serve
@@ -9,6 +10,7 @@ from worker.vllm.app import create_app
 def main() -> None:
     settings = Settings()
     configure(settings)
+    data_folder.prepare(settings.data)
     serve(create_app(settings), settings)
 
 

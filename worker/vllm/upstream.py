@@ -1,5 +1,6 @@
 """The vLLM behind the agent: OpenAI's routes and its own LoRA routes, on loopback."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,12 @@ from worker.engine.errors import AdapterRejected, Overloaded
 PASSED_ON = ("content-type", "retry-after")
 # vLLM says this with status 400 and no code that tells it apart from other refusals
 ALREADY_LOADED = "has already been loaded"
-GONE = 404
+NO_FOLDER = "No adapter found for"
+# Its worker's own reason stands between words about a stack trace that only the operator can read
+WORKER_FAILED = re.compile(r"Worker failed with error '(?P<reason>.*)', please check the stack trace", re.DOTALL)
+GONE, WRONG_KEY = 404, 401
+TOO_LONG = ("context length", "max_model_len")
+INTERNAL_PARAMS = ("input_text", "input_tokens")  # vLLM's own words for what OpenAI calls messages or prompt
 
 
 class Vllm:
@@ -45,18 +51,31 @@ class Vllm:
         return cards
 
     async def load(self, name: str, folder: Path) -> None:
-        """Loading what is loaded does nothing. Raises AdapterRejected with vLLM's reason."""
+        """Loading what is loaded from this folder does nothing; a name that is loaded from another folder is replaced.
+
+        Raises AdapterRejected with vLLM's reason.
+        """
         body = {"lora_name": name, "lora_path": str(folder)}
         response = await self._send("POST", "/v1/load_lora_adapter", body)
+        if response.status_code == 400 and ALREADY_LOADED in message_of(response.content):
+            if str(folder) in [card.get("root") for card in await self.models() if card["id"] == name]:
+                return
+            await self.unload(name)
+            response = await self._send("POST", "/v1/load_lora_adapter", body)
         if response.status_code == 200:
             return
         reason = message_of(response.content)
-        if response.status_code == 400 and ALREADY_LOADED in reason:
-            return
         if response.status_code == GONE and "Not Found" in reason:  # FastAPI's own words: there is no such route
             raise Unavailable(
                 f"vLLM at {self.url} has no LoRA routes: start it with --enable-lora and "
                 "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1."
+            )
+        if response.status_code == WRONG_KEY:
+            raise refused(response.status_code, response.content)
+        if NO_FOLDER in reason:
+            raise Unavailable(
+                f"vLLM at {self.url} cannot read {folder}: it must see the agent's FETTLE_DATA/vllm-adapters under the "
+                "same path."
             )
         raise AdapterRejected(f"vLLM does not load the adapter: {reason}")
 
@@ -97,12 +116,24 @@ class Vllm:
 
 
 def message_of(content: bytes) -> str:
-    """vLLM's sentence, nested as OpenAI has it or, in older versions and for unknown routes, flat."""
+    """vLLM's sentence, nested as OpenAI has it or, for a wrong key and for unknown routes, flat."""
     try:
         body = orjson.loads(content)
-        return str((body.get("error") or body).get("message") or body["detail"])
+        error = body.get("error") or body
+        message = error if isinstance(error, str) else str(error.get("message") or body["detail"])
     except (orjson.JSONDecodeError, AttributeError, KeyError):
         return content[:200].decode(errors="replace") or "no reason given"
+    found = WORKER_FAILED.search(message)
+    return found["reason"] if found else message
+
+
+def param_of(content: bytes) -> str | None:
+    """The request's field that vLLM refuses, if it has a name in OpenAI's API."""
+    try:
+        param = orjson.loads(content)["error"]["param"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+    return param if isinstance(param, str) and param not in INTERNAL_PARAMS else None
 
 
 def refused(status: int, content: bytes) -> FettleError:
@@ -110,10 +141,15 @@ def refused(status: int, content: bytes) -> FettleError:
     reason = message_of(content)
     if status == GONE:
         return NotFound(reason, code="model_not_found", param="model")
+    if status == WRONG_KEY:
+        error = Unavailable("vLLM refuses the agent's key: FETTLE_VLLM_KEY must be its --api-key.")
+        error.retry = False
+        return error
     if status in (429, 503):
         return Overloaded(reason)
     if 400 <= status < 500:
-        return InvalidRequest(reason)
+        too_long = any(words in reason for words in TOO_LONG)
+        return InvalidRequest(reason, code="context_length_exceeded" if too_long else None, param=param_of(content))
     return FettleError(f"vLLM failed: {reason}", code="generation_failed")
 
 

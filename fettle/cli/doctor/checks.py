@@ -107,7 +107,7 @@ async def engine(settings: Settings) -> Finding:
 
 
 async def base_models(settings: Settings) -> Finding:
-    entries = catalog.load(settings.catalog)
+    entries = catalog.load(settings.catalog_file)
     flaws = [
         f"{name}: {flaw}" for name, entry in entries.items() if entry.path and (flaw := catalog.flaw_of(entry.path))
     ]

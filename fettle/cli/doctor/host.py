@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fettle import __version__, devices
+from fettle import __version__, data_folder, devices
 from fettle.cli.doctor.result import Finding, bad, good, warn
 from fettle.rewards.sandbox import SandboxError, level
 from fettle.settings import Settings
@@ -30,7 +30,7 @@ async def versions(settings: Settings) -> Finding:
 
 
 async def disk(settings: Settings) -> Finding:
-    settings.data.mkdir(parents=True, exist_ok=True)
+    data_folder.prepare(settings.data)
     free = shutil.disk_usage(settings.data).free
     says = f"{free / 2**30:.0f} GiB free under {settings.data.absolute()}"
     if free <= LOW_DISK:

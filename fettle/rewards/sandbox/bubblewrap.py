@@ -22,7 +22,12 @@ def find() -> str | None:
 
 def command(bwrap: str, interpreter: str, readable: Iterable[str]) -> list[str]:
     """What stands before the interpreter's command."""
-    places = dict.fromkeys([*LIBRARIES, interpreter, str(Path(sys.base_prefix) / "lib"), *readable])
+    own = [
+        Path(prefix) / folder
+        for prefix in (sys.base_prefix, sys.base_exec_prefix)
+        for folder in ("lib", sys.platlibdir)
+    ]
+    places = dict.fromkeys([*LIBRARIES, interpreter, *map(str, own), *readable])
     inside = [place for place in places if not any(place.startswith(f"{other}/") for other in places)]
     above = sorted({str(parent) for place in inside for parent in Path(place).parents if parent != Path("/")})
     folders = [word for folder in above for word in ("--perms", "0755", "--dir", folder)]  # its own are 0700

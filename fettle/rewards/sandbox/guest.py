@@ -9,6 +9,7 @@ import io
 import json
 import linecache
 import os
+import stat
 import struct
 import sys
 import traceback
@@ -98,28 +99,34 @@ class Libc:
         return result
 
 
-def confine(config):
-    """Irrevocable, in this order: limits, user, death with the parent, files, system calls. Raises OSError."""
+def confine(config, needed):
+    """Irrevocable, in this order: limits, user, death with the parent, files, system calls. Raises OSError.
+
+    needed: files and folders that it goes on to use. Gives, for each, the path that its new user can reach it by.
+    """
     import resource
 
+    libc = Libc()
+    ruleset = ruleset_of(libc, config)  # while every file is still within reach: in a private home they soon are not
+    descriptors = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in needed}
     for name, limit in config["limits"].items():
         resource.setrlimit(getattr(resource, name), (limit, limit))
-    libc = Libc()
     if config["uid"] is not None:
-        os.setgroups([])
-        os.setresgid(config["uid"], config["uid"], config["uid"])
-        os.setresuid(config["uid"], config["uid"], config["uid"])
+        become_user(config["uid"], config["gid"])
+    paths = {path: path_for_us(path, descriptor) for path, descriptor in descriptors.items()}
     libc.call("prctl", PR_SET_PDEATHSIG, 9, 0, 0, 0)
     libc.call("prctl", PR_SET_DUMPABLE, 0, 0, 0, 0)
     libc.call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    restrict_files(libc, config)
+    libc.syscall(LANDLOCK_RESTRICT_SELF, ruleset, 0)
+    os.close(ruleset)
     program = bytes.fromhex(config["seccomp"])
     filters = ctypes.create_string_buffer(program)
     header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(filters))
     libc.call("prctl", PR_SET_SECCOMP, 2, ctypes.c_char_p(header), 0, 0)
+    return paths
 
 
-def restrict_files(libc, config):
+def ruleset_of(libc, config):
     attributes = struct.pack("QQQ", config["handled_files"], config["handled_network"], config["handled_scopes"])
     size = config["ruleset_bytes"]
     ruleset = libc.syscall(LANDLOCK_CREATE_RULESET, ctypes.c_char_p(attributes), size, 0)
@@ -132,8 +139,64 @@ def restrict_files(libc, config):
         rule = struct.pack("=Qi", rights, parent)
         libc.syscall(LANDLOCK_ADD_RULE, ruleset, 1, ctypes.c_char_p(rule), 0)
         os.close(parent)
-    libc.syscall(LANDLOCK_RESTRICT_SELF, ruleset, 0)
-    os.close(ruleset)
+    return ruleset
+
+
+def become_user(uid, gid):
+    try:
+        os.setgroups([])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+    except OSError as error:
+        raise OSError(
+            f"the worker is root, but may not change to user {uid} ({error.strerror}): give it CAP_SETUID and "
+            "CAP_SETGID, or run it as an ordinary user"
+        ) from error
+
+
+def path_for_us(path, descriptor):
+    """A folder above may be closed to our user, such as a private home: a descriptor opened before leads past it."""
+    mode = os.R_OK | os.X_OK if stat.S_ISDIR(os.fstat(descriptor).st_mode) else os.R_OK
+    if os.access(path, mode):
+        os.close(descriptor)
+        return path
+    past = f"/proc/self/fd/{descriptor}"
+    if os.access(past, mode):
+        return past
+    missing = "" if os.path.exists("/proc/self/fd") else ", or mount /proc"
+    raise OSError(f"user {os.getuid()}, which user code runs as, cannot read {path}: chmod -R o+rX {path}{missing}")
+
+
+def moved(path, paths):
+    """The path of a file that lies in one of the folders, by the way that our user can go."""
+    for folder, way in paths.items():
+        if path == folder or path.startswith(folder + "/"):
+            return way + path[len(folder) :]
+    return path
+
+
+def import_from(paths):
+    """From now on modules are found by these ways, submodules of packages that are here already as well."""
+    sys.path[:] = [moved(folder, paths) for folder in sys.path]
+    for module in list(sys.modules.values()):
+        if isinstance(getattr(module, "__path__", None), list):
+            module.__path__[:] = [moved(folder, paths) for folder in module.__path__]
+    for folder, finder in list(sys.path_importer_cache.items()):
+        if finder is not None and hasattr(finder, "path"):  # kept: it has listed its folder, which cannot be done again
+            finder.path = moved(finder.path, paths)
+        sys.path_importer_cache[moved(folder, paths)] = finder
+
+
+def become(command, config, pipes):
+    """Another program in our place. Its loader has to find libraries in a private home as well."""
+    folders = list(dict.fromkeys(map(os.path.dirname, config["readable"])))
+    folders = [folder for folder in folders if os.path.isdir(folder)]
+    paths = confine(config, [command[0], *folders])
+    past = [paths[folder] for folder in folders if paths[folder] != folder]
+    for descriptor in [*pipes, *(int(os.path.basename(way)) for way in past)]:
+        os.set_inheritable(descriptor, True)
+    environment = {"LD_LIBRARY_PATH": ":".join(past)} if past else {}
+    os.execve(paths[command[0]], [*command, *map(str, pipes)], environment)  # noqa: S606 — no shell is wanted
 
 
 class Printed(io.TextIOBase):
@@ -219,6 +282,7 @@ def serve(source, sink):
 
 
 def main():
+    os.environ.clear()  # what the loader needed to find Python
     source = os.fdopen(os.dup(0), "rb")
     sink = os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_RDWR)
@@ -228,14 +292,10 @@ def main():
     config = receive(source)
     try:
         if config["become"]:
-            confine(config)
-            for stream in (source, sink):
-                os.set_inheritable(stream.fileno(), True)
-            pipes = [str(source.fileno()), str(sink.fileno())]
-            os.execve(config["become"][0], [*config["become"], *pipes], {})  # noqa: S606 — no shell is wanted
+            become(config["become"], config, [source.fileno(), sink.fileno()])
         for name in PRELOADED:
             __import__(name)
-        confine(config)
+        import_from(confine(config, [folder for folder in sys.path if os.path.exists(folder)]))
     except BaseException as error:
         send(sink, {"refused": f"{type(error).__name__}: {error}"})
         os._exit(1)

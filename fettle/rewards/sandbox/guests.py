@@ -14,18 +14,38 @@ import orjson
 
 from fettle.rewards.sandbox import bubblewrap, cgroup, landlock
 from fettle.rewards.sandbox.errors import SandboxError
-from fettle.rewards.sandbox.languages import LANGUAGES, interpreter
+from fettle.rewards.sandbox.languages import LANGUAGES, interpreter, shared_python
 from fettle.rewards.sandbox.limits import Limits
 
 FRAME_AT_MOST = 1 << 20  # bytes of one result: a number, 4 kB of output, a traceback
 READ_BYTES = 1 << 16
 START_SECONDS = 20.0
-FIRST_UID = 2_000_000_000  # nobody's: neither people nor services get ids so high
+FIRST_ID = 2_000_000_000  # nobody's: neither people nor services get ids so high
 GUEST = (Path(__file__).parent / "guest.py").read_text("utf-8")
+FEWEST_IDS = 1000
+ID_MAPS = (Path("/proc/self/uid_map"), Path("/proc/self/gid_map"))
+NO_IDS = (
+    "User code must not run as root, and the worker is root in a user namespace that maps no other user: it was not "
+    "run. Map a range of users into the namespace (/etc/subuid), or run the worker as an ordinary user."
+)
 NO_LANDLOCK = (
     "User code needs a kernel with Landlock (Linux 5.13 or newer, enabled): it was not run. Run the worker on one, or "
     "reward with functions that need no sandbox (GET /v1/reward_functions)."
 )
+
+
+def unused_id(ids: Path) -> int:
+    """A user or group for the guests of this process, from the map of ids that exist here (user_namespaces(7)).
+
+    Raises SandboxError where root can become no other user."""
+    wanted = FIRST_ID + os.getpid()
+    spans = [tuple(map(int, line.split())) for line in ids.read_text().splitlines()]
+    if any(first <= wanted < first + count for first, _, count in spans):
+        return wanted
+    first, _, count = max(spans, key=lambda span: span[2])
+    if count < FEWEST_IDS:
+        raise SandboxError(NO_IDS)
+    return first + count - 2 - os.getpid() % (FEWEST_IDS // 2)  # a container that maps some thousands: from its end
 
 
 @dataclass(frozen=True)
@@ -51,9 +71,10 @@ class Guest:
         if landlock.abi() == 0:
             raise SandboxError(NO_LANDLOCK)
         does = LANGUAGES[language](limits)
-        uid = FIRST_UID + os.getpid() if os.geteuid() == 0 else None
+        uid, gid = map(unused_id, ID_MAPS) if os.geteuid() == 0 else (None, None)
         config = {
             "uid": uid,
+            "gid": gid,
             "limits": {"RLIMIT_CORE": 0, "RLIMIT_FSIZE": 0, "RLIMIT_NOFILE": 64, **does.limits},
             "seccomp": does.seccomp.hex(),
             "become": does.become,
@@ -68,16 +89,16 @@ class Guest:
                 f"The sandbox cannot limit memory by a cgroup ({error}): user code was not run."
             ) from error
         outside = self.leaf.command() if self.leaf else []
+        shared = shared_python()
         if walls.bwrap:
-            outside += bubblewrap.command(
-                walls.bwrap, interpreter(), [*landlock.library(), *does.readable, *does.runnable]
-            )
+            needed = [*landlock.library(), *([str(shared)] if shared else []), *does.readable, *does.runnable]
+            outside += bubblewrap.command(walls.bwrap, interpreter(), needed)
         self.process = subprocess.Popen(
             [*outside, interpreter(), "-I", "-S", "-B", "-X", "utf8", "-c", GUEST],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={},
+            env={"LD_LIBRARY_PATH": str(shared.parent)} if shared else {},
             cwd="/",
             start_new_session=True,
         )

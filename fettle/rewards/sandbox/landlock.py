@@ -5,6 +5,9 @@ running, connecting, and signals to whoever is outside.
 """
 
 import ctypes
+import re
+import shutil
+import subprocess
 import sysconfig
 from collections.abc import Sequence
 from functools import cache
@@ -15,6 +18,14 @@ FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # how many file rights an ABI
 NETWORK_RIGHTS, SCOPES = 0b11, 0b11  # bind, connect; abstract sockets, signals
 NETWORK_SINCE, SCOPES_SINCE = 4, 6
 INSTALLED = {"site-packages", "dist-packages", "__pycache__"}  # packages, ours among them: no business of a grader's
+LINKED = (
+    "_bz2",
+    "_lzma",
+    "_sqlite3",
+    "_ssl",
+    "_uuid",
+    "_zstd",
+)  # to libraries that no module loaded at start has brought
 
 
 @cache
@@ -36,9 +47,30 @@ def rules(abi: int, readable: Sequence[str], runnable: Sequence[str] = ()) -> di
     }
 
 
+def library_folders() -> list[Path]:
+    """Where Python's standard library lies: one folder, or a second one for what is compiled."""
+    bases = {
+        "base": sysconfig.get_config_var("installed_base"),
+        "platbase": sysconfig.get_config_var("installed_platbase"),
+    }
+    return list(dict.fromkeys(Path(sysconfig.get_path(name, vars=bases)) for name in ("stdlib", "platstdlib")))
+
+
 @cache
 def library() -> list[str]:
-    """Python's standard library, entry by entry: installed packages often live in a folder of it."""
-    folder = Path(sysconfig.get_path("stdlib", vars={"base": sysconfig.get_config_var("installed_base")}))
-    entries = [entry for entry in folder.iterdir() if entry.name not in INSTALLED]
-    return sorted(map(str, entries))
+    """Python's standard library, entry by entry (installed packages often live in a folder of it), and the libraries
+    that its modules are linked to."""
+    folders = library_folders()
+    entries = [entry for folder in folders for entry in folder.iterdir() if entry.name not in INSTALLED]
+    linked = [str(file) for folder in folders for name in LINKED for file in folder.glob(f"lib-dynload/{name}.*so")]
+    return sorted({*map(str, entries), *libraries(linked)})
+
+
+def libraries(programs: Sequence[str]) -> list[str]:
+    """Every library that these are linked to."""
+    if not programs or shutil.which("ldd") is None:
+        return []
+    listed = subprocess.run(
+        ["ldd", *programs], capture_output=True, text=True, timeout=20, env={"PATH": "/usr/bin:/bin"}
+    )
+    return list(dict.fromkeys(re.findall(r"(/\S+) \(0x", listed.stdout)))

@@ -1,9 +1,7 @@
 """What a guest runs, by language: the files it needs, the system calls it may make, and what it becomes."""
 
 import os
-import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,13 +67,21 @@ def node_and_libraries() -> tuple[str, tuple[str, ...]]:
     if found is None:
         raise SandboxError(NO_NODE)
     node = str(Path(found).resolve())
-    listed = subprocess.run(["ldd", node], capture_output=True, text=True, timeout=20, env={"PATH": "/usr/bin:/bin"})
-    return node, tuple(re.findall(r"(/\S+) \(0x", listed.stdout))
+    return node, tuple(landlock.libraries([node]))
 
 
 def interpreter() -> str:
     """Python itself, without the virtual environment around it."""
-    return str(Path(sys.executable).resolve())
+    base = Path(getattr(sys, "_base_executable", ""))  # of an environment made with copies, too
+    return str((base if base.is_file() else Path(sys.executable)).resolve())
+
+
+@cache
+def shared_python() -> Path | None:
+    """The file that holds Python itself, where its program does not: as it was found here, by whatever rule."""
+    mapped = Path("/proc/self/maps").read_text().splitlines()
+    found = [line.split(maxsplit=5)[5] for line in mapped if "/libpython" in line]
+    return Path(found[0]) if found else None
 
 
 def program(*, node: bool = False) -> bytes:

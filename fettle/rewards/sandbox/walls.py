@@ -9,8 +9,8 @@ from fettle.rewards.sandbox.errors import SandboxError
 from fettle.rewards.sandbox.guests import START_SECONDS, Broken, Guest, Overrun, Walls
 from fettle.rewards.sandbox.limits import Limits
 
-PROBES = {
-    "python": "def grade(sample, item): return 1.0",
+PROBES = {  # Python's imports pure and compiled modules that the guest has not loaded before it is confined
+    "python": "import decimal, email.message, json.tool, signal, socket\n\n\ndef grade(sample, item): return 1.0",
     "javascript": "function grade(sample, item) { return 1.0; }",
 }
 
@@ -40,6 +40,12 @@ def prove(walls: Walls, language: str) -> None:
         raise SandboxError(f"The sandbox starts, but does not answer ({error}): user code was not run.") from error
     finally:
         guest.kill()
+    if "error" in loaded:
+        raise SandboxError(
+            f"The sandbox starts, but user code cannot import Python's standard library "
+            f"({loaded['error'].strip().splitlines()[-1]}): it was not run. Let every user read it: "
+            f"chmod -R o+rX {landlock.library_folders()[0]}"
+        )
     if loaded.get("value") != "grade" or graded.get("value") != 1.0:
         raise SandboxError("The sandbox starts, but gives no results: user code was not run.")
 

@@ -1,7 +1,9 @@
+import ast
 import io
 import json
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -122,3 +124,17 @@ class TestLevel:
         logging.getLogger("botocore").warning("slow")
         (line,) = stream.getvalue().splitlines()
         assert json.loads(line)["event"] == "slow"
+
+
+def test_no_field_has_the_name_of_one_that_every_line_has() -> None:
+    """`log.info("sandbox", level=…)` showed the sandbox as the line's level."""
+    ours = {"event", "level", "timestamp", "logger", "project_id"}
+    for path in [*Path("fettle").rglob("*.py"), *Path("api").rglob("*.py"), *Path("worker").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and is_log(node.func):
+                taken = ours & {keyword.arg for keyword in node.keywords}
+                assert not taken, f"{path}:{node.lineno} overwrites {taken}"
+
+
+def is_log(called: ast.Attribute) -> bool:
+    return isinstance(called.value, ast.Name) and called.value.id == "log"

@@ -89,6 +89,28 @@ class TestLoad:
         assert says in message
 
 
+class TestAdd:
+    def test_the_file_is_made_and_read_back(self, tmp_path: Path) -> None:
+        file = tmp_path / "data" / "catalog.json"
+        entry = BaseModelEntry(path=Path("/models/tiny"), license="mit", **SIZES)
+        catalog.add(file, "acme/tiny", entry)
+        assert catalog.load(file)["acme/tiny"] == entry
+        assert [path.name for path in file.parent.iterdir()] == ["catalog.json"]
+
+    def test_other_entries_stay_and_one_of_that_name_is_replaced(self, file: Path) -> None:
+        other = {"path": "/models/other", **SIZES}
+        file.write_text(json.dumps({"tiny": {"path": "/old", **SIZES}, "other": other}))
+        catalog.add(file, "tiny", BaseModelEntry(path=Path("/new"), **SIZES))
+        assert json.loads(file.read_text())["other"] == other
+        assert catalog.load(file)["tiny"].path == Path("/new")
+
+    def test_a_file_that_cannot_be_used_is_left_as_it_is(self, file: Path) -> None:
+        file.write_text('{"tiny": ')
+        with pytest.raises(CatalogError, match="line 1 is not JSON"):
+            catalog.add(file, "other", BaseModelEntry(path=Path("/new"), **SIZES))
+        assert file.read_text() == '{"tiny": '
+
+
 class TestFind:
     def test_an_unknown_name_lists_what_there_is(self) -> None:
         entries = {"b": catalog.BUILT_IN["starter"], "a": catalog.BUILT_IN["starter"]}

@@ -7,12 +7,14 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from fettle.inference.client import Engine, Servable
 from fettle.observability.logs import configure
 from fettle.settings import Settings
 from fettle.storage import LocalStorage, artifacts
 from tests.api.served import served
+from tests.worker.vllm import contract
 from tests.worker.vllm.conftest import KEY, VLLM_KEY, RecordedVllm, store
 from worker.engine import serve
 from worker.vllm import __main__, adapters
@@ -78,14 +80,31 @@ class TestLoad:
     async def test_what_vllm_has_against_it_is_told_and_nothing_stays(
         self, agent: httpx.AsyncClient, vllm: RecordedVllm, stored: str, agent_settings: Settings
     ) -> None:
-        vllm.refusal = "rank_too_high"
+        vllm.refusal = contract.error("rank_too_high", rank=32)
         answer = await agent.post("/v1/load_lora_adapter", json=load_body(stored))
         assert answer.status_code == 400
         assert answer.json()["error"]["code"] == "adapter_rejected"
-        assert "LoRA rank 32 is greater than max_lora_rank 16" in answer.json()["error"]["message"]
+        assert answer.json()["error"]["message"] == (
+            "vLLM does not load the adapter: LoRA rank 32 is greater than max_lora_rank 16."
+        )
         assert list((agent_settings.data / "vllm-adapters").iterdir()) == []
         vllm.refusal = None
         assert (await agent.post("/v1/load_lora_adapter", json=load_body(stored))).status_code == 200
+
+    async def test_a_name_that_vllm_has_from_another_folder_is_replaced(
+        self, agent: httpx.AsyncClient, vllm: RecordedVllm, stored: str, tmp_path: Path
+    ) -> None:
+        vllm.loaded[NAME] = str(tmp_path / "older")  # an agent that started before vLLM answered knows nothing of it
+        assert (await agent.post("/v1/load_lora_adapter", json=load_body(stored))).status_code == 200
+        assert Path(vllm.loaded[NAME]).parent.name == "vllm-adapters"
+
+    async def test_a_folder_that_vllm_cannot_see_is_the_operators_to_mend(
+        self, agent: httpx.AsyncClient, vllm: RecordedVllm, stored: str
+    ) -> None:
+        vllm.refusal = contract.error("no_folder", name=NAME)
+        answer = await agent.post("/v1/load_lora_adapter", json=load_body(stored))
+        assert answer.status_code == 503
+        assert "under the same path" in answer.json()["error"]["message"]
 
     async def test_a_damaged_adapter_never_reaches_vllm(
         self, agent: httpx.AsyncClient, vllm: RecordedVllm, stored: str, agent_settings: Settings
@@ -158,11 +177,17 @@ class TestChat:
         assert vllm.seen[-1] == ("/v1/chat/completions", chat_body(temperature=0.5))
 
     async def test_vllms_refusal_comes_in_our_shape(self, agent: httpx.AsyncClient, vllm: RecordedVllm) -> None:
-        vllm.refusal = "too_long"
-        answer = await agent.post("/v1/chat/completions", json=chat_body("starter"))
+        long = chat_body("starter", messages=[{"role": "user", "content": "x" * 30_000}])
+        answer = await agent.post("/v1/chat/completions", json=long)
         error = answer.json()["error"]
-        assert (answer.status_code, error["type"], error["code"]) == (400, "invalid_request_error", "invalid_value")
+        assert (answer.status_code, error["type"], error["param"]) == (400, "invalid_request_error", None)
+        assert error["code"] == "context_length_exceeded"  # a judge asks again for fewer tokens
         assert "maximum context length is 2048" in error["message"]
+
+    async def test_the_field_that_vllm_refuses_is_named(self, agent: httpx.AsyncClient) -> None:
+        answer = await agent.post("/v1/chat/completions", json=chat_body("starter", max_tokens=5000))
+        error = answer.json()["error"]
+        assert (error["code"], error["param"]) == ("context_length_exceeded", "max_tokens")
 
     async def test_a_client_that_leaves_ends_vllms_stream(self, agent: httpx.AsyncClient, vllm: RecordedVllm) -> None:
         async with agent.stream("POST", "/v1/chat/completions", json=chat_body("starter", stream=True)) as answer:
@@ -184,6 +209,19 @@ class TestChat:
         await agent.post("/v1/chat/completions", json=chat_body("starter"), headers={"x-request-id": "req_1"})
         assert vllm.headers[-1]["authorization"] == f"Bearer {VLLM_KEY}"
         assert vllm.headers[-1]["x-request-id"] == "req_1"
+
+    async def test_a_wrong_key_for_vllm_is_the_operators_to_mend(self, agent_settings: Settings, stored: str) -> None:
+        settings = agent_settings.model_copy(update={"vllm_key": SecretStr("another")})
+        headers = {"Authorization": f"Bearer {KEY}"}
+        with served(create_app(settings)) as url:
+            async with httpx.AsyncClient(base_url=url, headers=headers) as client:
+                answers = [
+                    await client.post("/v1/load_lora_adapter", json=load_body(stored)),
+                    await client.post("/v1/chat/completions", json=chat_body("starter")),
+                ]
+        for answer in answers:
+            assert (answer.status_code, answer.headers["x-should-retry"]) == (503, "false")
+            assert "FETTLE_VLLM_KEY" in answer.json()["error"]["message"]
 
     async def test_a_stranger_gets_nothing(self, agent_url: str, vllm: RecordedVllm) -> None:
         async with httpx.AsyncClient(base_url=agent_url) as stranger:
