@@ -23,6 +23,7 @@ from worker.training.rl.evaluation import Judged, RewardEvaluation
 from worker.training.rl.rollouts import Judge, Rollout
 from worker.training.rl.sampling import drawing
 from worker.training.rl.sampling.completions import Sampling
+from worker.training.rl.sampling.progress import Progress
 from worker.training.trainer import Interruptible, Metrics
 
 # the trainer's names → ours; those of each reward function keep theirs: rewards/<name>/mean
@@ -134,7 +135,7 @@ class GroupTrainer(Interruptible):
         if self.use_vllm or not drawing.possible(network):
             return None
         sampling = Sampling(self.longest, self.ends, self.renderer.pad_id, self.temperature)
-        return drawing.draw(network, prompt_ids, int(self.num_generations or 1), sampling)
+        return drawing.draw(network, prompt_ids, int(self.num_generations or 1), sampling, Progress(self.channel))
 
     def encoded(self, prompts: Sequence[str]) -> list[list[int]]:
         encodings = self.renderer.tokenizer.encode_batch(list(prompts), add_special_tokens=False)

@@ -11,7 +11,7 @@ import torch
 from peft import PeftModel
 
 from worker.engine import masks
-from worker.training.rl.sampling.completions import Sampling, base_of, complete
+from worker.training.rl.sampling.completions import Sampling, Watch, base_of, complete
 
 LARGEST_SEED = 2**63 - 1
 
@@ -21,11 +21,17 @@ def possible(network: PeftModel) -> bool:
     return masks.foreign_kind(base_of(network).config.get_text_config()) is None
 
 
-def draw(network: PeftModel, prompts_B: Sequence[list[int]], group_size: int, sampling: Sampling) -> list[list[int]]:
+def draw(
+    network: PeftModel,
+    prompts_B: Sequence[list[int]],
+    group_size: int,
+    sampling: Sampling,
+    watch: Watch | None = None,
+) -> list[list[int]]:
     """A completion's tokens for each of B prompts, of which a group's stand side by side.
 
     B holds this rank's share of the groups, whose outer ones may be cut: what divides B and a group is whole.
     """
     copies = math.gcd(len(prompts_B), group_size)
     seeds_B = torch.randint(LARGEST_SEED, (len(prompts_B),)).tolist()
-    return complete(network, prompts_B[::copies], seeds_B, sampling).rows()
+    return complete(network, prompts_B[::copies], seeds_B, sampling, watch).rows()
