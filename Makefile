@@ -51,9 +51,9 @@ lint: $(READY) ## Check style, format, types and the layer law
 	@$(RUN) mypy
 	@$(RUN) pytest tests/test_layers.py
 
-# A script named gpu*.py needs an accelerator: run it by hand, `python -m bench.gpu`.
+# A script named gpu*.py needs an accelerator, real_model.py what `make real-model` prepares: run them by hand.
 bench: $(READY) ## Measure every figure that needs no GPU
-	@for script in $(sort $(filter-out bench/_% bench/gpu%,$(wildcard bench/*.py))); do \
+	@for script in $(sort $(filter-out bench/_% bench/gpu% bench/real_model.py,$(wildcard bench/*.py))); do \
 		name=$${script##*/}; echo "== $$script"; $(RUN) "bench.$${name%.py}"; done
 
 # Needs Docker, podman or buildah; deploy/images.py says what can be chosen.

@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 
 from api import errors, openapi, queries, scopes
 from api.middleware import Gate, RequestId
+from api.readiness import Readiness
 from api.reads import Reads
 from api.routes import (
     api_keys,
@@ -72,6 +73,7 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
     state.models = catalog.load(settings.catalog_file)
     state.aliases = catalog.check_aliases(settings.model_aliases, state.models)
     state.pepper = keys.pepper(settings)
+    state.readiness = Readiness()
     state.reads = Reads(state.db, settings, state.pepper)
     state.uploads = settings.data / "uploads"
     state.uploads.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.readiness import Readiness
 from api.reads import Reads
 from fettle import queue
 from fettle.db import Database
@@ -27,6 +28,7 @@ class Services:
     db: Database
     ledger: Ledger
     reads: Reads
+    readiness: Readiness
     storage: Storage
     doorbell: Doorbell
     engine: Engine

@@ -1,7 +1,5 @@
 """Every error leaves in OpenAI's shape: {"error": {message, type, param, code}}."""
 
-import errno
-
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -9,10 +7,11 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from fettle.db import DATABASE_AWAY
-from fettle.errors import DiskFull, FettleError, NotFound, Unavailable, from_schema
+from fettle.causes import for_tenants, in_words
+from fettle.db import DATABASE_AWAY, FULL_ERRORS, DatabaseFull
+from fettle.errors import DiskFull, FettleError, NotFound, StorageRefused, Unavailable, from_schema
 from fettle.observability import metrics
-from fettle.storage import Away, Missing
+from fettle.storage import Away, Missing, Refused
 
 log = structlog.get_logger()
 
@@ -62,35 +61,35 @@ async def on_http_error(request: Request, error: Exception) -> JSONResponse:
 
 async def on_database_away(request: Request, error: Exception) -> JSONResponse:
     """Nothing was written; the SDK tries again by itself."""
-    if is_full(error):
+    if isinstance(error, DatabaseFull):
         return on_disk_full(error)
     metrics.errors.labels("database").inc()
-    log.error("database_away", error=type(error).__name__)
+    log.error("database_away", cause=in_words(error))
     return render(Unavailable("The database does not answer: try again in a few seconds."))
 
 
 async def on_os_error(request: Request, error: Exception) -> JSONResponse:
-    if not is_full(error):
+    assert isinstance(error, OSError)  # noqa: S101
+    if error.errno not in FULL_ERRORS:
         raise error
     return on_disk_full(error)
 
 
-def is_full(error: Exception) -> bool:
-    """A disk of ours, SQLite's, or PostgreSQL's."""
-    cause = getattr(error, "orig", error)
-    full = getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-    return full or getattr(cause, "sqlstate", None) == "53100" or "database or disk is full" in str(cause)
-
-
 def on_disk_full(error: Exception) -> JSONResponse:
     metrics.errors.labels("storage").inc()
-    log.error("disk_full", error=str(error))
+    log.error("disk_full", cause=in_words(error))
     return render(DiskFull("The server's disk is full: nothing was kept. Its operator must make room."))
 
 
 async def on_storage_away(request: Request, error: Exception) -> JSONResponse:
-    log.error("storage_away", request_id=request.state.request_id, error=str(error))
+    log.error("storage_away", cause=in_words(error))
     return render(Unavailable("The storage does not answer: try again in a few seconds."))
+
+
+async def on_storage_refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refused)  # noqa: S101
+    log.error("storage_refused", cause=in_words(error))
+    return render(StorageRefused(f"The storage refused the request: {for_tenants(error.words)}. Ask the operator."))
 
 
 async def on_missing(request: Request, error: Exception) -> JSONResponse:
@@ -122,6 +121,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ClientDisconnect, on_disconnect)
     app.add_exception_handler(Missing, on_missing)
     app.add_exception_handler(Away, on_storage_away)
+    app.add_exception_handler(Refused, on_storage_refused)
     for away in DATABASE_AWAY:
         app.add_exception_handler(away, on_database_away)
     app.add_exception_handler(OSError, on_os_error)

@@ -18,9 +18,10 @@ from fettle.cli.up import free_port
 
 
 @contextmanager
-def server(**settings: str) -> Iterator[OpenAI]:
-    """settings: without the FETTLE_ prefix, lower case."""
-    with tempfile.TemporaryDirectory(prefix="fettle-bench-") as folder:
+def server(data: Path | None = None, **settings: str) -> Iterator[OpenAI]:
+    """data: its folder; unset: a temporary one. settings: without the FETTLE_ prefix, lower case."""
+    with tempfile.TemporaryDirectory(prefix="fettle-bench-") as scratch:
+        folder = str(data or scratch)
         port = free_port()
         env = {**os.environ, **{f"FETTLE_{name.upper()}": value for name, value in settings.items()}}
         env |= {"FETTLE_DATA": folder, "FETTLE_PORT": str(port)}

@@ -4,6 +4,8 @@ A transaction that writes takes SQLite's write lock when it begins, so that it n
 "database is locked"; a read-only one takes a snapshot and waits for nobody.
 """
 
+import errno
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,15 +13,38 @@ from typing import Any
 from sqlalchemy import Float, String, event, func, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import ExceptionContext
-from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout, ConnectionError, TimeoutError)
-AWAY_STATES = {"08", "53", "57"}  # PostgreSQL's classes: connection lost, too many connections, shutting down
+
+class DatabaseAway(Exception):
+    """The database does not answer, or is too busy: the same transaction may succeed later. Says why."""
+
+
+class DatabaseFull(DatabaseAway):
+    """Its disk, or our quota there, is full: nothing is written until someone makes room."""
+
+
+DATABASE_AWAY = (DatabaseAway, PoolTimeout)  # only what a retry can mend: no missing table, no wrong query
+
+# PostgreSQL's classes: connection lost, transaction rolled back, out of resources, shutting down
+AWAY_CLASSES = {"08", "40", "53", "57"}
+AWAY_STATES = {"25006", "55P03", "58030"}  # a standby that is to take over, a lock that is taken, an I/O error
+FULL_STATE = "53100"
+DROPPED_STATE = "57P04"  # the database itself is gone
+SQLITE_AWAY = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+}
+FULL_ERRORS = {errno.ENOSPC, errno.EDQUOT}
+SHOWN = 300  # characters of a statement
 
 
 class database_now(FunctionElement[float]):
@@ -98,10 +123,11 @@ def make_engine(url: str) -> AsyncEngine:
         postgresql = create_async_engine(
             url, pool_size=20, max_overflow=20, pool_pre_ping=True, hide_parameters=True, connect_args=limits
         )
-        event.listen(postgresql.sync_engine, "handle_error", tell_away)
+        event.listen(postgresql.sync_engine, "handle_error", translate)
         event.listen(postgresql.sync_engine, "do_connect", connect)
         return postgresql
     engine = create_async_engine(url, pool_size=20, max_overflow=20, hide_parameters=True, connect_args={"timeout": 30})
+    event.listen(engine.sync_engine, "handle_error", translate)
 
     @event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _: Any) -> None:
@@ -120,15 +146,44 @@ def make_engine(url: str) -> AsyncEngine:
 
 
 def connect(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
-    """No socket file, no such host, no route: asyncpg lets every such OSError through as it is."""
+    """asyncpg's errors while it connects pass SQLAlchemy as they are: no socket file, no such host, no route."""
     try:
         return dialect.connect(*arguments, **options)
-    except OSError as error:
-        raise OperationalError("connect", None, error) from error
+    except Exception as error:
+        if (kind := meaning(error)) is None:
+            raise
+        raise kind(explain(error, "connect")) from error
 
 
-def tell_away(context: ExceptionContext) -> None:
-    """asyncpg's errors of a server that stops or starts come without a class of their own: this gives them one."""
-    state = getattr(context.original_exception, "sqlstate", None) or ""
-    if context.is_disconnect or state[:2] in AWAY_STATES:
-        raise OperationalError(context.statement, None, context.original_exception) from context.original_exception
+def translate(context: ExceptionContext) -> None:
+    """Raises what a retry can mend as DatabaseAway; every other error stays what it is."""
+    error = context.original_exception
+    if context.is_pre_ping:  # the pool connects anew by itself
+        return
+    kind = DatabaseAway if context.is_disconnect else meaning(error)
+    if kind is not None:
+        context.is_disconnect = context.is_disconnect or isinstance(error, OSError)
+        raise kind(explain(error, context.statement)) from error
+
+
+def meaning(error: BaseException) -> type[DatabaseAway] | None:
+    """None for what no retry mends."""
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            return DatabaseFull
+        return DatabaseAway if code in SQLITE_AWAY else None
+    if isinstance(error, OSError):  # of the network; TimeoutError is one as well
+        return DatabaseFull if error.errno in FULL_ERRORS else DatabaseAway
+    state = getattr(error, "sqlstate", None) or ""
+    if state == FULL_STATE:
+        return DatabaseFull
+    away = state in AWAY_STATES or (state[:2] in AWAY_CLASSES and state != DROPPED_STATE)
+    return DatabaseAway if away else None
+
+
+def explain(error: BaseException, statement: str | None) -> str:
+    """The database's own words and what it was asked; no parameters, which are people's data."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    asked = " ".join((statement or "").split())
+    return f"{words[:SHOWN]} (statement: {asked[:SHOWN]})" if asked else words[:SHOWN]

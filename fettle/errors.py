@@ -88,6 +88,12 @@ class DiskFull(FettleError):
     status, type, code = 507, "server_error", "disk_full"
 
 
+class StorageRefused(FettleError):
+    """The store answers and will not do it; no repetition mends that: the operator must."""
+
+    status, type, code = 502, "server_error", "storage_refused"
+
+
 class Fenced(Exception):
     """This worker no longer owns the job: another claim, a cancel, or an expired lease moved the fence on."""
 

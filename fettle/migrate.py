@@ -1,5 +1,6 @@
 """Brings the database to the newest schema."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -10,10 +11,12 @@ from sqlalchemy import Connection
 
 from fettle.db import Database
 
+FOLDER = Path(__file__).parent.parent / "migrations"
+
 
 def config(connection: Connection) -> Config:
     found = Config()
-    found.set_main_option("script_location", str(Path(__file__).parent.parent / "migrations"))
+    found.set_main_option("script_location", str(FOLDER))
     found.attributes["connection"] = connection
     return found
 
@@ -26,9 +29,13 @@ async def upgrade(db: Database) -> None:
 async def revisions(db: Database) -> tuple[str | None, str | None]:
     """(the database's revision, the newest one)."""
 
-    def read(sync: Connection) -> tuple[str | None, str | None]:
-        newest = ScriptDirectory.from_config(config(sync)).get_current_head()
-        return MigrationContext.configure(sync).get_current_revision(), newest
+    async with db.engine.execution_options(read_only=True).connect() as connection:
+        found = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+    return found, known()[0]
 
-    async with db.engine.connect() as connection:
-        return await connection.run_sync(read)
+
+@cache
+def known() -> tuple[str, ...]:
+    """This release's revisions, newest first."""
+    scripts = ScriptDirectory(str(FOLDER))
+    return tuple(script.revision for script in scripts.walk_revisions())

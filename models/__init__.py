@@ -3,11 +3,12 @@
 from models.api_key import ApiKey
 from models.base import Base
 from models.checkpoint import Checkpoint
+from models.deletion import Deletion
 from models.event import Event
 from models.file import File, FileStatus
 from models.grading import Grading
 from models.idempotency import IdempotencyKey
-from models.job import LEGAL_MOVES, Job, JobStatus
+from models.job import DISK_FULL, ENDED, LEGAL_MOVES, RESUMABLE, STORAGE_REFUSED, WORKER_LOST, Job, JobStatus
 from models.project import Project
 from models.reward_version import RewardVersion
 from models.rollout_chunk import RolloutChunk
@@ -15,10 +16,16 @@ from models.tuned_model import TunedModel
 from models.worker import Worker
 
 __all__ = [
+    "DISK_FULL",
+    "ENDED",
     "LEGAL_MOVES",
+    "RESUMABLE",
+    "STORAGE_REFUSED",
+    "WORKER_LOST",
     "ApiKey",
     "Base",
     "Checkpoint",
+    "Deletion",
     "Event",
     "File",
     "FileStatus",

@@ -16,6 +16,9 @@ class JobStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+WORKER_LOST, DISK_FULL, STORAGE_REFUSED = "worker_lost", "disk_full", "storage_refused"
+RESUMABLE = frozenset({WORKER_LOST, DISK_FULL, STORAGE_REFUSED})  # codes of failures that are not the job's own
+
 LEGAL_MOVES: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.CANCELLED}),
     JobStatus.RUNNING: frozenset(
@@ -23,9 +26,10 @@ LEGAL_MOVES: dict[JobStatus, frozenset[JobStatus]] = {
     ),
     JobStatus.PAUSED: frozenset({JobStatus.QUEUED, JobStatus.CANCELLED}),
     JobStatus.SUCCEEDED: frozenset(),
-    JobStatus.FAILED: frozenset(),
+    JobStatus.FAILED: frozenset({JobStatus.QUEUED}),  # by a request, and only for a code in RESUMABLE
     JobStatus.CANCELLED: frozenset(),
 }
+ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})
 
 
 class Job(Base, Created):
@@ -65,3 +69,9 @@ class Job(Base, Created):
     owner: Mapped[str | None]
     lease_until: Mapped[float | None]  # database clock
     attempts: Mapped[int] = mapped_column(default=0)
+    # since the last checkpoint that went further than all before it
+    deaths: Mapped[int] = mapped_column(default=0, server_default="0")
+
+    kept_by: Mapped[str | None]  # the worker on whose disk the adapter lies that storage refused
+    resumed_at: Mapped[float | None]  # after a failure; database clock
+    stored_bytes: Mapped[int | None] = mapped_column(BigInteger)  # in storage, when it was last collected

@@ -12,6 +12,7 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from fettle import data_folder, devices, queue
+from fettle.causes import in_words
 from fettle.db import DATABASE_AWAY, Database
 from fettle.devices import Slot
 from fettle.jobs import grading_requests, leases
@@ -20,7 +21,7 @@ from fettle.registry import catalog
 from fettle.rewards.sandbox import SandboxError, cgroup, level
 from fettle.rollouts import retention
 from fettle.settings import Settings
-from fettle.storage import Away, garbage_collection, open_storage, stale_files
+from fettle.storage import Away, Refused, garbage_collection, open_storage, stale_files
 from models import Worker
 from worker import environment, metrics, presence, tasks
 from worker.attempts.resources import Held
@@ -124,7 +125,7 @@ async def serve_slot(
                 settings = held.settings
                 job = await leases.claim(session, owner, settings.lease_seconds, settings.quota_running_jobs)
         except DATABASE_AWAY as error:
-            log.warning("database_away", error=type(error).__name__)
+            log.warning("database_away", cause=in_words(error))
             job = None
         if job is None:
             await first_of(woken, stopping, seconds=held.settings.poll_seconds)
@@ -154,8 +155,9 @@ async def reconcile(held: Held, woken: asyncio.Event) -> None:
             async with held.db.transaction() as session:
                 lost = await leases.reclaim_expired(session, held.settings.max_attempts)
         except Exception as error:  # whatever it is, silent workers must go on being noticed
-            log.warning("not_reconciled", exc_info=None if isinstance(error, DATABASE_AWAY) else error)
-            if isinstance(error, DATABASE_AWAY):
+            away = isinstance(error, DATABASE_AWAY)
+            log.warning("not_reconciled", cause=in_words(error), exc_info=None if away else error)
+            if away:
                 fair = time.monotonic() + held.settings.lease_seconds
             continue
         if lost:
@@ -180,7 +182,8 @@ async def tidy(held: Held) -> None:
             if collected := await garbage_collection.collect(held.db, held.storage):
                 log.info("orphans_collected", prefixes=collected)
         except Exception as error:  # whatever it is, the next round may go better
-            log.warning("not_tidied", exc_info=None if isinstance(error, (*DATABASE_AWAY, Away)) else error)
+            away = isinstance(error, (*DATABASE_AWAY, Away, Refused))
+            log.warning("not_tidied", cause=in_words(error), exc_info=None if away else error)
         await asyncio.sleep(held.settings.collect_seconds)
 
 

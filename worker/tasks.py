@@ -14,9 +14,10 @@ from typing import Any
 import orjson
 import structlog
 
+from fettle.causes import for_tenants, in_words
 from fettle.db import DATABASE_AWAY
 from fettle.jobs import grading_requests
-from fettle.storage import Away, Missing
+from fettle.storage import Away, Missing, Refused
 from models import Grading
 from worker.attempts.resources import Held
 from worker.rewards import open_graders
@@ -60,7 +61,7 @@ async def claimed(held: Held, owner: str) -> Grading | None:
         async with held.db.transaction() as session:
             return await grading_requests.claim(session, owner, lease_seconds=LEASE_SECONDS, wanted_seconds=seconds)
     except Exception as error:  # whatever it is, the next look may go better
-        log.warning("not_claimed", exc_info=None if isinstance(error, DATABASE_AWAY) else error)
+        log.warning("not_claimed", cause=in_words(error), exc_info=None if isinstance(error, DATABASE_AWAY) else error)
         return None
 
 
@@ -83,8 +84,8 @@ async def keep_lease(held: Held, grading: Grading) -> None:
         try:
             async with held.db.transaction() as session:
                 await grading_requests.renew(session, grading, LEASE_SECONDS)
-        except DATABASE_AWAY:
-            log.warning("lease_not_renewed", grading_id=grading.id)
+        except DATABASE_AWAY as error:
+            log.warning("lease_not_renewed", grading_id=grading.id, cause=in_words(error))
 
 
 async def graded(held: Held, request: dict[str, Any]) -> dict[str, Any]:
@@ -96,8 +97,10 @@ async def graded(held: Held, request: dict[str, Any]) -> dict[str, Any]:
             return await judged({**asked, "dataset": path})
     except TimeoutError:
         return {"error": {"kind": "timeout", "message": f"No answer within {settings.grading_seconds:g} seconds."}}
-    except (Away, Missing) as error:
-        return {"error": {"kind": "storage", "message": f"Storage does not give the training file ({error})."}}
+    except (Away, Missing, Refused) as error:
+        log.warning("dataset_not_read", cause=in_words(error))
+        words = for_tenants(in_words(error))
+        return {"error": {"kind": "storage", "message": f"Storage does not give the training file ({words})."}}
 
 
 @contextlib.asynccontextmanager

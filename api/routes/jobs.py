@@ -28,7 +28,7 @@ from fettle.jobs import events, integrations, lifecycle, planning, waiting
 from fettle.registry import tuned_models
 from fettle.storage import artifacts
 from fettle.tenancy import quotas
-from models import LEGAL_MOVES, Project
+from models import ENDED, Project
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
@@ -183,7 +183,7 @@ async def stream_events(
             seq, block = following
             yield block
         else:
-            if not LEGAL_MOVES[job.status]:
+            if job.status in ENDED:
                 yield {"data": "[DONE]"}
                 return
             await asyncio.sleep(held.settings.event_poll_seconds)

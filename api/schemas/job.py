@@ -6,7 +6,7 @@ from fettle import methods
 from fettle.errors import InvalidRequest, NotFound
 from fettle.jobs.waiting import Waiting
 from fettle.storage.artifacts import Manifest
-from models import LEGAL_MOVES, Checkpoint, Event, Job, JobStatus
+from models import ENDED, Checkpoint, Event, Job, JobStatus
 
 Label = Annotated[str, StringConstraints(max_length=512)]
 LabelName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -131,7 +131,7 @@ def evaluation_object(job: Job) -> dict[str, Any]:
             "was created without a validation_file, on which base and tuned model would be compared"
             if job.validation_file is None
             else f"is {job.status} and has no evaluation"
-            if not LEGAL_MOVES[job.status]
+            if job.status in ENDED
             else f"is {job.status}: the evaluation follows at the end of training"
         )
         raise NotFound(f"The job {job.id!r} {why}.", code="evaluation_not_found")

@@ -12,7 +12,7 @@ from fettle.datasets.formats.validation import Report
 from fettle.errors import Conflict, InvalidRequest, NotFound
 from fettle.pagination import page
 from fettle.storage import Storage
-from models import LEGAL_MOVES, File, FileStatus, Job
+from models import ENDED, File, FileStatus, Job
 
 PURPOSE, RESULTS = "fine-tune", "fine-tune-results"
 MIN_TRAINING_ROWS = 10  # OpenAI's rule: below it no method learns anything
@@ -111,7 +111,7 @@ async def delete(session: AsyncSession, project_id: str, file_id: str) -> File:
     """Deletes the row; the caller deletes the object after the commit. Raises Conflict while a job needs it."""
     file = await get(session, project_id, file_id, lock=True)
     needed = select(Job.id).where(
-        Job.status.in_([status for status, moves in LEGAL_MOVES.items() if moves]),
+        Job.status.not_in(ENDED),
         or_(Job.training_file == file_id, Job.validation_file == file_id),
     )
     if job_id := await session.scalar(needed):

@@ -15,7 +15,7 @@ from fettle.jobs.planning import Plan, Request
 from fettle.pagination import page
 from fettle.registry.catalog import BaseModelEntry
 from fettle.tenancy import quotas
-from models import LEGAL_MOVES, IdempotencyKey, Job, JobStatus, Project, RewardVersion
+from models import ENDED, LEGAL_MOVES, IdempotencyKey, Job, JobStatus, Project, RewardVersion
 
 KEY_WINDOW = 24 * 3600  # seconds in which an Idempotency-Key is remembered, as in Stripe's API
 RETRY_WINDOW = 3600  # seconds; the SDK's two retries of a request that times out after 600 s end within it
@@ -168,7 +168,7 @@ async def pause(session: AsyncSession, project_id: str, job_id: str) -> Job:
     elif job.status == JobStatus.RUNNING and job.pause_requested_at is None:
         job.pause_requested_at = time.time()
         events.add(session, job.id, "Pause requested; the job saves a checkpoint and pauses")
-    elif not LEGAL_MOVES[job.status]:
+    elif job.status in ENDED:
         raise Conflict(f"The job {job_id!r} has already {job.status}: it cannot be paused.", code="job_not_active")
     return job
 
@@ -186,7 +186,7 @@ async def resume(session: AsyncSession, project_id: str, job_id: str, *, retry: 
     if job.status == JobStatus.RUNNING and job.pause_requested_at is not None:
         job.pause_requested_at = None
         events.add(session, job.id, "Pause withdrawn")
-    elif not LEGAL_MOVES[job.status]:
+    elif job.status in ENDED:
         raise Conflict(f"The job {job_id!r} has already {job.status}: it cannot be resumed.", code="job_not_active")
     elif not retry:
         raise Conflict(f"The job {job_id!r} is {job.status}: only a paused job can be resumed.", code="job_not_paused")

@@ -14,7 +14,7 @@ from fettle.datasets import files
 from fettle.errors import InvalidRequest
 from fettle.inference import judge_models
 from fettle.inference.client import Servable
-from fettle.jobs import chat_templates
+from fettle.jobs import capabilities, chat_templates
 from fettle.registry import catalog, tuned_models
 from fettle.registry.catalog import BaseModelEntry
 from fettle.rewards import given as rewards
@@ -75,6 +75,7 @@ async def make(
     start = await starting_point(session, project_id, request) if request.model.startswith("ft:") else None
     base_model = start.base_model if start else request.model
     base = catalog.find(models, base_model)
+    await capabilities.check(base_model, base)
     if isinstance(request.method, methods.RLHFMethod) and request.method.rlhf.reward_model is not None:
         await tuned_models.scorer(session, project_id, request.method.rlhf.reward_model, base_model)
     shapes, hint = methods.shapes(request.method), methods.HINTS.get(request.method.type, "")
@@ -97,6 +98,7 @@ async def make(
         lora=start.lora if start else None,
     )
     method = methods.resolve(request.method, given)
+    capabilities.check_quantization(base_model, base, method)
     graders = graders_of(request.method)
     asked = await judge_models.find(session, project_id, graders or [], models, aliases, param="method.reinforcement")
     return Plan(base_model, request.model if start else None, training, method, graders, asked)

@@ -11,7 +11,7 @@ from fettle.inference import judge_models
 from fettle.jobs import events, lifecycle, planning
 from fettle.registry.catalog import BaseModelEntry
 from fettle.rewards.given import Graders, check
-from models import LEGAL_MOVES, Job, RewardVersion
+from models import ENDED, Job, RewardVersion
 
 
 async def add(session: AsyncSession, job_id: str, graders: Graders) -> RewardVersion:
@@ -49,7 +49,7 @@ async def edit(
             f"The job {job_id!r} has no graders: only those of the method 'reinforcement' have.",
             code="job_without_rewards",
         )
-    if not LEGAL_MOVES[job.status]:
+    if job.status in ENDED:
         raise Conflict(f"The job {job_id!r} has already {job.status}: its rewards are history.", code="job_not_active")
     graders = check(given)
     await judge_models.find(session, project_id, graders, models or {}, aliases)

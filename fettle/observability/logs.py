@@ -4,9 +4,11 @@ A line carries what its context knows: `request_id` and `project_id` in a reques
 Never a prompt, a row or a key. Whatever a client sends stays on one line.
 """
 
+import io
+import json
 import logging
 import sys
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
@@ -20,9 +22,10 @@ CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160)]}  #
 
 def configure(settings: Settings, stream: TextIO | None = None) -> None:
     """For this process, from now on; the standard library's loggers, uvicorn's too, get the same shape."""
-    stream = stream or sys.stderr
+    given = stream or sys.stderr
+    stream = cast(TextIO, LogStream(given))
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    render = RENDERERS[settings.log_format or ("console" if stream.isatty() else "json")]
+    render = RENDERERS[settings.log_format or ("console" if given.isatty() else "json")]
     common: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -48,8 +51,35 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
 
 
+class LogStream(io.TextIOBase):
+    """A full disk under the log costs lines, never a request. `failing` says whether the newest line was lost."""
+
+    failing = False  # of this process, whose log is one stream
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        try:
+            self.stream.write(text)
+            self.stream.flush()
+            LogStream.failing = False
+        except (OSError, ValueError):  # ValueError: it is closed
+            LogStream.failing = True
+        return len(text)
+
+    def flush(self) -> None:
+        """`write` has done it."""
+
+
 def as_json(logger: WrappedLogger, name: str, line: EventDict) -> str:
-    return orjson.dumps(line, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+    try:
+        return orjson.dumps(line, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+    except orjson.JSONEncodeError:  # half a surrogate pair, a huge integer: a line must not fail a request
+        return json.dumps(line, default=repr, skipkeys=True)
 
 
 def without_control_characters(logger: WrappedLogger, name: str, line: EventDict) -> EventDict:

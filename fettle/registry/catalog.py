@@ -127,13 +127,18 @@ def base_of(tuned: str) -> str:
     return tuned.split(":")[1]
 
 
+def folder_of(entry: BaseModelEntry) -> Path:
+    """Where the model lies on this machine, if it does."""
+    if entry.path is not None:
+        return entry.path
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
+    return cache / f"models--{str(entry.hub).replace('/', '--')}" / "snapshots" / str(entry.revision)
+
+
 def on_disk(name: str, entry: BaseModelEntry) -> Path:
     """The folder with tokenizer and template, if it is on this machine. Raises InvalidRequest: nothing is fetched."""
-    folder = entry.path
-    if folder is None:
-        home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-        cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
-        folder = cache / f"models--{str(entry.hub).replace('/', '--')}" / "snapshots" / str(entry.revision)
+    folder = folder_of(entry)
     if not (folder / "tokenizer.json").is_file():
         raise InvalidRequest(
             f"The tokenizer of the base model {name!r} is not on the API's machine: put the model's folder there and "
@@ -170,12 +175,16 @@ def local_path(entry: BaseModelEntry, token: SecretStr | None = None) -> Path:
 
 
 def flaw_of(folder: Path) -> str | None:
-    """Why the model in the folder is not loaded, as a sentence that begins with the folder; None when it may be.
-
-    Weights come as safetensors, for a pickle runs whatever its maker wrote into it; and no model brings its own code.
-    """
+    """Why the model in the folder is not loaded, as a sentence that begins with the folder; None when it may be."""
     if not (folder / "config.json").is_file():
         return f"{folder} has no config.json on this machine."
+    if danger := danger_of(folder):
+        return danger
+    return None if any(folder.glob("*.safetensors")) else f"{folder} has no .safetensors file."
+
+
+def danger_of(folder: Path) -> str | None:
+    """Why loading the model could run somebody's code: it brings its own, or its weights as a pickle only."""
     for name in CONFIGS:
         if (code := own_code(folder / name)) is not None:
             return (
@@ -190,7 +199,7 @@ def flaw_of(folder: Path) -> str | None:
             f"{folder} has its weights as {pickles[0]} only, a pickle, which can run code when it is read: convert it "
             "with transformers' save_pretrained, or take a revision with .safetensors files."
         )
-    return f"{folder} has no .safetensors file."
+    return None
 
 
 def own_code(config: Path) -> str | None:

@@ -9,7 +9,7 @@ from fettle.errors import Conflict, InvalidRequest, NotFound
 from fettle.pagination import page
 from fettle.registry import catalog
 from fettle.rewards import models_of
-from models import LEGAL_MOVES, Checkpoint, Job, RewardVersion, TunedModel
+from models import ENDED, Checkpoint, Job, RewardVersion, TunedModel
 
 CHAT, REWARD_MODEL = "chat", "reward_model"
 
@@ -85,7 +85,7 @@ async def delete(session: AsyncSession, project_id: str, name: str) -> TunedMode
     Raises Conflict while a job that goes on from it, learns from it, or whose graders ask it, has not ended.
     """
     model = await find(session, project_id, name)
-    active = (Job.status.in_([status for status, moves in LEGAL_MOVES.items() if moves]), Job.project_id == project_id)
+    active = (Job.status.not_in(ENDED), Job.project_id == project_id)
     learns = or_(Job.started_from == name, Job.method["rlhf"]["reward_model"].as_string() == name)
     job_id = await session.scalar(select(Job.id).where(*active, learns).limit(1))
     if job_id is None:

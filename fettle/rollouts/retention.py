@@ -11,9 +11,8 @@ from sqlalchemy import delete, select
 from fettle.db import Database, database_now
 from fettle.jobs import events
 from fettle.storage import Storage
-from models import LEGAL_MOVES, Job, RolloutChunk
+from models import ENDED, Job, RolloutChunk
 
-ENDED = [status for status, moves in LEGAL_MOVES.items() if not moves]
 DAY = 24 * 3600
 
 

@@ -2,9 +2,9 @@
 
 from fettle.settings import Settings
 from fettle.storage.local import LocalStorage
-from fettle.storage.protocol import Away, Missing, Storage
+from fettle.storage.protocol import Away, Missing, Refused, Storage
 
-__all__ = ["Away", "LocalStorage", "Missing", "Storage", "open_storage"]
+__all__ = ["Away", "LocalStorage", "Missing", "Refused", "Storage", "open_storage"]
 
 
 def open_storage(settings: Settings) -> Storage:

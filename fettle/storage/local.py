@@ -1,16 +1,20 @@
 """Storage in a folder: written aside, flushed to disk, then renamed into place."""
 
 import asyncio
+import contextlib
+import errno
 import os
 import secrets
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from fettle.storage import stale_files
-from fettle.storage.protocol import Missing
+from fettle.storage.protocol import Away, Missing, Refused
 
 CHUNK = 1 << 20
+REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS}
+AWAY = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH}  # of a network's
 
 
 class LocalStorage:
@@ -30,11 +34,15 @@ class LocalStorage:
         target, aside = self.path(key), self.aside / secrets.token_hex(16)
         size = 0
         try:
-            with aside.open("wb") as file:
+            with self._told(key):
+                file = aside.open("wb")
+            with file:
                 async for chunk in chunks:
-                    await asyncio.to_thread(file.write, chunk)
+                    with self._told(key):
+                        await asyncio.to_thread(file.write, chunk)
                     size += len(chunk)
-            await asyncio.to_thread(self._place, aside, target)
+            with self._told(key):
+                await asyncio.to_thread(self._place, aside, target)
         finally:
             aside.unlink(missing_ok=True)
         return size
@@ -48,7 +56,8 @@ class LocalStorage:
             finally:
                 aside.unlink(missing_ok=True)
 
-        await asyncio.to_thread(copy)
+        with self._told(key):
+            await asyncio.to_thread(copy)
 
     def _place(self, aside: Path, target: Path) -> None:
         with aside.open("rb+") as file:
@@ -57,15 +66,17 @@ class LocalStorage:
         aside.replace(target)
 
     async def get_file(self, key: str, path: Path) -> None:
-        await asyncio.to_thread(shutil.copyfile, self._existing(key), path)
+        with self._told(key):
+            await asyncio.to_thread(shutil.copyfile, self._existing(key), path)
 
     async def stream(self, key: str) -> AsyncIterator[bytes]:
-        with self._existing(key).open("rb") as file:
+        with self._told(key), self._existing(key).open("rb") as file:
             while chunk := await asyncio.to_thread(file.read, CHUNK):
                 yield chunk
 
     async def read(self, key: str) -> bytes:
-        return await asyncio.to_thread(self._existing(key).read_bytes)
+        with self._told(key):
+            return await asyncio.to_thread(self._existing(key).read_bytes)
 
     async def list(self, prefix: str) -> list[str]:
         def walk() -> list[str]:
@@ -73,7 +84,8 @@ class LocalStorage:
             files = [folder] if folder.is_file() else [path for path in folder.rglob("*") if path.is_file()]
             return sorted(path.relative_to(self.root).as_posix() for path in files)
 
-        return await asyncio.to_thread(walk)
+        with self._told(prefix):
+            return await asyncio.to_thread(walk)
 
     async def presign(self, key: str, seconds: int) -> str | None:
         return None
@@ -86,7 +98,19 @@ class LocalStorage:
             else:
                 path.unlink(missing_ok=True)
 
-        await asyncio.to_thread(remove)
+        with self._told(prefix):
+            await asyncio.to_thread(remove)
+
+    @contextlib.contextmanager
+    def _told(self, key: str) -> Iterator[None]:
+        """What the system says of our folder, as the protocol's errors; a full disk stays an OSError."""
+        try:
+            yield
+        except OSError as error:
+            kind = Refused if error.errno in REFUSALS else Away if error.errno in AWAY else None
+            if kind is None or not str(error.filename or self.root).startswith(str(self.root)):
+                raise
+            raise kind(key, error.strerror or "I/O error") from error
 
     def _existing(self, key: str) -> Path:
         path = self.path(key)

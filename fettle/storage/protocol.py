@@ -7,14 +7,26 @@ class Missing(Exception):
     """No object has this key."""
 
 
-class Away(Exception):
+class Trouble(Exception):
+    """`key` names the object, `words` are the store's own; they may hold internal addresses."""
+
+    def __init__(self, key: str, words: str = "no answer") -> None:
+        super().__init__(f"{key}: {words}")
+        self.key, self.words = key, words
+
+
+class Away(Trouble):
     """The store does not answer, or says that it is overloaded: the same call may succeed later."""
+
+
+class Refused(Trouble):
+    """The store answers, and will not do it: no permission, no room, no such bucket. No retry mends that."""
 
 
 class Storage(Protocol):
     """Keys are made by us, `/`-separated, never a client's name. An object is visible whole or not at all.
 
-    Every method may raise Away.
+    Every method may raise Away and Refused.
     """
 
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> int:

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTT
 
 from fettle.observability import metrics
 from fettle.settings import Settings
-from fettle.storage.protocol import Away, Missing
+from fettle.storage.protocol import Away, Missing, Refused
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 PART = 8 << 20  # S3 wants parts of 5 MiB or more
 ABSENT = {"404", "NoSuchKey"}
-OVERLOADED = {"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException"}
+OVERLOADED = {"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "OperationAborted"}
+NO_ROOM = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded"}  # with a status of 500 and more in some stores
+FOR_GOOD = {501, 505, 507}  # not implemented, wrong protocol, no room
 
 
 class S3Storage:
@@ -86,8 +88,20 @@ class S3Storage:
             await asyncio.to_thread(self.client.upload_file, str(path), self.bucket, self.prefix + key)
 
     async def get_file(self, key: str, path: Path) -> None:
-        with told(key):
-            await asyncio.to_thread(self.client.download_file, self.bucket, self.prefix + key, str(path))
+        try:
+            with told(key):
+                await asyncio.to_thread(self.client.download_file, self.bucket, self.prefix + key, str(path))
+        except Missing:
+            await self._need_bucket(key)
+            raise
+
+    async def _need_bucket(self, key: str) -> None:
+        """The 404 of a HEAD request does not say what is absent. Raises Refused without the bucket."""
+        try:
+            with told(key):
+                await asyncio.to_thread(self.client.head_bucket, Bucket=self.bucket)
+        except Missing:
+            raise Refused(key, f"404 NoSuchBucket: the bucket {self.bucket!r} does not exist") from None
 
     async def stream(self, key: str) -> AsyncIterator[bytes]:
         with told(key):
@@ -150,7 +164,7 @@ def connect(settings: Settings, endpoint: str | None) -> "S3Client":
 
 @contextlib.contextmanager
 def told(key: str) -> Iterator[None]:
-    """What boto3 raises, as the protocol's errors where it has one."""
+    """What boto3 raises, as the protocol's errors."""
     try:
         yield
     except (Boto3Error, BotoCoreError, ClientError) as error:
@@ -161,10 +175,13 @@ def meaning(error: Exception, key: str) -> Exception:
     if isinstance(error, S3UploadFailedError) and isinstance(error.__context__, ClientError):
         error = error.__context__
     if isinstance(error, ClientError):
-        code = error.response.get("Error", {}).get("Code")
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        answer = error.response.get("Error", {})
+        code, status = answer.get("Code", ""), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code in ABSENT:
             return Missing(key)
-        return Away(f"{key}: {code}") if status >= 500 or code in OVERLOADED else error
+        words = f"{status} {code}" if code and code != str(status) else str(status)
+        words += f": {answer['Message']}" if answer.get("Message") else ""
+        busy = code in OVERLOADED or (status >= 500 and status not in FOR_GOOD and code not in NO_ROOM)
+        return Away(key, words) if busy else Refused(key, words)
     unanswered = isinstance(error, ConnectionError | HTTPClientError | IncompleteReadError | RetriesExceededError)
-    return Away(f"{key}: {type(error).__name__}") if unanswered else error
+    return Away(key, f"no answer ({type(error).__name__})") if unanswered else Refused(key, str(error))

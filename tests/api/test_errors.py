@@ -1,18 +1,20 @@
 """OpenAI's shape for everything that goes wrong, with an id to ask about."""
 
-import sqlite3
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import text
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from api.app import create_app
 from fettle.cli.up import free_port
+from fettle.db import Database
 from fettle.settings import Settings
+from fettle.storage import Refused
 from fettle.tenancy import api_keys
 from tests.api.asgi import GONE, chunk, exchange
 from tests.api.tenants import Tenant, message, refusal, running, settings_in
@@ -156,16 +158,54 @@ async def test_a_database_that_is_away_is_worth_another_try(tmp_path: Path) -> N
 
 
 async def full_database() -> None:
-    with sqlite3.connect(":memory:") as small:
-        small.execute("PRAGMA max_page_count = 2")
-        try:
-            small.execute("CREATE TABLE t AS SELECT zeroblob(1 << 20)")
-        except sqlite3.OperationalError as error:
-            raise OperationalError("INSERT", None, error) from error
+    folder = tempfile.TemporaryDirectory()
+    small = Database(f"sqlite+aiosqlite:///{folder.name}/small.db")
+    try:
+        async with small.transaction() as session:
+            await session.execute(text("PRAGMA max_page_count = 2"))
+            await session.execute(text("CREATE TABLE t AS SELECT zeroblob(1 << 20)"))
+    finally:
+        await small.close()
+        folder.cleanup()
+
+
+async def wrong_query() -> None:
+    """What a retry cannot mend."""
+    folder = tempfile.TemporaryDirectory()
+    small = Database(f"sqlite+aiosqlite:///{folder.name}/small.db")
+    try:
+        async with small.transaction() as session:
+            await session.execute(text("SELECT * FROM no_such_table"))
+    finally:
+        await small.close()
+        folder.cleanup()
+
+
+async def refused() -> None:
+    raise Refused("files/x", "403 AccessDenied: no, says http://10.1.2.3:9000/bucket")
 
 
 async def other_trouble() -> None:
     Path("/proc/self/mem/x").read_bytes()
+
+
+class TestWhatNoRetryMends:
+    async def test_a_missing_table_is_a_bug_and_the_log_has_the_statement(self, api: Api, tenant: Tenant) -> None:
+        api.app.add_api_route("/v1/wrong", wrong_query)
+        with capture_logs() as lines:
+            answer = await tenant.http.get("/v1/wrong")
+        assert refusal(answer) == (500, "internal_error", None)
+        assert answer.headers["x-should-retry"] == "false"
+        logged = next(line for line in lines if line["event"] == "internal_error")
+        assert "no such table: no_such_table" in str(logged["exc_info"])
+
+    async def test_a_store_that_refuses_is_quoted_without_its_address(self, api: Api, tenant: Tenant) -> None:
+        api.app.add_api_route("/v1/refused", refused)
+        answer = await tenant.http.get("/v1/refused")
+        assert refusal(answer) == (502, "storage_refused", None)
+        assert answer.headers["x-should-retry"] == "false"
+        assert "403 AccessDenied: no, says" in message(answer)
+        assert "10.1.2.3" not in answer.text
 
 
 class TestDiskFull:

@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from fettle.db import Database
 from fettle.storage import Storage, artifacts, garbage_collection
-from models import LEGAL_MOVES, Checkpoint, Event, Job, JobStatus, TunedModel
+from models import ENDED, Checkpoint, Event, Job, JobStatus, TunedModel
 
 TERMINAL = {
     JobStatus.SUCCEEDED: "The job has successfully completed",
@@ -42,7 +42,7 @@ async def assert_hold(db: Database, storage: Storage, accepted: set[str], checke
 def assert_one_end(job: Job, events: list[Event]) -> None:
     """A job that has ended says so once, and nothing of another end; one that has not says nothing."""
     ends = [event.message for event in events if event.message in TERMINAL.values() or event.level == "error"]
-    if LEGAL_MOVES[job.status]:
+    if job.status not in ENDED:
         assert ends == [], job.id
         return
     assert ends == [TERMINAL.get(job.status) or (job.error or {})["message"]], job.id

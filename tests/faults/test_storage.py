@@ -41,7 +41,11 @@ def test_a_job_that_waits_for_the_store_is_cancelled_paused_and_drained_like_any
         house.client.fine_tuning.jobs.pause(jobs[1])
         wait_for(lambda: house.client.fine_tuning.jobs.retrieve(jobs[1]).status == "paused", 5, "the pause")
         house.client.fine_tuning.jobs.resume(jobs[1])
-        wait_for(lambda: house.messages(jobs[1]).count(WAITS) == 2, 30, "the resumed job to wait for the store")
+        wait_for(
+            lambda: sum(message.startswith(WAITS) for message in house.messages(jobs[1])) == 2,
+            30,
+            "the resumed job to wait for the store",
+        )
         worker = house.worker_of(jobs[1])
         worker.terminate()
         assert worker.wait(10) == 0

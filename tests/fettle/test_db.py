@@ -1,14 +1,16 @@
 import asyncio
+import contextlib
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from fettle import migrate
-from fettle.db import DATABASE_AWAY, Database, database_now, json_text
+from fettle.db import DATABASE_AWAY, Database, DatabaseAway, database_now, explain, json_text, meaning
 from fettle.tenancy import projects
 from models import ApiKey, Job, Project
 from tests.fettle import given
@@ -178,3 +180,34 @@ async def test_a_database_that_cannot_be_reached_is_away_whatever_the_network_sa
     with pytest.raises(DATABASE_AWAY):
         await database.ping()
     await database.close()
+
+
+async def test_what_no_retry_mends_does_not_count_as_away(db: Database) -> None:
+    for statement in ("SELECT * FROM no_such_table", "SELECT no_such_column FROM jobs", "SELEC 1"):
+        with pytest.raises(DBAPIError):
+            async with db.transaction() as session:
+                await session.execute(text(statement))
+
+
+@pytest.mark.slow
+async def test_neither_does_a_wrong_password_or_a_database_that_is_not_there(postgresql: Callable[[str], str]) -> None:
+    database = Database(postgresql("no_such_database"))
+    with pytest.raises(Exception, match="no_such_database") as caught:
+        await database.ping()
+    assert not isinstance(caught.value, DATABASE_AWAY)
+    await database.close()
+
+
+async def test_a_sqlite_that_is_locked_is_away_and_says_why(tmp_path: Path) -> None:
+    first = Database(f"sqlite+aiosqlite:///{tmp_path / 'fettle.db'}")
+    await migrate.upgrade(first)
+    async with first.transaction() as session:
+        await session.execute(text("SELECT 1"))
+        with (
+            contextlib.closing(sqlite3.connect(tmp_path / "fettle.db", timeout=0)) as second,
+            pytest.raises(sqlite3.OperationalError) as busy,
+        ):
+            second.execute("BEGIN IMMEDIATE")
+    await first.close()
+    assert meaning(busy.value) is DatabaseAway
+    assert explain(busy.value, "BEGIN") == "database is locked (statement: BEGIN)"

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle.db import Database
+from fettle.db import Database, DatabaseAway
 from fettle.jobs import leases
 from models import Job, JobStatus
 from worker.attempts.resources import Held
@@ -27,7 +27,7 @@ class Flaky(Database):
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         if self.away:
             self.refused += 1
-            raise ConnectionRefusedError
+            raise DatabaseAway("connection refused")
         async with super().transaction() as session:
             yield session
 
@@ -35,7 +35,7 @@ class Flaky(Database):
     async def snapshot(self) -> AsyncIterator[AsyncSession]:
         if self.away:
             self.refused += 1
-            raise ConnectionRefusedError
+            raise DatabaseAway("connection refused")
         async with super().snapshot() as session:
             yield session
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from fettle.causes import in_words
 from fettle.db import DATABASE_AWAY
 from fettle.jobs import leases
 from fettle.observability.metrics import errors
@@ -46,5 +47,5 @@ async def until_back(job: Job, action: Callable[[], Awaitable[Result]]) -> Resul
             return await action()
         except DATABASE_AWAY as error:
             errors.labels("database").inc()
-            log.warning("database_away", error=type(error).__name__)
+            log.warning("database_away", cause=in_words(error))
             await asyncio.sleep(PAUSE_SECONDS)

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from fettle.causes import for_tenants, in_words
 from fettle.db import DATABASE_AWAY
 from fettle.devices import Slot
 from fettle.errors import Fenced, TrainingFailed
@@ -106,7 +107,7 @@ async def settle(held: Held, job: Job, tail: list[str], error: BaseException, *,
         await write(held, job, lambda s, row: leases.give_back(s, row, why, max_attempts=limit, counted=False))
     else:
         log.error("run_lost", exc_info=None if isinstance(error, Died) else error)
-        why = str(error) if isinstance(error, Died) else f"The worker could not go on ({type(error).__name__})"
+        why = str(error) if isinstance(error, Died) else f"The worker could not go on: {for_tenants(in_words(error))}"
 
         def change(session: AsyncSession, row: Job) -> None:
             if tail:
@@ -136,8 +137,8 @@ async def keep_lease(held: Held, job: Job, halt: asyncio.Event) -> None:
                     async with held.db.snapshot() as session:
                         if await leases.check(session, job.id, job.fence):
                             halt.set()
-        except DATABASE_AWAY as error:
-            log.warning("database_away", error=type(error).__name__)
+        except (*DATABASE_AWAY, TimeoutError) as error:
+            log.warning("database_away", cause=in_words(error))
 
 
 async def halt_with_worker(held: Held, stopping: asyncio.Event, halt: asyncio.Event) -> None:

@@ -19,7 +19,7 @@ import structlog
 from fettle.db import DATABASE_AWAY
 from fettle.jobs import events
 from fettle.settings import Settings
-from models import LEGAL_MOVES, Job
+from models import ENDED, Job
 from worker import metrics
 from worker.attempts.ledger import read
 from worker.attempts.resources import Held
@@ -102,7 +102,7 @@ class Reports:
         with contextlib.suppress(*DATABASE_AWAY):
             async with self.held.db.snapshot() as session:
                 row = await session.get_one(Job, self.job.id)
-            if not LEGAL_MOVES[row.status]:
+            if row.status in ENDED:
                 status = str(row.status)
         await asyncio.gather(*(reporter.end(status) for reporter in self.running))
 

@@ -207,9 +207,11 @@ class TestCancel:
 
 
 class TestLegalMoves:
-    def test_every_state_has_its_row_and_an_ended_job_moves_nowhere(self) -> None:
+    def test_every_state_has_its_row_and_of_the_ended_jobs_only_a_failed_one_can_move(self) -> None:
         assert set(LEGAL_MOVES) == set(JobStatus)
-        assert {status for status, moves in LEGAL_MOVES.items() if not moves} == set(given.ENDED)
+        assert {status for status, moves in LEGAL_MOVES.items() if moves <= {JobStatus.QUEUED}} == set(given.ENDED)
+        assert LEGAL_MOVES[JobStatus.FAILED] == {JobStatus.QUEUED}
+        assert LEGAL_MOVES[JobStatus.CANCELLED] == LEGAL_MOVES[JobStatus.SUCCEEDED] == frozenset()
 
 
 class TestTunedModelName:

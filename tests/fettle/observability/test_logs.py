@@ -2,9 +2,10 @@ import ast
 import io
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import structlog
@@ -124,6 +125,23 @@ class TestLevel:
         logging.getLogger("botocore").warning("slow")
         (line,) = stream.getvalue().splitlines()
         assert json.loads(line)["event"] == "slow"
+
+
+class TestAFullDiskUnderTheLog:
+    def test_it_costs_lines_and_no_request(self, configured: Callable[..., io.StringIO]) -> None:
+        with open("/dev/full", "w") as full:  # noqa: PTH123 — a device
+            configured(cast(io.StringIO, full))
+            structlog.get_logger().info("request")
+            logging.getLogger("uvicorn.error").warning("lost")
+            assert logs.LogStream.failing
+            os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())  # room again
+            structlog.get_logger().info("request")
+        assert not logs.LogStream.failing
+
+    def test_what_json_cannot_say_is_escaped(self, configured: Callable[..., io.StringIO]) -> None:
+        stream = configured()
+        structlog.get_logger().info("request", path="\ud800", number=2**70)
+        assert json.loads(stream.getvalue())["number"] == 2**70
 
 
 def test_no_field_has_the_name_of_one_that_every_line_has() -> None:

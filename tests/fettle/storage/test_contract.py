@@ -8,11 +8,12 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from pydantic import SecretStr
 
 from fettle.settings import Settings
-from fettle.storage import Away, LocalStorage, Missing, Storage, open_storage
-from fettle.storage.s3 import PART, S3Storage
+from fettle.storage import Away, LocalStorage, Missing, Refused, Storage, open_storage
+from fettle.storage.s3 import PART, S3Storage, meaning
 from tests.faults.proxy import Proxy
 
 CREDENTIALS = {"aws_access_key_id": "id", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
@@ -256,8 +257,41 @@ class TestS3:
         with pytest.raises(Exception, match="NoSuchBucket"):
             await storage.read("key")
 
+    async def test_a_bucket_that_is_not_there_refuses_every_method(self, s3_endpoint: str, tmp_path: Path) -> None:
+        storage = S3Storage(s3_settings(s3_endpoint, "s3://no-such-bucket"))
+        (tmp_path / "source").write_bytes(b"x")
+        for use in (
+            storage.put("key", chunks(b"y")),
+            storage.put_file("key", tmp_path / "source"),
+            storage.get_file("key", tmp_path / "target"),
+            storage.read("key"),
+            storage.list("key"),
+            storage.delete("key"),
+        ):
+            with pytest.raises(Refused, match=r"^key: 404 NoSuchBucket"):
+                await use
+
+    @pytest.mark.parametrize(
+        ("status", "code", "kind"),
+        [
+            (403, "AccessDenied", Refused),
+            (403, "QuotaExceeded", Refused),
+            (400, "InvalidRequest", Refused),
+            (507, "XMinioStorageFull", Refused),
+            (500, "XMinioStorageFull", Refused),
+            (501, "NotImplemented", Refused),
+            (500, "InternalError", Away),
+            (503, "SlowDown", Away),
+            (400, "RequestTimeout", Away),
+            (404, "NoSuchKey", Missing),
+        ],
+    )
+    def test_what_no_retry_mends_is_a_refusal(self, status: int, code: str, kind: type[Exception]) -> None:
+        answer: Any = {"Error": {"Code": code, "Message": "words"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+        assert type(meaning(ClientError(answer, "PutObject"), "key")) is kind
+
     @pytest.mark.slow
-    async def test_a_store_that_refuses_or_is_gone_is_away_in_every_method(
+    async def test_a_store_that_is_overloaded_or_gone_is_away_in_every_method(
         self, s3_endpoint: str, bucket: str, tmp_path: Path
     ) -> None:
         proxy = Proxy(s3_endpoint)

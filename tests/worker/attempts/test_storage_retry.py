@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
-from fettle.errors import Fenced
+from fettle.errors import Fenced, TrainingFailed
 from fettle.jobs import lifecycle
-from fettle.storage import Away
+from fettle.storage import Away, Refused
 from models import Event, Job
 from worker.attempts.resources import Held
 from worker.attempts.storage_retry import patiently
@@ -29,7 +29,7 @@ class Store:
     async def read(self) -> str:
         self.calls += 1
         if self.calls <= self.refusals:
-            raise Away("key: 503")
+            raise Away("key", "503")
         return "content"
 
 
@@ -39,7 +39,7 @@ async def test_it_asks_until_storage_answers_and_tells_the_user_once(quick: Held
     assert await patiently(quick, job, store.read) == "content"
     assert store.calls == 6
     assert (await messages(quick))[len(before) :] == [
-        "Storage does not answer; the job waits for it",
+        "Storage does not answer; the job waits for it: key, 503",
         "Storage answers again; the job goes on",
     ]
 
@@ -48,6 +48,23 @@ async def test_storage_that_answers_is_nothing_to_talk_about(quick: Held, job: J
     before = await messages(quick)
     assert await patiently(quick, job, Store(0).read) == "content"
     assert await messages(quick) == before
+
+
+async def test_a_refusal_ends_the_job_in_the_stores_words_at_once(quick: Held, job: Job) -> None:
+    calls = 0
+
+    async def refused() -> None:
+        nonlocal calls
+        calls += 1
+        raise Refused("jobs/a/1/adapter/x", "403 AccessDenied: the policy at http://10.0.0.1:9000 says no")
+
+    with pytest.raises(TrainingFailed) as failed:
+        await patiently(quick, job, refused)
+    assert (calls, failed.value.code) == (1, "storage_refused")
+    assert failed.value.message == (
+        "The storage refused the object jobs/a/1/adapter/x: 403 AccessDenied: the policy at [internal address] says "
+        "no. When the operator has mended that, resume the job."
+    )
 
 
 async def test_every_other_error_is_the_callers(quick: Held, job: Job) -> None:

@@ -36,7 +36,7 @@ def with_storage(held: Held, fail: Callable[[], None]) -> Held:
 
 
 def away() -> None:
-    raise Away("key: 503")
+    raise Away("key", "503")
 
 
 def disk_full() -> None:
@@ -54,7 +54,7 @@ async def waiting_for_storage(held: Held, job: Job) -> AsyncIterator[asyncio.Eve
     """A run that waits for its dataset; after the block it has five seconds to end. Gives what stops the worker."""
     stopping = asyncio.Event()
     run = asyncio.create_task(supervise(held, NOBODY, Slot(), job, stopping))
-    while "Storage does not answer; the job waits for it" not in (await read(held, job))[1]:  # noqa: ASYNC110
+    while "Storage does not answer; the job waits for it: key, 503" not in (await read(held, job))[1]:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     yield stopping
     await asyncio.wait_for(run, 5)

@@ -9,7 +9,7 @@ from transformers import AutoModelForSequenceClassification
 
 from fettle.datasets.formats.render import Renderer
 from fettle.errors import TrainingFailed
-from tests.worker.training.bases import padding_with_eos
+from tests.bases import padding_with_eos
 from worker.training import pooling
 from worker.training.methods.reward_model import Collator
 from worker.training.model import loading

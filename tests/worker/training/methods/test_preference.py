@@ -10,7 +10,7 @@ import pytest
 
 from fettle.datasets.formats.render import Renderer
 from fettle.registry.catalog import STARTER
-from tests.worker.training.bases import padding_with_eos
+from tests.bases import padding_with_eos
 from tests.worker.training.children import Child, Line, Row, comparisons, contents, of, series, work_folder
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.worker.training.bases import padding_with_eos
+from tests.bases import padding_with_eos
 from tests.worker.training.children import Child, Line, comparisons, contents, of, series, work_folder
 from worker.training.rl.ppo.learner import STATE
 

@@ -9,12 +9,16 @@ from fettle.registry.catalog import STARTER
 
 def padding_with_eos(folder: Path) -> Path:
     """As SmolLM2 and most Llama bases are: no token of its own to pad with."""
-    shutil.copytree(STARTER, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    copy(folder)
     tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
     rewrite(folder / "tokenizer_config.json", pad_token=tokenizer["eos_token"])
     for name in ("config.json", "generation_config.json"):
         rewrite(folder / name, pad_token_id=json.loads((folder / name).read_text())["eos_token_id"])
     return folder
+
+
+def copy(folder: Path) -> Path:
+    return Path(shutil.copytree(STARTER, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__")))
 
 
 def rewrite(file: Path, **fields: object) -> None:
