@@ -18,7 +18,7 @@ def main() -> None:
     except catalog.CatalogError as error:
         sys.exit(f"error {error.message}")  # a sentence, where the server would show a traceback
     configure(settings)
-    app = create_app(settings)
+    app = create_app(settings, warm=True)
     gc.collect()
     gc.freeze()  # the libraries' objects: under load a fifth of the time went into walking them again and again
     uvicorn.run(

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
-from api import generation, multipart
+from api import generation, isolation, multipart
 from api.deps import Held, ProjectId, Snapshot
 from api.middleware import MULTIPART_OVERHEAD
 from api.pagination import listing
@@ -27,7 +27,7 @@ async def create(request: Request, held: Held, project_id: ProjectId) -> dict[st
     async with held.db.snapshot() as snapshot:
         await quotas.foresee_file(snapshot, project_id, declared_bytes(request), allowed)
     aside = held.uploads / secrets.token_hex(16)
-    async with Upload(aside, held.checks, held.settings.max_row_bytes) as upload:
+    async with Upload(aside, held.checks, held.settings.max_row_bytes, project=project_id, pool=held.pool) as upload:
         form = await multipart.read(request.headers.get("content-type", ""), upload.chunks(request.stream()), upload)
         purpose = form.fields.get("purpose")
         if form.filename is None:
@@ -98,7 +98,12 @@ async def preview(
     found = await generation.find(held, project_id, model)
     base = catalog.on_disk(found.base_model, catalog.find(held.models, found.base_model))
     seen = await previews.preview(
-        held.storage, file, base, limit=limit, max_seq_length=max_seq_length, folder=held.uploads
+        held.storage,
+        file,
+        isolation.look(held.pool, project_id, base),
+        limit=limit,
+        max_seq_length=max_seq_length,
+        folder=held.uploads,
     )
     return {"object": "file.preview", "file_id": file.id, "model": found.name, **seen}
 

@@ -9,7 +9,7 @@ from fastapi.responses import Response, StreamingResponse
 from pydantic import ValidationError
 from sse_starlette import EventSourceResponse
 
-from api import zips
+from api import isolation, zips
 from api.deps import Held, ProjectId, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.job import (
@@ -35,6 +35,7 @@ router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 KEEPALIVE_SECONDS = 15  # between comments on a stream that has nothing to tell: proxies close what is silent
 PRESIGNED_SECONDS = 3600  # AWS allows seven days, but not past the end of a role's own credentials
 
+LABELS_AT_MOST = 16  # of a job, and so of a filter
 DEFAULT_LIMIT = 20  # events on a page
 
 Limit = Annotated[int, Query(ge=1, le=100)]
@@ -67,6 +68,7 @@ async def create(
         body=orjson.loads(await request.body()),
         idempotency_key=idempotency_key,
         retry=x_stainless_retry_count > 0,
+        graders=await isolation.graders_of(held.pool, project_id, method),
     )
     project = await session.get_one(Project, project_id)
     defaults = quotas.defaults(held.settings)
@@ -91,6 +93,10 @@ async def newest(
     labels = {
         name[len(begin) : -len(end)]: value for name, value in request.query_params.items() if name.startswith(begin)
     }
+    if len(labels) > LABELS_AT_MOST:
+        raise InvalidRequest(
+            f"{len(labels)} metadata filters were sent: jobs have at most {LABELS_AT_MOST} labels.", param="metadata"
+        )
     if metadata and labels:
         raise InvalidRequest("'metadata=null' and 'metadata[k]=v' exclude each other: send one.", param="metadata")
     rows, has_more = await lifecycle.newest(

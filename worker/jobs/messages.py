@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,8 @@ async def relay(
             case {"type": "reward_model"}:
                 await flush(held, job, pending, None)
                 await publishing.publish_reward_model(held, job, folder / line["path"])
+            case {"type": "hyperparameters"}:
+                await write(held, job, partial(resolved_anew, line))
             case {"type": "evaluation"}:
                 await flush(held, job, pending, None)
                 await publishing.publish_evaluation(held, job, line["data"])
@@ -99,6 +102,13 @@ async def relay(
     if end["type"] == "error":
         raise TrainingFailed(end["code"], end["message"], end.get("param"))
     return end
+
+
+def resolved_anew(line: Line, _: AsyncSession, row: Job) -> None:
+    """Puts what `auto` came to on the rows that remained into the job."""
+    kind = row.method["type"]
+    asked = row.method[kind]
+    row.method = {**row.method, kind: {**asked, line["of"]: {**asked[line["of"]], **line["values"]}}}
 
 
 def finish_time(first: tuple[int, float] | None, now: tuple[int, float], total: int) -> float | None:

@@ -161,6 +161,7 @@ async def carry_out(
     scored.open()
     try:
         done = await relay(held, job, folder, child, reports, halt, scored)
+        await scored.conclude()
     finally:
         stop.cancel()
         await scored.close()

@@ -8,6 +8,7 @@ from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import ids
+from fettle.errors import TrainingFailed
 from fettle.jobs import events, reward_versions
 from fettle.rewards import diagnostics
 from fettle.rollouts import store as rollouts
@@ -22,7 +23,10 @@ from worker.jobs.training_process import Child
 from worker.rewards import error_budget
 from worker.rewards.error_budget import GraderErrors
 from worker.rewards.hacking_watch import RewardWatch
-from worker.rewards.job_grader import Verdicts
+from worker.rewards.job_grader import Verdicts, clean
+from worker.rewards.learning_watch import LearningWatch
+
+EVERY_STEP = 2**31 - 1
 
 Line = dict[str, Any]
 
@@ -37,7 +41,7 @@ class Rollouts:
         self.scoring: asyncio.Task[None] | None = None
         self.version: RewardVersion | None = None  # of the rewards, that judged the newest batch
         self.looked = 0  # the version of the rewards at which a first look was taken, or was not due
-        self.watch: RewardWatch | None = None
+        self.watches: tuple[RewardWatch, LearningWatch] | None = None
         self.rows: list[Line] = []  # the batch that waits for its advantages
 
     def open(self) -> None:
@@ -128,7 +132,7 @@ class Rollouts:
             return
         table = await asyncio.to_thread(rollouts.to_parquet, rows)
         summary = summaries.of_step(rows, graders)
-        warnings = (await self._watch(step)).see(summary)
+        warnings = [warn for watch in await self._watches(step) for warn in watch.see(summary)]
         key = f"{publishing.prefix(self.job)}/rollouts/step-{step:06d}.parquet"
         await patiently(self.held, self.job, lambda: artifacts.put_bytes(self.held.storage, key, table))
 
@@ -150,14 +154,36 @@ class Rollouts:
 
         await write(self.held, self.job, change)
 
-    async def _watch(self, step: int) -> RewardWatch:
+    async def conclude(self) -> None:
+        """Tells what the job's steps taught nothing. Raises TrainingFailed when no completion at all was judged."""
+        _, learning = await self._watches(EVERY_STEP)
+        if learning.nothing_judged:
+            samples = "\n".join(self.errors.samples)
+            raise TrainingFailed(
+                "nothing_judged",
+                f"The graders failed on all {learning.completions} completions of the job, so that it learned nothing. "
+                f"Mend the graders and start the job again; a max_grader_errors below 1 stops such a job early."
+                + (f" What they said, for example:\n{clean(samples)}" if samples else ""),
+                "max_grader_errors",
+            )
+        warnings = learning.conclude()
+
+        def change(session: AsyncSession, job: Job) -> None:
+            for code, message in warnings:
+                events.add(session, job.id, message, level="warn", data={"warning": code, "steps": learning.steps})
+
+        if warnings:
+            await write(self.held, self.job, change)
+
+    async def _watches(self, step: int) -> tuple[RewardWatch, LearningWatch]:
         """With all of the job's steps before this one in mind."""
-        if self.watch is None:
+        if self.watches is None:
             earlier = await read(self.held, self.job, lambda session: summaries.earlier(session, self.job.id, step))
-            self.watch = RewardWatch()
+            self.watches = RewardWatch(), LearningWatch()
             for summary in earlier:
-                self.watch.see(summary)
-        return self.watch
+                for watch in self.watches:
+                    watch.see(summary)
+        return self.watches
 
     async def close(self) -> None:
         if self.scoring is not None:

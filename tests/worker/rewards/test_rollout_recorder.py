@@ -42,6 +42,7 @@ class TestScoring:
             "reward_version": 1,
             "tokens": 6,
             "length_mean": 3,
+            "dead_groups": 0.0,
             "errors": 0,
             "cut_off": 0,
             "distinct": 1,
