@@ -27,6 +27,7 @@ from api.routes import (
     responses,
     reward_functions,
     rollouts,
+    workers,
 )
 from api.telemetry import Telemetry
 from fettle import __version__, data_folder
@@ -48,6 +49,7 @@ ROUTERS = (
     dry_runs.router,
     graders.router,
     reward_functions.router,
+    workers.router,
     models.router,
     chat.router,
     responses.router,
@@ -74,8 +76,12 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
     state.aliases = catalog.check_aliases(settings.model_aliases, state.models)
     state.pepper = keys.pepper(settings)
     state.readiness = Readiness()
+<<<<<<< HEAD
     state.reads = Reads(state.db, state.pepper)
     reserve.make(settings)
+=======
+    state.reads = Reads(state.db, settings, state.pepper)
+>>>>>>> main
     state.uploads = settings.data / "uploads"
     state.uploads.mkdir(parents=True, exist_ok=True)
     stale_files.sweep(state.uploads)

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import time
 from dataclasses import asdict
 from typing import Any
@@ -23,7 +22,8 @@ from fettle.rewards.sandbox import SandboxError, cgroup, level
 from fettle.rollouts import retention
 from fettle.settings import Settings
 from fettle.storage import Away, Refused, deletions, garbage_collection, open_storage, reserve, stale_files
-from worker import environment, metrics, tasks
+from models import Worker
+from worker import environment, metrics, presence, tasks
 from worker.attempts.resources import Held
 from worker.jobs import work_folder
 from worker.jobs.supervisor import supervise
@@ -84,15 +84,17 @@ async def work(held: Held, nursery: Nursery, slots: list[Slot]) -> None:
         asyncio.create_task(reconcile(held, woken)),
         asyncio.create_task(tidy(held)),
     ]
-    others.append(asyncio.create_task(asyncio.to_thread(tell_sandbox)))
+    row = presence.describe(held, slots)
+    others.append(asyncio.create_task(asyncio.to_thread(prove_sandbox, row)))
     warm = held.settings.warm_children
     log.info("worker_started", slots=[str(slot) for slot in slots], threads=held.threads, warm=warm)
     told: asyncio.Task[Any] = asyncio.create_task(stopping.wait())
-    await asyncio.wait({*serving, told}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.set()  # a slot that failed is a bug, and ends the worker; the other slots' runs leave a checkpoint
-    ended, late = await asyncio.wait(serving, timeout=held.settings.drain_seconds + END_SECONDS)
-    if late:
-        log.warning("not_drained")  # the database is away, say: the leases will run out
+    async with presence.announced(held, row, stopping):
+        await asyncio.wait({*serving, told}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.set()  # a slot that failed is a bug, and ends the worker; the other slots' runs leave a checkpoint
+        ended, late = await asyncio.wait(serving, timeout=held.settings.drain_seconds + END_SECONDS)
+        if late:
+            log.warning("not_drained")  # the database is away, say: the leases will run out
     for task in (told, *others):
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
@@ -102,10 +104,11 @@ async def work(held: Held, nursery: Nursery, slots: list[Slot]) -> None:
         slot_served.result()
 
 
-def tell_sandbox() -> None:
-    """What would hold user code here, tried by starting it."""
+def prove_sandbox(row: Worker) -> None:
+    """What confines user code here, proved by starting it, for the log and for this worker's row."""
     try:
-        log.info("sandbox", walls=level())
+        row.sandbox = level()
+        log.info("sandbox", walls=row.sandbox)
     except SandboxError as error:
         log.warning("no_sandbox", why=str(error))
 
@@ -114,7 +117,7 @@ async def serve_slot(
     held: Held, nursery: Nursery, number: int, slot: Slot, woken: asyncio.Event, stopping: asyncio.Event
 ) -> None:
     """Claims one job after another."""
-    owner = f"{socket.gethostname()}:{os.getpid()}:{number}"
+    owner = f"{presence.worker_id()}:{number}"
     while not stopping.is_set():
         woken.clear()  # before the look: a ring during it is heard
         try:

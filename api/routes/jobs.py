@@ -24,7 +24,7 @@ from api.schemas.job import (
 from api.streaming import begun, counted
 from fettle import queue
 from fettle.errors import InvalidRequest, NotFound, from_schema
-from fettle.jobs import events, integrations, lifecycle, planning
+from fettle.jobs import events, integrations, lifecycle, planning, waiting
 from fettle.registry import tuned_models
 from fettle.storage import artifacts
 from fettle.tenancy import quotas
@@ -75,7 +75,7 @@ async def create(
     job, created = await lifecycle.create(session, project, wanted, held.models, defaults, aliases=held.aliases)
     if created:
         queue.ring_after_commit(session, job.id)
-    return job_object(job)
+    return job_object(job, await waiting.explain(session, held.settings, job))
 
 
 @router.get("")
@@ -83,6 +83,7 @@ async def newest(
     request: Request,
     project_id: ProjectId,
     session: Snapshot,
+    held: Held,
     after: str | None = None,
     limit: Limit = 20,
     metadata: Literal["null"] | None = None,
@@ -101,12 +102,14 @@ async def newest(
     rows, has_more = await lifecycle.newest(
         session, project_id, labels=None if metadata else labels, after=after, limit=limit
     )
-    return listing(rows, job_object, has_more)
+    waits = {job.id: await held.reads.wait_of(job) for job in rows}
+    return listing(rows, lambda job: job_object(job, waits[job.id]), has_more)
 
 
 @router.get("/{job_id}")
 async def retrieve(job_id: str, project_id: ProjectId, held: Held) -> Response:
-    return polled(orjson.dumps(job_object(await held.reads.job(project_id, job_id))))
+    job = await held.reads.job(project_id, job_id)
+    return polled(orjson.dumps(job_object(job, await held.reads.wait_of(job))))
 
 
 @router.post("/{job_id}/cancel", dependencies=[Room])
@@ -142,7 +145,7 @@ async def resume(
     )
     if waits:
         queue.ring_after_commit(session, job.id)
-    return job_object(job)
+    return job_object(job, await waiting.explain(session, held.settings, job))
 
 
 @router.get("/{job_id}/events")

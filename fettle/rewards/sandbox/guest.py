@@ -76,7 +76,8 @@ def receive(source):
 
 
 def send(sink, value):
-    body = json.dumps(value, default=str).encode()
+    # Half a surrogate pair is a character to Python, but no text to the host
+    body = json.dumps(value, default=str, ensure_ascii=False).encode("utf-8", "replace")
     sink.write(struct.pack(">I", len(body)) + body)
     sink.flush()
 
@@ -217,7 +218,7 @@ class Printed(io.TextIOBase):
         return len(text)
 
     def take(self):
-        text = "".join(self.parts)
+        text = "".join(self.parts).replace("\0", "\ufffd")  # PostgreSQL holds no NUL
         if self.dropped:
             text += f"… ({self.dropped} more characters)"
         self.parts, self.room, self.dropped = [], PRINTED_AT_MOST, 0
