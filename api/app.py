@@ -76,12 +76,8 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
     state.aliases = catalog.check_aliases(settings.model_aliases, state.models)
     state.pepper = keys.pepper(settings)
     state.readiness = Readiness()
-<<<<<<< HEAD
-    state.reads = Reads(state.db, state.pepper)
-    reserve.make(settings)
-=======
     state.reads = Reads(state.db, settings, state.pepper)
->>>>>>> main
+    reserve.make(settings)
     state.uploads = settings.data / "uploads"
     state.uploads.mkdir(parents=True, exist_ok=True)
     stale_files.sweep(state.uploads)
