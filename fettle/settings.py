@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     rollout_days: float | None = Field(
         None, gt=0, description="How long an ended job's rollouts are kept; unset: for ever"
     )
+    resume_days: float = Field(7, gt=0, description="How long a failed job's checkpoints can be resumed from")
     storage_retry_seconds: float = Field(15, gt=0, description="Longest pause between tries while storage is away")
     drain_seconds: float = Field(20, gt=0, description="How long a stopping worker waits for a last checkpoint")
     max_attempts: int = Field(3, ge=1, description="Deaths of worker or child after which a job fails as worker_lost")

@@ -37,7 +37,13 @@ class Question:
 
 
 class Judge(Protocol):
-    """Asks models, many things at a time: the words to each in order, JudgeAway where there are none."""
+    """Asks models, many things at a time: the words to each in order, JudgeAway where there are none.
+
+    asked, answered: requests of the batch that is being judged, for another thread to read.
+    """
+
+    asked: int
+    answered: int
 
     def ask(self, questions: Sequence[Question]) -> Sequence[str | JudgeAway]: ...
 
@@ -47,6 +53,8 @@ class Judge(Protocol):
 
 class NoJudge:
     """Where no engine can be reached."""
+
+    asked = answered = 0
 
     def ask(self, questions: Sequence[Question]) -> Sequence[str | JudgeAway]:
         return [away(question.model) for question in questions]

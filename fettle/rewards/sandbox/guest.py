@@ -217,7 +217,7 @@ class Printed(io.TextIOBase):
         return len(text)
 
     def take(self):
-        text = "".join(self.parts)
+        text = "".join(self.parts).replace("\0", "\ufffd")  # PostgreSQL holds no NUL
         if self.dropped:
             text += f"… ({self.dropped} more characters)"
         self.parts, self.room, self.dropped = [], PRINTED_AT_MOST, 0
