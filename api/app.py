@@ -27,6 +27,7 @@ from api.routes import (
     responses,
     reward_functions,
     rollouts,
+    workers,
 )
 from api.telemetry import Telemetry
 from fettle import __version__, data_folder
@@ -38,7 +39,7 @@ from fettle.observability.metrics import Ledger
 from fettle.queue import Doorbell
 from fettle.registry import catalog
 from fettle.settings import Settings
-from fettle.storage import open_storage, stale_files
+from fettle.storage import open_storage, reserve, stale_files
 from fettle.tenancy import api_keys as keys
 
 ROUTERS = (
@@ -48,6 +49,7 @@ ROUTERS = (
     dry_runs.router,
     graders.router,
     reward_functions.router,
+    workers.router,
     models.router,
     chat.router,
     responses.router,
@@ -74,7 +76,8 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
     state.aliases = catalog.check_aliases(settings.model_aliases, state.models)
     state.pepper = keys.pepper(settings)
     state.readiness = Readiness()
-    state.reads = Reads(state.db, state.pepper)
+    state.reads = Reads(state.db, settings, state.pepper)
+    reserve.make(settings)
     state.uploads = settings.data / "uploads"
     state.uploads.mkdir(parents=True, exist_ok=True)
     stale_files.sweep(state.uploads)

@@ -18,7 +18,7 @@ from fettle.observability.metrics import Ledger
 from fettle.queue import Doorbell
 from fettle.registry.catalog import BaseModelEntry
 from fettle.settings import Settings
-from fettle.storage import Storage
+from fettle.storage import Storage, reserve
 from models import ApiKey
 
 
@@ -68,6 +68,12 @@ async def snapshot(request: Request) -> AsyncIterator[AsyncSession]:
         yield session
 
 
+async def room(request: Request) -> None:
+    """For what ends a job or deletes something: on a full disk the reserve lets it through."""
+    reserve.release((await services(request)).settings)
+
+
+Room = Depends(room)
 Held = Annotated[Services, Depends(services)]
 ProjectId = Annotated[str, Depends(project_id)]
 Caller = Annotated[ApiKey, Depends(api_key)]

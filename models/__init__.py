@@ -14,6 +14,7 @@ from models.proof import Proof
 from models.reward_version import RewardVersion
 from models.rollout_chunk import RolloutChunk
 from models.tuned_model import TunedModel
+from models.worker import Worker
 
 __all__ = [
     "DISK_FULL",
@@ -38,4 +39,5 @@ __all__ = [
     "RewardVersion",
     "RolloutChunk",
     "TunedModel",
+    "Worker",
 ]

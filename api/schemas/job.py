@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from fettle import methods
 from fettle.errors import InvalidRequest, NotFound
 from fettle.jobs import proof_checks, proofs
+from fettle.jobs.waiting import Waiting
 from fettle.methods.common import ITEMS_AT_MOST
 from fettle.storage.artifacts import Manifest
 from models import ENDED, Checkpoint, Event, Job, JobStatus, Proof
@@ -59,7 +60,7 @@ def method_of(body: JobCreate) -> methods.Method:
     return methods.METHODS[body.method.type].model_validate(body.method.model_dump())
 
 
-def job_object(job: Job) -> dict[str, Any]:
+def job_object(job: Job, waits: Waiting | None = None) -> dict[str, Any]:
     hyperparameters = job.method[job.method["type"]]["hyperparameters"]
     return {
         "id": job.id,
@@ -85,6 +86,8 @@ def job_object(job: Job) -> dict[str, Any]:
         "user_provided_suffix": job.suffix,
         "metadata": job.labels,
         "integrations": job.integrations or [],
+        "waiting": waits.to_json() if waits else None,  # ours: its place in the queue, and why it waits
+        "progress": job.progress if job.status == JobStatus.RUNNING else None,  # ours: how far its step is
         "sandbox": job.sandbox,  # ours: what held user code; null: it has none, or has not begun
         "error": job.error,
     }

@@ -17,6 +17,7 @@ from worker import metrics
 from worker.attempts.ledger import write
 from worker.attempts.resources import Held
 from worker.jobs import publishing
+from worker.jobs.step_progress import StepProgress
 from worker.jobs.training_process import Child, describe_exit
 from worker.reporting.client import Reports
 from worker.rewards.rollout_recorder import Rollouts
@@ -45,8 +46,12 @@ async def relay(
     first: tuple[int, float] | None = None  # the first step that we saw, and when
     end: Line | None = None
     pace = metrics.Pace()
+    inside = StepProgress(began=flushed)
     async for line in child.lines(pause=FLUSH_SECONDS):
         scored.check()
+        if line is not None:
+            inside.see(line, time.monotonic())
+        inside.see_scorer(scored.verdicts.scorer.progress)
         match line:
             case None:
                 pass
@@ -77,6 +82,10 @@ async def relay(
         if halt.is_set() and pace.last is None and end is None:
             raise Drained  # it has nothing to save yet, and while it loads or tokenises it hears nothing
         pending += reports.told()
+        if slow := inside.to_tell(time.monotonic()):
+            pending.append({"type": "event", "level": "info", "message": slow[0], "data": slow[1]})
+        if shown := inside.to_store(time.monotonic()):
+            await store_progress(held, job, shown)
         if pending and (line is None or time.monotonic() - flushed > FLUSH_SECONDS):
             step, total = progress(pending)
             flushed = time.monotonic()
@@ -122,6 +131,13 @@ def progress(lines: list[Line]) -> tuple[int, int]:
         if line["type"] == "metrics":
             return line["step"], line["total_steps"]
     return 0, 0
+
+
+async def store_progress(held: Held, job: Job, shown: Line) -> None:
+    def change(session: AsyncSession, row: Job) -> None:
+        row.progress = shown
+
+    await write(held, job, change)
 
 
 async def flush(held: Held, job: Job, pending: list[Line], estimated_finish: float | None) -> None:

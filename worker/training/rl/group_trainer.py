@@ -24,6 +24,7 @@ from worker.training.rl.evaluation import Judged, RewardEvaluation
 from worker.training.rl.rollouts import Judge, Rollout
 from worker.training.rl.sampling import drawing
 from worker.training.rl.sampling.completions import Sampling
+from worker.training.rl.sampling.progress import Progress
 from worker.training.trainer import Interruptible, Metrics
 
 # the trainer's names → ours; those of each reward function keep theirs: rewards/<name>/mean
@@ -156,7 +157,8 @@ class GroupTrainer(Interruptible):
         seeds = [drawing.derived(self.args.seed, "completion", step, first + row) for row in range(len(prompt_ids))]
         sampling = Sampling(self.longest, self.ends, self.renderer.pad_id, self.temperature)
         network = cast(PeftModel, self.model)
-        return drawing.draw(network, prompt_ids, int(self.num_generations or 1), seeds, sampling)
+        watch = Progress(self.channel)
+        return drawing.draw(network, prompt_ids, int(self.num_generations or 1), seeds, sampling, watch)
 
     def encoded(self, prompts: Sequence[str]) -> list[list[int]]:
         encodings = self.renderer.tokenizer.encode_batch(list(prompts), add_special_tokens=False)

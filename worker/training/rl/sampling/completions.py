@@ -5,9 +5,10 @@ generator of its own, by inverting the distribution, so that (rounding of the lo
 prompt, its seed and the weights, and on no other row. The cache, the masks and the draw are the engine's.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import torch
@@ -20,6 +21,8 @@ from worker.engine import masks
 from worker.engine.cache import KeyValues
 from worker.engine.sampling import sample
 from worker.training.rl.sampling.folding import folded
+
+Watch = Callable[[int, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,16 @@ class Completions:
 
 
 def complete(
-    network: PeftModel, prompts: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling
+    network: PeftModel,
+    prompts: Sequence[Sequence[int]],
+    seeds: Sequence[int],
+    sampling: Sampling,
+    watch: Watch | None = None,
 ) -> Completions:
     """As many completions of each prompt as there are seeds for each, those of the first prompt first.
+
+    watch: hears after every token how many completions have ended, of how many, and the tokens written so far; nothing
+    inside `generate`.
 
     The network's active adapter is the policy; it is as it was afterwards, its random state too. A base with layers
     that keep another past than keys and values draws the same way inside `generate`, with its adapter as it trains:
@@ -64,7 +74,8 @@ def complete(
     base = base_of(network)
     ours = masks.foreign_kind(base) is None
     with at_rest(network, any_mask=ours), folded(network) if ours else nullcontext():
-        ids_BT, logprobs_BT, lengths_B = (decode if ours else generated)(base, prompts, seeds, sampling)
+        draw = partial(decode, watch=watch) if ours else generated
+        ids_BT, logprobs_BT, lengths_B = draw(base, prompts, seeds, sampling)
     width = int(lengths_B.max())
     ids_BT, logprobs_BT, lengths_B = ids_BT[:, :width].clone(), logprobs_BT[:, :width].clone(), lengths_B.clone()
     mask_BT = torch.arange(width, device=ids_BT.device) < lengths_B[:, None]
@@ -74,7 +85,11 @@ def complete(
 
 @torch.inference_mode()
 def decode(
-    network: PreTrainedModel, prompts: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling
+    network: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    seeds: Sequence[int],
+    sampling: Sampling,
+    watch: Watch | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(ids_BT, logprobs_BT, lengths_B), T being max_tokens."""
     device = network.device
@@ -91,6 +106,7 @@ def decode(
     ends_E = ends_of(sampling, device)
     temperature_B = torch.full((len(seeds),), sampling.temperature, device=device)
     top_p_B = torch.full((len(seeds),), sampling.top_p, dtype=torch.float64, device=device)
+    written = 0
     rows_B = torch.arange(len(seeds), device=device)  # who is still writing, in the cache's order
     for t in range(sampling.max_tokens):
         going = len(rows_B)
@@ -99,6 +115,9 @@ def decode(
         logprobs_BT[rows_B, t] = logprobs_at(logits_BV, ids_B, sampling.temperature)
         lengths_B[rows_B] += 1
         ended = torch.isin(ids_B, ends_E).nonzero()[:, 0].tolist()
+        written += going
+        if watch is not None:
+            watch(len(seeds) - going + len(ended), len(seeds), written)
         if len(ended) == going or t == sampling.max_tokens - 1:
             break
         if ended:

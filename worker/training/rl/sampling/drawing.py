@@ -10,18 +10,23 @@ from collections.abc import Sequence
 
 from peft import PeftModel
 
-from worker.training.rl.sampling.completions import Sampling, complete
+from worker.training.rl.sampling.completions import Sampling, Watch, complete
 
 
 def draw(
-    network: PeftModel, prompts_B: Sequence[list[int]], group_size: int, seeds_B: Sequence[int], sampling: Sampling
+    network: PeftModel,
+    prompts_B: Sequence[list[int]],
+    group_size: int,
+    seeds_B: Sequence[int],
+    sampling: Sampling,
+    watch: Watch | None = None,
 ) -> list[list[int]]:
     """A completion's tokens for each of B prompts, of which a group's stand side by side.
 
     B holds this rank's share of the groups, whose outer ones may be cut: what divides B and a group is whole.
     """
     copies = math.gcd(len(prompts_B), group_size)
-    return complete(network, prompts_B[::copies], seeds_B, sampling).rows()
+    return complete(network, prompts_B[::copies], seeds_B, sampling, watch).rows()
 
 
 def derived(seed: int, *path: str | int) -> int:
