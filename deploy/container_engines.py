@@ -63,7 +63,7 @@ class Buildah:
     def stop(self, process: subprocess.Popen[bytes]) -> None:
         """A signal to buildah itself would kill the container without a word to it."""
         for inner in psutil.Process(process.pid).children(recursive=True):
-            if Path(inner.exe()).name != "buildah":
+            if not inner.cmdline()[0].startswith("buildah"):
                 inner.terminate()
                 return
 

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from fettle import migrate
 from fettle.datasets import files
 from fettle.datasets.formats.validation import validate
 from fettle.db import Database
@@ -13,6 +12,7 @@ from fettle.settings import Settings
 from fettle.storage import open_storage
 from fettle.tenancy import projects
 from models import File, Job, JobStatus
+from tests.databases import upgraded
 from worker.attempts.resources import Held
 
 ROWS = b'{"prompt": "1 + 1 =", "completion": "2"}\n' * 10
@@ -21,8 +21,7 @@ ROWS = b'{"prompt": "1 + 1 =", "completion": "2"}\n' * 10
 @pytest.fixture
 async def held(settings: Settings) -> AsyncIterator[Held]:
     """What a worker holds, on SQLite and a local folder."""
-    db = Database(settings.database)
-    await migrate.upgrade(db)
+    db = await upgraded(Database(settings.database))
     yield Held(settings, db, open_storage(settings), catalog.load(None), threads=1)
     await db.close()
 
