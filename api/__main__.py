@@ -6,12 +6,14 @@ import sys
 import uvicorn
 
 from api.app import create_app
+from fettle import users
 from fettle.observability.logs import configure
 from fettle.registry import catalog
 from fettle.settings import Settings
 
 
 def main() -> None:
+    users.conceal()
     settings = Settings()
     try:
         catalog.check_aliases(settings.model_aliases, catalog.load(settings.catalog_file))

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from fettle import data_folder, devices, queue
+from fettle import data_folder, devices, queue, users
 from fettle.causes import in_words
 from fettle.db import DATABASE_AWAY, Database
 from fettle.devices import Slot
@@ -29,6 +29,7 @@ from worker.jobs import work_folder
 from worker.jobs.supervisor import supervise
 from worker.jobs.training_process import Nursery
 from worker.reporting import client
+from worker.rewards import guest_memory
 
 log = structlog.get_logger()
 
@@ -36,6 +37,7 @@ END_SECONDS = 5  # for writing down how the last runs ended, once their time to 
 
 
 def run() -> None:
+    users.conceal()
     settings = Settings()
     data_folder.prepare(settings.data)
     configure(settings)
@@ -83,6 +85,9 @@ async def work(held: Held, nursery: Nursery, slots: list[Slot]) -> None:
         asyncio.create_task(tasks.serve(held, asked)),
         asyncio.create_task(reconcile(held, woken)),
         asyncio.create_task(tidy(held)),
+        asyncio.create_task(
+            guest_memory.watch(held.settings.graders_memory_bytes or held.settings.grader_memory_bytes)
+        ),
     ]
     row = presence.describe(held, slots)
     others.append(asyncio.create_task(asyncio.to_thread(prove_sandbox, row)))

@@ -14,6 +14,7 @@ from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.table import Table
 
+from fettle import users
 from fettle.cli import jobs, keys, projects
 from fettle.cli.terminal import console, plain, with_database
 from fettle.errors import FettleError, InvalidRequest
@@ -32,6 +33,7 @@ app.add_typer(jobs.app, name="jobs")
 
 def main() -> None:
     """Errors that a person can mend come as one sentence, without a traceback."""
+    users.conceal()
     try:
         app()
     except ValidationError as error:

@@ -15,6 +15,8 @@ from fettle.rewards.samples import Failure, Grader, Mark, Sample, Score, failed
 from fettle.rewards.sandbox import Limits, LoadError, Sandbox, SandboxError, level
 from fettle.rewards.string_check import StringCheck
 from fettle.rewards.text_similarity import TextSimilarity
+from fettle.rewards.texts import error as cut_error
+from fettle.rewards.texts import joined
 
 
 @dataclass(frozen=True)
@@ -83,14 +85,14 @@ def combined(marks: Sequence[tuple[str, float, Mark]]) -> Score:
         for label, part in ((name, mark), *((f"{name}.{inner}", part) for inner, part in mark.parts.items())):
             scores[label] = part.value
             if part.failure is not None:
-                errors[label] = part.failure
+                errors[label] = Failure(part.failure.flag, cut_error(part.failure.message))
             printed.append(part.printed)
     values = [None if mark.value is None else weight * mark.value for _, weight, mark in marks]
     reward = None if None in values else float(sum(value for value in values if value is not None))
     if reward is not None and not math.isfinite(reward):
         errors["reward"] = Failure("other_error", f"the weighted sum of the graders' values is {reward}")
         reward = None
-    return Score(reward, scores, "".join(printed), errors)
+    return Score(reward, scores, joined(printed), errors)
 
 
 class Multi:

@@ -14,6 +14,7 @@ from fettle.rewards import diagnostics
 from fettle.rollouts import store as rollouts
 from fettle.rollouts import summaries
 from fettle.storage import artifacts
+from fettle.tenancy import quotas
 from models import Job, RewardVersion, RolloutChunk
 from worker.attempts.ledger import read, write
 from worker.attempts.resources import Held
@@ -43,6 +44,7 @@ class Rollouts:
         self.looked = 0  # the version of the rewards at which a first look was taken, or was not due
         self.watches: tuple[RewardWatch, LearningWatch] | None = None
         self.rows: list[Line] = []  # the batch that waits for its advantages
+        self.full = False  # the project's quota of bytes; the job's owner knows
 
     def open(self) -> None:
         """Opens the graders while the child loads: what this machine cannot run ends the job before it has trained."""
@@ -134,25 +136,51 @@ class Rollouts:
         summary = summaries.of_step(rows, graders)
         warnings = [warn for watch in await self._watches(step) for warn in watch.see(summary)]
         key = f"{publishing.prefix(self.job)}/rollouts/step-{step:06d}.parquet"
-        await patiently(self.held, self.job, lambda: artifacts.put_bytes(self.held.storage, key, table))
+        kept = await self._fit(step, len(table))
+        if kept:
+            await patiently(self.held, self.job, lambda: artifacts.put_bytes(self.held.storage, key, table))
 
         async def change(session: AsyncSession, job: Job) -> None:
             undone = (RolloutChunk.job_id == job.id, RolloutChunk.step >= step)
             await session.execute(delete(RolloutChunk).where(*undone))
-            session.add(
-                RolloutChunk(
-                    id=ids.new("rollouts-"),
-                    job_id=job.id,
-                    step=step,
-                    rows=len(rows),
-                    summary=summary,
-                    storage_key=key,
+            if kept:
+                session.add(
+                    RolloutChunk(
+                        id=ids.new("rollouts-"),
+                        job_id=job.id,
+                        step=step,
+                        rows=len(rows),
+                        summary=summary,
+                        storage_key=key,
+                        bytes=len(table),
+                    )
                 )
-            )
             for code, message in warnings:
                 events.add(session, job.id, message, level="warn", data={"warning": code, "step": step})
 
         await write(self.held, self.job, change)
+
+    async def _fit(self, step: int, size: int) -> bool:
+        """Whether the project's quota has room for them. The job goes on without, and says so once. Raises Fenced."""
+        limits = quotas.defaults(self.held.settings)
+        fits = await read(
+            self.held,
+            self.job,
+            lambda session: quotas.rollouts_fit(session, self.job.project_id, size, limits),
+        )
+        if not fits and not self.full:
+            message = (
+                f"The rollouts of step {step} are not kept: the project's quota 'bytes' is full. Training goes on. "
+                "Delete some files to have the rollouts of later steps kept."
+            )
+            data = {"warning": "rollouts_not_kept", "step": step}
+
+            def change(session: AsyncSession, job: Job) -> None:
+                events.add(session, job.id, message, level="warn", data=data)
+
+            await write(self.held, self.job, change)
+        self.full = not fits
+        return fits
 
     async def conclude(self) -> None:
         """Tells what the job's steps taught nothing. Raises TrainingFailed when no completion at all was judged."""

@@ -76,8 +76,7 @@ def receive(source):
 
 
 def send(sink, value):
-    # Half a surrogate pair is a character to Python, but no text to the host
-    body = json.dumps(value, default=str, ensure_ascii=False).encode("utf-8", "replace")
+    body = json.dumps(value, default=str).encode()  # ASCII: a lone surrogate is an escape
     sink.write(struct.pack(">I", len(body)) + body)
     sink.flush()
 
