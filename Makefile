@@ -1,13 +1,18 @@
 # Every target that runs something first makes .venv, once, and again when pyproject.toml or constraints.txt change.
-# One environment serves all targets: training, tests and tools. No system packages are needed but Python's venv.
+# One environment serves all targets: training, tests and tools. The only system package that is needed is Python's venv;
+# tests use the programs below as well.
 #
 #   PYTHON=python3.12     another interpreter (3.11 or newer)
 #   TORCH_PIP='…'         extra pip options for torch alone: the index of a CPU build or of another CUDA
+#   FETTLE_TEST_INSTALL=0 install no system packages; tests that need one are skipped
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+
+# program:package of Debian and Ubuntu. Tests that need a program which is absent are skipped.
+TEST_PROGRAMS := bwrap:bubblewrap node:nodejs
 
 PYTHON ?= python3
 TORCH_PIP ?=
@@ -16,13 +21,14 @@ RUN := .venv/bin/python -m
 READY := .venv/.installed
 OPENAI_1 := .venv/openai-1/.installed
 VLLM := .venv-vllm/.installed
+SKIPS := .pytest_cache/skips.json
 
 # In a terminal pip's progress is one moving line; elsewhere pip says only what went wrong.
 PIP := pip() { \
 	if [[ -t 1 ]]; then .venv/bin/python -m pip install "$$@" | awk '{printf "\r\033[K%.76s", $$0; fflush()} END {printf "\r\033[K"}'; \
 	else .venv/bin/python -m pip install --quiet "$$@"; fi; }
 
-.PHONY: help demo test test-fast test-real-model test-vllm lint bench images up real-model system clean
+.PHONY: help demo test test-fast test-real-model test-vllm lint bench images up real-model system _venv-package clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -31,11 +37,13 @@ demo: $(READY) ## Train, serve and ask a model on this machine, from file to ans
 	@$(RUN) examples.demo
 
 # What breaks processes and starves disks gets the machine to itself.
-test: $(READY) $(OPENAI_1) ## Run every test
-	@$(RUN) pytest --ignore tests/faults --numprocesses auto --maxprocesses 4 --dist loadfile
-	@$(RUN) pytest tests/faults
+test: $(READY) $(OPENAI_1) system ## Run every test; says at the end what was skipped and why
+	@rm -f $(SKIPS); failed=0; \
+	$(RUN) pytest --ignore tests/faults --numprocesses auto --maxprocesses 4 --dist loadfile --durations 20 --skips $(SKIPS) || failed=1; \
+	$(RUN) pytest tests/faults --durations 20 --skips $(SKIPS) || failed=1; \
+	exit $$failed
 
-test-fast: $(READY) $(OPENAI_1) ## Run the tests that neither train nor start whole servers
+test-fast: $(READY) $(OPENAI_1) system ## Run the tests that neither train nor start whole servers
 	@$(RUN) pytest -m 'not slow' --numprocesses auto --dist loadfile
 
 # A real vLLM on the CPU, in an environment of its own: 3.5 GB, and a minute to start.
@@ -69,7 +77,7 @@ up: $(READY) ## Run the whole service here; Ctrl-C drains and stops it
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Fettle needs Python 3.11 or newer; '$(PYTHON)' is not that. Name another: make PYTHON=python3.12 …" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) --no-print-directory system
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) --no-print-directory _venv-package
 	@echo "Making .venv: torch and the rest are a few minutes' download, once."
 	@$(PYTHON) -m venv .venv
 	@# Alone and without its dependencies: an index that holds only torch must not have to serve the rest.
@@ -90,11 +98,19 @@ $(VLLM):
 	@.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch $@
 
-# Debian and Ubuntu split venv off Python; it is the only system package there is to install.
-system: ## Install Python's venv where it is missing (apt, as root), or say how
-	@if $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then echo "Nothing to install."; \
-	elif [[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq python3-venv; \
+# Debian and Ubuntu split venv off Python.
+_venv-package:
+	@if [[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq python3-venv; \
 	else echo "'$(PYTHON)' has no venv. On Debian or Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; fi
+
+system: ## Install the programs that tests use (apt, as root), or say which tests will be skipped
+	@packages=(); for pair in $(TEST_PROGRAMS); do command -v "$${pair%%:*}" >/dev/null || packages+=("$${pair#*:}"); done; \
+	[[ $${packages[*]} ]] || exit 0; \
+	if [[ $${FETTLE_TEST_INSTALL:-} == 0 ]]; then why="FETTLE_TEST_INSTALL=0:"; \
+	elif [[ $$(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then why="As root: sudo apt-get install"; \
+	elif export DEBIAN_FRONTEND=noninteractive; apt-get update -qq && apt-get install -y -qq --no-install-recommends "$${packages[@]}"; then exit 0; \
+	else why="apt-get failed:"; fi; \
+	echo "$$why $${packages[*]}. Without these, the tests that need them are skipped."
 
 clean: ## Remove the environments and caches; .fettle, the service's data, stays
 	rm -rf .venv .venv-vllm .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -6,19 +6,21 @@ import sys
 import uvicorn
 
 from api.app import create_app
+from fettle import users
 from fettle.observability.logs import configure
 from fettle.registry import catalog
 from fettle.settings import Settings
 
 
 def main() -> None:
+    users.conceal()
     settings = Settings()
     try:
         catalog.check_aliases(settings.model_aliases, catalog.load(settings.catalog_file))
     except catalog.CatalogError as error:
         sys.exit(f"error {error.message}")  # a sentence, where the server would show a traceback
     configure(settings)
-    app = create_app(settings)
+    app = create_app(settings, warm=True)
     gc.collect()
     gc.freeze()  # the libraries' objects: under load a fifth of the time went into walking them again and again
     uvicorn.run(

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
 
-from api import errors, openapi, queries, scopes
+from api import errors, loop_lag, openapi, queries, scopes
 from api.middleware import Gate, RequestId
 from api.readiness import Readiness
 from api.reads import Reads
@@ -27,16 +27,19 @@ from api.routes import (
     responses,
     reward_functions,
     rollouts,
+    workers,
 )
 from api.telemetry import Telemetry
 from fettle import __version__, data_folder
+from fettle.datasets.ingest import Checks
 from fettle.db import Database
 from fettle.inference.client import Engine
+from fettle.isolation.pool import Pool
 from fettle.observability.metrics import Ledger
 from fettle.queue import Doorbell
 from fettle.registry import catalog
 from fettle.settings import Settings
-from fettle.storage import open_storage, stale_files
+from fettle.storage import open_storage, reserve, stale_files
 from fettle.tenancy import api_keys as keys
 
 ROUTERS = (
@@ -46,6 +49,7 @@ ROUTERS = (
     dry_runs.router,
     graders.router,
     reward_functions.router,
+    workers.router,
     models.router,
     chat.router,
     responses.router,
@@ -72,18 +76,26 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
     state.aliases = catalog.check_aliases(settings.model_aliases, state.models)
     state.pepper = keys.pepper(settings)
     state.readiness = Readiness()
-    state.reads = Reads(state.db, state.pepper)
+    state.reads = Reads(state.db, settings, state.pepper)
+    reserve.make(settings)
     state.uploads = settings.data / "uploads"
     state.uploads.mkdir(parents=True, exist_ok=True)
     stale_files.sweep(state.uploads)
-    state.checks = asyncio.Semaphore(os.cpu_count() or 1)
+    state.pool = Pool()
+    if state.warm:
+        state.warming = asyncio.create_task(state.pool.start())
+    state.checks = Checks(os.cpu_count() or 1)
+    watching = asyncio.create_task(loop_lag.watch())
     yield
+    watching.cancel()
+    await state.pool.close()
     await state.engine.close()
     await state.doorbell.close()
     await state.db.close()
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, *, warm: bool = False) -> FastAPI:
+    """warm: what the first requests need is started at once."""
     app = FastAPI(
         title="Fettle",
         version=__version__,
@@ -92,7 +104,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         dependencies=[Depends(queries.refuse_unknown)],
     )
-    app.state.settings = settings or Settings()
+    app.state.settings, app.state.warm = settings or Settings(), warm
     errors.install(app)
     openapi.install(app)
     app.add_middleware(Gate)

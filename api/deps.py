@@ -1,6 +1,5 @@
 """What routes ask for. Only here is a transaction committed; bells ring after the commit."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, cast
@@ -11,13 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.readiness import Readiness
 from api.reads import Reads
 from fettle import queue
+from fettle.datasets.ingest import Checks
 from fettle.db import Database
 from fettle.inference.client import Engine
+from fettle.isolation.pool import Pool
 from fettle.observability.metrics import Ledger
 from fettle.queue import Doorbell
 from fettle.registry.catalog import BaseModelEntry
 from fettle.settings import Settings
-from fettle.storage import Storage
+from fettle.storage import Storage, reserve
 from models import ApiKey
 
 
@@ -36,7 +37,8 @@ class Services:
     aliases: dict[str, str]  # other names of base models
     pepper: bytes
     uploads: Path
-    checks: asyncio.Semaphore  # of processes that validate datasets
+    checks: Checks  # of datasets
+    pool: Pool  # for work that the event loop must not do
 
 
 async def services(request: Request) -> Services:
@@ -66,6 +68,12 @@ async def snapshot(request: Request) -> AsyncIterator[AsyncSession]:
         yield session
 
 
+async def room(request: Request) -> None:
+    """For what ends a job or deletes something: on a full disk the reserve lets it through."""
+    reserve.release((await services(request)).settings)
+
+
+Room = Depends(room)
 Held = Annotated[Services, Depends(services)]
 ProjectId = Annotated[str, Depends(project_id)]
 Caller = Annotated[ApiKey, Depends(api_key)]

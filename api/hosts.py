@@ -1,7 +1,8 @@
 """Which names this server answers to.
 
 A page in a browser can make its own name resolve to 127.0.0.1 and then speak to what listens there (DNS rebinding):
-on loopback only names of this machine are answered. FETTLE_ALLOWED_HOSTS names others, such as a proxy's.
+on loopback only names of this machine are answered, and names without a dot, which nobody can register: those of
+/etc/hosts and of containers. FETTLE_ALLOWED_HOSTS names others, such as a proxy's.
 """
 
 import ipaddress
@@ -10,6 +11,8 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from fettle.errors import Misdirected
+
+LISTENS_LOCALLY = ("localhost", "127.0.0.1", "::1")
 
 
 def check(scope: Scope) -> None:
@@ -22,7 +25,7 @@ def check(scope: Scope) -> None:
     if settings.hosts:
         allowed = name in settings.hosts or local(name)
     else:
-        allowed = not arrived_on_loopback(scope) or not local(settings.host) or local(name)
+        allowed = not arrived_on_loopback(scope) or settings.host not in LISTENS_LOCALLY or local(name)
     if not allowed:
         raise Misdirected(
             f"This server does not answer to the host {name[:100]!r}: use localhost, or add the name to "
@@ -44,8 +47,9 @@ def arrived_on_loopback(scope: Scope) -> bool:
 
 
 def local(name: str) -> bool:
+    """Whether no page on the internet can have this name."""
     name = name.removesuffix(".")
-    if name == "localhost" or name.endswith(".localhost"):
+    if name and ("." not in name or name.endswith(".localhost")):
         return True
     try:
         return ipaddress.ip_address(name).is_loopback

@@ -3,18 +3,15 @@
 import asyncio
 from typing import Any
 
-import orjson
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import hosts
+from api import hosts, isolation
 from api.errors import on_database_away, render
 from api.routes import docs
-from fettle import ids
-from fettle.datasets.formats import jsonl
-from fettle.datasets.formats.problems import put_into_words
+from fettle import ids, json_body
 from fettle.db import DATABASE_AWAY
 from fettle.errors import FettleError, InvalidRequest, TooLarge, TooSlow, Unauthenticated
 
@@ -175,7 +172,7 @@ async def capped(scope: Scope, body: Body) -> Receive:
     except TimeoutError as error:
         raise too_slow(BODY_SECONDS) from error
     if content and "json" in content_type:
-        check_json(content)
+        await check_json(scope, content)
     return replaying(content, body.receive)
 
 
@@ -190,23 +187,15 @@ async def whole(body: Body) -> bytes:
             return bytes(content)
 
 
-def check_json(body: bytes) -> None:
-    """As strict as with the rows of a dataset: no NaN, no NUL, no key twice, bounded depth. Raises InvalidRequest."""
-    try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest(
-            f"The body is not JSON: {error.msg} at character {error.pos}.", code="invalid_json"
-        ) from error
-    if not isinstance(parsed, dict):
-        raise InvalidRequest(
-            f"The body is a JSON {type(parsed).__name__}, but an object is needed.", code="invalid_json"
-        )
-    if not jsonl.suspicious(body, parsed):
+async def check_json(scope: Scope, body: bytes) -> None:
+    """As strict as with the rows of a dataset. Raises InvalidRequest, TooLarge.
+
+    What is large, or may have something amiss, is looked at outside of the event loop.
+    """
+    if json_body.small(body) and json_body.sound(body):
         return
-    for finding in jsonl.examine(body)[1]:
-        problem = put_into_words(1, finding)
-        raise InvalidRequest(f"{problem.message} {problem.fix}", code="invalid_json", param=problem.path or None)
+    project_id = scope["state"].get("project_id", "")
+    await isolation.run(scope["app"].state.pool, "check_body", project_id, "body", content=body)
 
 
 def too_large(size: int, cap: int) -> TooLarge:

@@ -1,5 +1,6 @@
 """What pollers and followers ask for again and again, read for all of them at once."""
 
+import time
 from collections.abc import Mapping, Sequence
 
 import orjson
@@ -11,14 +12,20 @@ from api.pagination import listing
 from api.schemas.job import event_object
 from fettle.db import Database
 from fettle.errors import Unauthenticated
-from fettle.jobs import events, lifecycle
+from fettle.jobs import events, lifecycle, waiting
+from fettle.settings import Settings
 from fettle.tenancy import api_keys
-from models import ApiKey, Event, Job
+from models import ApiKey, Event, Job, JobStatus
+
+QUEUE_SECONDS = 1  # how old the look at the queue may be that explains why jobs wait
 
 
 class Reads:
-    def __init__(self, db: Database, pepper: bytes) -> None:
-        self.db, self.pepper = db, pepper
+    def __init__(self, db: Database, settings: Settings, pepper: bytes) -> None:
+        self.db, self.settings, self.pepper = db, settings, pepper
+        self.queue: waiting.Queue | None = None
+        self.queue_seen = 0.0
+        self.queues = Batch(self._queue)
         self.keys = Batch(self._keys)
         self.jobs = Batch(self._jobs)
         self.newest_events = Batch(self._newest_events)
@@ -34,6 +41,20 @@ class Reads:
     async def job(self, project_id: str, job_id: str) -> Job:
         """Raises NotFound. The row is shared: for reading only."""
         return lifecycle.owned(await self.jobs.get(job_id), project_id, job_id)
+
+    async def wait_of(self, job: Job) -> waiting.Waiting | None:
+        """Why the job waits; None when it does not."""
+        if job.status != JobStatus.QUEUED:
+            return None
+        fresh = time.monotonic() - self.queue_seen < QUEUE_SECONDS
+        if self.queue is None or not fresh or not self.queue.knows(job):
+            self.queue = await self.queues.get("queue")
+            self.queue_seen = time.monotonic()
+        return self.queue.explain(job) if self.queue else None
+
+    async def _queue(self, _: Sequence[str]) -> Mapping[str, waiting.Queue]:
+        async with self.db.snapshot() as session:
+            return {"queue": await waiting.queue(session, self.settings)}
 
     async def _keys(self, presented: Sequence[str]) -> Mapping[str, ApiKey | Unauthenticated | None]:
         """What each is, or why it opens nothing: one caller's refusal is not another's."""

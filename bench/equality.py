@@ -128,6 +128,7 @@ def child_of(method: str, steps: int, by_generate: bool, epochs: int = 1) -> Run
     }
     completions: list[list[list[int]]] = []
     if method == "reinforcement":
+        from worker.training.rl.group_trainer import GroupTrainer
         from worker.training.rl.sampling import drawing
 
         draw = drawing.draw
@@ -138,7 +139,7 @@ def child_of(method: str, steps: int, by_generate: bool, epochs: int = 1) -> Run
 
         drawing.draw = kept
         if by_generate:
-            drawing.possible = lambda _: False
+            GroupTrainer.drawn = lambda *_: None
     values = {"n_epochs": epochs, "learning_rate": RATE, **asked[method]}
     found = _child.run(method, rows(method, steps), values, judge)
     return {**found, "completions": completions}

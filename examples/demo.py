@@ -24,13 +24,13 @@ from openai.types.fine_tuning import FineTuningJob
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from rich.text import Text
 
 from examples import grpo
 from examples.evaluation import Score, ask, evaluate, right
 from examples.running import upload
 from examples.word_problems import Problem, Split, problems
 from fettle.cli.job_progress import watch
+from fettle.cli.terminal import inside_markup, plain, printable
 
 BASE = "starter"
 SHOWN_ROWS, PROMPTS, VALIDATION_ROWS, EXAM = 800, 400, 60, 200
@@ -155,7 +155,7 @@ def taught(client: OpenAI, name: str, suffix: str, training: bytes, held_out: by
     watch(follow(client, job.id), console)
     job = client.fine_tuning.jobs.retrieve(job.id)
     if job.fine_tuned_model is None:
-        raise SystemExit(f"the job {job.status}: {job.error}")
+        raise SystemExit(printable(f"the job {job.status}: {job.error}"))
     seconds = time.monotonic() - started
     if name == "GRPO":
         show_attempts(client, job)
@@ -197,14 +197,14 @@ def show_attempts(client: OpenAI, job: FineTuningJob) -> None:
     for name, (label, form) in CURVES.items():
         values = [value for value in metrics["columns"][name] if value is not None]
         ends = f"{form.format(values[0])} → {form.format(values[-1])}"
-        console.print(f"  {label:9}[green]{curve(values)}[/]  {ends}")
+        console.print(f"  {inside_markup(f'{label:9}')}[green]{curve(values)}[/]  {ends}")
     say("What it wrote as it learned:")
     (last,) = grpo.rollouts(client, job.id, sort="-step", limit=1)
     for step in (1, last["step"] // 2, last["step"]):
         attempts = grpo.rollouts(client, job.id, step=step, limit=100)
         usual = sorted(attempts, key=lambda attempt: attempt["reward"] or 0.0)[len(attempts) // 2]
         console.print(f"  step {step:2}  reward {usual['reward']:.1f}  ", end="")
-        console.print(Text(usual["completion"]))
+        console.print(plain(usual["completion"]))
 
 
 def curve(values: list[float]) -> str:
@@ -234,18 +234,20 @@ def compare(client: OpenAI, pupils: list[Pupil]) -> None:
     table = Table("", "right", "reasoned", "taught in", "model", box=None, pad_edge=False)
     for pupil in pupils:
         seconds = f"{pupil.seconds:.0f} s" if pupil.seconds else "–"
-        table.add_row(pupil.name, f"{pupil.score.accuracy:.0%}", f"{pupil.score.reasoned:.0%}", seconds, pupil.model)
+        table.add_row(
+            pupil.name, f"{pupil.score.accuracy:.0%}", f"{pupil.score.reasoned:.0%}", seconds, plain(pupil.model)
+        )
     headline("The same exam for all", f"{EXAM} problems that none has seen")
     console.print(table)
     hard = [problem for problem in exam() if len(problem.steps) == 2]
     problem = next((each for each in hard if not right(each, ask(client, BASE, each.question))), hard[0])
     headline("One of them, side by side", "")
-    console.print(Text(problem.question))
+    console.print(plain(problem.question))
     for pupil in pupils:
         reply = ask(client, pupil.model, problem.question)
         sign = "[green]✓[/]" if right(problem, reply) else "[red]✗[/]"
         console.print(f"  {pupil.name:5}{sign} ", end="")
-        console.print(Text(reply))
+        console.print(plain(reply))
 
 
 def say_what_next(data: Path, port: int, kept: bool) -> None:

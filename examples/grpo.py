@@ -18,6 +18,7 @@ from openai import OpenAI
 from examples import running
 from examples.evaluation import evaluate
 from examples.word_problems import Split, problems
+from fettle.cli.terminal import printable
 
 BASE = "starter"
 REWARDS = ["answer_correct", {"name": "think_format", "weight": 0.2}]
@@ -65,7 +66,7 @@ def main() -> None:
     client = running.connect()
     job = running.wait(client, start(client, model=options.model, prompts=options.prompts, n_epochs=options.epochs))
     for rollout in rollouts(client, job.id, sort="-reward", limit=3):
-        print(f"\nstep {rollout['step']}, reward {rollout['reward']:.2f}: {rollout['completion']}")
+        print(f"\nstep {rollout['step']}, reward {rollout['reward']:.2f}: {printable(rollout['completion'])}")
     print()
     exam = list(islice(problems("held_out", seed=2), options.exam))
     for model in (options.model, job.fine_tuned_model or ""):

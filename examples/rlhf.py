@@ -17,6 +17,7 @@ from openai import OpenAI
 
 from examples import running
 from examples.word_problems import Problem, Split, problems
+from fettle.cli.terminal import printable
 
 BASE = "starter"
 SLIPS = (-10, -9, -3, -2, -1, 1, 2, 3, 9, 10)  # by how much a wrong answer is wrong
@@ -90,9 +91,9 @@ def main() -> None:
     print(f"Reward of {done.fine_tuned_model}: {base['reward_mean']:+.2f} → {tuned['reward_mean']:+.2f}")
     print(f"spreads of the base's own scores, {tuned['kl']:.1f} nats a completion away from it.")
     for sample in found["samples"][:3]:
-        print(f"\n{sample['prompt'][-1]['content']}")
-        print(f"  base  ({sample['base_reward']:+.2f}) {sample['base']}")
-        print(f"  tuned ({sample['tuned_reward']:+.2f}) {sample['tuned']}")
+        print(f"\n{printable(sample['prompt'][-1]['content'])}")
+        print(f"  base  ({sample['base_reward']:+.2f}) {printable(sample['base'])}")
+        print(f"  tuned ({sample['tuned_reward']:+.2f}) {printable(sample['tuned'])}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from typing import Any
 from openai import OpenAI
 from openai.types.fine_tuning import FineTuningJob
 
+from fettle.cli.terminal import printable
+
 
 def connect() -> OpenAI:
     """To the server and with the key of OPENAI_BASE_URL and OPENAI_API_KEY."""
@@ -28,11 +30,11 @@ def wait(client: OpenAI, job_id: str) -> FineTuningJob:
         fresh = [event for event in client.fine_tuning.jobs.list_events(job_id, limit=100) if event.id not in seen]
         for event in reversed(fresh):
             seen.add(event.id)
-            print(event.message, flush=True)
+            print(printable(event.message), flush=True)
         if job.status == "succeeded":
             return job
         if job.status in ("failed", "cancelled"):
-            raise SystemExit(f"The job {job.status}: {job.error and job.error.message}")
+            raise SystemExit(printable(f"The job {job.status}: {job.error and job.error.message}"))
         time.sleep(0.5)
 
 

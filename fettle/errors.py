@@ -5,7 +5,10 @@ A message is one sentence that names the offending value and the way out.
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
+
+MESSAGE_AT_MOST = 8_000  # characters: some name what a request sent
 
 
 class FettleError(Exception):
@@ -18,6 +21,8 @@ class FettleError(Exception):
     retry_after: int | None = None  # seconds; sent as `Retry-After`
 
     def __init__(self, message: str, *, code: str | None = None, param: str | None = None) -> None:
+        if len(message) > MESSAGE_AT_MOST:
+            message = f"{message[:MESSAGE_AT_MOST]}…"
         super().__init__(message)
         self.message = message
         self.code = code or self.code
@@ -140,10 +145,22 @@ def from_schema(problems: Sequence[Mapping[str, Any]], within: tuple[str | int, 
     elif kind == "missing":
         message = f"Missing required parameter: {name!r}."
     else:
-        value = repr(problem.get("input"))
+        value = brief(problem.get("input"))
         shown = value if len(value) <= SHOWN else f"{value[: SHOWN - 3]}…"
         message = f"Invalid value for {name!r}: {wish}; got {shown}."
     return InvalidRequest(message, code=SCHEMA_CODES.get(kind, "invalid_value"), param=name)
+
+
+def brief(value: Any) -> str:
+    """Its repr; of what is large only the beginning is looked at."""
+    if isinstance(value, str | bytes):
+        return repr(value[: SHOWN + 1])
+    if isinstance(value, dict):
+        first = islice(value.items(), SHOWN)
+        return "{" + ", ".join(f"{brief(key)}: {brief(each)}" for key, each in first) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(brief, islice(value, SHOWN))) + "]"
+    return repr(value)
 
 
 def path(location: tuple[str | int, ...]) -> str | None:

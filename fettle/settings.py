@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     max_row_bytes: int = Field(1 * 2**20, gt=0, description="Longest accepted dataset line")
 
     quota_files: int | None = Field(None, ge=0, description="Files that a project may keep; unset: no limit")
-    quota_bytes: int | None = Field(None, ge=0, description="Bytes of its files; unset: no limit")
+    quota_bytes: int | None = Field(None, ge=0, description="Bytes of its files and rollouts; unset: no limit")
     quota_queued_jobs: int | None = Field(None, ge=0, description="Jobs that it may have waiting; unset: no limit")
     quota_running_jobs: int | None = Field(None, ge=0, description="Jobs that it runs at once; unset: no limit")
     quota_tokens: int | None = Field(None, ge=0, description="Tokens that it may train in 30 days; unset: no limit")
@@ -71,12 +71,16 @@ class Settings(BaseSettings):
     rollout_days: float | None = Field(
         None, gt=0, description="How long an ended job's rollouts are kept; unset: for ever"
     )
+    resume_days: float = Field(7, gt=0, description="How long a failed job's checkpoints can be resumed from")
     storage_retry_seconds: float = Field(15, gt=0, description="Longest pause between tries while storage is away")
     drain_seconds: float = Field(20, gt=0, description="How long a stopping worker waits for a last checkpoint")
     max_attempts: int = Field(3, ge=1, description="Deaths of worker or child after which a job fails as worker_lost")
     grading_seconds: float = Field(150, gt=0, description="How long a request to run a grader waits for its answer")
     grader_seconds: float = Field(120, gt=0, description="Longest time that user code may take for one sample")
     grader_memory_bytes: int = Field(2 * 2**30, ge=2**28, description="Memory that user code may take")
+    graders_memory_bytes: int | None = Field(
+        None, ge=2**28, description="Memory of all user code of a worker together; unset: as much as one may take"
+    )
     judge_patience_seconds: float = Field(
         240, ge=0, description="How long a job's graders wait for an engine that is away, before they fail"
     )

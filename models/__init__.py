@@ -13,6 +13,7 @@ from models.project import Project
 from models.reward_version import RewardVersion
 from models.rollout_chunk import RolloutChunk
 from models.tuned_model import TunedModel
+from models.worker import Worker
 
 __all__ = [
     "DISK_FULL",
@@ -36,4 +37,5 @@ __all__ = [
     "RewardVersion",
     "RolloutChunk",
     "TunedModel",
+    "Worker",
 ]

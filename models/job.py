@@ -61,6 +61,8 @@ class Job(Base, Created):
     evaluation: Mapped[dict[str, Any] | None]  # base against tuned on the validation file
     pause_requested_at: Mapped[float | None]  # honoured at the next boundary
 
+    wait_reason: Mapped[str | None]  # why it waits in the queue, as its newest event about that says
+    progress: Mapped[dict[str, Any] | None]  # inside the step that runs: phase, done, total, rate
     sandbox: Mapped[str | None]  # what held user code, where the job had any
 
     fence: Mapped[int] = mapped_column(default=0)

@@ -1,6 +1,6 @@
 from typing import Any
 
-from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Created
@@ -18,3 +18,4 @@ class RolloutChunk(Base, Created):
     rows: Mapped[int]
     summary: Mapped[dict[str, Any]]  # reward mean, minimum and maximum, tokens
     storage_key: Mapped[str]
+    bytes: Mapped[int | None] = mapped_column(BigInteger)  # None: stored before they were counted

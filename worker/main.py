@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import time
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from fettle import data_folder, devices, queue
+from fettle import data_folder, devices, queue, users
 from fettle.causes import in_words
 from fettle.db import DATABASE_AWAY, Database
 from fettle.devices import Slot
@@ -22,13 +21,15 @@ from fettle.registry import catalog
 from fettle.rewards.sandbox import SandboxError, cgroup, level
 from fettle.rollouts import retention
 from fettle.settings import Settings
-from fettle.storage import Away, Refused, garbage_collection, open_storage, stale_files
-from worker import environment, metrics, tasks
+from fettle.storage import Away, Refused, deletions, garbage_collection, open_storage, reserve, stale_files
+from models import Worker
+from worker import environment, metrics, presence, tasks
 from worker.attempts.resources import Held
 from worker.jobs import work_folder
 from worker.jobs.supervisor import supervise
 from worker.jobs.training_process import Nursery
 from worker.reporting import client
+from worker.rewards import guest_memory
 
 log = structlog.get_logger()
 
@@ -36,6 +37,7 @@ END_SECONDS = 5  # for writing down how the last runs ended, once their time to 
 
 
 def run() -> None:
+    users.conceal()
     settings = Settings()
     data_folder.prepare(settings.data)
     configure(settings)
@@ -83,16 +85,21 @@ async def work(held: Held, nursery: Nursery, slots: list[Slot]) -> None:
         asyncio.create_task(tasks.serve(held, asked)),
         asyncio.create_task(reconcile(held, woken)),
         asyncio.create_task(tidy(held)),
+        asyncio.create_task(
+            guest_memory.watch(held.settings.graders_memory_bytes or held.settings.grader_memory_bytes)
+        ),
     ]
-    others.append(asyncio.create_task(asyncio.to_thread(tell_sandbox)))
+    row = presence.describe(held, slots)
+    others.append(asyncio.create_task(asyncio.to_thread(prove_sandbox, row)))
     warm = held.settings.warm_children
     log.info("worker_started", slots=[str(slot) for slot in slots], threads=held.threads, warm=warm)
     told: asyncio.Task[Any] = asyncio.create_task(stopping.wait())
-    await asyncio.wait({*serving, told}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.set()  # a slot that failed is a bug, and ends the worker; the other slots' runs leave a checkpoint
-    ended, late = await asyncio.wait(serving, timeout=held.settings.drain_seconds + END_SECONDS)
-    if late:
-        log.warning("not_drained")  # the database is away, say: the leases will run out
+    async with presence.announced(held, row, stopping):
+        await asyncio.wait({*serving, told}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.set()  # a slot that failed is a bug, and ends the worker; the other slots' runs leave a checkpoint
+        ended, late = await asyncio.wait(serving, timeout=held.settings.drain_seconds + END_SECONDS)
+        if late:
+            log.warning("not_drained")  # the database is away, say: the leases will run out
     for task in (told, *others):
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
@@ -102,10 +109,11 @@ async def work(held: Held, nursery: Nursery, slots: list[Slot]) -> None:
         slot_served.result()
 
 
-def tell_sandbox() -> None:
-    """What would hold user code here, tried by starting it."""
+def prove_sandbox(row: Worker) -> None:
+    """What confines user code here, proved by starting it, for the log and for this worker's row."""
     try:
-        log.info("sandbox", walls=level())
+        row.sandbox = level()
+        log.info("sandbox", walls=row.sandbox)
     except SandboxError as error:
         log.warning("no_sandbox", why=str(error))
 
@@ -114,7 +122,7 @@ async def serve_slot(
     held: Held, nursery: Nursery, number: int, slot: Slot, woken: asyncio.Event, stopping: asyncio.Event
 ) -> None:
     """Claims one job after another."""
-    owner = f"{socket.gethostname()}:{os.getpid()}:{number}"
+    owner = f"{presence.worker_id()}:{number}"
     while not stopping.is_set():
         woken.clear()  # before the look: a ring during it is heard
         try:
@@ -145,6 +153,7 @@ async def reconcile(held: Held, woken: asyncio.Event) -> None:
     fair = 0.0  # the monotonic time from which silence counts
     while True:
         await asyncio.sleep(held.settings.reconcile_seconds)
+        reserve.make(held.settings)
         try:
             if time.monotonic() < fair:
                 await held.db.ping()
@@ -176,7 +185,9 @@ async def tidy(held: Held) -> None:
                 for removed in await retention.expire(held.db, held.storage, days):
                     metrics.rollouts_expired.inc(removed.rollouts)
                     log.info("rollouts_expired", **asdict(removed))
-            if collected := await garbage_collection.collect(held.db, held.storage):
+            await deletions.sweep(held.db, held.storage)
+            resume_days = held.settings.resume_days
+            if collected := await garbage_collection.collect(held.db, held.storage, resume_days=resume_days):
                 log.info("orphans_collected", prefixes=collected)
         except Exception as error:  # whatever it is, the next round may go better
             away = isinstance(error, (*DATABASE_AWAY, Away, Refused))

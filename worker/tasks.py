@@ -24,7 +24,8 @@ from worker.rewards import open_graders
 
 log = structlog.get_logger()
 
-AT_ONCE = 2
+AT_ONCE = 12  # places, each a process that runs only while it has a request
+SHARED = 6  # while fewer are taken a project may take a second one; the others are for projects that have none
 LEASE_SECONDS = 10.0  # of a request; a worker that dies is soon stood in for, while whoever asked still waits
 DRY_RUNS = "dry-runs"  # in the data folder: the datasets that they read
 
@@ -41,7 +42,7 @@ async def serve(held: Held, asked: asyncio.Event) -> None:
     try:
         while True:
             asked.clear()  # before the look: a ring during it is heard
-            grading = await claimed(held, owner) if len(running) < AT_ONCE else None
+            grading = await claimed(held, owner, len(running)) if len(running) < AT_ONCE else None
             if grading is not None:
                 task = asyncio.create_task(answer(held, grading))
                 running.add(task)
@@ -55,11 +56,18 @@ async def serve(held: Held, asked: asyncio.Event) -> None:
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def claimed(held: Held, owner: str) -> Grading | None:
+async def claimed(held: Held, owner: str, taken: int = 0) -> Grading | None:
+    """taken: how many places. Loops of one project, or of a few, leave places for the others."""
     seconds = held.settings.grading_seconds
     try:
         async with held.db.transaction() as session:
-            return await grading_requests.claim(session, owner, lease_seconds=LEASE_SECONDS, wanted_seconds=seconds)
+            return await grading_requests.claim(
+                session,
+                owner,
+                lease_seconds=LEASE_SECONDS,
+                wanted_seconds=seconds,
+                of_a_project=2 if taken < SHARED else 1,
+            )
     except Exception as error:  # whatever it is, the next look may go better
         log.warning("not_claimed", cause=in_words(error), exc_info=None if isinstance(error, DATABASE_AWAY) else error)
         return None

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api import isolation
 from api.deps import Caller, Held
 from api.grading import answered
 from api.schemas.dry_run import DryRunCreate, dry_run_object
@@ -31,6 +32,7 @@ async def create(body: DryRunCreate, caller: Caller, held: Held) -> dict[str, An
         validation_file=body.validation_file,
         method=method,
         body={},
+        graders=await isolation.graders_of(held.pool, caller.project_id, method),
     )
 
     async def ask(session: AsyncSession) -> Grading:

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
-from api import generation, multipart
-from api.deps import Held, ProjectId, Snapshot
+from api import generation, isolation, multipart
+from api.deps import Held, ProjectId, Room, Services, Snapshot
 from api.middleware import MULTIPART_OVERHEAD
 from api.pagination import listing
 from api.schemas.file import file_object
@@ -13,8 +13,10 @@ from api.schemas.job import deleted_object
 from api.streaming import begun
 from fettle.datasets import files, previews
 from fettle.datasets.ingest import Upload
-from fettle.errors import InvalidRequest, QuotaExceeded
+from fettle.db import DATABASE_AWAY
+from fettle.errors import InvalidRequest
 from fettle.registry import catalog
+from fettle.storage import deletions
 from fettle.tenancy import quotas
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
@@ -27,7 +29,7 @@ async def create(request: Request, held: Held, project_id: ProjectId) -> dict[st
     async with held.db.snapshot() as snapshot:
         await quotas.foresee_file(snapshot, project_id, declared_bytes(request), allowed)
     aside = held.uploads / secrets.token_hex(16)
-    async with Upload(aside, held.checks, held.settings.max_row_bytes) as upload:
+    async with Upload(aside, held.checks, held.settings.max_row_bytes, project=project_id, pool=held.pool) as upload:
         form = await multipart.read(request.headers.get("content-type", ""), upload.chunks(request.stream()), upload)
         purpose = form.fields.get("purpose")
         if form.filename is None:
@@ -36,15 +38,30 @@ async def create(request: Request, held: Held, project_id: ProjectId) -> dict[st
             raise InvalidRequest(f"The purpose must be {files.PURPOSE!r}, not {purpose!r}.", param="purpose")
         if refused := sorted(set(form.fields) - {"purpose"}):
             raise InvalidRequest(f"Unknown parameter: {refused[0]!r}.", code="unknown_parameter", param=refused[0])
-        file = await files.accept(held.storage, project_id, aside, form.filename, await upload.report())
-    try:
-        async with held.db.transaction() as session:  # begun after the upload: none waits for a client's bytes
-            await quotas.admit_file(session, project_id, file.bytes, allowed)
-            session.add(file)
-    except QuotaExceeded:
-        await held.storage.delete(file.storage_key)
-        raise
+        file = files.described(project_id, aside, form.filename, await upload.report())
+        async with held.db.transaction() as session:  # first: whatever happens now, no object stays without its row
+            await deletions.plan(session, file.storage_key, seconds=deletions.UPLOAD_SECONDS)
+        try:
+            await held.storage.put_file(file.storage_key, aside, keep=False)
+            async with held.db.transaction() as session:  # begun after the upload: none waits for a client's bytes
+                await quotas.admit_file(session, project_id, file.bytes, allowed)
+                await deletions.strike_out(session, file.storage_key)
+                session.add(file)
+        except Exception:
+            await discard(held, file.storage_key)
+            raise
     return file_object(file)
+
+
+async def discard(held: Services, key: str) -> None:
+    """The object of an upload that was refused; its plan stays where a row has come to name it after all."""
+    try:
+        async with held.db.snapshot() as session:
+            kept = await files.named(session, key)  # a commit may have gone through whose answer was lost
+    except DATABASE_AWAY:
+        return
+    if not kept:
+        await deletions.carry_out(held.db, held.storage, key)
 
 
 def declared_bytes(request: Request) -> int:
@@ -98,14 +115,20 @@ async def preview(
     found = await generation.find(held, project_id, model)
     base = catalog.on_disk(found.base_model, catalog.find(held.models, found.base_model))
     seen = await previews.preview(
-        held.storage, file, base, limit=limit, max_seq_length=max_seq_length, folder=held.uploads
+        held.storage,
+        file,
+        isolation.look(held.pool, project_id, base),
+        limit=limit,
+        max_seq_length=max_seq_length,
+        folder=held.uploads,
     )
     return {"object": "file.preview", "file_id": file.id, "model": found.name, **seen}
 
 
-@router.delete("/{file_id}")
+@router.delete("/{file_id}", dependencies=[Room])
 async def delete(file_id: str, project_id: ProjectId, held: Held) -> dict[str, Any]:
     async with held.db.transaction() as session:
         file = await files.delete(session, project_id, file_id)
-    await held.storage.delete(file.storage_key)
+        await deletions.plan(session, file.storage_key)
+    await deletions.carry_out(held.db, held.storage, file.storage_key)
     return deleted_object(file_id, "file")

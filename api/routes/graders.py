@@ -4,6 +4,7 @@ from typing import Any
 import orjson
 from fastapi import APIRouter
 
+from api import isolation
 from api.deps import Caller, Held, Services
 from api.grading import answered
 from api.schemas.grader import GraderRun, GraderValidate, not_opened, run_object
@@ -20,7 +21,7 @@ router = APIRouter(prefix="/v1/fine_tuning/alpha/graders", tags=["graders"])
 @router.post("/validate")
 async def validate(body: GraderValidate, caller: Caller, held: Held) -> dict[str, Any]:
     """The grader with its defaults filled in, if it can be used; user code is loaded, in a sandbox, but not called."""
-    graders = rewards.check(grader=body.grader)
+    graders = await isolation.graders(held.pool, caller.project_id, {"grader": body.grader}, sources=False)
     if rewards.has_user_code(graders):
         error = (await graded(held, caller, graders, [])).get("error")
         if error is not None and error["kind"] == "load":
@@ -33,7 +34,7 @@ async def validate(body: GraderValidate, caller: Caller, held: Held) -> dict[str
 @router.post("/run")
 async def run(body: GraderRun, caller: Caller, held: Held) -> dict[str, Any]:
     """Grade one sample. What goes wrong in the grader is in `metadata.errors`, with a null reward."""
-    graders = rewards.check(grader=body.grader)
+    graders = await isolation.graders(held.pool, caller.project_id, {"grader": body.grader}, sources=False)
     sample = {"prompt": prompt_of(body.item or {}), "completion": body.model_sample, "item": body.item or {}}
     result = await graded(held, caller, graders, [sample])
     grader = graders[0]["grader"]

@@ -9,8 +9,8 @@ from fastapi.responses import Response, StreamingResponse
 from pydantic import ValidationError
 from sse_starlette import EventSourceResponse
 
-from api import zips
-from api.deps import Held, ProjectId, Services, Snapshot, Transaction
+from api import isolation, zips
+from api.deps import Held, ProjectId, Room, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.job import (
     JobCreate,
@@ -24,7 +24,7 @@ from api.schemas.job import (
 from api.streaming import begun, counted
 from fettle import queue
 from fettle.errors import InvalidRequest, NotFound, from_schema
-from fettle.jobs import events, integrations, lifecycle, planning
+from fettle.jobs import events, integrations, lifecycle, planning, waiting
 from fettle.registry import tuned_models
 from fettle.storage import artifacts
 from fettle.tenancy import quotas
@@ -35,6 +35,7 @@ router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 KEEPALIVE_SECONDS = 15  # between comments on a stream that has nothing to tell: proxies close what is silent
 PRESIGNED_SECONDS = 3600  # AWS allows seven days, but not past the end of a role's own credentials
 
+LABELS_AT_MOST = 16  # of a job, and so of a filter
 DEFAULT_LIMIT = 20  # events on a page
 
 Limit = Annotated[int, Query(ge=1, le=100)]
@@ -67,13 +68,14 @@ async def create(
         body=orjson.loads(await request.body()),
         idempotency_key=idempotency_key,
         retry=x_stainless_retry_count > 0,
+        graders=await isolation.graders_of(held.pool, project_id, method),
     )
     project = await session.get_one(Project, project_id)
     defaults = quotas.defaults(held.settings)
     job, created = await lifecycle.create(session, project, wanted, held.models, defaults, aliases=held.aliases)
     if created:
         queue.ring_after_commit(session, job.id)
-    return job_object(job)
+    return job_object(job, await waiting.explain(session, held.settings, job))
 
 
 @router.get("")
@@ -81,6 +83,7 @@ async def newest(
     request: Request,
     project_id: ProjectId,
     session: Snapshot,
+    held: Held,
     after: str | None = None,
     limit: Limit = 20,
     metadata: Literal["null"] | None = None,
@@ -90,25 +93,31 @@ async def newest(
     labels = {
         name[len(begin) : -len(end)]: value for name, value in request.query_params.items() if name.startswith(begin)
     }
+    if len(labels) > LABELS_AT_MOST:
+        raise InvalidRequest(
+            f"{len(labels)} metadata filters were sent: jobs have at most {LABELS_AT_MOST} labels.", param="metadata"
+        )
     if metadata and labels:
         raise InvalidRequest("'metadata=null' and 'metadata[k]=v' exclude each other: send one.", param="metadata")
     rows, has_more = await lifecycle.newest(
         session, project_id, labels=None if metadata else labels, after=after, limit=limit
     )
-    return listing(rows, job_object, has_more)
+    waits = {job.id: await held.reads.wait_of(job) for job in rows}
+    return listing(rows, lambda job: job_object(job, waits[job.id]), has_more)
 
 
 @router.get("/{job_id}")
 async def retrieve(job_id: str, project_id: ProjectId, held: Held) -> Response:
-    return polled(orjson.dumps(job_object(await held.reads.job(project_id, job_id))))
+    job = await held.reads.job(project_id, job_id)
+    return polled(orjson.dumps(job_object(job, await held.reads.wait_of(job))))
 
 
-@router.post("/{job_id}/cancel")
+@router.post("/{job_id}/cancel", dependencies=[Room])
 async def cancel(job_id: str, project_id: ProjectId, session: Transaction) -> dict[str, Any]:
     return job_object(await lifecycle.cancel(session, project_id, job_id))
 
 
-@router.post("/{job_id}/pause")
+@router.post("/{job_id}/pause", dependencies=[Room])
 async def pause(job_id: str, project_id: ProjectId, session: Transaction) -> dict[str, Any]:
     """A waiting job pauses at once, a running one at its next checkpoint, which may take a moment."""
     return job_object(await lifecycle.pause(session, project_id, job_id))
@@ -119,13 +128,24 @@ async def resume(
     job_id: str,
     project_id: ProjectId,
     session: Transaction,
+    held: Held,
     x_stainless_retry_count: Annotated[int, Header()] = 0,
 ) -> dict[str, Any]:
-    """A paused job waits for a worker again and goes on from its last checkpoint."""
-    job, waits = await lifecycle.resume(session, project_id, job_id, retry=x_stainless_retry_count > 0)
+    """A paused job waits for a worker again and goes on from its last checkpoint.
+
+    So does one that failed with `worker_lost`, `disk_full` or `storage_refused`, with all its attempts.
+    """
+    job, waits = await lifecycle.resume(
+        session,
+        project_id,
+        job_id,
+        retry=x_stainless_retry_count > 0,
+        resume_days=held.settings.resume_days,
+        defaults=quotas.defaults(held.settings),
+    )
     if waits:
         queue.ring_after_commit(session, job.id)
-    return job_object(job)
+    return job_object(job, await waiting.explain(session, held.settings, job))
 
 
 @router.get("/{job_id}/events")

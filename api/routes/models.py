@@ -2,10 +2,11 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from api.deps import Held, ProjectId, Snapshot
+from api.deps import Held, ProjectId, Room, Snapshot
 from api.schemas.job import deleted_object
 from fettle.errors import InvalidRequest
 from fettle.registry import tuned_models
+from fettle.storage import deletions
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -37,7 +38,7 @@ async def retrieve(model: str, project_id: ProjectId, session: Snapshot, held: H
     return model_object(model, row.created_at, project_id, kind)
 
 
-@router.delete("/{model:path}")
+@router.delete("/{model:path}", dependencies=[Room])
 async def delete(model: str, project_id: ProjectId, held: Held) -> dict[str, Any]:
     if model in held.models or model in held.aliases:
         raise InvalidRequest(
@@ -45,6 +46,7 @@ async def delete(model: str, project_id: ProjectId, held: Held) -> dict[str, Any
         )
     async with held.db.transaction() as session:
         row = await tuned_models.delete(session, project_id, model)
-    await held.storage.delete(row.prefix)
+        await deletions.plan(session, row.prefix)
+    await deletions.carry_out(held.db, held.storage, row.prefix)
     await held.engine.forget(model)
     return deleted_object(model, "model")

@@ -3,6 +3,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from fastapi.responses import Response, StreamingResponse
 
+from api import isolation
 from api.deps import Held, ProjectId, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.rollout import RewardsEdit, rewards_object, rollout_object
@@ -41,7 +42,9 @@ async def newest(
     async with held.db.snapshot() as session:
         job = await lifecycle.get(session, project_id, job_id)
         found = await store.chunks(session, job.id, wanted)
-    rows, has_more = await store.page(held.storage, found, wanted, sort=sort, after=after, limit=limit)
+    rows, has_more = await store.page(
+        held.storage, found, wanted, sort=sort, after=after, limit=limit, read=isolation.rollouts(held.pool, project_id)
+    )
     return listing(rows, rollout_object, has_more)
 
 
@@ -64,7 +67,7 @@ async def export(
         found = await store.chunks(session, job.id, wanted)
     name = f"{job.id}-{'preferences' if format == 'dpo' else 'rollouts'}.jsonl"
     headers = {"content-disposition": f'attachment; filename="{name}"'}
-    lines = await begun(EXPORTS[format](held.storage, found, wanted))
+    lines = await begun(EXPORTS[format](held.storage, found, wanted, isolation.rollouts(held.pool, project_id)))
     return StreamingResponse(lines, media_type="application/jsonl", headers=headers)
 
 
@@ -86,7 +89,8 @@ async def edit_rewards(
     job_id: str, body: RewardsEdit, project_id: ProjectId, session: Transaction, held: Held
 ) -> dict[str, Any]:
     """A new version, which judges from the next step on; every rollout carries the version that judged it."""
+    graders = await isolation.graders(held.pool, project_id, body.judges())
     version = await reward_versions.edit(
-        session, project_id, job_id, body.judges(), models=held.models, aliases=held.aliases
+        session, project_id, job_id, body.judges(), graders=graders, models=held.models, aliases=held.aliases
     )
     return rewards_object(version)

@@ -5,6 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api.schemas.job import whole
 from fettle.errors import InvalidRequest
+from fettle.methods.common import ITEMS_AT_MOST
 from fettle.tenancy import api_keys
 from models import ApiKey
 
@@ -30,7 +31,7 @@ class KeyCreate(Lifetime):
     """`project`: a name or an id, for admins; without it the caller's own."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,256}$")]
-    scopes: list[str] | None = None
+    scopes: Annotated[list[str], Field(max_length=ITEMS_AT_MOST)] | None = None
     project: str | None = None
 
 

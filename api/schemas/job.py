@@ -4,6 +4,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from fettle import methods
 from fettle.errors import InvalidRequest, NotFound
+from fettle.jobs.waiting import Waiting
+from fettle.methods.common import ITEMS_AT_MOST
 from fettle.storage.artifacts import Manifest
 from models import ENDED, Checkpoint, Event, Job, JobStatus
 
@@ -31,7 +33,7 @@ class JobCreate(BaseModel):
     suffix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     metadata: Annotated[dict[LabelName, Label], Field(max_length=16)] | None = None
-    integrations: list[dict[str, Any]] | None = None
+    integrations: Annotated[list[dict[str, Any]], Field(max_length=ITEMS_AT_MOST)] | None = None
 
 
 def method_of(body: JobCreate) -> methods.Method:
@@ -54,7 +56,7 @@ def method_of(body: JobCreate) -> methods.Method:
     return methods.METHODS[body.method.type].model_validate(body.method.model_dump())
 
 
-def job_object(job: Job) -> dict[str, Any]:
+def job_object(job: Job, waits: Waiting | None = None) -> dict[str, Any]:
     hyperparameters = job.method[job.method["type"]]["hyperparameters"]
     return {
         "id": job.id,
@@ -72,7 +74,7 @@ def job_object(job: Job) -> dict[str, Any]:
         "validation_file": job.validation_file,
         "result_files": job.result_files,
         "trained_tokens": job.trained_tokens,
-        "method": job.method,
+        "method": {name: value for name, value in job.method.items() if name != "resolved_from"},
         "hyperparameters": {
             key: hyperparameters[key] for key in ("n_epochs", "batch_size", "learning_rate_multiplier")
         },
@@ -80,6 +82,8 @@ def job_object(job: Job) -> dict[str, Any]:
         "user_provided_suffix": job.suffix,
         "metadata": job.labels,
         "integrations": job.integrations or [],
+        "waiting": waits.to_json() if waits else None,  # ours: its place in the queue, and why it waits
+        "progress": job.progress if job.status == JobStatus.RUNNING else None,  # ours: how far its step is
         "sandbox": job.sandbox,  # ours: what held user code; null: it has none, or has not begun
         "error": job.error,
     }

@@ -8,7 +8,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.schemas.chat import Unneeded
 from fettle import ids
+from fettle.methods.common import ITEMS_AT_MOST
 
+MESSAGES_AT_MOST = 2_000
 PARAMS = {  # of the engine's refusals: what our caller has said instead
     "messages": "input",
     "max_completion_tokens": "max_output_tokens",
@@ -42,7 +44,7 @@ class Message(Strict):
 
     type: Literal["message"] = "message"
     role: Literal["user", "assistant", "system", "developer"]
-    content: Annotated[list[Part], BeforeValidator(as_parts)]
+    content: Annotated[list[Part], Field(max_length=ITEMS_AT_MOST), BeforeValidator(as_parts)]
     id: str | None = None
     status: Literal["in_progress", "completed", "incomplete"] | None = None
 
@@ -75,7 +77,7 @@ class ResponseCreate(Unneeded):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     model: str
-    input: Annotated[list[Message], Field(min_length=1), BeforeValidator(as_messages)]
+    input: Annotated[list[Message], Field(min_length=1, max_length=MESSAGES_AT_MOST), BeforeValidator(as_messages)]
     instructions: str | None = None
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: float | None = None

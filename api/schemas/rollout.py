@@ -1,7 +1,8 @@
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from fettle.methods.common import ITEMS_AT_MOST
 from models import RewardVersion
 
 
@@ -11,8 +12,8 @@ class RewardsEdit(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     grader: dict[str, Any] | None = None
-    graders: dict[str, Any] | list[dict[str, Any]] | None = None
-    reward_functions: list[str | dict[str, Any]] | None = None
+    graders: dict[str, Any] | Annotated[list[dict[str, Any]], Field(max_length=ITEMS_AT_MOST)] | None = None
+    reward_functions: Annotated[list[str | dict[str, Any]], Field(max_length=ITEMS_AT_MOST)] | None = None
 
     @model_validator(mode="after")
     def one_judge(self) -> "RewardsEdit":

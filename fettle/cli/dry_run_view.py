@@ -4,29 +4,28 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from fettle.cli.token_view import UNSEEN
+from fettle.cli.terminal import plain, printable
 
 PROMPT_SHOWN, COMPLETION_SHOWN, FAILURE_SHOWN = 160, 600, 800  # characters
 
 
 def show(found: dict[str, Any], console: Console) -> None:
-    console.print(Text(sentence(found)), soft_wrap=True)
+    console.print(plain(sentence(found)), soft_wrap=True)
     table = Table("", "mean", "spread", "lowest", "highest", box=None)
     for name, spread in (*found["scores"].items(), ("reward", found["rewards"])):
-        table.add_row(Text(name), *(number(spread[column]) for column in ("mean", "std", "min", "max")))
+        table.add_row(plain(name), *(number(spread[column]) for column in ("mean", "std", "min", "max")))
     console.print(table)
     for example in found["examples"]:
-        console.print(Text(f"\n{number(example['reward'])}  {scores_of(example)}", "bold"), soft_wrap=True)
-        console.print(Text(cut(prompt_of(example), PROMPT_SHOWN), "dim"), soft_wrap=True)
-        console.print(Text(cut(example["completion"], COMPLETION_SHOWN)), soft_wrap=True)
+        console.print(plain(f"\n{number(example['reward'])}  {scores_of(example)}", "bold"), soft_wrap=True)
+        console.print(plain(cut(prompt_of(example), PROMPT_SHOWN), "dim"), soft_wrap=True)
+        console.print(plain(cut(example["completion"], COMPLETION_SHOWN)), soft_wrap=True)
     for failure in found["failures"]:
         who = failure["grader"] or "the engine"
-        console.print(Text(f"\n{failure['count']} × {who}: ", "red"), soft_wrap=True, end="")
-        console.print(Text(cut(failure["message"].strip(), FAILURE_SHOWN)), soft_wrap=True)
+        console.print(plain(f"\n{failure['count']} × {who}: ", "red"), soft_wrap=True, end="")
+        console.print(plain(cut(failure["message"].strip(), FAILURE_SHOWN)), soft_wrap=True)
     for warning in found["warnings"]:
-        console.print(Text("\n! ", "yellow") + Text(warning["message"]), soft_wrap=True)
+        console.print(plain("\n! ", "yellow") + plain(warning["message"]), soft_wrap=True)
 
 
 def sentence(found: dict[str, Any]) -> str:
@@ -60,5 +59,5 @@ def number(value: float | None) -> str:
 
 
 def cut(text: str, most: int) -> str:
-    shown = text.translate(UNSEEN)
+    shown = printable(text)
     return shown if len(shown) <= most else f"{shown[:most]}…"

@@ -5,7 +5,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.text import Text
+
+from fettle.cli.terminal import inside_markup, plain
 
 SIGNS = {"info": "[dim]·[/]", "warn": "[yellow]![/]", "error": "[red]✗[/]"}
 SHOWN = {  # short, so that it fits into 80 columns
@@ -32,7 +33,7 @@ def watch(events: Iterable[dict[str, Any]], console: Console) -> None:
     with bar:
         for event in events:
             if event["type"] != "metrics":
-                bar.console.print(SIGNS[event["level"]], Text(event["message"]), soft_wrap=True)
+                bar.console.print(SIGNS.get(event["level"], SIGNS["info"]), plain(event["message"]), soft_wrap=True)
                 continue
             data = event["data"]
             latest |= {label: data[name] for name, label in labels(data).items()}
@@ -47,7 +48,7 @@ def fitting(latest: dict[str, float], room: int) -> Iterator[str]:
     for label, value in sorted(latest.items(), key=lambda each: each[0] not in REWARDED.values()):
         room -= len(f"{label} {value:.2f}  ")
         if room >= 0:
-            yield f"[dim]{label}[/] {value:.2f}"
+            yield f"[dim]{inside_markup(label)}[/] {value:.2f}"
 
 
 def labels(data: dict[str, Any]) -> dict[str, str]:

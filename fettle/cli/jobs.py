@@ -5,9 +5,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
-from fettle.cli.terminal import console, moment, uncut
+from fettle.cli.terminal import console, moment, plain, uncut
 from fettle.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Jobs (asks the API; key from FETTLE_API_KEY or the data folder).")
@@ -24,7 +23,7 @@ def show(limit: Annotated[int, typer.Option(min=1, max=100)] = 20) -> None:
     for job in Client(Settings()).get("/v1/fine_tuning/jobs", limit=limit)["data"]:
         tuned = job["fine_tuned_model"] or ""
         row = (job["id"], job["status"], job["method"]["type"], job["model"], moment(job["created_at"]), tuned)
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(plain(cell) for cell in row))
     uncut.print(table)
 
 
@@ -71,4 +70,4 @@ def ask(job_id: str, verb: str) -> dict[str, Any]:
 
 
 def say(job: dict[str, Any]) -> None:
-    console.print(Text(f"{job['status']}  {job['fine_tuned_model'] or ''}".rstrip()), highlight=False)
+    console.print(plain(f"{job['status']}  {job['fine_tuned_model'] or ''}".rstrip()), highlight=False)

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from fettle.cli.terminal import console, duration, moment, uncut, with_database
+from fettle.cli.terminal import console, duration, moment, plain, uncut, with_database
 from fettle.settings import Settings
 from fettle.tenancy.scopes import ADMIN, ALL, SCOPES
 
@@ -60,7 +60,7 @@ def show() -> None:
     for key, project in with_database(Settings(), read):
         scopes = Text(" ".join(key.scopes), "bold" if ADMIN in key.scopes else "")
         made = moment(key.created_at)
-        table.add_row(key.id, project.name, Text(key.name), f"{key.hint}…", scopes, made, state(key))
+        table.add_row(key.id, plain(project.name), plain(key.name), f"{key.hint}…", scopes, made, state(key))
     uncut.print(table)
 
 
@@ -109,4 +109,4 @@ def revoke(key_id: KeyId) -> None:
             await api_keys.revoke(session, key_id)
 
     with_database(Settings(), end)
-    console.print(f"{key_id} revoked")
+    console.print(plain(f"{key_id} revoked"))

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from fettle import users
 from fettle.cli import jobs, keys, projects
-from fettle.cli.terminal import console, with_database
+from fettle.cli.terminal import console, plain, with_database
 from fettle.errors import FettleError, InvalidRequest
 from fettle.settings import Settings
 
@@ -33,6 +33,7 @@ app.add_typer(jobs.app, name="jobs")
 
 def main() -> None:
     """Errors that a person can mend come as one sentence, without a traceback."""
+    users.conceal()
     try:
         app()
     except ValidationError as error:
@@ -50,7 +51,7 @@ def main() -> None:
 
 
 def fail(message: str) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print("[red]error[/]", Text(message))
+    Console(stderr=True, highlight=False, soft_wrap=True).print("[red]error[/]", plain(message))
     sys.exit(1)
 
 
@@ -127,7 +128,7 @@ def doctor() -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     for finding in findings:
         sign = "[green]✓[/]" if finding.ok else ("[red]✗[/]" if finding.needed else "[yellow]![/]")
-        table.add_row(sign, finding.part, Text(finding.says))
+        table.add_row(sign, finding.part, plain(finding.says))
     console.print(table)
     broken = [finding.part for finding in findings if finding.needed and not finding.ok]
     warnings = sum(not finding.ok for finding in findings) - len(broken)

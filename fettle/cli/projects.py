@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from fettle.cli.terminal import console, moment, uncut, with_database
+from fettle.cli.terminal import console, moment, plain, uncut, with_database
 from fettle.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def show() -> None:
     table = Table("id", "name", "created", "quotas of its own", box=None)
     for project in with_database(Settings(), read):
         own = ", ".join(f"{name}={shown(limit)}" for name, limit in (project.quotas or {}).items())
-        table.add_row(project.id, project.name, moment(project.created_at), own)
+        table.add_row(project.id, plain(project.name), moment(project.created_at), plain(own))
     uncut.print(table)
 
 

@@ -3,11 +3,14 @@
 import asyncio
 import re
 import time
+import unicodedata
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
 
 from fettle.settings import Settings
 
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 console = Console()
 uncut = Console(width=1000)  # for ids and names, which are there to be copied: a narrow terminal may wrap them
 T = TypeVar("T")
+KEPT = "\n\t\u200c\u200d"  # the last two join letters and emoji
+UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode's categories of what moves a terminal, turns text around, or is none
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
 
 
@@ -41,6 +46,21 @@ def with_database(settings: Settings, work: "Callable[[Database], Awaitable[T]]"
             await db.close()
 
     return asyncio.run(run())
+
+
+def printable(text: object) -> str:
+    """What others wrote (names, messages, completions), so that no terminal obeys it: �  for what is not to be seen."""
+    return "".join(sign if sign in KEPT or unicodedata.category(sign) not in UNSEEN else "�" for sign in str(text))
+
+
+def plain(text: object, style: str = "") -> Text:
+    """The same as Rich's text, in which brackets are no markup."""
+    return Text(printable(text), style)
+
+
+def inside_markup(text: object) -> str:
+    """The same, to stand among our own markup."""
+    return escape(printable(text))
 
 
 def moment(seconds: float) -> str:

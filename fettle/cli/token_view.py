@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fettle.cli.terminal import plain, printable
 from fettle.datasets.formats.preview import look
 from fettle.datasets.formats.validation import validate
 from fettle.errors import InvalidRequest
@@ -14,7 +15,6 @@ from fettle.registry import catalog
 from fettle.settings import Settings
 
 LEARNED, CONTEXT = "bold green", "dim"
-UNSEEN = {code: "�" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}  # they move a terminal
 
 
 def of_path(path: Path, model: str, settings: Settings, *, limit: int, max_seq_length: int | None) -> dict[str, Any]:
@@ -36,14 +36,14 @@ def show(seen: dict[str, Any], console: Console) -> None:
     for row in seen["rows"]:
         text = Text()
         for piece, counts in zip(row["tokens"], row["loss_mask"], strict=True):
-            text.append(piece.translate(UNSEEN), LEARNED if counts else CONTEXT)
+            text.append(printable(piece), LEARNED if counts else CONTEXT)
         text.rstrip()
         if row["cut"]:
             text.append(" …")
         length = Text(str(row["token_count"]), "red" if row["too_long"] else "")
         table.add_row(str(row["line"]), length, str(row["supervised_tokens"]), text)
     console.print(table)
-    console.print(Text(sentence(seen["summary"])), soft_wrap=True)
+    console.print(plain(sentence(seen["summary"])), soft_wrap=True)
 
 
 def sentence(summary: dict[str, Any]) -> str:

@@ -25,6 +25,7 @@ import httpx
 from rich.console import Console
 
 from fettle import data_folder, migrate
+from fettle.cli.terminal import inside_markup
 from fettle.db import Database
 from fettle.errors import FettleError
 from fettle.settings import Settings
@@ -233,8 +234,8 @@ def wait_until_ready(settings: Settings, parts: list[Part], stopping: list[int])
 
 def say_where(settings: Settings, data: Path) -> None:
     console.print(f"[green]●[/] Fettle is up   [bold]http://{settings.host}:{settings.port}/v1[/]", highlight=False)
-    console.print(f"  API key         {data / 'admin.key'}", highlight=False)
-    console.print(f"  logs            {data / 'logs'}", highlight=False)
+    console.print(f"  API key         {inside_markup(data / 'admin.key')}", highlight=False)
+    console.print(f"  logs            {inside_markup(data / 'logs')}", highlight=False)
     console.print("  Ctrl-C drains and stops")
 
 
@@ -247,7 +248,10 @@ def keep_running(parts: list[Part], stopping: list[int]) -> None:
             part.falls = [*(fall for fall in part.falls if now - fall < FALL_WINDOW), now]
             if len(part.falls) >= FALLS:
                 raise UpError(f"{part.name} keeps falling. Its log, {part.log}, ends with:\n{part.log_tail()}")
-            console.print(f"[yellow]![/] {part.name} fell and is started again; its log: {part.log}", highlight=False)
+            console.print(
+                f"[yellow]![/] {part.name} fell and is started again; its log: {inside_markup(part.log)}",
+                highlight=False,
+            )
             part.start()
         time.sleep(0.2)
 

@@ -11,7 +11,6 @@ from fettle import ids, methods
 from fettle.datasets.formats.validation import Report
 from fettle.errors import Conflict, InvalidRequest, NotFound
 from fettle.pagination import page
-from fettle.storage import Storage
 from models import ENDED, File, FileStatus, Job
 
 PURPOSE, RESULTS = "fine-tune", "fine-tune-results"
@@ -22,16 +21,20 @@ def storage_key(project_id: str, file_id: str) -> str:
     return f"files/{project_id}/{file_id}"
 
 
-async def accept(storage: Storage, project_id: str, path: Path, filename: str, report: Report) -> File:
-    """Stores an uploaded dataset that was validated, and takes the file at `path`. The row is the caller's to add.
+def described(project_id: str, path: Path, filename: str, report: Report) -> File:
+    """The row of an uploaded dataset that was validated; its object and the row are the caller's to store.
 
     A bad dataset is kept as well, with status `error` and its report, so that its owner can read what to mend.
     """
     file = new(project_id, filename, PURPOSE, path.stat().st_size)
     file.status = FileStatus.PROCESSED if report.ok else FileStatus.ERROR
     file.report = {**report.to_json(), "summary": None if report.ok else report.summary()}
-    await storage.put_file(file.storage_key, path, keep=False)
     return file
+
+
+async def named(session: AsyncSession, storage_key: str) -> bool:
+    """Whether a file has this object."""
+    return await session.scalar(select(File.id).where(File.storage_key == storage_key)) is not None
 
 
 def new(project_id: str, filename: str, purpose: str, size: int) -> File:

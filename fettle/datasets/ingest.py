@@ -1,41 +1,69 @@
 """A dataset on its way in: written aside as it comes, and validated off the event loop while it comes.
 
-A small one is validated in a thread, once it is whole. A large one would keep the interpreter's lock from the event
-loop for seconds: it gets a process of its own, which follows the file while it grows.
+Validation never runs in the API's process: a file of 500 bytes may unpack to gigabytes. A small file is checked in a
+fork that is ready at once. A large one gets a process of its own, which follows the file while it grows.
+
+A client that sends slowly keeps nobody waiting: slots are for files that have arrived. A process that follows a file
+takes none until then; there are only so many of those, and a file without one is checked from its beginning.
 """
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
 
-from fettle.datasets.formats.checker import END
-from fettle.datasets.formats.validation import Report, validate
+from fettle.datasets.formats import checker
+from fettle.datasets.formats.validation import Report, refused
+from fettle.isolation.pool import Exhausted, Overrun, Pool
+from fettle.isolation.slots import Slots
 
-IN_THREAD = 2 << 20  # bytes of a file that a thread validates in a blink
+SMALL = 2 << 20  # bytes of a file that is validated in a blink
 FLUSH = 1 << 20  # bytes that are held before they are written
 STEP = 8 << 20  # bytes after which the process is told of more
+
+
+SECONDS, SECONDS_PER_BYTE = 30, 1e-6  # that a whole file's validation may take
+MEMORY = 1 << 30  # bytes, of each process
+KILLED_BY_TIMER = -signal.SIGALRM
+OUT_OF_MEMORY = (checker.NO_MEMORY, -signal.SIGABRT, -signal.SIGSEGV)  # as libraries end without it
 
 
 class CheckFailed(RuntimeError):
     """The validating process died."""
 
 
+class Checks:
+    """How much is validated at once, by one API process."""
+
+    def __init__(self, at_once: int) -> None:
+        self.whole = Slots(at_once, wait_seconds=600)
+        self.following = asyncio.Semaphore(at_once)
+
+    def locked(self) -> bool:
+        return bool(self.whole.busy) or self.following.locked()
+
+
 class Upload:
     """`write` takes what a parser hands over; `chunks` makes the client wait for the disk.
 
-    slots: how many processes may validate at once, in this process. Nothing is left behind when the context ends.
+    project: whose turn it is. pool: for small files; None: these get a process as well. Nothing is left behind when the
+    context ends.
     """
 
-    def __init__(self, path: Path, slots: asyncio.Semaphore, max_row_bytes: int) -> None:
-        self.path, self.slots, self.max_row_bytes = path, slots, max_row_bytes
+    def __init__(
+        self, path: Path, checks: Checks, max_row_bytes: int, *, project: str = "", pool: Pool | None = None
+    ) -> None:
+        self.path, self.checks, self.max_row_bytes = path, checks, max_row_bytes
+        self.project, self.pool = project, pool
         self.size = self.told = 0  # bytes on disk, bytes that the process knows of
         self.held: list[bytes] = []
         self.held_bytes = 0
         self.writing: asyncio.Future[None] | None = None
         self.process: asyncio.subprocess.Process | None = None
+        self.follows = False
 
     async def __aenter__(self) -> "Upload":
         self.file = await asyncio.to_thread(self.path.open, "wb", 0)
@@ -69,7 +97,9 @@ class Upload:
         await self._written()
         parts, self.held, self.held_bytes = self.held, [], 0
         self.writing = asyncio.ensure_future(asyncio.to_thread(self._append, parts))
-        if self.process is None and self.size > IN_THREAD and not self.slots.locked():
+        if self.process is None and self.size > SMALL and not self.checks.following.locked():
+            await self.checks.following.acquire()
+            self.follows = True
             await self._start()
         if self.process is not None and self.size - self.told >= STEP:
             await self._tell(b"%d\n" % self.size)
@@ -91,36 +121,48 @@ class Upload:
         """What validation finds in the whole file. Raises CheckFailed."""
         await self._flush()
         await self._written()
-        if self.process is None and self.size <= IN_THREAD:
-            return await asyncio.to_thread(validate, self.path, max_row_bytes=self.max_row_bytes)
+        async with self.checks.whole.of(self.project):
+            if self.process is None and self.size <= SMALL and self.pool is not None:
+                return await self._in_fork(self.pool)
+            return await self._in_process()
+
+    async def _in_fork(self, pool: Pool) -> Report:
+        argument = {"path": str(self.path.absolute()), "max_row_bytes": self.max_row_bytes}
+        try:
+            found = await pool.run("validate", self.project, argument, seconds=SECONDS, memory=MEMORY)
+        except Overrun:
+            return refused("validation_too_slow", seconds=SECONDS)
+        except Exhausted:
+            return refused("validation_too_large", limit=MEMORY)
+        return Report.model_validate_json(found)
+
+    async def _in_process(self) -> Report:
         if self.process is None:
             await self._start()
         assert self.process is not None and self.process.stdout is not None  # noqa: S101 — started with a pipe
-        await self._tell(b"%d\n" % self.size + END)
+        await self._tell(b"%d\n" % self.size + checker.end(self._seconds()))
         said = await self.process.stdout.read()
-        if status := await self.process.wait():
+        status = await self.process.wait()
+        if status == KILLED_BY_TIMER:
+            return refused("validation_too_slow", seconds=int(self._seconds()))
+        if status in OUT_OF_MEMORY:
+            return refused("validation_too_large", limit=MEMORY)
+        if status:
             raise CheckFailed(f"the process that validates {self.path.name} ended with status {status}")
         await self._stop()
         return Report.model_validate_json(said)
 
+    def _seconds(self) -> float:
+        return SECONDS + self.size * SECONDS_PER_BYTE
+
     async def _start(self) -> None:
-        await self.slots.acquire()
-        try:
-            self.process = await asyncio.create_subprocess_exec(
-                *(
-                    sys.executable,
-                    "-m",
-                    "fettle.datasets.formats.checker",
-                    str(self.path.absolute()),
-                    str(self.max_row_bytes),
-                ),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                env={name: value for name, value in os.environ.items() if not name.startswith("FETTLE_")},
-            )
-        except BaseException:
-            self.slots.release()
-            raise
+        checking = [sys.executable, "-m", "fettle.datasets.formats.checker"]
+        self.process = await asyncio.create_subprocess_exec(
+            *(*checking, str(self.path.absolute()), str(self.max_row_bytes), str(MEMORY)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={name: value for name, value in os.environ.items() if not name.startswith("FETTLE_")},
+        )
 
     async def _tell(self, news: bytes) -> None:
         """A process that has seen enough of the file, or died, need not listen."""
@@ -133,10 +175,10 @@ class Upload:
             return
 
     async def _stop(self) -> None:
-        if self.process is None:
-            return
         process, self.process = self.process, None
-        if process.returncode is None:
+        if process is not None and process.returncode is None:
             process.kill()
             await process.wait()
-        self.slots.release()
+        if self.follows:
+            self.follows = False
+            self.checks.following.release()

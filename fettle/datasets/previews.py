@@ -2,23 +2,28 @@
 
 import asyncio
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from fettle.datasets.files import PURPOSE
 from fettle.datasets.formats import reading
-from fettle.datasets.formats.preview import look
 from fettle.errors import InvalidRequest
 from fettle.storage import Storage
 from models import File, FileStatus
+
+Look = Callable[..., Awaitable[dict[str, Any]]]
 
 HEAD = 16 << 20  # bytes read of a file whose beginning can be read alone
 
 
 async def preview(
-    storage: Storage, file: File, base: Path, *, limit: int, max_seq_length: int | None, folder: Path
+    storage: Storage, file: File, look: Look, *, limit: int, max_seq_length: int | None, folder: Path
 ) -> dict[str, Any]:
-    """base: folder of the base model. folder: for the bytes meanwhile. Raises InvalidRequest, Missing."""
+    """look: as `formats.preview.look` with a base model's folder, outside of this process.
+
+    folder: for the bytes meanwhile. Raises InvalidRequest, Missing.
+    """
     if file.purpose != PURPOSE:
         raise InvalidRequest(
             f"The file {file.id!r} has the purpose {file.purpose!r}: only datasets ({PURPOSE!r}) are previewed.",
@@ -28,9 +33,7 @@ async def preview(
         raise InvalidRequest(f"{file.filename}: {(file.report or {})['summary']}", code="invalid_file", param="file_id")
     with tempfile.NamedTemporaryFile(dir=folder, prefix="preview-") as aside:
         complete = await fetch(storage, file, Path(aside.name))
-        return await asyncio.to_thread(
-            look, Path(aside.name), base, limit=limit, max_seq_length=max_seq_length, whole=complete
-        )
+        return await look(path=aside.name, limit=limit, max_seq_length=max_seq_length, whole=complete)
 
 
 async def fetch(storage: Storage, file: File, path: Path) -> bool:

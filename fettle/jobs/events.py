@@ -58,6 +58,12 @@ async def metrics(session: AsyncSession, job_id: str) -> dict[int, dict[str, flo
     return dict(sorted(steps.items()))
 
 
+async def newest_step(session: AsyncSession, job_id: str) -> int:
+    """The highest step that the feed has told of; 0 for none."""
+    told = select(Event.data).where(Event.job_id == job_id, Event.type == "metrics")
+    return max((int((data or {}).get("step", 0)) for data in await session.scalars(told)), default=0)
+
+
 def columns(steps: dict[int, dict[str, float]]) -> dict[str, list[float | None]]:
     """Metrics as columns of equal length: `step` first, then each name; None where a step lacks it."""
     names = sorted({name for values in steps.values() for name in values})

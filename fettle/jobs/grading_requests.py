@@ -32,19 +32,22 @@ async def create(session: AsyncSession, project_id: str, request: dict[str, Any]
     return grading
 
 
-async def claim(session: AsyncSession, owner: str, *, lease_seconds: float, wanted_seconds: float) -> Grading | None:
-    """The oldest that nobody is at, of the projects that have fewest in work; what is older than `wanted_seconds` has
-    nobody waiting for it."""
+async def claim(
+    session: AsyncSession, owner: str, *, lease_seconds: float, wanted_seconds: float, of_a_project: int
+) -> Grading | None:
+    """The oldest that nobody works on, of the projects that have fewest in work.
+
+    wanted_seconds: nobody waits for an older one. of_a_project: how many of one project this owner works on at a time.
+    """
     now, other = database_now(), aliased(Grading)
-    in_work = (
-        select(func.count())
-        .where(other.project_id == Grading.project_id, other.finished_at.is_(None), other.lease_until >= now)
-        .scalar_subquery()
-    )
+    busy = (other.project_id == Grading.project_id, other.finished_at.is_(None), other.lease_until >= now)
+    in_work = select(func.count()).where(*busy).scalar_subquery()
+    here = select(func.count()).where(*busy, other.owner == owner).scalar_subquery()
     waiting = (
         select(Grading.id)
         .where(Grading.finished_at.is_(None), Grading.created_at > now - wanted_seconds)
         .where(or_(Grading.lease_until.is_(None), Grading.lease_until < now))
+        .where(here < of_a_project)
         .order_by(in_work, Grading.created_at)
         .limit(1)
         .with_for_update(skip_locked=True)

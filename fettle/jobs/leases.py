@@ -15,7 +15,7 @@ from fettle.db import database_now
 from fettle.errors import Fenced
 from fettle.jobs import events
 from fettle.tenancy import quotas
-from models import Job, JobStatus
+from models import WORKER_LOST, Job, JobStatus
 
 
 async def claim(session: AsyncSession, owner: str, lease_seconds: float, running_cap: int | None = None) -> Job | None:
@@ -91,10 +91,13 @@ def give_back(session: AsyncSession, job: Job, why: str, *, max_attempts: int, c
     """
     job.owner, job.lease_until = None, None
     job.fence += 1  # whoever ran it can write no more, even if it is still alive
-    if not counted:
+    if counted:
+        job.deaths += 1
+    else:
         job.attempts -= 1
-    if job.attempts >= max_attempts:
-        fail(session, job, "worker_lost", f"{why}, {job.attempts} times in all: the job was given up.")
+    if job.deaths >= max_attempts:
+        tries = f"{job.deaths} attempt{'s' if job.deaths > 1 else ''}"
+        fail(session, job, WORKER_LOST, f"{why}. The job failed after {tries} without progress.")
     elif job.pause_requested_at is None:
         job.status = JobStatus.QUEUED
         events.add(session, job.id, f"{why}; the job goes on from its last checkpoint", level="warn")
@@ -113,7 +116,7 @@ def fail(session: AsyncSession, job: Job, code: str, message: str, param: str | 
 
 
 async def reclaim_expired(session: AsyncSession, max_attempts: int) -> Sequence[str]:
-    """Takes jobs from workers that fell silent; returns their ids."""
+    """Takes jobs from workers that stopped responding; returns their ids."""
     statement = (
         select(Job)
         .where(Job.status == JobStatus.RUNNING, Job.lease_until < database_now())
@@ -121,5 +124,5 @@ async def reclaim_expired(session: AsyncSession, max_attempts: int) -> Sequence[
     )
     lost = (await session.scalars(statement)).all()
     for job in lost:
-        give_back(session, job, f"The worker {job.owner} fell silent", max_attempts=max_attempts)
+        give_back(session, job, "The worker stopped responding", max_attempts=max_attempts)
     return [job.id for job in lost]

@@ -8,17 +8,19 @@ from sqlalchemy import String, cast, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import ids
-from fettle.db import json_text, lock
+from fettle.db import database_now, json_text, lock
 from fettle.errors import Conflict, NotFound
 from fettle.jobs import events, planning
 from fettle.jobs.planning import Plan, Request
 from fettle.pagination import page
 from fettle.registry.catalog import BaseModelEntry
 from fettle.tenancy import quotas
-from models import ENDED, LEGAL_MOVES, IdempotencyKey, Job, JobStatus, Project, RewardVersion
+from models import ENDED, LEGAL_MOVES, RESUMABLE, File, IdempotencyKey, Job, JobStatus, Project, RewardVersion
 
 KEY_WINDOW = 24 * 3600  # seconds in which an Idempotency-Key is remembered, as in Stripe's API
 RETRY_WINDOW = 3600  # seconds; the SDK's two retries of a request that times out after 600 s end within it
+DAY = 24 * 3600
+RESUMED = "Fine-tuning job resumed"  # how the event begins
 OVERTAKING_WINDOW = 60  # seconds by which a retry may arrive before its first try
 
 
@@ -173,24 +175,63 @@ async def pause(session: AsyncSession, project_id: str, job_id: str) -> Job:
     return job
 
 
-async def resume(session: AsyncSession, project_id: str, job_id: str, *, retry: bool = False) -> tuple[Job, bool]:
+async def resume(
+    session: AsyncSession,
+    project_id: str,
+    job_id: str,
+    *,
+    retry: bool = False,
+    resume_days: float = 7,
+    defaults: quotas.Limits = quotas.UNLIMITED,
+) -> tuple[Job, bool]:
     """The job and whether it waits for a worker now. Resuming withdraws a pause that is only requested yet.
 
-    retry: the client has sent this before; then a job that waits or runs is what its first try left.
+    retry: the client has sent this before; then a job that waits or runs is what its first try left. resume_days: how
+    long what a resume needs is kept of a failed job.
     """
     job = await locked(session, project_id, job_id)
+    if job.status == JobStatus.FAILED and (job.error or {}).get("code") in RESUMABLE:
+        await restart(session, job, resume_days, defaults)
+        return job, True
     if job.status == JobStatus.PAUSED:
         job.status = JobStatus.QUEUED
-        events.add(session, job.id, "Fine-tuning job resumed; it goes on from its last checkpoint")
+        events.add(session, job.id, f"{RESUMED}; it goes on from its last checkpoint")
         return job, True
     if job.status == JobStatus.RUNNING and job.pause_requested_at is not None:
         job.pause_requested_at = None
         events.add(session, job.id, "Pause withdrawn")
     elif job.status in ENDED:
-        raise Conflict(f"The job {job_id!r} has already {job.status}: it cannot be resumed.", code="job_not_active")
+        why = f" (its error is {job.error['code']!r})" if job.error else ""
+        message = f"The job {job_id!r} has already {job.status}: it cannot be resumed{why}."
+        raise Conflict(message, code="job_not_active")
     elif not retry:
         raise Conflict(f"The job {job_id!r} is {job.status}: only a paused job can be resumed.", code="job_not_paused")
     return job, False
+
+
+async def restart(session: AsyncSession, job: Job, resume_days: float, defaults: quotas.Limits) -> None:
+    """A job that failed by no fault of its own goes on from its last checkpoint, with all its attempts.
+
+    Raises Conflict when what it needs is gone, and QuotaExceeded.
+    """
+    if (job.finished_at or 0) < time.time() - resume_days * DAY:
+        raise Conflict(
+            f"The job {job.id!r} failed more than {resume_days:g} days ago, and what a resume needs was deleted: "
+            "create a new job.",
+            code="job_not_resumable",
+        )
+    for file_id in (job.training_file, job.validation_file):
+        if file_id is not None and await session.get(File, file_id, with_for_update={"read": True}) is None:
+            raise Conflict(
+                f"The job {job.id!r} cannot be resumed: its file {file_id!r} was deleted. Create a new job.",
+                code="job_not_resumable",
+            )
+    await quotas.admit_job(session, job.project_id, defaults)
+    code = (job.error or {})["code"]
+    job.status, job.error, job.finished_at, job.estimated_finish = JobStatus.QUEUED, None, None, None
+    job.attempts = job.deaths = 0
+    job.resumed_at = await session.scalar(select(database_now()))
+    events.add(session, job.id, f"{RESUMED} after it failed with {code}; it goes on from its last checkpoint")
 
 
 async def locked(session: AsyncSession, project_id: str, job_id: str) -> Job:

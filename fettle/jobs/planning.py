@@ -1,5 +1,6 @@
 """What a request for a job comes to before there is one: every `auto` resolved, every file and model looked at."""
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +26,10 @@ NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asks for; `body` is the request as it came, for telling retries apart."""
+    """What a client asks for; `body` is the request as it came, for telling retries apart.
+
+    graders: the method's, where they were checked already; None: planning checks them.
+    """
 
     model: str
     training_file: str
@@ -38,6 +42,7 @@ class Request:
     integrations: list[dict[str, Any]] | None = None
     idempotency_key: str | None = None
     retry: bool = False  # the SDK says that it has sent this before
+    graders: list[dict[str, Any]] | None = None
 
     @property
     def digest(self) -> str:
@@ -82,12 +87,12 @@ async def make(
     training = await files.for_training(
         session, project_id, request.training_file, "training_file", files.MIN_TRAINING_ROWS, shapes, hint
     )
-    chat_templates.check(base_model, base, training, "training_file")
+    await asyncio.to_thread(chat_templates.check, base_model, base, training, "training_file")
     if request.validation_file is not None:
         validation = await files.for_training(
             session, project_id, request.validation_file, "validation_file", 1, shapes, hint
         )
-        chat_templates.check(base_model, base, validation, "validation_file")
+        await asyncio.to_thread(chat_templates.check, base_model, base, validation, "validation_file")
     given = methods.Given(
         rows=(training.report or {})["rows"],
         base_parameters=base.parameters,
@@ -97,9 +102,9 @@ async def make(
         layers=lambda: catalog.linear_layers(base),
         lora=start.lora if start else None,
     )
-    method = methods.resolve(request.method, given)
+    method = methods.resolve(request.method, given) | {"resolved_from": methods.resolved_from(request.method, given)}
     capabilities.check_quantization(base_model, base, method)
-    graders = graders_of(request.method)
+    graders = request.graders or graders_of(request.method)
     asked = await judge_models.find(session, project_id, graders or [], models, aliases, param="method.reinforcement")
     return Plan(base_model, request.model if start else None, training, method, graders, asked)
 

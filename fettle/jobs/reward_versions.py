@@ -36,11 +36,13 @@ async def edit(
     job_id: str,
     given: dict[str, Any],
     *,
+    graders: Graders | None = None,
     models: dict[str, BaseModelEntry] | None = None,
     aliases: Mapping[str, str] = planning.NO_ALIASES,
 ) -> RewardVersion:
     """A new version, which judges from the next step on. Raises Conflict for a job that has ended.
 
+    graders: what `given` comes to, where it was checked already.
     models, aliases: what graders may ask beside the project's own models.
     """
     job: Job = await lifecycle.locked(session, project_id, job_id)
@@ -51,7 +53,7 @@ async def edit(
         )
     if job.status in ENDED:
         raise Conflict(f"The job {job_id!r} has already {job.status}: its rewards are history.", code="job_not_active")
-    graders = check(given)
+    graders = check(given) if graders is None else graders
     await judge_models.find(session, project_id, graders, models or {}, aliases)
     row = await add(session, job.id, graders)
     names = ", ".join(f"{entry['name']} × {entry['weight']:g}" for entry in row.graders)

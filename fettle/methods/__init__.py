@@ -15,6 +15,7 @@ __all__ = [
     "EARLIER",
     "EARLIER_LORA",
     "HINTS",
+    "HYPERPARAMETERS",
     "METHODS",
     "SHAPES",
     "DPOMethod",
@@ -30,6 +31,7 @@ __all__ = [
     "SupervisedHyperparameters",
     "SupervisedMethod",
     "resolve",
+    "resolved_from",
     "shapes",
 ]
 
@@ -63,6 +65,7 @@ SHAPES: dict[str, frozenset[str]] = {
     "rlhf": COMPARISONS,
     "reinforcement": PROMPTS,
 }
+HYPERPARAMETERS = ("hyperparameters", "reward_model_hyperparameters")  # of one method
 # how a method takes rows of other shapes as well
 HINTS = {"rlhf": " With a 'reward_model' that is there already, prompts are enough."}
 
@@ -79,6 +82,18 @@ def resolve(method: Method, given: Given) -> dict[str, Any]:
     elif isinstance(method, RLHFMethod):
         rest = rlhf.rest(method, given)
     return {"type": method.type, method.type: {**rest, "hyperparameters": hyperparameters}}
+
+
+def resolved_from(method: Method, given: Given) -> dict[str, Any]:
+    """What `resolve` needs to do it again for fewer rows, as JSON; a job keeps it beside what came of it."""
+    own = getattr(method, method.type)
+    asked = {name: getattr(own, name, None) for name in HYPERPARAMETERS}
+    facts = ("rows", "base_parameters", "base_length", "file_bytes", "validates", "lora")
+    return {
+        "kind": method.type,
+        "asked": {name: one.model_dump(mode="json", exclude_unset=True) for name, one in asked.items() if one},
+        "given": {name: getattr(given, name) for name in facts},
+    }
 
 
 def shapes(method: Method) -> frozenset[str]:

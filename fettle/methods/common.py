@@ -15,7 +15,8 @@ Auto = Literal["auto"]
 Switch = Annotated[bool, Field(strict=True)]
 LayerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
 LayerNames = Annotated[list[LayerName], Field(min_length=1, max_length=64)]
-Interval = Literal["auto", "epoch"] | Annotated[int, Field(ge=1)]  # optimizer steps
+ITEMS_AT_MOST = 500  # of a list in a request: each wrong one is told
+Interval = Literal["auto", "epoch"] | Annotated[int, Field(ge=1, lt=2**31)]  # optimizer steps
 
 
 class Strict(BaseModel):

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from fettle.errors import InvalidRequest
 from fettle.methods.common import (
+    ITEMS_AT_MOST,
     SMALL_BASE,
     Auto,
     Given,
@@ -69,8 +70,8 @@ class Reinforcement(Strict):
     """What judges the completions: one of the three, and how to train."""
 
     grader: dict[str, Any] | None = None
-    graders: dict[str, Any] | list[dict[str, Any]] | None = None
-    reward_functions: list[str | dict[str, Any]] | None = None
+    graders: dict[str, Any] | Annotated[list[dict[str, Any]], Field(max_length=ITEMS_AT_MOST)] | None = None
+    reward_functions: Annotated[list[str | dict[str, Any]], Field(max_length=ITEMS_AT_MOST)] | None = None
     hyperparameters: ReinforcementHyperparameters = ReinforcementHyperparameters()
 
     @model_validator(mode="after")

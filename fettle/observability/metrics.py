@@ -26,6 +26,12 @@ in_flight = Gauge("fettle_http_requests_in_flight", "Requests being answered, st
 received_bytes = Counter("fettle_http_received_bytes", "Request bodies", registry=API)
 sent_bytes = Counter("fettle_http_sent_bytes", "Response bodies", registry=API)
 event_streams = Gauge("fettle_event_streams_open", "Clients that follow a job by server-sent events", registry=API)
+loop_lag = Histogram(
+    "fettle_event_loop_lag_seconds",
+    "How much later than asked a timer of the API's event loop fired",
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+    registry=API,
+)
 generations = Counter(
     "fettle_chat_requests", "Chats, responses and completions by how they ended", ("outcome",), registry=API
 )

@@ -94,6 +94,14 @@ def warnings(seen: FirstLook, *, highest: float, errors_at_most: float) -> list[
                 f"{errors_at_most:.0%}. Mend them, or the rows that they cannot judge.",
             )
         )
+    elif seen.completions and seen.errors == 1:
+        found.append(
+            Warn(
+                "nothing_judged",
+                "The graders failed on all of the completions: a job with these graders learns nothing, and fails at "
+                "its end. Mend them, or the rows that they cannot judge.",
+            )
+        )
     if (dead := dead_warning(seen, highest)) is not None:
         found.append(dead)
     if seen.cut_off >= MOSTLY:

@@ -1,7 +1,9 @@
 """All graders of a job, opened: what `check` gave, ready to score."""
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fettle.rewards.formula import Formula, NoResult
@@ -13,13 +15,25 @@ from fettle.rewards.samples import Failure, Grader, Mark, Sample, Score, failed
 from fettle.rewards.sandbox import Limits, LoadError, Sandbox, SandboxError, level
 from fettle.rewards.string_check import StringCheck
 from fettle.rewards.text_similarity import TextSimilarity
+from fettle.rewards.texts import error as cut_error
+from fettle.rewards.texts import joined
+
+
+@dataclass(frozen=True)
+class Current:
+    """The grader that is scoring a batch, how many have scored it already, and since when, in monotonic seconds."""
+
+    name: str
+    done: int
+    since: float
 
 
 class Graders:
     """Scores batches of samples.
 
     graders: what `check` gave. limits: of each sandbox. judge: answers for models.
-    sandbox: what holds user code, where there is any, for the job's record.
+    sandbox: what holds user code, where there is any, for the job's record. current: what is scoring now, for another
+    thread to read.
     Opening loads user code: raises SandboxError when it does not load, or when this machine cannot confine it.
     Not for two threads at once; close it, or use it in a `with`.
     """
@@ -28,8 +42,10 @@ class Graders:
         self, graders: Sequence[Mapping[str, Any]], *, limits: Limits | None = None, judge: Judge | None = None
     ) -> None:
         self.opened: list[tuple[str, float, Grader]] = []
+        self.current: Current | None = None
+        self.judge = judge or NoJudge()
         self.sandbox: str | None = level() if has_user_code(graders) else None
-        opener = Opener(Means(limits or Limits(), judge or NoJudge()))
+        opener = Opener(Means(limits or Limits(), self.judge))
         try:
             for entry in graders:
                 self.opened.append((entry["name"], entry["weight"], opener.open(entry["grader"])))
@@ -39,7 +55,11 @@ class Graders:
 
     def score(self, samples: Sequence[Sample]) -> list[Score]:
         """A score a sample, in order. Whatever goes wrong with a sample is in its score, and costs no other."""
-        columns = [(name, weight, grader.grade(samples)) for name, weight, grader in self.opened]
+        columns = []
+        for number, (name, weight, grader) in enumerate(self.opened):
+            self.current = Current(name, number, time.monotonic())
+            columns.append((name, weight, grader.grade(samples)))
+        self.current = None
         return [
             combined([(name, weight, marks[row]) for name, weight, marks in columns]) for row in range(len(samples))
         ]
@@ -65,14 +85,14 @@ def combined(marks: Sequence[tuple[str, float, Mark]]) -> Score:
         for label, part in ((name, mark), *((f"{name}.{inner}", part) for inner, part in mark.parts.items())):
             scores[label] = part.value
             if part.failure is not None:
-                errors[label] = part.failure
+                errors[label] = Failure(part.failure.flag, cut_error(part.failure.message))
             printed.append(part.printed)
     values = [None if mark.value is None else weight * mark.value for _, weight, mark in marks]
     reward = None if None in values else float(sum(value for value in values if value is not None))
     if reward is not None and not math.isfinite(reward):
         errors["reward"] = Failure("other_error", f"the weighted sum of the graders' values is {reward}")
         reward = None
-    return Score(reward, scores, "".join(printed), errors)
+    return Score(reward, scores, joined(printed), errors)
 
 
 class Multi:

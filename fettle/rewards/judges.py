@@ -14,6 +14,7 @@ Kind = Literal["chat", "reward_model"]
 TOKENS = 1024  # of an answer, unless the grader says otherwise
 RESULT_TOKENS = 128  # of them for the result and what JSON is around it
 FINEST = -6  # decimals of a grade, as an exponent; a narrower range is left to the model
+RANGE_AT_MOST, RANGE_AT_LEAST = 1e9, 1e-6  # how far from 0 a range may reach, and how wide it must be
 STEPS, SHORTEST_STEP = 4, 16  # of a judge's reasoning, and the characters below which none is asked for
 
 
@@ -36,7 +37,13 @@ class Question:
 
 
 class Judge(Protocol):
-    """Asks models, many things at a time: the words to each in order, JudgeAway where there are none."""
+    """Asks models, many things at a time: the words to each in order, JudgeAway where there are none.
+
+    asked, answered: requests of the batch that is being judged, for another thread to read.
+    """
+
+    asked: int
+    answered: int
 
     def ask(self, questions: Sequence[Question]) -> Sequence[str | JudgeAway]: ...
 
@@ -46,6 +53,8 @@ class Judge(Protocol):
 
 class NoJudge:
     """Where no engine can be reached."""
+
+    asked = answered = 0
 
     def ask(self, questions: Sequence[Question]) -> Sequence[str | JudgeAway]:
         return [away(question.model) for question in questions]
@@ -114,7 +123,7 @@ class ModelGrader:
             return failed(answer.flag, str(answer))
         try:
             return self.mark_of(orjson.loads(answer)["result"])
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, OverflowError):
             return failed("model_grader_parse_error", f"The model's answer holds no result: {answer[:200]!r}")
 
     def mark_of(self, result: Any) -> Mark:
@@ -161,8 +170,21 @@ class LabelModel(ModelGrader):
 
 def in_steps(width: float) -> dict[str, float]:
     """As JSON Schema: at least a thousand grades in a range; without an end to its decimals a number may have none."""
+    if not RANGE_AT_LEAST <= width <= 2 * RANGE_AT_MOST:  # of a job that was made before ranges were checked
+        return {}
     exponent = min(0, math.floor(math.log10(width / 1000)))
     return {"multipleOf": round(10.0**exponent, -exponent)} if exponent >= FINEST else {}
+
+
+def check_range(ends: Sequence[float]) -> None:
+    """Raises ValueError for a range that no model can grade in."""
+    lowest, highest = ends
+    if not -RANGE_AT_MOST <= lowest <= RANGE_AT_MOST or not -RANGE_AT_MOST <= highest <= RANGE_AT_MOST:
+        raise ValueError(f"'range' {list(ends)} must lie between {-RANGE_AT_MOST:,.0f} and {RANGE_AT_MOST:,.0f}")
+    if not lowest < highest:
+        raise ValueError(f"'range' {list(ends)} must be [lowest, highest], and the highest above the lowest")
+    if highest - lowest < RANGE_AT_LEAST:
+        raise ValueError(f"'range' {list(ends)} must be at least {RANGE_AT_LEAST:g} wide")
 
 
 def filled(content: Any, sample: Sample) -> str:

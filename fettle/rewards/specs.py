@@ -18,6 +18,7 @@ from fettle.errors import InvalidRequest, from_schema, path
 from fettle.rewards import templates
 from fettle.rewards.formula import BadFormula, Formula
 from fettle.rewards.functions import FUNCTIONS
+from fettle.rewards.judges import check_range
 from fettle.rewards.sandbox import SOURCE_AT_MOST
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -111,8 +112,7 @@ class ScoreModel(Strict):
 
     @model_validator(mode="after")
     def range_rises(self) -> "ScoreModel":
-        if not self.range[0] < self.range[1]:
-            raise ValueError("'range' must be [lowest, highest]")
+        check_range(self.range)
         return self
 
 

@@ -6,7 +6,7 @@ Reading one step reads one chunk; sorting a whole run by reward reads them all.
 import asyncio
 import io
 import math
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -136,7 +136,14 @@ async def chunks(session: AsyncSession, job_id: str, wanted: Wanted) -> list[Rol
 
 
 async def page(
-    storage: Storage, found: Sequence[RolloutChunk], wanted: Wanted, *, sort: Sort, after: str | None, limit: int
+    storage: Storage,
+    found: Sequence[RolloutChunk],
+    wanted: Wanted,
+    *,
+    sort: Sort,
+    after: str | None,
+    limit: int,
+    read: "Read | None" = None,
 ) -> tuple[list[Row], bool]:
     """Rows after the one with the id `after`, each with its own id, and whether there are more."""
     start = position(after)
@@ -146,15 +153,15 @@ async def page(
         for chunk in reversed(found) if backwards else found:
             if start is not None and (chunk.step > start[0] if backwards else chunk.step < start[0]):
                 continue
-            read = await load(storage, chunk, wanted)
-            for each in reversed(read) if backwards else read:
+            held = await load(storage, chunk, wanted, read)
+            for each in reversed(held) if backwards else held:
                 place = (each["step"], each["index"])
                 if start is None or (place < start if backwards else place > start):
                     rows.append(each)
             if len(rows) > limit:
                 break
         return rows[:limit], len(rows) > limit
-    return await page_by_reward(storage, found, wanted, best_first=backwards, start=start, limit=limit)
+    return await page_by_reward(storage, found, wanted, best_first=backwards, start=start, limit=limit, read=read)
 
 
 async def page_by_reward(
@@ -165,6 +172,7 @@ async def page_by_reward(
     best_first: bool,
     start: tuple[int, int] | None,
     limit: int,
+    read: "Read | None",
 ) -> tuple[list[Row], bool]:
     """As `page`; equal rewards by step. Reads no chunk that cannot hold any of the rows, by what its summary says."""
     sign = -1 if best_first else 1
@@ -174,7 +182,7 @@ async def page_by_reward(
 
     after = None
     if start is not None:
-        same = [each for chunk in found if chunk.step == start[0] for each in await load(storage, chunk, wanted)]
+        same = [each for chunk in found if chunk.step == start[0] for each in await load(storage, chunk, wanted, read)]
         places = [place(each) for each in same if each["index"] == start[1] and each["reward"] is not None]
         if not places:
             raise InvalidRequest(
@@ -185,7 +193,7 @@ async def page_by_reward(
     for first, chunk in sorted(firsts(found, sign, after), key=lambda each: each[0]):
         if len(kept) > limit and place(kept[-1]) < first:
             break
-        known = [each for each in await load(storage, chunk, wanted) if each["reward"] is not None]
+        known = [each for each in await load(storage, chunk, wanted, read) if each["reward"] is not None]
         kept += [each for each in known if after is None or place(each) > after]
         kept = sorted(kept, key=place)[: limit + 1]
     return kept[:limit], len(kept) > limit
@@ -207,12 +215,25 @@ def firsts(found: Sequence[RolloutChunk], sign: int, after: Place | None) -> Ite
             yield (after[0] if chunk.step >= after[1] else math.nextafter(after[0], math.inf), chunk.step, 0), chunk
 
 
-async def load(storage: Storage, chunk: RolloutChunk, wanted: Wanted) -> list[Row]:
+Read = Callable[[bytes, Wanted], Awaitable[list[Row]]]  # of one chunk's content
+
+
+async def load(storage: Storage, chunk: RolloutChunk, wanted: Wanted, read: Read | None = None) -> list[Row]:
+    """read: where the content is decoded; None: in a thread of this process."""
     try:
-        rows = await asyncio.to_thread(from_parquet, await storage.read(chunk.storage_key))
+        content = await storage.read(chunk.storage_key)
     except Missing:  # let go meanwhile, or replaced by another attempt at the step
         return []
-    return [{"id": identity(each), **each} for each in rows if wanted.holds(each)]
+    return await (read or in_thread)(content, wanted)
+
+
+async def in_thread(content: bytes, wanted: Wanted) -> list[Row]:
+    return await asyncio.to_thread(chosen, content, wanted)
+
+
+def chosen(content: bytes, wanted: Wanted) -> list[Row]:
+    """The rows of a chunk that are wanted, each with its id."""
+    return [{"id": identity(each), **each} for each in from_parquet(content) if wanted.holds(each)]
 
 
 def identity(each: Row) -> str:
@@ -230,18 +251,22 @@ def position(id: str | None) -> tuple[int, int] | None:
     return int(step), int(index)
 
 
-async def as_jsonl(storage: Storage, found: Sequence[RolloutChunk], wanted: Wanted) -> AsyncIterator[bytes]:
+async def as_jsonl(
+    storage: Storage, found: Sequence[RolloutChunk], wanted: Wanted, read: Read | None = None
+) -> AsyncIterator[bytes]:
     """Every rollout on a line of its own."""
     for chunk in found:
-        for each in await load(storage, chunk, wanted):
+        for each in await load(storage, chunk, wanted, read):
             yield orjson.dumps(each) + b"\n"
 
 
-async def as_preferences(storage: Storage, found: Sequence[RolloutChunk], wanted: Wanted) -> AsyncIterator[bytes]:
+async def as_preferences(
+    storage: Storage, found: Sequence[RolloutChunk], wanted: Wanted, read: Read | None = None
+) -> AsyncIterator[bytes]:
     """OpenAI's preference rows: of each group the best against the worst, where they differ in reward and text."""
     for chunk in found:
         groups: dict[int, list[Row]] = {}
-        for each in await load(storage, chunk, wanted):
+        for each in await load(storage, chunk, wanted, read):
             if each["reward"] is not None:
                 groups.setdefault(each["group"], []).append(each)
         for rows in groups.values():

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fettle.rewards.forms import of_form
 from models import RolloutChunk
 
+EQUAL = 1e-6  # a smaller spread of a group's rewards is rounding
 FEW = 4  # prompts: fewer may well have one right answer
 
 Row = dict[str, Any]
@@ -33,6 +34,7 @@ def of_step(rows: Sequence[Row], graders: Sequence[Row]) -> dict[str, Any]:
         "reward_version": rows[0]["reward_version"],
         "tokens": sum(each["tokens"] for each in rows),
         "length_mean": statistics.fmean(each["tokens"] for each in rows),
+        "dead_groups": dead_groups(rows),
         "errors": len(rows) - len(known),
         "cut_off": sum(each["stop_reason"] == "length" for each in rows) / len(rows),
         "distinct": len(texts) / len(rows),
@@ -40,6 +42,16 @@ def of_step(rows: Sequence[Row], graders: Sequence[Row]) -> dict[str, Any]:
         "form": part_of(rows, [each for each in graders if each["name"] in forms]),
         "answer": part_of(rows, [each for each in graders if each["name"] not in forms]),
     }
+
+
+def dead_groups(rows: Sequence[Row]) -> float | None:
+    """The share of groups whose rewards are all equal, of those with two rewards or more; None where there is none."""
+    groups: dict[int, list[float]] = {}
+    for each in rows:
+        if each["reward"] is not None:
+            groups.setdefault(each["group"], []).append(each["reward"])
+    spreads = [max(rewards) - min(rewards) for rewards in groups.values() if len(rewards) > 1]
+    return sum(spread < EQUAL for spread in spreads) / len(spreads) if spreads else None
 
 
 def part_of(rows: Sequence[Row], graders: Sequence[Row]) -> dict[str, float] | None:

@@ -7,6 +7,7 @@ restored from a backup, or be the wrong one.
 
 import contextlib
 import re
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -14,24 +15,26 @@ from sqlalchemy import select
 
 from fettle.db import Database
 from fettle.storage import Missing, Storage, artifacts
-from models import Checkpoint, File, Job, JobStatus, RolloutChunk, TunedModel
+from models import ENDED, Checkpoint, File, Job, JobStatus, RolloutChunk, TunedModel
 
-UNIT = re.compile(
-    r"jobs/(?P<job>[^/]+)/(?P<fence>\d+)/(adapter|reward_model|checkpoints/[^/]+|metrics\.csv|rollouts/[^/]+)(?=/|$)"
-)
-RESUME_ONLY = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")  # most of a checkpoint's bytes
+# Whatever lies under a fence was put there by that run: a checkpoint, a step's rollouts, an adapter, a result file
+UNIT = re.compile(r"jobs/(?P<job>[^/]+)/(?P<fence>\d+)/(?:(?P<kind>checkpoints|rollouts)/[^/]+|[^/]+)")
 JOBS_AT_ONCE = 500  # bound parameters of one query
+DAY = 24 * 3600
 
 
-async def collect(db: Database, storage: Storage) -> list[str]:
-    """Deletes it, and what only a resume needs from the checkpoints of jobs that succeeded. Returns the prefixes."""
+async def collect(db: Database, storage: Storage, *, resume_days: float = 7) -> list[str]:
+    """Deletes it, and what only a resume needs from the checkpoints of jobs that no resume reaches any more.
+
+    resume_days: how long a failed job can be resumed. Returns the prefixes that were deleted.
+    """
     units: dict[str, dict[str, int]] = defaultdict(dict)  # job → prefix → fence
-    large = set()
+    untrimmed: dict[str, set[str]] = defaultdict(set)  # prefix of a checkpoint → names that only a resume needs
     for key in await storage.list("jobs"):
         if found := UNIT.match(key):
             units[found["job"]][found[0]] = int(found["fence"])
-            if key.endswith(RESUME_ONLY):
-                large.add(found[0])
+            if found["kind"] == "checkpoints" and (name := key.rsplit("/", 1)[1]) not in SERVED:
+                untrimmed[found[0]].add(name)
     collected = []
     found_ids = sorted(units)
     for start in range(0, len(found_ids), JOBS_AT_ONCE):
@@ -43,10 +46,20 @@ async def collect(db: Database, storage: Storage) -> list[str]:
                 if prefix not in used and not current:
                     await storage.delete(prefix)
                     collected.append(prefix)
-                elif prefix in large and job.status == JobStatus.SUCCEEDED:
+                elif prefix in untrimmed and is_over(job, resume_days):
                     with contextlib.suppress(Missing, artifacts.Corrupt):  # deleted meanwhile, or damaged
-                        await artifacts.trim(storage, prefix, RESUME_ONLY)
+                        await artifacts.trim(storage, prefix, sorted(untrimmed[prefix]))
     return collected
+
+
+SERVED = artifacts.ADAPTER_FILES | {artifacts.MANIFEST}  # of a checkpoint; all else is for a resume, and most of it
+
+
+def is_over(job: Job, resume_days: float) -> bool:
+    """Whether no resume can reach its checkpoints any more."""
+    if job.status == JobStatus.FAILED:
+        return (job.finished_at or 0) < time.time() - resume_days * DAY
+    return job.status in ENDED
 
 
 async def referred(db: Database, job_ids: Sequence[str]) -> tuple[dict[str, Job], set[str]]:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.errors import QuotaExceeded
 from fettle.settings import Settings
-from models import File, Job, JobStatus, Project
+from models import File, Job, JobStatus, Project, RolloutChunk
 
 TOKEN_WINDOW = 30 * 24 * 3600  # seconds
 HOUR = 3600
@@ -25,7 +25,11 @@ async def files(session: AsyncSession, project_id: str) -> int:
 
 
 async def stored_bytes(session: AsyncSession, project_id: str) -> int:
-    return await number(session, select(func.coalesce(func.sum(File.bytes), 0)).where(File.project_id == project_id))
+    """Of files, and of what jobs keep of their completions."""
+    of_files = select(func.coalesce(func.sum(File.bytes), 0)).where(File.project_id == project_id)
+    chunks = select(func.coalesce(func.sum(RolloutChunk.bytes), 0)).join(Job, Job.id == RolloutChunk.job_id)
+    of_rollouts = await number(session, chunks.where(Job.project_id == project_id))
+    return await number(session, of_files) + of_rollouts
 
 
 async def queued_jobs(session: AsyncSession, project_id: str) -> int:
@@ -60,7 +64,7 @@ class Quota(NamedTuple):
 
 QUOTAS: dict[str, Quota] = {
     "files": Quota(files, "files", "delete some"),
-    "bytes": Quota(stored_bytes, "bytes in files", "delete some files"),
+    "bytes": Quota(stored_bytes, "bytes in files and rollouts", "delete some files"),
     "queued_jobs": Quota(queued_jobs, "queued or paused jobs", "wait until one starts, or cancel one"),
     "running_jobs": Quota(running_jobs, "running jobs", "wait until one ends"),
     "tokens": Quota(tokens, "tokens trained within 30 days", "wait until the oldest of these jobs is 30 days past"),
@@ -107,6 +111,12 @@ async def foresee_file(session: AsyncSession, project_id: str, size: int, defaul
     project = await session.get_one(Project, project_id)
     await check(session, project, "files", 1, defaults)
     await check(session, project, "bytes", size, defaults)
+
+
+async def rollouts_fit(session: AsyncSession, project_id: str, size: int, defaults: Limits) -> bool:
+    """Whether a job may keep so many more bytes of rollouts."""
+    limit = limits(await session.get_one(Project, project_id), defaults)["bytes"]
+    return limit is None or await stored_bytes(session, project_id) + size <= limit
 
 
 async def locked(session: AsyncSession, project_id: str) -> Project:

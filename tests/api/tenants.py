@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from api.app import create_app
-from fettle import ids, migrate
+from fettle import ids
 from fettle.db import Database
 from fettle.jobs import events, lifecycle
 from fettle.registry import tuned_models
@@ -18,6 +18,7 @@ from fettle.storage import artifacts
 from fettle.tenancy import quotas
 from models import Checkpoint, Job, JobStatus, Project, TunedModel
 from tests.conftest import Api
+from tests.databases import upgraded
 
 ADAPTER = {"adapter_config.json": b'{"r": 16}', "adapter_model.safetensors": bytes(range(256)) * 5000}
 
@@ -34,8 +35,7 @@ def settings_in(folder: Path, **changed: Any) -> Settings:
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Api]:
-    database = Database(settings.database)
-    await migrate.upgrade(database)
+    database = await upgraded(Database(settings.database))
     await database.close()
     app = create_app(settings)
     async with app.router.lifespan_context(app):

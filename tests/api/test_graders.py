@@ -125,7 +125,7 @@ class TestRun:
 
     async def test_an_item_that_no_worker_could_be_told_is_refused_at_once(self, tenant: Tenant) -> None:
         answer = await tenant.http.post(RUN, json={"grader": EQUAL, "model_sample": "", "item": {"n": 10**30}})
-        assert refusal(answer) == (400, "invalid_value", "item")
+        assert refusal(answer) == (400, "invalid_json", None)
 
     async def test_what_a_project_grades_stays_its_own_row(self, tenant: Tenant) -> None:
         await ran(tenant, EQUAL)

@@ -26,7 +26,9 @@ def refused(name: str | None, server: tuple[str, int] = LOOPBACK, **settings: st
     return False
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost", "LOCALHOST:8000", "[::1]:8000", "127.0.0.2", None])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:8000", "localhost", "LOCALHOST:8000", "[::1]:8000", "127.0.0.2", "fettle-api:8000", None]
+)
 def test_this_machines_own_names_are_answered(host: str | None) -> None:
     assert not refused(host)
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 GSM8K = Path(__file__).parents[3] / "shared" / "data" / "gsm8k" / "train.jsonl"
 
 
-@pytest.mark.skipif(not GSM8K.is_file(), reason=f"needs {GSM8K.name} of GSM8K beside the project")
+@pytest.mark.skipif(not GSM8K.is_file(), reason="GSM8K is not beside the project")
 @pytest.mark.parametrize("style", ["answer", "reasoned"])
 def test_a_few_steps_on_real_problems(server: Server, style: str) -> None:
     rows = [problem.row(style) for problem in islice(problems(GSM8K), 24)]

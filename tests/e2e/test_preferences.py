@@ -124,7 +124,7 @@ REAL: dict[str, tuple[Any, dict[str, Any]]] = {  # method → its rows, and what
 }
 
 
-needs_gsm8k = pytest.mark.skipif(not SOLUTIONS.is_file(), reason=f"needs {SOLUTIONS.name} of GSM8K beside the project")
+needs_gsm8k = pytest.mark.skipif(not SOLUTIONS.is_file(), reason="GSM8K is not beside the project")
 
 
 @needs_gsm8k

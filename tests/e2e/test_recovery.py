@@ -62,7 +62,7 @@ def test_a_killed_worker_loses_no_job(own_server: Server) -> None:
     wait_for(lambda: not child.is_running(), 5, "the orphaned child to end by itself")
     job = own_server.wait_for_end(job_id)
     assert_one_success(own_server, job)
-    assert any("fell silent" in message for message in own_server.messages(job_id))
+    assert any("stopped responding" in message for message in own_server.messages(job_id))
     assert losses(own_server, job_id) == losses(own_server, undisturbed.id)
 
 

@@ -8,7 +8,8 @@ from examples.code_tasks import PROBLEMS, Task, fenced, other_than, tasks
 from fettle.rewards import Graders, Sample, Score, check
 from tests.fettle.datasets.formats.given import line, report
 
-LANGUAGES = ["python", pytest.param("javascript", marks=pytest.mark.skipif(not shutil.which("node"), reason="no Node"))]
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js here")
+LANGUAGES = ["python", pytest.param("javascript", marks=needs_node)]
 
 
 def grade(task: Task, *completions: str) -> list[Score]:

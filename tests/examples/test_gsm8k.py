@@ -12,7 +12,7 @@ from fettle.datasets.formats.validation import validate
 
 ROOT = Path(__file__).parent.parent.parent
 GSM8K = ROOT.parent / "shared" / "data" / "gsm8k" / "train.jsonl"
-needs_the_file = pytest.mark.skipif(not GSM8K.is_file(), reason=f"GSM8K is not at {GSM8K}")
+needs_the_file = pytest.mark.skipif(not GSM8K.is_file(), reason="GSM8K is not beside the project")
 
 QUESTION = "Tom sells 48 cups in May and half as many in June. How many in all?"
 ANSWER = "In June he sells 48/2 = <<48/2=24>>24 cups.\nIn all 48+24 = <<48+24=72>>72.\n#### 72"

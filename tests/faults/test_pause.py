@@ -51,7 +51,7 @@ def test_when_the_worker_dies_before_the_boundary_the_job_is_paused_all_the_same
     child.kill()  # frozen, it cannot notice that it is an orphan
     wait_for_status(house, job_id, "paused")
     messages = house.messages(job_id)
-    assert messages[-2].endswith("fell silent")
+    assert messages[-2].endswith("stopped responding")
     assert messages[-1] == "Fine-tuning job paused"
     assert resume(house, job_id) == "queued"
     house.assert_success(job_id, attempts=2)

@@ -58,8 +58,8 @@ def test_a_job_that_kills_three_children_is_given_up_with_its_log(house: House) 
     assert job.error is not None
     assert job.error.code == "worker_lost"
     assert job.error.message == (
-        "The training process was killed by SIGKILL (often: the machine ran out of memory), 3 times in all: "
-        "the job was given up."
+        "The training process was killed by SIGKILL (often: the machine ran out of memory). "
+        "The job failed after 3 attempts without progress."
     )
     events = house.http.get(f"/v1/fine_tuning/jobs/{job_id}/events?limit=100").json()["data"]
     logs = [event["data"]["log"][-1] for event in events if event["message"] == "Last lines of the training log"]

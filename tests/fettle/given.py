@@ -81,10 +81,10 @@ async def messages(db: Database, job: Job) -> list[str]:
         return list(await session.scalars(select(Event.message).where(Event.job_id == job.id).order_by(Event.seq)))
 
 
-async def stranger(db: Database) -> Project:
+async def stranger(db: Database, name: str = "stranger") -> Project:
     """Another tenant."""
     async with db.transaction() as session:
-        return await projects.ensure(session, "stranger")
+        return await projects.ensure(session, name)
 
 
 ENDED = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)

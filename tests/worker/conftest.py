@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from fettle import migrate
 from fettle.datasets import files
 from fettle.datasets.formats.validation import validate
 from fettle.db import Database
@@ -12,7 +11,8 @@ from fettle.registry import catalog
 from fettle.settings import Settings
 from fettle.storage import open_storage
 from fettle.tenancy import projects
-from models import File, Job, JobStatus
+from models import Job, JobStatus
+from tests.databases import upgraded
 from worker.attempts.resources import Held
 
 ROWS = b'{"prompt": "1 + 1 =", "completion": "2"}\n' * 10
@@ -21,8 +21,7 @@ ROWS = b'{"prompt": "1 + 1 =", "completion": "2"}\n' * 10
 @pytest.fixture
 async def held(settings: Settings) -> AsyncIterator[Held]:
     """What a worker holds, on SQLite and a local folder."""
-    db = Database(settings.database)
-    await migrate.upgrade(db)
+    db = await upgraded(Database(settings.database))
     yield Held(settings, db, open_storage(settings), catalog.load(None), threads=1)
     await db.close()
 
@@ -35,7 +34,8 @@ async def job(held: Held, tmp_path: Path) -> Job:
     async with held.db.transaction() as session:
         project = await projects.ensure(session, "default")
     report = validate(upload, max_row_bytes=1 << 20)
-    file: File = await files.accept(held.storage, project.id, upload, "train.jsonl", report)
+    file = files.described(project.id, upload, "train.jsonl", report)
+    await held.storage.put_file(file.storage_key, upload)
     method = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 1}}}
     async with held.db.transaction() as session:
         session.add(file)

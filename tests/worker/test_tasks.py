@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from fettle.db import Database
 from fettle.jobs import grading_requests
 from models import Grading, Job
+from tests.fettle import given
 from worker import tasks
 from worker.attempts.resources import Held
 
@@ -31,3 +33,40 @@ async def test_a_request_that_takes_longer_than_its_lease_is_not_given_to_anothe
     await working
     async with held.db.snapshot() as session:
         assert (await session.get_one(Grading, asked.id)).result == {"scores": []}
+
+
+async def test_loops_of_a_few_projects_leave_a_place_for_another(
+    held: Held, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def looping(_: Held, request: dict[str, Any]) -> dict[str, Any]:
+        if request.get("loop"):
+            await asyncio.sleep(60)
+        return {"scores": []}
+
+    monkeypatch.setattr(tasks, "graded", looping)
+    few = [job.project_id, *[(await given.stranger(held.db, f"loops-{number}")).id for number in range(3)]]
+    for project_id in few:
+        for _ in range(4):
+            await ask(held.db, project_id, loop=True)
+    asked = asyncio.Event()
+    serving = asyncio.create_task(tasks.serve(held, asked))
+    try:
+        await asyncio.sleep(0.5)
+        other = await given.stranger(held.db, "another")
+        waiting = await ask(held.db, other.id)
+        asked.set()
+        await asyncio.sleep(1)
+        assert await is_answered(held.db, waiting)
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+async def ask(db: Database, project_id: str, **request: Any) -> str:
+    async with db.transaction() as session:
+        return (await grading_requests.create(session, project_id, request)).id
+
+
+async def is_answered(db: Database, grading_id: str) -> bool:
+    async with db.snapshot() as session:
+        return (await session.get_one(Grading, grading_id)).result is not None

@@ -3,7 +3,7 @@
 import os
 import warnings
 
-from fettle import data_folder
+from fettle import data_folder, users
 from fettle.observability.logs import configure
 from fettle.settings import Settings
 from worker.engine.app import create_app
@@ -19,6 +19,7 @@ def main() -> None:
         "OMP_WAIT_POLICY": "PASSIVE",  # the cores are shared with training, and passive threads yield theirs
     }
     warnings.simplefilter("ignore")  # the libraries' advice to developers; stderr is for our JSON lines
+    users.conceal()
     settings = Settings()
     configure(settings)
     data_folder.prepare(settings.data)

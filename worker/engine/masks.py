@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 ATTENTIONS = {"full_attention", "sliding_attention"}  # kinds of layer whose cache is keys and values by position
 
@@ -14,8 +15,18 @@ def layer_kinds(config: Any) -> tuple[str, ...] | None:
     return tuple(sorted(set(kinds))) if kinds else None
 
 
-def foreign_kind(config: Any) -> str | None:
-    """A kind of layer that needs another kind of cache; None when there is none."""
+def foreign_kind(network: PreTrainedModel) -> str | None:
+    """A kind of layer that needs another kind of cache than keys and values; None when there is none.
+
+    This alone decides whether the engine decodes a base, and whether completions are drawn through our cache, which
+    shares prompts and leaves out rows that have ended.
+    """
+    found = foreign_kind_in(network.config.get_text_config())
+    return found or ("recurrent" if network._is_stateful else None)
+
+
+def foreign_kind_in(config: Any) -> str | None:
+    """config: the text model's. It does not name the layers of every recurrent architecture."""
     kinds = layer_kinds(config)
     if getattr(config, "attention_chunk_size", None) is not None and kinds is None:
         return "chunked_attention"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,7 @@ class Network:
         )
         check_vocabulary(base, network)
         self.config = network.config.get_text_config()
-        refuse_foreign_layers(base, self.config)
+        refuse_foreign_layers(base, network)
         self.routing = Routing()
         self.linears = mixed(network, self.routing)
         self.network = cast(nn.Module, network).to(self.device).eval()
@@ -100,8 +100,8 @@ def mixed(network: nn.Module, routing: Routing) -> dict[str, adapters.Shape]:
     return {name: (linear.out_features, linear.in_features) for name, linear in linears.items()}
 
 
-def refuse_foreign_layers(base: Base, config: Any) -> None:
-    foreign = masks.foreign_kind(config)
+def refuse_foreign_layers(base: Base, network: PreTrainedModel) -> None:
+    foreign = masks.foreign_kind(network)
     if foreign:
         raise Unavailable(
             f"The base model {base.name!r} has layers of the kind {foreign!r}, which the embedded engine does not "

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from worker import metrics
 from worker.attempts.ledger import write
 from worker.attempts.resources import Held
 from worker.jobs import publishing
+from worker.jobs.step_progress import StepProgress
 from worker.jobs.training_process import Child, describe_exit
 from worker.reporting.client import Reports
 from worker.rewards.rollout_recorder import Rollouts
@@ -44,8 +46,12 @@ async def relay(
     first: tuple[int, float] | None = None  # the first step that we saw, and when
     end: Line | None = None
     pace = metrics.Pace()
+    inside = StepProgress(began=flushed)
     async for line in child.lines(pause=FLUSH_SECONDS):
         scored.check()
+        if line is not None:
+            inside.see(line, time.monotonic())
+        inside.see_scorer(scored.verdicts.scorer.progress)
         match line:
             case None:
                 pass
@@ -62,6 +68,8 @@ async def relay(
             case {"type": "reward_model"}:
                 await flush(held, job, pending, None)
                 await publishing.publish_reward_model(held, job, folder / line["path"])
+            case {"type": "hyperparameters"}:
+                await write(held, job, partial(resolved_anew, line))
             case {"type": "evaluation"}:
                 await flush(held, job, pending, None)
                 await publishing.publish_evaluation(held, job, line["data"])
@@ -74,6 +82,10 @@ async def relay(
         if halt.is_set() and pace.last is None and end is None:
             raise Drained  # it has nothing to save yet, and while it loads or tokenises it hears nothing
         pending += reports.told()
+        if slow := inside.to_tell(time.monotonic()):
+            pending.append({"type": "event", "level": "info", "message": slow[0], "data": slow[1]})
+        if shown := inside.to_store(time.monotonic()):
+            await store_progress(held, job, shown)
         if pending and (line is None or time.monotonic() - flushed > FLUSH_SECONDS):
             step, total = progress(pending)
             flushed = time.monotonic()
@@ -90,6 +102,13 @@ async def relay(
     if end["type"] == "error":
         raise TrainingFailed(end["code"], end["message"], end.get("param"))
     return end
+
+
+def resolved_anew(line: Line, _: AsyncSession, row: Job) -> None:
+    """Puts what `auto` came to on the rows that remained into the job."""
+    kind = row.method["type"]
+    asked = row.method[kind]
+    row.method = {**row.method, kind: {**asked, line["of"]: {**asked[line["of"]], **line["values"]}}}
 
 
 def finish_time(first: tuple[int, float] | None, now: tuple[int, float], total: int) -> float | None:
@@ -112,6 +131,13 @@ def progress(lines: list[Line]) -> tuple[int, int]:
         if line["type"] == "metrics":
             return line["step"], line["total_steps"]
     return 0, 0
+
+
+async def store_progress(held: Held, job: Job, shown: Line) -> None:
+    def change(session: AsyncSession, row: Job) -> None:
+        row.progress = shown
+
+    await write(held, job, change)
 
 
 async def flush(held: Held, job: Job, pending: list[Line], estimated_finish: float | None) -> None:

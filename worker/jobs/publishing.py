@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import ids
@@ -51,6 +51,9 @@ async def publish_checkpoint(held: Held, job: Job, folder: Path, line: dict[str,
     await patiently(held, job, lambda: artifacts.upload(held.storage, folder, where))
 
     async def change(session: AsyncSession, row: Job) -> None:
+        furthest = await session.scalar(select(func.max(Checkpoint.step)).where(Checkpoint.job_id == job.id))
+        if step > (furthest or 0):
+            row.deaths = 0  # progress: the deaths before it are not what ends the job
         await session.execute(delete(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.step == step))
         name = f"{await model_name(session, job)}:ckpt-step-{step}"
         session.add(

@@ -21,9 +21,10 @@ from fettle.db import DATABASE_AWAY
 from fettle.devices import Slot
 from fettle.errors import Fenced, TrainingFailed
 from fettle.jobs import events, leases
-from models import Job
+from fettle.storage import reserve
+from models import DISK_FULL, Job
 from worker import metrics
-from worker.attempts.ledger import write
+from worker.attempts.ledger import DISK_FULL_MESSAGE, write
 from worker.attempts.resources import Held
 from worker.jobs import publishing, work_folder
 from worker.jobs.messages import Died, Drained, relay
@@ -32,11 +33,6 @@ from worker.reporting.client import Reports
 from worker.rewards.rollout_recorder import Rollouts
 
 log = structlog.get_logger()
-
-DISK_FULL = (
-    "The worker's disk is full. Free space there, or point the worker's data folder at a larger disk, and start the "
-    "job again."
-)
 
 
 async def supervise(held: Held, nursery: Nursery, slot: Slot, job: Job, stopping: asyncio.Event) -> None:
@@ -53,7 +49,7 @@ async def supervise(held: Held, nursery: Nursery, slot: Slot, job: Job, stopping
         if not work.done():
             work.cancel()  # the child dies with its task
             await asyncio.wait({work})
-        error = Drained() if work.cancelled() else explained(work.exception())
+        error = Drained() if work.cancelled() else explained(work.exception(), folder)
         if error is None:
             outcome = "published"
         elif lease.done():
@@ -80,11 +76,20 @@ async def supervise(held: Held, nursery: Nursery, slot: Slot, job: Job, stopping
 OUTCOMES = {TrainingFailed: "failed", Drained: "drained"}
 
 
-def explained(error: BaseException | None) -> BaseException | None:
-    """A full disk is the job's end: another attempt would fill it again."""
+def explained(error: BaseException | None, folder: Path) -> BaseException | None:
+    """A full disk is the job's end: another attempt would fill it again. It can kill a child before it says so."""
+    if isinstance(error, Died) and is_full(folder):
+        return TrainingFailed(DISK_FULL, DISK_FULL_MESSAGE)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return TrainingFailed("disk_full", DISK_FULL)
+        return TrainingFailed(DISK_FULL, DISK_FULL_MESSAGE)
     return error
+
+
+def is_full(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < reserve.LOW
+    except OSError:
+        return False
 
 
 async def clear_away(folder: Path) -> None:
@@ -101,10 +106,12 @@ async def settle(held: Held, job: Job, tail: list[str], error: BaseException, *,
     limit = held.settings.max_attempts
     if isinstance(error, TrainingFailed):
         failed = error
-        await write(held, job, lambda s, row: leases.fail(s, row, failed.code, failed.message, failed.param))
+        await write(held, job, lambda s, row: leases.fail(s, row, failed.code, failed.message, failed.param), last=True)
     elif isinstance(error, Drained):
         why = "The worker is stopping" if planned else "The pause was withdrawn"
-        await write(held, job, lambda s, row: leases.give_back(s, row, why, max_attempts=limit, counted=False))
+        await write(
+            held, job, lambda s, row: leases.give_back(s, row, why, max_attempts=limit, counted=False), last=True
+        )
     else:
         log.error("run_lost", exc_info=None if isinstance(error, Died) else error)
         why = str(error) if isinstance(error, Died) else f"The worker could not go on: {for_tenants(in_words(error))}"
@@ -114,7 +121,7 @@ async def settle(held: Held, job: Job, tail: list[str], error: BaseException, *,
                 events.add(session, job.id, "Last lines of the training log", level="warn", data={"log": tail})
             leases.give_back(session, row, why, max_attempts=limit, counted=not planned)
 
-        await write(held, job, change)
+        await write(held, job, change, last=True)
     log.info("run_ended", why=f"{type(error).__name__}: {error}")
 
 
@@ -161,6 +168,7 @@ async def carry_out(
     scored.open()
     try:
         done = await relay(held, job, folder, child, reports, halt, scored)
+        await scored.conclude()
     finally:
         stop.cancel()
         await scored.close()

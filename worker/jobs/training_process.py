@@ -22,6 +22,7 @@ import orjson
 from fettle.devices import Slot
 from fettle.errors import TrainingFailed
 from worker.environment import choose_devices
+from worker.training.process import own_user
 from worker.training.process.channel import LOST_RANK
 
 LINE_LIMIT = 256 << 20  # bytes; a line holds at most a batch of rollouts, each with its row of the dataset
@@ -31,6 +32,7 @@ _starting = asyncio.Lock()  # the forkserver takes one request at a time
 
 def child_main(folder: str, channel: socket.socket, slot: Slot) -> None:
     choose_devices(slot)
+    own_user.become(Path(folder))
     from worker.training.__main__ import run
 
     run(folder, channel, slot.ranks)

@@ -15,10 +15,11 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.errors import FettleError, NotFound, TrainingFailed
+from fettle.jobs import events
 from fettle.registry import catalog, tuned_models
 from fettle.storage import Missing, artifacts
 from models import Checkpoint, File, Job, JobStatus
-from worker.attempts.ledger import read
+from worker.attempts.ledger import read, write
 from worker.attempts.resources import Held
 from worker.attempts.storage_retry import patiently, tell
 
@@ -101,7 +102,23 @@ async def fetch_checkpoint(held: Held, job: Job, folder: Path) -> None:
             message = f"The checkpoint of step {checkpoint.step} is damaged and was passed over"
             await tell(held, job, message, "warn")
             continue
+        await tell_repeats(held, job, checkpoint.step)
         return
+    await tell_repeats(held, job, 0)
+
+
+async def tell_repeats(held: Held, job: Job, step: int) -> None:
+    """What an attempt that died had told of later steps stays in the feed, and comes again; the metrics count it once.
+
+    step: of the checkpoint that the run goes on from.
+    """
+    told = await read(held, job, lambda session: events.newest_step(session, job.id))
+    if told > step:
+        begin = f"from the checkpoint of step {step}" if step else "from the beginning"
+        steps = f"Steps {step + 1} to {told} appear" if told > step + 1 else f"Step {told} appears"
+        message = f"The job goes on {begin}. {steps} again in this feed; the metrics count the new values only"
+        data = {"resumed_after": step, "repeated_from": step + 1, "repeated_to": told}
+        await write(held, job, lambda session, row: events.add(session, job.id, message, data=data))
 
 
 async def sweep(held: Held) -> None:

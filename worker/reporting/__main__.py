@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import orjson
 
+from fettle import users
 from worker.reporting.reporters import REPORTERS, Line, Reporter, Run
 
 END_SECONDS = 60  # for what is still to be sent when the job has ended; then the process is gone, whatever it waits for
@@ -22,6 +23,7 @@ LONGEST_MESSAGE = 300  # the supervisor reads lines, and shows it in an event
 
 
 def main() -> None:
+    users.conceal()
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # the libraries print as they like
     try:

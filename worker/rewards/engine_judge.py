@@ -39,6 +39,7 @@ class EngineJudge:
         self.servables = servables
         self.patience = patience
         self.heard = 0.0  # when the engine answered last
+        self.asked = self.answered = 0  # of the batch that is being judged
         self.runner = asyncio.Runner()
         self.engine = Engine(settings)
 
@@ -63,6 +64,7 @@ class EngineJudge:
 
     async def _all(self, ask: Callable[[Asked], Awaitable[Word]], asked: Sequence[Asked]) -> list[Word | JudgeAway]:
         self.heard = time.monotonic()
+        self.asked, self.answered = len(asked), 0
         room = asyncio.Semaphore(AT_ONCE)
 
         async def one(what: Asked) -> Word | JudgeAway:
@@ -71,6 +73,8 @@ class EngineJudge:
                     return await ask(what)
                 except JudgeAway as away:
                     return away
+                finally:
+                    self.answered += 1
 
         return await asyncio.gather(*map(one, asked))
 

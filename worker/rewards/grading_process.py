@@ -12,6 +12,8 @@ from fettle.errors import Unavailable
 from fettle.rewards import LoadError, Sample, SandboxError
 from worker.rewards import dry_run, open_graders
 
+NICENESS = 5  # training beside it goes first
+
 
 def grade(request: dict[str, Any]) -> dict[str, Any]:
     """{"scores", "seconds", "sandbox"}, of a dry run what `worker.rewards.dry_run` says;
@@ -31,6 +33,7 @@ def grade(request: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    os.nice(NICENESS)
     answering = os.dup(1)
     os.dup2(2, 1)  # whatever a library prints is no answer
     answer = grade(orjson.loads(sys.stdin.buffer.read()))

@@ -8,11 +8,13 @@ from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import ids
+from fettle.errors import TrainingFailed
 from fettle.jobs import events, reward_versions
 from fettle.rewards import diagnostics
 from fettle.rollouts import store as rollouts
 from fettle.rollouts import summaries
 from fettle.storage import artifacts
+from fettle.tenancy import quotas
 from models import Job, RewardVersion, RolloutChunk
 from worker.attempts.ledger import read, write
 from worker.attempts.resources import Held
@@ -22,7 +24,10 @@ from worker.jobs.training_process import Child
 from worker.rewards import error_budget
 from worker.rewards.error_budget import GraderErrors
 from worker.rewards.hacking_watch import RewardWatch
-from worker.rewards.job_grader import Verdicts
+from worker.rewards.job_grader import Verdicts, clean
+from worker.rewards.learning_watch import LearningWatch
+
+EVERY_STEP = 2**31 - 1
 
 Line = dict[str, Any]
 
@@ -37,8 +42,9 @@ class Rollouts:
         self.scoring: asyncio.Task[None] | None = None
         self.version: RewardVersion | None = None  # of the rewards, that judged the newest batch
         self.looked = 0  # the version of the rewards at which a first look was taken, or was not due
-        self.watch: RewardWatch | None = None
+        self.watches: tuple[RewardWatch, LearningWatch] | None = None
         self.rows: list[Line] = []  # the batch that waits for its advantages
+        self.full = False  # the project's quota of bytes; the job's owner knows
 
     def open(self) -> None:
         """Opens the graders while the child loads: what this machine cannot run ends the job before it has trained."""
@@ -128,36 +134,84 @@ class Rollouts:
             return
         table = await asyncio.to_thread(rollouts.to_parquet, rows)
         summary = summaries.of_step(rows, graders)
-        warnings = (await self._watch(step)).see(summary)
+        warnings = [warn for watch in await self._watches(step) for warn in watch.see(summary)]
         key = f"{publishing.prefix(self.job)}/rollouts/step-{step:06d}.parquet"
-        await patiently(self.held, self.job, lambda: artifacts.put_bytes(self.held.storage, key, table))
+        kept = await self._fit(step, len(table))
+        if kept:
+            await patiently(self.held, self.job, lambda: artifacts.put_bytes(self.held.storage, key, table))
 
         async def change(session: AsyncSession, job: Job) -> None:
             undone = (RolloutChunk.job_id == job.id, RolloutChunk.step >= step)
             await session.execute(delete(RolloutChunk).where(*undone))
-            session.add(
-                RolloutChunk(
-                    id=ids.new("rollouts-"),
-                    job_id=job.id,
-                    step=step,
-                    rows=len(rows),
-                    summary=summary,
-                    storage_key=key,
+            if kept:
+                session.add(
+                    RolloutChunk(
+                        id=ids.new("rollouts-"),
+                        job_id=job.id,
+                        step=step,
+                        rows=len(rows),
+                        summary=summary,
+                        storage_key=key,
+                        bytes=len(table),
+                    )
                 )
-            )
             for code, message in warnings:
                 events.add(session, job.id, message, level="warn", data={"warning": code, "step": step})
 
         await write(self.held, self.job, change)
 
-    async def _watch(self, step: int) -> RewardWatch:
+    async def _fit(self, step: int, size: int) -> bool:
+        """Whether the project's quota has room for them. The job goes on without, and says so once. Raises Fenced."""
+        limits = quotas.defaults(self.held.settings)
+        fits = await read(
+            self.held,
+            self.job,
+            lambda session: quotas.rollouts_fit(session, self.job.project_id, size, limits),
+        )
+        if not fits and not self.full:
+            message = (
+                f"The rollouts of step {step} are not kept: the project's quota 'bytes' is full. Training goes on. "
+                "Delete some files to have the rollouts of later steps kept."
+            )
+            data = {"warning": "rollouts_not_kept", "step": step}
+
+            def change(session: AsyncSession, job: Job) -> None:
+                events.add(session, job.id, message, level="warn", data=data)
+
+            await write(self.held, self.job, change)
+        self.full = not fits
+        return fits
+
+    async def conclude(self) -> None:
+        """Tells what the job's steps taught nothing. Raises TrainingFailed when no completion at all was judged."""
+        _, learning = await self._watches(EVERY_STEP)
+        if learning.nothing_judged:
+            samples = "\n".join(self.errors.samples)
+            raise TrainingFailed(
+                "nothing_judged",
+                f"The graders failed on all {learning.completions} completions of the job, so that it learned nothing. "
+                f"Mend the graders and start the job again; a max_grader_errors below 1 stops such a job early."
+                + (f" What they said, for example:\n{clean(samples)}" if samples else ""),
+                "max_grader_errors",
+            )
+        warnings = learning.conclude()
+
+        def change(session: AsyncSession, job: Job) -> None:
+            for code, message in warnings:
+                events.add(session, job.id, message, level="warn", data={"warning": code, "steps": learning.steps})
+
+        if warnings:
+            await write(self.held, self.job, change)
+
+    async def _watches(self, step: int) -> tuple[RewardWatch, LearningWatch]:
         """With all of the job's steps before this one in mind."""
-        if self.watch is None:
+        if self.watches is None:
             earlier = await read(self.held, self.job, lambda session: summaries.earlier(session, self.job.id, step))
-            self.watch = RewardWatch()
+            self.watches = RewardWatch(), LearningWatch()
             for summary in earlier:
-                self.watch.see(summary)
-        return self.watch
+                for watch in self.watches:
+                    watch.see(summary)
+        return self.watches
 
     async def close(self) -> None:
         if self.scoring is not None:

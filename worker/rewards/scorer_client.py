@@ -38,12 +38,14 @@ class Scorer:
     """means: what graders are opened with, as `worker.rewards.open_graders` tells it.
 
     sandbox: what held user code in the last batch, where there was any.
+    progress: how far a batch is that takes long; None between batches.
     """
 
     def __init__(self, means: Line, seconds: float = OVERRUN_SECONDS) -> None:
         self.means, self.seconds = means, seconds
         self.process: asyncio.subprocess.Process | None = None
         self.sandbox: str | None = None
+        self.progress: Line | None = None  # of the batch that is being scored
 
     async def score(
         self,
@@ -92,11 +94,18 @@ class Scorer:
         assert self.process.stdin is not None and self.process.stdout is not None  # noqa: S101 — started with pipes
         self.process.stdin.write(request)
         await self.process.stdin.drain()
-        line = await self.process.stdout.readline()
-        if not line.endswith(b"\n"):
-            raise EOFError
-        answer: Line = orjson.loads(line)
-        return answer
+        self.progress = None
+        try:
+            while True:
+                line = await self.process.stdout.readline()
+                if not line.endswith(b"\n"):
+                    raise EOFError
+                answer: Line = orjson.loads(line)
+                if "progress" not in answer:
+                    return answer
+                self.progress = answer["progress"]
+        finally:
+            self.progress = None
 
     async def close(self) -> None:
         """The process, and the sandbox in its group."""

@@ -2,15 +2,18 @@
 
 JSON lines on stdin: {"version", "graders", "models", "limits", "engine", "patience", "rollouts"}; for each one on
 stdout: {"scores", "sandbox"} in the batch's order and what held user code, or {"error", "code"} when the graders cannot
-be opened. The end of stdin is its end.
+be opened. While a batch takes long, {"progress"} lines come first. The end of stdin is its end.
 """
 
 import ctypes
 import os
 import signal
 import sys
-from contextlib import ExitStack
-from typing import Any
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -20,12 +23,13 @@ from fettle.rewards.sandbox import LoadError, SandboxError
 from worker.rewards import open_graders
 
 PR_SET_PDEATHSIG = 1
+REPORT_SECONDS = 2.0
 
 
 def main() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    out = os.fdopen(os.dup(1), "wb", buffering=0)
+    out: BinaryIO = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # the libraries print as they like
     version, graders, held = 0, Graders([]), ExitStack()
     for line in sys.stdin.buffer:
@@ -41,9 +45,41 @@ def main() -> None:
             out.write(orjson.dumps({"error": str(error), "code": code}) + b"\n")
             continue
         samples = [Sample(each["messages"], each["completion"], each["item"]) for each in request["rollouts"]]
-        scores = [as_json(score) for score in graders.score(samples)]
+        with reporting(graders, out):
+            scores = [as_json(score) for score in graders.score(samples)]
         out.write(orjson.dumps({"scores": scores, "sandbox": graders.sandbox}) + b"\n")
     held.close()
+
+
+@contextmanager
+def reporting(graders: Graders, out: BinaryIO) -> Iterator[None]:
+    """Says every few seconds how far the batch is: judges by answers, other graders by how many are done."""
+    ended = threading.Event()
+
+    def report() -> None:
+        while not ended.wait(REPORT_SECONDS):
+            if (line := progress_of(graders, time.monotonic())) is not None:
+                out.write(orjson.dumps({"progress": line}) + b"\n")
+
+    thread = threading.Thread(target=report, name="progress")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()  # so that no line of it follows the answer
+
+
+def progress_of(graders: Graders, now: float) -> dict[str, Any] | None:
+    """done of total in their unit, and the grader that the batch waits for."""
+    current, judge = graders.current, graders.judge
+    if current is None:
+        return None
+    done, total, unit = current.done, len(graders.opened), "graders"
+    if judge.answered < judge.asked:
+        done, total, unit = judge.answered, judge.asked, "answers of the judge"
+    slow = f"the grader {current.name!r} ({now - current.since:.0f} s)"
+    return {"done": done, "total": total, "unit": unit, "slow": slow}
 
 
 def as_json(score: Score) -> dict[str, Any]:

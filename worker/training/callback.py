@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from fettle.errors import TrainingFailed
 from worker.training.distributed import ranks
-from worker.training.early_stopping import Convergence
+from worker.training.early_stopping import Convergence, LossWatch
 from worker.training.model import adapter
 from worker.training.process.channel import Channel, Stopped
 from worker.training.process.job_spec import Work
@@ -36,6 +37,7 @@ class Report(TrainerCallback):
         self.validates = tuner.validates
         self.keeps_best = bool(early_stopping)
         self.convergence = Convergence(**(early_stopping or {}))
+        self.losses = LossWatch()
         self.validation_due = False
         self.stopped_early = False
         self.drained = False
@@ -54,6 +56,7 @@ class Report(TrainerCallback):
         progress = json.loads(file.read_text())
         self.validation_due, self.stopped_early = progress["validation_due"], progress["stopped_early"]
         self.convergence = Convergence.restored(progress["convergence"])
+        self.losses = LossWatch(**progress.get("losses", {}))
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.channel.heed_stop()
@@ -101,6 +104,8 @@ class Report(TrainerCallback):
         metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
         if "loss" in logs:
             self.convergence.train(logs["loss"])
+            if self.loss_tells and (why := self.losses.see(state.global_step, logs["loss"])):
+                self.channel.event(why, {"step": state.global_step, "warning": "blew_up"}, level="warn")
             metrics["tokens_per_second"] = self.pace(state)
         self.latest |= metrics
         self.channel.send("metrics", step=state.global_step, total_steps=state.max_steps, data=metrics)
@@ -155,9 +160,15 @@ class Report(TrainerCallback):
     def progress(self) -> dict[str, Any]:
         return {
             "convergence": self.convergence.state(),
+            "losses": asdict(self.losses),
             "validation_due": self.validation_due,
             "stopped_early": self.stopped_early,
         }
+
+    @property
+    def loss_tells(self) -> bool:
+        """Whether a training loss that rises is a bad sign; where rewards judge, its size says nothing."""
+        return self.tuner.judged_by == "valid_loss"
 
     def best(self) -> float:
         """What the best step's validation said, by the method's own measure."""

@@ -1,9 +1,12 @@
 """What a run's validation losses say: which step is the best, when to stop, when it overfits."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from statistics import fmean
 from typing import Any
 
 OVERFITS_AFTER = 2  # validations in a row; a single rise is noise
+LATELY = 4  # steps whose training loss is averaged
+TIMES, RISE = 3.0, 0.2  # above the lowest such mean, and nats: from there on a run has blown up
 FLAT = 0.001  # of the loss; a smaller rise is none
 
 
@@ -95,3 +98,45 @@ class Convergence:
         valid, train = state["rose_from"]
         earlier = {"improved_to": state["best"]}  # earlier checkpoints knew one loss for both
         return cls(**earlier | state | {"rose_from": (valid, train)})
+
+
+@dataclass
+class LossWatch:
+    """Training losses that rise far above what they were: the run has blown up. Kept in every checkpoint.
+
+    lowest: mean of a few steps, or the first step's loss. warned: of this episode, which ends when the loss is back.
+    """
+
+    lowest: float | None = None
+    lowest_step: int = 0
+    lately: list[float] = field(default_factory=list)
+    warned: bool = False
+
+    def see(self, step: int, loss: float) -> str | None:
+        """What is to be said after this step."""
+        self.lately = [*self.lately, loss][-LATELY:]
+        if self.lowest is None or (len(self.lately) == LATELY and self.mean < self.lowest):
+            self.lowest, self.lowest_step = self.mean, step
+        if not self.blown_up:
+            self.warned = False
+            return None
+        if self.warned:
+            return None
+        self.warned = True
+        return f"Training blew up: {self.rise}. Cancel the job and start it again with a lower learning_rate."
+
+    @property
+    def mean(self) -> float:
+        return fmean(self.lately)
+
+    @property
+    def blown_up(self) -> bool:
+        if self.lowest is None:
+            return False
+        return self.mean > TIMES * self.lowest and self.mean > self.lowest + RISE
+
+    @property
+    def rise(self) -> str:
+        """A clause, with the numbers."""
+        before = f"{self.lowest:.4f} (about step {self.lowest_step})"
+        return f"over the last {len(self.lately)} steps training loss is {self.mean:.4f} on average, up from {before}"

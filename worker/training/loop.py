@@ -35,6 +35,7 @@ def train_phase(phase: Phase) -> Outcome | None:
     work, channel = phase.work, phase.channel
     try:
         trainer = phase.build(work, channel)
+        work = trainer.work
         loading.restore_precision(cast(PeftModel, trainer.model))
         report = Report(work, channel, trainer)
         trainer.remove_callback(PrinterCallback)
@@ -89,6 +90,13 @@ def finish(trainer: Tuner, report: Report, work: Work, channel: Channel) -> Outc
     kept = step
     if ranks.first():
         kept = keep_best(trainer, report, work, channel) if report.keeps_best else step
+        if report.losses.blown_up and kept == step:
+            channel.event(
+                f"Training ended blown up: {report.losses.rise}. The model that is published is most likely worse than "
+                "its base: start the job again with a lower learning_rate, or go on from an earlier checkpoint.",
+                {"step": step, "warning": "ended_blown_up"},
+                level="warn",
+            )
         trainer.publish(work)
         if work.valid:
             channel.stop = ranks.own(channel.stop)

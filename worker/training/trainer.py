@@ -40,9 +40,10 @@ class Tuner(Trainer):
     judged_by: ClassVar[str] = "valid_loss"
     higher_is_better: ClassVar[bool] = False
 
-    def __init__(self, *args: Any, channel: Channel, **options: Any) -> None:
+    def __init__(self, *args: Any, work: Work, channel: Channel, **options: Any) -> None:
+        """work: with the hyperparameters as they are resolved on the rows that remain."""
         super().__init__(*args, **options)
-        self.channel = channel
+        self.work, self.channel = work, channel
 
     @abstractmethod
     def validate(self) -> Metrics | None:

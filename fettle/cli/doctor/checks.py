@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable
 import structlog
 from sqlalchemy import select
 
-from fettle import migrate
+from fettle import __version__, migrate
 from fettle.cli.doctor import host
 from fettle.cli.doctor.result import Finding, warn
 from fettle.cli.up import beside
 from fettle.db import Database, database_now
 from fettle.inference.client import Engine
+from fettle.jobs import workers as jobs_workers
 from fettle.queue import Doorbell
 from fettle.registry import catalog
 from fettle.settings import Settings
@@ -76,6 +77,25 @@ async def queue(settings: Settings) -> Finding:
     return Finding("queue", True, f"Redis {version} answers")
 
 
+async def workers(settings: Settings) -> Finding:
+    db = Database(settings.database)
+    try:
+        async with db.snapshot() as session:
+            seen = await jobs_workers.seen(session, settings.heartbeat_seconds)
+    finally:
+        await db.close()
+    alive = [each for each in seen if each.alive]
+    if not alive:
+        return warn("workers", f"none is running: jobs wait → {HELP['workers']}")
+    told = [
+        f"{each.worker.host} {each.worker.version} ({', '.join(each.worker.slots)}; {len(each.busy)} busy)"
+        for each in alive
+    ]
+    if other := sorted({each.worker.version for each in alive} - {__version__}):
+        return warn("workers", f"{', '.join(told)}: version {', '.join(other)} beside {__version__} → update them")
+    return Finding("workers", True, ", ".join(told))
+
+
 async def engine(settings: Settings) -> Finding:
     client = Engine(settings)
     try:
@@ -108,6 +128,7 @@ CHECKS: dict[str, Callable[[Settings], Awaitable[Finding]]] = {
     "database": database,
     "storage": storage,
     "queue": queue,
+    "workers": workers,
     "engine": engine,
     "base models": base_models,
     "integrations": host.integrations,
@@ -124,7 +145,8 @@ HELP = {
     "database": "check FETTLE_DATABASE_URL, then `fettle migrate`",
     "storage": "check FETTLE_STORAGE_URL, FETTLE_S3_ENDPOINT and the credentials",
     "queue": "check FETTLE_REDIS_URL; without it jobs start a little later",
+    "workers": "start `fettle worker`; `fettle up` has one",
     "engine": "start `fettle engine`, or check FETTLE_ENGINE_URL; chat needs it, training does not",
     "base models": "check FETTLE_CATALOG and FETTLE_MODEL_ALIASES",
 }
-OPTIONAL = {"versions", "slots", "cores", "devices", "secrets", "sandbox", "queue", "engine", "integrations"}
+OPTIONAL = {"versions", "slots", "cores", "devices", "secrets", "sandbox", "queue", "workers", "engine", "integrations"}

@@ -1,12 +1,15 @@
-"""Validation in a process of its own: `python -m fettle.datasets.formats.checker FILE MAX_ROW_BYTES`.
+"""Validation in a process of its own: `python -m fettle.datasets.formats.checker FILE MAX_ROW_BYTES MEMORY`.
 
-It begins while the file is still being written: each line on stdin tells how many bytes are there by now, and `end`
-that these are all. The report goes to stdout. A parent that goes away before the end takes the process with it.
+It begins while the file is still being written: each line on stdin tells how many bytes are there by now, and `end 30`
+that these are all and that 30 seconds are left. The report goes to stdout. A parent that goes away before the end takes
+the process with it.
 """
 
 import gc
 import io
 import os
+import resource
+import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +17,7 @@ from typing import Any, BinaryIO
 
 from fettle.datasets.formats.parallel import check_on
 
-END = b"end\n"
+NO_MEMORY = 3  # exit status
 BUFFER = 1 << 20  # bytes
 MAX_PROCESSES = 4  # for one file: more would wait for the bytes
 
@@ -41,8 +44,10 @@ class Growing(io.RawIOBase):
         line = next(self.news, None)
         if line is None:
             raise EOFError("the upload was broken off")
-        self.whole = line == END
-        if not self.whole:
+        self.whole = line.startswith(b"end ")
+        if self.whole:
+            signal.setitimer(signal.ITIMER_REAL, float(line.split()[1]))  # the kernel ends us
+        else:
             self.size = int(line)
 
     def readinto(self, buffer: Any, /) -> int:
@@ -68,15 +73,32 @@ class Growing(io.RawIOBase):
         super().close()
 
 
-def main(path: Path, max_row_bytes: int, news: BinaryIO) -> None:
+def end(seconds: float) -> bytes:
+    """The line that ends the news."""
+    return b"end %.3f\n" % seconds
+
+
+def limit_memory(room: int) -> None:
+    """room: bytes beyond those that are mapped now. Processes that we start have the same limit."""
+    with Path("/proc/self/statm").open() as file:
+        mapped = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + room, mapped + room))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def main(path: Path, max_row_bytes: int, memory: int, news: BinaryIO) -> None:
     gc.disable()  # rows hold no cycles
+    if sys.platform == "linux":
+        limit_memory(memory)
     try:
         with io.BufferedReader(Growing(path, news), BUFFER) as file:
             report = check_on(min(os.cpu_count() or 1, MAX_PROCESSES), file, max_row_bytes)
     except EOFError:
         sys.exit(1)
+    except (MemoryError, RecursionError):
+        sys.exit(NO_MEMORY)
     sys.stdout.write(report.model_dump_json())
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), sys.stdin.buffer)
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.stdin.buffer)

@@ -4,6 +4,7 @@ Columns that training does not read are skipped. Nulls count as absent, since a 
 pyarrow takes a while to import, and nothing but a Parquet file needs it.
 """
 
+import os
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -17,6 +18,8 @@ from fettle.datasets.formats.rows import NESTED, SHAPE_KEYS, columns_read
 
 MAGIC = b"PAR1"
 BATCH = 256  # rows
+ROWS_WITHOUT_PROOF, ROWS_PER_BYTE = 100_000, 1  # a few bytes can stand for millions of equal rows
+UNPACKED_WITHOUT_PROOF, UNPACKED_PER_BYTE = 256 << 20, 50  # bytes
 MAX_GROUP = 1 << 30  # bytes of a row group, unpacked: it may be held in memory
 
 
@@ -29,15 +32,23 @@ def read(file: BinaryIO, max_row_bytes: int) -> Iterator[Line]:
     try:
         table = pyarrow.parquet.ParquetFile(file, pre_buffer=False, buffer_size=1 << 16)
         names = table.schema_arrow.names
-        if problem := bad_columns(names) or bad_groups(table.metadata):
+        size = file.seek(0, os.SEEK_END)
+        if problem := bad_columns(names) or bad_groups(table.metadata) or bad_count(table.metadata, size):
             yield 1, None, [problem]
             return
         wanted = [name for name in names if name in columns_read(names)]
         nested = NESTED.intersection(wanted)
+        unpacked, most = 0, max(UNPACKED_WITHOUT_PROOF, size * UNPACKED_PER_BYTE)
         for batch in table.iter_batches(batch_size=BATCH, columns=wanted, use_threads=False):
+            unpacked += batch.nbytes
+            if unpacked > most:
+                yield number + 1, None, [Finding("", "parquet_too_large", {"limit": most})]
+                return
             for row in rows_of(batch):
                 number += 1
                 yield number, *checked(row, nested, max_row_bytes)
+    except MemoryError:  # some of pyarrow's are ArrowExceptions too
+        raise
     except (pyarrow.ArrowException, OSError):
         yield number + 1, None, [Finding("", "parquet_unreadable")]
 
@@ -52,6 +63,13 @@ def bad_columns(names: list[str]) -> Finding | None:
 def bad_groups(metadata: Any) -> Finding | None:
     sizes = (metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
     return Finding("", "parquet_group_too_large", {"limit": MAX_GROUP}) if max(sizes, default=0) > MAX_GROUP else None
+
+
+def bad_count(metadata: Any, size: int) -> Finding | None:
+    """size: of the file, in bytes."""
+    if metadata.num_rows <= max(ROWS_WITHOUT_PROOF, size * ROWS_PER_BYTE):
+        return None
+    return Finding("", "parquet_too_many_rows", {"rows": metadata.num_rows, "bytes": size})
 
 
 def rows_of(batch: Any) -> Iterator[Row | None]:

@@ -59,6 +59,22 @@ PROBLEMS: dict[str, tuple[str, str]] = {
         "The Parquet file cannot be read: it is damaged, cut off, encrypted or compressed in an unknown way.",
         "Write it again, for example with pandas.DataFrame.to_parquet, and upload the whole file.",
     ),
+    "parquet_too_many_rows": (
+        "The Parquet file claims {rows} rows in {bytes} bytes: that is no dataset.",
+        "Write rows that differ, or upload the file as JSONL.",
+    ),
+    "parquet_too_large": (
+        "The Parquet file unpacks to more than {limit} bytes.",
+        "Write it with less in each row, or in several files.",
+    ),
+    "validation_too_slow": (
+        "The file could not be checked within {seconds} seconds.",
+        "Write simpler rows, or several smaller files.",
+    ),
+    "validation_too_large": (
+        "Checking the file takes more than {limit} bytes of memory.",
+        "Write smaller rows or row groups, or several smaller files.",
+    ),
     "parquet_group_too_large": (
         "A row group of the Parquet file unpacks to more than {limit} bytes.",
         "Write it with smaller row groups: pyarrow.parquet.write_table(table, file, row_group_size=10_000).",
@@ -223,6 +239,10 @@ OF_THE_FILE = frozenset(
         "pretty_printed_json",
         "missing_columns",
         "duplicate_column",
+        "parquet_too_many_rows",
+        "parquet_too_large",
+        "validation_too_slow",
+        "validation_too_large",
     }
 )
 

@@ -54,6 +54,12 @@ class Report(BaseModel):
         return f"{sentence} ({at_least}{more:,} more {'error' if more == 1 else 'errors'})"
 
 
+def refused(code: str, **names: int | str) -> Report:
+    """Of a file that could not be checked to its end."""
+    problem = put_into_words(1, Finding("", code, names))
+    return Report(format="unknown", shape=None, rows=0, error_count=1, errors=[problem])
+
+
 def validate(path: Path, *, max_row_bytes: int) -> Report:
     """Reads a file once, row by row. Blocking; memory: a few rows of at most max_row_bytes."""
     with path.open("rb") as file:

@@ -16,6 +16,8 @@ from fettle.rewards.functions.patterns import SECONDS, BadPattern, compiled
 from fettle.rewards.functions.tags import answer_of
 from fettle.rewards.samples import Sample
 
+PARTS_AT_MOST = 5_000  # objects of a schema: each takes most of a millisecond to check
+DEPTH_AT_MOST = 64
 FENCE = re.compile(r"```(?:json)?(.*?)```", re.DOTALL)
 
 
@@ -29,13 +31,39 @@ class JsonSchema(Parameters):
     @field_validator("json_schema")
     @classmethod
     def can_be_used(cls, schema: dict[str, Any]) -> dict[str, Any]:
+        if (parts := look_over(schema)) > PARTS_AT_MOST:
+            raise ValueError(f"the schema has {parts:,} objects; at most {PARTS_AT_MOST:,} are allowed")
         try:
-            Draft202012Validator.check_schema(schema)
+            Draft202012Validator.check_schema(schema, format_checker=None)  # its patterns were compiled here already
         except SchemaError as error:
             raise ValueError(f"it is no JSON Schema: {error.message[:200]}") from error
-        if b'"patternProperties"' in orjson.dumps(schema):
-            raise ValueError("'patternProperties' cannot be used here: name the properties")
+        except (RecursionError, OverflowError) as error:
+            raise ValueError(f"it is no JSON Schema that can be checked ({type(error).__name__})") from error
         return schema
+
+
+def look_over(schema: Any) -> int:
+    """How many objects it has. Raises ValueError for what could not be stored, shown again or applied."""
+    parts, waiting = 0, [(schema, 1)]
+    while waiting:
+        value, depth = waiting.pop()
+        if depth > DEPTH_AT_MOST:
+            raise ValueError(f"the schema is nested more than {DEPTH_AT_MOST} deep")
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ValueError(f"the number {str(value)[:30]} has more than 64 bits")
+        if isinstance(value, dict):
+            parts += 1
+            if "patternProperties" in value:
+                raise ValueError("'patternProperties' cannot be used here: name the properties")
+            if isinstance(wanted := value.get("pattern"), str):
+                try:
+                    compiled(wanted)
+                except BadPattern as error:
+                    raise ValueError(f"{wanted[:100]!r} is no pattern: {error}") from error
+            waiting += [(each, depth + 1) for each in value.values()]
+        elif isinstance(value, list):
+            waiting += [(each, depth + 1) for each in value]
+    return parts
 
 
 def pattern(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:

@@ -13,7 +13,7 @@ from fettle.rewards.functions.function import (
     Ungradable,
     reference_of,
 )
-from fettle.rewards.judges import TOKENS, Judge, ScoreModel
+from fettle.rewards.judges import TOKENS, Judge, ScoreModel, check_range
 from fettle.rewards.samples import Mark, Sample
 from fettle.rewards.templates import Unfilled, as_text, fill
 from fettle.rewards.templates import check as checked_template
@@ -35,8 +35,7 @@ class JudgeParameters(Referring):
     @model_validator(mode="after")
     def can_be_used(self) -> "JudgeParameters":
         checked_template(self.criteria)
-        if not self.range[0] < self.range[1]:
-            raise ValueError("'range' must be [lowest, highest]")
+        check_range(self.range)
         return self
 
 

@@ -94,6 +94,14 @@
     }
   }
 
+  // V8's flags bring WebAssembly and code generation back. Where V8 does not freeze them they are out of reach at least,
+  // and the system call filter refuses memory for machine code.
+  const frozen = () => {
+    throw new Error("V8's flags cannot be changed here");
+  };
+  require("node:v8").setFlagsFromString = frozen;
+  process.binding = process._linkedBinding = process.dlopen = frozen;
+
   for (const level of ["log", "info", "debug", "warn", "error"]) {
     console[level] = (...values) => print(`${util.format(...values)}\n`);
   }

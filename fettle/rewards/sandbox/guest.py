@@ -76,7 +76,7 @@ def receive(source):
 
 
 def send(sink, value):
-    body = json.dumps(value, default=str).encode()
+    body = json.dumps(value, default=str).encode()  # ASCII: a lone surrogate is an escape
     sink.write(struct.pack(">I", len(body)) + body)
     sink.flush()
 
@@ -217,7 +217,7 @@ class Printed(io.TextIOBase):
         return len(text)
 
     def take(self):
-        text = "".join(self.parts)
+        text = "".join(self.parts).replace("\0", "\ufffd")  # PostgreSQL holds no NUL
         if self.dropped:
             text += f"… ({self.dropped} more characters)"
         self.parts, self.room, self.dropped = [], PRINTED_AT_MOST, 0

@@ -1,29 +1,31 @@
 """A guest process: how it is started behind its walls, and how it is talked to. Nothing that it sends is trusted."""
 
 import contextlib
+import json
 import os
 import select
+import signal
 import struct
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 
-from fettle.rewards.sandbox import bubblewrap, cgroup, landlock
-from fettle.rewards.sandbox.errors import SandboxError
+from fettle import users
+from fettle.rewards.sandbox import bubblewrap, cgroup, landlock, memory
+from fettle.rewards.sandbox.errors import LoadError, SandboxError
 from fettle.rewards.sandbox.languages import LANGUAGES, interpreter, shared_python
 from fettle.rewards.sandbox.limits import Limits
 
 FRAME_AT_MOST = 1 << 20  # bytes of one result: a number, 4 kB of output, a traceback
 READ_BYTES = 1 << 16
 START_SECONDS = 20.0
-FIRST_ID = 2_000_000_000  # nobody's: neither people nor services get ids so high
+LOOK_SECONDS = 0.02  # between two looks at the memory of guests, while one of them works
+LEAST_MEMORY = 64 << 20  # bytes without which no guest is started
 GUEST = (Path(__file__).parent / "guest.py").read_text("utf-8")
-FEWEST_IDS = 1000
-ID_MAPS = (Path("/proc/self/uid_map"), Path("/proc/self/gid_map"))
 NO_IDS = (
     "User code must not run as root, and the worker is root in a user namespace that maps no other user: it was not "
     "run. Map a range of users into the namespace (/etc/subuid), or run the worker as an ordinary user."
@@ -35,17 +37,11 @@ NO_LANDLOCK = (
 
 
 def unused_id(ids: Path) -> int:
-    """A user or group for the guests of this process, from the map of ids that exist here (user_namespaces(7)).
-
-    Raises SandboxError where root can become no other user."""
-    wanted = FIRST_ID + os.getpid()
-    spans = [tuple(map(int, line.split())) for line in ids.read_text().splitlines()]
-    if any(first <= wanted < first + count for first, _, count in spans):
-        return wanted
-    first, _, count = max(spans, key=lambda span: span[2])
-    if count < FEWEST_IDS:
-        raise SandboxError(NO_IDS)
-    return first + count - 2 - os.getpid() % (FEWEST_IDS // 2)  # a container that maps some thousands: from its end
+    """Raises SandboxError where root can become no other user."""
+    try:
+        return users.unused_id(ids)
+    except users.NoUser as error:
+        raise SandboxError(NO_IDS) from error
 
 
 @dataclass(frozen=True)
@@ -65,13 +61,18 @@ class Broken(Exception):
 
 
 class Guest:
-    """A confined process. Raises SandboxError when it is not."""
+    """A confined process. Raises SandboxError when it is not, LoadError when this process's other guests have left no
+    memory: their limit is one for all of them."""
+
+    live: ClassVar[set["Guest"]] = set()  # of this process
 
     def __init__(self, limits: Limits, walls: Walls, language: str = "python") -> None:
         if landlock.abi() == 0:
             raise SandboxError(NO_LANDLOCK)
+        self.memory_bytes = limits.memory_bytes
+        limits = replace(limits, memory_bytes=self._room())
         does = LANGUAGES[language](limits)
-        uid, gid = map(unused_id, ID_MAPS) if os.geteuid() == 0 else (None, None)
+        uid, gid = map(unused_id, users.ID_MAPS) if os.geteuid() == 0 else (None, None)
         config = {
             "uid": uid,
             "gid": gid,
@@ -82,13 +83,14 @@ class Guest:
         }
         self.buffer = bytearray()
         self.walls = walls
+        self.ended_for: str | None = None
         try:
             self.leaf = cgroup.Leaf(walls.group, limits.memory_bytes) if walls.group else None
         except OSError as error:
             raise SandboxError(
                 f"The sandbox cannot limit memory by a cgroup ({error}): user code was not run."
             ) from error
-        outside = self.leaf.command() if self.leaf else []
+        outside = [*memory.FIRST_TO_DIE, *(self.leaf.command() if self.leaf else [])]
         shared = shared_python()
         if walls.bwrap:
             needed = [*landlock.library(), *([str(shared)] if shared else []), *does.readable, *does.runnable]
@@ -102,6 +104,7 @@ class Guest:
             cwd="/",
             start_new_session=True,
         )
+        Guest.live.add(self)
         assert self.process.stdin is not None  # noqa: S101 — a pipe
         os.set_blocking(self.process.stdin.fileno(), False)
         try:
@@ -138,8 +141,8 @@ class Guest:
         if size > FRAME_AT_MOST:
             raise Broken(f"it sent a result of {size:,} bytes")
         try:
-            message = orjson.loads(self._read(size, deadline))
-        except orjson.JSONDecodeError as error:
+            message = json.loads(self._read(size, deadline))  # unlike orjson it reads lone surrogates, which JS prints
+        except (ValueError, RecursionError) as error:
             raise Broken("it sent what is no result") from error
         if not isinstance(message, dict):
             raise Broken("it sent what is no result")
@@ -148,9 +151,13 @@ class Guest:
     def _read(self, size: int, deadline: float) -> bytes:
         assert self.process.stdout is not None  # noqa: S101 — a pipe
         while len(self.buffer) < size:
-            ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, deadline - time.monotonic()))
+            left = max(0.0, deadline - time.monotonic())
+            ready, _, _ = select.select([self.process.stdout], [], [], min(left, LOOK_SECONDS))
             if not ready:
-                raise Overrun
+                if left <= LOOK_SECONDS:
+                    raise Overrun
+                self._limit_memory()
+                continue
             part = os.read(self.process.stdout.fileno(), READ_BYTES)
             if not part:
                 raise Broken(self._ending())
@@ -159,15 +166,40 @@ class Guest:
         del self.buffer[:size]
         return got
 
+    def _room(self) -> int:
+        """Bytes that this process's other guests leave of what all of them may have."""
+        if not Guest.live:
+            return self.memory_bytes
+        taken = sum(memory.resident(pid) for guest in Guest.live for pid in memory.tree(guest.process.pid))
+        left = memory.at_most(self.memory_bytes) - taken
+        if left < LEAST_MEMORY:
+            raise LoadError(
+                f"The graders share {self.memory_bytes >> 20:,} MiB of memory, and {taken >> 20:,} MiB are taken: none "
+                "is left to start another. Use fewer graders with code of their own, or less memory in each."
+            )
+        return left
+
+    def _limit_memory(self) -> None:
+        """Ends the largest of this process's guests, when together they have taken more than one of them may."""
+        if len(Guest.live) < 2:
+            return
+        of = {pid: guest for guest in Guest.live for pid in memory.tree(guest.process.pid)}
+        for ended in memory.end_largest([memory.Process(pid, memory.resident(pid)) for pid in of], self.memory_bytes):
+            of[ended.pid].ended_for = f"the graders together took more than {self.memory_bytes >> 20:,} MiB of memory"
+
     def _ending(self) -> str:
+        if self.ended_for is not None:
+            return self.ended_for
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = self.process.wait(1)
             if self.walls.bwrap and code > 128:
                 code = 128 - code  # bubblewrap's word for a signal
-            return f"signal {-code}" if code < 0 else f"exit status {code}"
+            killed = " (often: it took too much memory)" if code == -signal.SIGKILL else ""
+            return f"signal {-code}{killed}" if code < 0 else f"exit status {code}"
         return "it closed its pipe"
 
     def kill(self) -> None:
+        Guest.live.discard(self)
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):

@@ -14,8 +14,11 @@ from fettle.rewards.sandbox.guests import Broken, Guest, Overrun, Walls
 from fettle.rewards.sandbox.limits import Limits
 from fettle.rewards.sandbox.walls import walls_of
 from fettle.rewards.source import CALLED
+from fettle.rewards.texts import error as cut_error
+from fettle.rewards.texts import printed as cut_printed
 
 SOURCE_AT_MOST = 256_000  # bytes of user code, OpenAI's limit
+NAME_AT_MOST = 200  # characters of the name of a type that is no number
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,11 @@ class Sandbox:
             raise LoadError(f"The source could not be loaded: {str(error) or 'it did not come to an end'}.") from error
         if "error" in answer:
             self.close()
-            raise LoadError(f"The source could not be loaded: {answer['error'].strip()}")
-        return str(answer.get("value"))
+            raise LoadError(f"The source could not be loaded: {cut_error(str(answer['error'])).strip()}")
+        if answer.get("value") not in self.names:
+            self.close()
+            raise LoadError("The source could not be loaded: it sent what is no result.")
+        return str(answer["value"])
 
     def __enter__(self) -> "Sandbox":
         return self
@@ -99,13 +105,24 @@ class Sandbox:
 
 def judged(answer: dict[str, Any]) -> Verdict:
     """Only a finite number is a reward; an error is never silently 0."""
-    printed = str(answer.get("printed", ""))
+    printed = cut_printed(str(answer.get("printed", "")))
     if "error" in answer:
-        return Verdict(None, printed, str(answer["error"]))
+        return Verdict(None, printed, cut_error(str(answer["error"])))
     value = answer.get("value")
-    if isinstance(value, int | float) and math.isfinite(value):
-        return Verdict(float(value), printed)
+    if isinstance(value, int | float):
+        number = finite(value)
+        if number is not None:
+            return Verdict(number, printed)
     if isinstance(value, dict):
         what = f"the value {value.get('not_finite')}" if "not_finite" in value else f"a {value.get('type')}"
-        return Verdict(None, printed, f"TypeError: a reward must be a finite number, not {what}")
+        return Verdict(
+            None, printed, f"TypeError: a reward must be a finite number, not {cut_printed(what, NAME_AT_MOST)}"
+        )
     raise Broken("it sent what is no result")
+
+
+def finite(value: float) -> float | None:
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # a whole number that no float can hold
+        return None

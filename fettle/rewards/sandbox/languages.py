@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from fettle.rewards.sandbox.limits import Limits
 NODE_GUEST = (Path(__file__).parent / "guest.js").read_text("utf-8")
 NODE_SHARE = "/usr/share/nodejs"  # where Debian's Node keeps parts of itself
 NODE_THREADS = 64
+FREEZE = "--freeze-flags-after-init"  # since V8 10.5: setting a flag later ends the process
 NO_OPENSSL = "--openssl-config=/no/such/file"  # one that is there and closed ends Node
 NO_NODE = (
     "JavaScript runs where Node.js is, and this worker has no 'node' on its PATH: install Node.js 18 or newer there, "
@@ -42,11 +44,14 @@ def python(limits: Limits) -> Language:
 def javascript(limits: Limits) -> Language:
     """V8 reserves far more addresses than it uses, so that its data is limited instead of its addresses.
 
-    --jitless: no memory is both written and run, at the cost of speed. Raises SandboxError.
+    --jitless: no machine code is made, at the cost of speed. V8's flags can be set at run time, so that the filter
+    refuses memory that is both written and run. Raises SandboxError.
     """
     node, libraries = node_and_libraries()
     heap = limits.memory_bytes * 3 // 4 >> 20
-    flags = ("--jitless", "--no-expose-wasm", "--v8-pool-size=1", f"--max-old-space-size={heap}", NO_OPENSSL)
+    flags = ["--jitless", "--no-expose-wasm", "--v8-pool-size=1", f"--max-old-space-size={heap}", NO_OPENSSL]
+    if freezes_flags(node):
+        flags.append(FREEZE)
     return Language(
         readable=(*libraries, "/etc/ld.so.cache", NODE_SHARE),
         runnable=(node, *(path for path in libraries if Path(path).name.startswith("ld-"))),
@@ -68,6 +73,12 @@ def node_and_libraries() -> tuple[str, tuple[str, ...]]:
         raise SandboxError(NO_NODE)
     node = str(Path(found).resolve())
     return node, tuple(landlock.libraries([node]))
+
+
+@cache
+def freezes_flags(node: str) -> bool:
+    command = [node, FREEZE, "-e", "0"]
+    return subprocess.run(command, capture_output=True, timeout=20, env={"PATH": "/usr/bin:/bin"}).returncode == 0
 
 
 def interpreter() -> str:

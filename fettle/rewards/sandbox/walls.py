@@ -51,7 +51,8 @@ def prove(walls: Walls, language: str) -> None:
 
 
 def level(language: str = "python") -> str:
-    """What confines user code here, by name, proved by starting a guest. Raises SandboxError when nothing does."""
+    """What confines user code here, by name, proved by starting a guest, and what it leaves open: without bubblewrap
+    every path can be looked up. Raises SandboxError when nothing confines."""
     walls = walls_of(language)
     return "+".join(
         [
@@ -61,5 +62,6 @@ def level(language: str = "python") -> str:
             *(["uid"] if os.geteuid() == 0 else []),
             *(["bwrap"] if walls.bwrap else []),
             *(["cgroup"] if walls.group else []),
+            *(["paths-visible"] if not walls.bwrap else []),
         ]
     )

@@ -10,13 +10,13 @@ import pytest
 
 from fettle.datasets import ingest
 from fettle.datasets.formats.validation import validate
-from fettle.datasets.ingest import CheckFailed, Upload
+from fettle.datasets.ingest import CheckFailed, Checks, Upload
 from tests.fettle.datasets.formats.given import ASSISTANT, GOOD, USER, chat, message
 from tests.fettle.datasets.formats.test_tables import parquet
 
 LIMIT = 1 << 20
 BAD = chat(message("human", "x"), ASSISTANT)
-LARGE = GOOD * (4 * ingest.IN_THREAD // len(GOOD))
+LARGE = GOOD * (4 * ingest.SMALL // len(GOOD))
 
 
 async def pieces(content: bytes, size: int = 100_000) -> AsyncIterator[bytes]:
@@ -30,8 +30,8 @@ async def send(upload: Upload, content: bytes) -> None:
 
 
 @pytest.fixture
-def slots() -> asyncio.Semaphore:
-    return asyncio.Semaphore(1)
+def slots() -> Checks:
+    return Checks(1)
 
 
 @pytest.mark.parametrize(
@@ -42,12 +42,12 @@ def slots() -> asyncio.Semaphore:
         LARGE,
         LARGE + BAD + GOOD,
         LARGE[:-9],
-        b"prompt,completion\n" + b"a,b\n" * (ingest.IN_THREAD // 2) + b"c\n",
+        b"prompt,completion\n" + b"a,b\n" * (ingest.SMALL // 2) + b"c\n",
         parquet([{"messages": [USER, {**ASSISTANT, "content": os.urandom(50).hex()}]} for _ in range(60_000)]),
     ],
     ids=["small", "empty", "large", "a bad row", "cut off", "csv", "parquet"],
 )
-async def test_the_report_is_that_of_the_file_at_rest(content: bytes, slots: asyncio.Semaphore, tmp_path: Path) -> None:
+async def test_the_report_is_that_of_the_file_at_rest(content: bytes, slots: Checks, tmp_path: Path) -> None:
     at_rest = tmp_path / "at-rest"
     at_rest.write_bytes(content)
     async with Upload(tmp_path / "aside", slots, LIMIT) as upload:
@@ -58,7 +58,7 @@ async def test_the_report_is_that_of_the_file_at_rest(content: bytes, slots: asy
     assert not slots.locked()
 
 
-async def test_a_large_file_is_validated_while_it_comes(slots: asyncio.Semaphore, tmp_path: Path) -> None:
+async def test_a_large_file_is_validated_while_it_comes(slots: Checks, tmp_path: Path) -> None:
     async with Upload(tmp_path / "aside", slots, LIMIT) as upload:
         await send(upload, LARGE)
         assert upload.process is not None
@@ -66,7 +66,7 @@ async def test_a_large_file_is_validated_while_it_comes(slots: asyncio.Semaphore
         assert (await upload.report()).rows == len(LARGE) // len(GOOD)
 
 
-async def test_a_client_that_goes_away_leaves_no_process_and_no_file(slots: asyncio.Semaphore, tmp_path: Path) -> None:
+async def test_a_client_that_goes_away_leaves_no_process_and_no_file(slots: Checks, tmp_path: Path) -> None:
     with pytest.raises(ConnectionError):
         async with Upload(tmp_path / "aside", slots, LIMIT) as upload:
             await send(upload, LARGE * 4)
@@ -84,9 +84,7 @@ async def test_a_client_that_goes_away_leaves_no_process_and_no_file(slots: asyn
     assert not slots.locked()
 
 
-async def test_a_validating_process_that_dies_is_an_error_and_no_good_report(
-    slots: asyncio.Semaphore, tmp_path: Path
-) -> None:
+async def test_a_validating_process_that_dies_is_an_error_and_no_good_report(slots: Checks, tmp_path: Path) -> None:
     async with Upload(tmp_path / "aside", slots, LIMIT) as upload:
         await send(upload, LARGE)
         assert upload.process is not None
@@ -96,9 +94,7 @@ async def test_a_validating_process_that_dies_is_an_error_and_no_good_report(
     assert not slots.locked()
 
 
-async def test_uploads_beyond_the_slots_are_written_and_wait_their_turn(
-    slots: asyncio.Semaphore, tmp_path: Path
-) -> None:
+async def test_uploads_beyond_the_slots_are_written_and_wait_their_turn(slots: Checks, tmp_path: Path) -> None:
     async with Upload(tmp_path / "a", slots, LIMIT) as first, Upload(tmp_path / "b", slots, LIMIT) as second:
         await send(first, LARGE)
         await send(second, LARGE + BAD)
@@ -109,7 +105,7 @@ async def test_uploads_beyond_the_slots_are_written_and_wait_their_turn(
 
 
 async def test_the_validating_process_knows_no_secret(
-    slots: asyncio.Semaphore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    slots: Checks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FETTLE_SECRET", "canary")
     async with Upload(tmp_path / "aside", slots, LIMIT) as upload:
@@ -119,7 +115,7 @@ async def test_the_validating_process_knows_no_secret(
 
 
 @pytest.mark.slow
-async def test_the_event_loop_goes_on_while_a_file_is_validated(slots: asyncio.Semaphore, tmp_path: Path) -> None:
+async def test_the_event_loop_goes_on_while_a_file_is_validated(slots: Checks, tmp_path: Path) -> None:
     """Thousands of turns of the loop: a validation in a thread leaves it a few hundred."""
     turns = 0
 

@@ -19,9 +19,11 @@ async def asked(db: Database, project: Project) -> str:
         return (await grading_requests.create(session, project.id, REQUEST)).id
 
 
-async def claimed(db: Database, owner: str, lease_seconds: float = 60) -> Grading | None:
+async def claimed(db: Database, owner: str, lease_seconds: float = 60, of_a_project: int = 9) -> Grading | None:
     async with db.transaction() as session:
-        return await grading_requests.claim(session, owner, lease_seconds=lease_seconds, wanted_seconds=60)
+        return await grading_requests.claim(
+            session, owner, lease_seconds=lease_seconds, wanted_seconds=60, of_a_project=of_a_project
+        )
 
 
 async def answered(db: Database, grading: Grading, result: dict[str, Any]) -> Grading:
@@ -61,6 +63,28 @@ class TestClaim:
         first, second = await claimed(db, "one"), await claimed(db, "two")
         assert first is not None and first.project_id == project.id
         assert second is not None and second.id == theirs
+
+    async def test_a_worker_works_on_so_many_requests_of_one_project_and_takes_the_others_first(
+        self, db: Database, project: Project
+    ) -> None:
+        other = await given.stranger(db)
+        mine = [await asked(db, project) for _ in range(3)]
+        first, second = [await claimed(db, "one", of_a_project=2) for _ in range(2)]
+        assert first is not None and second is not None and [first.id, second.id] == mine[:2]
+        assert await claimed(db, "one", of_a_project=2) is None
+        theirs = await asked(db, other)
+        third = await claimed(db, "one", of_a_project=2)
+        assert third is not None and third.id == theirs
+        await answered(db, first, {})
+        fourth = await claimed(db, "one", of_a_project=2)
+        assert fourth is not None and fourth.id == mine[2]
+
+    async def test_another_worker_counts_its_own(self, db: Database, project: Project) -> None:
+        await asked(db, project)
+        await asked(db, project)
+        assert await claimed(db, "one", of_a_project=1) is not None
+        assert await claimed(db, "one", of_a_project=1) is None
+        assert await claimed(db, "two", of_a_project=1) is not None
 
 
 class TestCreate:

@@ -190,7 +190,7 @@ class TestGiveBack:
             statuses.append((await give_back(db, job)).status)
         assert statuses == [JobStatus.QUEUED, JobStatus.QUEUED, JobStatus.FAILED]
         stored = await given.read(db, job)
-        message = "The child died, 3 times in all: the job was given up."
+        message = "The child died. The job failed after 3 attempts without progress."
         assert stored.error == {"code": "worker_lost", "message": message, "param": None}
         assert stored.finished_at is not None
         event = await last_event(db, job)
@@ -209,7 +209,7 @@ class TestReclaim:
         assert (await given.read(db, silent)).status == JobStatus.QUEUED
         assert (await given.read(db, alive)).status == JobStatus.RUNNING
         assert (await given.read(db, waiting)).fence == 0
-        assert (await last_event(db, silent)).message.startswith("The worker silent fell silent; ")
+        assert (await last_event(db, silent)).message.startswith("The worker stopped responding; ")
 
     @pytest.mark.parametrize("hours", [-1, 1])
     async def test_a_reconcilers_wrong_clock_changes_nothing(

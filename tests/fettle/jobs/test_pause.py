@@ -65,6 +65,28 @@ class TestPause:
                 await move(db, job)
             assert (refused.value.code, refused.value.retry) == ("job_not_active", False)
 
+    @pytest.mark.parametrize("code", ["worker_lost", "disk_full", "storage_refused"])
+    async def test_a_job_that_failed_by_no_fault_of_its_own_is_resumed_with_all_its_attempts(
+        self, db: Database, project: Project, code: str
+    ) -> None:
+        failed = {"status": JobStatus.FAILED, "error": {"code": code}, "attempts": 3, "deaths": 3}
+        job = await given.job(db, project, **failed, finished_at=time.time() - 60)
+        row, _ = await resume(db, job)
+        assert (row.status, row.error, row.finished_at) == (JobStatus.QUEUED, None, None)
+        assert (row.attempts, row.deaths) == (0, 0)
+        assert (await given.messages(db, job))[-1].startswith(f"Fine-tuning job resumed after it failed with {code}")
+
+    async def test_what_a_resume_needs_is_kept_for_days_and_its_files_must_be_there(
+        self, db: Database, project: Project
+    ) -> None:
+        failed = {"status": JobStatus.FAILED, "error": {"code": "worker_lost"}}
+        old = await given.job(db, project, **failed, finished_at=time.time() - 8 * 24 * 3600)
+        bare = await given.job(db, project, **failed, finished_at=time.time(), training_file="file-gone")
+        for job, words in ((old, "more than 7 days ago"), (bare, "'file-gone' was deleted")):
+            with pytest.raises(Conflict, match=words) as refused:
+                await resume(db, job)
+            assert refused.value.code == "job_not_resumable"
+
     async def test_another_tenants_job_does_not_exist(self, db: Database, project: Project) -> None:
         job = await given.job(db, project)
         stranger = await given.stranger(db)
@@ -125,7 +147,7 @@ class TestTheWorkersSide:
             assert await leases.reclaim_expired(session, 3) == [job.id]
         stored = await given.read(db, job)
         assert (stored.status, stored.attempts) == (JobStatus.PAUSED, 1)
-        assert (await given.messages(db, job))[-2:] == ["The worker silent fell silent", "Fine-tuning job paused"]
+        assert (await given.messages(db, job))[-2:] == ["The worker stopped responding", "Fine-tuning job paused"]
         assert await given.claim(db) is None
 
     async def test_a_third_death_is_the_last_all_the_same(self, db: Database, project: Project) -> None:

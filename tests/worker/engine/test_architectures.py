@@ -97,10 +97,14 @@ def request(base: Base, question: str) -> Request:
     [
         ({"layer_types": ["full_attention", "linear_attention"]}, "linear_attention"),
         ({"attention_chunk_size": 64}, "chunked_attention"),
+        ({}, "recurrent"),
     ],
 )
 def test_a_base_that_keeps_something_else_than_keys_and_values_is_refused(
     fields: dict[str, Any], kind: str, base: Base
 ) -> None:
+    config = SimpleNamespace(**fields)
+    config.get_text_config = lambda: config
+    network: Any = SimpleNamespace(config=config, _is_stateful=kind == "recurrent")
     with pytest.raises(Unavailable, match=f"'starter' has layers of the kind '{kind}'"):
-        refuse_foreign_layers(base, SimpleNamespace(**fields))
+        refuse_foreign_layers(base, network)

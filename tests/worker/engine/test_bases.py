@@ -58,11 +58,18 @@ async def answered(one: Request) -> None:
         pass
 
 
-async def test_two_bases_are_decoded_side_by_side(pool: Pool) -> None:
+async def test_two_bases_are_decoded_side_by_side(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is in the middle of its answer while the other one is, in the order in which the thread tells it."""
+    told: list[Request] = []
+    tell = pool.thread._tell
+    monkeypatch.setattr(pool.thread, "_tell", lambda items: (told.extend(one for one, _ in items), tell(items))[1])
     here, there = await request(pool, "a", max_tokens=40), await request(pool, "b", max_tokens=40)
     pool.thread.submit(here)
     pool.thread.submit(there)
     await asyncio.gather(answered(here), answered(there))
+    both = [(told.index(one), len(told) - told[::-1].index(one)) for one in (here, there)]  # first and last piece
+    together = min(end for _, end in both) - max(begin for begin, _ in both)
+    assert together > len(told) / 2
 
 
 async def test_a_base_that_many_want_at_once_is_read_once(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,3 +99,14 @@ class TestFinishTime:
     def test_one_step_has_no_pace_yet(self) -> None:
         assert finish_time((1, 100.0), (1, 100.0), 1000) is None
         assert finish_time(None, (0, 100.0), 0) is None
+
+
+async def test_what_auto_came_to_on_the_rows_that_remained_is_shown_by_the_job(held: Held, job: Job) -> None:
+    kind = job.method["type"]
+    before = job.method[kind]["hyperparameters"]
+    line = {"type": "hyperparameters", "of": "hyperparameters", "values": {"batch_size": 11}}
+    with pytest.raises(Drained):
+        await relayed(held, job, Saying(line, STEP, STOPPED), halted=False)
+    async with held.db.snapshot() as session:
+        found = (await session.get_one(Job, job.id)).method
+    assert found == job.method | {kind: job.method[kind] | {"hyperparameters": before | {"batch_size": 11}}}

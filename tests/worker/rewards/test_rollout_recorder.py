@@ -10,6 +10,7 @@ from fettle.errors import Fenced
 from fettle.jobs import reward_versions
 from fettle.rollouts import store
 from fettle.rollouts.store import Wanted
+from fettle.tenancy import quotas
 from models import Job
 from tests.worker.rewards.scoring import LONGER, Heard, batch, events_of, score, stored, with_rewards
 from worker.attempts.resources import Held
@@ -42,6 +43,7 @@ class TestScoring:
             "reward_version": 1,
             "tokens": 6,
             "length_mean": 3,
+            "dead_groups": 0.0,
             "errors": 0,
             "cut_off": 0,
             "distinct": 1,
@@ -71,6 +73,27 @@ class TestScoring:
             await scored.store({"type": "rollouts", "step": step, "advantages": [0.0]})
         await scored.close()
         assert sorted(chunk.step for chunk in await stored(held, job)) == [1, 2]
+
+    async def test_rollouts_count_to_the_projects_bytes_and_a_full_quota_ends_keeping_them(
+        self, held: Held, job: Job
+    ) -> None:
+        scored, _ = await with_rewards(held, job, "exact_match")
+        async with held.db.snapshot() as session:
+            before = await quotas.stored_bytes(session, job.project_id)
+        await score(scored, 1, "2")
+        await scored.store({"type": "rollouts", "step": 1, "advantages": [0.0]})
+        (chunk,) = await stored(held, job)
+        assert chunk.bytes == len(b"".join([part async for part in held.storage.stream(chunk.storage_key)])) > 0
+        async with held.db.transaction() as session:
+            assert await quotas.stored_bytes(session, job.project_id) == before + chunk.bytes
+            quotas.change(await quotas.locked(session, job.project_id), {"bytes": before + chunk.bytes}, [])
+        for step in (2, 3):
+            await score(scored, step, "2")
+            await scored.store({"type": "rollouts", "step": step, "advantages": [0.0]})
+        await scored.close()
+        assert [chunk.step for chunk in await stored(held, job)] == [1]
+        warned = [event for event in await events_of(held, job, "warning") if "'bytes' is full" in event.message]
+        assert [(event.data or {})["step"] for event in warned] == [2]
 
     async def test_a_batch_that_the_child_has_scored_comes_whole(self, held: Held, job: Job) -> None:
         scored = Rollouts(held, job, cast(Child, Heard()))

@@ -1,8 +1,9 @@
 """What a run's validation losses say."""
 
 import json
+from dataclasses import asdict
 
-from worker.training.early_stopping import Convergence, Verdict
+from worker.training.early_stopping import Convergence, LossWatch, Verdict
 
 
 def verdicts(losses: list[float], trained: list[float] | None = None, **options: float) -> list[Verdict]:
@@ -105,3 +106,40 @@ def test_what_comes_back_from_a_checkpoint_judges_as_before() -> None:
     verdict = again.validate(3, 1.2)
     assert verdict.stop
     assert verdict.overfits
+
+
+class TestLossWatch:
+    def test_a_loss_that_triples_by_more_than_a_fifth_of_a_nat_is_said_once(self) -> None:
+        """Means of up to four: 0.04, then (0.04 + 3) ÷ 2 = 1.52."""
+        watch = LossWatch()
+        said = [watch.see(step, loss) for step, loss in enumerate([0.04, 3.0, 3.0, 3.0, 3.0], 1)]
+        assert [bool(sentence) for sentence in said] == [False, True, False, False, False]
+        assert "over the last 2 steps training loss is 1.5200 on average, up from 0.0400 (about step 1)" in str(said[1])
+        assert watch.blown_up
+
+    def test_a_small_rise_of_a_small_loss_is_noise(self) -> None:
+        watch = LossWatch()
+        assert not any(watch.see(step, loss) for step, loss in enumerate([0.01, 0.1, 0.2, 0.15, 0.1], 1))
+
+    def test_a_large_loss_has_to_triple(self) -> None:
+        watch = LossWatch()
+        assert not any(watch.see(step, loss) for step, loss in enumerate([1.0, 2.0, 2.9, 2.9, 2.9, 2.9], 1))
+
+    def test_one_bad_batch_late_in_a_run_is_outweighed_by_its_neighbours(self) -> None:
+        watch = LossWatch()
+        assert not any(watch.see(step, 0.5) for step in range(1, 9))
+        assert watch.see(9, 2.4) is None  # (3 · 0.5 + 2.4) ÷ 4 = 0.975
+
+    def test_a_loss_that_came_back_and_rises_again_is_said_again(self) -> None:
+        watch = LossWatch()
+        losses = [0.1] * 4 + [2.0] * 4 + [0.1] * 4 + [2.0] * 4
+        said = [step for step, loss in enumerate(losses, 1) if watch.see(step, loss)]
+        assert said == [5, 13]
+
+    def test_what_comes_back_from_a_checkpoint_goes_on(self) -> None:
+        watch = LossWatch()
+        for step, loss in enumerate([0.1, 0.1, 0.1, 0.1, 2.0], 1):
+            watch.see(step, loss)
+        again = LossWatch(**json.loads(json.dumps(asdict(watch))))
+        assert again == watch
+        assert again.see(6, 2.0) is None

@@ -15,6 +15,7 @@ from fettle.datasets.formats import reading
 from fettle.datasets.formats.preference import Pair
 from fettle.datasets.formats.render import Renderer
 from fettle.errors import TrainingFailed
+from worker.training.data import remaining_rows
 from worker.training.data.supervised import LEFT_OUT_AT_MOST, Param
 from worker.training.distributed import ranks
 from worker.training.process.channel import Channel
@@ -52,11 +53,16 @@ class Comparisons:
         }
 
 
-def load(work: Work, renderer: Renderer, channel: Channel) -> tuple[Dataset, Dataset | None]:
-    """Of the training and the validation file. Raises TrainingFailed, and Stopped when a stop comes first."""
+def load(work: Work, renderer: Renderer, channel: Channel) -> tuple[Work, Dataset, Dataset | None]:
+    """Of the training and the validation file, and the work with every `auto` resolved on the pairs that remain.
+
+    Raises TrainingFailed, and Stopped when a stop comes first.
+    """
     train = tokenised(work.train, "training_file", work, renderer, channel, frozenset())
     valid = work.valid and tokenised(work.valid, "validation_file", work, renderer, channel, train.prompts)
-    return train.dataset, valid.dataset if valid else None
+    rows = work.resolved_from["given"]["rows"] if work.resolved_from else 0
+    work = remaining_rows.resolve(work, max(1, round(rows * len(train.dataset) / train.pairs)), channel)
+    return work, train.dataset, valid.dataset if valid else None
 
 
 def tokenised(

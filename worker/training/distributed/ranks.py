@@ -50,6 +50,25 @@ def share(batch_size: int) -> int:
     return rows
 
 
+def gathered(own: Sequence[Share]) -> list[Share]:
+    """Those of all ranks, in the ranks' order, for every rank. A step that all ranks take together."""
+    if count() == 1:
+        return list(own)
+    everyones: list[list[Share]] = [[]] * count()
+    dist.all_gather_object(everyones, list(own))
+    return [one for part in everyones for one in part]
+
+
+def add_up(tensors: Sequence[torch.Tensor]) -> None:
+    """Puts the sum over all ranks into each of them. A step that all ranks take together."""
+    if count() == 1:
+        return
+    flat_N = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    dist.all_reduce(flat_N)
+    for tensor, summed_N in zip(tensors, torch.split(flat_N, [tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(summed_N.view_as(tensor))
+
+
 def turns(shares: Sequence[Share]) -> Iterator[Share | None]:
     """Every n-th of them, for this rank alone; None in a last turn that has some for other ranks only."""
     for first in range(0, len(shares), count()):

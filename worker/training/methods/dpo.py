@@ -107,7 +107,7 @@ def build(work: Work, channel: Channel) -> DPO:
     """Raises TrainingFailed when the files cannot be trained on, Stopped when a stop comes first."""
     lm_head.score_labels_only()
     renderer = Renderer(work.base_path)
-    train, valid = pairs.load(work, renderer, channel)
+    work, train, valid = pairs.load(work, renderer, channel)
     asked = work.hyperparameters
     args = DPOConfig(
         **arguments.shared(work) | {"include_num_input_tokens_seen": "non_padding"},
@@ -117,6 +117,7 @@ def build(work: Work, channel: Channel) -> DPO:
         label_smoothing=asked["label_smoothing"],
     )
     tuner = DPO(
+        work=work,
         channel=channel,
         model=loading.network(work, channel),
         args=args,

@@ -13,7 +13,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from fettle.datasets.formats.render import Renderer
 from worker.training import arguments
-from worker.training.data import prompts
+from worker.training.data import prompts, remaining_rows
 from worker.training.model import lm_head, loading
 from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
@@ -76,10 +76,11 @@ class GRPO(GroupTrainer, GRPOTrainer):  # type: ignore[misc]  # TRL types its me
 def build(work: Work, channel: Channel) -> GRPO:
     """Raises TrainingFailed when the files cannot be trained on, Stopped when a stop comes first."""
     lm_head.score_labels_only()
-    asked = work.hyperparameters
     renderer = Renderer(work.base_path)
     train = prompts.load("training_file", work, renderer, channel, prompts.rows_of(work.train))
     valid = work.valid and prompts.load("validation_file", work, renderer, channel, prompts.rows_of(work.valid))
+    work = remaining_rows.resolve(work, len(train), channel)
+    asked = work.hyperparameters
     prompts.refuse_too_few(len(train), asked["batch_size"])
     completions = replace(work, hyperparameters={**asked, "batch_size": asked["batch_size"] * asked["group_size"]})
     args = GRPOConfig(
@@ -93,6 +94,7 @@ def build(work: Work, channel: Channel) -> GRPO:
         **loss(asked["loss_type"], asked["epsilon"]),
     )
     tuner = GRPO(
+        work=work,
         channel=channel,
         renderer=renderer,
         model=loading.network(completions, channel),

@@ -89,12 +89,13 @@ class PPO(Interruptible):
         return torch.tensor(metrics["loss"], device=self.args.device)
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[int]]) -> list[float | None]:
-        """The learner's. Raises Stopped."""
+        """The learner's, of this rank's completions. Raises Stopped."""
         dataset = cast(Dataset, self.train_dataset)
         rows = [dataset[prompt.row] for prompt in prompts]
+        first = ranks.number() * len(prompts)
         rollouts = [
             Rollout(
-                group=number // self.learner.settings.group_size,
+                group=(first + number) // self.learner.settings.group_size,
                 messages=json.loads(row["messages"]),
                 item=json.loads(row["item"]),
                 completion=self.renderer.decode(ids),
@@ -104,7 +105,8 @@ class PPO(Interruptible):
             )
             for number, (prompt, row, ids) in enumerate(zip(prompts, rows, completions, strict=True))
         ]
-        return self.judge.score(rollouts, self.state.global_step + 1, "train").rewards
+        rewards = self.judge.score(rollouts, self.state.global_step + 1, "train").rewards
+        return rewards[first : first + len(prompts)]
 
     def named(self, logs: Any) -> Metrics:
         return super().named(logs) | self.found | {"tokens": float(self.state.num_input_tokens_seen)}
@@ -159,9 +161,9 @@ class PPO(Interruptible):
 
 def build(work: Work, channel: Channel, *, files: Files, before: Before) -> PPO:
     """Raises TrainingFailed when the files cannot be trained on, Stopped when a stop comes first."""
-    asked = work.hyperparameters
     renderer = Renderer(work.base_path)
-    train, valid = rlhf.load(work, renderer, channel)
+    work, train, valid = rlhf.load(work, renderer, channel)
+    asked = work.hyperparameters
     at_once = arguments.rows_at_once(asked["minibatch_size"])
     network = loading.network(work, channel)
     if work.start:
@@ -178,6 +180,7 @@ def build(work: Work, channel: Channel, *, files: Files, before: Before) -> PPO:
         "remove_unused_columns": False,
     }
     tuner = PPO(
+        work=work,
         channel=channel,
         renderer=renderer,
         sampling=sampling,

@@ -94,7 +94,7 @@ def judged(scores_2N: torch.Tensor) -> dict[str, float]:
 def build(work: Work, channel: Channel) -> RewardModel:
     """Raises TrainingFailed when the files cannot be trained on, Stopped when a stop comes first."""
     renderer = Renderer(work.base_path)
-    train, valid = pairs.load(work, renderer, channel)
+    work, train, valid = pairs.load(work, renderer, channel)
     args = RewardConfig(
         **arguments.shared(work) | {"include_num_input_tokens_seen": "non_padding"},
         max_length=None,  # the rows are measured already
@@ -102,6 +102,7 @@ def build(work: Work, channel: Channel) -> RewardModel:
         center_rewards_coefficient=work.hyperparameters["center_rewards_coefficient"] or None,
     )
     return RewardModel(
+        work=work,
         channel=channel,
         model=loading.network(work, channel, scores=True),
         args=args,

@@ -8,32 +8,37 @@ from datasets import Dataset
 from peft import PeftModel
 
 from fettle.datasets.formats.render import Renderer
-from worker.training.data import prompts
+from worker.training.data import prompts, remaining_rows
 from worker.training.model.reward_adapter import Files, RewardAdapter
 from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
 from worker.training.rl.evaluation import PROMPTS_AT_ONCE
 from worker.training.rl.ppo import divergence
-from worker.training.rl.ppo.learner import derived
 from worker.training.rl.reward_model_judge import Before, Carried, RewardModelJudge, Scale, scale_in
 from worker.training.rl.sampling.completions import Sampling, complete
+from worker.training.rl.sampling.drawing import derived
 
 SCALE_PROMPTS = 256  # whose completions tell what a score is measured in
 KL_PROMPTS = 128  # of the evaluation
 
 
-def load(work: Work, renderer: Renderer, channel: Channel) -> tuple[Dataset, Dataset | None]:
-    """The prompts of the training and the validation file. Raises TrainingFailed."""
+def load(work: Work, renderer: Renderer, channel: Channel) -> tuple[Work, Dataset, Dataset | None]:
+    """The prompts of both files, and the work with every `auto` resolved on those of training that remain.
+
+    Raises TrainingFailed.
+    """
     train = prompts.load("training_file", work, renderer, channel, prompts.each_once(work.train))
     valid = work.valid and prompts.load("validation_file", work, renderer, channel, prompts.each_once(work.valid))
+    work = remaining_rows.resolve(work, len(train), channel)
     prompts.refuse_too_few(len(train), work.hyperparameters["batch_size"])
-    return train, valid or None
+    return work, train, valid or None
 
 
 def steps(work: Work, renderer: Renderer) -> int:
     """Of the policy's training. Raises TrainingFailed before a reward model is trained in vain."""
-    batch_size = work.hyperparameters["batch_size"]
     found = prompts.read("training_file", work, renderer, prompts.each_once(work.train))
+    work = remaining_rows.resolved(work, len(found.dataset))
+    batch_size = work.hyperparameters["batch_size"]
     prompts.refuse_too_few(len(found.dataset), batch_size)
     return int(len(found.dataset) // batch_size * work.hyperparameters["n_epochs"])
 

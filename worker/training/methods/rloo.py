@@ -75,9 +75,9 @@ class RLOO(GroupTrainer, RLOOTrainer):  # type: ignore[misc]  # TRL types its me
 def build(work: Work, channel: Channel, *, files: Files, before: Before) -> RLOO:
     """Raises TrainingFailed when the files cannot be trained on, Stopped when a stop comes first."""
     lm_head.score_labels_only()
-    asked = work.hyperparameters
     renderer = Renderer(work.base_path)
-    train, valid = rlhf.load(work, renderer, channel)
+    work, train, valid = rlhf.load(work, renderer, channel)
+    asked = work.hyperparameters
     completions = replace(work, hyperparameters={**asked, "batch_size": asked["batch_size"] * asked["group_size"]})
     args = RLOOConfig(
         **colocated.options(asked["max_seq_length"], on_gpu=torch.cuda.is_available()),
@@ -90,6 +90,7 @@ def build(work: Work, channel: Channel, *, files: Files, before: Before) -> RLOO
         epsilon=asked["clip"],
     )
     tuner = RLOO(
+        work=work,
         channel=channel,
         renderer=renderer,
         model=loading.network(completions, channel),

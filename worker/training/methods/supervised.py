@@ -11,7 +11,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from fettle.datasets.formats.render import Renderer
 from worker.training import arguments, trainer
-from worker.training.data import packing
+from worker.training.data import packing, remaining_rows
 from worker.training.data import supervised as batches
 from worker.training.data.collation import TOKENS_AT_ONCE, Collator
 from worker.training.distributed import ranks
@@ -99,6 +99,7 @@ def build(work: Work, channel: Channel) -> SupervisedTrainer:
     renderer = Renderer(work.base_path)
     train = tokenised(work.train, "training_file", work, renderer, channel)
     valid = tokenised(work.valid, "validation_file", work, renderer, channel) if work.valid else None
+    work = remaining_rows.resolve(work, len(train), channel)
     if work.hyperparameters["packing"]:
         train = packed(train, work, channel)
     network = loading.network(work, channel)
@@ -108,6 +109,7 @@ def build(work: Work, channel: Channel) -> SupervisedTrainer:
         dataset_kwargs={"skip_prepare_dataset": True},  # and tokenised and masked
     )
     return SupervisedTrainer(
+        work=work,
         channel=channel,
         data_collator=Collator(renderer.pad_id, TOKENS_AT_ONCE[args.device.type]),
         model=network,

@@ -22,7 +22,9 @@ from transformers import AutoConfig
 from worker.training.data.collation import TOKENS_AT_ONCE
 from worker.training.process.job_spec import Work
 
-FITS = 0.6  # of the device's memory; the rest is for logits, optimizer, workspace and fragmentation
+FITS = 0.6  # of the device's memory; the rest is for optimizer, workspace and fragmentation
+# TRL's LM head computes float32 logits of this many tokens and words at a time, and holds as many such tiles
+TILE_TOKENS, TILE_WORDS, TILES = 4096, 32_768, 3
 AMPERE = (8, 0)
 NF4_SHRINKS = 3.5  # 16 bits to 4, with double quantization 4.13 (Dettmers et al. 2023, section 3); embeddings stay
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -58,7 +60,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Load:
-    """What a run brings to the device. tokens: of one forward pass."""
+    """What a run brings to the device. tokens: of one forward pass. vocabulary: 0 where no logits are computed."""
 
     weights: int  # bytes as they are stored
     layers: int
@@ -66,6 +68,7 @@ class Load:
     intermediate: int
     tokens: int
     nf4: bool = False
+    vocabulary: int = 0
 
 
 def plan(work: Work, rows_at_once: int) -> Plan:
@@ -79,7 +82,7 @@ def choose(probe: Probe, load: Load) -> Plan:
     precision: Literal["bf16", "fp32"] = "bf16" if on_gpu and probe.bf16 else "fp32"
     flash = precision == "bf16" and probe.flash_attention and (probe.capability or (0, 0)) >= AMPERE
     weights = load.weights / NF4_SHRINKS if load.nf4 else load.weights
-    fits = weights + activations(load, precision) <= FITS * probe.memory
+    fits = weights + activations(load, precision) + logits(load) <= FITS * probe.memory
     return Plan(probe.name, precision, "flash_attention_2" if flash else "sdpa", not fits, on_gpu)
 
 
@@ -92,6 +95,11 @@ def activations(load: Load, precision: Literal["bf16", "fp32"]) -> int:
     """
     of_a_token = load.layers * (15 * load.hidden + 2 * load.hidden + 8 * load.intermediate)
     return load.tokens * of_a_token * (1 if precision == "bf16" else 2)
+
+
+def logits(load: Load) -> int:
+    """Bytes of the LM head's tiles."""
+    return TILES * 4 * min(load.tokens, TILE_TOKENS) * min(load.vocabulary, TILE_WORDS)
 
 
 def tokens_at_once(rows: int, max_seq_length: int, on_gpu: bool) -> int:
@@ -109,6 +117,7 @@ def load(work: Work, rows_at_once: int, *, on_gpu: bool) -> Load:
         intermediate=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
         tokens=tokens_at_once(rows_at_once, work.hyperparameters["max_seq_length"], on_gpu),
         nf4=work.hyperparameters.get("quantization") == "nf4",
+        vocabulary=0 if work.method == "reward_model" else text.vocab_size,
     )
 
 

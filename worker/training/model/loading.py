@@ -39,6 +39,9 @@ from worker.training.process.job_spec import Work
 UNDIFFERENTIABLE = "support_avx512bf16_for_cpu"
 
 
+FUSED = frozenset({"mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h"})  # as PEFT's tuners_utils has them
+
+
 def network(work: Work, channel: Channel, *, scores: bool = False) -> PeftModel:
     """The base model with an adapter, fresh or the one to go on from; says on what it runs and how large both are.
 
@@ -168,9 +171,20 @@ def with_lora(base: PreTrainedModel, lora: dict[str, Any], seed: int, *, scores:
         lora_dropout=lora["dropout"],
         target_modules=lora["target_modules"],
         use_rslora=lora["use_rslora"],
+        exclude_modules=read_past_adapters(base) if lora["target_modules"] == "all-linear" else None,
         task_type="SEQ_CLS" if scores else "CAUSAL_LM",  # with the former PEFT trains and saves the head as well
     )
     return get_peft_model(base, config)
+
+
+def read_past_adapters(base: PreTrainedModel) -> list[str] | None:
+    """Linear layers whose weight a recurrent layer reads without calling them, so that an adapter would do nothing.
+
+    PEFT refuses the output projection of the architectures whose fused kernels do that.
+    """
+    names = {name.rpartition(".")[2] for name, _ in base.named_modules()}
+    found = names & ({"dt_proj"} | ({"out_proj"} if base.config.model_type in FUSED else set()))
+    return sorted(found) or None
 
 
 def go_on_from(network: PeftModel, folder: Path) -> None:

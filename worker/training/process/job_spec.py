@@ -26,6 +26,7 @@ class Work:
     phase: str = ""
     goes_on: bool = True
     fresh: bool = False
+    resolved_from: dict[str, Any] | None = None  # of `auto`; None for a job that an earlier version made
 
     @classmethod
     def read(cls, folder: Path) -> "Work":
@@ -41,6 +42,7 @@ class Work:
             base_path=Path(spec["base_model"]["path"]),
             threads=spec["threads"],
             options=options,
+            resolved_from=spec["method"].get("resolved_from"),
         )
 
     @property

@@ -61,7 +61,8 @@ class RewardEvaluation:
             rollouts += self.complete(dataset, chunk, samples)
             if self.channel.stop.is_set():
                 return None
-        return judged(rollouts, self.judge.score(rollouts, step, "validation"))
+        lengths = ranks.gathered(lengths_of(rollouts))
+        return judged(lengths, self.judge.score(rollouts, step, "validation"))
 
     def compare(self, dataset: Dataset, step: int, more: dict[str, float] | None = None) -> None:
         """Sends `evaluation`: base and tuned, greedily, by the first rank alone. Raises Stopped.
@@ -87,8 +88,8 @@ class RewardEvaluation:
             "step": step,
             "rows": len(rows),
             "rows_in_file": len(dataset),
-            "base": judged(base, values[0]).to_json(),
-            "tuned": judged(tuned, values[1]).to_json() | (more or {}),
+            "base": judged(lengths_of(base), values[0]).to_json(),
+            "tuned": judged(lengths_of(tuned), values[1]).to_json() | (more or {}),
             "samples": samples,
         }
         self.channel.send("evaluation", data=data)
@@ -122,11 +123,16 @@ class RewardEvaluation:
         ]
 
 
-def judged(rollouts: Sequence[Rollout], found: Scored) -> Judged:
+def lengths_of(rollouts: Sequence[Rollout]) -> list[int]:
+    return [rollout.tokens for rollout in rollouts]
+
+
+def judged(lengths: Sequence[int], found: Scored) -> Judged:
+    """lengths: tokens of each completion."""
     return Judged(
         reward_mean=mean(found.rewards),
         rewards={name: mean(values) for name, values in found.scores.items()},
-        length_mean=float(numpy.mean([rollout.tokens for rollout in rollouts])) if rollouts else 0.0,
+        length_mean=float(numpy.mean(lengths)) if lengths else 0.0,
         failed=found.failed,
     )
 

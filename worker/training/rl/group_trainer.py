@@ -8,6 +8,7 @@ import json
 import random
 import time
 from collections.abc import Mapping, Sequence
+from statistics import fmean, pstdev
 from typing import Any, ClassVar, cast
 
 import numpy
@@ -23,6 +24,7 @@ from worker.training.rl.evaluation import Judged, RewardEvaluation
 from worker.training.rl.rollouts import Judge, Rollout
 from worker.training.rl.sampling import drawing
 from worker.training.rl.sampling.completions import Sampling
+from worker.training.rl.sampling.progress import Progress
 from worker.training.trainer import Interruptible, Metrics
 
 # the trainer's names → ours; those of each reward function keep theirs: rewards/<name>/mean
@@ -30,7 +32,8 @@ TRAINING = {
     **trainer.TRAINING,
     "num_tokens": "tokens",
     "reward": "train_reward_mean",
-    "reward_std": "train_reward_std",
+    "batch_reward_std": "train_reward_std",
+    "group_reward_std": "reward_std",
     "kl": "kl",
     "entropy": "entropy",
     "clip_ratio/region_mean": "clip_fraction",
@@ -38,11 +41,15 @@ TRAINING = {
     "completions/mean_length": "completion_length_mean",
     "completions/max_length": "completion_length_max",
     "completions/clipped_ratio": "completions_cut_off",
-    "frac_reward_zero_std": "zero_spread_groups",
+    "equal_groups": "zero_spread_groups",
     "grader_errors": "grader_errors",
+    "unjudged": "unjudged",
     "generation_seconds": "generation_seconds",
     "scoring_seconds": "scoring_seconds",
 }
+
+
+EQUAL = 1e-6  # a smaller spread is rounding
 
 
 class EpochSampler(RepeatSampler):
@@ -110,6 +117,8 @@ class GroupTrainer(Interruptible):
             if known:
                 found[f"rewards/{name}/mean"].append(float(numpy.mean(known)))
                 found[f"rewards/{name}/std"].append(float(numpy.std(known)))
+        for name, value in of_groups(judged.rewards, self.num_generations).items():
+            found[name].append(value)
         found["grader_errors"].append(judged.failed)
         found["generation_seconds"].append(seconds)
         found["scoring_seconds"].append(judged.seconds)
@@ -129,12 +138,15 @@ class GroupTrainer(Interruptible):
         self.judge.stored(self.state.global_step + 1, advantages, None)
 
     def drawn(self, prompt_ids: list[list[int]]) -> list[list[int]] | None:
-        """A completion of each, through our cache; None where TRL has to generate."""
-        network = cast(PeftModel, self.model)
-        if self.use_vllm or not drawing.possible(network):
+        """A completion of each; None where vLLM generates."""
+        if self.use_vllm:
             return None
+        step, first = self.state.global_step + 1, self.accelerator.process_index * len(prompt_ids)
+        seeds = [drawing.derived(self.args.seed, "completion", step, first + row) for row in range(len(prompt_ids))]
         sampling = Sampling(self.longest, self.ends, self.renderer.pad_id, self.temperature)
-        return drawing.draw(network, prompt_ids, int(self.num_generations or 1), sampling)
+        network = cast(PeftModel, self.model)
+        watch = Progress(self.channel)
+        return drawing.draw(network, prompt_ids, int(self.num_generations or 1), seeds, sampling, watch)
 
     def encoded(self, prompts: Sequence[str]) -> list[list[int]]:
         encodings = self.renderer.tokenizer.encode_batch(list(prompts), add_special_tokens=False)
@@ -192,6 +204,27 @@ class GroupTrainer(Interruptible):
     @property
     def eval_samples(self) -> int:
         return int(self.num_generations_eval or 1)
+
+
+def of_groups(rewards: Sequence[float | None], group_size: int) -> dict[str, float]:
+    """How rewards are spread in the batch and within its groups, and how many completions have none.
+
+    group_reward_std: a group's own (population) standard deviation, mean over the groups of two or more rewards, as
+    TRL's `reward_std`; equal_groups: the share of those whose rewards are all equal, as TRL's `frac_reward_zero_std`.
+    What nobody judged has neither.
+    """
+    known = [reward for reward in rewards if reward is not None]
+    found = {"unjudged": float(len(rewards) - len(known))}
+    if known:
+        found["batch_reward_std"] = pstdev(known)
+    groups = [
+        [reward for reward in rewards[first : first + group_size] if reward is not None]
+        for first in range(0, len(rewards), group_size)
+    ]
+    if stds := [pstdev(group) for group in groups if len(group) > 1]:
+        found["group_reward_std"] = fmean(stds)
+        found["equal_groups"] = sum(std < EQUAL for std in stds) / len(stds)
+    return found
 
 
 TRLS_OWN = {"rewards/reward/mean", "rewards/reward/std"}  # of the one reward function that TRL knows

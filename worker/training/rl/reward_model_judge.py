@@ -3,13 +3,14 @@
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean, pstdev
 
+from worker.training.distributed import ranks
 from worker.training.model.reward_adapter import NAME, Files, RewardAdapter
 from worker.training.process.channel import Channel
-from worker.training.rl.rollouts import Purpose, Rollout, Scored, gathered
+from worker.training.rl.rollouts import Purpose, Rollout, Scored
 
 SMALLEST_SPREAD = 1e-6
 STATE = "policy.json"  # in a checkpoint of the policy
@@ -74,10 +75,10 @@ class RewardModelJudge:
 
     def score(self, rollouts: Sequence[Rollout], step: int, purpose: Purpose, seconds: float | None = None) -> Scored:
         self.channel.heed_stop()
-        everyones = gathered(rollouts)
-        found = self.judge(everyones, self.penalty if purpose == "train" else 0.0)
+        own = self.judge(rollouts, self.penalty if purpose == "train" else 0.0)
+        found = replace(own, rewards=ranks.gathered(own.rewards), scores={NAME: ranks.gathered(own.scores[NAME])})
         if purpose == "train":
-            self.last = everyones, found
+            self.last = ranks.gathered(rollouts), found
         return found
 
     def score_alone(self, rollouts: Sequence[Rollout], step: int) -> Scored:

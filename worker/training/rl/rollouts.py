@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import broadcast_object_list
 
 from worker.training.distributed import ranks
 from worker.training.process.channel import Channel, Stopped
@@ -74,7 +74,7 @@ class Scorer:
     channel: Channel
 
     def score(self, rollouts: Sequence[Rollout], step: int, purpose: Purpose, seconds: float | None = None) -> Scored:
-        everyones = gathered(rollouts)
+        everyones = ranks.gathered(rollouts)
         answer: list[Scored | None] = [None]
         if ranks.first():
             with contextlib.suppress(Stopped):
@@ -96,8 +96,3 @@ class Scorer:
         stop = ranks.own(self.channel.stop)
         heard = self.channel.ask("score", stop, step=step, purpose=purpose, rollouts=lines, seconds=seconds)
         return Scored(heard["rewards"], heard["scores"], heard["version"], heard["seconds"])
-
-
-def gathered(rollouts: Sequence[Rollout]) -> list[Rollout]:
-    """Those of all ranks, in their order."""
-    return list(gather_object(list(rollouts)) if ranks.count() > 1 else rollouts)

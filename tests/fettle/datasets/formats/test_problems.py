@@ -137,8 +137,12 @@ def test_one_mistake_in_a_message_is_one_problem(tmp_path: Path) -> None:
     assert problems(tmp_path, chat(USER, ASSISTANT, bot)) == [(1, "messages[2].role", "unrecognized_role")]
 
 
+# in tests/fettle/datasets/test_bombs.py
+BOMBS = {"parquet_too_many_rows", "parquet_too_large", "validation_too_slow", "validation_too_large"}
+
+
 def test_every_problem_has_a_test() -> None:
-    elsewhere = {"truncated_line", "cell_not_json", "parquet_group_too_large"}
+    elsewhere = {"truncated_line", "cell_not_json", "parquet_group_too_large"} | BOMBS
     compared = {*comparisons.PREFERENCES, *comparisons.RANKINGS}
     assert {*FILES, *LINES, *PAIRS, *ALPACA, *SHAREGPT, *CSV, *compared, *elsewhere} == set(PROBLEMS)
 

@@ -123,6 +123,20 @@ class TestWhatConfines:
         assert ("uid" in parts) == (os.geteuid() == 0)
         assert ("bwrap" in parts) == (walls_of().bwrap is not None)
         assert ("cgroup" in parts) == (walls_of().group is not None)
+        assert ("paths-visible" in parts) == (walls_of().bwrap is None)
+
+    @pytest.mark.parametrize("look", ["os.stat", "os.lstat", "os.readlink", "lambda path: os.access(path, 0) or 1 / 0"])
+    def test_the_level_says_whether_paths_can_be_looked_up(self, look: str, tmp_path: Path) -> None:
+        """Landlock has no right for it, and no system call filter sees a path."""
+        for folder in (tmp_path, *tmp_path.parents[:2]):
+            folder.chmod(0o755)
+        link = tmp_path / "link"
+        link.symlink_to("/etc/passwd")
+        source = f"import os\ndef grade(path, item):\n    ({look})(path)\n    return 1.0"
+        for each in {walls_of(), Walls()}:
+            with Sandbox(source, QUICK, walls=each) as sandbox:
+                (verdict,) = sandbox.grade([(str(link), {})])
+            assert (verdict.value == 1.0) == (each.bwrap is None)
 
     def test_a_bubblewrap_that_does_not_work_is_done_without(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -1,5 +1,6 @@
 """Two real ranks on the CPU train one job: as one process would, and they live and die together."""
 
+import json
 import os
 import signal
 import time
@@ -8,13 +9,18 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tests.worker.training.children import Child, Line, comparisons, of, rows, series, work_folder
+from tests.worker.training.methods import test_rlhf
+from tests.worker.training.rl import rewarded
 from worker.training.distributed import ranks, torchrun
 from worker.training.process.channel import LOST_RANK
 
 pytestmark = pytest.mark.slow
 
+OF_A_BATCH = {"reward_min", "reward_max", "entropy", "mean_token_accuracy"}  # two ranks' batches are half as large
 EPOCHS, STEPS_PER_EPOCH = 3, 3
 LAST = EPOCHS * STEPS_PER_EPOCH
 
@@ -96,13 +102,63 @@ def test_comparisons_equal_a_single_processs_validation_included(
     expected = series(Child(compared(tmp_path / "alone", method, options)).rest())
     found = series(heard)
     assert list(found) == list(expected) == [1, 2, 3]
-    of_a_batch = {"reward_min", "reward_max", "entropy", "mean_token_accuracy"}  # of batches half as large
     for step, metrics in expected.items():
         assert found[step].keys() == metrics.keys()
         for name, value in metrics.items():
-            if name.partition("_")[2] not in of_a_batch:
+            if name.partition("_")[2] not in OF_A_BATCH:
                 assert found[step][name] == pytest.approx(value, rel=1e-4, abs=1e-6), (step, name)
     assert any(name.startswith("valid_") for name in found[3])
+
+
+TIMES = {"generation_seconds", "scoring_seconds"}
+
+
+def learned(path: Path, method: str) -> Path:
+    """Two steps of two prompts, two completions each: a group a rank, or one rank's minibatch of both."""
+    if method == "reinforcement":
+        return rewarded.folder(path, count=4, valid=3, n_epochs=1, group_size=2, max_completion_tokens=8, kl_beta=0.05)
+    given = {"batch_size": 2, "group_size": 2, "n_epochs": 1, "max_completion_tokens": 8, "learning_rate": 1e-3}
+    given |= {"minibatch_size": 3} if method == "ppo" else {}
+    made = test_rlhf.folder(path, method, train=comparisons(4), policy=given)
+    spec = json.loads((made / "spec.json").read_text())
+    spec["method"]["rlhf"]["reward_model_hyperparameters"] |= {
+        "n_epochs": 1, "batch_size": 4, "lora": test_rlhf.LORA | {"dropout": 0.0},
+    }  # fmt: skip
+    (made / "spec.json").write_text(json.dumps(spec))
+    return made
+
+
+def said(folder: Path, method: str, number: int) -> tuple[Child, list[Line]]:
+    child = Child(folder, ranks=number)
+    lines = rewarded.serve(child) if method == "reinforcement" else child.rest()
+    assert lines[-1]["type"] == "done", child.log
+    return child, lines
+
+
+def written(lines: list[Line]) -> list[list[str]]:
+    """The completions of each batch. In validation, every rank takes every n-th prompt of the file."""
+    batches = [line for line in lines if line["type"] in ("score", "rollouts") and "rollouts" in line]
+    texts = [([each["completion"] for each in line["rollouts"]], line.get("purpose")) for line in batches]
+    return [sorted(batch) if purpose == "validation" else batch for batch, purpose in texts]
+
+
+@pytest.mark.parametrize("method", ["reinforcement", "ppo", "rloo"])
+def test_what_a_policy_draws_earns_and_learns_equals_a_single_processs(method: str, tmp_path: Path) -> None:
+    """Every completion, every metric, validation included, and every weight of the adapter."""
+    pair, heard = said(learned(tmp_path / "pair", method), method, 2)
+    one, expected = said(learned(tmp_path / "alone", method), method, 1)
+    assert written(heard) == written(expected) != []
+    found, alike = series(heard), series(expected)
+    assert list(found) == list(alike)
+    for step, metrics in alike.items():
+        assert found[step].keys() == metrics.keys()
+        for name, value in metrics.items():
+            if name.partition("_")[2] not in OF_A_BATCH and name not in TIMES and name != "phase":
+                assert found[step][name] == pytest.approx(value, rel=1e-3, abs=1e-4), (step, name)
+    weights = [load_file(child.folder / heard[-1]["path"] / "adapter_model.safetensors") for child in (pair, one)]
+    for name, tensor in weights[1].items():
+        torch.testing.assert_close(weights[0][name], tensor, atol=1e-4, rtol=1e-3)
+    assert heard[-1]["trained_tokens"] == expected[-1]["trained_tokens"]
 
 
 class TestTurns:

@@ -68,7 +68,9 @@ class TestARun:
             "entropy",
             "clip_fraction",
             "completion_length_mean",
+            "reward_std",
             "zero_spread_groups",
+            "unjudged",
             "grader_errors",
             "grad_norm",
         }

@@ -68,6 +68,30 @@ class TestGradientCheckpointing:
         assert not device.choose(card, replace(few, nf4=True)).gradient_checkpointing
 
 
+class TestLogits:
+    def test_three_float32_tiles_of_at_most_4096_tokens_and_32768_words(self) -> None:
+        """3 · 4 · 4096 · 32,768 = 1.6 GB, however many tokens; of a vocabulary of 1,000, 3 · 4 · 4096 · 1000."""
+        assert device.logits(replace(SMALL, vocabulary=152_000)) == 1_610_612_736
+        assert device.logits(replace(SMALL, vocabulary=1000)) == 49_152_000
+        assert device.logits(replace(SMALL, vocabulary=1000, tokens=10)) == 120_000
+        assert device.logits(SMALL) == 0
+
+    def test_they_count_where_memory_is_nearly_full(self) -> None:
+        """1 + 42.6 GB are 0.594 of 73.4 GB; with 1.6 GB more they are 0.615."""
+        card = replace(H100, memory=int(73.4 * GB))
+        assert not device.choose(card, SMALL).gradient_checkpointing
+        assert device.choose(card, replace(SMALL, vocabulary=152_000)).gradient_checkpointing
+
+    def test_a_tile_is_what_trl_takes(self) -> None:
+        from trl.kernels import chunked_logprob
+        from trl.trainer import utils
+
+        assert (chunked_logprob.TOKEN_CHUNK_SIZE, utils._CHUNKED_LOGPROB_CHUNK_SIZE) == (  # type: ignore[attr-defined]
+            device.TILE_TOKENS,
+            device.TILE_WORDS,
+        )
+
+
 def test_the_plan_is_said_in_a_line() -> None:
     assert str(device.choose(H100, SMALL)) == "NVIDIA H100, bf16, sdpa, gradient checkpointing off"
     assert str(device.choose(T4, LARGE)) == "Tesla T4, fp32, sdpa, gradient checkpointing on"
@@ -84,6 +108,7 @@ def test_the_load_is_read_from_the_base_models_folder(tmp_path: Path) -> None:
         intermediate=config.intermediate_size,
         tokens=512,
         nf4=True,
+        vocabulary=config.vocab_size,
     )
 
 

@@ -4,7 +4,6 @@ Every draw comes from a seed made of the run's seed and the number of the update
 kept: a run goes on from the weights, the optimizer, β and the count of updates, to the bit.
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,16 +14,20 @@ from typing import Any
 import torch
 from peft import PeftModel
 from torch import Tensor
+from torch.nn.functional import pad
 from torch.nn.utils import clip_grad_norm_
 
+from worker.training.distributed import ranks
 from worker.training.model import adapter
 from worker.training.rl.ppo import advantages, losses, policy
 from worker.training.rl.ppo.experience import Experience, Prompt, Rollout, Score, Worth, judged
 from worker.training.rl.ppo.policy import Said, Sequences, ValueHead
 from worker.training.rl.ppo.rewards import KLControl, kl_k3
 from worker.training.rl.sampling.completions import Completions, Sampling, complete
+from worker.training.rl.sampling.drawing import derived
 
 STATE = "ppo.pt"  # in a checkpoint: everything but the adapter
+MEANS = ("policy_loss", "value_loss", "clip_fraction", "approx_kl")  # over a minibatch's tokens
 ADAM_EPSILON = 1e-5  # Huang et al. 2024: small gradients shall not become large steps
 
 
@@ -91,20 +94,30 @@ class Learner:
     def experience(self) -> Experience:
         settings = self.settings
         drawn = self.draw()
-        rows = [prompt for prompt in drawn for _ in range(settings.group_size)]
-        seeds = [derived(settings.seed, "completion", self.updates, row) for row in range(len(rows))]
-        completions = complete(self.network, [prompt.ids for prompt in drawn], seeds, settings.sampling)
+        own = drawn[ranks.number() * len(drawn) // ranks.count() : (ranks.number() + 1) * len(drawn) // ranks.count()]
+        rows = [prompt for prompt in own for _ in range(settings.group_size)]
+        first = ranks.number() * len(rows)
+        seeds = [derived(settings.seed, "completion", self.updates, first + row) for row in range(len(rows))]
+        completions = complete(self.network, [prompt.ids for prompt in own], seeds, settings.sampling)
         scores = self.score(rows, completions.rows())
         if len(scores) != len(rows):
             raise ValueError(f"{len(scores)} scores were given for {len(rows)} completions")
-        ids = [prompt.ids for prompt in rows]
-        sequences = Sequences.of(ids, completions.ids_BT, completions.mask_BT, settings.sampling.pad_id)
+        old, reference_logprobs_BT = self.look(self.sequences(rows, completions), completions)
+        if ranks.count() > 1:
+            rows = [prompt for prompt in drawn for _ in range(settings.group_size)]
+            scores = ranks.gathered(scores)
+            completions, old, reference_logprobs_BT = together(completions, old, reference_logprobs_BT)
+        sequences = self.sequences(rows, completions)
         self.tokens += int(sequences.real_BS.sum())
-        old, reference_logprobs_BT = self.look(sequences, completions)
         coefficient = self.kl.coefficient
         return judged(
             rows, completions, scores, sequences, old, reference_logprobs_BT, coefficient, settings.worth
         )  # fmt: skip
+
+    def sequences(self, rows: Sequence[Prompt], completions: Completions) -> Sequences:
+        """rows: the prompt of each completion."""
+        ids = [prompt.ids for prompt in rows]
+        return Sequences.of(ids, completions.ids_BT, completions.mask_BT, self.settings.sampling.pad_id)
 
     def draw(self) -> list[Prompt]:
         """The update's prompts: every epoch in an order of its own, one epoch after the other."""
@@ -153,24 +166,40 @@ class Learner:
         return {name: fmean(values) for name, values in reports.items()} | {"learning_rate": rates[0]}
 
     def minibatch(self, experience: Experience, rows_M: Tensor) -> dict[str, float]:
-        """One optimizer step, on the mean over the minibatch's tokens. Nothing where there are none."""
+        """One optimizer step, on the mean over the minibatch's tokens. Nothing where there are none.
+
+        Every rank takes its share of the rows; the gradients of all are added up.
+        """
         tokens = int(experience.mask_BT[rows_M].sum())
         if not tokens:
             return {}
         self.optimizer.zero_grad()
-        report: dict[str, float] = defaultdict(float)
-        for rows in torch.split(rows_M, self.settings.rows_at_once):
+        means_N = torch.zeros(len(MEANS), dtype=torch.float64, device=rows_M.device)
+        own_M = rows_M[ranks.number() :: ranks.count()]
+        for rows in torch.split(own_M, self.settings.rows_at_once) if len(own_M) else ():
             losses_and_more = self.part(experience, rows)
             share = int(experience.mask_BT[rows].sum()) / tokens
             loss = losses_and_more["policy_loss"] + losses_and_more["value_loss"]
             (loss * share).backward()  # type: ignore[no-untyped-call]
-            for name, value in losses_and_more.items():
-                report[name] += float(value.detach()) * share
+            means_N += share * torch.stack([losses_and_more[name].detach().double() for name in MEANS])
+        self.add_up_gradients()
+        ranks.add_up([means_N])
+        report = dict(zip(MEANS, means_N.tolist(), strict=True))
         report["loss"] = report["policy_loss"] + report["value_loss"]
         report["grad_norm"] = float(clip_grad_norm_(self.weights, self.settings.max_grad_norm))
         report["value_grad_norm"] = float(clip_grad_norm_(self.head.parameters(), self.settings.max_grad_norm))
         self.optimizer.step()
-        return dict(report)
+        return report
+
+    def add_up_gradients(self) -> None:
+        """Over all ranks. A rank whose share held no token has none of its own."""
+        if ranks.count() == 1:
+            return
+        weights = [*self.weights, *self.head.parameters()]
+        for tensor in weights:
+            if tensor.grad is None:
+                tensor.grad = torch.zeros_like(tensor)
+        ranks.add_up([tensor.grad for tensor in weights if tensor.grad is not None])
 
     def part(self, experience: Experience, rows: Tensor) -> dict[str, Tensor]:
         """Means over the tokens of some rows: the losses, and how far the policy has moved since it sampled."""
@@ -227,10 +256,21 @@ class Learner:
         self.updates, self.tokens = state["updates"], state["tokens"]
 
 
-def derived(seed: int, *path: str | int) -> int:
-    """A seed of its own for everything that is drawn: 63 bits that depend on all of `path`."""
-    digest = hashlib.blake2b(repr((seed, *path)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest) >> 1
+def together(completions: Completions, old: Said, reference_logprobs_BT: Tensor) -> tuple[Completions, Said, Tensor]:
+    """Those of all ranks, in the ranks' order, padded to the longest."""
+    columns = (
+        completions.ids_BT, completions.logprobs_BT, completions.mask_BT, completions.ended_B,
+        old.logprobs_BT, old.entropy_BT, old.values_BT, reference_logprobs_BT,
+    )  # fmt: skip
+    parts = ranks.gathered([[column.cpu() for column in columns]])
+    device, width = completions.ids_BT.device, max(part[0].shape[1] for part in parts)
+    ids_BT, logprobs_BT, mask_BT, ended_B, *rest = (
+        torch.cat([pad(x, (0, width - x.shape[1])) if x.ndim == 2 else x for x in column]).to(device)
+        for column in zip(*parts, strict=True)
+    )
+    old_logprobs_BT, entropy_BT, values_BT, reference_BT = rest
+    whole = Completions(ids_BT, logprobs_BT, mask_BT, ended_B)
+    return whole, Said(old_logprobs_BT, entropy_BT, values_BT), reference_BT
 
 
 def shuffled(count: int, seed: int) -> Tensor:

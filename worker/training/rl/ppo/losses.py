@@ -21,13 +21,6 @@ def value_loss(values_BT: Tensor, old_values_BT: Tensor, returns_BT: Tensor, cli
     return 0.5 * torch.maximum((values_BT - returns_BT) ** 2, (clipped_BT - returns_BT) ** 2)
 
 
-def entropy(logits_BTV: Tensor) -> Tensor:
-    """entropy_BT of softmax(logits), nats. A token of probability 0 adds 0."""
-    logprobs_BTV = torch.log_softmax(logits_BTV.float(), -1)
-    entropy_BT: Tensor = torch.special.entr(logprobs_BTV.exp()).sum(-1)
-    return entropy_BT
-
-
 def clipped(logprobs_BT: Tensor, old_logprobs_BT: Tensor, clip: float) -> Tensor:
     """1.0 at the tokens whose ratio lies outside 1 ± ε, else 0.0; its mean is the clip fraction."""
     ratio_BT = (logprobs_BT - old_logprobs_BT).exp()

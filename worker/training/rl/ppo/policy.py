@@ -8,7 +8,9 @@ import torch
 from peft import PeftModel
 from torch import Tensor, nn
 
-from worker.training.rl.ppo import losses
+from worker.training.data.supervised import IGNORED
+from worker.training.model import lm_head
+from worker.training.rl.sampling.completions import base_of
 
 REFERENCE = "ref"  # the frozen adapter of a run that started from a tuned model; TRL's name for it
 
@@ -77,27 +79,26 @@ class ValueHead(nn.Module):
 def said(network: PeftModel, head: ValueHead | None, sequences: Sequences, temperature: float) -> Said:
     """One forward pass with the active adapter. Without a head, values_BT is zero.
 
-    logprobs and entropy: of softmax(logits / temperature), which is what was sampled from. The head learns from the
-    hidden states, and does not shape them: its gradient ends there.
+    logprobs and entropy: of softmax(logits / temperature), which is what was sampled from; 0 in the padding. Logits
+    exist for a tile of tokens at a time, forward and backward. The head learns from the hidden states, and does not
+    shape them: its gradient ends there.
     """
     width = sequences.completion_width
-    output = network(
-        input_ids=sequences.ids_BS,
-        attention_mask=sequences.real_BS.long(),
-        position_ids=(sequences.real_BS.long().cumsum(1) - 1).clamp(min=0),
-        use_cache=False,
-        output_hidden_states=head is not None,
-        logits_to_keep=width + 1,
-    )
-    logits_BTV = output.logits[:, :-1].float() / temperature
-    logprobs_BT = torch.log_softmax(logits_BTV, -1).gather(-1, sequences.completions_BT[..., None])[..., 0]
-    if head is None:
-        values_BT = torch.zeros_like(logprobs_BT)
-    else:
-        values_BT = head(output.hidden_states[-1][:, -width - 1 : -1].detach())
-    with torch.no_grad():
-        entropy_BT = losses.entropy(logits_BTV)
-    return Said(logprobs_BT, entropy_BT, values_BT)
+    labels_BS = sequences.ids_BS.masked_fill(~sequences.real_BS, IGNORED)
+    labels_BS[:, :-width] = IGNORED
+    with lm_head.in_tiles(base_of(network), temperature) as hidden:
+        output = network(
+            input_ids=sequences.ids_BS,
+            attention_mask=sequences.real_BS.long(),
+            position_ids=(sequences.real_BS.long().cumsum(1) - 1).clamp(min=0),
+            labels=labels_BS,
+            fused_lm_head=True,
+        )
+    logprobs_BT = output.log_probs[:, -width:]
+    values_BT = torch.zeros_like(logprobs_BT)
+    if head is not None:
+        values_BT = head(hidden[0][:, -width - 1 : -1].detach())
+    return Said(logprobs_BT, output.entropy[:, -width:].detach(), values_BT)
 
 
 @contextmanager

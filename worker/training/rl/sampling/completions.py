@@ -5,21 +5,24 @@ generator of its own, by inverting the distribution, so that (rounding of the lo
 prompt, its seed and the weights, and on no other row. The cache, the masks and the draw are the engine's.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import torch
 from peft import PeftModel
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
 from worker.engine import masks
 from worker.engine.cache import KeyValues
 from worker.engine.sampling import sample
 from worker.training.rl.sampling.folding import folded
+
+Watch = Callable[[int, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -53,15 +56,26 @@ class Completions:
 
 
 def complete(
-    network: PeftModel, prompts: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling
+    network: PeftModel,
+    prompts: Sequence[Sequence[int]],
+    seeds: Sequence[int],
+    sampling: Sampling,
+    watch: Watch | None = None,
 ) -> Completions:
     """As many completions of each prompt as there are seeds for each, those of the first prompt first.
 
-    The network's active adapter is the policy; it is as it was afterwards, its random state too. Only for layers that
-    attend (full or with a window).
+    watch: hears after every token how many completions have ended, of how many, and the tokens written so far; nothing
+    inside `generate`.
+
+    The network's active adapter is the policy; it is as it was afterwards, its random state too. A base with layers
+    that keep another past than keys and values draws the same way inside `generate`, with its adapter as it trains:
+    recurrent layers may read a weight past an adapter, which folding would put into it.
     """
-    with at_rest(network), folded(network):
-        ids_BT, logprobs_BT, lengths_B = decode(base_of(network), prompts, seeds, sampling)
+    base = base_of(network)
+    ours = masks.foreign_kind(base) is None
+    with at_rest(network, any_mask=ours), folded(network) if ours else nullcontext():
+        draw = partial(decode, watch=watch) if ours else generated
+        ids_BT, logprobs_BT, lengths_B = draw(base, prompts, seeds, sampling)
     width = int(lengths_B.max())
     ids_BT, logprobs_BT, lengths_B = ids_BT[:, :width].clone(), logprobs_BT[:, :width].clone(), lengths_B.clone()
     mask_BT = torch.arange(width, device=ids_BT.device) < lengths_B[:, None]
@@ -71,13 +85,15 @@ def complete(
 
 @torch.inference_mode()
 def decode(
-    network: PreTrainedModel, prompts: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling
+    network: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    seeds: Sequence[int],
+    sampling: Sampling,
+    watch: Watch | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(ids_BT, logprobs_BT, lengths_B), T being max_tokens."""
     device = network.device
-    copies, rest = divmod(len(seeds), len(prompts))
-    if rest:
-        raise ValueError(f"{len(seeds)} seeds cannot be shared out evenly among {len(prompts)} prompts")
+    copies = copies_of(prompts, seeds)
     uniform_BT = torch.stack([uniforms(seed, sampling.max_tokens) for seed in seeds]).to(device)
     past, pads, logits_PV = read(network, prompts, sampling.pad_id)
     keep = KeyValues(len(past.layers), device)
@@ -90,6 +106,7 @@ def decode(
     ends_E = ends_of(sampling, device)
     temperature_B = torch.full((len(seeds),), sampling.temperature, device=device)
     top_p_B = torch.full((len(seeds),), sampling.top_p, dtype=torch.float64, device=device)
+    written = 0
     rows_B = torch.arange(len(seeds), device=device)  # who is still writing, in the cache's order
     for t in range(sampling.max_tokens):
         going = len(rows_B)
@@ -98,6 +115,9 @@ def decode(
         logprobs_BT[rows_B, t] = logprobs_at(logits_BV, ids_B, sampling.temperature)
         lengths_B[rows_B] += 1
         ended = torch.isin(ids_B, ends_E).nonzero()[:, 0].tolist()
+        written += going
+        if watch is not None:
+            watch(len(seeds) - going + len(ended), len(seeds), written)
         if len(ended) == going or t == sampling.max_tokens - 1:
             break
         if ended:
@@ -106,6 +126,63 @@ def decode(
         logits_BV = forward(network, ids_B[:, None], keep.lengths_B[:, None], keep.allowed(), keep.cache)
         keep.advance()
     return ids_BT, logprobs_BT, lengths_B
+
+
+class Draw(LogitsProcessor):
+    """Our draw in the place of `generate`'s: only the token that was drawn stays possible."""
+
+    def __init__(self, sampling: Sampling, uniform_BT: Tensor) -> None:
+        self.sampling, self.uniform_BT = sampling, uniform_BT
+        self.ids: list[Tensor] = []
+        self.logprobs: list[Tensor] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        logits_BV, uniform_B = scores.float(), self.uniform_BT[:, len(self.ids)]
+        temperature_B = torch.full_like(logits_BV[:, 0], self.sampling.temperature)
+        ids_B = sample(logits_BV, temperature_B, torch.full_like(uniform_B, self.sampling.top_p), uniform_B)
+        self.ids.append(ids_B)
+        self.logprobs.append(logprobs_at(logits_BV, ids_B, self.sampling.temperature))
+        return torch.full_like(scores, -torch.inf).scatter(-1, ids_B[:, None], 0.0)
+
+
+@torch.inference_mode()
+def generated(
+    network: PreTrainedModel, prompts: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As `decode`, by `generate`, which knows every kind of cache: every row reads its prompt, and none leaves."""
+    device, copies = network.device, copies_of(prompts, seeds)
+    rows = [list(prompt) for prompt in prompts for _ in range(copies)]
+    width = max(map(len, rows))
+    pads_B1 = torch.tensor([[width - len(row)] for row in rows], device=device)
+    ids_BP = torch.tensor([[sampling.pad_id] * (width - len(row)) + row for row in rows], device=device)
+    uniform_BT = torch.stack([uniforms(seed, sampling.max_tokens) for seed in seeds]).to(device)
+    draw = Draw(sampling, uniform_BT)
+    config = GenerationConfig(  # type: ignore[no-untyped-call]
+        do_sample=False,
+        max_new_tokens=sampling.max_tokens,
+        eos_token_id=sorted(sampling.ends),
+        pad_token_id=sampling.pad_id,
+        repetition_penalty=1.0,  # whatever the base's own generation config asks for
+    )
+    network.generate(  # type: ignore[operator]
+        input_ids=ids_BP,
+        attention_mask=(torch.arange(width, device=device) >= pads_B1).long(),
+        generation_config=config,
+        logits_processor=LogitsProcessorList([draw]),
+    )
+    ids_BT, logprobs_BT = torch.stack(draw.ids, 1), torch.stack(draw.logprobs, 1)
+    ended_BT = torch.isin(ids_BT, ends_of(sampling, device))
+    after_BT = ended_BT.long().cumsum(1) - ended_BT.long() > 0  # drawn for a row that had ended
+    lengths_B = (~after_BT).sum(1)
+    return ids_BT.masked_fill(after_BT, sampling.pad_id), logprobs_BT.masked_fill(after_BT, 0.0), lengths_B
+
+
+def copies_of(prompts: Sequence[Sequence[int]], seeds: Sequence[int]) -> int:
+    """Completions of each prompt."""
+    copies, rest = divmod(len(seeds), len(prompts))
+    if rest:
+        raise ValueError(f"{len(seeds)} seeds cannot be shared out evenly among {len(prompts)} prompts")
+    return copies
 
 
 def read(network: PreTrainedModel, prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[Cache, list[int], Tensor]:
@@ -157,16 +234,17 @@ def base_of(network: PeftModel) -> PreTrainedModel:
 
 
 @contextmanager
-def at_rest(network: PeftModel) -> Iterator[None]:
-    """Without dropout or gradient checkpointing, and with attention that takes any mask; then as before."""
+def at_rest(network: PeftModel, *, any_mask: bool = True) -> Iterator[None]:
+    """Without dropout or gradient checkpointing; then as before. any_mask: with attention that takes any."""
     base = base_of(network)
     training, attention = network.training, base.config._attn_implementation
+    change = any_mask and attention != "sdpa"
     network.eval()
-    if attention != "sdpa":
+    if change:
         base.set_attn_implementation("sdpa")
     try:
         yield
     finally:
         network.train(training)
-        if attention != "sdpa":
+        if change:
             base.set_attn_implementation(attention)

@@ -1,31 +1,35 @@
-"""Completions for a trainer of TRL's, drawn through our cache in the place of `generate`: a prompt is read once.
+"""Completions for a trainer of TRL's, drawn by `complete` in the place of `generate`: a prompt is read once.
 
-Their seeds come from torch's generator, whose state a checkpoint holds: a resumed run draws what an undisturbed one
-does.
+A completion's seed is made of the run's seed, the step and its place in the batch: a resumed run, and several ranks
+together, draw what a single undisturbed process does.
 """
 
+import hashlib
 import math
 from collections.abc import Sequence
 
-import torch
 from peft import PeftModel
 
-from worker.engine import masks
-from worker.training.rl.sampling.completions import Sampling, base_of, complete
-
-LARGEST_SEED = 2**63 - 1
+from worker.training.rl.sampling.completions import Sampling, Watch, complete
 
 
-def possible(network: PeftModel) -> bool:
-    """Whether all layers keep their past as keys and values; for others TRL's `generate` has to do."""
-    return masks.foreign_kind(base_of(network).config.get_text_config()) is None
-
-
-def draw(network: PeftModel, prompts_B: Sequence[list[int]], group_size: int, sampling: Sampling) -> list[list[int]]:
+def draw(
+    network: PeftModel,
+    prompts_B: Sequence[list[int]],
+    group_size: int,
+    seeds_B: Sequence[int],
+    sampling: Sampling,
+    watch: Watch | None = None,
+) -> list[list[int]]:
     """A completion's tokens for each of B prompts, of which a group's stand side by side.
 
     B holds this rank's share of the groups, whose outer ones may be cut: what divides B and a group is whole.
     """
     copies = math.gcd(len(prompts_B), group_size)
-    seeds_B = torch.randint(LARGEST_SEED, (len(prompts_B),)).tolist()
-    return complete(network, prompts_B[::copies], seeds_B, sampling).rows()
+    return complete(network, prompts_B[::copies], seeds_B, sampling, watch).rows()
+
+
+def derived(seed: int, *path: str | int) -> int:
+    """A seed of its own for everything that is drawn: 63 bits that depend on all of `path`."""
+    digest = hashlib.blake2b(repr((seed, *path)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest) >> 1

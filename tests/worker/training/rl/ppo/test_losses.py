@@ -1,9 +1,7 @@
-import math
-
 import pytest
 import torch
 
-from worker.training.rl.ppo.losses import clipped, entropy, surrogate, value_loss
+from worker.training.rl.ppo.losses import clipped, surrogate, value_loss
 
 RATIOS = torch.tensor([[1.0, 1.5, 1.5, 0.5, 0.5, 1.1]])
 ADVANTAGES = torch.tensor([[2.0, 2.0, -2.0, 2.0, -2.0, -2.0]])
@@ -49,12 +47,3 @@ class TestValueLoss:
         values, logprobs, old, returns = (torch.randn(2, 4, dtype=torch.float64) for _ in range(4))
         assert torch.autograd.gradcheck(lambda x: value_loss(x, old, returns, 0.2), values.requires_grad_())
         assert torch.autograd.gradcheck(lambda x: surrogate(x, old, returns, 0.2), logprobs.requires_grad_())
-
-
-class TestEntropy:
-    def test_it_is_that_of_the_distribution(self) -> None:
-        logits_BTV = torch.tensor([[[0.5, 0.25, 0.25], [1.0, 1.0, 1.0]]]).log()
-        assert entropy(logits_BTV).tolist()[0] == pytest.approx([1.5 * math.log(2), math.log(3)])
-
-    def test_a_token_that_cannot_be_adds_nothing(self) -> None:
-        assert entropy(torch.tensor([[[0.0, 0.0, -math.inf]]])).tolist()[0] == pytest.approx([math.log(2)])

@@ -1,12 +1,18 @@
 """What policy, reference and value head say of padded batches, against one plain pass a row."""
 
+from typing import Any
+
 import pytest
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from trl.kernels import chunked_logprob
+from trl.trainer import utils
 
 from worker.training.rl.ppo.experience import Prompt
 from worker.training.rl.ppo.policy import Sequences, ValueHead, freeze_start, reference, said, without_dropout
+from worker.training.rl.sampling.completions import base_of
 
 pytestmark = pytest.mark.slow  # transformers and peft take seconds to import
 
@@ -85,6 +91,81 @@ class TestSaid:
     ) -> None:
         found = [said(mode, None, sequences, 1.0).logprobs_BT for mode in (quiet.train(), quiet.eval())]
         assert torch.equal(found[0], found[1])
+
+
+def whole(network: PeftModel, sequences: Sequences) -> tuple[Tensor, Tensor]:
+    """logprobs_BT and entropy_BT from all logits at once."""
+    real_BS = sequences.real_BS.long()
+    logits_BSV = network(
+        input_ids=sequences.ids_BS, attention_mask=real_BS, position_ids=(real_BS.cumsum(1) - 1).clamp(min=0)
+    ).logits
+    width = sequences.completion_width
+    logprobs_BTV = torch.log_softmax(logits_BSV[:, -width - 1 : -1] / TEMPERATURE, -1)
+    entropy_BT = -(logprobs_BTV.exp() * logprobs_BTV).sum(-1)
+    return logprobs_BTV.gather(-1, sequences.completions_BT[..., None])[..., 0], entropy_BT
+
+
+def gradients(network: PeftModel, logprobs_BT: Tensor, mask_BT: Tensor) -> list[Tensor]:
+    """Of a loss to which every token matters differently."""
+    network.zero_grad()
+    weights_BT = torch.linspace(-1, 2, logprobs_BT.numel()).view_as(logprobs_BT)
+    (logprobs_BT.exp() * weights_BT)[mask_BT].sum().backward()
+    return [tensor.grad.clone() for tensor in network.parameters() if tensor.grad is not None]
+
+
+class Largest(TorchDispatchMode):
+    """The number of elements of the largest tensor that is made with a column for every word."""
+
+    def __init__(self, words: int) -> None:
+        super().__init__()
+        self.words, self.elements = words, 0
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = operation(*args, **(kwargs or {}))
+        made = [one for one in (found if isinstance(found, list | tuple) else [found]) if isinstance(one, Tensor)]
+        wide = [one.numel() for one in made if one.shape[-1:] == (self.words,)]
+        self.elements = max([self.elements, *wide])
+        return found
+
+
+class TestTiles:
+    """Of three tokens and 100 words, so that several are needed in both directions."""
+
+    @pytest.fixture(autouse=True)
+    def small(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(chunked_logprob, "TOKEN_CHUNK_SIZE", 3)
+        monkeypatch.setattr(utils, "_CHUNKED_LOGPROB_CHUNK_SIZE", 100)
+
+    def test_logprobs_entropy_and_gradients_are_those_of_all_logits_at_once(
+        self, quiet: PeftModel, sequences: Sequences
+    ) -> None:
+        mask_BT = sequences.real_BS[:, -sequences.completion_width :]
+        found = said(quiet, None, sequences, TEMPERATURE)
+        expected = whole(quiet, sequences)
+        torch.testing.assert_close(found.logprobs_BT[mask_BT], expected[0][mask_BT], atol=1e-5, rtol=1e-6)
+        torch.testing.assert_close(found.entropy_BT[mask_BT], expected[1][mask_BT], atol=1e-5, rtol=1e-6)
+        mine, theirs = (gradients(quiet, one, mask_BT) for one in (found.logprobs_BT, expected[0]))
+        assert len(mine) == len(theirs) == 2 * 7 * 4
+        largest = max(gradient.abs().max() for gradient in theirs)
+        for one, other in zip(mine, theirs, strict=True):
+            assert (one - other).abs().max() <= 1e-6 * largest
+
+    def test_no_tensor_of_batch_by_length_by_vocabulary_is_made(self, quiet: PeftModel, sequences: Sequences) -> None:
+        """With 60 rows; what has a column for every word is the LM head's own weight, turned."""
+        many = Sequences(sequences.ids_BS.repeat(20, 1), sequences.real_BS.repeat(20, 1), sequences.completion_width)
+        words = quiet.config.vocab_size
+        with Largest(words) as made:
+            said(quiet, None, many, TEMPERATURE).logprobs_BT.sum().backward()
+        assert made.elements <= quiet.config.hidden_size * words < 60 * many.completion_width * words
+        with Largest(words) as made:
+            whole(quiet, many)
+        assert made.elements == many.ids_BS.numel() * words
+
+    def test_the_network_is_as_it_was_afterwards(self, quiet: PeftModel, sequences: Sequences) -> None:
+        base = base_of(quiet)
+        said(quiet, None, sequences, TEMPERATURE)
+        assert "forward" not in base.__dict__
+        assert not base.base_model._forward_hooks
 
 
 class TestReference:

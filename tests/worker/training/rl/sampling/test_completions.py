@@ -161,3 +161,16 @@ class TestComplete:
     ) -> None:
         with pytest.raises(ValueError, match="4 seeds cannot be shared out evenly among 3 prompts"):
             complete(network, prompts, range(4), sampling(renderer))
+
+
+def test_a_watch_hears_after_every_token_how_many_have_ended_and_how_much_is_written(
+    network: PeftModel, renderer: Renderer, prompts: list[list[int]]
+) -> None:
+    heard: list[tuple[int, int, int]] = []
+    found = complete(network, prompts, range(6), sampling(renderer), lambda *said: heard.append(said))
+    lengths = found.mask_BT.sum(-1).tolist()
+    ended = found.ended_B.tolist()
+    for t, (done, total, written) in enumerate(heard, 1):
+        assert total == 6
+        assert done == sum(length <= t for length, end in zip(lengths, ended, strict=True) if end)
+        assert written == sum(min(length, t) for length in lengths)

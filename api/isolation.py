@@ -1,0 +1,77 @@
+"""Work that grows with a request, run outside of the event loop's process; what goes wrong there as a sentence."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+
+from fettle import methods
+from fettle.datasets.previews import Look
+from fettle.errors import InvalidRequest
+from fettle.isolation.pool import SECONDS, Exhausted, Overrun, Pool
+from fettle.rollouts.store import Read, Row, Wanted
+
+GRADER_SECONDS = 10.0
+
+
+async def run(
+    pool: Pool, work: str, project_id: str, param: str, argument: Any = None, content: bytes = b"", **limits: float
+) -> bytes:
+    """Raises InvalidRequest for what takes too long or too much memory. param: what of the request it is."""
+    try:
+        return await pool.run(work, project_id, argument, content, **limits)  # type: ignore[arg-type]
+    except Overrun as error:
+        seconds = limits.get("seconds", SECONDS)
+        raise InvalidRequest(
+            f"Checking {param!r} took more than {seconds:g} seconds: send something smaller or simpler.",
+            code="too_complex",
+            param=param,
+        ) from error
+    except Exhausted as error:
+        raise InvalidRequest(
+            f"Checking {param!r} took too much memory: send something smaller or simpler.",
+            code="too_complex",
+            param=param,
+        ) from error
+
+
+async def graders(
+    pool: Pool, project_id: str, judges: dict[str, Any], within: tuple[str, ...] = (), *, sources: bool = True
+) -> Any:
+    """As `rewards.given.check`. sources: whether user code is looked at; the sandbox says more about it."""
+    named = ".".join((*within, next(iter(judges), "grader")))
+    argument = {"judges": judges, "within": within, "sources": sources}
+    try:
+        orjson.dumps(argument)
+    except orjson.JSONEncodeError as error:
+        raise InvalidRequest(f"{named!r} cannot be passed on as JSON: {error}.", param=named) from error
+    return orjson.loads(await run(pool, "check_graders", project_id, named, argument, seconds=GRADER_SECONDS))
+
+
+async def graders_of(pool: Pool, project_id: str, method: methods.Method) -> Any:
+    """As `planning.graders_of`."""
+    if not isinstance(method, methods.ReinforcementMethod):
+        return None
+    return await graders(pool, project_id, method.reinforcement.judges(), ("method", "reinforcement"))
+
+
+def look(pool: Pool, project_id: str, base: Path) -> Look:
+    """Previews on the base model in this folder."""
+
+    async def look(**asked: Any) -> dict[str, Any]:
+        argument = {"base": str(base), **asked}
+        found = await run(pool, "look", project_id, "file_id", argument, seconds=30, memory=1 << 30)
+        return cast(dict[str, Any], orjson.loads(found))
+
+    return look
+
+
+def rollouts(pool: Pool, project_id: str) -> Read:
+    async def read(content: bytes, wanted: Wanted) -> list[Row]:
+        rows: list[Row] = orjson.loads(
+            await run(pool, "select_rollouts", project_id, "rollouts", asdict(wanted), content, seconds=30)
+        )
+        return rows
+
+    return read

@@ -1,0 +1,112 @@
+"""`python -m fettle.isolation.process FD`: forks a process for each piece of work that the API sends it.
+
+The API must not run what takes long or much memory in proportion to a request. This process has the libraries loaded,
+so that a fork takes milliseconds. Each fork ends itself by a timer of the kernel, and has a limit of memory.
+"""
+
+import gc
+import os
+import signal
+import socket
+import struct
+import sys
+import traceback
+from typing import Any
+
+import orjson
+
+from fettle.datasets.formats.checker import limit_memory
+from fettle.datasets.formats.parallel import die_with_parent
+from fettle.errors import FettleError
+
+HEADER = struct.Struct("!cQ")  # what the frame is, and how many bytes follow
+RESULT, REFUSAL, NO_MEMORY, BUG = b"r", b"e", b"m", b"b"
+NICE = 5  # the API's event loop comes first
+
+
+def serve(control: socket.socket) -> None:
+    """Until the API ends."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries them
+    while True:
+        order, descriptors, _, _ = socket.recv_fds(control, 4096, 1)
+        if not order:
+            return
+        for descriptor in descriptors:
+            if os.fork() == 0:
+                control.close()
+                work_off(orjson.loads(order), socket.socket(fileno=descriptor))
+            os.close(descriptor)
+
+
+def work_off(order: dict[str, Any], peer: socket.socket) -> None:
+    """One piece of work, in a process of its own, which ends here."""
+    gc.disable()  # the process ends before garbage matters
+    try:
+        confine(order["seconds"], order["memory"])
+        send(peer, *outcome(order["work"], peer))
+    except ConnectionError:
+        pass  # nobody waits for the answer any more
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(0)
+
+
+def confine(seconds: float, memory: int) -> None:
+    die_with_parent()
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds)  # also ends what never comes back from a library
+    if sys.platform == "linux":
+        limit_memory(memory)
+
+
+def outcome(name: str, peer: socket.socket) -> tuple[bytes, bytes]:
+    from fettle.isolation.work import WORK
+
+    try:
+        argument, content = orjson.loads(receive(peer)), receive(peer)
+        return RESULT, WORK[name](argument, content)
+    except FettleError as error:
+        words = {"kind": type(error).__name__, "message": error.message, "code": error.code, "param": error.param}
+        return REFUSAL, orjson.dumps(words)
+    except (MemoryError, RecursionError):
+        return NO_MEMORY, b""
+    except Exception as error:
+        return BUG, f"{type(error).__name__}: {error}"[:2000].encode(errors="replace")
+
+
+def send(peer: socket.socket, kind: bytes, body: bytes) -> None:
+    peer.sendall(HEADER.pack(kind, len(body)))
+    peer.sendall(body)
+
+
+def receive(peer: socket.socket) -> bytes:
+    """Raises EOFError when the API has gone."""
+    _, size = HEADER.unpack(exactly(peer, HEADER.size))
+    return exactly(peer, size)
+
+
+def exactly(peer: socket.socket, size: int) -> bytes:
+    body = bytearray()
+    while len(body) < size:
+        part = peer.recv(min(1 << 20, size - len(body)))
+        if not part:
+            raise EOFError
+        body += part
+    return bytes(body)
+
+
+def main() -> None:
+    os.nice(NICE)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the API's: we end with it
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # no threads before a fork
+    import pyarrow.parquet  # noqa: F401
+    import tokenizers  # noqa: F401
+
+    from fettle.isolation import work  # noqa: F401
+
+    serve(socket.socket(fileno=int(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""What may be run in isolation. Each function takes an argument made of JSON and some bytes, and returns bytes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from fettle import json_body
+from fettle.datasets.formats import preview, validation
+from fettle.errors import InvalidRequest
+from fettle.rewards import given
+from fettle.rollouts import selection
+
+GRADERS_BYTES = 1 << 20  # of all graders of a job: lists show a hundred jobs
+DEPTH_AT_MOST = 100
+
+Work = Callable[[Any, bytes], bytes]
+
+
+def check_graders(argument: Any, content: bytes) -> bytes:
+    check = given.check if argument["sources"] else given.check_shape
+    checked = check(argument["judges"], tuple(argument["within"]))
+    where = ".".join(argument["within"]) or "grader"
+    try:
+        stored = orjson.dumps(checked)
+    except orjson.JSONEncodeError as error:
+        raise InvalidRequest(f"What judges cannot be stored as JSON: {error}.", param=where) from error
+    if len(stored) > GRADERS_BYTES:
+        raise InvalidRequest(
+            f"What judges has {len(stored):,} bytes; at most {GRADERS_BYTES:,} are allowed.", param=where
+        )
+    if deeper(checked, DEPTH_AT_MOST):
+        raise InvalidRequest(f"What judges is nested more than {DEPTH_AT_MOST} deep.", param=where)
+    return stored
+
+
+def deeper(value: Any, limit: int) -> bool:
+    waiting = [(value, 1)]
+    while waiting:
+        each, depth = waiting.pop()
+        if depth > limit:
+            return True
+        inner = each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
+        waiting.extend((one, depth + 1) for one in inner)
+    return False
+
+
+def check_body(argument: Any, content: bytes) -> bytes:
+    json_body.examine(content)
+    return b""
+
+
+def validate(argument: Any, content: bytes) -> bytes:
+    report = validation.validate(Path(argument["path"]), max_row_bytes=argument["max_row_bytes"])
+    return report.model_dump_json().encode()
+
+
+def look(argument: Any, content: bytes) -> bytes:
+    """A preview of a dataset."""
+    path, base = Path(argument.pop("path")), Path(argument.pop("base"))
+    return orjson.dumps(preview.look(path, base, **argument))
+
+
+WORK: dict[str, Work] = {
+    "check_graders": check_graders,
+    "check_body": check_body,
+    "validate": validate,
+    "look": look,
+    "select_rollouts": selection.select,
+}

@@ -1,0 +1,68 @@
+"""Workers as the database knows them: each announces itself, renews its row, and removes it when it stops."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle.db import database_now
+from models import Job, JobStatus, Worker
+
+SILENT_HEARTBEATS = 3  # a worker that missed so many in a row no longer counts as alive
+FORGOTTEN_SECONDS = 24 * 3600  # until then a worker that died is still listed, as not alive
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A worker with what it does now. busy: the job on each busy slot, by the slot's number; None: another tenant's."""
+
+    worker: Worker
+    alive: bool
+    busy: dict[int, str | None]
+
+
+async def announce(session: AsyncSession, worker: Worker) -> None:
+    """Writes the worker's row, with the database's clock. Removes the rows of workers that died long ago."""
+    now = await session.scalar(select(database_now())) or 0.0
+    worker.started_at = worker.seen_at = now
+    await session.execute(delete(Worker).where(Worker.seen_at < now - FORGOTTEN_SECONDS))
+    await session.merge(worker)
+
+
+async def renew(session: AsyncSession, worker: Worker) -> None:
+    """Says that the worker is alive; brings its row back if it was removed."""
+    changed = await session.execute(
+        update(Worker)
+        .where(Worker.id == worker.id)
+        .values(seen_at=database_now(), stopping=worker.stopping, sandbox=worker.sandbox)
+    )
+    if changed.rowcount == 0:  # type: ignore[attr-defined]  # an UPDATE's result has it
+        await announce(session, worker)
+
+
+async def remove(session: AsyncSession, worker_id: str) -> None:
+    await session.execute(delete(Worker).where(Worker.id == worker_id))
+
+
+async def seen(session: AsyncSession, heartbeat_seconds: float, project_id: str | None = None) -> Sequence[Seen]:
+    """Every worker that the database knows, those that are alive first.
+
+    project_id: whose jobs may be named; None: all.
+    """
+    now = await session.scalar(select(database_now())) or 0.0
+    rows = (await session.scalars(select(Worker).order_by(Worker.host, Worker.id))).all()
+    running = select(Job.owner, Job.id, Job.project_id).where(Job.status == JobStatus.RUNNING, Job.owner.is_not(None))
+    owners = {
+        owner: job_id if project_id in (None, whose) else None
+        for owner, job_id, whose in (await session.execute(running)).all()
+    }
+    found = [
+        Seen(
+            worker=row,
+            alive=now - row.seen_at <= SILENT_HEARTBEATS * heartbeat_seconds,
+            busy={slot: owners[f"{row.id}:{slot}"] for slot in range(len(row.slots)) if f"{row.id}:{slot}" in owners},
+        )
+        for row in rows
+    ]
+    return sorted(found, key=lambda each: not each.alive)

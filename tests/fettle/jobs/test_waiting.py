@@ -1,0 +1,112 @@
+import pytest
+from sqlalchemy import select
+
+from fettle.db import Database
+from fettle.jobs import leases, waiting, workers
+from fettle.jobs.waiting import claim_order
+from fettle.settings import Settings
+from fettle.tenancy import projects
+from models import Event, Job, Project
+from tests.fettle import given
+from tests.fettle.jobs.test_workers import row
+
+SETTINGS = Settings(_env_file=None)
+
+
+async def explain(db: Database, job: Job, settings: Settings = SETTINGS) -> waiting.Waiting:
+    async with db.snapshot() as session:
+        return (await waiting.queue(session, settings)).explain(job)
+
+
+async def serve(db: Database, slots: int) -> None:
+    async with db.transaction() as session:
+        await workers.announce(session, row(slots=slots))
+
+
+async def claim(db: Database, slot: int) -> None:
+    async with db.transaction() as session:
+        assert await leases.claim(session, f"host:1:{slot}", 60) is not None
+
+
+async def told(db: Database, job: Job) -> list[str]:
+    async with db.transaction() as session:
+        await waiting.note_changes(session, SETTINGS)
+    async with db.snapshot() as session:
+        return list(await session.scalars(select(Event.message).where(Event.job_id == job.id).order_by(Event.seq)))
+
+
+class TestReason:
+    async def test_without_a_worker_it_says_how_to_start_one(self, db: Database, project: Project) -> None:
+        found = await explain(db, await given.job(db, project))
+        assert (found.reason, found.position) == ("no_worker", 1)
+        assert "fettle worker" in found.message
+
+    async def test_a_free_slot_is_about_to_take_it(self, db: Database, project: Project) -> None:
+        await serve(db, 1)
+        assert (await explain(db, await given.job(db, project))).reason == "starting"
+
+    async def test_busy_slots_and_the_jobs_ahead_are_counted(self, db: Database, project: Project) -> None:
+        await serve(db, 1)
+        await given.job(db, project)
+        await claim(db, 0)
+        second, third = await given.job(db, project), await given.job(db, project)
+        assert (await explain(db, second)).message == "The only slot is busy. This job starts next."
+        found = await explain(db, third)
+        assert (found.reason, found.position) == ("slots_busy", 2)
+        assert found.message == "The only slot is busy. 1 job will start before this one."
+
+    async def test_a_project_at_its_quota_waits_though_a_slot_is_free(self, db: Database, project: Project) -> None:
+        await serve(db, 2)
+        await given.job(db, project)
+        await claim(db, 0)
+        capped = Settings(_env_file=None, quota_running_jobs=1)
+        found = await explain(db, await given.job(db, project), capped)
+        assert found.reason == "quota"
+        assert found.message == "The project runs 1 job, and its quota 'running_jobs' allows 1."
+
+    async def test_behind_the_first_thousand_no_place_is_promised(self) -> None:
+        queue = waiting.Queue(places={}, queued=2_000, slots=2, busy=2, running={}, caps={})
+        found = queue.explain(Job(id="ftjob-x", project_id="p"))
+        assert found.position is None
+        assert found.message == "All 2 slots are busy. More than 1,000 jobs will start before this one."
+
+
+async def test_the_order_is_the_one_in_which_jobs_are_claimed(db: Database, project: Project) -> None:
+    async with db.transaction() as session:
+        second = await projects.ensure(session, "second")
+    for whose in (project, project, project, second, second):
+        await given.job(db, whose)
+    async with db.snapshot() as session:
+        places = (await waiting.queue(session, SETTINGS)).places
+    claimed = []
+    for slot in range(5):
+        async with db.transaction() as session:
+            job = await leases.claim(session, f"host:1:{slot}", 60)
+            assert job is not None
+            claimed.append(job.id)
+    assert sorted(places, key=places.__getitem__) == claimed
+
+
+@pytest.mark.parametrize(
+    ("running", "order"),
+    [({}, ["a1", "b1", "a2", "b2", "a3"]), ({"a": 9}, ["b1", "b2", "a1", "a2", "a3"])],
+)  # fmt: skip
+def test_the_project_that_runs_fewest_goes_first(running: dict[str, int], order: list[str]) -> None:
+    line = [("a1", "a"), ("a2", "a"), ("b1", "b"), ("a3", "a"), ("b2", "b")]
+    assert claim_order(line, running) == order
+
+
+class TestEvents:
+    async def test_a_reason_is_told_once_and_again_when_it_changes(self, db: Database, project: Project) -> None:
+        job = await given.job(db, project)
+        before = await told(db, job)
+        assert before[-1].startswith("Waiting to start. No worker is running.")
+        assert await told(db, job) == before
+        await serve(db, 1)
+        other = await given.job(db, project)
+        async with db.transaction() as session:
+            (await session.get_one(Job, other.id)).created_at = 0.0
+        await claim(db, 0)
+        assert (await told(db, job))[len(before) :] == [
+            "Waiting to start. The only slot is busy. This job starts next."
+        ]

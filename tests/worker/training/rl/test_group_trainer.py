@@ -1,0 +1,29 @@
+"""What a step reports of its groups, against arithmetic."""
+
+import pytest
+
+from worker.training.rl.group_trainer import of_groups
+
+pytestmark = pytest.mark.slow  # TRL takes seconds to import
+
+
+def test_a_groups_own_spread_is_told_from_the_batchs() -> None:
+    """(0, 2): 1 and (5, 5): 0 are 0.5 on average; the four together are √((3² + 1² + 2² + 2²) ÷ 4) = √4.5."""
+    found = of_groups([0.0, 2.0, 5.0, 5.0], 2)
+    assert found["group_reward_std"] == 0.5
+    assert found["batch_reward_std"] == pytest.approx(4.5**0.5)
+    assert (found["equal_groups"], found["unjudged"]) == (0.5, 0.0)
+
+
+def test_rewards_that_differ_by_rounding_are_equal() -> None:
+    assert of_groups([0.3, 0.1 + 0.2], 2)["equal_groups"] == 1.0
+
+
+def test_where_nothing_was_judged_no_group_has_a_spread() -> None:
+    assert of_groups([None] * 4, 2) == {"unjudged": 4.0}
+
+
+def test_a_group_with_one_reward_says_nothing_of_spread() -> None:
+    found = of_groups([None, 1.0, 1.0, 3.0], 2)
+    assert (found["unjudged"], found["group_reward_std"], found["equal_groups"]) == (1.0, 1.0, 0.0)
+    assert "equal_groups" not in of_groups([None, 1.0], 2)

@@ -1,0 +1,67 @@
+"""This worker's row in the database: written at the start, renewed with every heartbeat, removed at the end."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator
+
+import structlog
+
+from fettle import __version__
+from fettle.db import DATABASE_AWAY
+from fettle.devices import Slot
+from fettle.jobs import waiting, workers
+from models import Worker
+from worker.attempts.resources import Held
+
+log = structlog.get_logger()
+
+GOODBYE_SECONDS = 2  # for removing the row; without a database it ages until it no longer counts
+
+
+def worker_id() -> str:
+    """A slot's owner is this and the slot's number."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def describe(held: Held, slots: list[Slot]) -> Worker:
+    return Worker(
+        id=worker_id(),
+        host=socket.gethostname(),
+        version=__version__,
+        slots=[str(slot) for slot in slots],
+        base_models=list(held.models),
+        sandbox=None,
+        stopping=False,
+    )
+
+
+@contextlib.asynccontextmanager
+async def announced(held: Held, row: Worker, stopping: asyncio.Event) -> AsyncIterator[None]:
+    """While it lasts the row says that this worker is alive."""
+    task = asyncio.create_task(keep(held, row, stopping))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        with contextlib.suppress(*DATABASE_AWAY, TimeoutError):
+            async with asyncio.timeout(GOODBYE_SECONDS), held.db.transaction() as session:
+                await workers.remove(session, row.id)
+
+
+async def keep(held: Held, row: Worker, stopping: asyncio.Event) -> None:
+    """Also tells the jobs that wait why they do, since somebody has to and every worker is here anyway."""
+    while True:
+        row.stopping = stopping.is_set()
+        try:
+            async with held.db.transaction() as session:
+                await workers.renew(session, row)
+            async with held.db.transaction() as session:
+                await waiting.note_changes(session, held.settings)
+        except DATABASE_AWAY as error:
+            log.warning("database_away", error=type(error).__name__)
+        except Exception as error:  # a bug here must not look like a dead worker
+            log.error("not_announced", exc_info=error)
+        await asyncio.sleep(held.settings.heartbeat_seconds)

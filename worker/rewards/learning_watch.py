@@ -1,0 +1,95 @@
+"""Steps that teach nothing: nobody judged their completions, or all rewards of every group are equal.
+
+Like the watch over reward hacking it knows only the summaries of stored steps, so that a resumed run says what an
+undisturbed one would have said.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+DEAD_STEPS = 4  # in a row; a few equal groups are chance where few prompts make a step
+
+Summary = Mapping[str, Any]  # of `fettle.rollouts.summaries`
+
+MEND_GRADERS = "Read what they said in the rollouts and mend them; rewards can be edited while the job runs."
+MORE_SPREAD = (
+    "If all completions are right there is nothing left to learn: stop here, or take harder prompts. Else take easier "
+    "prompts, add a reward with partial credit, or lower learning_rate if the rewards fell before."
+)
+
+
+class Warn(NamedTuple):
+    code: str
+    message: str
+
+
+class LearningWatch:
+    """Hand it every step in order. New rewards begin a new row of steps without a lesson."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.steps = self.unjudged = self.dead = 0  # of the whole job
+        self.completions = 0
+        self.unjudged_row = self.dead_row = 0  # steps in a row, up to now
+
+    def see(self, step: Summary) -> list[Warn]:
+        """What is to be told after this step, once for each row of such steps."""
+        if step["reward_version"] != self.version:
+            self.version, self.unjudged_row, self.dead_row = step["reward_version"], 0, 0
+        nobody, dead = step["reward"] is None, step.get("dead_groups") == 1
+        self.steps += 1
+        self.completions += step["errors"] if nobody else 0
+        self.unjudged, self.dead = self.unjudged + nobody, self.dead + dead
+        self.unjudged_row = self.unjudged_row + 1 if nobody else 0
+        self.dead_row = self.dead_row + 1 if dead else 0
+        if self.unjudged_row == 1:
+            return [
+                Warn(
+                    "nothing_judged",
+                    f"The graders failed on all {step['errors']} completions of this step: it taught nothing. "
+                    f"{MEND_GRADERS}",
+                )
+            ]
+        if self.dead_row == DEAD_STEPS:
+            return [
+                Warn(
+                    "dead_steps",
+                    f"In the last {DEAD_STEPS} steps all rewards of every group were equal "
+                    f"(mean reward {step['reward']['mean']:.3g}): they taught nothing. {MORE_SPREAD}",
+                )
+            ]
+        return []
+
+    @property
+    def nothing_judged(self) -> bool:
+        """Of the whole job."""
+        return 0 < self.steps == self.unjudged
+
+    def conclude(self) -> list[Warn]:
+        """What is to be told at the job's end."""
+        found = []
+        if self.unjudged:
+            found.append(
+                Warn(
+                    "ended_with_unjudged_steps",
+                    f"In {self.unjudged} of the job's {self.steps} steps the graders failed on every completion: these "
+                    "steps taught nothing. Mend the graders before the next job.",
+                )
+            )
+        if self.dead_row >= min(DEAD_STEPS, self.steps) > 0:
+            found.append(
+                Warn(
+                    "ended_dead",
+                    f"{self.dead_row} of the job's {self.steps} steps, up to the last one, taught nothing: all "
+                    f"rewards of every group were equal. {MORE_SPREAD}",
+                )
+            )
+        elif 2 * self.dead > self.steps:
+            found.append(
+                Warn(
+                    "mostly_dead_steps",
+                    f"In {self.dead} of the job's {self.steps} steps all rewards of every group were equal: only the "
+                    f"others taught anything. {MORE_SPREAD}",
+                )
+            )
+        return found

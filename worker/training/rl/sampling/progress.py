@@ -1,0 +1,25 @@
+"""Generation that takes long says how far it is."""
+
+import time
+from dataclasses import dataclass, field
+
+from worker.training.process.channel import Channel
+
+EVERY_SECONDS = 2.0
+
+
+@dataclass
+class Progress:
+    """A `Watch` for one batch of completions; ranks other than the first have a channel that sends nothing."""
+
+    channel: Channel
+    began: float = field(default_factory=time.monotonic)
+    sent: float = field(default_factory=time.monotonic)
+
+    def __call__(self, done: int, total: int, tokens: int) -> None:
+        now = time.monotonic()
+        if now - self.sent < EVERY_SECONDS:
+            return
+        self.sent = now
+        rate = round(tokens / (now - self.began), 1)
+        self.channel.send("progress", phase="generating", done=done, total=total, unit="completions", rate=rate)
