@@ -11,7 +11,7 @@ from fettle.registry import catalog
 from fettle.settings import Settings
 from fettle.storage import open_storage
 from fettle.tenancy import projects
-from models import File, Job, JobStatus
+from models import Job, JobStatus
 from tests.databases import upgraded
 from worker.attempts.resources import Held
 
@@ -34,7 +34,8 @@ async def job(held: Held, tmp_path: Path) -> Job:
     async with held.db.transaction() as session:
         project = await projects.ensure(session, "default")
     report = validate(upload, max_row_bytes=1 << 20)
-    file: File = await files.accept(held.storage, project.id, upload, "train.jsonl", report)
+    file = files.described(project.id, upload, "train.jsonl", report)
+    await held.storage.put_file(file.storage_key, upload)
     method = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 1}}}
     async with held.db.transaction() as session:
         session.add(file)
