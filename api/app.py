@@ -9,11 +9,14 @@ from fastapi import Depends, FastAPI
 
 from api import errors, loop_lag, openapi, queries, scopes
 from api.middleware import Gate, RequestId
+from api.rates import Rates
 from api.readiness import Readiness
 from api.reads import Reads
 from api.routes import (
     api_keys,
     chat,
+    comparison_exports,
+    comparisons,
     completions,
     docs,
     dry_runs,
@@ -49,6 +52,8 @@ ROUTERS = (
     dry_runs.router,
     graders.router,
     reward_functions.router,
+    comparisons.router,
+    comparison_exports.router,
     workers.router,
     models.router,
     chat.router,
@@ -76,6 +81,7 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
     state.aliases = catalog.check_aliases(settings.model_aliases, state.models)
     state.pepper = keys.pepper(settings)
     state.readiness = Readiness()
+    state.invitation_rates = Rates()
     state.reads = Reads(state.db, settings, state.pepper)
     reserve.make(settings)
     state.uploads = settings.data / "uploads"

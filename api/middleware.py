@@ -12,8 +12,10 @@ from api import hosts, isolation
 from api.errors import on_database_away, render
 from api.routes import docs
 from fettle import ids, json_body
+from fettle.comparisons import annotators
 from fettle.db import DATABASE_AWAY
 from fettle.errors import FettleError, InvalidRequest, TooLarge, TooSlow, Unauthenticated
+from models import ApiKey
 
 OPEN_PATHS = {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", *(f"/docs/{name}" for name in docs.FILES)}
 UPLOAD_PATH = "/v1/files"
@@ -129,10 +131,26 @@ async def authenticate(scope: Scope) -> None:
             "The first start wrote a key to admin.key in the data folder.",
             code="missing_api_key",
         )
+    if annotators.looks_like_token(key.strip()):
+        await admit_annotator(scope, key.strip())
+        return
     row = await services.reads.key(key.strip())
     if row is None:
         raise Unauthenticated(f"Incorrect API key: {key[:6]}…; `fettle keys list` shows the live ones.")
     scope["state"]["project_id"], scope["state"]["api_key"] = row.project_id, row
+    structlog.contextvars.bind_contextvars(project_id=row.project_id)
+
+
+async def admit_annotator(scope: Scope, token: str) -> None:
+    """As `authenticate`, for an invitation to vote. Raises Unauthenticated, RateLimited."""
+    services = scope["app"].state
+    async with services.db.snapshot() as session:
+        row = await annotators.authenticate(session, token, services.pepper)
+    if row is None:
+        raise Unauthenticated("This invitation is not valid. Ask for a new one from whoever sent it.")
+    services.invitation_rates.take(row.id)
+    key = ApiKey(id=row.id, project_id=row.project_id, name=row.name, hint=token[:8], scopes=[annotators.SCOPE])
+    scope["state"]["project_id"], scope["state"]["api_key"], scope["state"]["annotator"] = row.project_id, key, row
     structlog.contextvars.bind_contextvars(project_id=row.project_id)
 
 

@@ -34,6 +34,23 @@ ROUTES: dict[str, str] = {
     "POST /v1/fine_tuning/dry_runs": "jobs.write",
     "POST /v1/fine_tuning/alpha/graders/run": "jobs.write",
     "POST /v1/fine_tuning/alpha/graders/validate": "jobs.write",
+    "POST /v1/comparisons": "comparisons.write",
+    "GET /v1/comparisons": "comparisons.read",
+    "GET /v1/comparisons/{comparison_id}": "comparisons.read",
+    "DELETE /v1/comparisons/{comparison_id}": "comparisons.write",
+    "GET /v1/comparisons/{comparison_id}/items": "comparisons.read",
+    "GET /v1/comparisons/{comparison_id}/next": "comparisons.vote",
+    "POST /v1/comparisons/{comparison_id}/votes": "comparisons.vote",
+    "GET /v1/comparisons/{comparison_id}/votes": "comparisons.read",
+    "GET /v1/comparisons/{comparison_id}/votes/mine": "comparisons.vote",
+    "DELETE /v1/comparisons/{comparison_id}/votes/{vote_id}": "comparisons.vote",
+    "GET /v1/comparisons/{comparison_id}/results": "comparisons.read",
+    "POST /v1/comparisons/{comparison_id}/annotators": "comparisons.write",
+    "GET /v1/comparisons/{comparison_id}/annotators": "comparisons.read",
+    "DELETE /v1/comparisons/{comparison_id}/annotators/{annotator_id}": "comparisons.write",
+    "DELETE /v1/comparisons/{comparison_id}/annotators/{annotator_id}/votes": "comparisons.write",
+    "POST /v1/comparisons/{comparison_id}/export": "comparisons.write",
+    "POST /v1/comparisons/{comparison_id}/train": "comparisons.write",
     "GET /v1/models": "models.read",
     "GET /v1/models/{model}": "models.read",
     "DELETE /v1/models/{model}": "models.write",
@@ -58,5 +75,5 @@ async def guard(request: Request) -> None:
     if key is None:
         return
     needed = ROUTES[f"{request.method} {request.scope['route'].path_format}"]
-    if needed != NONE:
-        scopes.need(key.scopes, needed)
+    if needed != NONE or getattr(request.state, "annotator", None) is not None:
+        scopes.need(key.scopes, needed)  # an invitation has one scope, and sees not even its project

@@ -83,6 +83,16 @@ class QuotaExceeded(FettleError):
         self.retry_after = retry_after
 
 
+class RateLimited(FettleError):
+    """Too many requests in a short time; a retry within seconds helps."""
+
+    status, type, code, retry = 429, "invalid_request_error", "rate_limit_exceeded", True
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class Unavailable(FettleError):
     status, type, code, retry = 503, "server_error", "service_unavailable", True
 

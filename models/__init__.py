@@ -3,6 +3,11 @@
 from models.api_key import ApiKey
 from models.base import Base
 from models.checkpoint import Checkpoint
+from models.comparison import Comparison, ComparisonStatus
+from models.comparison_annotator import ComparisonAnnotator
+from models.comparison_export import ComparisonExport
+from models.comparison_item import ComparisonItem
+from models.comparison_vote import ComparisonVote
 from models.deletion import Deletion
 from models.event import Event
 from models.file import File, FileStatus
@@ -26,6 +31,12 @@ __all__ = [
     "ApiKey",
     "Base",
     "Checkpoint",
+    "Comparison",
+    "ComparisonAnnotator",
+    "ComparisonExport",
+    "ComparisonItem",
+    "ComparisonStatus",
+    "ComparisonVote",
     "Deletion",
     "Event",
     "File",

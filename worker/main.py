@@ -23,7 +23,7 @@ from fettle.rollouts import retention
 from fettle.settings import Settings
 from fettle.storage import Away, Refused, deletions, garbage_collection, open_storage, reserve, stale_files
 from models import Worker
-from worker import environment, metrics, presence, tasks
+from worker import comparisons, environment, metrics, presence, tasks
 from worker.attempts.resources import Held
 from worker.jobs import engine_check, work_folder
 from worker.jobs.supervisor import supervise
@@ -69,12 +69,14 @@ def run() -> None:
 async def work(held: Held, nursery: Nursery, slots: list[Slot]) -> None:
     """Until SIGTERM or SIGINT; then every run leaves a checkpoint and goes back to the queue. Raises a slot's bug."""
     stopping, woken, asked, published = asyncio.Event(), asyncio.Event(), asyncio.Event(), asyncio.Event()
+    compared = asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sign, stopping.set)
 
     def ring() -> None:
         woken.set()
         asked.set()
+        compared.set()
 
     serving = [
         asyncio.create_task(serve_slot(held, nursery, number, slot, woken, stopping, published))
@@ -83,6 +85,7 @@ async def work(held: Held, nursery: Nursery, slots: list[Slot]) -> None:
     others = [
         asyncio.create_task(queue.listen(held.settings, ring)),
         asyncio.create_task(tasks.serve(held, asked)),
+        asyncio.create_task(comparisons.serve(held, compared)),
         asyncio.create_task(reconcile(held, woken)),
         asyncio.create_task(tidy(held)),
         asyncio.create_task(engine_check.serve(held, published)),

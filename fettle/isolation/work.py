@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from fettle import json_body
+from fettle.comparisons import prompts, results
 from fettle.datasets.formats import preview, validation
 from fettle.errors import InvalidRequest
 from fettle.rewards import given
@@ -68,4 +69,6 @@ WORK: dict[str, Work] = {
     "validate": validate,
     "look": look,
     "select_rollouts": selection.select,
+    "comparison_prompts": prompts.read,
+    "comparison_results": results.compute,
 }

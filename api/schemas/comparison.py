@@ -1,0 +1,184 @@
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from api.schemas.job import AnyMethod, JobCreate, whole
+from fettle.comparisons import annotators, items
+from fettle.comparisons.items import Task
+from fettle.comparisons.prompts import AT_MOST, CHARACTERS_AT_MOST
+from models import Comparison, ComparisonAnnotator, ComparisonItem, ComparisonStatus, ComparisonVote
+
+DAY = 24 * 3600
+RESPONSES_AT_MOST = 9  # of an item: one number key each
+LINES = r"^[^\x00]*$"  # PostgreSQL's text cannot hold U+0000
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=CHARACTERS_AT_MOST, pattern=LINES)]
+Id = Annotated[str, StringConstraints(max_length=100)]
+
+
+class PromptMessage(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Text
+
+
+class Sampling(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_completion_tokens: Annotated[int, Field(ge=1, le=8192)] = 256
+
+
+Prompt = Text | Annotated[list[PromptMessage], Field(min_length=1, max_length=100)]
+
+
+class ComparisonCreate(BaseModel):
+    """The body of POST /v1/comparisons. prompts: a file's id, or the prompts themselves: texts or messages."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Name
+    models: Annotated[list[Id], Field(min_length=1, max_length=RESPONSES_AT_MOST)]
+    prompts: Id | Annotated[list[Prompt], Field(min_length=1, max_length=AT_MOST)]
+    limit: Annotated[int, Field(ge=1, le=AT_MOST)] | None = None  # of a file's prompts
+    n: Annotated[int, Field(ge=2, le=RESPONSES_AT_MOST)] | None = None
+    mode: Literal["rank", "pick"] = "rank"
+    sampling: Sampling = Sampling()
+    instructions: Annotated[str, StringConstraints(max_length=20_000, pattern=LINES)] = ""
+    votes_per_item: Annotated[int, Field(ge=1, le=100)] = 1
+    overlap: Literal["full", "none", "controlled"] = "controlled"
+    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+
+
+class VoteCreate(BaseModel):
+    """One of ranking, pick, tie, both_bad and skip."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    item_id: Id
+    ranking: Annotated[list[Id | list[Id]], Field(min_length=1, max_length=RESPONSES_AT_MOST)] | None = None
+    pick: Id | None = None
+    tie: Literal[True] | None = None
+    both_bad: Literal[True] | None = None
+    skip: Literal[True] | None = None
+    note: Annotated[str, StringConstraints(max_length=2000, pattern=LINES)] | None = None
+    seconds: Annotated[float, Field(ge=0, le=DAY)] | None = None
+
+
+class Invitation(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Name
+    expires_in_days: Annotated[float, Field(gt=0, le=90)] = 7.0
+
+
+class ExportCreate(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    rows: Literal["rankings", "pairs"] | None = None  # by the mode
+    rule: Literal["majority", "every_vote"] = "majority"
+
+
+class TrainCreate(JobCreate):
+    """A job's body without its training file, and the rule by which the votes become one."""
+
+    training_file: None = None  # type: ignore[assignment]
+    method: AnyMethod = AnyMethod(type="reward_model")
+    rule: Literal["majority", "every_vote"] = "majority"
+
+
+def comparison_object(comparison: Comparison, progress: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "id": comparison.id,
+        "object": "comparison",
+        "created_at": int(comparison.created_at),
+        "name": comparison.name,
+        "status": str(comparison.status),
+        "mode": comparison.mode,
+        "models": comparison.models,
+        "n": comparison.n,
+        "sampling": comparison.sampling,
+        "instructions": comparison.instructions,
+        "votes_per_item": comparison.votes_per_item,
+        "overlap": comparison.overlap,
+        "seed": comparison.seed,
+        "progress": dict(progress),
+        "waiting": comparison.wait_reason if comparison.status == ComparisonStatus.GENERATING else None,
+        "error": comparison.error,
+    }
+
+
+def item_object(item: ComparisonItem) -> dict[str, Any]:
+    """With the models, for whoever made the comparison."""
+    return {
+        "id": item.id,
+        "object": "comparison.item",
+        "number": item.number,
+        "prompt": item.prompt,
+        "responses": item.responses or [],
+        "ready": item.ready,
+        "error": item.error,
+    }
+
+
+def next_object(
+    comparison: Comparison, annotator: ComparisonAnnotator, task: Task | None, done: Mapping[str, int]
+) -> dict[str, Any]:
+    """What a page needs to show the item: no model is named."""
+    return {
+        "object": "comparison.next",
+        "comparison_id": comparison.id,
+        "name": comparison.name,
+        "mode": comparison.mode,
+        "instructions": comparison.instructions,
+        "annotator": {"id": annotator.id, "name": annotator.name},
+        "progress": dict(done),
+        "item": blind(task) if task else None,
+        "message": None if task else items.why_none(comparison, dict(done)),
+    }
+
+
+def blind(task: Task) -> dict[str, Any]:
+    texts = {response["id"]: response["text"] for response in task.item.responses or []}
+    return {
+        "id": task.item.id,
+        "prompt": task.item.prompt,
+        "responses": [{"id": id, "text": texts[id]} for id in task.vote.shown],
+        "lease_expires_at": whole(task.vote.lease_until),
+    }
+
+
+def vote_object(vote: ComparisonVote) -> dict[str, Any]:
+    return {
+        "id": vote.id,
+        "object": "comparison.vote",
+        "created_at": int(vote.created_at),
+        "item_id": vote.item_id,
+        "annotator_id": vote.annotator_id,
+        "choice": vote.choice,
+        "ranking": vote.order["levels"] if vote.order else None,
+        "shown": vote.shown,
+        "note": vote.note,
+        "seconds": vote.seconds,
+        "voted_at": whole(vote.voted_at),
+        "exported": vote.exported_at is not None,
+    }
+
+
+def annotator_object(row: ComparisonAnnotator, token: str | None = None) -> dict[str, Any]:
+    shown = {} if token is None else {"token": token, "link": f"/annotate/{row.comparison_id}#{token}"}
+    return {
+        "id": row.id,
+        "object": "comparison.annotator",
+        "created_at": int(row.created_at),
+        "comparison_id": row.comparison_id,
+        "name": row.name,
+        "invited": row.key_id is None,
+        "status": annotators.state(row),
+        "expires_at": whole(row.expires_at),
+        **shown,
+    }

@@ -1,0 +1,182 @@
+"""Votes as rows that jobs train on: rankings for reward models and RLHF, pairs for DPO.
+
+Rule `majority`: the votes on an item become one order. A response's score is how often it was voted better than another
+response of the item, less how often worse (Borda's count); equal scores tie. Rule `every_vote`: each vote is a row of
+its own, so that conflicts stay in the data. Under both a tie gives no pair, and votes that order nothing (both bad,
+skip, a tie of all) give no row.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle.comparisons.pairs import signs
+from fettle.comparisons.votes import Levels
+from fettle.db import database_now, lock
+from fettle.errors import Conflict, InvalidRequest
+from models import Comparison, ComparisonExport, ComparisonItem, ComparisonVote, File
+
+ROWS = ("rankings", "pairs")
+RULES = ("majority", "every_vote")
+BY_MODE = {"rank": "rankings", "pick": "pairs"}
+BY_METHOD = {"reward_model": "rankings", "rlhf": "rankings", "dpo": "pairs"}
+
+IDS_AT_ONCE = 1000  # in one statement
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Rows, and the votes that they were made of: id → when it was made."""
+
+    kind: str
+    rule: str
+    rows: list[Row]
+    votes: dict[str, float]
+    annotators: list[str]
+    left_out: int
+
+    def jsonl(self) -> bytes:
+        return b"".join(orjson.dumps(row) + b"\n" for row in self.rows)
+
+    def provenance(self) -> dict[str, Any]:
+        return {
+            "rows": self.kind,
+            "rule": self.rule,
+            "written": len(self.rows),
+            "votes": list(self.votes),
+            "annotators": self.annotators,
+            "left_out": self.left_out,
+        }
+
+
+async def gather(
+    session: AsyncSession, comparison: Comparison
+) -> tuple[Sequence[ComparisonItem], Sequence[ComparisonVote]]:
+    """All items that can be voted on, and all votes."""
+    items = await session.scalars(
+        select(ComparisonItem)
+        .where(ComparisonItem.comparison_id == comparison.id, ComparisonItem.ready)
+        .order_by(ComparisonItem.number)
+    )
+    votes = await session.scalars(
+        select(ComparisonVote)
+        .where(ComparisonVote.comparison_id == comparison.id, ComparisonVote.choice.is_not(None))
+        .order_by(ComparisonVote.voted_at, ComparisonVote.id)
+    )
+    return items.all(), votes.all()
+
+
+def export(items: Sequence[ComparisonItem], votes: Sequence[ComparisonVote], kind: str, rule: str) -> Exported:
+    """Raises InvalidRequest where the votes give no row at all."""
+    of_item: dict[str, list[ComparisonVote]] = defaultdict(list)
+    for vote in votes:
+        if vote.order is not None and len(vote.order["levels"]) > 1:
+            of_item[vote.item_id].append(vote)
+    rows: list[Row] = []
+    used: dict[str, ComparisonVote] = {}
+    for item in items:
+        cast = of_item.get(item.id, [])
+        for group in [cast] if rule == "majority" else [[vote] for vote in cast]:
+            made = rows_of(item, majority(group), group, kind)
+            rows += made
+            if made:
+                used |= {vote.id: vote for vote in group}
+    if not rows:
+        raise InvalidRequest(
+            f"The {len(votes)} votes give no row: votes that skip, call all responses bad or tie all of them order "
+            "nothing. Collect more votes.",
+            code="no_votes",
+        )
+    return Exported(
+        kind,
+        rule,
+        rows,
+        {vote.id: vote.voted_at or 0.0 for vote in used.values()},
+        list(dict.fromkeys(vote.annotator_id for vote in used.values())),
+        len(votes) - len(used),
+    )
+
+
+def majority(votes: Sequence[ComparisonVote]) -> Levels:
+    """Borda's count over votes on one item; of a single vote it is the vote's own order."""
+    scores: dict[str, int] = defaultdict(int)
+    for vote in votes:
+        for pair in signs((vote.order or {})["levels"]):
+            scores[pair.first] += pair.sign
+            scores[pair.second] -= pair.sign
+    levels: dict[int, list[str]] = defaultdict(list)
+    for response, score in scores.items():
+        levels[score].append(response)
+    return [sorted(levels[score]) for score in sorted(levels, reverse=True)]
+
+
+def rows_of(item: ComparisonItem, levels: Levels, votes: Sequence[ComparisonVote], kind: str) -> list[Row]:
+    """None where there is no vote, or all tie."""
+    if len(levels) < 2:
+        return []
+    texts = {response["id"]: response["text"] for response in item.responses or []}
+    source = {
+        "comparison_id": item.comparison_id,
+        "item_id": item.id,
+        "votes": [vote.id for vote in votes],
+        "annotators": [vote.annotator_id for vote in votes],
+    }
+    if kind == "rankings":
+        ranked = [texts[level[0]] if len(level) == 1 else [texts[each] for each in level] for level in levels]
+        return [{"prompt": item.prompt, "ranked": ranked, "source": source}]
+    return [
+        {"prompt": item.prompt, "chosen": texts[better], "rejected": texts[worse], "source": source}
+        for rank, level in enumerate(levels)
+        for lower in levels[rank + 1 :]
+        for better in level
+        for worse in lower
+    ]
+
+
+def batched(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size]
+
+
+def check_enough(exported: Exported, minimum: int) -> None:
+    """Raises InvalidRequest."""
+    if (count := len(exported.rows)) < minimum:
+        thing = "ranking" if exported.kind == "rankings" else "pair"
+        raise InvalidRequest(
+            f"A job needs at least {minimum} {thing}s, and the votes give {count}. Collect {minimum - count} more.",
+            code="too_few_votes",
+        )
+
+
+async def keep(session: AsyncSession, comparison: Comparison, exported: Exported, file: File) -> None:
+    """The file's row and its provenance; the votes can no longer change. Raises Conflict for one that just has."""
+    await lock(session, comparison.id)
+    current = await session.execute(
+        select(ComparisonVote.id, ComparisonVote.voted_at).where(ComparisonVote.comparison_id == comparison.id)
+    )
+    known = dict(current)
+    if changed := [id for id, voted_at in exported.votes.items() if known.get(id) != voted_at]:
+        raise Conflict(f"The vote {changed[0]!r} changed during the export. Export again.", code="vote_changed")
+    for chunk in batched([*exported.votes], IDS_AT_ONCE):
+        await session.execute(
+            update(ComparisonVote)
+            .where(ComparisonVote.id.in_(chunk), ComparisonVote.exported_at.is_(None))
+            .values(exported_at=database_now())
+        )
+    session.add(file)
+    session.add(
+        ComparisonExport(
+            file_id=file.id,
+            comparison_id=comparison.id,
+            project_id=comparison.project_id,
+            provenance=exported.provenance(),
+        )
+    )
+    await session.flush()

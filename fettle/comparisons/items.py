@@ -1,0 +1,152 @@
+"""Items: served to annotators blind, in an order of their own, each to an annotator once."""
+
+import random
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from fettle import ids
+from fettle.comparisons import store
+from fettle.db import database_now
+from fettle.errors import NotFound
+from fettle.pagination import page
+from models import Comparison, ComparisonAnnotator, ComparisonItem, ComparisonStatus, ComparisonVote
+
+LEASE_SECONDS = 600.0  # in which an item is the annotator's alone
+
+
+@dataclass(frozen=True)
+class Task:
+    """An item in an annotator's hands."""
+
+    item: ComparisonItem
+    vote: ComparisonVote
+
+
+def wanted_votes(comparison: Comparison) -> int | None:
+    """Of an item; None: one of each annotator."""
+    return {"full": None, "none": 1}.get(comparison.overlap, comparison.votes_per_item)
+
+
+def shuffled(comparison: Comparison, annotator: ComparisonAnnotator, item: ComparisonItem) -> list[str]:
+    """Ids of the responses in this annotator's order."""
+    order = [response["id"] for response in item.responses or []]
+    random.Random(f"{comparison.seed} {annotator.id} {item.id}").shuffle(order)
+    return order
+
+
+def taken() -> ColumnElement[bool]:
+    """Whether a row of votes counts: it is a vote, or somebody is about to make it one."""
+    return or_(ComparisonVote.choice.is_not(None), ComparisonVote.lease_until >= database_now())
+
+
+async def next_task(session: AsyncSession, comparison: Comparison, annotator: ComparisonAnnotator) -> Task | None:
+    """Another item for the annotator, leased. Call it with the comparison locked."""
+    item = (await session.scalars(candidates(comparison, annotator).limit(1))).first()
+    if item is None:
+        return None
+    earlier = select(ComparisonVote).where(
+        ComparisonVote.item_id == item.id, ComparisonVote.annotator_id == annotator.id
+    )
+    vote = await session.scalar(earlier)  # a lease that ran out
+    if vote is None:
+        vote = ComparisonVote(
+            id=ids.new("vote_"),
+            comparison_id=comparison.id,
+            project_id=comparison.project_id,
+            item_id=item.id,
+            annotator_id=annotator.id,
+            shown=shuffled(comparison, annotator, item),
+        )
+        session.add(vote)
+    await lease(session, vote)
+    return Task(item, vote)
+
+
+def candidates(comparison: Comparison, annotator: ComparisonAnnotator) -> Select[tuple[ComparisonItem]]:
+    """Items that the annotator may still vote on, those with the fewest votes first."""
+    others = aliased(ComparisonVote)
+    count = (
+        select(func.count())
+        .where(others.item_id == ComparisonItem.id)
+        .where(or_(others.choice.is_not(None), others.lease_until >= database_now()))
+        .correlate(ComparisonItem)
+        .scalar_subquery()
+    )
+    mine = (
+        select(ComparisonVote.id)
+        .where(ComparisonVote.item_id == ComparisonItem.id, ComparisonVote.annotator_id == annotator.id)
+        .where(taken())
+        .correlate(ComparisonItem)
+        .exists()
+    )
+    statement = select(ComparisonItem).where(ComparisonItem.comparison_id == comparison.id, ComparisonItem.ready, ~mine)
+    if (wanted := wanted_votes(comparison)) is not None:
+        statement = statement.where(count < wanted)
+    return statement.order_by(count, ComparisonItem.number)
+
+
+async def lease(session: AsyncSession, vote: ComparisonVote) -> None:
+    vote.lease_until = (await session.scalar(select(database_now())) or 0.0) + LEASE_SECONDS
+    await session.flush()
+
+
+async def open_task(session: AsyncSession, annotator: ComparisonAnnotator) -> Task | None:
+    """The oldest item that the annotator has and has not voted on: for a page that was loaded again."""
+    statement = (
+        select(ComparisonItem, ComparisonVote)
+        .join(ComparisonVote, ComparisonVote.item_id == ComparisonItem.id)
+        .where(ComparisonVote.annotator_id == annotator.id, ComparisonVote.choice.is_(None), taken())
+        .order_by(ComparisonVote.created_at, ComparisonVote.id)
+        .limit(1)
+    )
+    found = (await session.execute(statement)).first()
+    if found is None:
+        return None
+    await lease(session, found[1])
+    return Task(found[0], found[1])
+
+
+async def progress(session: AsyncSession, comparison: Comparison, annotator: ComparisonAnnotator) -> dict[str, int]:
+    """How many items the annotator has voted on, and how many are left for them."""
+    voted = select(func.count()).where(ComparisonVote.annotator_id == annotator.id, ComparisonVote.choice.is_not(None))
+    left = select(func.count()).select_from(candidates(comparison, annotator).order_by(None).subquery())
+    held = select(func.count()).where(
+        and_(ComparisonVote.annotator_id == annotator.id, ComparisonVote.choice.is_(None), taken())
+    )
+    return {
+        "voted": await session.scalar(voted) or 0,
+        "open": await session.scalar(held) or 0,
+        "left": await session.scalar(left) or 0,
+    }
+
+
+def why_none(comparison: Comparison, done: dict[str, int]) -> str:
+    """What to tell an annotator for whom there is no further item."""
+    if comparison.status == ComparisonStatus.GENERATING:
+        return "Responses are still being generated. Ask again in a moment."
+    if done["open"]:
+        return "Vote on the items that you have open. There are no others."
+    return "Every item has the votes that it needs. Thank you."
+
+
+async def newest(
+    session: AsyncSession, project_id: str, comparison_id: str, *, after: str | None, limit: int
+) -> tuple[list[ComparisonItem], bool]:
+    """A page in the order of the prompts, with the models that wrote the responses."""
+    comparison = await store.get(session, project_id, comparison_id)
+    statement = select(ComparisonItem).where(ComparisonItem.comparison_id == comparison.id)
+    order = (ComparisonItem.number,)
+    return await page(session, statement, order, ComparisonItem.id, after=after, limit=limit, newest_first=False)
+
+
+async def get(session: AsyncSession, comparison: Comparison, item_id: str) -> ComparisonItem:
+    """Raises NotFound."""
+    row = await session.scalar(
+        select(ComparisonItem).where(ComparisonItem.id == item_id, ComparisonItem.comparison_id == comparison.id)
+    )
+    if row is None:
+        raise NotFound(f"No item of this comparison has the id {item_id!r}.", param="item_id")
+    return row

@@ -1,0 +1,22 @@
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base
+
+
+class ComparisonItem(Base):
+    """One prompt and its responses; null until they are generated."""
+
+    __tablename__ = "comparison_items"
+    __table_args__ = (Index("comparison_items_by_number", "comparison_id", "number", unique=True),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    comparison_id: Mapped[str] = mapped_column(ForeignKey("comparisons.id"))
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), index=True)
+    number: Mapped[int]  # from 1, in the order of the prompts
+    prompt: Mapped[list[dict[str, Any]]]  # messages
+    responses: Mapped[list[dict[str, Any]] | None]  # {"id", "model", "text", "finish_reason", "names_model"}
+    error: Mapped[dict[str, Any] | None]  # why it cannot be voted on
+    ready: Mapped[bool] = mapped_column(default=False)  # may be voted on

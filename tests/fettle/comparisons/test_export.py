@@ -1,0 +1,78 @@
+"""Votes become rows that datasets' validation finds right."""
+
+from typing import Any
+
+import pytest
+
+from fettle.comparisons import export
+from fettle.comparisons.export import Exported
+from fettle.datasets.formats import preference, ranking
+from fettle.errors import InvalidRequest
+from models import ComparisonItem, ComparisonVote
+
+ITEM = ComparisonItem(
+    id="i",
+    comparison_id="c",
+    number=1,
+    prompt=[{"role": "user", "content": "hi"}],
+    responses=[{"id": each, "model": "m", "text": each.upper()} for each in "abc"],
+)
+
+
+def made(kind: str, rule: str, *orders: list[list[str]] | None) -> Exported:
+    votes = [
+        ComparisonVote(
+            id=f"v{number}",
+            item_id="i",
+            annotator_id=f"a{number}",
+            choice="ranking" if levels else "skip",
+            order={"levels": levels} if levels else None,
+            voted_at=1.0,
+        )
+        for number, levels in enumerate(orders)
+    ]
+    return export.export([ITEM], votes, kind, rule)
+
+
+def ranked(found: Exported) -> list[Any]:
+    assert not [problem for row in found.rows for problem in ranking.check(row)]
+    return [row["ranked"] for row in found.rows]
+
+
+def test_the_majority_becomes_one_order() -> None:
+    """Borda: a is 2, 2, -2 = 2; b is 0, 0, 0; c is -2, -2, 2 = -2."""
+    orders = [["a"], ["b"], ["c"]], [["a"], ["b"], ["c"]], [["c"], ["b"], ["a"]]
+    found = made("rankings", "majority", *orders)
+    assert ranked(found) == [["A", "B", "C"]]
+    assert found.rows[0]["source"]["votes"] == ["v0", "v1", "v2"]
+    assert found.annotators == ["a0", "a1", "a2"]
+
+
+def test_equal_scores_tie() -> None:
+    """a and b are 1 - 1 against each other and beat c twice."""
+    assert ranked(made("rankings", "majority", [["a"], ["b"], ["c"]], [["b"], ["a"], ["c"]])) == [[["A", "B"], "C"]]
+
+
+def test_every_vote_keeps_conflicts() -> None:
+    assert ranked(made("rankings", "every_vote", [["a"], ["b", "c"]], [["c"], ["b"], ["a"]])) == [
+        ["A", ["B", "C"]],
+        ["C", "B", "A"],
+    ]
+
+
+def test_a_pick_is_better_than_each_of_the_others_which_give_no_pair() -> None:
+    found = made("pairs", "majority", [["b"], ["a", "c"]], None)
+    assert [(row["chosen"], row["rejected"]) for row in found.rows] == [("B", "A"), ("B", "C")]
+    assert not [problem for row in found.rows for problem in preference.check(row)]
+    assert found.left_out == 1
+
+
+@pytest.mark.parametrize("orders", [[[["a", "b", "c"]]], [None], [[["a"], ["b"], ["c"]], [["c"], ["b"], ["a"]]]])
+def test_votes_that_order_nothing_are_refused(orders: Any) -> None:
+    with pytest.raises(InvalidRequest, match="give no row"):
+        made("rankings", "majority", *orders)
+
+
+def test_too_few_rankings_are_refused_with_the_number_that_is_missing() -> None:
+    with pytest.raises(InvalidRequest, match=r"at least 10 rankings, and the votes give 1\. Collect 9 more\."):
+        export.check_enough(made("rankings", "majority", [["a"], ["b"], ["c"]]), 10)

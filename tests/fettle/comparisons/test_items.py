@@ -1,0 +1,85 @@
+"""Items go out blind, once to each annotator, and to no more annotators than votes are wanted."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+from sqlalchemy import select, update
+
+from fettle.comparisons import items
+from fettle.comparisons.votes import Ballot
+from fettle.db import Database
+from models import Comparison, ComparisonAnnotator, ComparisonVote, Project
+from tests.fettle.comparisons import given
+
+
+async def vote_on_all(db: Database, made: Comparison, who: ComparisonAnnotator) -> list[str]:
+    """Item ids, in the order in which they came."""
+    seen = []
+    while (task := await given.next_task(db, made, who)) is not None:
+        seen.append(task.item.id)
+        await given.cast(db, made, who, Ballot(task.item.id, "ranking", ranking=task.vote.shown))
+    return seen
+
+
+async def test_two_annotators_at_once_lose_no_vote_and_double_none(db: Database, project: Project) -> None:
+    made = await given.comparison(db, project, prompts=200, overlap="full")
+    people = [await given.annotator(db, made, name) for name in ("ann", "bob")]
+    seen = await asyncio.gather(*(vote_on_all(db, made, who) for who in people))
+    everything = {item.id for item in await given.all_items(db, made)}
+    assert [len(each) for each in seen] == [200, 200]
+    assert [set(each) for each in seen] == [everything, everything]
+    async with db.snapshot() as session:
+        kept = (await session.execute(select(ComparisonVote.annotator_id, ComparisonVote.item_id))).all()
+    assert len(kept) == len(set(kept)) == 400
+
+
+async def test_no_item_gets_more_votes_than_wanted_with_five_annotators_at_once(db: Database, project: Project) -> None:
+    made = await given.comparison(db, project, prompts=20, votes_per_item=2)
+    people = [await given.annotator(db, made, name) for name in "abcde"]
+    seen = await asyncio.gather(*(vote_on_all(db, made, who) for who in people))
+    counts = Counter(item for each in seen for item in each)
+    assert len(counts) == 20
+    assert set(counts.values()) == {2}
+
+
+@pytest.mark.parametrize(("overlap", "votes"), [("none", 1), ("controlled", 3), ("full", 4)])
+async def test_the_overlap_says_how_many_annotators_see_an_item(
+    db: Database, project: Project, overlap: str, votes: int
+) -> None:
+    made = await given.comparison(db, project, prompts=1, overlap=overlap, votes_per_item=3)
+    people = [await given.annotator(db, made, name) for name in "abcd"]
+    tasks = [await given.next_task(db, made, who) for who in people]
+    assert sum(task is not None for task in tasks) == votes
+
+
+async def test_a_lease_that_ran_out_frees_the_item_for_others(db: Database, project: Project) -> None:
+    made = await given.comparison(db, project, prompts=1)
+    ann, bob = [await given.annotator(db, made, name) for name in ("ann", "bob")]
+    assert await given.next_task(db, made, ann) is not None
+    assert await given.next_task(db, made, ann) is None
+    assert await given.next_task(db, made, bob) is None
+    async with db.transaction() as session:
+        await session.execute(update(ComparisonVote).values(lease_until=1.0))
+    assert await given.next_task(db, made, bob) is not None
+
+
+async def test_asking_ahead_gives_another_item_and_resuming_the_open_one(db: Database, project: Project) -> None:
+    made = await given.comparison(db, project, prompts=2)
+    ann = await given.annotator(db, made, "ann")
+    first, second = await given.next_task(db, made, ann), await given.next_task(db, made, ann)
+    assert first and second and first.item.id != second.item.id
+    async with db.transaction() as session:
+        again = await items.open_task(session, ann)
+    assert again and again.item.id == first.item.id
+    assert again.vote.shown == first.vote.shown
+
+
+async def test_each_annotator_sees_an_order_of_their_own_that_the_seed_repeats(db: Database, project: Project) -> None:
+    made = await given.comparison(db, project, prompts=1, n=9, overlap="full")
+    people = [await given.annotator(db, made, name) for name in "abcd"]
+    (item,) = await given.all_items(db, made)
+    orders = [items.shuffled(made, who, item) for who in people]
+    assert len({tuple(order) for order in orders}) == 4
+    assert all(sorted(order) == sorted(orders[0]) for order in orders)
+    assert items.shuffled(made, people[0], item) == orders[0]

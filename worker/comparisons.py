@@ -1,0 +1,186 @@
+"""Generates the responses of comparisons through the engine; waits for an engine that is away."""
+
+import asyncio
+import contextlib
+import os
+import re
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+import orjson
+import structlog
+
+from fettle import ids
+from fettle.causes import in_words
+from fettle.comparisons import generation
+from fettle.db import DATABASE_AWAY
+from fettle.errors import FettleError
+from fettle.inference.client import Engine, Servable
+from models import Comparison, ComparisonItem
+from worker.attempts.resources import Held
+
+log = structlog.get_logger()
+
+LEASE_SECONDS = 30.0  # of a comparison; renewed while this worker generates
+ITEMS_AT_ONCE = 4  # of one comparison: the engine answers other people too
+PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between two tries while the engine is away
+LATER = {408, 429, 502, 503, 504}  # the engine, or what stands before it, is full or just starting
+TRIES = 3  # for a response that differs from the item's others
+TEXT_AT_MOST = 100_000  # characters of a response
+
+Line = dict[str, Any]
+
+
+class Away(Exception):
+    """The engine does not answer now, and may in a moment."""
+
+
+class Refused(Exception):
+    """The engine will not answer this prompt."""
+
+
+class Gone(Exception):
+    """The comparison was deleted, or another worker has taken it over."""
+
+
+async def serve(held: Held, woken: asyncio.Event) -> None:
+    """One comparison after another, for ever."""
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    while True:
+        woken.clear()  # before the look: a ring during it is heard
+        try:
+            async with held.db.transaction() as session:
+                comparison = await generation.claim(session, owner, LEASE_SECONDS)
+            if comparison is not None:
+                await generate(held, comparison)
+                continue
+        except Exception as error:  # whatever it is, the next look may go better
+            away = isinstance(error, DATABASE_AWAY)
+            log.warning("comparison_not_generated", cause=in_words(error), exc_info=None if away else error)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(woken.wait(), held.settings.poll_seconds)
+
+
+async def generate(held: Held, comparison: Comparison) -> None:
+    """All items that have no responses yet. A failure of one item is the item's; the others go on."""
+    run = Run(held, comparison)
+    keeping = asyncio.create_task(run.keep_lease())
+    try:
+        while not run.gone:
+            async with held.db.snapshot() as session:
+                items = await generation.pending(session, comparison.id, ITEMS_AT_ONCE)
+            if not items:
+                break
+            await asyncio.gather(*map(run.item, items))
+        async with held.db.transaction() as session:
+            await generation.finish(session, comparison.id, comparison.owner or "", None)
+    except Gone:
+        log.info("comparison_gone", comparison_id=comparison.id)
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await run.engine.close()
+
+
+class Run:
+    """One worker's turn at one comparison."""
+
+    def __init__(self, held: Held, comparison: Comparison) -> None:
+        self.held, self.comparison = held, comparison
+        self.engine = Engine(held.settings)
+        self.gone = False
+        self.wait_reason: str | None = None
+
+    async def keep_lease(self) -> None:
+        comparison = self.comparison
+        while not self.gone:
+            try:
+                async with self.held.db.transaction() as session:
+                    there = await generation.renew(
+                        session, comparison.id, comparison.owner or "", LEASE_SECONDS, self.wait_reason
+                    )
+                self.gone = not there
+            except DATABASE_AWAY as error:
+                log.warning("lease_not_renewed", comparison_id=comparison.id, cause=in_words(error))
+            await asyncio.sleep(1.0 if self.wait_reason else LEASE_SECONDS / 6)
+
+    async def item(self, item: ComparisonItem) -> None:
+        """Raises Gone."""
+        responses: list[Line] = []
+        error: Line | None = None
+        try:
+            for number in range(self.comparison.n):
+                await self.add(item, number, responses)
+            if len(responses) < 2:
+                raise Refused(
+                    "The models gave fewer than two different responses. Raise the temperature, or send a prompt that "
+                    "leaves room for different answers."
+                )
+        except Refused as refusal:
+            error = {"code": "not_generated", "message": str(refusal)}
+        async with self.held.db.transaction() as session:
+            await generation.keep(session, item.id, responses, error)
+
+    async def add(self, item: ComparisonItem, number: int, responses: list[Line]) -> None:
+        """One more response that differs from the others; none where the model does not come up with one."""
+        comparison = self.comparison
+        which = number % len(comparison.servables)
+        servable, name = Servable(**comparison.servables[which]), comparison.models[which]
+        for attempt in range(TRIES):
+            seed = (comparison.seed + 7919 * item.number + 101 * number + 13 * attempt) % 2**31
+            choice = await self.patiently(servable, {"messages": item.prompt, "seed": seed, **comparison.sampling})
+            text = str((choice.get("message") or {}).get("content") or "")[:TEXT_AT_MOST].replace("\0", "")
+            if text.strip() and text not in [response["text"] for response in responses]:
+                responses.append(
+                    {
+                        "id": ids.new("cmpresp_"),
+                        "model": name,
+                        "text": text,
+                        "finish_reason": choice.get("finish_reason"),
+                        "names_model": names_model(text, [*comparison.models, servable.name, servable.base_model]),
+                    }
+                )
+                return
+
+    async def patiently(self, servable: Servable, request: Line) -> Line:
+        """The engine's choice; asks until the engine is there. Raises Refused, Gone."""
+        pause = PAUSE
+        while True:
+            if self.gone:
+                raise Gone
+            try:
+                choice = await self.once(servable, request)
+            except Away as away:
+                self.wait_reason = f"{away} Generation continues when the engine is back."
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            else:
+                self.wait_reason = None
+                return choice
+
+    async def once(self, servable: Servable, request: Line) -> Line:
+        try:
+            answer = await self.engine.generate(servable, request)
+        except FettleError as error:
+            raise (Away if error.status >= 500 or error.retry else Refused)(error.message) from error
+        try:
+            said = b"".join([part async for part in answer.body])
+        except httpx.TransportError as error:
+            raise Away(f"The engine's answer broke off ({type(error).__name__}).") from error
+        if answer.status in LATER or answer.status >= 500:
+            raise Away(f"The engine answers {answer.status}.")
+        try:
+            body = orjson.loads(said)
+            if answer.status != 200:
+                raise Refused(str(body["error"]["message"]))
+            choice: Line = body["choices"][0]
+            return choice
+        except (orjson.JSONDecodeError, LookupError, TypeError) as error:
+            raise Refused(f"The engine's answer (status {answer.status}) is not one of OpenAI's API.") from error
+
+
+def names_model(text: str, names: Sequence[str]) -> bool:
+    """Whether an annotator could read off which model wrote it."""
+    return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE) for name in names if name)
