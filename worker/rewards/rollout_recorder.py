@@ -23,8 +23,8 @@ from worker.jobs import publishing
 from worker.jobs.training_process import Child
 from worker.rewards import error_budget
 from worker.rewards.error_budget import GraderErrors
-from worker.rewards.hacking_watch import RewardWatch
-from worker.rewards.job_grader import Verdicts, clean
+from worker.rewards.hacking_watch import HackingWatch
+from worker.rewards.job_grader import JobGrader, clean
 from worker.rewards.learning_watch import LearningWatch
 
 EVERY_STEP = 2**31 - 1
@@ -32,17 +32,17 @@ EVERY_STEP = 2**31 - 1
 Line = dict[str, Any]
 
 
-class Rollouts:
+class RolloutRecorder:
     """Scores one batch at a time, beside the supervisor's relay: a slow grader stops no heartbeat."""
 
     def __init__(self, held: Held, job: Job, child: Child) -> None:
         self.held, self.job, self.child = held, job, child
-        self.verdicts = Verdicts(held, job)
+        self.grader = JobGrader(held, job)
         self.errors = GraderErrors(error_budget.allowed(job))
         self.scoring: asyncio.Task[None] | None = None
         self.version: RewardVersion | None = None  # of the rewards, that judged the newest batch
         self.looked = 0  # the version of the rewards at which a first look was taken, or was not due
-        self.watches: tuple[RewardWatch, LearningWatch] | None = None
+        self.watches: tuple[HackingWatch, LearningWatch] | None = None
         self.rows: list[Line] = []  # the batch that waits for its advantages
         self.full = False  # the project's quota of bytes; the job's owner knows
 
@@ -61,7 +61,7 @@ class Rollouts:
     async def _open(self) -> None:
         """Raises TrainingFailed when the graders of a job that has some cannot be opened."""
         if await read(self.held, self.job, lambda session: reward_versions.newest(session, self.job.id)) is not None:
-            await self.verdicts.of([])
+            await self.grader.score([])
 
     async def _score(self, line: Line, earlier: "asyncio.Task[None] | None") -> None:
         """Raises TrainingFailed when the graders cannot be opened, or fail too often."""
@@ -69,7 +69,7 @@ class Rollouts:
             await earlier  # the scorer hears one at a time
         began = time.monotonic()
         batch, before = line["rollouts"], self.version
-        self.version, scores = await self.verdicts.of(batch)
+        self.version, scores = await self.grader.score(batch)
         if before is not None and before.version != self.version.version:
             self.errors.start()
         self.errors.count(scores)
@@ -203,11 +203,11 @@ class Rollouts:
         if warnings:
             await write(self.held, self.job, change)
 
-    async def _watches(self, step: int) -> tuple[RewardWatch, LearningWatch]:
+    async def _watches(self, step: int) -> tuple[HackingWatch, LearningWatch]:
         """With all of the job's steps before this one in mind."""
         if self.watches is None:
             earlier = await read(self.held, self.job, lambda session: summaries.earlier(session, self.job.id, step))
-            self.watches = RewardWatch(), LearningWatch()
+            self.watches = HackingWatch(), LearningWatch()
             for summary in earlier:
                 for watch in self.watches:
                     watch.see(summary)
@@ -217,4 +217,4 @@ class Rollouts:
         if self.scoring is not None:
             self.scoring.cancel()
             await asyncio.gather(self.scoring, return_exceptions=True)
-        await self.verdicts.close()
+        await self.grader.close()

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from fettle.rewards.functions.function import EachSample, Example, Means, Parameters, RewardFunction, Ungradable
+from fettle.rewards.functions.function import EachSample, Example, Parameters, Resources, RewardFunction, Ungradable
 from fettle.rewards.functions.patterns import SECONDS, BadPattern, compiled
 from fettle.rewards.functions.tags import answer_of
 from fettle.rewards.samples import Sample
@@ -75,7 +75,7 @@ def pattern(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator
 Validator = extend(Draft202012Validator, {"pattern": pattern})
 
 
-def open_json_schema(parameters: JsonSchema, _: Means) -> EachSample:
+def open_json_schema(parameters: JsonSchema, _: Resources) -> EachSample:
     validator = Validator(parameters.json_schema, registry=Registry())  # an empty registry fetches nothing
 
     def value(sample: Sample) -> float:

@@ -12,7 +12,7 @@ from worker.attempts.resources import Held
 from worker.jobs.messages import Died, Drained, finish_time, relay
 from worker.jobs.training_process import Child
 from worker.reporting.client import Reports
-from worker.rewards.rollout_recorder import Rollouts
+from worker.rewards.rollout_recorder import RolloutRecorder
 
 LOADING = {"type": "event", "level": "info", "message": "Device: CPU", "data": {}}
 STEP = {"type": "metrics", "step": 1, "total_steps": 9, "data": {"train_loss": 1.0}}
@@ -41,7 +41,15 @@ async def relayed(held: Held, job: Job, child: Saying, *, halted: bool) -> dict[
     if halted:
         halt.set()
     return await asyncio.wait_for(
-        relay(held, job, Path(), cast(Child, child), Reports(held, job), halt, Rollouts(held, job, cast(Child, child))),
+        relay(
+            held,
+            job,
+            Path(),
+            cast(Child, child),
+            Reports(held, job),
+            halt,
+            RolloutRecorder(held, job, cast(Child, child)),
+        ),
         30,
     )
 

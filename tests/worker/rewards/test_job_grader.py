@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from fettle.errors import Fenced, TrainingFailed
 from fettle.jobs import reward_versions
-from fettle.rewards.given import check
+from fettle.rewards.grader_fields import check
 from fettle.rewards.sandbox import level
 from fettle.rollouts import store
 from fettle.rollouts.store import Wanted
@@ -27,7 +27,7 @@ from tests.worker.rewards.scoring import LONGER, MEANS, Heard, batch, score, sto
 from worker import metrics
 from worker.attempts.resources import Held
 from worker.jobs.training_process import Child
-from worker.rewards.rollout_recorder import Rollouts
+from worker.rewards.rollout_recorder import RolloutRecorder
 from worker.rewards.scorer_client import Scorer
 
 pytestmark = pytest.mark.slow  # each starts a scorer process
@@ -41,35 +41,35 @@ class TestTheSandbox:
             return (await session.get_one(Job, job.id)).sandbox
 
     async def test_what_holds_user_code_is_recorded_on_the_job(self, held: Held, job: Job) -> None:
-        scored, _ = await with_rewards(held, job, {"name": "long", "source": LONGER})
-        scored.open()
-        await score(scored, 1, "2")
-        await scored.close()
+        recorder, _ = await with_rewards(held, job, {"name": "long", "source": LONGER})
+        recorder.open()
+        await score(recorder, 1, "2")
+        await recorder.close()
         assert await self.sandbox(held, job) == level()
 
     async def test_a_job_without_user_code_has_none(self, held: Held, job: Job) -> None:
-        scored, _ = await with_rewards(held, job, "exact_match")
-        scored.open()
-        await score(scored, 1, "2")
-        await scored.close()
+        recorder, _ = await with_rewards(held, job, "exact_match")
+        recorder.open()
+        await score(recorder, 1, "2")
+        await recorder.close()
         assert await self.sandbox(held, job) is None
 
     async def test_a_job_without_rewards_opens_nothing(self, held: Held, job: Job) -> None:
-        scored = Rollouts(held, job, cast(Child, Heard()))
-        scored.open()
-        assert scored.scoring is not None
-        await scored.scoring
-        assert scored.verdicts.scorer.process is None
+        recorder = RolloutRecorder(held, job, cast(Child, Heard()))
+        recorder.open()
+        assert recorder.scoring is not None
+        await recorder.scoring
+        assert recorder.grader.scorer.process is None
 
     async def test_a_fenced_worker_records_nothing(self, held: Held, job: Job) -> None:
-        scored, _ = await with_rewards(held, job, {"name": "long", "source": LONGER})
+        recorder, _ = await with_rewards(held, job, {"name": "long", "source": LONGER})
         async with held.db.transaction() as session:
             (await session.get_one(Job, job.id)).fence += 1
-        scored.open()
-        assert scored.scoring is not None
+        recorder.open()
+        assert recorder.scoring is not None
         with pytest.raises(Fenced):
-            await scored.scoring
-        await scored.close()
+            await recorder.scoring
+        await recorder.close()
         assert await self.sandbox(held, job) is None
 
     async def test_a_scorer_that_is_killed_takes_its_sandboxes_with_it_and_leaves_no_file(
@@ -112,12 +112,12 @@ class TestModelsAsJudges:
         self, held: Held, job: Job, engine: tuple[StubEngine, str]
     ) -> None:
         aliased = self.asking(held, engine[1], model_aliases={"gpt-4o": "starter"})
-        scored, child = await with_rewards(aliased, job, {"name": "judge", "parameters": {"model": "gpt-4o"}})
-        await score(scored, 1, "2", "3")
-        process = scored.verdicts.scorer.process
+        recorder, child = await with_rewards(aliased, job, {"name": "judge", "parameters": {"model": "gpt-4o"}})
+        await score(recorder, 1, "2", "3")
+        process = recorder.grader.scorer.process
         assert process is not None
         told = b"".join(Path(f"/proc/{process.pid}/{name}").read_bytes() for name in ("cmdline", "environ"))
-        await scored.close()
+        await recorder.close()
         assert child.lines[0]["rewards"] == [0.5, 0.5]
         assert [body["model"] for _, body in engine[0].seen] == ["starter"] * 2
         assert engine[0].keys == {f"Bearer {KEY}"}
@@ -129,26 +129,26 @@ class TestModelsAsJudges:
         away = self.asking(held, "http://127.0.0.1:1")
         counter = metrics.grader_errors.labels("model_grader_server_error")
         before = counter._value.get()
-        scored, child = await with_rewards(away, job, {"name": "judge", "parameters": {"model": "starter"}})
+        recorder, child = await with_rewards(away, job, {"name": "judge", "parameters": {"model": "starter"}})
         with pytest.raises(TrainingFailed, match=r"failed on 2 of 2 completions[\s\S]*does not answer") as failure:
-            await score(scored, 1, "2", "3")
-        await scored.close()
+            await score(recorder, 1, "2", "3")
+        await recorder.close()
         assert failure.value.code == "graders_failed"
         assert child.lines == []
         assert counter._value.get() == before + 2
 
     async def test_a_judge_that_is_gone_fails_the_job_by_its_name(self, held: Held, job: Job) -> None:
-        scored, _ = await with_rewards(held, job, {"name": "reward_model", "parameters": {"model": "ft:gone"}})
+        recorder, _ = await with_rewards(held, job, {"name": "reward_model", "parameters": {"model": "ft:gone"}})
         with pytest.raises(TrainingFailed, match="cannot be opened: The model 'ft:gone' does not exist"):
-            await score(scored, 1, "2")
-        await scored.close()
+            await score(recorder, 1, "2")
+        await recorder.close()
 
     async def test_user_code_has_the_limits_of_the_settings(self, held: Held, job: Job) -> None:
         sleepy = "import time\ndef reward(p, c, e):\n    time.sleep(9 if c == 'a' else 0)\n    return 1.0\n"
         short = self.asking(held, "http://127.0.0.1:1", grader_seconds=1.0)
-        scored, child = await with_rewards(short, job, {"name": "sleepy", "source": sleepy})
-        await score(scored, 1, "a", *"bcdef")
-        await scored.close()
+        recorder, child = await with_rewards(short, job, {"name": "sleepy", "source": sleepy})
+        await score(recorder, 1, "a", *"bcdef")
+        await recorder.close()
         assert child.lines[0]["rewards"] == [None, 1.0, 1.0, 1.0, 1.0, 1.0]
 
 
@@ -156,16 +156,16 @@ class TestEdits:
     async def test_an_edit_judges_from_the_next_step_on_and_rollouts_tell_which_version_it_was(
         self, held: Held, job: Job
     ) -> None:
-        scored, child = await with_rewards(held, job, "exact_match")
-        await score(scored, 1, "2")
-        await scored.store({"type": "rollouts", "step": 1, "advantages": [0.0]})
+        recorder, child = await with_rewards(held, job, "exact_match")
+        await score(recorder, 1, "2")
+        await recorder.store({"type": "rollouts", "step": 1, "advantages": [0.0]})
         async with held.db.transaction() as session:
             new = {"reward_functions": [{"name": "exact_match", "weight": 5}]}
             version = await reward_versions.edit(session, job.project_id, job.id, new)
         assert version.version == 2
-        await score(scored, 2, "2")
-        await scored.store({"type": "rollouts", "step": 2, "advantages": [0.0]})
-        await scored.close()
+        await score(recorder, 2, "2")
+        await recorder.store({"type": "rollouts", "step": 2, "advantages": [0.0]})
+        await recorder.close()
         assert [line["rewards"] for line in child.lines] == [[1.0], [5.0]]
         chunks = await stored(held, job)
         versions = [
@@ -176,14 +176,14 @@ class TestEdits:
     async def test_an_edit_that_does_not_load_leaves_the_version_before_in_force_and_says_so(
         self, held: Held, job: Job
     ) -> None:
-        scored, child = await with_rewards(held, job, "exact_match")
-        await score(scored, 1, "2")
+        recorder, child = await with_rewards(held, job, "exact_match")
+        await score(recorder, 1, "2")
         async with held.db.transaction() as session:
             odd = {"reward_functions": [{"name": "odd", "source": "import numpy as reward"}]}
             await reward_versions.edit(session, job.project_id, job.id, odd)
-        await score(scored, 2, "2")
-        await score(scored, 3, "2")
-        await scored.close()
+        await score(recorder, 2, "2")
+        await score(recorder, 3, "2")
+        await recorder.close()
         assert [(line["rewards"], line["version"]) for line in child.lines] == [([1.0], 1)] * 3
         async with held.db.snapshot() as session:
             messages = list(await session.scalars(select(Event.message).where(Event.level == "warn")))
@@ -191,13 +191,13 @@ class TestEdits:
         assert messages[0].startswith("Rewards version 2 cannot be opened, version 1 stays")
 
     async def test_an_edit_that_does_not_load_costs_a_resumed_run_nothing_either(self, held: Held, job: Job) -> None:
-        scored, _ = await with_rewards(held, job, "exact_match")
+        recorder, _ = await with_rewards(held, job, "exact_match")
         async with held.db.transaction() as session:
             odd = {"reward_functions": [{"name": "odd", "source": "raise ValueError('\\0')\nreward = None"}]}
             await reward_versions.edit(session, job.project_id, job.id, odd)
-        await score(scored, 1, "2")  # the first batch of an attempt that knows of no version before
-        await scored.close()
-        assert cast(Heard, scored.child).lines[0]["version"] == 1
+        await score(recorder, 1, "2")  # the first batch of an attempt that knows of no version before
+        await recorder.close()
+        assert cast(Heard, recorder.child).lines[0]["version"] == 1
         async with held.db.snapshot() as session:
             messages = list(await session.scalars(select(Event.message).where(Event.level == "warn")))
         assert messages[0].startswith("Rewards version 2 cannot be opened, version 1 stays")
