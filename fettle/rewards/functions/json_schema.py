@@ -59,7 +59,7 @@ def look_over(schema: Any) -> int:
                 try:
                     compiled(wanted)
                 except BadPattern as error:
-                    raise ValueError(f"{wanted[:100]!r} is no pattern: {error}") from error
+                    raise ValueError(f"{wanted[:100]!r} is not a valid pattern: {error}") from error
             waiting += [(each, depth + 1) for each in value.values()]
         elif isinstance(value, list):
             waiting += [(each, depth + 1) for each in value]
