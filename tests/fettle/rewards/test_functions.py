@@ -131,7 +131,7 @@ class TestJsonSchema:
         assert time.monotonic() - begun < 5
 
     def test_a_pattern_of_the_schema_that_would_fill_the_memory_is_refused(self) -> None:
-        with pytest.raises(InvalidRequest, match="not a valid pattern.*100,000 times"):
+        with pytest.raises(InvalidRequest, match=r"not a valid pattern.*100,000 times"):
             score("json_schema", '"aa"', json_schema={"pattern": "a{9999999}"})
 
     def test_nothing_is_fetched(self) -> None:
