@@ -1,7 +1,7 @@
 """Which names this server answers to.
 
 A page in a browser can make its own name resolve to 127.0.0.1 and then speak to what listens there (DNS rebinding):
-on loopback only names of this machine are answered, and names without a dot, which nobody can register: those of
+on loopback only names of this machine are wait_for_answer, and names without a dot, which nobody can register: those of
 /etc/hosts and of containers. FETTLE_ALLOWED_HOSTS names others, such as a proxy's.
 """
 

@@ -59,8 +59,8 @@ async def graders_of(pool: Pool, project_id: str, method: methods.Method) -> Any
 def look(pool: Pool, project_id: str, base: Path) -> Look:
     """Previews on the base model in this folder."""
 
-    async def look(**asked: Any) -> dict[str, Any]:
-        argument = {"base": str(base), **asked}
+    async def look(**arguments: Any) -> dict[str, Any]:
+        argument = {"base": str(base), **arguments}
         found = await run(pool, "look", project_id, "file_id", argument, seconds=30, memory=1 << 30)
         return cast(dict[str, Any], orjson.loads(found))
 

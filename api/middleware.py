@@ -49,7 +49,7 @@ class RequestId:
         await self.app(scope, receive, send_with_id)
 
 
-class Gate:
+class Authentication:
     """Refuses strangers and too large bodies; an unauthenticated upload is not read at all."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -81,21 +81,21 @@ class Gate:
 
 
 class Body:
-    """A request's body as it comes: counted, capped, and not waited for without end."""
+    """A request's body as it comes, with limits on its size and on how long it may take."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         headers = Headers(scope=scope)
         self.receive = receive
         self.cap = 0
         self.seen = 0
-        self.asked = False
+        self.reading = False
         self.ended = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
 
     async def __call__(self) -> Message:
         """Raises TooLarge and TooSlow."""
-        if self.asked and self.ended:
+        if self.reading and self.ended:
             return await self.receive()  # that the client goes away
-        self.asked = True
+        self.reading = True
         try:
             async with asyncio.timeout(STALL_SECONDS):
                 message = await self.receive()

@@ -69,7 +69,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
             needs_key = path.startswith("/v1")
             operation["security"] = [{"api_key": []}] if needs_key else []
             responses = operation["responses"]
-            responses.pop("422", None)  # bodies that do not fit are answered with 400
+            responses.pop("422", None)  # bodies that do not fit get a 400
             for status, words in errors_of(method, needs_key).items():
                 responses.setdefault(status, answer(words))
             responses.setdefault("default", answer(OTHERS))

@@ -47,8 +47,8 @@ def examine(body: bytes) -> None:
     refuse_long_numbers(body)
     if not jsonl.suspicious(body, parsed):
         return
-    for finding in jsonl.examine(body)[1]:
-        problem = put_into_words(1, finding)
+    for row_problem in jsonl.examine(body)[1]:
+        problem = put_into_words(1, row_problem)
         raise InvalidRequest(f"{problem.message} {problem.fix}", code="invalid_json", param=problem.path or None)
 
 

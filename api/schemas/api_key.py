@@ -56,5 +56,5 @@ def key_object(key: ApiKey) -> dict[str, Any]:
     }
 
 
-def shown_once(key: ApiKey, secret: str) -> dict[str, Any]:
+def key_with_secret(key: ApiKey, secret: str) -> dict[str, Any]:
     return {**key_object(key), "value": secret}

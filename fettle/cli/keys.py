@@ -40,7 +40,7 @@ def create(
         async with db.transaction() as session:
             owner = await projects.ensure(session, project)
             _, key = await api_keys.create(
-                session, owner.id, name, api_keys.pepper(settings), granted=scope, expires_at=end
+                session, owner.id, name, api_keys.pepper(settings), key_scopes=scope, expires_at=end
             )
             return key
 

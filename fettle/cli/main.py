@@ -18,7 +18,7 @@ from fettle import users
 from fettle.cli import jobs, keys, projects
 from fettle.cli.terminal import console, plain, with_database
 from fettle.errors import FettleError, InvalidRequest
-from fettle.settings import Settings
+from fettle.settings import Settings, invalid_setting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,11 +37,7 @@ def main() -> None:
     try:
         app()
     except ValidationError as error:
-        first = error.errors()[0]
-        says = first["msg"].removeprefix("Value error, ")
-        if not first["loc"]:  # about several at once: the input is all of them, secrets as well
-            fail(says)
-        fail(f"FETTLE_{str(first['loc'][0]).upper()}={first['input']!r}: {says}")
+        fail(invalid_setting(error))
     except SettingsError as error:
         fail(f"{error}: it must be a JSON object, as docs/configuration.md shows.")
     except FettleError as error:
@@ -83,7 +79,7 @@ def engine() -> None:
 
 @app.command()
 def vllm_agent() -> None:
-    """Run the agent beside a vLLM, which then serves in the engine's place."""
+    """Run the agent that lets a vLLM server replace the engine."""
     become("worker.vllm")
 
 
@@ -121,17 +117,17 @@ def migrate() -> None:
 
 @app.command()
 def doctor() -> None:
-    """Check every part and say what to do about each that fails."""
+    """Check every part of Fettle and say how to fix what fails."""
     from fettle.cli.doctor.checks import examine
 
-    findings = asyncio.run(examine(Settings()))
+    results = asyncio.run(examine(Settings()))
     table = Table(box=None, show_header=False, pad_edge=False)
-    for finding in findings:
-        sign = "[green]✓[/]" if finding.ok else ("[red]✗[/]" if finding.needed else "[yellow]![/]")
-        table.add_row(sign, finding.part, plain(finding.says))
+    for result in results:
+        sign = "[green]✓[/]" if result.ok else ("[red]✗[/]" if result.needed else "[yellow]![/]")
+        table.add_row(sign, result.part, plain(result.message))
     console.print(table)
-    broken = [finding.part for finding in findings if finding.needed and not finding.ok]
-    warnings = sum(not finding.ok for finding in findings) - len(broken)
+    broken = [result.part for result in results if result.needed and not result.ok]
+    warnings = sum(not result.ok for result in results) - len(broken)
     console.print(
         f"[red]to be mended: {', '.join(broken)}[/]" if broken else "[green]ready[/]", f"({warnings} warnings)"
     )
@@ -159,9 +155,9 @@ def preview(
     else:
         from fettle.cli.client import Client
 
-        asked = {"model": model, "limit": rows, "max_seq_length": max_seq_length}
-        given = {name: value for name, value in asked.items() if value is not None}
-        seen = Client(settings).get(f"/v1/files/{file}/preview", **given)
+        query = {"model": model, "limit": rows, "max_seq_length": max_seq_length}
+        sent = {name: value for name, value in query.items() if value is not None}
+        seen = Client(settings).get(f"/v1/files/{file}/preview", **sent)
     token_view.show(seen, console)
 
 

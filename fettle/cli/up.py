@@ -70,12 +70,12 @@ class Part:
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def stop(self, patience: float) -> None:
+    def stop(self, timeout: float) -> None:
         if self.process is None or not self.running():
             return
         self.process.terminate()
         try:
-            self.process.wait(patience)
+            self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -173,7 +173,7 @@ def own_redis(env: dict[str, str], data: Path) -> Part:
     return Part("redis", [redis_server(), str(config)], dict(os.environ), data / "logs" / "redis.log")
 
 
-def beside(settings: Settings) -> Settings:
+def with_local_services(settings: Settings) -> Settings:
     """The settings of the `fettle up` that runs on the same data folder, which chose ports and passwords by itself."""
     file = settings.data / RUNNING
     if not file.is_file():
@@ -201,7 +201,7 @@ async def first_start(settings: Settings) -> None:
                 project = await projects.ensure(session, projects.DEFAULT)
                 everything = (scopes.ALL, scopes.ADMIN)
                 _, key = await api_keys.create(
-                    session, project.id, "admin", api_keys.pepper(settings), granted=everything
+                    session, project.id, "admin", api_keys.pepper(settings), key_scopes=everything
                 )
             api_keys.write_private(file, key + "\n")
     finally:
@@ -256,10 +256,10 @@ def keep_running(parts: list[Part], stopping: list[int]) -> None:
         time.sleep(0.2)
 
 
-def shut_down(parts: list[Part], redis: list[Part], patience: float) -> None:
+def shut_down(parts: list[Part], redis: list[Part], timeout: float) -> None:
     """The worker drains while API and database still stand; Redis goes last."""
     for part in parts:
         if part.running() and part.process is not None:
             part.process.terminate()
     for part in [*parts, *redis]:
-        part.stop(patience)
+        part.stop(timeout)

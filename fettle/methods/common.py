@@ -26,7 +26,7 @@ class Strict(BaseModel):
 def no_truth(value: object) -> object:
     """Python's `True == 1` makes one of the allowed numbers of it."""
     if isinstance(value, bool):
-        raise ValueError("a number is needed")
+        raise ValueError("use a number")
     return value
 
 
@@ -67,7 +67,7 @@ def as_settings(value: Any) -> Any:
     if value is None or value is False:
         return None
     if not isinstance(value, dict | EarlyStopping):
-        raise ValueError("Input should be true, false or an object with 'patience' and 'min_delta'")
+        raise ValueError("use true, false or an object with 'patience' and 'min_delta'")
     return value
 
 

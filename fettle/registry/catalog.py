@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from fettle.errors import FettleError, InvalidRequest, NotFound, Unavailable
+from fettle.errors import FettleError, InvalidRequest, NotFound, Unavailable, from_schema
 
 STARTER = Path(__file__).parents[2] / "assets" / "starter"
 CONFIGS = ("config.json", "tokenizer_config.json", "generation_config.json", "processor_config.json")
@@ -73,9 +73,8 @@ def load(file: Path | None) -> dict[str, BaseModelEntry]:
         try:
             catalog[name] = BaseModelEntry.model_validate(fields)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join([repr(name), *(str(part) for part in first["loc"])])
-            raise CatalogError(f"FETTLE_CATALOG={file}: entry {where}: {first['msg']}") from error
+            problem = from_schema(error.errors(), within=(name,)).message
+            raise CatalogError(f"FETTLE_CATALOG={file}: {problem}") from error
     return catalog
 
 

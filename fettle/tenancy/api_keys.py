@@ -85,7 +85,7 @@ async def create(
     name: str,
     pepper: bytes,
     *,
-    granted: Sequence[str] = (scopes.ALL,),
+    key_scopes: Sequence[str] = (scopes.ALL,),
     expires_at: float | None = None,
     key_id: str | None = None,
 ) -> tuple[ApiKey, str]:
@@ -101,7 +101,7 @@ async def create(
         name=name,
         hint=key[:8],
         digest=digest(key, pepper),
-        scopes=scopes.checked(granted),
+        scopes=scopes.checked(key_scopes),
         expires_at=expires_at,
     )
     session.add(row)
@@ -180,7 +180,7 @@ async def rotate(
     row.expires_at = earliest(row.expires_at, time.time() + grace)
     successor = f"{first}-{len(keys) + 1}"
     return await create(
-        session, row.project_id, row.name, pepper, granted=row.scopes, expires_at=expires_at, key_id=successor
+        session, row.project_id, row.name, pepper, key_scopes=row.scopes, expires_at=expires_at, key_id=successor
     )
 
 

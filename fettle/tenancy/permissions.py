@@ -31,10 +31,10 @@ def scopes_for(caller: ApiKey, wanted: Sequence[str] | None) -> list[str]:
 
     Raises InvalidRequest, and Forbidden for what the caller lacks.
     """
-    granted = [scope for scope in caller.scopes if scope != scopes.ADMIN] if wanted is None else wanted
-    granted = scopes.checked(granted)
-    need_all(caller, granted)
-    return granted
+    key_scopes = [scope for scope in caller.scopes if scope != scopes.ADMIN] if wanted is None else wanted
+    key_scopes = scopes.checked(key_scopes)
+    need_all(caller, key_scopes)
+    return key_scopes
 
 
 def end_for(caller: ApiKey, wanted: float | None) -> float | None:

@@ -182,7 +182,7 @@ class TestValidate:
             ({**LENGTH, "source": "x = 1"}, "grader", "defines none of: grade, reward"),
             ({**LENGTH, "source": "#" * 256_001}, "grader", "at most 256,000"),
             ({**BOTH, "graders": {"equal": EQUAL}}, "grader", "there is no grader 'length'"),
-            ({"type": "function", "name": "f", "function": "luck"}, "grader", "there is no reward function 'luck'"),
+            ({"type": "function", "name": "f", "function": "luck"}, "grader", "There is no reward function 'luck'"),
             (
                 {"type": "text_similarity", "name": "t", "input": "", "reference": "", "evaluation_metric": "meteor"},
                 "grader",

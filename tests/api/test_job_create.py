@@ -114,7 +114,7 @@ class TestRefused:
                 400,
                 "unknown_parameter",
                 "method.dpo",
-                "refuses what it would have to ignore",
+                "Check its spelling",
             ),
             ({"method": supervised(foo=1)}, 400, "unknown_parameter", f"{HYPER}.foo", f"{HYPER}.foo"),
             ({"method": supervised(lora={"rnk": 8})}, 400, "unknown_parameter", f"{HYPER}.lora.rnk", "rnk"),

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from fettle import __version__, data_folder, devices
-from fettle.cli.doctor.result import Finding, bad, good, warn
+from fettle.cli.doctor.result import CheckResult, bad, good, warn
 from fettle.rewards.sandbox import SandboxError, level
 from fettle.settings import Settings
 
@@ -19,7 +19,7 @@ TRAINING_PACKAGES = ("torch", "transformers", "trl", "peft")
 PRIVATE = ("secret", "admin.key", "redis.conf", "up.env", "fettle.db")  # under the data folder
 
 
-async def versions(settings: Settings) -> Finding:
+async def versions(settings: Settings) -> CheckResult:
     says = f"fettle {__version__}, Python {sys.version.split()[0]}"
     missing = [name for name in TRAINING_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
@@ -29,7 +29,7 @@ async def versions(settings: Settings) -> Finding:
     return good("versions", ", ".join([says, *found]))
 
 
-async def disk(settings: Settings) -> Finding:
+async def disk(settings: Settings) -> CheckResult:
     data_folder.prepare(settings.data)
     free = shutil.disk_usage(settings.data).free
     says = f"{free / 2**30:.0f} GiB free under {settings.data.absolute()}"
@@ -38,7 +38,7 @@ async def disk(settings: Settings) -> Finding:
     return good("disk", says)
 
 
-async def slots(settings: Settings) -> Finding:
+async def slots(settings: Settings) -> CheckResult:
     """Which device each of this host's slots has."""
     found = devices.visible()
     places = devices.slots(settings, found)
@@ -50,7 +50,7 @@ async def slots(settings: Settings) -> Finding:
     return good("slots", says)
 
 
-async def cores(settings: Settings) -> Finding:
+async def cores(settings: Settings) -> CheckResult:
     """Greedy thread pools on busy cores train several times slower."""
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     jobs = len(devices.slots(settings, devices.visible()))
@@ -61,7 +61,7 @@ async def cores(settings: Settings) -> Finding:
     return good("cores", says)
 
 
-async def gpus(settings: Settings) -> Finding:
+async def gpus(settings: Settings) -> CheckResult:
     if not sorted(Path("/dev").glob("nvidia[0-9]*")):
         return good("devices", "no GPU: jobs train and models answer on the CPU")
     query = ["nvidia-smi", "--query-gpu=name,memory.total,memory.used", "--format=csv,noheader"]
@@ -76,7 +76,7 @@ async def gpus(settings: Settings) -> Finding:
     return good("devices", says)
 
 
-async def secrets(settings: Settings) -> Finding:
+async def secrets(settings: Settings) -> CheckResult:
     files = [settings.data / name for name in PRIVATE] + [Path(".env")]
     there = [file for file in files if file.is_file()]
     open_ = [file for file in there if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)]
@@ -90,7 +90,7 @@ async def secrets(settings: Settings) -> Finding:
     return good("secrets", "only their owner can read them" if there else "none on this disk")
 
 
-async def sandbox(settings: Settings) -> Finding:
+async def sandbox(settings: Settings) -> CheckResult:
     """What would hold user code here, tried by starting it."""
     try:
         held = level()
@@ -103,7 +103,7 @@ async def sandbox(settings: Settings) -> Finding:
     return good("sandbox", f"{held}; Python and JavaScript")
 
 
-async def integrations(settings: Settings) -> Finding:
+async def integrations(settings: Settings) -> CheckResult:
     """What jobs may report to can be reported to, from here."""
     enabled = settings.enabled_integrations
     missing = [name for name in enabled if importlib.util.find_spec(name) is None]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """needed: when it is not ok, nothing works without it; otherwise it is a warning."""
 
     part: str
@@ -13,13 +13,13 @@ class Finding:
     needed: bool = True
 
 
-def good(part: str, says: str) -> Finding:
-    return Finding(part, True, says)
+def good(part: str, says: str) -> CheckResult:
+    return CheckResult(part, True, says)
 
 
-def warn(part: str, says: str) -> Finding:
-    return Finding(part, False, says, needed=False)
+def warn(part: str, says: str) -> CheckResult:
+    return CheckResult(part, False, says, needed=False)
 
 
-def bad(part: str, says: str) -> Finding:
-    return Finding(part, False, says)
+def bad(part: str, says: str) -> CheckResult:
+    return CheckResult(part, False, says)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 NAME_LENGTH = 40  # characters of a key or role that a message may quote
 DUMP = "Write each row with a JSON library, such as json.dumps(row), on a line of its own."
 
-# code: what is wrong, how to mend it. The names in single braces come with the finding.
+# code: what is wrong, how to mend it. The names in single braces come with the RowProblem.
 PROBLEMS: dict[str, tuple[str, str]] = {
     # the file
     "empty_file": ("The file holds no rows.", "Write one JSON object on each line."),
@@ -247,7 +247,7 @@ OF_THE_FILE = frozenset(
 )
 
 
-class Finding(NamedTuple):
+class RowProblem(NamedTuple):
     """One problem in a row, before it is put into words."""
 
     path: str
@@ -267,11 +267,15 @@ class Problem(BaseModel):
     fix: str
 
 
-def put_into_words(line: int, finding: Finding) -> Problem:
-    message, fix = PROBLEMS[finding.code]
-    names = finding.names
+def put_into_words(line: int, row_problem: RowProblem) -> Problem:
+    message, fix = PROBLEMS[row_problem.code]
+    names = row_problem.names
     return Problem(
-        line=line, path=finding.path, code=finding.code, message=message.format_map(names), fix=fix.format_map(names)
+        line=line,
+        path=row_problem.path,
+        code=row_problem.code,
+        message=message.format_map(names),
+        fix=fix.format_map(names),
     )
 
 

@@ -70,22 +70,22 @@ class TestLoad:
     @pytest.mark.parametrize(
         ("entry", "says"),
         [
-            ({"path": "/x", "length": 512}, "parameters: Field required"),
-            ({"path": "/x", **SIZES, "pat": 1}, "pat: Extra inputs"),
-            ({"path": "/x", **SIZES, "length": 0}, "length: "),
-            ({"path": "/x", **SIZES, "parameters": -1}, "parameters: "),
-            ({**SIZES}, "give either 'path' (a local folder) or 'hub'"),
-            ({"path": "/x", "hub": "acme/x", "revision": COMMIT, **SIZES}, "give either 'path'"),
+            ({"path": "/x", "length": 512}, "Missing required parameter: 'acme/x.parameters'"),
+            ({"path": "/x", **SIZES, "pat": 1}, "Unknown parameter: 'acme/x.pat'"),
+            ({"path": "/x", **SIZES, "length": 0}, "'acme/x.length': 0. Use a number above 0."),
+            ({"path": "/x", **SIZES, "parameters": -1}, "'acme/x.parameters': -1. Use"),
+            ({**SIZES}, "Give either 'path' (a local folder) or 'hub'"),
+            ({"path": "/x", "hub": "acme/x", "revision": COMMIT, **SIZES}, "Give either 'path'"),
             ({"hub": "acme/x", **SIZES}, "pinned 'revision' of 40 hex digits, not None"),
             ({"hub": "acme/x", "revision": "main", **SIZES}, "pinned 'revision' of 40 hex digits, not 'main'"),
             ({"hub": "acme/x", "revision": COMMIT[:7], **SIZES}, f"not '{COMMIT[:7]}'"),
             ({"hub": "acme/x", "revision": COMMIT.upper(), **SIZES}, "not '0123456789ABCDEF"),
-            ("/x", "dictionary"),
+            ("/x", "Use a JSON object."),
         ],
     )
     def test_a_bad_entry_is_named_with_what_is_wrong(self, file: Path, entry: Any, says: str) -> None:
         message = refusal(file, {"acme/x": entry})
-        assert "entry 'acme/x'" in message
+        assert "'acme/x" in message
         assert says in message
 
 

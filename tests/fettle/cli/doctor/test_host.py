@@ -13,7 +13,7 @@ from fettle.settings import Settings
 
 @pytest.fixture
 def private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data folder that only its owner can enter; no .env beside us."""
+    """A data folder that only its owner can enter; no .env in the working directory."""
     monkeypatch.chdir(tmp_path)
     data = tmp_path / "data"
     data.mkdir(mode=0o700)
