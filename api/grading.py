@@ -27,5 +27,6 @@ async def wait_for_answer(services: Services, create: Callable[[AsyncSession], A
             return row.result
         await asyncio.sleep(LOOK_SECONDS)
     raise Unavailable(
-        f"No worker graded this within {services.settings.grading_seconds:g} seconds: is `fettle worker` running?"
+        f"No worker graded this within {services.settings.grading_seconds:g} seconds. "
+        "Check that `fettle worker` is running."
     )

@@ -28,7 +28,7 @@ def check(scope: Scope) -> None:
         allowed = not arrived_on_loopback(scope) or settings.host not in LISTENS_LOCALLY or local(name)
     if not allowed:
         raise Misdirected(
-            f"This server does not answer to the host {name[:100]!r}: use localhost, or add the name to "
+            f"This server does not accept requests for the host {name[:100]!r}. Use localhost, or add the name to "
             "FETTLE_ALLOWED_HOSTS."
         )
 

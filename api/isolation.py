@@ -24,13 +24,13 @@ async def run(
     except Overrun as error:
         seconds = limits.get("seconds", SECONDS)
         raise InvalidRequest(
-            f"Checking {param!r} took more than {seconds:g} seconds: send something smaller or simpler.",
+            f"Checking {param!r} took more than {seconds:g} seconds. Send something smaller or simpler.",
             code="too_complex",
             param=param,
         ) from error
     except Exhausted as error:
         raise InvalidRequest(
-            f"Checking {param!r} took too much memory: send something smaller or simpler.",
+            f"Checking {param!r} took too much memory. Send something smaller or simpler.",
             code="too_complex",
             param=param,
         ) from error
@@ -45,7 +45,7 @@ async def graders(
     try:
         orjson.dumps(argument)
     except orjson.JSONEncodeError as error:
-        raise InvalidRequest(f"{named!r} cannot be passed on as JSON: {error}.", param=named) from error
+        raise InvalidRequest(f"{named!r} cannot be written as JSON: {error}.", param=named) from error
     return orjson.loads(await run(pool, "check_graders", project_id, named, argument, seconds=GRADER_SECONDS))
 
 

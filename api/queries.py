@@ -24,7 +24,7 @@ def refuse_unknown(request: Request) -> None:
                 param=name,
             )
         if name in seen:
-            raise InvalidRequest(f"The query parameter {name!r} came twice: send it once.", param=name)
+            raise InvalidRequest(f"The query parameter {name!r} appears twice. Send it once.", param=name)
         seen.add(name)
 
 

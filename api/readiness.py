@@ -56,12 +56,12 @@ async def queue(services: "Services") -> None:
 
 async def engine(services: "Services") -> None:
     if not await services.engine.healthy():
-        raise ConnectionError("no answer from the engine")
+        raise ConnectionError("the engine is not responding")
 
 
 async def log_file(services: "Services") -> None:
     if LogStream.failing:
-        raise OSError("the log cannot be written: its disk is full, or it is closed")
+        raise OSError("the log cannot be written because its disk is full or it is closed")
 
 
 CHECKS: dict[str, Callable[["Services"], Awaitable[None]]] = {

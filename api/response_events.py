@@ -8,7 +8,7 @@ import orjson
 
 from api.schemas.response import Answer
 
-BROKEN = "The engine's answer broke off."
+BROKEN = "The engine stopped before its answer was complete."
 
 
 async def as_events(answer: Answer, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

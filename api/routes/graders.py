@@ -57,7 +57,7 @@ async def grade(
     try:
         orjson.dumps(request)
     except orjson.JSONEncodeError as error:
-        raise InvalidRequest(f"'item' cannot be passed on as JSON: {error}.", param="item") from error
+        raise InvalidRequest(f"'item' cannot be written as JSON: {error}.", param="item") from error
     return await wait_for_answer(services, lambda session: grading_requests.create(session, caller.project_id, request))
 
 

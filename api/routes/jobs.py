@@ -96,10 +96,13 @@ async def newest(
     }
     if len(labels) > LABELS_AT_MOST:
         raise InvalidRequest(
-            f"{len(labels)} metadata filters were sent: jobs have at most {LABELS_AT_MOST} labels.", param="metadata"
+            f"{len(labels)} metadata filters were sent, but jobs have at most {LABELS_AT_MOST} labels. Send fewer.",
+            param="metadata",
         )
     if metadata and labels:
-        raise InvalidRequest("'metadata=null' and 'metadata[k]=v' exclude each other: send one.", param="metadata")
+        raise InvalidRequest(
+            "'metadata=null' cannot be combined with 'metadata[k]=v'. Send one of them.", param="metadata"
+        )
     rows, has_more = await lifecycle.newest(
         session, project_id, labels=None if metadata else labels, after=after, limit=limit
     )
@@ -168,7 +171,9 @@ async def list_events(
         for name, value in (("after", after), ("limit", limit)):
             if value is not None:
                 raise InvalidRequest(
-                    f"{name!r} is for pages: a stream goes on after the id in the header Last-Event-ID.", param=name
+                    f"{name!r} cannot be combined with 'stream'. To resume a stream, send the last event's id in the "
+                    "header Last-Event-ID.",
+                    param=name,
                 )
         seq = 0
         if last_event_id is not None:
@@ -250,7 +255,7 @@ async def adapter(
     async with services.db.snapshot() as session:
         job = await lifecycle.get(session, project_id, job_id)
         if job.fine_tuned_model is None:
-            raise NotFound(f"The job {job_id!r} is {job.status}: only a job that succeeded has an adapter.")
+            raise NotFound(f"The job {job_id!r} is {job.status}. Only jobs that succeeded have an adapter.")
         prefix = (await tuned_models.get(session, project_id, job.fine_tuned_model)).prefix
     manifest = await artifacts.manifest(services.storage, prefix)
     if files:

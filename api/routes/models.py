@@ -42,7 +42,8 @@ async def retrieve(model: str, project_id: ProjectId, session: Snapshot, service
 async def delete(model: str, project_id: ProjectId, services: Services) -> dict[str, Any]:
     if model in services.models or model in services.aliases:
         raise InvalidRequest(
-            f"{model!r} is a base model: the operator's catalog and aliases decide about it.", param="model"
+            f"{model!r} is a base model or an alias and cannot be deleted. Ask the operator to change the catalog.",
+            param="model",
         )
     async with services.db.transaction() as session:
         row = await tuned_models.delete(session, project_id, model)

@@ -86,7 +86,7 @@ async def rewards(job_id: str, project_id: ProjectId, session: Snapshot) -> dict
     version = await reward_versions.newest(session, job.id)
     if version is None:
         raise NotFound(
-            f"The job {job_id!r} has no graders: only those of the method 'reinforcement' have.",
+            f"The job {job_id!r} has no graders. Only jobs with the method 'reinforcement' have graders.",
             code="job_without_rewards",
         )
     return rewards_object(version)

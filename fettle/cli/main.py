@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from fettle.db import Database
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Fine-tuning as a service that you run yourself.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Self-hosted fine-tuning as a service.")
 app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")
 app.add_typer(jobs.app, name="jobs")
@@ -128,23 +128,21 @@ def doctor() -> None:
     console.print(table)
     broken = [result.part for result in results if result.needed and not result.ok]
     warnings = sum(not result.ok for result in results) - len(broken)
-    console.print(
-        f"[red]to be mended: {', '.join(broken)}[/]" if broken else "[green]ready[/]", f"({warnings} warnings)"
-    )
+    console.print(f"[red]Fix: {', '.join(broken)}[/]" if broken else "[green]ready[/]", f"({warnings} warnings)")
     if broken:
         sys.exit(1)
 
 
 @app.command()
 def preview(
-    file: Annotated[str, typer.Argument(help="A dataset on this machine, or the id of an uploaded one.")],
+    file: Annotated[str, typer.Argument(help="A dataset on this machine, or the id of an uploaded file.")],
     model: Annotated[
         str, typer.Option(help="Base model, its alias or a tuned model: whose template is used.")
     ] = "starter",
     rows: Annotated[int, typer.Option(min=1, max=50)] = 3,
-    max_seq_length: Annotated[int | None, typer.Option(min=16, help="Counts the rows that are longer.")] = None,
+    max_seq_length: Annotated[int | None, typer.Option(min=16, help="Count the rows that are longer.")] = None,
 ) -> None:
-    """Show a dataset as a job would train on it: what is learned stands out."""
+    """Show a dataset as a job would train on it, with the learned text highlighted."""
     from pathlib import Path
 
     from fettle.cli import token_view
@@ -169,7 +167,7 @@ def dry_run(
         int | None, typer.Option(min=2, help="Completions of each; unset: the job's group_size.")
     ] = None,
 ) -> None:
-    """Try a reinforcement job's rewards before it is made. Exits 1 if something stands in the way of learning."""
+    """Try a reinforcement job's rewards before you create it. Exits 1 if there are warnings."""
     from pathlib import Path
 
     from fettle.cli import dry_run_view
@@ -194,5 +192,5 @@ def job_body(file: "Path") -> dict[str, object]:
     except ValueError as error:
         raise InvalidRequest(f"{file} is not JSON: {error}.") from error
     if not isinstance(body, dict):
-        raise InvalidRequest(f"{file} holds no JSON object: it must be the body of a job.")
+        raise InvalidRequest(f"{file} does not contain a JSON object. It must be the body of a job.")
     return body

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from fettle.errors import InvalidRequest, from_schema
+from fettle.errors import InvalidRequest, brief, from_schema
 from fettle.rewards import templates
 from fettle.rewards.formula import BadFormula, Formula
 from fettle.rewards.functions import FUNCTIONS
@@ -211,7 +211,7 @@ def check(
     """
     if (grader is None) == (reward_functions is None):
         raise InvalidRequest(
-            "Say what is rewarded, once: 'grader' (one of OpenAI's) or 'reward_functions' (a list).",
+            "Give either 'grader' (one of OpenAI's graders) or 'reward_functions' (a list).",
             code="missing_required_parameter" if grader is None else None,
             param=".".join((*within, "grader")),
         )
@@ -248,7 +248,7 @@ def as_grader(entry: Any, where: tuple[str, ...]) -> tuple[float, Any]:
     weight = rest.pop("weight", 1.0)
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not -1e6 < weight < 1e6:
         raise InvalidRequest(
-            f"Invalid value for 'weight': a number is needed; got {weight!r}.", param=".".join((*where, "weight"))
+            f"Invalid value for 'weight': {brief(weight)}. Use a number.", param=".".join((*where, "weight"))
         )
     if "type" in rest:
         return float(weight), rest

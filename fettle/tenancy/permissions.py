@@ -21,8 +21,8 @@ def need_all(caller: ApiKey, wanted: Sequence[str]) -> None:
     """Raises Forbidden: making, rotating and revoking a key takes every scope that this key has."""
     if lacking := scopes.missing(caller.scopes, wanted):
         raise Forbidden(
-            f"This API key lacks the scope {lacking[0]!r} (it has: {', '.join(caller.scopes)}), so it cannot make, "
-            "rotate or revoke a key that has it: name fewer scopes, or use a key with more."
+            f"This API key lacks the scope {lacking[0]!r} (it has: {', '.join(caller.scopes)}), so it cannot create, "
+            "rotate or revoke a key with that scope. Request fewer scopes, or use a key with more."
         )
 
 
@@ -44,7 +44,8 @@ def end_for(caller: ApiKey, wanted: float | None) -> float | None:
     if caller.expires_at is not None and wanted > caller.expires_at:
         left = (caller.expires_at - time.time()) / DAY
         raise InvalidRequest(
-            f"The key would outlive the one that makes it, which expires in {left:.1f} days: name an earlier end.",
+            f"The new key would outlive the key that creates it, which expires in {left:.1f} days. Choose an "
+            "earlier expiry.",
             param="expires_at",
         )
     return wanted

@@ -203,7 +203,7 @@ class TestReach:
         async with running(settings_in(tmp_path, grading_seconds=0.1)) as api, await api.client() as http:
             answer = await http.post(RUN, json={"grader": EQUAL, "model_sample": "four", "item": {}})
         assert refusal(answer)[0] == 503
-        assert "is `fettle worker` running?" in message(answer)
+        assert "Check that `fettle worker` is running" in message(answer)
 
     async def test_a_grader_that_never_ends_is_ended(self, tmp_path: Path) -> None:
         settings = settings_in(tmp_path, grader_seconds=0.5)

@@ -55,7 +55,7 @@ async def database(settings: Settings) -> CheckResult:
             "database", False, f"{where}: schema {current or 'empty'}, needs {newest} → `fettle migrate`"
         )
     if abs(skew) > SKEW_SECONDS:
-        return warn("database", f"{where}: its clock and ours differ by {skew:+.0f} s → run NTP on both")
+        return warn("database", f"{where}: its clock differs from this host's by {skew:+.0f} s → run NTP on both")
     return CheckResult("database", True, f"{where}: schema {current}")
 
 
@@ -88,7 +88,7 @@ async def workers(settings: Settings) -> CheckResult:
         await db.close()
     alive = [each for each in seen if each.alive]
     if not alive:
-        return warn("workers", f"none is running: jobs wait → {HELP['workers']}")
+        return warn("workers", f"no worker is running, so jobs wait → {HELP['workers']}")
     running = [
         f"{each.worker.host} {each.worker.version} ({', '.join(each.worker.slots)}; {len(each.busy)} busy)"
         for each in alive
@@ -107,7 +107,7 @@ async def engine(settings: Settings) -> CheckResult:
         healthy = await client.healthy()
     finally:
         await client.close()
-    says = f"{settings.engine_url} answers" if healthy else f"{settings.engine_url} does not answer → {HELP['engine']}"
+    says = f"{settings.engine_url} answers" if healthy else f"{settings.engine_url} is not responding → {HELP['engine']}"
     return CheckResult("engine", healthy, says, needed=False)
 
 
@@ -151,8 +151,8 @@ HELP = {
     "integrations": "pip install 'fettle[integrations]'",
     "database": "check FETTLE_DATABASE_URL, then `fettle migrate`",
     "storage": "check FETTLE_STORAGE_URL, FETTLE_S3_ENDPOINT and the credentials",
-    "queue": "check FETTLE_REDIS_URL; without it jobs start a little later",
-    "workers": "start `fettle worker`; `fettle up` has one",
+    "queue": "check FETTLE_REDIS_URL; without Redis jobs start a little later",
+    "workers": "start `fettle worker`, or `fettle up`, which includes one",
     "engine": "start `fettle engine`, or check FETTLE_ENGINE_URL; chat needs it, training does not",
     "base models": "check FETTLE_CATALOG and FETTLE_MODEL_ALIASES",
 }

@@ -34,7 +34,7 @@ async def disk(settings: Settings) -> CheckResult:
     free = shutil.disk_usage(settings.data).free
     says = f"{free / 2**30:.0f} GiB free under {settings.data.absolute()}"
     if free <= LOW_DISK:
-        return bad("disk", f"{says} → checkpoints and adapters need room: free some, or set FETTLE_DATA")
+        return bad("disk", f"{says} → free some space for checkpoints and adapters, or set FETTLE_DATA to another disk")
     return good("disk", says)
 
 
@@ -57,7 +57,7 @@ async def cores(settings: Settings) -> CheckResult:
     threads = settings.threads or max(1, found // jobs)
     says = f"{found} cores, {jobs} slots of {threads} threads"
     if threads * jobs > found:
-        return warn("cores", f"{says} → lower FETTLE_SLOTS or FETTLE_THREADS: jobs would take each other's cores")
+        return warn("cores", f"{says} → lower FETTLE_SLOTS or FETTLE_THREADS so that jobs do not share cores")
     return good("cores", says)
 
 
@@ -68,7 +68,7 @@ async def gpus(settings: Settings) -> CheckResult:
     listed = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)  # noqa: ASYNC221 — the doctor may wait
     found = listed.stdout.strip().splitlines()
     if listed.returncode != 0 or not found:
-        return bad("devices", f"a GPU is there, but nvidia-smi fails: {listed.stderr.strip()} → check the driver")
+        return bad("devices", f"this host has a GPU, but nvidia-smi fails: {listed.stderr.strip()} → check the driver")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     says = "; ".join(found) + ("" if visible is None else f"; CUDA_VISIBLE_DEVICES={visible}")
     if not devices.visible():
@@ -84,9 +84,12 @@ async def secrets(settings: Settings) -> CheckResult:
     exposed = [file for file in open_ if not (shielded and file.parent == settings.data)]
     if exposed:
         names = " ".join(str(file) for file in exposed)
-        return warn("secrets", f"others on this host may read {names} → chmod 600 {names}")
+        return warn("secrets", f"other users of this host can read {names} → chmod 600 {names}")
     if settings.secret is None and settings.database_url and not settings.database_url.startswith("sqlite"):
-        return warn("secrets", "FETTLE_SECRET is unset: every host would make its own → set one for all, or keys fail")
+        return warn(
+            "secrets",
+            "FETTLE_SECRET is not set, so each host creates its own → set the same one everywhere, or keys fail",
+        )
     return good("secrets", "only their owner can read them" if there else "none on this disk")
 
 
@@ -110,5 +113,5 @@ async def integrations(settings: Settings) -> CheckResult:
     if missing:
         return warn("integrations", f"no package {', '.join(missing)} → pip install 'fettle[integrations]' for workers")
     if "wandb" in enabled and settings.wandb_mode == "online" and settings.wandb_api_key is None:
-        return warn("integrations", "wandb has no account → set FETTLE_WANDB_API_KEY, or FETTLE_WANDB_MODE=offline")
+        return warn("integrations", "wandb has no API key → set FETTLE_WANDB_API_KEY, or FETTLE_WANDB_MODE=offline")
     return good("integrations", ", ".join(enabled) or "none enabled (FETTLE_INTEGRATIONS)")

@@ -61,7 +61,7 @@ class TestLoad:
 
     @pytest.mark.parametrize("content", [[], "5", "null", '"text"'])
     def test_anything_but_an_object_is_told_so(self, file: Path, content: Any) -> None:
-        assert "object from name to entry" in refusal(file, content)
+        assert "maps names to entries" in refusal(file, content)
 
     @pytest.mark.parametrize("name", ["", "  ", "a:b", "ft:starter:x::y"])
     def test_a_name_that_could_be_a_tuned_models_is_refused(self, file: Path, name: str) -> None:
@@ -171,7 +171,7 @@ class TestLocalPath:
         entry = BaseModelEntry(hub="acme/tiny", revision=COMMIT, **SIZES)
         with pytest.raises(Unavailable, match=rf"acme/tiny@{COMMIT} is not in the local cache") as refused:
             catalog.local_path(entry)
-        assert "point the entry's 'path' at a folder" in refused.value.message
+        assert "set the entry's 'path' to a folder" in refused.value.message
         assert refused.value.retry
 
     def test_only_weights_and_words_are_fetched(self) -> None:
@@ -191,7 +191,7 @@ class TestAliases:
             ({"a": "b", "b": "starter"}, "'a' means 'b', which is no base model"),
             ({"starter": "starter"}, "'starter' is a base model itself"),
             ({"ft:gpt-4o:x::y": "starter"}, "begin with 'ft:', as 'ft:gpt-4o:x::y' does"),
-            ({" ": "starter"}, "may not be empty"),
+            ({" ": "starter"}, "is not valid"),
         ],
     )
     def test_any_other_is_refused_with_the_reason(self, aliases: dict[str, str], says: str) -> None:

@@ -41,7 +41,7 @@ class TestSecrets:
 
     async def test_a_shared_database_needs_a_shared_secret(self, private: Path) -> None:
         shared = {"data": private, "database_url": "postgresql+asyncpg://h/d"}
-        assert "FETTLE_SECRET is unset" in (await host.secrets(Settings(**shared))).says
+        assert "FETTLE_SECRET is not set" in (await host.secrets(Settings(**shared))).says
         assert (await host.secrets(Settings(**shared, secret="s"))).ok
 
 
