@@ -107,7 +107,9 @@ async def engine(settings: Settings) -> CheckResult:
         healthy = await client.healthy()
     finally:
         await client.close()
-    says = f"{settings.engine_url} answers" if healthy else f"{settings.engine_url} is not responding → {HELP['engine']}"
+    says = (
+        f"{settings.engine_url} answers" if healthy else f"{settings.engine_url} is not responding → {HELP['engine']}"
+    )
     return CheckResult("engine", healthy, says, needed=False)
 
 

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from fettle.datasets.formats import jsonl
 from fettle.datasets.formats.jsonl import BOM, Line, Row
-from fettle.datasets.formats.problems import RowProblem, quoted
+from fettle.datasets.formats.problems import RowProblem, plural, quoted
 from fettle.datasets.formats.rows import NESTED, SHAPE_KEYS, columns_read
 
 DELIMITERS = ",;\t"
@@ -118,7 +118,8 @@ def records(reader: Any, lines: Lines, columns: list[str]) -> Iterator[Line]:
         if not record:
             yield number, None, jsonl.BLANK_LINE
         elif len(record) != len(columns):
-            yield number, None, [RowProblem("", "csv_ragged_row", {"fields": len(record), "columns": len(columns)})]
+            widths: dict[str, str | int] = {"fields": plural(len(record), "field"), "columns": str(len(columns))}
+            yield number, None, [RowProblem("", "csv_ragged_row", widths)]
         else:
             row: Row = {name: record[index] for index, name in wanted}
             yield number, *parse_nested(row, nested)

@@ -11,7 +11,7 @@ from typing import Any
 from fettle.datasets.formats import tools
 from fettle.datasets.formats.chat import Conversation
 from fettle.datasets.formats.preference import Pair, all_pairs, check_prompt, check_response, text_of
-from fettle.datasets.formats.problems import RowProblem, kind, quoted
+from fettle.datasets.formats.problems import RowProblem, kind, plural, quoted
 from fettle.datasets.formats.texts import filled
 
 KEYS = frozenset({"ranking", "ranked", "responses"})
@@ -95,7 +95,7 @@ def check_ranked(ranked: Any) -> Iterator[RowProblem]:
             count += 1
             yield from check_response(f"ranked[{index}]" if tied is None else f"ranked[{index}][{inner}]", response)
     if count < 2:
-        yield RowProblem("ranked", "too_few_responses", {"key": "'ranked'", "count": count})
+        yield RowProblem("ranked", "too_few_responses", {"key": "'ranked'", "responses": plural(count, "response")})
 
 
 def check_numbered(row: dict[str, Any]) -> Iterator[RowProblem]:
@@ -108,7 +108,9 @@ def check_numbered(row: dict[str, Any]) -> Iterator[RowProblem]:
     if not isinstance(responses, list) or not isinstance(ranking, list):
         return
     if len(responses) < 2:
-        yield RowProblem("responses", "too_few_responses", {"key": "'responses'", "count": len(responses)})
+        yield RowProblem(
+            "responses", "too_few_responses", {"key": "'responses'", "responses": plural(len(responses), "response")}
+        )
     for index, response in enumerate(responses):
         yield from check_response(f"responses[{index}]", response)
     seen: set[int] = set()
@@ -125,4 +127,4 @@ def check_numbered(row: dict[str, Any]) -> Iterator[RowProblem]:
             yield RowProblem(f"ranking[{index}]", "ranking_empty_tie")
     missing = len(responses) - len(seen)
     if missing:
-        yield RowProblem("ranking", "ranking_incomplete", {"count": missing})
+        yield RowProblem("ranking", "ranking_incomplete", {"responses": plural(missing, "response")})

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from fettle.datasets.formats.problems import RowProblem, kind
+from fettle.datasets.formats.problems import RowProblem, kind, plural
 
 MESSAGES = {"chat": ("messages",), "prompt_completion": ("prompt", "completion")}  # the shapes that may have calls
 OLD_KEYS = ("functions", "function_call")
@@ -112,7 +112,7 @@ def check_answers(messages: Sequence[Any], at: Callable[[int], str]) -> Iterator
             open_calls.discard(answers or "")
             continue
         if open_calls:
-            yield RowProblem(at(index), "unanswered_tool_call", {"count": len(open_calls)})
+            yield RowProblem(at(index), "unanswered_tool_call", {"calls": plural(len(open_calls), "tool call")})
         calls = message.get("tool_calls")
         ids = [call.get("id") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
         open_calls = {id for id in ids if isinstance(id, str)}

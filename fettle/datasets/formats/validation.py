@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from fettle.datasets.formats import reading, tools
 from fettle.datasets.formats.jsonl import Line
-from fettle.datasets.formats.problems import OF_THE_FILE, Problem, RowProblem, put_into_words, quoted
+from fettle.datasets.formats.problems import OF_THE_FILE, Problem, RowProblem, plural, put_into_words, quoted
 from fettle.datasets.formats.rows import SHAPES, shape_of
 
 MAX_ERRORS = 50  # problems kept
@@ -43,7 +43,7 @@ class Report(BaseModel):
     def summary(self) -> str:
         """The first problem's line, path and fix, and how many more there are."""
         if self.ok:
-            return f"{self.rows} rows, no errors."
+            return f"{plural(self.rows, 'row')}, no errors."
         first, more = self.errors[0], self.error_count - 1
         number = f"{'Row' if self.format == 'parquet' else 'Line'} {first.line}"
         where = f"{number}, {first.path}: " if first.path else f"{number}: "
