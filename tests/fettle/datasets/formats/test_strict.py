@@ -27,7 +27,8 @@ MISTAKES: dict[str, tuple[bytes, str]] = {
     ),
     "escaped NUL": (
         chat(USER, message("assistant", "5\0")),
-        "Line 1, messages[1].content: The row contains the character U+0000 (NUL). Remove it. Text cannot contain \\u0000.",
+        "Line 1, messages[1].content: The row contains the character U+0000 (NUL). Remove it. Text cannot contain "
+        "\\u0000.",
     ),
     "NaN": (NAN, "Line 1, score: The number is NaN, infinite or too large. Use a finite number or null."),
     "duplicate keys": (
