@@ -1,4 +1,4 @@
-"""`fettle doctor`: looks at every part and says what to do."""
+"""`fettle doctor`: checks every part and says what to do."""
 
 import asyncio
 import time
@@ -107,10 +107,10 @@ async def engine(settings: Settings) -> CheckResult:
         healthy = await client.healthy()
     finally:
         await client.close()
-    says = (
+    message = (
         f"{settings.engine_url} answers" if healthy else f"{settings.engine_url} is not responding → {HELP['engine']}"
     )
-    return CheckResult("engine", healthy, says, needed=False)
+    return CheckResult("engine", healthy, message, needed=False)
 
 
 async def base_models(settings: Settings) -> CheckResult:
@@ -145,11 +145,11 @@ CHECKS: dict[str, Callable[[Settings], Awaitable[CheckResult]]] = {
 HELP = {
     "versions": "install Fettle again",
     "disk": "set FETTLE_DATA to a folder that this user can write",
-    "slots": "docs/gpus.md says how slots map to GPUs",
+    "slots": "docs/gpus.md message how slots map to GPUs",
     "cores": "set FETTLE_THREADS",
     "devices": "check the driver with nvidia-smi",
     "secrets": "let this user read the data folder",
-    "sandbox": "docs/rewards.md says what user code needs",
+    "sandbox": "docs/rewards.md message what user code needs",
     "integrations": "pip install 'fettle[integrations]'",
     "database": "check FETTLE_DATABASE_URL, then `fettle migrate`",
     "storage": "check FETTLE_STORAGE_URL, FETTLE_S3_ENDPOINT and the credentials",

@@ -20,34 +20,36 @@ PRIVATE = ("secret", "admin.key", "redis.conf", "up.env", "fettle.db")  # under 
 
 
 async def versions(settings: Settings) -> CheckResult:
-    says = f"fettle {__version__}, Python {sys.version.split()[0]}"
+    message = f"fettle {__version__}, Python {sys.version.split()[0]}"
     missing = [name for name in TRAINING_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        says += f"; no {', '.join(missing)}"
-        return warn("versions", f"{says} → pip install 'fettle[train]' where jobs train or models answer")
+        message += f"; no {', '.join(missing)}"
+        return warn("versions", f"{message} → pip install 'fettle[train]' where jobs train or models answer")
     found = [f"{name} {importlib.metadata.version(name)}" for name in TRAINING_PACKAGES]
-    return good("versions", ", ".join([says, *found]))
+    return good("versions", ", ".join([message, *found]))
 
 
 async def disk(settings: Settings) -> CheckResult:
     data_folder.prepare(settings.data)
     free = shutil.disk_usage(settings.data).free
-    says = f"{free / 2**30:.0f} GiB free under {settings.data.absolute()}"
+    message = f"{free / 2**30:.0f} GiB free under {settings.data.absolute()}"
     if free <= LOW_DISK:
-        return bad("disk", f"{says} → free some space for checkpoints and adapters, or set FETTLE_DATA to another disk")
-    return good("disk", says)
+        return bad(
+            "disk", f"{message} → free some space for checkpoints and adapters, or set FETTLE_DATA to another disk"
+        )
+    return good("disk", message)
 
 
 async def slots(settings: Settings) -> CheckResult:
     """Which device each of this host's slots has."""
     found = devices.visible()
     places = devices.slots(settings, found)
-    says = ", ".join(f"slot {number}: {place}" for number, place in enumerate(places))
+    message = ", ".join(f"slot {number}: {place}" for number, place in enumerate(places))
     if unused := devices.idle(places, found):
-        return warn("slots", f"{says}; idle: GPU {', '.join(unused)} → see FETTLE_SLOTS and FETTLE_GPUS_PER_JOB")
+        return warn("slots", f"{message}; idle: GPU {', '.join(unused)} → see FETTLE_SLOTS and FETTLE_GPUS_PER_JOB")
     if found and len(places) * settings.gpus_per_job > len(found):
-        return warn("slots", f"{says} → they share {len(found)}: leave FETTLE_SLOTS unset to give each its own")
-    return good("slots", says)
+        return warn("slots", f"{message} → they share {len(found)}: leave FETTLE_SLOTS unset to give each its own")
+    return good("slots", message)
 
 
 async def cores(settings: Settings) -> CheckResult:
@@ -55,10 +57,10 @@ async def cores(settings: Settings) -> CheckResult:
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     jobs = len(devices.slots(settings, devices.visible()))
     threads = settings.threads or max(1, found // jobs)
-    says = f"{found} cores, {jobs} slots of {threads} threads"
+    message = f"{found} cores, {jobs} slots of {threads} threads"
     if threads * jobs > found:
-        return warn("cores", f"{says} → lower FETTLE_SLOTS or FETTLE_THREADS so that jobs do not share cores")
-    return good("cores", says)
+        return warn("cores", f"{message} → lower FETTLE_SLOTS or FETTLE_THREADS so that jobs do not share cores")
+    return good("cores", message)
 
 
 async def gpus(settings: Settings) -> CheckResult:
@@ -70,10 +72,10 @@ async def gpus(settings: Settings) -> CheckResult:
     if listed.returncode != 0 or not found:
         return bad("devices", f"this host has a GPU, but nvidia-smi fails: {listed.stderr.strip()} → check the driver")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    says = "; ".join(found) + ("" if visible is None else f"; CUDA_VISIBLE_DEVICES={visible}")
+    message = "; ".join(found) + ("" if visible is None else f"; CUDA_VISIBLE_DEVICES={visible}")
     if not devices.visible():
-        return warn("devices", f"{says} → none is visible: jobs train on the CPU")
-    return good("devices", says)
+        return warn("devices", f"{message} → none is visible: jobs train on the CPU")
+    return good("devices", message)
 
 
 async def secrets(settings: Settings) -> CheckResult:

@@ -1,4 +1,4 @@
-"""What `fettle doctor` says about one part."""
+"""The result of one check of `fettle doctor`."""
 
 from dataclasses import dataclass
 
@@ -9,17 +9,17 @@ class CheckResult:
 
     part: str
     ok: bool
-    says: str
+    message: str
     needed: bool = True
 
 
-def good(part: str, says: str) -> CheckResult:
-    return CheckResult(part, True, says)
+def good(part: str, message: str) -> CheckResult:
+    return CheckResult(part, True, message)
 
 
-def warn(part: str, says: str) -> CheckResult:
-    return CheckResult(part, False, says, needed=False)
+def warn(part: str, message: str) -> CheckResult:
+    return CheckResult(part, False, message, needed=False)
 
 
-def bad(part: str, says: str) -> CheckResult:
-    return CheckResult(part, False, says)
+def bad(part: str, message: str) -> CheckResult:
+    return CheckResult(part, False, message)
