@@ -41,8 +41,8 @@ TEXTS = frozenset({"chat", "sharegpt", "prompt_completion", "alpaca"})
 COMPARISONS = frozenset({"preference", "ranking"})
 PROMPTS = TEXTS | {"prompts"}  # a text's own completion is the item's, for graders
 
-# type: what a request must be, how its `auto`s are resolved, and the shapes of rows that it takes; `grpo` is another
-# name of `reinforcement`
+# by its type: what a request must be, how its `auto`s are resolved, and the shapes of rows that it takes; `grpo` is
+# another name of `reinforcement`
 METHODS: dict[str, type[Method]] = {
     "supervised": SupervisedMethod,
     "dpo": DPOMethod,
