@@ -159,9 +159,12 @@ def postgresql(around: Path) -> Iterator[str]:
     options = f"-h 127.0.0.1 -p {port} -k {server.get_uri().split('host=')[1]}"
     restart = ("-w", "-m", "fast", "-D", str(folder), "-o", options, "-l", str(server.log), "restart")
     pgexec("pg_ctl", restart, bin_path=server.bin_path, user=server.system_user)
-    yield f"postgresql+asyncpg://fettle:{password}@127.0.0.1:{port}/fettle"
-    server.cleanup()
-    shutil.rmtree(folder)
+    try:
+        yield f"postgresql+asyncpg://fettle:{password}@127.0.0.1:{port}/fettle"
+    finally:  # pgserver's own cleanup looks for the process that it started, which the restart replaced
+        stop = ("-w", "-m", "fast", "-D", str(folder), "stop")
+        pgexec("pg_ctl", stop, bin_path=server.bin_path, user=server.system_user)
+        shutil.rmtree(folder)
 
 
 @contextmanager
@@ -170,9 +173,11 @@ def redis(around: Path) -> Iterator[str]:
     configuration = around / "redis.conf"
     configuration.write_text(f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\n')
     server = subprocess.Popen([redis_server(), str(configuration)], stdout=subprocess.DEVNULL, cwd=around)
-    yield f"redis://:{password}@127.0.0.1:{port}/0"
-    server.terminate()
-    server.wait()
+    try:
+        yield f"redis://:{password}@127.0.0.1:{port}/0"
+    finally:
+        server.terminate()
+        server.wait()
 
 
 @contextmanager

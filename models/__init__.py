@@ -10,6 +10,7 @@ from models.grading import Grading
 from models.idempotency import IdempotencyKey
 from models.job import DISK_FULL, ENDED, LEGAL_MOVES, RESUMABLE, STORAGE_REFUSED, WORKER_LOST, Job, JobStatus
 from models.project import Project
+from models.proof import Proof
 from models.reward_version import RewardVersion
 from models.rollout_chunk import RolloutChunk
 from models.tuned_model import TunedModel
@@ -34,6 +35,7 @@ __all__ = [
     "Job",
     "JobStatus",
     "Project",
+    "Proof",
     "RewardVersion",
     "RolloutChunk",
     "TunedModel",

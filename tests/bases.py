@@ -23,3 +23,13 @@ def copy(folder: Path) -> Path:
 
 def rewrite(file: Path, **fields: object) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+
+
+def trimming(folder: Path) -> Path:
+    """Its chat template strips the blanks around what is said, as several public ones do."""
+    shutil.copytree(STARTER, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    (folder / "chat_template.jinja").write_text(
+        "{%- for m in messages %}{{- '<|im_start|>' + m.role + '\\n' }}{{- m.content | trim }}{{- '<|im_end|>\\n' }}"
+        "{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
+    )
+    return folder

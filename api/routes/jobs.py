@@ -20,11 +20,12 @@ from api.schemas.job import (
     event_object,
     job_object,
     method_of,
+    proof_object,
 )
 from api.streaming import begun, counted
 from fettle import queue
 from fettle.errors import InvalidRequest, NotFound, from_schema
-from fettle.jobs import events, integrations, lifecycle, planning, waiting
+from fettle.jobs import events, integrations, lifecycle, planning, proofs, waiting
 from fettle.registry import tuned_models
 from fettle.storage import artifacts
 from fettle.tenancy import quotas
@@ -227,6 +228,13 @@ async def evaluation(job_id: str, project_id: ProjectId, session: Snapshot) -> d
     """The base model against the tuned one on the validation file."""
     job = await lifecycle.get(session, project_id, job_id)
     return evaluation_object(job)
+
+
+@router.get("/{job_id}/proof")
+async def proof(job_id: str, project_id: ProjectId, session: Snapshot) -> dict[str, Any]:
+    """What was checked before the job succeeded, and after: rows, movement, the copy in storage, what is served."""
+    job = await lifecycle.get(session, project_id, job_id)
+    return proof_object(job, await proofs.of_job(session, job))
 
 
 @router.get("/{job_id}/adapter", response_model=None)

@@ -1,15 +1,19 @@
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from fettle import methods
 from fettle.errors import InvalidRequest, NotFound
+from fettle.jobs import proof_checks, proofs
 from fettle.jobs.waiting import Waiting
 from fettle.methods.common import ITEMS_AT_MOST
 from fettle.storage.artifacts import Manifest
-from models import ENDED, Checkpoint, Event, Job, JobStatus
+from models import ENDED, Checkpoint, Event, Job, JobStatus, Proof
 
 Label = Annotated[str, StringConstraints(max_length=512)]
+TRAINED = ("train_loss", "train_mean_token_accuracy")
+VALIDATED = ("valid_loss", "valid_mean_token_accuracy")
 LabelName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
@@ -108,9 +112,18 @@ def checkpoint_object(checkpoint: Checkpoint) -> dict[str, Any]:
         "created_at": int(checkpoint.created_at),
         "fine_tuned_model_checkpoint": checkpoint.name,
         "fine_tuning_job_id": checkpoint.job_id,
-        "metrics": checkpoint.metrics,
+        "metrics": checkpoint_metrics(checkpoint.metrics),
         "step_number": checkpoint.step,
     }
+
+
+def checkpoint_metrics(known: dict[str, Any]) -> dict[str, Any]:
+    """OpenAI's names all, null where the step has no such figure: it was not validated, or its method has none.
+
+    OpenAI validates on a batch in between and on the whole file at an epoch's end; here it is always the whole file.
+    """
+    full = {f"full_{name}": known.get(name) for name in VALIDATED}
+    return dict.fromkeys(("step", *TRAINED, *VALIDATED)) | full | known
 
 
 def adapter_object(job: Job, manifest: Manifest, urls: dict[str, str | None], expires_at: int) -> dict[str, Any]:
@@ -121,6 +134,26 @@ def adapter_object(job: Job, manifest: Manifest, urls: dict[str, str | None], ex
         "files": [
             {"name": name, **entry.model_dump(), "url": url, "expires_at": expires_at if url else None}
             for (name, entry), url in zip(manifest.files.items(), urls.values(), strict=True)
+        ],
+    }
+
+
+def proof_object(job: Job, rows: Sequence[Proof]) -> dict[str, Any]:
+    """status: the worst of all checks. A job that trained its own reward model has one of each for that as well."""
+    models = [(row, proofs.checks_of(row)) for row in rows]
+    return {
+        "object": "fine_tuning.job.proof",
+        "fine_tuning_job_id": job.id,
+        "status": proof_checks.verdict([each for _, checks in models for each in checks]),
+        "models": [
+            {
+                "model": row.model,
+                "kind": row.kind,
+                "created_at": int(row.created_at),
+                "status": proof_checks.verdict(checks),
+                "checks": checks,
+            }
+            for row, checks in models
         ],
     }
 

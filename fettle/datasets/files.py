@@ -4,14 +4,14 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import ids, methods
 from fettle.datasets.formats.validation import Report
 from fettle.errors import Conflict, InvalidRequest, NotFound
 from fettle.pagination import page
-from models import ENDED, File, FileStatus, Job
+from models import ENDED, File, FileStatus, Job, Proof
 
 PURPOSE, RESULTS = "fine-tune", "fine-tune-results"
 MIN_TRAINING_ROWS = 10  # OpenAI's rule: below it no method learns anything
@@ -119,5 +119,14 @@ async def delete(session: AsyncSession, project_id: str, file_id: str) -> File:
     )
     if job_id := await session.scalar(needed):
         raise Conflict(f"The file {file_id!r} is in use by {job_id!r}: cancel that job first.", code="file_in_use")
+    await forget(session, project_id, file_id)
     await session.delete(file)
     return file
+
+
+async def forget(session: AsyncSession, project_id: str, file_id: str) -> None:
+    """Takes the rows of a training file out of the proofs of its jobs."""
+    jobs = select(Job.id).where(Job.project_id == project_id, Job.training_file == file_id)
+    await session.execute(
+        update(Proof).where(Proof.job_id.in_(jobs)).values(probe=None).execution_options(synchronize_session=False)
+    )

@@ -199,7 +199,15 @@ class TestCheckpoints:
             "object": "fine_tuning.job.checkpoint",
             "fine_tuned_model_checkpoint": names[2],
             "fine_tuning_job_id": job["id"],
-            "metrics": {"step": 24, "valid_loss": 1 / 24},
+            "metrics": {
+                "step": 24,
+                "train_loss": None,
+                "train_mean_token_accuracy": None,
+                "valid_loss": 1 / 24,
+                "valid_mean_token_accuracy": None,
+                "full_valid_loss": 1 / 24,  # validation is over the whole file
+                "full_valid_mean_token_accuracy": None,
+            },
             "step_number": 24,
         }
         rest = await tenant.http.get(f"{JOBS}/{job['id']}/checkpoints", params={"after": page["last_id"]})

@@ -8,7 +8,9 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
 from openai.types.fine_tuning.alpha import GraderRunResponse, GraderValidateResponse
 from openai.types.fine_tuning.alpha.grader_run_response import Metadata, MetadataErrors
+from openai.types.fine_tuning.fine_tuning_job import Error, Hyperparameters
 from openai.types.fine_tuning.jobs import FineTuningJobCheckpoint
+from openai.types.fine_tuning.jobs.fine_tuning_job_checkpoint import Metrics
 from openai.types.responses import Response
 from pydantic import BaseModel
 
@@ -29,6 +31,7 @@ JOB = Job(
     status=JobStatus.QUEUED, result_files=[],
     method={"type": "supervised", "supervised": {"hyperparameters": HYPERPARAMETERS}},
 )  # fmt: skip
+FAILURE = {"code": "diverged", "message": "Training diverged", "param": "learning_rate"}
 EVENT = Event(id="ftevent-x", created_at=1.0, level="info", type="message", message="Created")
 CHECKPOINT = Checkpoint(id="ftckpt_x", created_at=1.0, name="ft:x", job_id="ftjob-x", step=1, metrics={})
 ASKED = ResponseCreate.model_validate({"model": "starter", "input": "2 + 2 ="})
@@ -49,8 +52,11 @@ OBJECTS: dict[str, tuple[type[BaseModel], tuple[str, ...]]] = {
     "file": (FileObject, (*file_object(FILE),)),
     "file, deleted": (FileDeleted, (*deleted_object("file-x", "file"),)),
     "fine_tuning.job": (FineTuningJob, (*job_object(JOB),)),
+    "fine_tuning.job, hyperparameters": (Hyperparameters, (*job_object(JOB)["hyperparameters"],)),
+    "fine_tuning.job, error": (Error, (*FAILURE,)),
     "fine_tuning.job.event": (FineTuningJobEvent, (*event_object(EVENT),)),
     "fine_tuning.job.checkpoint": (FineTuningJobCheckpoint, (*checkpoint_object(CHECKPOINT),)),
+    "fine_tuning.job.checkpoint, metrics": (Metrics, (*checkpoint_object(CHECKPOINT)["metrics"],)),
     "graders/run": (GraderRunResponse, (*GRADED,)),
     "graders/run, metadata": (Metadata, (*GRADED["metadata"],)),
     "graders/run, metadata.errors": (MetadataErrors, (*GRADED["metadata"]["errors"],)),

@@ -5,14 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from tests.api.tenants import Tenant, refusal
 from tests.conformance import page
 from tests.conformance.objects import OBJECTS, compared, required
 from tests.conformance.page import served
 from tests.conformance.remarks import REMARKS
-from tests.conformance.surface import CHAT, COMPLETIONS, RESPONSES, listed, routes, same_path, sdk_routes
+from tests.conformance.surface import CHAT, COMPLETIONS, RESPONSES, inside, listed, routes, same_path, sdk_routes
 from worker.engine.schemas import ChatRequest, CompletionRequest
 
 WRONG: Any = [7]  # neither a text nor a number nor an object
@@ -62,6 +62,31 @@ def test_every_remark_is_about_a_line_of_the_page() -> None:
 def test_an_object_has_every_field_that_the_sdk_requires(name: str) -> None:
     absent = {field for field, status in compared(name) if status == "absent"}
     assert absent & required(OBJECTS[name][0]) == set()
+
+
+NOT_WALKED = {  # fields of ours that are objects, and where the page has their parts
+    ("fine_tuning.job", "integrations"): "POST /v1/fine_tuning/jobs",
+    ("fine_tuning.job", "method"): "POST /v1/fine_tuning/jobs",
+    ("fine_tuning.job.event", "data"): "whatever a step measures",
+    ("graders/validate", "grader"): "what was sent",
+}
+ELSEWHERE = ("chat", "text_completion", "response")  # tests/conformance/test_real_engine.py walks these
+
+
+@pytest.mark.parametrize("name", [name for name in OBJECTS if "," not in name and not name.startswith(ELSEWHERE)])
+def test_the_page_goes_into_every_object_within_an_object(name: str) -> None:
+    theirs, ours = OBJECTS[name]
+    nested = {
+        field
+        for field, found in theirs.model_fields.items()
+        if field in ours
+        and any(isinstance(inner, type) and issubclass(inner, BaseModel) for inner in inside(found.annotation))
+    }
+    assert [field for field in nested if f"{name}, {field}" not in OBJECTS and (name, field) not in NOT_WALKED] == []
+
+
+def test_a_checkpoint_has_every_metric_that_the_sdk_reads() -> None:
+    assert [field for field, status in compared("fine_tuning.job.checkpoint, metrics") if status == "absent"] == []
 
 
 @pytest.mark.parametrize("name", refused(RESPONSES))

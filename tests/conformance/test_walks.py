@@ -231,3 +231,7 @@ class TestTypes:
             for item in body.get("data", [body]):
                 kind.model_validate(item, strict=True)
                 assert (kind, (*item,)) in OBJECTS.values()  # no field more or less than the page says
+                (name,) = [name for name, known in OBJECTS.items() if known == (kind, (*item,))]
+                for field, inner in item.items():
+                    if f"{name}, {field}" in OBJECTS and inner is not None:
+                        assert (*inner,) == OBJECTS[f"{name}, {field}"][1], field

@@ -11,7 +11,7 @@ import multiprocessing.forkserver
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -38,6 +38,16 @@ def child_main(folder: str, channel: socket.socket, slot: Slot) -> None:
     run(folder, channel, slot.ranks)
 
 
+def verifier_main(folder: str, channel: socket.socket, slot: Slot) -> None:
+    choose_devices(slot)
+    from worker.training.__main__ import verify
+
+    verify(folder, channel)
+
+
+Main = Callable[[str, socket.socket, Slot], None]
+
+
 class Nursery:
     """Where children come from: `warm` forks them from a preloaded server, otherwise each starts cold."""
 
@@ -48,9 +58,9 @@ class Nursery:
             self.context.set_forkserver_preload(["worker.training.process.forkserver"])
             multiprocessing.forkserver.ensure_running()
 
-    async def start(self, folder: Path, slot: Slot) -> "Child":
+    async def start(self, folder: Path, slot: Slot, main: Main = child_main) -> "Child":
         ours, theirs = socket.socketpair()
-        process: BaseProcess = self.context.Process(target=child_main, args=(str(folder), theirs, slot))
+        process: BaseProcess = self.context.Process(target=main, args=(str(folder), theirs, slot))
         try:
             async with _starting:
                 await to_its_end(asyncio.to_thread(process.start))

@@ -16,6 +16,24 @@ from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
 
 
+def verify(folder: str, sock: socket.socket) -> None:
+    """Says what the job's published adapters make of the probe rows. Exits with status 1 after an `error` line."""
+    stand_alone(Path(folder) / "log.txt")
+    channel = Channel(sock)
+
+    import worker.training.process.preload  # noqa: F401 — first, as in `run`
+    from worker.training import verify as verifying
+    from worker.training.process import failures
+
+    try:
+        verifying.run(Work.read(Path(folder)), channel)
+    except Exception as error:
+        traceback.print_exc()
+        failure = failures.explain(error)
+        channel.conclude("error", code=failure.code, message=failure.message, param=failure.param)
+        sys.exit(1)
+
+
 def run(folder: str, sock: socket.socket, number: int = 1) -> None:
     """Trains one job with this `number` of ranks. Exits with status 1 after an `error` line."""
     stand_alone(Path(folder) / "log.txt")

@@ -5,15 +5,18 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import torch
+from peft import PeftModel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from fettle.errors import TrainingFailed
+from worker.training import evidence
 from worker.training.distributed import ranks
 from worker.training.early_stopping import Convergence, LossWatch
 from worker.training.model import adapter
+from worker.training.movement import Counts, Watch
 from worker.training.process.channel import Channel, Stopped
 from worker.training.process.job_spec import Work
 from worker.training.trainer import Metrics, Tuner
@@ -43,6 +46,13 @@ class Report(TrainerCallback):
         self.drained = False
         self.latest: Metrics = {}
         self.tokens, self.clock = 0, 0.0
+        self.watch = Watch(cast(PeftModel, tuner.model))
+        self.best_counts: Counts | None = None  # of the best step so far
+        self.first_loss: float | None = None
+        self.last_loss: float | None = None
+        self.incomplete = False  # resumed from a checkpoint that does not say what was seen before it
+        self.visits = self.lessons = self.judged = self.taught = 0  # of the whole run, up to the last `settle`
+        self.before = {"visits": 0, "lessons": 0, "judged": 0, "taught": 0}
 
     def restore(self) -> None:
         """From the checkpoint to resume from."""
@@ -55,10 +65,25 @@ class Report(TrainerCallback):
         progress = json.loads(file.read_text())
         self.validation_due, self.stopped_early = progress["validation_due"], progress["stopped_early"]
         self.convergence = Convergence.restored(progress["convergence"])
+        known = progress.get("evidence")
+        self.incomplete = known is None or known["incomplete"]
+        if known:
+            self.watch.restore(known["counts"])
+            self.best_counts = known["best_counts"] and Counts(**known["best_counts"])
+            self.first_loss = known["first_loss"]
+            self.before = {name: known[name] for name in self.before}
         self.losses = LossWatch(**progress.get("losses", {}))
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        optimizer: Any = None,
+        **_: Any,
+    ) -> None:
         self.channel.heed_stop()
+        self.watch.follow(optimizer)
         self.start_clock(state)
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -101,6 +126,8 @@ class Report(TrainerCallback):
         metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
         if "loss" in logs:
             self.convergence.train(logs["loss"])
+            self.first_loss = logs["loss"] if self.first_loss is None else self.first_loss
+            self.last_loss = logs["loss"]
             if self.loss_tells and (why := self.losses.see(state.global_step, logs["loss"])):
                 self.channel.event(why, {"step": state.global_step, "warning": "blew_up"}, level="warn")
             metrics["tokens_per_second"] = self.pace(state)
@@ -121,8 +148,10 @@ class Report(TrainerCallback):
         verdict = self.convergence.validate(state.global_step, -judged if self.tuner.higher_is_better else judged)
         if verdict.overfits and self.tuner.judged_by == "valid_loss":
             self.channel.event(verdict.overfits, {"step": state.global_step}, level="warn")
-        if verdict.lowest and self.keeps_best and ranks.first():
-            adapter.save(model, self.work.best)
+        if verdict.lowest and self.keeps_best:
+            self.best_counts = self.watch.counts()
+            if ranks.first():
+                adapter.save(model, self.work.best)
         if verdict.stop and state.global_step < state.max_steps:
             self.stopped_early = control.should_training_stop = control.should_save = True
         self.start_clock(state)
@@ -141,7 +170,7 @@ class Report(TrainerCallback):
             refuse_undefined(model, step)
         self.drained = self.drained or self.validation_due
         folder = self.work.out / f"checkpoint-{step}"
-        ranks.wait()  # each has put its random state there
+        self.settle()  # and waits: each rank has put its random state there
         if ranks.first():
             (folder / PROGRESS).write_text(json.dumps(self.progress()))
             if self.keeps_best and self.convergence.best_step not in (None, step):
@@ -159,7 +188,37 @@ class Report(TrainerCallback):
             "losses": asdict(self.losses),
             "validation_due": self.validation_due,
             "stopped_early": self.stopped_early,
+            "evidence": {
+                "counts": self.watch.counts().to_json(),
+                "best_counts": evidence.to_json(self.best_counts),
+                "first_loss": self.first_loss,
+                "incomplete": self.incomplete,
+                "visits": self.visits,
+                "lessons": self.lessons,
+                "judged": self.judged,
+                "taught": self.taught,
+            },
         }
+
+    def settle(self) -> None:
+        """Counts what all ranks have seen. A step that all take together."""
+        ranks.wait()
+        visits = evidence.total(self.tuner.visits, self.tuner) // self.tuner.completions_a_visit
+        self.visits = self.before["visits"] + visits
+        self.lessons = self.before["lessons"] + self.tuner.lessons
+        self.judged = self.before["judged"] + self.tuner.judged_steps
+        self.taught = self.before["taught"] + self.tuner.taught_steps
+
+    def counts_of(self, step: int) -> Counts:
+        """What led to the weights of this step: the last one, or the best."""
+        best = self.convergence.best_step
+        return self.best_counts if self.keeps_best and self.best_counts and best == step else self.watch.counts()
+
+    def loss_summary(self) -> str:
+        """For people."""
+        if self.first_loss is None or self.last_loss is None:
+            return "no loss was reported"
+        return f"train_loss {self.first_loss:.4f} at the first step, {self.last_loss:.4f} at the last"
 
     @property
     def loss_tells(self) -> bool:

@@ -9,8 +9,8 @@ from peft import PeftModel
 from transformers import PrinterCallback
 
 from fettle.errors import TrainingFailed
-from worker.training import phases
-from worker.training.callback import Report
+from worker.training import evidence, phases
+from worker.training.callback import Report, refuse_undefined
 from worker.training.distributed import ranks
 from worker.training.model import adapter, device, loading
 from worker.training.phases import Outcome, Phase
@@ -87,9 +87,12 @@ def finish(trainer: Tuner, report: Report, work: Work, channel: Channel) -> Outc
             f"The trainer returned after step {step} of {total} without saying why. Start the job again; the worker's "
             "log of this run has what the trainer printed.",
         )
-    kept = step
+    kept, proof = step, {}
+    report.settle()
     if ranks.first():
         kept = keep_best(trainer, report, work, channel) if report.keeps_best else step
+        refuse_undefined(cast(PeftModel, trainer.model), kept)
+        proof = evidence.gathered(trainer, report, work, kept)
         if report.losses.blown_up and kept == step:
             channel.event(
                 f"Training ended blown up: {report.losses.rise}. The model that is published is most likely worse than "
@@ -101,7 +104,7 @@ def finish(trainer: Tuner, report: Report, work: Work, channel: Channel) -> Outc
         if work.valid:
             channel.stop = ranks.own(channel.stop)
             evaluate(trainer, work, channel, kept)
-    return Outcome(step, kept, trainer.state.num_input_tokens_seen)
+    return Outcome(step, kept, trainer.state.num_input_tokens_seen, proof)
 
 
 def keep_best(trainer: Tuner, report: Report, work: Work, channel: Channel) -> int:

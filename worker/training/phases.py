@@ -22,11 +22,12 @@ TITLES = {REWARD_MODEL: "Reward model", POLICY: "Policy"}
 
 @dataclass(frozen=True)
 class Outcome:
-    """step: that it ended with. kept_step: whose adapter is published."""
+    """step: that it ended with. kept_step: whose adapter is published. proof: what it can show for itself."""
 
     step: int
     kept_step: int
     trained_tokens: int
+    proof: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def reward_model(work: Work, channel: Channel) -> Phase:
 
     def then(outcome: Outcome) -> Phase:
         path = own.adapter.relative_to(work.folder).as_posix()
-        channel.send("reward_model", path=path, step=outcome.step)
+        channel.send("reward_model", path=path, step=outcome.step, proof=outcome.proof)
         ranks.wait()  # the first has published
         before = Before(outcome.step, outcome.trained_tokens)
         return policy(work, channel, Files.published(own.adapter), before, goes_on=False)
@@ -129,4 +130,5 @@ def done(work: Work, channel: Channel, outcome: Outcome) -> None:
         step=outcome.step,
         kept_step=outcome.kept_step,
         trained_tokens=outcome.trained_tokens,
+        proof=outcome.proof,
     )

@@ -12,6 +12,7 @@ from peft import PeftModel
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from transformers import Trainer
 
+from worker.training.evidence import Source
 from worker.training.model import adapter
 from worker.training.process.channel import Channel, Stopped
 from worker.training.process.job_spec import Work
@@ -33,7 +34,26 @@ class Tuner(Trainer):
 
     training: the trainer's names of what it logs at a step → ours; what it leaves out is not reported.
     of_a_checkpoint: which metrics a checkpoint shows. judged_by: the metric of `validate` that says which step is best.
+    nothing_learned: what to do about a run whose gradient was 0 all along.
+    source, probe_rows, probe_conversations: set before it trains; the latter of a reward model, in the same order.
+    visits: examples that this rank has trained on, one twice in two epochs; of one that draws several completions of
+    an example, these. lessons: supervised tokens of all ranks.
+    judged_steps, taught_steps: of a method that learns from rewards, the steps that had some, and those whose rewards
+    differed where they are compared.
     """
+
+    nothing_learned: ClassVar[str] = (
+        "Look at the rows with GET /v1/files/{id}/preview: the loss must have tokens that it counts, and the "
+        "completions must be something that the base model does not say already."
+    )
+    no_spread: ClassVar[str] = ""
+    judged_param: ClassVar[str] = "training_file"
+    is_reward_model: ClassVar[bool] = False
+    source: Source
+    probe_rows: list[list[int]]
+    probe_conversations: list[list[dict[str, Any]]] | None = None
+    completions_a_visit = 1
+    visits = lessons = judged_steps = taught_steps = 0
 
     training: ClassVar[Mapping[str, str]] = TRAINING
     of_a_checkpoint: ClassVar[tuple[str, ...]] = ("train_loss", "valid_loss")

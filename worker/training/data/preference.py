@@ -6,18 +6,20 @@ Whatever is left out is counted and reported.
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from datasets import Dataset
 
 from fettle.datasets.formats import reading
 from fettle.datasets.formats.preference import Pair
-from fettle.datasets.formats.render import Renderer
+from fettle.datasets.formats.render import Message, Renderer
 from fettle.errors import TrainingFailed
 from worker.training.data import remaining_rows
 from worker.training.data.supervised import LEFT_OUT_AT_MOST, Param
 from worker.training.distributed import ranks
+from worker.training.evidence import Source
+from worker.training.lines import Lines
 from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
 
@@ -35,13 +37,19 @@ class Comparisons:
     longest: int  # tokens of a prompt with a response
     known: int  # pairs whose prompt is in the training file
     silent: int  # pairs with a response that has no token to learn
+    alike: int = 0  # pairs whose responses are the same tokens
+    rows: int = 0  # of the file: a ranking is several pairs
+    lines: Lines = field(default_factory=Lines)
 
     @property
     def pairs(self) -> int:
         """As many as the file has."""
-        return len(self.dataset) + self.too_long + self.known + self.silent
+        return len(self.dataset) + self.too_long + self.known + self.silent + self.alike
 
-    def counts(self) -> dict[str, int]:
+    def source(self) -> Source:
+        return Source(self.pairs, len(self.dataset), self.lines, rows=self.rows)
+
+    def counts(self) -> dict[str, int | list[int]]:
         return {
             "pairs": self.pairs,
             "prompts": len(self.prompts),
@@ -50,10 +58,12 @@ class Comparisons:
             "pairs_too_long": self.too_long,
             "pairs_with_training_prompt": self.known,
             "pairs_without_completion": self.silent,
+            "pairs_alike": self.alike,
+            **self.lines.data(),
         }
 
 
-def load(work: Work, renderer: Renderer, channel: Channel) -> tuple[Work, Dataset, Dataset | None]:
+def load(work: Work, renderer: Renderer, channel: Channel) -> tuple[Work, Comparisons, Dataset | None]:
     """Of the training and the validation file, and the work with every `auto` resolved on the pairs that remain.
 
     Raises TrainingFailed, and Stopped when a stop comes first.
@@ -62,7 +72,7 @@ def load(work: Work, renderer: Renderer, channel: Channel) -> tuple[Work, Datase
     valid = work.valid and tokenised(work.valid, "validation_file", work, renderer, channel, train.prompts)
     rows = work.resolved_from["given"]["rows"] if work.resolved_from else 0
     work = remaining_rows.resolve(work, max(1, round(rows * len(train.dataset) / train.pairs)), channel)
-    return work, train.dataset, valid.dataset if valid else None
+    return work, train, valid.dataset if valid else None
 
 
 def tokenised(
@@ -77,12 +87,21 @@ def tokenised(
         f"{found.tokens:,} tokens."
     )
     if found.too_long:
-        message += f" {found.too_long:,} pairs with more than {max_seq_length:,} tokens are left out."
+        where = found.lines.words("too_long")
+        message += f" {found.too_long:,} pairs with more than {max_seq_length:,} tokens are left out ({where})."
     if found.known:
-        message += f" {found.known:,} pairs whose prompt the training file has as well are left out."
+        where = found.lines.words("with_training_prompt")
+        message += f" {found.known:,} pairs whose prompt the training file has as well are left out ({where})."
     if found.silent:
-        message += f" {found.silent:,} pairs with a response that says nothing are left out."
-    left_out = found.too_long or found.known or found.silent
+        where = found.lines.words("without_completion")
+        message += f" {found.silent:,} pairs with a response that says nothing are left out ({where})."
+    if found.alike:
+        where = found.lines.words("alike")
+        message += (
+            f" {found.alike:,} pairs whose two responses the chat template turns into the same tokens are left out "
+            f"({where})."
+        )
+    left_out = found.too_long or found.known or found.silent or found.alike
     channel.event(message, found.counts(), level="warn" if left_out else "info")
     return found
 
@@ -101,13 +120,17 @@ def read(
     """
     rows: list[Row] = []
     prompts: set[bytes] = set()
-    tokens = too_long = longest = known = silent = 0
+    lines, last = Lines(), 0
+    tokens = too_long = longest = known = silent = alike = file_rows = 0
     for line, pair in pairs(path, param):
         if heed:
             heed()
+        file_rows += line != last
+        last = line
         digest = hashlib.sha256(repr((pair.prompt, pair.tools)).encode()).digest()
         if digest in elsewhere:
             known += 1
+            lines.add("with_training_prompt", line)
             continue
         try:
             row = ids(renderer, pair)
@@ -115,12 +138,18 @@ def read(
             raise TrainingFailed(failure.code, f"Line {line} of {param}: {failure.message}", param) from failure
         if row is None:
             silent += 1
+            lines.add("without_completion", line)
+            continue
+        if row["chosen_ids"] == row["rejected_ids"]:
+            alike += 1
+            lines.add("alike", line)
             continue
         prompts.add(digest)
         length = len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
         longest = max(longest, length)
         if length > max_seq_length:
             too_long += 1
+            lines.add("too_long", line)
             continue
         tokens += 2 * len(row["prompt_ids"]) + len(row["chosen_ids"]) + len(row["rejected_ids"])
         rows.append(row)
@@ -130,7 +159,15 @@ def read(
             f"Every prompt of {param} is in the training file too: keep prompts for {param} that are not trained on.",
             param,
         )
-    all_pairs = len(rows) + too_long + known + silent
+    if not rows and alike and not too_long:
+        raise TrainingFailed(
+            "nothing_learned",
+            f"No pair of {param} teaches anything: the base model's chat template turns both responses of {alike} "
+            f"pairs ({lines.words('alike')}) into the same tokens, so that the loss would stay at ln 2 = 0.6931. Write "
+            "responses that differ in more than what the template strips, which is mostly blanks at their ends.",
+            param,
+        )
+    all_pairs = len(rows) + too_long + known + silent + alike
     if too_long > LEFT_OUT_AT_MOST * all_pairs or not rows:
         raise TrainingFailed(
             "rows_too_long",
@@ -140,7 +177,18 @@ def read(
             "max_seq_length",
         )
     columns = {name: [row[name] for row in rows] for name in ("prompt_ids", "chosen_ids", "rejected_ids")}
-    return Comparisons(Dataset.from_dict(columns), frozenset(prompts), tokens, too_long, longest, known, silent)
+    return Comparisons(
+        Dataset.from_dict(columns),
+        frozenset(prompts),
+        tokens,
+        too_long,
+        longest,
+        known,
+        silent,
+        alike,
+        file_rows,
+        lines,
+    )
 
 
 def pairs(path: Path, param: Param) -> Iterator[tuple[int, Pair]]:
@@ -167,3 +215,20 @@ def ids(renderer: Renderer, pair: Pair) -> Row | None:
     while chosen[:shared] != rejected[:shared]:  # a token that spans the end of the prompt
         shared -= 1
     return {"prompt_ids": chosen[:shared], "chosen_ids": chosen[shared:], "rejected_ids": rejected[shared:]}
+
+
+def conversations(
+    path: Path, renderer: Renderer, count: int, max_tokens: int
+) -> tuple[list[list[Message]], list[list[int]]]:
+    """The first better responses of the file as conversations, which an engine can be asked about, and their ids.
+
+    None that is longer than `max_tokens`, has tools or says nothing: there may be fewer.
+    """
+    found: list[tuple[list[Message], list[int]]] = []
+    for _, pair in pairs(path, "training_file"):
+        if len(found) == count:
+            break
+        row = None if pair.variables else ids(renderer, pair)
+        if row and len(row["prompt_ids"]) + len(row["chosen_ids"]) <= max_tokens:
+            found.append(([*pair.prompt, pair.chosen], row["prompt_ids"] + row["chosen_ids"]))
+    return [conversation for conversation, _ in found], [row for _, row in found]

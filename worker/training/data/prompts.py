@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,50 +13,69 @@ from fettle.datasets.formats.prompts import Prompt
 from fettle.datasets.formats.render import Renderer
 from fettle.errors import TrainingFailed
 from worker.training.data.supervised import LEFT_OUT_AT_MOST, Param
+from worker.training.lines import Lines, warn_of_known
 from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
 
-Source = Iterable[tuple[Prompt, dict[str, Any]]]  # with the chat template's variables
+Source = Iterable[tuple[int, Prompt, dict[str, Any]]]  # line number, prompt, the chat template's variables
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """dataset: rows of `prompt`, and `messages` and `item` as JSON. longest: tokens."""
+    """dataset: rows of `prompt`, and `messages` and `item` as JSON. longest: tokens. lines: of those left out, and of
+    those that another file has as well.
+    """
 
     dataset: Dataset
     longest: int
     too_long: int
     room: int
+    lines: Lines = field(default_factory=Lines)
 
     @property
     def total(self) -> int:
         return len(self.dataset) + self.too_long
 
 
-def load(param: Param, work: Work, renderer: Renderer, channel: Channel, source: Source) -> Dataset:
-    """Says what it found, and what it left out. Raises TrainingFailed."""
-    found = read(param, work, renderer, source)
+def load(
+    param: Param,
+    work: Work,
+    renderer: Renderer,
+    channel: Channel,
+    source: Source,
+    elsewhere: Prompts | None = None,
+) -> Prompts:
+    """Says what it found, what it left out, and what the file `elsewhere` has as well. Raises TrainingFailed."""
+    found = read(param, work, renderer, source, frozenset(elsewhere.dataset["prompt"]) if elsewhere else frozenset())
     message = f"{param}: {found.total:,} prompts, the longest of {found.longest:,} tokens."
     if found.too_long:
-        message += f" {found.too_long:,} with more than {found.room:,} tokens are left out."
+        where = found.lines.words("too_long")
+        message += f" {found.too_long:,} with more than {found.room:,} tokens are left out ({where})."
     counts = {"rows": found.total, "longest_prompt_tokens": found.longest, "rows_too_long": found.too_long}
-    channel.event(message, counts, level="warn" if found.too_long else "info")
-    return found.dataset
+    channel.event(message, counts | found.lines.data(), level="warn" if found.too_long else "info")
+    warn_of_known(found.lines, found.total, channel)
+    return found
 
 
-def read(param: Param, work: Work, renderer: Renderer, source: Source) -> Prompts:
+def read(
+    param: Param, work: Work, renderer: Renderer, source: Source, elsewhere: frozenset[str] = frozenset()
+) -> Prompts:
     """Those that leave room for a completion: no trainer cuts a prompt. Raises TrainingFailed."""
     room = work.hyperparameters["max_seq_length"] - work.hyperparameters["max_completion_tokens"]
     kept: list[dict[str, str]] = []
     longest = too_long = 0
+    lines = Lines()
     try:
-        for prompt, variables in source:
+        for line, prompt, variables in source:
             text = renderer.text(prompt.messages, opening=True, **variables)
             tokens = len(renderer.tokenizer.encode(text, add_special_tokens=False).ids)
             longest = max(longest, tokens)
             if tokens > room:
                 too_long += 1
+                lines.add("too_long", line)
                 continue
+            if text in elsewhere:
+                lines.add("known", line)
             item = json.dumps(prompt.item)
             kept.append({"prompt": text, "messages": json.dumps(prompt.messages), "item": item})
     except reading.Unreadable as error:
@@ -70,7 +89,7 @@ def read(param: Param, work: Work, renderer: Renderer, source: Source) -> Prompt
             "max_completion_tokens, or shorten the prompts.",
             "max_seq_length",
         )
-    return Prompts(Dataset.from_list(kept), longest, too_long, room)
+    return Prompts(Dataset.from_list(kept), longest, too_long, room, lines)
 
 
 def refuse_too_few(count: int, batch_size: int) -> None:
@@ -83,16 +102,16 @@ def refuse_too_few(count: int, batch_size: int) -> None:
         )
 
 
-def rows_of(path: Path) -> Iterator[tuple[Prompt, dict[str, Any]]]:
+def rows_of(path: Path) -> Iterator[tuple[int, Prompt, dict[str, Any]]]:
     """The prompt of every row."""
-    for _, prompt in reading.prompts(path):
-        yield prompt, {}
+    for line, prompt in reading.prompts(path):
+        yield line, prompt, {}
 
 
-def each_once(path: Path) -> Iterator[tuple[Prompt, dict[str, Any]]]:
+def each_once(path: Path) -> Iterator[tuple[int, Prompt, dict[str, Any]]]:
     """Of rows that compare responses or have none: every prompt once, in the order in which they come."""
     seen: set[str] = set()
-    for _, row in reading.rows(path):
+    for line, row in reading.rows(path):
         name = rows.shape_of(row)
         if name is not None and rows.SHAPES[name].to_pairs is not None:
             found = [(Prompt(pair.prompt, {}), pair.variables) for pair in rows.to_pairs(row)]
@@ -102,4 +121,4 @@ def each_once(path: Path) -> Iterator[tuple[Prompt, dict[str, Any]]]:
             key = json.dumps([prompt.messages, variables], sort_keys=True)
             if key not in seen:
                 seen.add(key)
-                yield prompt, variables
+                yield line, prompt, variables

@@ -1,8 +1,9 @@
 """Rows as a trainer takes them: ids and labels. Rows that cannot be trained on are left out, counted and reported."""
 
+import hashlib
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from datasets.table import InMemoryTable
 from fettle.datasets.formats import reading
 from fettle.datasets.formats.render import Rendered, Renderer
 from fettle.errors import TrainingFailed
+from worker.training.lines import Lines
 
 Param = Literal["training_file", "validation_file"]
 IGNORED = -100  # the label that the loss skips
@@ -22,7 +24,10 @@ LEFT_OUT_AT_MOST = 0.1  # of the rows; more is a mistake in the job, not noise i
 
 @dataclass(frozen=True)
 class Examples:
-    """dataset: rows of `input_ids` (T) and `labels` (T). The counts of rows left out are beside it."""
+    """dataset: rows of `input_ids` (T) and `labels` (T). The counts of rows left out are beside it.
+
+    digests: of each row's tokens. known: lines whose tokens another file has as well.
+    """
 
     dataset: Dataset
     tokens: int
@@ -30,13 +35,15 @@ class Examples:
     too_long: int
     longest: int  # tokens, of all rows
     unsupervised: int
+    lines: Lines = field(default_factory=Lines)
+    digests: frozenset[bytes] = frozenset()
 
     @property
     def rows(self) -> int:
         """As many as the file has."""
         return len(self.dataset) + self.too_long + self.unsupervised
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, int | list[int]]:
         return {
             "rows": self.rows,
             "tokens": self.tokens,
@@ -44,28 +51,41 @@ class Examples:
             "longest_row_tokens": self.longest,
             "rows_too_long": self.too_long,
             "rows_without_completion": self.unsupervised,
+            **self.lines.data(),
         }
 
 
 def read(
-    path: Path, renderer: Renderer, max_seq_length: int, param: Param, heed: Callable[[], None] | None = None
+    path: Path,
+    renderer: Renderer,
+    max_seq_length: int,
+    param: Param,
+    heed: Callable[[], None] | None = None,
+    elsewhere: frozenset[bytes] = frozenset(),
 ) -> Examples:
     """Tokenises a dataset file; one supervised token at least and at most `max_seq_length` tokens a row.
 
-    param: the request's name for the file. heed: called for every row; may raise, to break off. Raises TrainingFailed
-    when no row is left, or more than a tenth is no use.
+    param: the request's name for the file. heed: called for every row; may raise, to break off. elsewhere: digests of
+    another file's rows. Raises TrainingFailed when no row is left, or more than a tenth is no use.
     """
+    lines, digests = Lines(), set[bytes]()
     ids_N, labels_N, ends = array("i"), array("i"), array("i", [0])  # 4 bytes a token, however many rows
     supervised_tokens = too_long = longest = unsupervised = 0
-    for rendered in render(path, renderer, param):
+    for line, rendered in render(path, renderer, param):
         if heed:
             heed()
         longest = max(longest, len(rendered.ids))
         if len(rendered.ids) > max_seq_length:
             too_long += 1
+            lines.add("too_long", line)
         elif not rendered.lessons:
             unsupervised += 1
+            lines.add("without_completion", line)
         else:
+            digest = hashlib.blake2b(array("i", rendered.ids).tobytes(), digest_size=16).digest()
+            digests.add(digest)
+            if digest in elsewhere:
+                lines.add("known", line)
             supervised_tokens += rendered.lessons
             ids_N.extend(rendered.ids)
             labels_N.extend(
@@ -74,17 +94,19 @@ def read(
             ends.append(len(ids_N))
     table = pyarrow.table({"input_ids": rows_of(ids_N, ends), "labels": rows_of(labels_N, ends)})
     dataset = Dataset(InMemoryTable(table), fingerprint=param)  # its own would pickle all of the table to hash it
-    examples = Examples(dataset, len(ids_N), supervised_tokens, too_long, longest, unsupervised)
+    examples = Examples(
+        dataset, len(ids_N), supervised_tokens, too_long, longest, unsupervised, lines, frozenset(digests)
+    )
     refuse_unusable(examples, max_seq_length, param)
     return examples
 
 
-def render(path: Path, renderer: Renderer, param: Param) -> Iterator[Rendered]:
-    """Every row of the file. Raises TrainingFailed with the line of a row that cannot be read or rendered."""
+def render(path: Path, renderer: Renderer, param: Param) -> Iterator[tuple[int, Rendered]]:
+    """Line number and tokens of every row. Raises TrainingFailed with the line of one that cannot be read."""
     try:
         for line, conversation in reading.conversations(path):
             try:
-                yield renderer.render(conversation.messages, **conversation.variables)
+                yield line, renderer.render(conversation.messages, **conversation.variables)
             except TrainingFailed as failure:
                 raise TrainingFailed(failure.code, f"Line {line} of {param}: {failure.message}", param) from failure
     except reading.Unreadable as error:

@@ -12,7 +12,7 @@ from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
 
 from fettle.datasets.formats.render import Renderer
-from worker.training import arguments, trainer
+from worker.training import arguments, probe, trainer
 from worker.training.data import preference as pairs
 from worker.training.evaluation import base_against_tuned
 from worker.training.methods import preference
@@ -37,7 +37,10 @@ SHOWN = {
 class DPO(Comparing, DPOTrainer):  # type: ignore[misc]  # TRL types its figures more narrowly
     shown = SHOWN
     training: ClassVar = preference.names(SHOWN, trainer.TRAINING)
-    of_a_checkpoint = ("train_loss", "train_rewards_accuracies", "valid_loss", "valid_rewards_accuracies")
+    of_a_checkpoint = (
+        *("train_loss", "train_mean_token_accuracy", "train_rewards_accuracies"),
+        *("valid_loss", "valid_mean_token_accuracy", "valid_rewards_accuracies"),
+    )
 
     def compare(self, work: Work, step: int) -> None:
         """How often base and tuned find the better response the likelier one, and what both say to a few prompts.
@@ -107,7 +110,7 @@ def build(work: Work, channel: Channel) -> DPO:
     """Raises TrainingFailed when the files cannot be trained on, Stopped when a stop comes first."""
     lm_head.score_labels_only()
     renderer = Renderer(work.base_path)
-    work, train, valid = pairs.load(work, renderer, channel)
+    work, found, valid = pairs.load(work, renderer, channel)
     asked = work.hyperparameters
     args = DPOConfig(
         **arguments.shared(work) | {"include_num_input_tokens_seen": "non_padding"},
@@ -121,11 +124,13 @@ def build(work: Work, channel: Channel) -> DPO:
         channel=channel,
         model=loading.network(work, channel),
         args=args,
-        train_dataset=train,
+        train_dataset=found.dataset,
         eval_dataset=valid,
         processing_class=loading.tokenizer(work.base_path),
         data_collator=DataCollatorForPreference(pad_token_id=renderer.pad_id),
     )
     if work.start is None:  # TRL's copy of a fresh adapter says what the base says, and costs more
         cast(PeftModel, tuner.model).delete_adapter(REFERENCE)
+    tuner.source = found.source()
+    tuner.probe_rows = [row["prompt_ids"] + row["chosen_ids"] for row in found.dataset.select(range(probe.ROWS))]
     return tuner

@@ -12,8 +12,9 @@ from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from fettle.datasets.formats.render import Renderer
-from worker.training import arguments
+from worker.training import arguments, probe
 from worker.training.data import prompts, remaining_rows
+from worker.training.evidence import Source
 from worker.training.model import lm_head, loading
 from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
@@ -77,8 +78,11 @@ def build(work: Work, channel: Channel) -> GRPO:
     """Raises TrainingFailed when the files cannot be trained on, Stopped when a stop comes first."""
     lm_head.score_labels_only()
     renderer = Renderer(work.base_path)
-    train = prompts.load("training_file", work, renderer, channel, prompts.rows_of(work.train))
-    valid = work.valid and prompts.load("validation_file", work, renderer, channel, prompts.rows_of(work.valid))
+    found = prompts.load("training_file", work, renderer, channel, prompts.rows_of(work.train))
+    train, valid = found.dataset, None
+    if work.valid:
+        rows = prompts.rows_of(work.valid)
+        valid = prompts.load("validation_file", work, renderer, channel, rows, found).dataset
     work = remaining_rows.resolve(work, len(train), channel)
     asked = work.hyperparameters
     prompts.refuse_too_few(len(train), asked["batch_size"])
@@ -104,6 +108,8 @@ def build(work: Work, channel: Channel) -> GRPO:
         processing_class=loading.tokenizer(work.base_path),
     )
     tuner.judge = Scorer(channel)
+    tuner.source = Source.of_prompts(found, rows=True)
+    tuner.probe_rows = tuner.encoded(train["prompt"][: probe.ROWS])
     return tuner
 
 

@@ -15,15 +15,16 @@ from peft import PeftModel
 from transformers import TrainingArguments
 
 from fettle.datasets.formats.render import Renderer
-from worker.training import arguments
+from worker.training import arguments, probe
 from worker.training.distributed import ranks
+from worker.training.evidence import Source
 from worker.training.methods import rlhf
 from worker.training.model import loading
 from worker.training.model.reward_adapter import NAME, Files
 from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
 from worker.training.rl.evaluation import RewardEvaluation
-from worker.training.rl.group_trainer import judged_metrics
+from worker.training.rl.group_trainer import SMALLEST_SPREAD, judged_metrics, spread
 from worker.training.rl.ppo import policy
 from worker.training.rl.ppo.experience import Prompt, Worth
 from worker.training.rl.ppo.learner import STATE, Learner, Settings
@@ -63,6 +64,12 @@ class PPO(Interruptible):
     of_a_checkpoint = ("train_loss", "train_reward_mean", "kl", "valid_reward_mean")
     judged_by = "valid_reward_mean"
     higher_is_better = True
+    no_spread = "the reward model gave every completion one and the same score"
+    judged_param = "method.rlhf.reward_model"
+    nothing_learned = (
+        "Choose a reward model that tells responses apart, as pairwise_accuracy in its evaluation shows, or raise "
+        "temperature."
+    )
 
     def __init__(self, *, renderer: Renderer, sampling: Sampling, eval_samples: int, **options: Any) -> None:
         super().__init__(**options)
@@ -78,8 +85,13 @@ class PPO(Interruptible):
         self.judge.stored(
             self.state.global_step + 1, [each.advantage for each in rollouts], [each.kl for each in rollouts]
         )
+        scored = cast(Scored, self.judge.last_scored)
+        self.judged_steps += 1
+        self.taught_steps += spread(scored.rewards) > SMALLEST_SPREAD
+        if ranks.first():  # what was scored last are the completions of all ranks
+            self.visits += len(scored.rewards) // self.learner.settings.group_size
         lengths = [len(each.completion) for each in rollouts]
-        scores = [score for score in cast(Scored, self.judge.last_scored).scores[NAME] if score is not None]
+        scores = [score for score in scored.scores[NAME] if score is not None]
         self.found = {ours: metrics[theirs] for theirs, ours in TRAINING.items() if theirs in metrics} | {
             f"rewards/{NAME}/mean": fmean(scores),
             f"rewards/{NAME}/std": pstdev(scores),
@@ -162,8 +174,9 @@ class PPO(Interruptible):
 def build(work: Work, channel: Channel, *, files: Files, before: Before) -> PPO:
     """Raises TrainingFailed when the files cannot be trained on, Stopped when a stop comes first."""
     renderer = Renderer(work.base_path)
-    work, train, valid = rlhf.load(work, renderer, channel)
+    work, found, valid = rlhf.load(work, renderer, channel)
     asked = work.hyperparameters
+    train = found.dataset
     at_once = arguments.rows_at_once(asked["minibatch_size"])
     network = loading.network(work, channel)
     if work.start:
@@ -210,6 +223,8 @@ def build(work: Work, channel: Channel, *, files: Files, before: Before) -> PPO:
     control = FixedKL(coefficient) if target is None else AdaptiveKL(coefficient, target)
     every = [Prompt(row, tuple(ids)) for row, ids in enumerate(rlhf.encoded(renderer, train, len(train)))]
     tuner.learner = Learner(network, every, tuner.score, settings, control)
+    tuner.source = Source.of_prompts(found)
+    tuner.probe_rows = rlhf.encoded(renderer, train, probe.ROWS)
     return tuner
 
 

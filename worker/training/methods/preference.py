@@ -31,6 +31,14 @@ class Comparing(Tuner):
         """The rows are tokenised and measured already."""
         return dataset
 
+    nothing_learned: ClassVar[str] = (
+        "Write pairs whose two responses differ, and leave label_smoothing below 0.5: at 0.5 no response is preferred."
+    )
+
+    def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *rest: Any, **options: Any) -> torch.Tensor:
+        self.visits += len(inputs["input_ids"]) // 2
+        return super().training_step(model, inputs, *rest, **options)
+
     def validate(self) -> Metrics | None:
         """Every rank takes every n-th batch, and as many turns as the others: to hear a stop is a step of all."""
         names = ("loss", *self.shown.values())

@@ -12,7 +12,7 @@ from trl.trainer.reward_config import RewardConfig
 from trl.trainer.reward_trainer import RewardTrainer
 
 from fettle.datasets.formats.render import Renderer
-from worker.training import arguments, trainer
+from worker.training import arguments, probe, trainer
 from worker.training.data import preference as pairs
 from worker.training.methods import preference
 from worker.training.methods.preference import Comparing
@@ -48,6 +48,7 @@ class Collator:
 
 class RewardModel(Comparing, RewardTrainer):  # type: ignore[misc]  # TRL types its figures more narrowly
     shown = SHOWN
+    is_reward_model = True
     training: ClassVar = preference.names(SHOWN, trainer.TRAINING)
     of_a_checkpoint = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
 
@@ -94,20 +95,23 @@ def judged(scores_2N: torch.Tensor) -> dict[str, float]:
 def build(work: Work, channel: Channel) -> RewardModel:
     """Raises TrainingFailed when the files cannot be trained on, Stopped when a stop comes first."""
     renderer = Renderer(work.base_path)
-    work, train, valid = pairs.load(work, renderer, channel)
+    work, found, valid = pairs.load(work, renderer, channel)
     args = RewardConfig(
         **arguments.shared(work) | {"include_num_input_tokens_seen": "non_padding"},
         max_length=None,  # the rows are measured already
         disable_dropout=False,  # it is the adapter's that was asked for
         center_rewards_coefficient=work.hyperparameters["center_rewards_coefficient"] or None,
     )
-    return RewardModel(
+    tuner = RewardModel(
         work=work,
         channel=channel,
         model=loading.network(work, channel, scores=True),
         args=args,
-        train_dataset=train,
+        train_dataset=found.dataset,
         eval_dataset=valid,
         processing_class=loading.tokenizer(work.base_path),
         data_collator=Collator(renderer.pad_id),
     )
+    tuner.source = found.source()
+    tuner.probe_conversations, tuner.probe_rows = pairs.conversations(work.train, renderer, probe.ROWS, probe.TOKENS)
+    return tuner

@@ -9,6 +9,7 @@ from peft import PeftModel
 
 from fettle.datasets.formats.render import Renderer
 from worker.training.data import prompts, remaining_rows
+from worker.training.data.prompts import Prompts
 from worker.training.model.reward_adapter import Files, RewardAdapter
 from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
@@ -22,16 +23,19 @@ SCALE_PROMPTS = 256  # whose completions tell what a score is measured in
 KL_PROMPTS = 128  # of the evaluation
 
 
-def load(work: Work, renderer: Renderer, channel: Channel) -> tuple[Work, Dataset, Dataset | None]:
+def load(work: Work, renderer: Renderer, channel: Channel) -> tuple[Work, Prompts, Dataset | None]:
     """The prompts of both files, and the work with every `auto` resolved on those of training that remain.
 
     Raises TrainingFailed.
     """
     train = prompts.load("training_file", work, renderer, channel, prompts.each_once(work.train))
-    valid = work.valid and prompts.load("validation_file", work, renderer, channel, prompts.each_once(work.valid))
-    work = remaining_rows.resolve(work, len(train), channel)
-    prompts.refuse_too_few(len(train), work.hyperparameters["batch_size"])
-    return work, train, valid or None
+    valid = None
+    if work.valid:
+        rows = prompts.each_once(work.valid)
+        valid = prompts.load("validation_file", work, renderer, channel, rows, train).dataset
+    work = remaining_rows.resolve(work, len(train.dataset), channel)
+    prompts.refuse_too_few(len(train.dataset), work.hyperparameters["batch_size"])
+    return work, train, valid
 
 
 def steps(work: Work, renderer: Renderer) -> int:

@@ -15,9 +15,11 @@ from trl.trainer.rloo_config import RLOOConfig
 from trl.trainer.rloo_trainer import RLOOTrainer
 
 from fettle.datasets.formats.render import Renderer
-from worker.training import arguments
+from worker.training import arguments, probe
 from worker.training.distributed import ranks
+from worker.training.evidence import Source
 from worker.training.methods import rlhf
+from worker.training.methods.ppo import PPO
 from worker.training.model import lm_head, loading
 from worker.training.model.reward_adapter import Files
 from worker.training.process.channel import Channel
@@ -32,6 +34,9 @@ from worker.training.rl.sampling.completions import Sampling
 class RLOO(GroupTrainer, RLOOTrainer):  # type: ignore[misc]  # TRL types its members more narrowly
     """carried, sampling: set before it trains."""
 
+    no_spread = "the reward model gave the completions of every group one and the same score"
+    judged_param = "method.rlhf.reward_model"
+    nothing_learned = PPO.nothing_learned
     carried: Carried
     sampling: Sampling
     looks: ClassVar[list[torch.Tensor]] = []
@@ -76,8 +81,9 @@ def build(work: Work, channel: Channel, *, files: Files, before: Before) -> RLOO
     """Raises TrainingFailed when the files cannot be trained on, Stopped when a stop comes first."""
     lm_head.score_labels_only()
     renderer = Renderer(work.base_path)
-    work, train, valid = rlhf.load(work, renderer, channel)
+    work, found, valid = rlhf.load(work, renderer, channel)
     asked = work.hyperparameters
+    train = found.dataset
     completions = replace(work, hyperparameters={**asked, "batch_size": asked["batch_size"] * asked["group_size"]})
     args = RLOOConfig(
         **colocated.options(asked["max_seq_length"], on_gpu=torch.cuda.is_available()),
@@ -106,4 +112,6 @@ def build(work: Work, channel: Channel, *, files: Files, before: Before) -> RLOO
         asked["max_completion_tokens"], frozenset(tuner.eos_token_ids), renderer.pad_id, asked["temperature"]
     )
     tuner.judge, tuner.carried = rlhf.judging(work, channel, network, files, before, train, tuner.sampling, renderer)
+    tuner.source = Source.of_prompts(found)
+    tuner.probe_rows = rlhf.encoded(renderer, train, probe.ROWS)
     return tuner

@@ -10,13 +10,15 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from fettle.datasets.formats.render import Renderer
-from worker.training import arguments, trainer
+from worker.training import arguments, probe, trainer
 from worker.training.data import packing, remaining_rows
 from worker.training.data import supervised as batches
 from worker.training.data.collation import TOKENS_AT_ONCE, Collator
 from worker.training.distributed import ranks
 from worker.training.evaluation import base_against_tuned, token_loss
 from worker.training.evaluation.token_loss import HeldOut, Score
+from worker.training.evidence import Source
+from worker.training.lines import warn_of_known
 from worker.training.model import lm_head, loading
 from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
@@ -39,6 +41,7 @@ class SupervisedTrainer(Tuner, SFTTrainer):
     ) -> torch.Tensor:
         """Forward and backward, part by part; ranks share their gradients at the last one only."""
         *others, last = inputs["parts"]
+        self.visits += sum(len(part["input_ids"]) for part in inputs["parts"])
         loss = torch.zeros((), device=self.args.device)
         for part in others:
             with self.accelerator.no_sync(model):
@@ -67,6 +70,7 @@ class SupervisedTrainer(Tuner, SFTTrainer):
         if "loss" in logs:
             right, supervised = self.accelerator.reduce(torch.stack([self.right, self.supervised])).tolist()
             logs["mean_token_accuracy"] = right / supervised
+            self.lessons += supervised
             self.right = self.supervised = torch.zeros_like(self.right)
         super().log(logs, start_time)
 
@@ -97,18 +101,18 @@ def build(work: Work, channel: Channel) -> SupervisedTrainer:
     """Raises TrainingFailed when the files cannot be trained on, Stopped when a stop comes first."""
     lm_head.score_labels_only()
     renderer = Renderer(work.base_path)
-    train = tokenised(work.train, "training_file", work, renderer, channel)
-    valid = tokenised(work.valid, "validation_file", work, renderer, channel) if work.valid else None
-    work = remaining_rows.resolve(work, len(train), channel)
-    if work.hyperparameters["packing"]:
-        train = packed(train, work, channel)
+    examples = tokenised(work.train, "training_file", work, renderer, channel)
+    known = examples.digests
+    valid = tokenised(work.valid, "validation_file", work, renderer, channel, known).dataset if work.valid else None
+    work = remaining_rows.resolve(work, len(examples.dataset), channel)
+    train = packed(examples.dataset, work, channel) if work.hyperparameters["packing"] else examples.dataset
     network = loading.network(work, channel)
     args = SFTConfig(
         **arguments.shared(work),
         max_length=None,  # the rows are measured already
         dataset_kwargs={"skip_prepare_dataset": True},  # and tokenised and masked
     )
-    return SupervisedTrainer(
+    tuner = SupervisedTrainer(
         work=work,
         channel=channel,
         data_collator=Collator(renderer.pad_id, TOKENS_AT_ONCE[args.device.type]),
@@ -118,23 +122,38 @@ def build(work: Work, channel: Channel) -> SupervisedTrainer:
         eval_dataset=valid,
         processing_class=loading.tokenizer(work.base_path),
     )
+    tuner.source = Source(
+        examples.rows, len(examples.dataset), examples.lines, examples.supervised_tokens, examples.rows
+    )
+    tuner.probe_rows = [list(ids) for ids in examples.dataset[: probe.ROWS]["input_ids"]]
+    return tuner
 
 
-def tokenised(path: Path, param: batches.Param, work: Work, renderer: Renderer, channel: Channel) -> Dataset:
-    """Says what it found, and what it left out."""
+def tokenised(
+    path: Path,
+    param: batches.Param,
+    work: Work,
+    renderer: Renderer,
+    channel: Channel,
+    elsewhere: frozenset[bytes] = frozenset(),
+) -> batches.Examples:
+    """Says what it found, what it left out, and what the file with the digests `elsewhere` has as well."""
     max_seq_length = work.hyperparameters["max_seq_length"]
     heed = channel.heed_stop if ranks.count() == 1 else None  # several cannot agree before they have met
-    examples = batches.read(path, renderer, max_seq_length, param, heed)
+    examples = batches.read(path, renderer, max_seq_length, param, heed, elsewhere)
     message = (
         f"{param} tokenised: {examples.rows:,} rows, {examples.tokens:,} tokens, "
         f"{examples.supervised_tokens:,} of them supervised."
     )
     if examples.too_long:
-        message += f" {examples.too_long:,} rows with more than {max_seq_length:,} tokens are left out."
+        where = examples.lines.words("too_long")
+        message += f" {examples.too_long:,} rows with more than {max_seq_length:,} tokens are left out ({where})."
     if examples.unsupervised:
-        message += f" {examples.unsupervised:,} rows with nothing to learn are left out."
+        where = examples.lines.words("without_completion")
+        message += f" {examples.unsupervised:,} rows with nothing to learn are left out ({where})."
     channel.event(message, examples.counts(), level="warn" if examples.too_long or examples.unsupervised else "info")
-    return examples.dataset
+    warn_of_known(examples.lines, examples.rows, channel)
+    return examples
 
 
 def packed(train: Dataset, work: Work, channel: Channel) -> Dataset:

@@ -49,6 +49,7 @@ TRAINING = {
 }
 
 
+SMALLEST_SPREAD = 1e-6  # of rewards; what is below is rounding
 EQUAL = 1e-6  # a smaller spread is rounding
 
 
@@ -79,10 +80,18 @@ class GroupTrainer(Interruptible):
     of_a_checkpoint = ("train_loss", "train_reward_mean", "valid_reward_mean")
     judged_by = "valid_reward_mean"
     higher_is_better = True
+    no_spread = "the completions of every group got one and the same reward"
+    judged_param = "graders"
+    nothing_learned = (
+        "Only differences within a group teach: try the graders first with POST "
+        "/v1/fine_tuning/alpha/graders/run, use one that gives parts of the reward for parts of the answer, raise "
+        "temperature or group_size, or choose prompts that the model gets right sometimes."
+    )
 
     def __init__(self, *, renderer: Renderer, **options: Any) -> None:
         super().__init__(reward_funcs=[self.reward], **options)
         self.renderer = renderer
+        self.completions_a_visit = int(self.num_generations or 1)
         self.before: dict[str, Any] | None = None  # what a broken-off step has used up
         self.began = 0.0  # when the newest completions were begun
 
@@ -111,6 +120,9 @@ class GroupTrainer(Interruptible):
         ]
         seconds = time.perf_counter() - self.began
         judged = self.judge.score(rollouts, self.state.global_step + 1, "train", seconds)
+        self.visits += len(rollouts)
+        self.judged_steps += 1
+        self.taught_steps += differing(judged.rewards, self.num_generations)
         found = self._metrics["train"]
         for name, values in judged.scores.items():
             known = [value for value in values if value is not None]
@@ -204,6 +216,18 @@ class GroupTrainer(Interruptible):
     @property
     def eval_samples(self) -> int:
         return int(self.num_generations_eval or 1)
+
+
+def differing(rewards: Sequence[float | None], size: int) -> bool:
+    """Whether some completions of one group have different rewards. size: of a group."""
+    groups = (rewards[first : first + size] for first in range(0, len(rewards), size))
+    return any(spread(group) > SMALLEST_SPREAD for group in groups)
+
+
+def spread(rewards: Sequence[float | None]) -> float:
+    """From the lowest to the highest of those that there are."""
+    known = [reward for reward in rewards if reward is not None]
+    return max(known) - min(known) if known else 0.0
 
 
 def of_groups(rewards: Sequence[float | None], group_size: int) -> dict[str, float]:
