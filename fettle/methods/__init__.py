@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fettle.methods import dpo, reinforcement, reward_model, rlhf, supervised
-from fettle.methods.common import Given, Strict
+from fettle.methods.common import Given
 from fettle.methods.dpo import DPOMethod
 from fettle.methods.reinforcement import Reinforcement, ReinforcementHyperparameters, ReinforcementMethod
 from fettle.methods.reward_model import RewardModelMethod
@@ -26,7 +26,6 @@ __all__ = [
     "ReinforcementHyperparameters",
     "ReinforcementMethod",
     "RewardModelMethod",
-    "Strict",
     "Supervised",
     "SupervisedHyperparameters",
     "SupervisedMethod",
