@@ -4,11 +4,12 @@ import time
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from api.schemas.chat import Unneeded
 from fettle import ids
 from fettle.methods.common import ITEMS_AT_MOST
+from fettle.strict import Strict
 
 MESSAGES_AT_MOST = 2_000
 PARAMS = {  # of the engine's refusals: what our caller has said instead
@@ -26,16 +27,12 @@ def as_messages(value: object) -> object:
     return [{"role": "user", "content": value}] if isinstance(value, str) else value
 
 
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
 class Part(Strict):
     """A piece of a message. What an earlier answer's part says beside its text is for people."""
 
     type: Literal["input_text", "output_text"]
     text: str
-    annotations: Annotated[list[Any], Field(max_length=0)] = []
+    annotations: Annotated[list[Any], Field(max_length=0)] = Field(default_factory=list)
     logprobs: Annotated[list[Any], Field(max_length=0)] | None = None
 
 

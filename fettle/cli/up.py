@@ -6,7 +6,6 @@ Everything lives under FETTLE_DATA. Ctrl-C drains: a running job leaves a checkp
 
 import asyncio
 import contextlib
-import ctypes
 import fcntl
 import os
 import secrets
@@ -28,6 +27,7 @@ from fettle import data_folder, migrate
 from fettle.cli.terminal import inside_markup
 from fettle.db import Database
 from fettle.errors import FettleError
+from fettle.parent_death import die_with_parent
 from fettle.settings import Settings
 from fettle.tenancy import api_keys, projects, scopes
 
@@ -35,7 +35,6 @@ console = Console()
 
 START_SECONDS = 90  # a cold disk reads torch slowly
 FALLS, FALL_WINDOW = 5, 60  # a part that falls this often within so many seconds is given up
-PR_SET_PDEATHSIG = 1
 RUNNING = "up.env"  # under the data folder while we run, for `fettle doctor`
 PRIVATE = ("FETTLE_REDIS_URL", "FETTLE_ENGINE_URL", "FETTLE_ENGINE_KEY")
 
@@ -64,7 +63,7 @@ class Part:
                 stdout=out,
                 stderr=out,
                 start_new_session=True,  # Ctrl-C is for us: we stop the parts in order
-                preexec_fn=die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=die_with_parent,  # even when we are killed, no part stays behind
             )
 
     def running(self) -> bool:
@@ -82,11 +81,6 @@ class Part:
 
     def log_tail(self, lines: int = 15) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
-
-
-def die_with_parent() -> None:
-    """Even when we are killed, no part stays behind."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def run(settings: Settings) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from fettle.errors import InvalidRequest
+from fettle.strict import Strict
 
 Auto = Literal["auto"]
 Switch = Annotated[bool, Field(strict=True)]
@@ -17,10 +18,6 @@ LayerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
 LayerNames = Annotated[list[LayerName], Field(min_length=1, max_length=64)]
 ITEMS_AT_MOST = 500  # of a list in a request: each wrong one is told
 Interval = Literal["auto", "epoch"] | Annotated[int, Field(ge=1, lt=2**31)]  # optimizer steps
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 def no_truth(value: object) -> object:

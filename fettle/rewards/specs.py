@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     TypeAdapter,
@@ -20,6 +19,7 @@ from fettle.rewards.formula import BadFormula, Formula
 from fettle.rewards.functions import FUNCTIONS
 from fettle.rewards.judges import check_range
 from fettle.rewards.sandbox import SOURCE_AT_MOST
+from fettle.strict import Strict
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Template = Annotated[str, AfterValidator(templates.check)]
@@ -28,10 +28,6 @@ NEEDS_DATA = {
     "meteor": "'meteor' needs WordNet, which Fettle does not have: use gleu or rouge_l",
     "cosine": "'cosine' needs an embedding model, which Fettle does not have: use fuzzy_match or rouge_l",
 }
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class StringCheck(Strict):
@@ -138,7 +134,7 @@ class Function(Strict):
     type: Literal["function"]
     name: Name
     function: str
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def parameters_fit(self) -> "Function":
