@@ -185,7 +185,7 @@ def meaning(error: BaseException) -> type[DatabaseAway] | None:
 
 
 def explain(error: BaseException, statement: str | None) -> str:
-    """The database's own words and what it was asked; no parameters, which are people's data."""
+    """The database's own words and the query; no parameters, which are people's data."""
     words = " ".join(str(error).split()) or type(error).__name__
-    asked = " ".join((statement or "").split())
-    return f"{words[:SHOWN]} (statement: {asked[:SHOWN]})" if asked else words[:SHOWN]
+    query = " ".join((statement or "").split())
+    return f"{words[:SHOWN]} (statement: {query[:SHOWN]})" if query else words[:SHOWN]
