@@ -160,6 +160,8 @@ def translate(context: ExceptionContext) -> None:
     error = context.original_exception
     if context.is_pre_ping:  # the pool connects anew by itself
         return
+    if not isinstance(error, Exception):  # a cancellation drops the connection, but must stay a cancellation
+        return
     kind = DatabaseAway if context.is_disconnect else meaning(error)
     if kind is not None:
         context.is_disconnect = context.is_disconnect or isinstance(error, OSError)
