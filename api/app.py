@@ -8,8 +8,12 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 
 from api import errors, loop_lag, openapi, queries, scopes
+<<<<<<< HEAD
 from api.middleware import Gate, RequestId
 from api.rates import Rates
+=======
+from api.middleware import Authentication, RequestId
+>>>>>>> main
 from api.readiness import Readiness
 from api.reads import Reads
 from api.routes import (
@@ -68,7 +72,7 @@ ROUTERS = (
 
 
 @asynccontextmanager
-async def services(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     state = app.state
     settings: Settings = state.settings
     data_folder.prepare(settings.data)
@@ -105,7 +109,7 @@ def create_app(settings: Settings | None = None, *, warm: bool = False) -> FastA
     app = FastAPI(
         title="Fettle",
         version=__version__,
-        lifespan=services,
+        lifespan=lifespan,
         docs_url=None,  # ours needs no other host
         redoc_url=None,
         dependencies=[Depends(queries.refuse_unknown)],
@@ -113,7 +117,7 @@ def create_app(settings: Settings | None = None, *, warm: bool = False) -> FastA
     app.state.settings, app.state.warm = settings or Settings(), warm
     errors.install(app)
     openapi.install(app)
-    app.add_middleware(Gate)
+    app.add_middleware(Authentication)
     app.add_middleware(Telemetry)
     app.add_middleware(RequestId)  # added last, so outermost: a refusal carries an id as well
     for router in ROUTERS:

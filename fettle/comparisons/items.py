@@ -65,7 +65,7 @@ async def next_task(session: AsyncSession, comparison: Comparison, annotator: Co
     return Task(item, vote)
 
 
-def candidates(comparison: Comparison, annotator: ComparisonAnnotator) -> Select[tuple[ComparisonItem]]:
+def candidates(comparison: Comparison, annotator: ComparisonAnnotator) -> Select[ComparisonItem]:
     """Items that the annotator may still vote on, those with the fewest votes first."""
     others = aliased(ComparisonVote)
     count = (

@@ -10,6 +10,7 @@ import httpx
 
 from api.app import create_app
 from fettle import ids
+from fettle.comparisons.votes import Ballot
 from fettle.db import Database
 from fettle.jobs import events, lifecycle
 from fettle.registry import tuned_models
@@ -19,6 +20,7 @@ from fettle.tenancy import quotas
 from models import Checkpoint, Job, JobStatus, Project, TunedModel
 from tests.conftest import Api
 from tests.databases import upgraded
+from tests.fettle.comparisons import given
 
 ADAPTER = {"adapter_config.json": b'{"r": 16}', "adapter_model.safetensors": bytes(range(256)) * 5000}
 
@@ -120,6 +122,15 @@ class Tenant:
         """Makes a reward model of a tuned model."""
         async with self.db.transaction() as session:
             (await session.get_one(TunedModel, name)).kind = tuned_models.REWARD_MODEL
+
+    async def comparison(self) -> dict[str, str]:
+        """One that is ready, with an annotator and a vote: their ids."""
+        made = await given.comparison(self.db, self.project, prompts=2)
+        ann = await given.annotator(self.db, made, "Ann")
+        task = await given.next_task(self.db, made, ann)
+        assert task is not None
+        vote = await given.cast(self.db, made, ann, Ballot(task.item.id, "ranking", ranking=task.vote.shown))
+        return {"comparison_id": made.id, "annotator_id": ann.id, "vote_id": vote}
 
     async def end(self, job_id: str, status: JobStatus) -> None:
         async with self.db.transaction() as session:

@@ -17,21 +17,32 @@ FOUND_OR_NOT = {  # of a path's ids: the code that says that there is none
     "model": "model_not_found",
     "key_id": "not_found",
     "project_id": "not_found",
+    "comparison_id": "not_found",
+    "annotator_id": "not_found",
+    "vote_id": "not_found",
 }
 
-BODIES = {"PATCH /v1/fine_tuning/jobs/{job_id}/rewards": {"reward_functions": ["exact_match"]}}  # read before the id is
+BODIES = {  # read before the id is
+    "PATCH /v1/fine_tuning/jobs/{job_id}/rewards": {"reward_functions": ["exact_match"]},
+    "POST /v1/comparisons/{comparison_id}/votes": {"item_id": "x", "skip": True},
+    "POST /v1/comparisons/{comparison_id}/annotators": {"name": "Ann"},
+    "POST /v1/comparisons/{comparison_id}/export": {},
+    "POST /v1/comparisons/{comparison_id}/train": {"model": "starter"},
+}
 
 
 async def things(tenant: Tenant, folder: Path) -> dict[str, str]:
     """One of each thing that a path can name."""
     job = await tenant.job()
     await tenant.checkpoint(job["id"], 1)
+    compared = await tenant.comparison()
     return {
         "file_id": job["training_file"],
         "job_id": job["id"],
         "model": await tenant.publish(job["id"], folder),
         "key_id": (await tenant.http.get("/v1/api_keys")).json()["data"][0]["id"],
         "project_id": tenant.project.id,
+        **compared,
     }
 
 
@@ -61,7 +72,7 @@ class TestAnotherTenantsId:
         foreign = await tenant.http.request(way.method, way.path.format(**theirs), json=BODIES.get(str(way)))
         invented = {name: id[:-4] + "none" for name, id in theirs.items()}
         unknown = await tenant.http.request(way.method, way.path.format(**invented), json=BODIES.get(str(way)))
-        (name,) = way.names
+        name = way.names[0]  # of the thing that the others belong to
         operators = ROUTES[str(way)] == "admin"  # closed to tenants whatever the id
         assert refusal(foreign)[:2] == ((403, "insufficient_scope") if operators else (404, FOUND_OR_NOT[name]))
         assert refusal(foreign) == refusal(unknown)
@@ -95,6 +106,7 @@ class TestLists:
             ("/v1/fine_tuning/jobs", "job_id"),
             ("/v1/api_keys", "key_id"),
             ("/v1/projects", "project_id"),
+            ("/v1/comparisons", "comparison_id"),
         ],
     )
     async def test_another_tenants_id_is_no_cursor(
