@@ -8,12 +8,8 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 
 from api import errors, loop_lag, openapi, queries, scopes
-<<<<<<< HEAD
-from api.middleware import Gate, RequestId
-from api.rates import Rates
-=======
 from api.middleware import Authentication, RequestId
->>>>>>> main
+from api.rates import Rates
 from api.readiness import Readiness
 from api.reads import Reads
 from api.routes import (

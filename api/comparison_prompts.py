@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from api import isolation
-from api.deps import Services
+from api.deps import AppState
 from api.schemas.comparison import ComparisonCreate
 from fettle.comparisons.prompts import AT_MOST, CHARACTERS_AT_MOST
 from fettle.datasets import files, previews
@@ -19,10 +19,10 @@ from models import ApiKey, FileStatus
 Messages = list[dict[str, Any]]
 
 
-async def read(held: Services, caller: ApiKey, body: ComparisonCreate) -> list[Messages]:
+async def read(services: AppState, caller: ApiKey, body: ComparisonCreate) -> list[Messages]:
     """Raises InvalidRequest, NotFound."""
     if isinstance(body.prompts, str):
-        found = await of_file(held, caller, body.prompts, body.limit or AT_MOST)
+        found = await of_file(services, caller, body.prompts, body.limit or AT_MOST)
     else:
         if body.limit is not None:
             raise InvalidRequest("'limit' is for the prompts of a file. Send fewer prompts instead.", param="limit")
@@ -45,20 +45,20 @@ async def read(held: Services, caller: ApiKey, body: ComparisonCreate) -> list[M
     return found
 
 
-async def of_file(held: Services, caller: ApiKey, file_id: str, limit: int) -> list[Messages]:
+async def of_file(services: AppState, caller: ApiKey, file_id: str, limit: int) -> list[Messages]:
     """Of its beginning, as previews read it."""
     scopes.need(caller.scopes, "files.read")
-    async with held.db.snapshot() as session:
+    async with services.db.snapshot() as session:
         file = await files.get(session, caller.project_id, file_id)
     if file.purpose != PURPOSE:
         raise InvalidRequest(f"The file {file.id!r} is not a dataset. Choose one with prompts.", param="prompts")
     if file.status == FileStatus.ERROR:
         raise InvalidRequest(f"{file.filename}: {(file.report or {})['summary']}", code="invalid_file", param="prompts")
-    with tempfile.NamedTemporaryFile(dir=held.uploads, prefix="prompts-") as aside:
-        await previews.fetch(held.storage, file, Path(aside.name))
+    with tempfile.NamedTemporaryFile(dir=services.uploads, prefix="prompts-") as aside:
+        await previews.fetch(services.storage, file, Path(aside.name))
         argument = {"path": aside.name, "limit": min(limit, AT_MOST)}
         found = await isolation.run(
-            held.pool, "comparison_prompts", caller.project_id, "prompts", argument, seconds=30, memory=1 << 30
+            services.pool, "comparison_prompts", caller.project_id, "prompts", argument, seconds=30, memory=1 << 30
         )
     messages: list[Messages] = orjson.loads(found)
     return messages

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.deps import Services
+from api.deps import AppState
 from api.routes.files import discard
 from fettle.datasets import files
 from fettle.datasets.ingest import Upload
@@ -19,28 +19,30 @@ Kept = TypeVar("Kept")
 
 
 async def write(
-    held: Services,
+    services: AppState,
     project_id: str,
     filename: str,
     content: bytes,
     keep: Callable[[AsyncSession, File], Awaitable[Kept]],
 ) -> Kept:
     """keep: adds the file's row, in the transaction in which the quotas are checked. Raises what `keep` raises."""
-    aside = held.uploads / secrets.token_hex(16)
-    async with Upload(aside, held.checks, held.settings.max_row_bytes, project=project_id, pool=held.pool) as upload:
+    aside = services.uploads / secrets.token_hex(16)
+    async with Upload(
+        aside, services.checks, services.settings.max_row_bytes, project=project_id, pool=services.pool
+    ) as upload:
         upload.write(content)
         file = files.described(project_id, aside, filename, await upload.report())
         if file.status == FileStatus.ERROR:
             raise InvalidRequest(f"{filename}: {(file.report or {})['summary']}", code="invalid_file")
-        async with held.db.transaction() as session:
+        async with services.db.transaction() as session:
             await deletions.plan(session, file.storage_key, seconds=deletions.UPLOAD_SECONDS)
         try:
-            await held.storage.put_file(file.storage_key, aside, keep=False)
-            async with held.db.transaction() as session:
-                await quotas.admit_file(session, project_id, file.bytes, quotas.defaults(held.settings))
+            await services.storage.put_file(file.storage_key, aside, keep=False)
+            async with services.db.transaction() as session:
+                await quotas.admit_file(session, project_id, file.bytes, quotas.defaults(services.settings))
                 await deletions.strike_out(session, file.storage_key)
                 kept = await keep(session, file)
         except Exception:
-            await discard(held, file.storage_key)
+            await discard(services, file.storage_key)
             raise
     return kept

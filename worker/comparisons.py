@@ -19,7 +19,7 @@ from fettle.db import DATABASE_AWAY
 from fettle.errors import FettleError
 from fettle.inference.client import Engine, Servable
 from models import Comparison, ComparisonItem
-from worker.attempts.resources import Held
+from worker.attempts.resources import Resources
 
 log = structlog.get_logger()
 
@@ -45,36 +45,36 @@ class Gone(Exception):
     """The comparison was deleted, or another worker has taken it over."""
 
 
-async def serve(held: Held, woken: asyncio.Event) -> None:
+async def serve(resources: Resources, woken: asyncio.Event) -> None:
     """One comparison after another, for ever."""
     owner = f"{socket.gethostname()}:{os.getpid()}"
     while True:
         woken.clear()  # before the look: a ring during it is heard
         try:
-            async with held.db.transaction() as session:
+            async with resources.db.transaction() as session:
                 comparison = await generation.claim(session, owner, LEASE_SECONDS)
             if comparison is not None:
-                await generate(held, comparison)
+                await generate(resources, comparison)
                 continue
         except Exception as error:  # whatever it is, the next look may go better
             away = isinstance(error, DATABASE_AWAY)
             log.warning("comparison_not_generated", cause=in_words(error), exc_info=None if away else error)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(woken.wait(), held.settings.poll_seconds)
+            await asyncio.wait_for(woken.wait(), resources.settings.poll_seconds)
 
 
-async def generate(held: Held, comparison: Comparison) -> None:
+async def generate(resources: Resources, comparison: Comparison) -> None:
     """All items that have no responses yet. A failure of one item is the item's; the others go on."""
-    run = Run(held, comparison)
+    run = Run(resources, comparison)
     keeping = asyncio.create_task(run.keep_lease())
     try:
         while not run.gone:
-            async with held.db.snapshot() as session:
+            async with resources.db.snapshot() as session:
                 items = await generation.pending(session, comparison.id, ITEMS_AT_ONCE)
             if not items:
                 break
             await asyncio.gather(*map(run.item, items))
-        async with held.db.transaction() as session:
+        async with resources.db.transaction() as session:
             await generation.finish(session, comparison.id, comparison.owner or "", None)
     except Gone:
         log.info("comparison_gone", comparison_id=comparison.id)
@@ -87,9 +87,9 @@ async def generate(held: Held, comparison: Comparison) -> None:
 class Run:
     """One worker's turn at one comparison."""
 
-    def __init__(self, held: Held, comparison: Comparison) -> None:
-        self.held, self.comparison = held, comparison
-        self.engine = Engine(held.settings)
+    def __init__(self, resources: Resources, comparison: Comparison) -> None:
+        self.resources, self.comparison = resources, comparison
+        self.engine = Engine(resources.settings)
         self.gone = False
         self.wait_reason: str | None = None
 
@@ -97,7 +97,7 @@ class Run:
         comparison = self.comparison
         while not self.gone:
             try:
-                async with self.held.db.transaction() as session:
+                async with self.resources.db.transaction() as session:
                     there = await generation.renew(
                         session, comparison.id, comparison.owner or "", LEASE_SECONDS, self.wait_reason
                     )
@@ -120,7 +120,7 @@ class Run:
                 )
         except Refused as refusal:
             error = {"code": "not_generated", "message": str(refusal)}
-        async with self.held.db.transaction() as session:
+        async with self.resources.db.transaction() as session:
             await generation.keep(session, item.id, responses, error)
 
     async def add(self, item: ComparisonItem, number: int, responses: list[Line]) -> None:

@@ -23,14 +23,9 @@ from fettle.rollouts import retention
 from fettle.settings import Settings
 from fettle.storage import Away, Refused, deletions, garbage_collection, open_storage, reserve, stale_files
 from models import Worker
-<<<<<<< HEAD
 from worker import comparisons, environment, metrics, presence, tasks
-from worker.attempts.resources import Held
-=======
-from worker import environment, metrics, presence, tasks
 from worker.attempts.attempt import Attempt
 from worker.attempts.resources import Resources
->>>>>>> main
 from worker.jobs import engine_check, work_folder
 from worker.jobs.supervisor import supervise
 from worker.jobs.training_process import Nursery
@@ -89,20 +84,12 @@ async def work(resources: Resources, nursery: Nursery, slots: list[Slot]) -> Non
         for number, slot in enumerate(slots)
     ]
     others = [
-<<<<<<< HEAD
-        asyncio.create_task(queue.listen(held.settings, ring)),
-        asyncio.create_task(tasks.serve(held, asked)),
-        asyncio.create_task(comparisons.serve(held, compared)),
-        asyncio.create_task(reconcile(held, woken)),
-        asyncio.create_task(tidy(held)),
-        asyncio.create_task(engine_check.serve(held, published)),
-=======
         asyncio.create_task(queue.listen(resources.settings, ring)),
         asyncio.create_task(tasks.serve(resources, asked)),
+        asyncio.create_task(comparisons.serve(resources, compared)),
         asyncio.create_task(reconcile(resources, woken)),
         asyncio.create_task(tidy(resources)),
         asyncio.create_task(engine_check.serve(resources, published)),
->>>>>>> main
         asyncio.create_task(
             guest_memory.watch(resources.settings.graders_memory_bytes or resources.settings.grader_memory_bytes)
         ),

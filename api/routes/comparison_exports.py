@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import datasets, isolation
-from api.deps import Caller, Held, Services
+from api.deps import AppState, Caller, Services
 from api.schemas.comparison import ExportCreate, TrainCreate
 from api.schemas.file import file_object
 from api.schemas.job import job_object, method_of
@@ -22,16 +22,16 @@ router = APIRouter(prefix="/v1/comparisons", tags=["comparisons"])
 
 
 @router.post("/{comparison_id}/export")
-async def create(comparison_id: str, body: ExportCreate, caller: Caller, held: Held) -> dict[str, Any]:
+async def create(comparison_id: str, body: ExportCreate, caller: Caller, services: Services) -> dict[str, Any]:
     """A dataset file made of the votes. Votes that are part of one can no longer change."""
     scopes.need(caller.scopes, "files.write")
-    comparison, exported = await gathered(held, caller, comparison_id, body.rows, body.rule)
+    comparison, exported = await gathered(services, caller, comparison_id, body.rows, body.rule)
 
     async def keep(session: AsyncSession, file: File) -> File:
         await export.keep(session, comparison, exported, file)
         return file
 
-    file = await datasets.write(held, caller.project_id, filename(comparison, exported), exported.jsonl(), keep)
+    file = await datasets.write(services, caller.project_id, filename(comparison, exported), exported.jsonl(), keep)
     return {"object": "comparison.export", "file": file_object(file), **exported.provenance()}
 
 
@@ -41,7 +41,7 @@ async def train(
     body: TrainCreate,
     request: Request,
     caller: Caller,
-    held: Held,
+    services: Services,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> dict[str, Any]:
     """Export the votes and create a job on the file, both or neither. The answer is the job."""
@@ -56,37 +56,37 @@ async def train(
             f"The method {method.type!r} does not train on votes. Choose one of: {', '.join(export.BY_METHOD)}.",
             param="method.type",
         )
-    comparison, exported = await gathered(held, caller, comparison_id, export.BY_METHOD[method.type], body.rule)
+    comparison, exported = await gathered(services, caller, comparison_id, export.BY_METHOD[method.type], body.rule)
     export.check_enough(exported, MIN_TRAINING_ROWS)
     sent = orjson.loads(await request.body())
 
     async def keep(session: AsyncSession, file: File) -> Job:
         wanted = planning.Request(
-            model=held.aliases.get(body.model, body.model),
+            model=services.aliases.get(body.model, body.model),
             training_file=file.id,
             validation_file=body.validation_file,
             method=method,
             seed=body.seed,
             suffix=body.suffix,
             metadata=body.metadata,
-            integrations=integrations.check(body.integrations or [], held.settings.enabled_integrations),
+            integrations=integrations.check(body.integrations or [], services.settings.enabled_integrations),
             body={**sent, "comparison": comparison.id},
             idempotency_key=idempotency_key,
-            graders=await isolation.graders_of(held.pool, caller.project_id, method),
+            graders=await isolation.graders_of(services.pool, caller.project_id, method),
         )
         if idempotency_key and (earlier := await lifecycle.find_retried(session, caller.project_id, wanted)):
             raise Repeated(earlier)
         await export.keep(session, comparison, exported, file)
         project = await session.get_one(Project, caller.project_id)
-        defaults = quotas.defaults(held.settings)
-        job, _ = await lifecycle.create(session, project, wanted, held.models, defaults, aliases=held.aliases)
+        defaults = quotas.defaults(services.settings)
+        job, _ = await lifecycle.create(session, project, wanted, services.models, defaults, aliases=services.aliases)
         return job
 
     try:
-        job = await datasets.write(held, caller.project_id, filename(comparison, exported), exported.jsonl(), keep)
+        job = await datasets.write(services, caller.project_id, filename(comparison, exported), exported.jsonl(), keep)
     except Repeated as repeated:
         return job_object(repeated.job)
-    await held.doorbell.ring(job.id)
+    await services.doorbell.ring(job.id)
     return job_object(job)
 
 
@@ -99,9 +99,9 @@ class Repeated(Exception):
 
 
 async def gathered(
-    held: Services, caller: ApiKey, comparison_id: str, rows: str | None, rule: str
+    services: AppState, caller: ApiKey, comparison_id: str, rows: str | None, rule: str
 ) -> tuple[Comparison, Exported]:
-    async with held.db.snapshot() as session:
+    async with services.db.snapshot() as session:
         comparison = await store.get(session, caller.project_id, comparison_id)
         items, votes = await export.gather(session, comparison)
     return comparison, export.export(items, votes, rows or export.BY_MODE[comparison.mode], rule)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import comparison_prompts, isolation
-from api.deps import Caller, Held, ProjectId, Services, Snapshot, Transaction
+from api.deps import AppState, Caller, ProjectId, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.comparison import (
     DAY,
@@ -35,7 +35,7 @@ CHOICES = ("ranking", "pick", "tie", "both_bad", "skip")
 
 
 @router.post("")
-async def create(body: ComparisonCreate, caller: Caller, held: Held) -> dict[str, Any]:
+async def create(body: ComparisonCreate, caller: Caller, services: Services) -> dict[str, Any]:
     """Compare responses by votes of people. A worker generates the responses; items can be voted on as they come."""
     scopes.need(caller.scopes, "chat")  # it shows what models answer
     n = body.n or max(2 if body.mode == "pick" else 4, len(body.models))
@@ -48,10 +48,10 @@ async def create(body: ComparisonCreate, caller: Caller, held: Held) -> dict[str
             f"With 'overlap': 'none' each item gets one vote, not {body.votes_per_item}. Use 'controlled'.",
             param="votes_per_item",
         )
-    prompts = await comparison_prompts.read(held, caller, body)
-    async with held.db.transaction() as session:
+    prompts = await comparison_prompts.read(services, caller, body)
+    async with services.db.transaction() as session:
         servables = [
-            await client.find(session, caller.project_id, held.aliases.get(name, name), held.models)
+            await client.find(session, caller.project_id, services.aliases.get(name, name), services.models)
             for name in body.models
         ]
         wanted = store.Wanted(
@@ -69,7 +69,7 @@ async def create(body: ComparisonCreate, caller: Caller, held: Held) -> dict[str
         )
         comparison = await store.create(session, caller.project_id, wanted)
         progress = await store.progress(session, comparison)
-    await held.doorbell.ring(comparison.id)
+    await services.doorbell.ring(comparison.id)
     return comparison_object(comparison, progress)
 
 
@@ -106,7 +106,7 @@ async def list_items(
 
 @asynccontextmanager
 async def voting(
-    request: Request, held: Services, comparison_id: str, session: AsyncSession
+    request: Request, services: AppState, comparison_id: str, session: AsyncSession
 ) -> AsyncIterator[tuple[Comparison, ComparisonAnnotator]]:
     """The comparison, locked, and whoever votes in it. Raises NotFound: an invitation is for one comparison."""
     invited = cast(ComparisonAnnotator | None, getattr(request.state, "annotator", None))
@@ -119,13 +119,13 @@ async def voting(
 
 @router.get("/{comparison_id}/next")
 async def next_item(
-    comparison_id: str, request: Request, held: Held, session: Transaction, resume: bool = False
+    comparison_id: str, request: Request, services: Services, session: Transaction, resume: bool = False
 ) -> dict[str, Any]:
     """Another item to vote on, leased for ten minutes; responses in an order of the annotator's own, models hidden.
 
     resume: first the item that the annotator has open, for a page that was loaded again.
     """
-    async with voting(request, held, comparison_id, session) as (comparison, annotator):
+    async with voting(request, services, comparison_id, session) as (comparison, annotator):
         task = await items.open_task(session, annotator) if resume else None
         task = task or await items.next_task(session, comparison, annotator)
         done = await items.progress(session, comparison, annotator)
@@ -134,11 +134,11 @@ async def next_item(
 
 @router.post("/{comparison_id}/votes")
 async def vote(
-    comparison_id: str, body: VoteCreate, request: Request, held: Held, session: Transaction
+    comparison_id: str, body: VoteCreate, request: Request, services: Services, session: Transaction
 ) -> dict[str, Any]:
     """Vote on an item; sent again, the vote takes the place of the first until it is exported."""
     sent = [name for name in CHOICES if getattr(body, name) is not None]
-    async with voting(request, held, comparison_id, session) as (comparison, annotator):
+    async with voting(request, services, comparison_id, session) as (comparison, annotator):
         if len(sent) != 1:
             what = f"{' and '.join(map(repr, sent))} were sent" if sent else "None was sent"
             raise InvalidRequest(f"A vote is one of: {', '.join(CHOICES)}. {what}.", param=sent[1] if sent else None)
@@ -159,36 +159,38 @@ async def list_votes(
 async def own_votes(
     comparison_id: str,
     request: Request,
-    held: Held,
+    services: Services,
     session: Transaction,
     after: str | None = None,
     limit: Limit = 20,
 ) -> dict[str, Any]:
     """The caller's own votes, newest first: for undo and edit."""
-    async with voting(request, held, comparison_id, session) as (comparison, annotator):
+    async with voting(request, services, comparison_id, session) as (comparison, annotator):
         rows, has_more = await votes.newest(session, comparison, annotator=annotator, after=after, limit=limit)
     return listing(rows, vote_object, has_more)
 
 
 @router.delete("/{comparison_id}/votes/{vote_id}")
-async def undo(comparison_id: str, vote_id: str, request: Request, held: Held, session: Transaction) -> dict[str, Any]:
+async def undo(
+    comparison_id: str, vote_id: str, request: Request, services: Services, session: Transaction
+) -> dict[str, Any]:
     """Take a vote of one's own back: the item is open again."""
-    async with voting(request, held, comparison_id, session) as (comparison, annotator):
+    async with voting(request, services, comparison_id, session) as (comparison, annotator):
         await votes.undo(session, comparison, annotator, vote_id)
     return {"id": vote_id, "object": "comparison.vote", "deleted": True}
 
 
 @router.get("/{comparison_id}/results")
-async def show_results(comparison_id: str, project_id: ProjectId, held: Held) -> dict[str, Any]:
+async def show_results(comparison_id: str, project_id: ProjectId, services: Services) -> dict[str, Any]:
     """Agreement, strengths of the models, and figures of each annotator."""
-    async with held.db.snapshot() as session:
+    async with services.db.snapshot() as session:
         comparison = await store.get(session, project_id, comparison_id)
         material = await results.material(session, comparison)
         names = {row.id: row.name for row in await annotators.everyone(session, comparison)}
     content = orjson.dumps(material)
     found = orjson.loads(
         await isolation.run(
-            held.pool,
+            services.pool,
             "comparison_results",
             project_id,
             "comparison_id",
@@ -204,12 +206,12 @@ async def show_results(comparison_id: str, project_id: ProjectId, held: Held) ->
 
 @router.post("/{comparison_id}/annotators")
 async def invite(
-    comparison_id: str, body: Invitation, project_id: ProjectId, held: Held, session: Transaction
+    comparison_id: str, body: Invitation, project_id: ProjectId, services: Services, session: Transaction
 ) -> dict[str, Any]:
     """Invite a person to vote. `token` is shown this once; it votes in this comparison and does nothing else."""
     comparison = await store.get(session, project_id, comparison_id)
     expires_at = time.time() + body.expires_in_days * DAY
-    row, token = await annotators.invite(session, comparison, body.name, held.pepper, expires_at)
+    row, token = await annotators.invite(session, comparison, body.name, services.pepper, expires_at)
     return annotator_object(row, token)
 
 

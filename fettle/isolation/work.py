@@ -6,12 +6,8 @@ from typing import Any
 
 import orjson
 
-<<<<<<< HEAD
-from fettle import json_body
-from fettle.comparisons import prompts, results
-=======
 from fettle import json_body, step_metrics
->>>>>>> main
+from fettle.comparisons import prompts, results
 from fettle.datasets.formats import preview, validation
 from fettle.errors import InvalidRequest
 from fettle.rewards import grader_fields
@@ -87,11 +83,8 @@ WORK: dict[str, Work] = {
     "validate": validate,
     "look": look,
     "select_rollouts": selection.select,
-<<<<<<< HEAD
     "comparison_prompts": prompts.read,
     "comparison_results": results.compute,
-=======
     "export_rollouts": selection.export,
     "metric_columns": metric_columns,
->>>>>>> main
 }

@@ -20,7 +20,7 @@ from fettle.tenancy import quotas
 from models import Checkpoint, Job, JobStatus, Project, TunedModel
 from tests.conftest import Api
 from tests.databases import upgraded
-from tests.fettle.comparisons import given
+from tests.fettle.comparisons import samples
 
 ADAPTER = {"adapter_config.json": b'{"r": 16}', "adapter_model.safetensors": bytes(range(256)) * 5000}
 
@@ -125,11 +125,11 @@ class Tenant:
 
     async def comparison(self) -> dict[str, str]:
         """One that is ready, with an annotator and a vote: their ids."""
-        made = await given.comparison(self.db, self.project, prompts=2)
-        ann = await given.annotator(self.db, made, "Ann")
-        task = await given.next_task(self.db, made, ann)
+        made = await samples.comparison(self.db, self.project, prompts=2)
+        ann = await samples.annotator(self.db, made, "Ann")
+        task = await samples.next_task(self.db, made, ann)
         assert task is not None
-        vote = await given.cast(self.db, made, ann, Ballot(task.item.id, "ranking", ranking=task.vote.shown))
+        vote = await samples.cast(self.db, made, ann, Ballot(task.item.id, "ranking", ranking=task.vote.shown))
         return {"comparison_id": made.id, "annotator_id": ann.id, "vote_id": vote}
 
     async def end(self, job_id: str, status: JobStatus) -> None:

@@ -9,17 +9,17 @@ from fettle.comparisons.votes import Ballot
 from models import Comparison
 from tests.api.tenants import Tenant, message, refusal
 from tests.conftest import Api
-from tests.fettle.comparisons import given
+from tests.fettle.comparisons import samples
 
 BODY = {"name": "taste", "models": ["starter"], "prompts": ["hi", [{"role": "user", "content": "there"}]]}
 
 
 async def voted(tenant: Tenant, prompts: int, **changes: Any) -> Comparison:
     """With one annotator's vote on each item: the response with the lowest number is best."""
-    made = await given.comparison(tenant.db, tenant.project, prompts=prompts, **changes)
-    ann = await given.annotator(tenant.db, made, "Ann")
-    while (task := await given.next_task(tenant.db, made, ann)) is not None:
-        await given.cast(tenant.db, made, ann, Ballot(task.item.id, "ranking", ranking=sorted(task.vote.shown)))
+    made = await samples.comparison(tenant.db, tenant.project, prompts=prompts, **changes)
+    ann = await samples.annotator(tenant.db, made, "Ann")
+    while (task := await samples.next_task(tenant.db, made, ann)) is not None:
+        await samples.cast(tenant.db, made, ann, Ballot(task.item.id, "ranking", ranking=sorted(task.vote.shown)))
     return made
 
 
@@ -64,7 +64,7 @@ class TestCreate:
 
 class TestInvitation:
     async def test_it_votes_blind_edits_and_undoes_in_its_comparison_alone(self, api: Api, tenant: Tenant) -> None:
-        made = await given.comparison(tenant.db, tenant.project)
+        made = await samples.comparison(tenant.db, tenant.project)
         at = f"/v1/comparisons/{made.id}"
         sent = (await tenant.http.post(f"{at}/annotators", json={"name": "Ann"})).json()
         async with invited(api, sent["token"]) as ann:
@@ -82,13 +82,13 @@ class TestInvitation:
             assert (await ann.get(f"{at}/next?resume=true")).json()["item"]["id"] == item["id"]
             for path in (at, f"{at}/results", f"{at}/votes", "/v1/files", f"/v1/projects/{tenant.project.id}"):
                 assert refusal(await ann.get(path))[:2] == (403, "insufficient_scope")
-            other = await given.comparison(tenant.db, tenant.project)
+            other = await samples.comparison(tenant.db, tenant.project)
             assert (await ann.get(f"/v1/comparisons/{other.id}/next")).status_code == 404
             await tenant.http.delete(f"{at}/annotators/{sent['id']}")
             assert refusal(await ann.get(f"{at}/next"))[:2] == (401, "invitation_revoked")
 
     async def test_it_is_kept_as_a_digest_and_rate_limited(self, api: Api, tenant: Tenant) -> None:
-        made = await given.comparison(tenant.db, tenant.project)
+        made = await samples.comparison(tenant.db, tenant.project)
         at = f"/v1/comparisons/{made.id}"
         sent = (await tenant.http.post(f"{at}/annotators", json={"name": "Ann"})).json()
         (row,) = (await tenant.http.get(f"{at}/annotators")).json()["data"]
@@ -111,7 +111,7 @@ class TestVotes:
         ],
     )
     async def test_a_vote_that_does_not_fit_is_refused(self, tenant: Tenant, sent: dict[str, Any], words: str) -> None:
-        made = await given.comparison(tenant.db, tenant.project)
+        made = await samples.comparison(tenant.db, tenant.project)
         item = (await tenant.http.get(f"/v1/comparisons/{made.id}/next")).json()["item"]
         answer = await tenant.http.post(f"/v1/comparisons/{made.id}/votes", json={"item_id": item["id"], **sent})
         assert answer.status_code == 400

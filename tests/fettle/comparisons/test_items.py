@@ -10,23 +10,23 @@ from fettle.comparisons import items
 from fettle.comparisons.votes import Ballot
 from fettle.db import Database
 from models import Comparison, ComparisonAnnotator, ComparisonVote, Project
-from tests.fettle.comparisons import given
+from tests.fettle.comparisons import samples
 
 
 async def vote_on_all(db: Database, made: Comparison, who: ComparisonAnnotator) -> list[str]:
     """Item ids, in the order in which they came."""
     seen = []
-    while (task := await given.next_task(db, made, who)) is not None:
+    while (task := await samples.next_task(db, made, who)) is not None:
         seen.append(task.item.id)
-        await given.cast(db, made, who, Ballot(task.item.id, "ranking", ranking=task.vote.shown))
+        await samples.cast(db, made, who, Ballot(task.item.id, "ranking", ranking=task.vote.shown))
     return seen
 
 
 async def test_two_annotators_at_once_lose_no_vote_and_double_none(db: Database, project: Project) -> None:
-    made = await given.comparison(db, project, prompts=200, overlap="full")
-    people = [await given.annotator(db, made, name) for name in ("ann", "bob")]
+    made = await samples.comparison(db, project, prompts=200, overlap="full")
+    people = [await samples.annotator(db, made, name) for name in ("ann", "bob")]
     seen = await asyncio.gather(*(vote_on_all(db, made, who) for who in people))
-    everything = {item.id for item in await given.all_items(db, made)}
+    everything = {item.id for item in await samples.all_items(db, made)}
     assert [len(each) for each in seen] == [200, 200]
     assert [set(each) for each in seen] == [everything, everything]
     async with db.snapshot() as session:
@@ -35,8 +35,8 @@ async def test_two_annotators_at_once_lose_no_vote_and_double_none(db: Database,
 
 
 async def test_no_item_gets_more_votes_than_wanted_with_five_annotators_at_once(db: Database, project: Project) -> None:
-    made = await given.comparison(db, project, prompts=20, votes_per_item=2)
-    people = [await given.annotator(db, made, name) for name in "abcde"]
+    made = await samples.comparison(db, project, prompts=20, votes_per_item=2)
+    people = [await samples.annotator(db, made, name) for name in "abcde"]
     seen = await asyncio.gather(*(vote_on_all(db, made, who) for who in people))
     counts = Counter(item for each in seen for item in each)
     assert len(counts) == 20
@@ -47,27 +47,27 @@ async def test_no_item_gets_more_votes_than_wanted_with_five_annotators_at_once(
 async def test_the_overlap_says_how_many_annotators_see_an_item(
     db: Database, project: Project, overlap: str, votes: int
 ) -> None:
-    made = await given.comparison(db, project, prompts=1, overlap=overlap, votes_per_item=3)
-    people = [await given.annotator(db, made, name) for name in "abcd"]
-    tasks = [await given.next_task(db, made, who) for who in people]
+    made = await samples.comparison(db, project, prompts=1, overlap=overlap, votes_per_item=3)
+    people = [await samples.annotator(db, made, name) for name in "abcd"]
+    tasks = [await samples.next_task(db, made, who) for who in people]
     assert sum(task is not None for task in tasks) == votes
 
 
 async def test_a_lease_that_ran_out_frees_the_item_for_others(db: Database, project: Project) -> None:
-    made = await given.comparison(db, project, prompts=1)
-    ann, bob = [await given.annotator(db, made, name) for name in ("ann", "bob")]
-    assert await given.next_task(db, made, ann) is not None
-    assert await given.next_task(db, made, ann) is None
-    assert await given.next_task(db, made, bob) is None
+    made = await samples.comparison(db, project, prompts=1)
+    ann, bob = [await samples.annotator(db, made, name) for name in ("ann", "bob")]
+    assert await samples.next_task(db, made, ann) is not None
+    assert await samples.next_task(db, made, ann) is None
+    assert await samples.next_task(db, made, bob) is None
     async with db.transaction() as session:
         await session.execute(update(ComparisonVote).values(lease_until=1.0))
-    assert await given.next_task(db, made, bob) is not None
+    assert await samples.next_task(db, made, bob) is not None
 
 
 async def test_asking_ahead_gives_another_item_and_resuming_the_open_one(db: Database, project: Project) -> None:
-    made = await given.comparison(db, project, prompts=2)
-    ann = await given.annotator(db, made, "ann")
-    first, second = await given.next_task(db, made, ann), await given.next_task(db, made, ann)
+    made = await samples.comparison(db, project, prompts=2)
+    ann = await samples.annotator(db, made, "ann")
+    first, second = await samples.next_task(db, made, ann), await samples.next_task(db, made, ann)
     assert first and second and first.item.id != second.item.id
     async with db.transaction() as session:
         again = await items.open_task(session, ann)
@@ -76,9 +76,9 @@ async def test_asking_ahead_gives_another_item_and_resuming_the_open_one(db: Dat
 
 
 async def test_each_annotator_sees_an_order_of_their_own_that_the_seed_repeats(db: Database, project: Project) -> None:
-    made = await given.comparison(db, project, prompts=1, n=9, overlap="full")
-    people = [await given.annotator(db, made, name) for name in "abcd"]
-    (item,) = await given.all_items(db, made)
+    made = await samples.comparison(db, project, prompts=1, n=9, overlap="full")
+    people = [await samples.annotator(db, made, name) for name in "abcd"]
+    (item,) = await samples.all_items(db, made)
     orders = [items.shuffled(made, who, item) for who in people]
     assert len({tuple(order) for order in orders}) == 4
     assert all(sorted(order) == sorted(orders[0]) for order in orders)
