@@ -116,18 +116,21 @@ class S3Storage:
     async def read(self, key: str) -> bytes:
         return b"".join([chunk async for chunk in self.stream(key)])
 
-    async def list(self, prefix: str) -> list[str]:
-        def pages() -> list[str]:
+    async def sizes(self, prefix: str) -> dict[str, int]:
+        def pages() -> dict[str, int]:
             paginator = self.client.get_paginator("list_objects_v2")
-            return sorted(
-                item["Key"].removeprefix(self.prefix)
+            return {
+                item["Key"].removeprefix(self.prefix): item["Size"]
                 for page in paginator.paginate(Bucket=self.bucket, Prefix=self.prefix + prefix)
                 for item in page.get("Contents", [])
-            )
+            }
 
         with told(prefix):
-            keys = await asyncio.to_thread(pages)
-        return [key for key in keys if key == prefix or key.startswith(prefix + "/")]
+            found = await asyncio.to_thread(pages)
+        return {key: found[key] for key in sorted(found) if key == prefix or key.startswith(prefix + "/")}
+
+    async def list(self, prefix: str) -> list[str]:
+        return list(await self.sizes(prefix))
 
     async def presign(self, key: str, seconds: int) -> str | None:
         """Signed here: S3 is not asked, and an absent key is told by the URL."""

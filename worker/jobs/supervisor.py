@@ -23,11 +23,12 @@ from fettle.devices import Slot
 from fettle.errors import Fenced, TrainingFailed
 from fettle.jobs import events, leases
 from fettle.storage import reserve
-from models import DISK_FULL, Job
+from models import DISK_FULL, STORAGE_REFUSED, Job
 from worker import metrics
 from worker.attempts.ledger import DISK_FULL_MESSAGE, write
 from worker.attempts.resources import Held
-from worker.jobs import publishing, verification, work_folder
+from worker.attempts.storage_retry import tell
+from worker.jobs import publish_retry, publishing, verification, work_folder
 from worker.jobs.messages import Died, Drained, relay
 from worker.jobs.training_process import Child, Nursery
 from worker.reporting.client import Reports
@@ -160,6 +161,9 @@ async def carry_out(
     held: Held, nursery: Nursery, slot: Slot, job: Job, folder: Path, halt: asyncio.Event, reports: Reports
 ) -> None:
     """Returns when the job is published. Raises TrainingFailed, Died, Drained or Fenced."""
+    if (run := publish_retry.find(held, job)) is not None:
+        await publish_again(held, nursery, slot, job, run)
+        return
     await unless_halted(work_folder.prepare(held, job, folder), halt)
     await reports.start()
     metrics.children.inc()
@@ -175,8 +179,23 @@ async def carry_out(
         await scored.close()
         await child.kill()
     verify = partial(verification.verify, held, nursery, slot, job, folder, done)
-    await publishing.publish(held, job, folder / done["path"], done, await reports.files(), verify)
+    files = await reports.files()
+    try:
+        await publishing.publish(held, job, folder / done["path"], done, files, verify)
+    except TrainingFailed as error:
+        if error.code == STORAGE_REFUSED:
+            await publish_retry.keep(held, job, folder, done, files)
+        raise
     metrics.trained_tokens.inc(done["trained_tokens"])
+
+
+async def publish_again(held: Held, nursery: Nursery, slot: Slot, job: Job, run: publish_retry.Run) -> None:
+    """What an earlier attempt trained and storage refused. Raises TrainingFailed and Fenced."""
+    await tell(held, job, "The adapter of the earlier attempt is published; nothing is trained again", "info")
+    verify = partial(verification.verify, held, nursery, slot, job, run.folder, run.done)
+    await publishing.publish(held, job, run.adapter, run.done, run.files, verify)
+    metrics.trained_tokens.inc(run.done["trained_tokens"])
+    await publish_retry.forget(held, job)
 
 
 async def unless_halted(preparation: Coroutine[Any, Any, None], halt: asyncio.Event) -> None:
