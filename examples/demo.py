@@ -117,6 +117,7 @@ def wait_until_ready(server: "subprocess.Popen[bytes]", port: int) -> None:
 
 def meet_the_base(client: OpenAI) -> Pupil:
     headline("The pupil", f"{BASE}, a base model that blurts its answers")
+    say("It already can reason: made to begin with <think>, it gets 99.7 % right. The lessons make it do so unasked.")
     return examined(client, Pupil("base", BASE, Score(0, 0)))
 
 

@@ -21,6 +21,11 @@ INLINE = re.compile(r"`([^`\n]+)`")
 FETTLE = re.compile(r"(?:^|[\s;&|(])(?:python -m )?fettle((?: [a-z][a-z-]*)+)")
 MAKE = re.compile(r"(?:^|[\s;&|(])make ([a-z-]+)")
 LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)]*)?\)")
+ROOMS = ("api", "assets", "bench", "deploy", "docs", "examples", "fettle", "migrations", "models", "tests", "worker")
+PATH = re.compile(rf"^(?:{'|'.join(ROOMS)})/[\w./*-]*")
+MODULE = re.compile(rf"python -m ((?:{'|'.join(ROOMS)})(?:\.\w+)*)")
+TEST = re.compile(r"`([\w/]+\.py)::(\w+)")
+MOST_README_LINES = 120
 
 
 def snippets(page: Path) -> Iterator[str]:
@@ -102,6 +107,66 @@ def test_every_link_to_a_file_leads_to_one(page: Path) -> None:
     assert [link for link in targets if not (page.parent / link).exists()] == []
 
 
+def absent_paths(text: str) -> set[str]:
+    """Paths in the project's folders that a page names and that are not there. `*`, NAME and NN stand for any name."""
+    named = {found[0] for word in INLINE.findall(text) if (found := PATH.match(word))}
+    return {path for path in named if not any(ROOT.glob(re.sub("NAME|NN", "*", path).rstrip("/")))}
+
+
+def absent_modules(text: str) -> set[str]:
+    """What `python -m` is told to run and cannot."""
+    files = {name: ROOT / name.replace(".", "/") for name in MODULE.findall(text)}
+    return {
+        name
+        for name, file in files.items()
+        if not file.with_suffix(".py").exists() and not (file / "__main__.py").exists()
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_path_and_module_on_a_page_exists(page: Path) -> None:
+    text = page.read_text()
+    assert absent_paths(text) | absent_modules(text) == set()
+
+
+def test_a_path_and_a_module_that_moved_are_found() -> None:
+    paths = "`fettle/jobs.py`, `fettle/jobs/`, `worker/*/methods`, `tests/test_house.py::x`"
+    modules = "`python -m bench.old`, `python -m bench.sft`, `python -m fettle`"
+    assert absent_paths(paths) == {"fettle/jobs.py"}
+    assert absent_modules(modules) == {"bench.old"}
+
+
+def absent_tests(text: str) -> set[str]:
+    """Tests that a page names and that are not there. A file without a folder lies in tests/faults."""
+    absent = set()
+    for file, name in TEST.findall(text):
+        path = ROOT / (file if "/" in file else f"tests/faults/{file}")
+        if not path.exists() or not re.search(rf"(?:def|class) {re.escape(name)}", path.read_text()):
+            absent.add(f"{file}::{name}")
+    return absent
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_test_on_a_page_exists(page: Path) -> None:
+    assert absent_tests(page.read_text()) == set()
+
+
+def test_a_test_that_was_renamed_is_found() -> None:
+    assert absent_tests("`tests/test_house.py::test_a_test_that_was_…`, `test_pause.py::test_no_more`") == {
+        "test_pause.py::test_no_more"
+    }
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= MOST_README_LINES
+
+
+def test_the_benchmarks_page_names_every_script() -> None:
+    named = set(re.findall(r"`bench/(\w+)\.py`", (ROOT / "docs" / "benchmarks.md").read_text()))
+    scripts = {file.stem for file in (ROOT / "bench").glob("[a-z]*.py") if "__main__" in file.read_text()}
+    assert named == scripts
+
+
 def test_an_invented_command_is_found() -> None:
     known = {"up", "keys create"}
     assert unknown_commands("fettle up && python -m fettle keys create --project x", known) == set()
@@ -109,6 +174,6 @@ def test_an_invented_command_is_found() -> None:
     assert unknown_commands("python -m fettle keys burn", known) == {"keys burn"}
 
 
-def test_the_version_is_told_once_and_the_images_carry_it() -> None:
+def test_the_images_carry_the_version_of_the_package() -> None:
     tags = re.findall(r"image: fettle-\w+:(\S+)", (ROOT / "docker-compose.yml").read_text())
     assert tags == [__version__, __version__]

@@ -17,11 +17,12 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.jobs import events
+from fettle.settings import Settings
 from fettle.storage.garbage_collection import DAY
 from models import STORAGE_REFUSED, Job, JobStatus
 from worker import presence
-from worker.attempts.ledger import write
-from worker.attempts.resources import Held
+from worker.attempts.attempt import Attempt
+from worker.attempts.resources import Resources
 
 log = structlog.get_logger()
 
@@ -41,13 +42,13 @@ class Run:
         return self.folder / str(self.done["path"])
 
 
-def root(held: Held) -> Path:
-    return held.settings.data.absolute() / "unpublished"
+def root(settings: Settings) -> Path:
+    return settings.data.absolute() / "unpublished"
 
 
-async def keep(held: Held, job: Job, folder: Path, done: dict[str, Any], files: Sequence[Path]) -> None:
+async def keep(attempt: Attempt, folder: Path, done: dict[str, Any], files: Sequence[Path]) -> None:
     """Moves what publishing needs out of the work folder. Raises Fenced."""
-    target = root(held) / job.id
+    target = root(attempt.settings) / attempt.job.id
     try:
         await asyncio.to_thread(move, folder, target, done, files)
     except OSError as error:  # the job still goes on from its last checkpoint
@@ -58,9 +59,9 @@ async def keep(held: Held, job: Job, folder: Path, done: dict[str, Any], files: 
     def change(session: AsyncSession, row: Job) -> None:
         row.kept_by = presence.host()
         message = "The trained adapter stays on the worker's disk; when the job is resumed it is published from there"
-        events.add(session, job.id, message)
+        events.add(session, row.id, message)
 
-    await write(held, job, change)
+    await attempt.write(change)
 
 
 def move(folder: Path, target: Path, done: dict[str, Any], files: Sequence[Path]) -> None:
@@ -75,24 +76,24 @@ def move(folder: Path, target: Path, done: dict[str, Any], files: Sequence[Path]
     (target / RUN).write_bytes(orjson.dumps({"done": done, "files": [path.name for path in files]}))
 
 
-def find(held: Held, job: Job) -> Run | None:
-    folder = root(held) / job.id
-    if job.kept_by != presence.host() or not (folder / RUN).is_file():
+def find(attempt: Attempt) -> Run | None:
+    folder = root(attempt.settings) / attempt.job.id
+    if attempt.job.kept_by != presence.host() or not (folder / RUN).is_file():
         return None
     run = orjson.loads((folder / RUN).read_bytes())
     return Run(folder, run["done"], [folder / name for name in run["files"]])
 
 
-async def forget(held: Held, job: Job) -> None:
-    await asyncio.to_thread(shutil.rmtree, root(held) / job.id, ignore_errors=True)
+async def forget(attempt: Attempt) -> None:
+    await asyncio.to_thread(shutil.rmtree, root(attempt.settings) / attempt.job.id, ignore_errors=True)
 
 
-async def sweep(held: Held) -> None:
+async def sweep(resources: Resources) -> None:
     """Removes the runs that no resume can publish any more."""
-    for folder in list(root(held).glob("*")):
-        async with held.db.snapshot() as session:
+    for folder in list(root(resources.settings).glob("*")):
+        async with resources.db.snapshot() as session:
             job = await session.get(Job, folder.name)
-        if job is None or not is_wanted(job, held.settings.resume_days):
+        if job is None or not is_wanted(job, resources.settings.resume_days):
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
