@@ -45,7 +45,7 @@ async def remove(session: AsyncSession, worker_id: str) -> None:
     await session.execute(delete(Worker).where(Worker.id == worker_id))
 
 
-def serving_hosts(heartbeat_seconds: float) -> Select[tuple[str]]:
+def serving_hosts(heartbeat_seconds: float) -> Select[str]:
     """Hosts with a worker that is alive and takes jobs."""
     oldest = database_now() - SILENT_HEARTBEATS * heartbeat_seconds
     return select(Worker.host).where(Worker.stopping.is_(False), Worker.seen_at >= oldest)
