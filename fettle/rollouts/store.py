@@ -186,7 +186,7 @@ async def page_by_reward(
         places = [place(each) for each in same if each["index"] == start[1] and each["reward"] is not None]
         if not places:
             raise InvalidRequest(
-                f"No rollout with the id 'rollout-{start[0]}-{start[1]}' to go on from.", param="after"
+                f"There is no rollout 'rollout-{start[0]}-{start[1]}' to continue from.", param="after"
             )
         after = places[0]
     kept: list[Row] = []
@@ -247,7 +247,7 @@ def position(id: str | None) -> tuple[int, int] | None:
     name, _, rest = id.partition("-")
     step, _, index = rest.partition("-")
     if name != "rollout" or not step.isdecimal() or not index.isdecimal():
-        raise InvalidRequest(f"{id!r} is no rollout's id: 'after' is the last id seen.", param="after")
+        raise InvalidRequest(f"{id!r} is not a rollout id. Set 'after' to the last id seen.", param="after")
     return int(step), int(index)
 
 

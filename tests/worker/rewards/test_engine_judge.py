@@ -126,7 +126,7 @@ class TestAsking:
         long, no, bad, odd, fine, unknown = judge.ask([*map(question, answers), question(model="nobody")])
         assert words(long) == (
             "model_grader_parse_error",
-            "The answer of 'alias' was cut off: raise sampling_params.max_completions_tokens",
+            "The response of 'alias' was cut off. Raise sampling_params.max_completions_tokens.",
         )
         assert words(no) == ("model_grader_refusal_error", "I will not")
         assert words(bad) == ("model_grader_server_error", "too bad")
