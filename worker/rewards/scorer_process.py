@@ -37,7 +37,7 @@ def main() -> None:
         try:
             if request["version"] != version:
                 entered = ExitStack()
-                graders = entered.enter_context(open_graders.entries(request, request["patience"]))
+                graders = entered.enter_context(open_graders.opened(request, request["patience"]))
                 held.close()
                 version, held = request["version"], entered
         except SandboxError as error:
