@@ -286,7 +286,7 @@ def test_without_node_javascript_is_refused_when_it_is_opened(monkeypatch: pytes
         ):
             score("code_tests", "", {"tests": ["1"]}, language="javascript")
         said = score("code_tests", "", {"tests": ["1"], "language": "javascript"})
-        assert "install Node.js" in said.errors["code_tests"].message
+        assert "Install Node.js" in said.errors["code_tests"].message
     finally:
         languages.node_and_libraries.cache_clear()
         walls_of.cache_clear()

@@ -148,7 +148,7 @@ async def test_a_base_that_is_answering_does_not_make_room(pool: Pool, monkeypat
     busy = await request(pool, "a", pool.adapters["talks"].slot, max_tokens=1500)
     pool.thread.submit(busy)
     await busy.next()
-    with pytest.raises(Overloaded, match="All 1 base models"):
+    with pytest.raises(Overloaded, match="All 1 loaded base models"):
         await request(pool, "b")
     busy.cancel()
     other = await request(pool, "b")

@@ -130,9 +130,9 @@ class TestAsking:
         )
         assert words(no) == ("model_grader_refusal_error", "I will not")
         assert words(bad) == ("model_grader_server_error", "too bad")
-        assert "none that OpenAI's API gives" in words(odd)[1]
+        assert "does not follow OpenAI's API" in words(odd)[1]
         assert fine == "fine"
-        assert words(unknown)[1] == "the model 'nobody' is not there"
+        assert words(unknown)[1] == "The model 'nobody' does not exist."
         assert len(engine[0].seen) == 5
 
     def test_where_the_usual_length_does_not_fit_the_engine_gives_what_room_there_is(
@@ -161,7 +161,7 @@ class TestScoring:
         assert [value for value in found if not isinstance(value, JudgeUnavailable)] == [
             n / 2 for n in range(70) if n != 3
         ]
-        assert [len(body["conversations"]) for _, body in engine[0].seen] == [32, 32, 6]
+        assert sorted(len(body["conversations"]) for _, body in engine[0].seen) == [6, 32, 32]  # in any order
 
     def test_an_engine_that_has_forgotten_the_reward_model_loads_it_again(
         self, engine: tuple[Engine, str], judge_at: Callable[..., EngineJudge]
@@ -213,7 +213,7 @@ class TestPatience:
         began = time.monotonic()
         answers = judge_at("http://127.0.0.1:1", patience).ask([question()] * 100)
         assert {words(answer)[0] for answer in answers} == {"model_grader_server_error"}
-        assert "does not answer" in words(answers[0])[1]
+        assert "is not responding" in words(answers[0])[1]
         assert patience / 3 <= time.monotonic() - began < patience + 10  # not for each question anew
 
     def test_a_key_that_the_engine_does_not_know_is_not_tried_again(

@@ -131,7 +131,7 @@ class TestModelsAsJudges:
         counter = metrics.grader_errors.labels("model_grader_server_error")
         before = counter._value.get()
         recorder, child = await with_rewards(away, {"name": "judge", "parameters": {"model": "starter"}})
-        with pytest.raises(TrainingFailed, match=r"failed on 2 of 2 completions[\s\S]*does not answer") as failure:
+        with pytest.raises(TrainingFailed, match=r"failed on 2 of 2 completions[\s\S]*is not responding") as failure:
             await score(recorder, 1, "2", "3")
         await recorder.close()
         assert failure.value.code == "graders_failed"
