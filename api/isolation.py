@@ -24,13 +24,13 @@ async def run(
     except Overrun as error:
         seconds = limits.get("seconds", SECONDS)
         raise InvalidRequest(
-            f"Checking {param!r} took more than {seconds:g} seconds: send something smaller or simpler.",
+            f"Checking {param!r} took more than {seconds:g} seconds. Send something smaller or simpler.",
             code="too_complex",
             param=param,
         ) from error
     except Exhausted as error:
         raise InvalidRequest(
-            f"Checking {param!r} took too much memory: send something smaller or simpler.",
+            f"Checking {param!r} took too much memory. Send something smaller or simpler.",
             code="too_complex",
             param=param,
         ) from error
@@ -45,7 +45,7 @@ async def graders(
     try:
         orjson.dumps(argument)
     except orjson.JSONEncodeError as error:
-        raise InvalidRequest(f"{named!r} cannot be passed on as JSON: {error}.", param=named) from error
+        raise InvalidRequest(f"{named!r} cannot be written as JSON: {error}.", param=named) from error
     return orjson.loads(await run(pool, "check_graders", project_id, named, argument, seconds=GRADER_SECONDS))
 
 
@@ -59,8 +59,8 @@ async def graders_of(pool: Pool, project_id: str, method: methods.Method) -> Any
 def look(pool: Pool, project_id: str, base: Path) -> Look:
     """Previews on the base model in this folder."""
 
-    async def look(**asked: Any) -> dict[str, Any]:
-        argument = {"base": str(base), **asked}
+    async def look(**arguments: Any) -> dict[str, Any]:
+        argument = {"base": str(base), **arguments}
         found = await run(pool, "look", project_id, "file_id", argument, seconds=30, memory=1 << 30)
         return cast(dict[str, Any], orjson.loads(found))
 

@@ -24,7 +24,8 @@ from fettle.settings import Settings
 from fettle.storage import Away, Refused, deletions, garbage_collection, open_storage, reserve, stale_files
 from models import Worker
 from worker import environment, metrics, presence, tasks
-from worker.attempts.resources import Held
+from worker.attempts.attempt import Attempt
+from worker.attempts.resources import Resources
 from worker.jobs import engine_check, work_folder
 from worker.jobs.supervisor import supervise
 from worker.jobs.training_process import Nursery
@@ -44,7 +45,7 @@ def run() -> None:
     found = devices.visible()
     slots = devices.slots(settings, found)
     threads = environment.threads_per_slot(settings.threads, len(slots))
-    held = Held(
+    resources = Resources(
         settings=settings,
         db=Database(settings.database),
         storage=open_storage(settings),
@@ -58,7 +59,7 @@ def run() -> None:
     nursery = Nursery(settings.warm_children)
     status = 1
     try:
-        asyncio.Runner().run(work(held, nursery, slots))
+        asyncio.Runner().run(work(resources, nursery, slots))
         status = 0
     except Exception as error:
         log.critical("worker_failed", exc_info=error)
@@ -66,7 +67,7 @@ def run() -> None:
         os._exit(status)  # nothing that hangs, in a download, in storage, in a child, holds up the end
 
 
-async def work(held: Held, nursery: Nursery, slots: list[Slot]) -> None:
+async def work(resources: Resources, nursery: Nursery, slots: list[Slot]) -> None:
     """Until SIGTERM or SIGINT; then every run leaves a checkpoint and goes back to the queue. Raises a slot's bug."""
     stopping, woken, asked, published = asyncio.Event(), asyncio.Event(), asyncio.Event(), asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
@@ -77,28 +78,28 @@ async def work(held: Held, nursery: Nursery, slots: list[Slot]) -> None:
         asked.set()
 
     serving = [
-        asyncio.create_task(serve_slot(held, nursery, number, slot, woken, stopping, published))
+        asyncio.create_task(serve_slot(resources, nursery, number, slot, woken, stopping, published))
         for number, slot in enumerate(slots)
     ]
     others = [
-        asyncio.create_task(queue.listen(held.settings, ring)),
-        asyncio.create_task(tasks.serve(held, asked)),
-        asyncio.create_task(reconcile(held, woken)),
-        asyncio.create_task(tidy(held)),
-        asyncio.create_task(engine_check.serve(held, published)),
+        asyncio.create_task(queue.listen(resources.settings, ring)),
+        asyncio.create_task(tasks.serve(resources, asked)),
+        asyncio.create_task(reconcile(resources, woken)),
+        asyncio.create_task(tidy(resources)),
+        asyncio.create_task(engine_check.serve(resources, published)),
         asyncio.create_task(
-            guest_memory.watch(held.settings.graders_memory_bytes or held.settings.grader_memory_bytes)
+            guest_memory.watch(resources.settings.graders_memory_bytes or resources.settings.grader_memory_bytes)
         ),
     ]
-    row = presence.describe(held, slots)
+    row = presence.describe(resources, slots)
     others.append(asyncio.create_task(asyncio.to_thread(prove_sandbox, row)))
-    warm = held.settings.warm_children
-    log.info("worker_started", slots=[str(slot) for slot in slots], threads=held.threads, warm=warm)
+    warm = resources.settings.warm_children
+    log.info("worker_started", slots=[str(slot) for slot in slots], threads=resources.threads, warm=warm)
     told: asyncio.Task[Any] = asyncio.create_task(stopping.wait())
-    async with presence.announced(held, row, stopping):
+    async with presence.announced(resources, row, stopping):
         await asyncio.wait({*serving, told}, return_when=asyncio.FIRST_COMPLETED)
         stopping.set()  # a slot that failed is a bug, and ends the worker; the other slots' runs leave a checkpoint
-        ended, late = await asyncio.wait(serving, timeout=held.settings.drain_seconds + END_SECONDS)
+        ended, late = await asyncio.wait(serving, timeout=resources.settings.drain_seconds + END_SECONDS)
         if late:
             log.warning("not_drained")  # the database is away, say: the leases will run out
     for task in (told, *others):
@@ -120,7 +121,7 @@ def prove_sandbox(row: Worker) -> None:
 
 
 async def serve_slot(
-    held: Held,
+    resources: Resources,
     nursery: Nursery,
     number: int,
     slot: Slot,
@@ -133,46 +134,46 @@ async def serve_slot(
     while not stopping.is_set():
         woken.clear()  # before the look: a ring during it is heard
         try:
-            async with held.db.transaction() as session:
-                settings = held.settings
+            async with resources.db.transaction() as session:
+                settings = resources.settings
                 job = await leases.claim(session, owner, settings.lease_seconds, settings.quota_running_jobs)
         except DATABASE_AWAY as error:
             log.warning("database_away", cause=in_words(error))
             job = None
         if job is None:
-            await first_of(woken, stopping, seconds=held.settings.poll_seconds)
+            await first_of(woken, stopping, seconds=resources.settings.poll_seconds)
             continue
         if job.fence == 1:  # attempts count neither pauses nor drains
             metrics.claim_seconds.observe(max(0.0, time.time() - job.created_at))
         with bound_contextvars(job_id=job.id, fence=job.fence), metrics.slots_busy.track_inprogress():
             log.info("job_claimed", attempt=job.attempts)
             try:
-                await supervise(held, nursery, slot, job, stopping)
+                await supervise(Attempt(resources, job), nursery, slot, stopping)
             except Exception as error:  # a bug: this job waits out its lease, the others go on
                 log.error("supervisor_failed", exc_info=error)
         published.set()
 
 
-async def reconcile(held: Held, woken: asyncio.Event) -> None:
+async def reconcile(resources: Resources, woken: asyncio.Event) -> None:
     """Takes back jobs whose worker fell silent.
 
     When the database was away itself, all fell silent: whoever is alive has the time of one lease to say so.
     """
     fair = 0.0  # the monotonic time from which silence counts
     while True:
-        await asyncio.sleep(held.settings.reconcile_seconds)
-        reserve.make(held.settings)
+        await asyncio.sleep(resources.settings.reconcile_seconds)
+        reserve.make(resources.settings)
         try:
             if time.monotonic() < fair:
-                await held.db.ping()
+                await resources.db.ping()
                 continue
-            async with held.db.transaction() as session:
-                lost = await leases.reclaim_expired(session, held.settings.max_attempts)
+            async with resources.db.transaction() as session:
+                lost = await leases.reclaim_expired(session, resources.settings.max_attempts)
         except Exception as error:  # whatever it is, silent workers must go on being noticed
             away = isinstance(error, DATABASE_AWAY)
             log.warning("not_reconciled", cause=in_words(error), exc_info=None if away else error)
             if away:
-                fair = time.monotonic() + held.settings.lease_seconds
+                fair = time.monotonic() + resources.settings.lease_seconds
             continue
         if lost:
             metrics.reclaimed.inc(len(lost))
@@ -180,27 +181,27 @@ async def reconcile(held: Held, woken: asyncio.Event) -> None:
             woken.set()
 
 
-async def tidy(held: Held) -> None:
+async def tidy(resources: Resources) -> None:
     """Clears away what died runs left, work folders here and uploads in storage, and rollouts that are old enough."""
     while True:
         try:
-            await work_folder.sweep(held)
+            await work_folder.sweep(resources)
             await asyncio.to_thread(cgroup.sweep)
-            stale_files.sweep(held.settings.data / tasks.DRY_RUNS)
-            async with held.db.transaction() as session:
+            stale_files.sweep(resources.settings.data / tasks.DRY_RUNS)
+            async with resources.db.transaction() as session:
                 await grading_requests.sweep(session)
-            if (days := held.settings.rollout_days) is not None:
-                for removed in await retention.expire(held.db, held.storage, days):
+            if (days := resources.settings.rollout_days) is not None:
+                for removed in await retention.expire(resources.db, resources.storage, days):
                     metrics.rollouts_expired.inc(removed.rollouts)
                     log.info("rollouts_expired", **asdict(removed))
-            await deletions.sweep(held.db, held.storage)
-            resume_days = held.settings.resume_days
-            if collected := await garbage_collection.collect(held.db, held.storage, resume_days=resume_days):
+            await deletions.sweep(resources.db, resources.storage)
+            resume_days = resources.settings.resume_days
+            if collected := await garbage_collection.collect(resources.db, resources.storage, resume_days=resume_days):
                 log.info("orphans_collected", prefixes=collected)
         except Exception as error:  # whatever it is, the next round may go better
             away = isinstance(error, (*DATABASE_AWAY, Away, Refused))
             log.warning("not_tidied", cause=in_words(error), exc_info=None if away else error)
-        await asyncio.sleep(held.settings.collect_seconds)
+        await asyncio.sleep(resources.settings.collect_seconds)
 
 
 async def first_of(*events: asyncio.Event, seconds: float) -> None:

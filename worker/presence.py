@@ -13,7 +13,7 @@ from fettle.db import DATABASE_AWAY
 from fettle.devices import Slot
 from fettle.jobs import waiting, workers
 from models import Worker
-from worker.attempts.resources import Held
+from worker.attempts.resources import Resources
 
 log = structlog.get_logger()
 
@@ -25,43 +25,43 @@ def worker_id() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def describe(held: Held, slots: list[Slot]) -> Worker:
+def describe(resources: Resources, slots: list[Slot]) -> Worker:
     return Worker(
         id=worker_id(),
         host=socket.gethostname(),
         version=__version__,
         slots=[str(slot) for slot in slots],
-        base_models=list(held.models),
+        base_models=list(resources.models),
         sandbox=None,
         stopping=False,
     )
 
 
 @contextlib.asynccontextmanager
-async def announced(held: Held, row: Worker, stopping: asyncio.Event) -> AsyncIterator[None]:
+async def announced(resources: Resources, row: Worker, stopping: asyncio.Event) -> AsyncIterator[None]:
     """While it lasts the row says that this worker is alive."""
-    task = asyncio.create_task(keep(held, row, stopping))
+    task = asyncio.create_task(keep(resources, row, stopping))
     try:
         yield
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         with contextlib.suppress(*DATABASE_AWAY, TimeoutError):
-            async with asyncio.timeout(GOODBYE_SECONDS), held.db.transaction() as session:
+            async with asyncio.timeout(GOODBYE_SECONDS), resources.db.transaction() as session:
                 await workers.remove(session, row.id)
 
 
-async def keep(held: Held, row: Worker, stopping: asyncio.Event) -> None:
+async def keep(resources: Resources, row: Worker, stopping: asyncio.Event) -> None:
     """Also tells the jobs that wait why they do, since somebody has to and every worker is here anyway."""
     while True:
         row.stopping = stopping.is_set()
         try:
-            async with held.db.transaction() as session:
+            async with resources.db.transaction() as session:
                 await workers.renew(session, row)
-            async with held.db.transaction() as session:
-                await waiting.note_changes(session, held.settings)
+            async with resources.db.transaction() as session:
+                await waiting.note_changes(session, resources.settings)
         except DATABASE_AWAY as error:
             log.warning("database_away", error=type(error).__name__)
         except Exception as error:  # a bug here must not look like a dead worker
             log.error("not_announced", exc_info=error)
-        await asyncio.sleep(held.settings.heartbeat_seconds)
+        await asyncio.sleep(resources.settings.heartbeat_seconds)

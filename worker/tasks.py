@@ -19,7 +19,7 @@ from fettle.db import DATABASE_AWAY
 from fettle.jobs import grading_requests
 from fettle.storage import Away, Missing, Refused
 from models import Grading
-from worker.attempts.resources import Held
+from worker.attempts.resources import Resources
 from worker.rewards import open_graders
 
 log = structlog.get_logger()
@@ -30,7 +30,7 @@ LEASE_SECONDS = 10.0  # of a request; a worker that dies is soon stood in for, w
 DRY_RUNS = "dry-runs"  # in the data folder: the datasets that they read
 
 
-async def serve(held: Held, asked: asyncio.Event) -> None:
+async def serve(resources: Resources, asked: asyncio.Event) -> None:
     """Answers one request after another, for ever; `asked` is set when the bell rings."""
     owner = f"{socket.gethostname()}:{os.getpid()}"
     running: set[asyncio.Task[None]] = set()
@@ -42,25 +42,25 @@ async def serve(held: Held, asked: asyncio.Event) -> None:
     try:
         while True:
             asked.clear()  # before the look: a ring during it is heard
-            grading = await claimed(held, owner, len(running)) if len(running) < AT_ONCE else None
+            grading = await claimed(resources, owner, len(running)) if len(running) < AT_ONCE else None
             if grading is not None:
-                task = asyncio.create_task(answer(held, grading))
+                task = asyncio.create_task(answer(resources, grading))
                 running.add(task)
                 task.add_done_callback(ended)
                 continue
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asked.wait(), held.settings.poll_seconds)
+                await asyncio.wait_for(asked.wait(), resources.settings.poll_seconds)
     finally:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def claimed(held: Held, owner: str, taken: int = 0) -> Grading | None:
+async def claimed(resources: Resources, owner: str, taken: int = 0) -> Grading | None:
     """taken: how many places. Loops of one project, or of a few, leave places for the others."""
-    seconds = held.settings.grading_seconds
+    seconds = resources.settings.grading_seconds
     try:
-        async with held.db.transaction() as session:
+        async with resources.db.transaction() as session:
             return await grading_requests.claim(
                 session,
                 owner,
@@ -73,11 +73,11 @@ async def claimed(held: Held, owner: str, taken: int = 0) -> Grading | None:
         return None
 
 
-async def answer(held: Held, grading: Grading) -> None:
-    keeping = asyncio.create_task(keep_lease(held, grading))
+async def answer(resources: Resources, grading: Grading) -> None:
+    keeping = asyncio.create_task(keep_lease(resources, grading))
     try:
-        result = await graded(held, grading.request)
-        async with held.db.transaction() as session:
+        result = await graded(resources, grading.request)
+        async with resources.db.transaction() as session:
             await grading_requests.answer(session, grading, result)
     except Exception as error:  # whoever waits gives up by itself; the next request must be answered
         log.warning("not_graded", grading_id=grading.id, exc_info=error)
@@ -86,22 +86,22 @@ async def answer(held: Held, grading: Grading) -> None:
         await asyncio.gather(keeping, return_exceptions=True)
 
 
-async def keep_lease(held: Held, grading: Grading) -> None:
+async def keep_lease(resources: Resources, grading: Grading) -> None:
     while True:
         await asyncio.sleep(LEASE_SECONDS / 3)
         try:
-            async with held.db.transaction() as session:
+            async with resources.db.transaction() as session:
                 await grading_requests.renew(session, grading, LEASE_SECONDS)
         except DATABASE_AWAY as error:
             log.warning("lease_not_renewed", grading_id=grading.id, cause=in_words(error))
 
 
-async def graded(held: Held, request: dict[str, Any]) -> dict[str, Any]:
+async def graded(resources: Resources, request: dict[str, Any]) -> dict[str, Any]:
     """What `worker.rewards.grading_process` says to the request, within the time that somebody waits for it."""
-    settings = held.settings
+    settings = resources.settings
     asked = {**request, "seconds": settings.grading_seconds, **open_graders.means(settings)}
     try:
-        async with asyncio.timeout(settings.grading_seconds), dataset(held, request) as path:
+        async with asyncio.timeout(settings.grading_seconds), dataset(resources, request) as path:
             return await judged({**asked, "dataset": path})
     except TimeoutError:
         return {"error": {"kind": "timeout", "message": f"No answer within {settings.grading_seconds:g} seconds."}}
@@ -112,16 +112,16 @@ async def graded(held: Held, request: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def dataset(held: Held, request: dict[str, Any]) -> AsyncIterator[str | None]:
+async def dataset(resources: Resources, request: dict[str, Any]) -> AsyncIterator[str | None]:
     """The file that a dry run takes its prompts from; None for any other request."""
     if "dry_run" not in request:
         yield None
         return
-    root = held.settings.data / DRY_RUNS
+    root = resources.settings.data / DRY_RUNS
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root) as folder:
         path = Path(folder) / "train"
-        await held.storage.get_file(request["dry_run"]["storage_key"], path)
+        await resources.storage.get_file(request["dry_run"]["storage_key"], path)
         yield str(path)
 
 

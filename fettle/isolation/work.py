@@ -25,13 +25,15 @@ def check_graders(argument: Any, content: bytes) -> bytes:
     try:
         stored = orjson.dumps(checked)
     except orjson.JSONEncodeError as error:
-        raise InvalidRequest(f"What judges cannot be stored as JSON: {error}.", param=where) from error
+        raise InvalidRequest(f"The graders cannot be stored as JSON: {error}.", param=where) from error
     if len(stored) > GRADERS_BYTES:
         raise InvalidRequest(
-            f"What judges has {len(stored):,} bytes; at most {GRADERS_BYTES:,} are allowed.", param=where
+            f"The graders have {len(stored):,} bytes, but the limit is {GRADERS_BYTES:,}. Shorten them.", param=where
         )
     if deeper(checked, DEPTH_AT_MOST):
-        raise InvalidRequest(f"What judges is nested more than {DEPTH_AT_MOST} deep.", param=where)
+        raise InvalidRequest(
+            f"The graders are nested more than {DEPTH_AT_MOST} levels deep. Flatten them.", param=where
+        )
     return stored
 
 

@@ -247,7 +247,9 @@ def position(id: str | None) -> tuple[int, int] | None:
     name, _, rest = id.partition("-")
     step, _, index = rest.partition("-")
     if name != "rollout" or not step.isdecimal() or not index.isdecimal():
-        raise InvalidRequest(f"{id!r} is no rollout's id: 'after' is the last id seen.", param="after")
+        raise InvalidRequest(
+            f"Invalid value for 'after': {id!r}. Use the id of a rollout, such as 'rollout-3-0'.", param="after"
+        )
     return int(step), int(index)
 
 

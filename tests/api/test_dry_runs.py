@@ -14,7 +14,7 @@ from tests.api.stub_engine import StubEngine
 from tests.api.tenants import Tenant, message, refusal, running, settings_in
 from tests.conftest import Api
 from worker import tasks
-from worker.attempts.resources import Held
+from worker.attempts.resources import Resources
 
 DRY_RUNS = "/v1/fine_tuning/dry_runs"
 BREAKS = "def reward(prompt, completion, example):\n    print('saw', completion)\n    return 1 / 0\n"
@@ -44,8 +44,8 @@ async def api(engine_url: str, tmp_path_factory: pytest.TempPathFactory) -> Asyn
     settings = settings_in(tmp_path_factory.mktemp("api"), poll_seconds=0.05, grading_seconds=60, engine_url=engine_url)
     async with running(settings) as application:
         state = application.app.state
-        held = Held(settings, state.db, state.storage, state.models, threads=1)
-        worker = asyncio.create_task(tasks.serve(held, asyncio.Event()))
+        resources = Resources(settings, state.db, state.storage, state.models, threads=1)
+        worker = asyncio.create_task(tasks.serve(resources, asyncio.Event()))
         yield application
         worker.cancel()
         await asyncio.gather(worker, return_exceptions=True)

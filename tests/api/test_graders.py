@@ -17,7 +17,7 @@ from tests.api.stub_engine import StubEngine
 from tests.api.tenants import Tenant, message, refusal, running, settings_in
 from tests.conftest import Api
 from worker import tasks
-from worker.attempts.resources import Held
+from worker.attempts.resources import Resources
 
 RUN, VALIDATE = "/v1/fine_tuning/alpha/graders/run", "/v1/fine_tuning/alpha/graders/validate"
 EQUAL = {
@@ -56,8 +56,8 @@ async def api(engine: tuple[StubEngine, str], tmp_path_factory: pytest.TempPathF
     settings: Settings = settings_in(folder, poll_seconds=0.05, grading_seconds=20, engine_url=engine[1])
     async with running(settings) as application:
         state = application.app.state
-        held = Held(settings, state.db, state.storage, state.models, threads=1)
-        worker = asyncio.create_task(tasks.serve(held, asyncio.Event()))
+        resources = Resources(settings, state.db, state.storage, state.models, threads=1)
+        worker = asyncio.create_task(tasks.serve(resources, asyncio.Event()))
         yield application
         worker.cancel()
         await asyncio.gather(worker, return_exceptions=True)
@@ -182,7 +182,7 @@ class TestValidate:
             ({**LENGTH, "source": "x = 1"}, "grader", "defines none of: grade, reward"),
             ({**LENGTH, "source": "#" * 256_001}, "grader", "at most 256,000"),
             ({**BOTH, "graders": {"equal": EQUAL}}, "grader", "there is no grader 'length'"),
-            ({"type": "function", "name": "f", "function": "luck"}, "grader", "there is no reward function 'luck'"),
+            ({"type": "function", "name": "f", "function": "luck"}, "grader", "There is no reward function 'luck'"),
             (
                 {"type": "text_similarity", "name": "t", "input": "", "reference": "", "evaluation_metric": "meteor"},
                 "grader",
@@ -203,17 +203,17 @@ class TestReach:
         async with running(settings_in(tmp_path, grading_seconds=0.1)) as api, await api.client() as http:
             answer = await http.post(RUN, json={"grader": EQUAL, "model_sample": "four", "item": {}})
         assert refusal(answer)[0] == 503
-        assert "is `fettle worker` running?" in message(answer)
+        assert "Check that `fettle worker` is running" in message(answer)
 
     async def test_a_grader_that_never_ends_is_ended(self, tmp_path: Path) -> None:
         settings = settings_in(tmp_path, grader_seconds=0.5)
         async with running(settings) as api:
             state = api.app.state
-            held = Held(settings, state.db, state.storage, state.models, threads=1)
+            resources = Resources(settings, state.db, state.storage, state.models, threads=1)
             looping = {**LENGTH, "source": "def grade(sample, item):\n    while True: pass"}
             graders = [{"name": "length", "weight": 1.0, "grader": looping}]
             sample = {"prompt": "", "completion": ""}
-            result = await tasks.graded(held, {"graders": graders, "samples": [sample], "models": {}})
+            result = await tasks.graded(resources, {"graders": graders, "samples": [sample], "models": {}})
         assert "no result within 0.5 seconds" in result["scores"][0]["errors"]["length"]["message"]
 
     async def test_old_requests_are_swept(self, tenant: Tenant) -> None:

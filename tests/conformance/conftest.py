@@ -18,7 +18,7 @@ from tests.api.stub_engine import StubEngine
 from tests.api.tenants import Tenant, running, settings_in
 from tests.conftest import Api
 from worker import tasks
-from worker.attempts.resources import Held
+from worker.attempts.resources import Resources
 
 __all__ = ["new_tenant", "other", "tenant"]  # fixtures
 
@@ -65,7 +65,7 @@ def grading(api: Api, settings: Settings) -> Iterator[None]:
     async def serve() -> None:
         state, database = api.app.state, Database(settings.database)
         serving = asyncio.create_task(
-            tasks.serve(Held(settings, database, state.storage, state.models, threads=1), asyncio.Event())
+            tasks.serve(Resources(settings, database, state.storage, state.models, threads=1), asyncio.Event())
         )
         await asyncio.to_thread(done.wait)
         serving.cancel()

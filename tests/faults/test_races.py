@@ -17,15 +17,16 @@ from fettle.storage import LocalStorage
 from models import ENDED, File, Job, JobStatus, Project
 from tests.faults import invariants
 from tests.fettle import given
-from worker.attempts.resources import Held
+from worker.attempts.attempt import Attempt
+from worker.attempts.resources import Resources
 from worker.jobs import publishing
 
 ROUNDS = 25
 
 
 @pytest.fixture
-def held(db: Database, tmp_path: Path) -> Held:
-    return Held(Settings(data=tmp_path), db, LocalStorage(str(tmp_path / "storage")), BUILT_IN, threads=1)
+def resources(db: Database, tmp_path: Path) -> Resources:
+    return Resources(Settings(data=tmp_path), db, LocalStorage(str(tmp_path / "storage")), BUILT_IN, threads=1)
 
 
 @pytest.fixture
@@ -39,31 +40,32 @@ def adapter(tmp_path: Path) -> Path:
 class Race:
     """One running job, and what users, its worker and the reconciler may do to it at the same moment."""
 
-    def __init__(self, held: Held, job: Job, adapter: Path, seed: int) -> None:
-        self.held, self.job, self.adapter, self.random = held, job, adapter, random.Random(seed)
+    def __init__(self, attempt: Attempt, adapter: Path, seed: int) -> None:
+        self.attempt, self.adapter, self.random = attempt, adapter, random.Random(seed)
+        self.resources, self.job = attempt.resources, attempt.job
 
     async def cancel(self) -> None:
-        async with self.held.db.transaction() as session:
+        async with self.resources.db.transaction() as session:
             await lifecycle.cancel(session, self.job.project_id, self.job.id)
 
     async def pause(self) -> None:
-        async with self.held.db.transaction() as session:
+        async with self.resources.db.transaction() as session:
             await lifecycle.pause(session, self.job.project_id, self.job.id)
 
     async def resume(self) -> None:
-        async with self.held.db.transaction() as session:
+        async with self.resources.db.transaction() as session:
             await lifecycle.resume(session, self.job.project_id, self.job.id)
 
     async def publish(self) -> None:
-        await publishing.publish(self.held, self.job, self.adapter, {"trained_tokens": 1})
+        await publishing.publish(self.attempt, self.adapter, {"trained_tokens": 1})
 
     async def give_back(self) -> None:
-        async with self.held.db.transaction() as session:
+        async with self.resources.db.transaction() as session:
             row = await leases.hold(session, self.job.id, self.job.fence)
             leases.give_back(session, row, "The worker is stopping", max_attempts=3, counted=False)
 
     async def fail(self) -> None:
-        async with self.held.db.transaction() as session:
+        async with self.resources.db.transaction() as session:
             leases.fail(session, await leases.hold(session, self.job.id, self.job.fence), "diverged", "It diverged.")
 
     async def run(self, *names: str) -> dict[str, bool]:
@@ -82,29 +84,29 @@ class Race:
 
 class TestRaces:
     async def test_cancel_and_success_end_in_one_of_the_two(
-        self, db: Database, project: Project, held: Held, adapter: Path
+        self, db: Database, project: Project, resources: Resources, adapter: Path
     ) -> None:
         for seed in range(ROUNDS):
-            race = Race(held, await given.claimed(db, project), adapter, seed)
+            race = Race(Attempt(resources, await given.claimed(db, project)), adapter, seed)
             took_place = await race.run("cancel", "publish")
             assert sum(took_place.values()) == 1, seed
             ended = await given.read(db, race.job)
             assert ended.status == (JobStatus.CANCELLED if took_place["cancel"] else JobStatus.SUCCEEDED)
-        await invariants.assert_hold(db, held.storage, set(), set())
+        await invariants.assert_hold(db, resources.storage, set(), set())
 
     async def test_everything_at_once_leaves_one_legal_state(
-        self, db: Database, project: Project, held: Held, adapter: Path
+        self, db: Database, project: Project, resources: Resources, adapter: Path
     ) -> None:
         everything = ("cancel", "pause", "resume", "publish", "give_back", "fail")
         for seed in range(ROUNDS):
-            race = Race(held, await given.claimed(db, project), adapter, seed)
+            race = Race(Attempt(resources, await given.claimed(db, project)), adapter, seed)
             took_place = await race.run(*everything)
             ends = [name for name in ("cancel", "publish", "fail") if took_place[name]]
             assert len(ends) <= 1, (seed, took_place)
             assert bool(ends) == ((await given.read(db, race.job)).status in ENDED), (seed, took_place)
             if not ends:
                 await race.cancel()
-        await invariants.assert_hold(db, held.storage, set(), set())
+        await invariants.assert_hold(db, resources.storage, set(), set())
 
     async def test_a_file_is_never_deleted_from_under_a_job_that_is_created(
         self, db: Database, project: Project

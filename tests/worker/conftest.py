@@ -13,31 +13,32 @@ from fettle.storage import open_storage
 from fettle.tenancy import projects
 from models import Job, JobStatus
 from tests.databases import upgraded
-from worker.attempts.resources import Held
+from worker.attempts.attempt import Attempt
+from worker.attempts.resources import Resources
 
 ROWS = b'{"prompt": "1 + 1 =", "completion": "2"}\n' * 10
 
 
 @pytest.fixture
-async def held(settings: Settings) -> AsyncIterator[Held]:
-    """What a worker holds, on SQLite and a local folder."""
+async def resources(settings: Settings) -> AsyncIterator[Resources]:
+    """On SQLite and a local folder."""
     db = await upgraded(Database(settings.database))
-    yield Held(settings, db, open_storage(settings), catalog.load(None), threads=1)
+    yield Resources(settings, db, open_storage(settings), catalog.load(None), threads=1)
     await db.close()
 
 
 @pytest.fixture
-async def job(held: Held, tmp_path: Path) -> Job:
+async def job(resources: Resources, tmp_path: Path) -> Job:
     """Running, claimed by this worker, with its dataset in storage."""
     upload = tmp_path / "train.jsonl"
     upload.write_bytes(ROWS)
-    async with held.db.transaction() as session:
+    async with resources.db.transaction() as session:
         project = await projects.ensure(session, "default")
     report = validate(upload, max_row_bytes=1 << 20)
     file = files.described(project.id, upload, "train.jsonl", report)
-    await held.storage.put_file(file.storage_key, upload)
+    await resources.storage.put_file(file.storage_key, upload)
     method = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 1}}}
-    async with held.db.transaction() as session:
+    async with resources.db.transaction() as session:
         session.add(file)
         session.add(
             Job(
@@ -52,7 +53,12 @@ async def job(held: Held, tmp_path: Path) -> Job:
                 status=JobStatus.QUEUED,
             )
         )
-    async with held.db.transaction() as session:
+    async with resources.db.transaction() as session:
         claimed = await leases.claim(session, "this worker", 60)
         assert claimed is not None
         return claimed
+
+
+@pytest.fixture
+def attempt(resources: Resources, job: Job) -> Attempt:
+    return Attempt(resources, job)

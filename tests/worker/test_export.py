@@ -12,7 +12,7 @@ from fettle.registry import catalog
 from fettle.registry.catalog import STARTER
 from fettle.storage import artifacts
 from models import Checkpoint, Job, TunedModel
-from worker.attempts.resources import Held
+from worker.attempts.resources import Resources
 from worker.export import export, find
 
 pytestmark = pytest.mark.slow  # torch and transformers take seconds to import
@@ -45,14 +45,14 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def tuned(held: Held, job: Job, adapter: Path) -> Held:
+async def tuned(resources: Resources, job: Job, adapter: Path) -> Resources:
     """A published model and a checkpoint of it."""
-    await artifacts.upload(held.storage, adapter, PREFIX)
+    await artifacts.upload(resources.storage, adapter, PREFIX)
     owned = {"job_id": job.id, "project_id": job.project_id, "prefix": PREFIX}
-    async with held.db.transaction() as session:
+    async with resources.db.transaction() as session:
         session.add(TunedModel(name=NAME, base_model="starter", **owned))
         session.add(Checkpoint(id="ftckpt_1", name=CHECKPOINT, step=2, metrics={}, **owned))
-    return held
+    return resources
 
 
 def greedy(network: Any) -> list[list[int]]:
@@ -67,7 +67,7 @@ def greedy(network: Any) -> list[list[int]]:
 
 class TestExport:
     async def test_greedy_tokens_equal_those_of_base_and_adapter(
-        self, tuned: Held, adapter: Path, tmp_path: Path
+        self, tuned: Resources, adapter: Path, tmp_path: Path
     ) -> None:
         import torch
         from peft import PeftModel
@@ -85,7 +85,7 @@ class TestExport:
         assert expected != bare
 
     async def test_the_folder_is_an_ordinary_model_with_its_template_and_a_card(
-        self, tuned: Held, tmp_path: Path
+        self, tuned: Resources, tmp_path: Path
     ) -> None:
         from safetensors import safe_open
         from transformers import AutoTokenizer, GenerationConfig
@@ -111,41 +111,41 @@ class TestExport:
         assert str(tmp_path) not in card
         assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".exported")] == []
 
-    async def test_a_checkpoint_can_be_exported(self, tuned: Held, tmp_path: Path) -> None:
+    async def test_a_checkpoint_can_be_exported(self, tuned: Resources, tmp_path: Path) -> None:
         await export(tuned.settings, tuned.models, CHECKPOINT, tmp_path / "exported")
         assert (tmp_path / "exported" / "model.safetensors").is_file()
 
 
 class TestRefusals:
-    async def test_a_folder_with_something_in_it_is_left_alone(self, tuned: Held, tmp_path: Path) -> None:
+    async def test_a_folder_with_something_in_it_is_left_alone(self, tuned: Resources, tmp_path: Path) -> None:
         (tmp_path / "full").mkdir()
         (tmp_path / "full" / "mine").touch()
         for to in (tmp_path / "full", tmp_path / "full" / "mine"):
             with pytest.raises(Conflict, match="exists and is not an empty folder: name a new one with --to"):
                 await export(tuned.settings, tuned.models, NAME, to)
 
-    async def test_an_unknown_model_is_named_beside_the_newest(self, tuned: Held) -> None:
+    async def test_an_unknown_model_is_named_beside_the_newest(self, tuned: Resources) -> None:
         with pytest.raises(NotFound, match=f"'ft:starter:x' does not exist; the newest: {NAME}"):
             await find(tuned.settings, "ft:starter:x")
 
-    async def test_a_reward_model_would_lose_its_head_and_is_refused(self, tuned: Held, job: Job) -> None:
+    async def test_a_reward_model_would_lose_its_head_and_is_refused(self, tuned: Resources, job: Job) -> None:
         async with tuned.db.transaction() as session:
             owned = {"job_id": job.id, "project_id": job.project_id, "prefix": PREFIX}
             session.add(TunedModel(name="ft:starter:rm", base_model="starter", kind="reward_model", **owned))
         with pytest.raises(InvalidRequest, match="is a reward model: merged into its base it would lose the head"):
             await find(tuned.settings, "ft:starter:rm")
 
-    async def test_a_base_model_that_left_the_catalog_is_named(self, tuned: Held, tmp_path: Path) -> None:
+    async def test_a_base_model_that_left_the_catalog_is_named(self, tuned: Resources, tmp_path: Path) -> None:
         with pytest.raises(NotFound, match="The base model 'starter' does not exist here"):
             await export(tuned.settings, {}, NAME, tmp_path / "exported")
 
-    async def test_a_base_model_whose_weights_are_gone_is_named(self, tuned: Held, tmp_path: Path) -> None:
+    async def test_a_base_model_whose_weights_are_gone_is_named(self, tuned: Resources, tmp_path: Path) -> None:
         gone = {"starter": catalog.BUILT_IN["starter"].model_copy(update={"path": tmp_path / "gone"})}
         with pytest.raises(Unavailable, match=r"gone has no config\.json"):
             await export(tuned.settings, gone, NAME, tmp_path / "exported")
 
     async def test_an_adapter_that_is_not_what_was_stored_is_refused_and_nothing_is_left(
-        self, tuned: Held, tmp_path: Path
+        self, tuned: Resources, tmp_path: Path
     ) -> None:
         stored = tuned.settings.data / "storage" / PREFIX / "adapter_model.safetensors"
         stored.write_bytes(stored.read_bytes()[:-1] + b"!")
@@ -155,7 +155,7 @@ class TestRefusals:
         assert set(tmp_path.iterdir()) == before
 
     async def test_an_adapter_whose_sum_is_not_finite_is_refused(
-        self, tuned: Held, adapter: Path, tmp_path: Path
+        self, tuned: Resources, adapter: Path, tmp_path: Path
     ) -> None:
         from safetensors.torch import load_file, save_file
 
@@ -170,7 +170,7 @@ class TestRefusals:
             await export(tuned.settings, tuned.models, NAME, tmp_path / "exported")
 
 
-async def test_fettle_export_says_its_errors_in_a_sentence(tuned: Held, tmp_path: Path) -> None:
+async def test_fettle_export_says_its_errors_in_a_sentence(tuned: Resources, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "fettle", "export", "ft:starter:nobody", "--to", str(tmp_path / "exported")]
     env = {"FETTLE_DATA": str(tuned.settings.data), "PATH": ""}
     ended = subprocess.run(command, env=env, capture_output=True, text=True)  # noqa: ASYNC221 — nothing else runs here

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fettle.db import Database, DatabaseAway
 from fettle.jobs import leases
 from models import Job, JobStatus
-from worker.attempts.resources import Held
+from worker.attempts.resources import Resources
 from worker.main import reconcile
 
 LEASE = 1.5  # seconds
@@ -42,47 +42,49 @@ class Flaky(Database):
 
 class TestReconcile:
     @pytest.fixture
-    async def flaky(self, held: Held) -> AsyncIterator[Held]:
+    async def flaky(self, resources: Resources) -> AsyncIterator[Resources]:
         """A worker that reconciles all the time, on a database that may go away."""
-        settings = held.settings.model_copy(update={"reconcile_seconds": 0.02, "lease_seconds": LEASE})
-        db = Flaky(held.settings.database)
-        worker = replace(held, db=db, settings=settings)
+        settings = resources.settings.model_copy(update={"reconcile_seconds": 0.02, "lease_seconds": LEASE})
+        db = Flaky(resources.settings.database)
+        worker = replace(resources, db=db, settings=settings)
         task = asyncio.create_task(reconcile(worker, asyncio.Event()))
         yield worker
         assert not task.done()
         task.cancel()
         await db.close()
 
-    async def expire(self, held: Held, job: Job) -> None:
+    async def expire(self, resources: Resources, job: Job) -> None:
         """As after an outage longer than the lease."""
-        async with Database.transaction(held.db) as session:
+        async with Database.transaction(resources.db) as session:
             await leases.renew(session, job.id, job.fence, -1)
 
-    async def outage(self, held: Held, job: Job) -> None:
+    async def outage(self, resources: Resources, job: Job) -> None:
         """Noticed by the reconciler, and longer than the job's lease."""
-        db = cast(Flaky, held.db)
+        db = cast(Flaky, resources.db)
         db.away = True
         while not db.refused:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        await self.expire(held, job)
+        await self.expire(resources, job)
         db.away = False
 
-    async def queued(self, held: Held, job: Job) -> None:
+    async def queued(self, resources: Resources, job: Job) -> None:
         deadline = time.monotonic() + 30
-        while await self.status(held, job) == JobStatus.RUNNING:
+        while await self.status(resources, job) == JobStatus.RUNNING:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.02)
-        assert await self.status(held, job) == JobStatus.QUEUED
+        assert await self.status(resources, job) == JobStatus.QUEUED
 
-    async def status(self, held: Held, job: Job) -> JobStatus:
-        async with Database.snapshot(held.db) as session:
+    async def status(self, resources: Resources, job: Job) -> JobStatus:
+        async with Database.snapshot(resources.db) as session:
             return (await session.get_one(Job, job.id)).status
 
-    async def test_a_silent_worker_loses_its_job(self, flaky: Held, job: Job) -> None:
+    async def test_a_silent_worker_loses_its_job(self, flaky: Resources, job: Job) -> None:
         await self.expire(flaky, job)
         await self.queued(flaky, job)
 
-    async def test_after_an_outage_the_living_have_the_time_of_a_lease_to_say_so(self, flaky: Held, job: Job) -> None:
+    async def test_after_an_outage_the_living_have_the_time_of_a_lease_to_say_so(
+        self, flaky: Resources, job: Job
+    ) -> None:
         await self.outage(flaky, job)
         await asyncio.sleep(LEASE / 2)
         assert await self.status(flaky, job) == JobStatus.RUNNING
@@ -91,6 +93,6 @@ class TestReconcile:
         await asyncio.sleep(LEASE)
         assert await self.status(flaky, job) == JobStatus.RUNNING
 
-    async def test_after_an_outage_the_dead_still_lose_their_jobs(self, flaky: Held, job: Job) -> None:
+    async def test_after_an_outage_the_dead_still_lose_their_jobs(self, flaky: Resources, job: Job) -> None:
         await self.outage(flaky, job)
         await self.queued(flaky, job)

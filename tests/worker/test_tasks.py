@@ -10,11 +10,11 @@ from fettle.jobs import grading_requests
 from models import Grading, Job
 from tests.fettle import given
 from worker import tasks
-from worker.attempts.resources import Held
+from worker.attempts.resources import Resources
 
 
 async def test_a_request_that_takes_longer_than_its_lease_is_not_given_to_another_worker(
-    held: Held, job: Job, monkeypatch: pytest.MonkeyPatch
+    resources: Resources, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tasks, "LEASE_SECONDS", 0.3)
 
@@ -23,40 +23,40 @@ async def test_a_request_that_takes_longer_than_its_lease_is_not_given_to_anothe
         return {"scores": []}
 
     monkeypatch.setattr(tasks, "graded", slowly)
-    async with held.db.transaction() as session:
+    async with resources.db.transaction() as session:
         asked = await grading_requests.create(session, job.project_id, {})
-    grading = await tasks.claimed(held, "one")
+    grading = await tasks.claimed(resources, "one")
     assert grading is not None
-    working = asyncio.create_task(tasks.answer(held, grading))
+    working = asyncio.create_task(tasks.answer(resources, grading))
     await asyncio.sleep(0.6)
-    assert await tasks.claimed(held, "another") is None
+    assert await tasks.claimed(resources, "another") is None
     await working
-    async with held.db.snapshot() as session:
+    async with resources.db.snapshot() as session:
         assert (await session.get_one(Grading, asked.id)).result == {"scores": []}
 
 
 async def test_loops_of_a_few_projects_leave_a_place_for_another(
-    held: Held, job: Job, monkeypatch: pytest.MonkeyPatch
+    resources: Resources, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def looping(_: Held, request: dict[str, Any]) -> dict[str, Any]:
+    async def looping(_: Resources, request: dict[str, Any]) -> dict[str, Any]:
         if request.get("loop"):
             await asyncio.sleep(60)
         return {"scores": []}
 
     monkeypatch.setattr(tasks, "graded", looping)
-    few = [job.project_id, *[(await given.stranger(held.db, f"loops-{number}")).id for number in range(3)]]
+    few = [job.project_id, *[(await given.stranger(resources.db, f"loops-{number}")).id for number in range(3)]]
     for project_id in few:
         for _ in range(4):
-            await ask(held.db, project_id, loop=True)
+            await ask(resources.db, project_id, loop=True)
     asked = asyncio.Event()
-    serving = asyncio.create_task(tasks.serve(held, asked))
+    serving = asyncio.create_task(tasks.serve(resources, asked))
     try:
         await asyncio.sleep(0.5)
-        other = await given.stranger(held.db, "another")
-        waiting = await ask(held.db, other.id)
+        other = await given.stranger(resources.db, "another")
+        waiting = await ask(resources.db, other.id)
         asked.set()
         await asyncio.sleep(1)
-        assert await is_answered(held.db, waiting)
+        assert await is_answered(resources.db, waiting)
     finally:
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)

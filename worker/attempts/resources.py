@@ -7,8 +7,8 @@ from fettle.storage import Storage
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a worker holds open for all its jobs."""
+class Resources:
+    """What a worker keeps open for all its jobs."""
 
     settings: Settings
     db: Database

@@ -15,7 +15,7 @@ from fettle.inference.client import COMPLETIONS, POOLING, Engine, Servable
 from fettle.jobs import proof_checks, proofs
 from fettle.registry import catalog
 from models import Proof
-from worker.attempts.resources import Held
+from worker.attempts.resources import Resources
 
 log = structlog.get_logger()
 
@@ -23,27 +23,27 @@ AT_ONCE = 20  # proofs of one round
 LATER = {401, 404, 408, 429}  # statuses that say nothing of the adapter
 
 
-async def serve(held: Held, published: asyncio.Event) -> None:
+async def serve(resources: Resources, published: asyncio.Event) -> None:
     """For ever. published: set when a job has ended."""
-    engine = Engine(held.settings)
+    engine = Engine(resources.settings)
     try:
         while True:
             published.clear()  # before the look: what is published during it is looked at next
             try:
-                await compare_all(held, engine)
+                await compare_all(resources, engine)
             except Exception as error:  # whatever it is, the next round may go better
                 log.warning("not_compared", exc_info=error)
             try:
-                await asyncio.wait_for(published.wait(), held.settings.collect_seconds)
+                await asyncio.wait_for(published.wait(), resources.settings.collect_seconds)
             except TimeoutError:
                 continue
     finally:
         await engine.close()
 
 
-async def compare_all(held: Held, engine: Engine) -> None:
+async def compare_all(resources: Resources, engine: Engine) -> None:
     """Those that no engine was compared with yet; none while the engine is away."""
-    async with held.db.snapshot() as session:
+    async with resources.db.snapshot() as session:
         waiting = await proofs.unserved(session, AT_ONCE)
     for proof in waiting:
         try:
@@ -51,7 +51,7 @@ async def compare_all(held: Held, engine: Engine) -> None:
         except Unavailable as away:
             log.info("engine_not_compared", job_id=proof.job_id, why=away.message)
             return
-        async with held.db.transaction() as session:
+        async with resources.db.transaction() as session:
             if await proofs.served(session, proof, found):
                 log.info("engine_compared", job_id=proof.job_id, kind=proof.kind, status=found["status"])
 

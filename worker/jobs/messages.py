@@ -14,8 +14,7 @@ from fettle.jobs import events
 from fettle.registry import tuned_models
 from models import Job
 from worker import metrics
-from worker.attempts.ledger import write
-from worker.attempts.resources import Held
+from worker.attempts.attempt import Attempt
 from worker.jobs import publishing
 from worker.jobs.step_progress import StepProgress
 from worker.jobs.training_process import Child, describe_exit
@@ -38,7 +37,7 @@ class Drained(Exception):
 
 
 async def relay(
-    held: Held, job: Job, folder: Path, child: Child, reports: Reports, halt: asyncio.Event, scored: Rollouts
+    attempt: Attempt, folder: Path, child: Child, reports: Reports, halt: asyncio.Event, scored: Rollouts
 ) -> Line:
     """Until the child is done: returns its last line. Raises TrainingFailed, Died, Drained or Fenced."""
     pending: list[Line] = []
@@ -61,18 +60,18 @@ async def relay(
                 if kind == "metrics":
                     pace.see(line["step"], time.monotonic())
             case {"type": "checkpoint"}:
-                await flush(held, job, pending, None)
+                await flush(attempt, pending, None)
                 with metrics.checkpoint_seconds.time():
-                    await publishing.publish_checkpoint(held, job, folder / line["path"], line)
+                    await publishing.publish_checkpoint(attempt, folder / line["path"], line)
                 await asyncio.to_thread(shutil.rmtree, folder / line["path"])
             case {"type": "reward_model"}:
-                await flush(held, job, pending, None)
-                await publishing.publish_reward_model(held, job, folder / line["path"], line.get("proof"))
+                await flush(attempt, pending, None)
+                await publishing.publish_reward_model(attempt, folder / line["path"], line.get("proof"))
             case {"type": "hyperparameters"}:
-                await write(held, job, partial(resolved_anew, line))
+                await attempt.write(partial(resolved_anew, line))
             case {"type": "evaluation"}:
-                await flush(held, job, pending, None)
-                await publishing.publish_evaluation(held, job, line["data"])
+                await flush(attempt, pending, None)
+                await publishing.publish_evaluation(attempt, line["data"])
             case {"type": "score"}:
                 scored.score(line)
             case {"type": "rollouts"}:
@@ -85,15 +84,15 @@ async def relay(
         if slow := inside.to_tell(time.monotonic()):
             pending.append({"type": "event", "level": "info", "message": slow[0], "data": slow[1]})
         if shown := inside.to_store(time.monotonic()):
-            await store_progress(held, job, shown)
+            await store_progress(attempt, shown)
         if pending and (line is None or time.monotonic() - flushed > FLUSH_SECONDS):
             step, total = progress(pending)
             flushed = time.monotonic()
             if total and first is None and not before_policy(pending):
                 first = step, flushed
-            await flush(held, job, pending, finish_time(first, (step, flushed), total))
+            await flush(attempt, pending, finish_time(first, (step, flushed), total))
     pending += reports.told()
-    await flush(held, job, pending, None)
+    await flush(attempt, pending, None)
     code = await child.exit_code()
     if end is None:
         raise Died(describe_exit(code))
@@ -133,24 +132,24 @@ def progress(lines: list[Line]) -> tuple[int, int]:
     return 0, 0
 
 
-async def store_progress(held: Held, job: Job, shown: Line) -> None:
+async def store_progress(attempt: Attempt, shown: Line) -> None:
     def change(session: AsyncSession, row: Job) -> None:
         row.progress = shown
 
-    await write(held, job, change)
+    await attempt.write(change)
 
 
-async def flush(held: Held, job: Job, pending: list[Line], estimated_finish: float | None) -> None:
+async def flush(attempt: Attempt, pending: list[Line], estimated_finish: float | None) -> None:
     """Empties `pending` into the database."""
     if not pending:
         return
 
     def change(session: AsyncSession, row: Job) -> None:
         for line in pending:
-            add_event(session, job.id, line)
+            add_event(session, row.id, line)
         row.estimated_finish = estimated_finish or row.estimated_finish
 
-    await write(held, job, change)
+    await attempt.write(change)
     pending.clear()
 
 

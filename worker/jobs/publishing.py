@@ -20,9 +20,7 @@ from fettle.jobs import events, lifecycle, proof_checks, proofs
 from fettle.registry import tuned_models
 from fettle.storage import artifacts
 from models import Checkpoint, File, Job, JobStatus, Project, Proof, TunedModel
-from worker.attempts.ledger import write
-from worker.attempts.resources import Held
-from worker.attempts.storage_retry import patiently
+from worker.attempts.attempt import Attempt
 from worker.jobs import verification
 
 Verify = Callable[[str], Awaitable[Sequence[Proof]]]  # of a prefix in storage
@@ -38,44 +36,40 @@ FIGURES |= {"preference_accuracy": ".1%", "reward_accuracy": ".1%", "pairwise_ac
 FIGURES |= {"completion_length_mean": ".1f"}
 
 
-def prefix(job: Job) -> str:
-    return f"jobs/{job.id}/{job.fence}"
-
-
 async def model_name(session: AsyncSession, job: Job) -> str:
     project = await session.get_one(Project, job.project_id)
     return lifecycle.tuned_model_name(job, project.name)
 
 
-async def publish_checkpoint(held: Held, job: Job, folder: Path, line: dict[str, Any]) -> None:
+async def publish_checkpoint(attempt: Attempt, folder: Path, line: dict[str, Any]) -> None:
     """Raises Fenced."""
     step = line["step"]
-    where = f"{prefix(job)}/checkpoints/step-{step:06d}"
-    await patiently(held, job, lambda: artifacts.upload(held.storage, folder, where))
+    where = f"{attempt.prefix}/checkpoints/step-{step:06d}"
+    await attempt.retry(lambda: artifacts.upload(attempt.storage, folder, where))
 
     async def change(session: AsyncSession, row: Job) -> None:
-        furthest = await session.scalar(select(func.max(Checkpoint.step)).where(Checkpoint.job_id == job.id))
+        furthest = await session.scalar(select(func.max(Checkpoint.step)).where(Checkpoint.job_id == row.id))
         if step > (furthest or 0):
             row.deaths = 0  # progress: the deaths before it are not what ends the job
-        await session.execute(delete(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.step == step))
-        name = f"{await model_name(session, job)}:ckpt-step-{step}"
+        await session.execute(delete(Checkpoint).where(Checkpoint.job_id == row.id, Checkpoint.step == step))
+        name = f"{await model_name(session, row)}:ckpt-step-{step}"
         session.add(
             Checkpoint(
                 id=ids.new("ftckpt_"),
-                job_id=job.id,
-                project_id=job.project_id,
+                job_id=row.id,
+                project_id=row.project_id,
                 name=name,
                 step=step,
                 metrics=line["metrics"],
                 prefix=where,
             )
         )
-        events.add(session, job.id, f"Checkpoint created at step {step}: {name}")
+        events.add(session, row.id, f"Checkpoint created at step {step}: {name}")
 
-    await write(held, job, change)
+    await attempt.write(change)
 
 
-async def publish_evaluation(held: Held, job: Job, evaluation: dict[str, Any]) -> None:
+async def publish_evaluation(attempt: Attempt, evaluation: dict[str, Any]) -> None:
     """Raises Fenced."""
     first = evaluation.get("phase") == tuned_models.REWARD_MODEL
     who = "untrained reward model → trained" if first else "base model → tuned"
@@ -85,9 +79,9 @@ async def publish_evaluation(held: Held, job: Job, evaluation: dict[str, Any]) -
     def change(session: AsyncSession, row: Job) -> None:
         of_reward_model = {"reward_model": (row.evaluation or {}).get("reward_model")} if "phase" in evaluation else {}
         row.evaluation = {"reward_model": evaluation} if first else {**evaluation, **of_reward_model}
-        events.add(session, job.id, message, data=figures)
+        events.add(session, row.id, message, data=figures)
 
-    await write(held, job, change)
+    await attempt.write(change)
 
 
 def compared(evaluation: dict[str, Any]) -> str:
@@ -100,25 +94,25 @@ def compared(evaluation: dict[str, Any]) -> str:
     return ", ".join(shown)
 
 
-async def publish_reward_model(held: Held, job: Job, folder: Path, found: dict[str, Any] | None = None) -> None:
+async def publish_reward_model(attempt: Attempt, folder: Path, found: dict[str, Any] | None = None) -> None:
     """Of a job that trains a policy against it: a model of its own, which the job names. Raises Fenced.
 
     found: what its training can show for itself. Its copy in storage is checked with the policy's, when the device is
     free.
     """
-    where = f"{prefix(job)}/reward_model"
-    await upload_adapter(held, job, folder, where)
-    rows = await verification.rows_uploaded(held, job)
+    where = f"{attempt.prefix}/reward_model"
+    await upload_adapter(attempt, folder, where)
+    rows = await verification.rows_uploaded(attempt)
 
     async def change(session: AsyncSession, row: Job) -> None:
-        name = f"{await model_name(session, job)}:reward-model"
+        name = f"{await model_name(session, row)}:reward-model"
         await session.execute(delete(TunedModel).where(TunedModel.name == name))  # of an attempt that died after it
         session.add(
             TunedModel(
                 name=name,
-                project_id=job.project_id,
-                job_id=job.id,
-                base_model=job.base_model,
+                project_id=row.project_id,
+                job_id=row.id,
+                base_model=row.base_model,
                 kind=tuned_models.REWARD_MODEL,
                 prefix=where,
             )
@@ -127,7 +121,7 @@ async def publish_reward_model(held: Held, job: Job, folder: Path, found: dict[s
         if found:
             checks = proof_checks.of_training(found["evidence"], rows)
             proof = Proof(
-                job_id=job.id,
+                job_id=row.id,
                 kind=tuned_models.REWARD_MODEL,
                 model=name,
                 prefix=where,
@@ -136,22 +130,21 @@ async def publish_reward_model(held: Held, job: Job, folder: Path, found: dict[s
                 created_at=time.time(),
             )
             await proofs.save(session, proof)
-        events.add(session, job.id, f"New reward model created: {name}")
+        events.add(session, row.id, f"New reward model created: {name}")
 
-    await write(held, job, change)
+    await attempt.write(change)
 
 
-async def upload_adapter(held: Held, job: Job, folder: Path, where: str) -> None:
+async def upload_adapter(attempt: Attempt, folder: Path, where: str) -> None:
     """Raises TrainingFailed for a folder with more than an adapter; then nothing counts."""
     try:
-        await patiently(held, job, lambda: artifacts.upload(held.storage, folder, where, only=artifacts.ADAPTER_FILES))
+        await attempt.retry(lambda: artifacts.upload(attempt.storage, folder, where, only=artifacts.ADAPTER_FILES))
     except artifacts.Unexpected as error:
         raise TrainingFailed("unexpected_files", str(error)) from error
 
 
 async def publish(
-    held: Held,
-    job: Job,
+    attempt: Attempt,
     folder: Path,
     done: dict[str, Any],
     more: Sequence[Path] = (),
@@ -162,34 +155,28 @@ async def publish(
     Raises Fenced, and TrainingFailed for a folder with more than an adapter, and for an adapter that is not what was
     trained; then nothing counts.
     """
-    where = f"{prefix(job)}/adapter"
-    await upload_adapter(held, job, folder, where)
+    where = f"{attempt.prefix}/adapter"
+    await upload_adapter(attempt, folder, where)
     found = await verify(where) if verify else []
-    steps: dict[int, dict[str, float]] = {}
-
-    async def read(session: AsyncSession, row: Job) -> None:
-        steps.update(await events.metrics(session, job.id))
-
-    await write(held, job, read)
-    table = step_metrics(steps)
-    result = files.new(job.project_id, f"{job.id}-metrics.csv", files.RESULTS, len(table))
+    table = step_metrics(await attempt.read(lambda session: events.metrics(session, attempt.job.id)))
+    result = files.new(attempt.job.project_id, f"{attempt.job.id}-metrics.csv", files.RESULTS, len(table))
     # Under the fence: without a row they are litter, and known as such
-    result.storage_key = f"{prefix(job)}/metrics.csv"
-    await patiently(held, job, lambda: artifacts.put_bytes(held.storage, result.storage_key, table))
+    result.storage_key = f"{attempt.prefix}/metrics.csv"
+    await attempt.retry(lambda: artifacts.put_bytes(attempt.storage, result.storage_key, table))
     results = [result]
     for path in more:
-        results.append(await publish_file(held, job, path))
+        results.append(await publish_file(attempt, path))
 
     async def change(session: AsyncSession, row: Job) -> None:
-        name = await model_name(session, job)
+        name = await model_name(session, row)
         session.add_all(results)
         session.add(
             TunedModel(
                 name=name,
-                project_id=job.project_id,
-                job_id=job.id,
-                base_model=job.base_model,
-                kind=tuned_models.kind_of(job),
+                project_id=row.project_id,
+                job_id=row.id,
+                base_model=row.base_model,
+                kind=tuned_models.kind_of(row),
                 prefix=where,
             )
         )
@@ -200,17 +187,17 @@ async def publish(
         row.lease_until, row.pause_requested_at = None, None
         row.fine_tuned_model, row.trained_tokens = name, done["trained_tokens"]
         row.result_files = [file.id for file in results]
-        events.add(session, job.id, f"New fine-tuned model created: {name}")
-        events.add(session, job.id, "The job has successfully completed")
+        events.add(session, row.id, f"New fine-tuned model created: {name}")
+        events.add(session, row.id, "The job has successfully completed")
 
-    await write(held, job, change)
+    await attempt.write(change)
 
 
-async def publish_file(held: Held, job: Job, path: Path) -> File:
+async def publish_file(attempt: Attempt, path: Path) -> File:
     """A result file's row, for the caller to add."""
-    file = files.new(job.project_id, path.name, files.RESULTS, path.stat().st_size)
-    file.storage_key = f"{prefix(job)}/{path.name}"
-    await patiently(held, job, lambda: held.storage.put_file(file.storage_key, path))
+    file = files.new(attempt.job.project_id, path.name, files.RESULTS, path.stat().st_size)
+    file.storage_key = f"{attempt.prefix}/{path.name}"
+    await attempt.retry(lambda: attempt.storage.put_file(file.storage_key, path))
     return file
 
 

@@ -22,11 +22,11 @@ from fettle.db import DATABASE_AWAY
 from fettle.devices import Slot
 from fettle.errors import Fenced, TrainingFailed
 from fettle.jobs import events, leases
+from fettle.settings import Settings
 from fettle.storage import reserve
 from models import DISK_FULL, Job
 from worker import metrics
-from worker.attempts.ledger import DISK_FULL_MESSAGE, write
-from worker.attempts.resources import Held
+from worker.attempts.attempt import DISK_FULL_MESSAGE, Attempt
 from worker.jobs import publishing, verification, work_folder
 from worker.jobs.messages import Died, Drained, relay
 from worker.jobs.training_process import Child, Nursery
@@ -36,14 +36,14 @@ from worker.rewards.rollout_recorder import Rollouts
 log = structlog.get_logger()
 
 
-async def supervise(held: Held, nursery: Nursery, slot: Slot, job: Job, stopping: asyncio.Event) -> None:
+async def supervise(attempt: Attempt, nursery: Nursery, slot: Slot, stopping: asyncio.Event) -> None:
     """Runs one claimed job to whatever end it has. Never raises for the job's own troubles."""
-    folder = work_folder.path(held, job)
+    folder = work_folder.path(attempt)
     halt = asyncio.Event()  # the worker stops, or a pause was asked for
-    reports = Reports(held, job)
-    lease = asyncio.create_task(keep_lease(held, job, halt))
-    work = asyncio.create_task(carry_out(held, nursery, slot, job, folder, halt, reports))
-    drain = asyncio.create_task(halt_with_worker(held, stopping, halt))
+    reports = Reports(attempt)
+    lease = asyncio.create_task(keep_lease(attempt, halt))
+    work = asyncio.create_task(carry_out(attempt, nursery, slot, folder, halt, reports))
+    drain = asyncio.create_task(halt_with_worker(attempt.settings, stopping, halt))
     outcome = "lost"
     try:
         await asyncio.wait({lease, work, drain}, return_when=asyncio.FIRST_COMPLETED)
@@ -61,7 +61,7 @@ async def supervise(held: Held, nursery: Nursery, slot: Slot, job: Job, stopping
             outcome = OUTCOMES.get(type(error), "lost")
             tail = work_folder.log_tail(folder)
             await clear_away(folder)  # first: a database on the same full disk needs the space to take this down
-            await settle(held, job, tail, error, planned=stopping.is_set())
+            await settle(attempt, tail, error, planned=stopping.is_set())
     except Fenced:
         outcome = "fenced"
         log.info("fenced")
@@ -99,83 +99,81 @@ async def clear_away(folder: Path) -> None:
         folder.parent.rmdir()  # unless the job is being run again
 
 
-async def settle(held: Held, job: Job, tail: list[str], error: BaseException, *, planned: bool) -> None:
+async def settle(attempt: Attempt, tail: list[str], error: BaseException, *, planned: bool) -> None:
     """Writes down how a run ended that did not succeed; a planned stop is nobody's fault. Raises Fenced.
 
     tail: the last lines that the child printed.
     """
-    limit = held.settings.max_attempts
+    limit = attempt.settings.max_attempts
     if isinstance(error, TrainingFailed):
         failed = error
-        await write(held, job, lambda s, row: leases.fail(s, row, failed.code, failed.message, failed.param), last=True)
+        await attempt.write(lambda s, row: leases.fail(s, row, failed.code, failed.message, failed.param), last=True)
     elif isinstance(error, Drained):
         why = "The worker is stopping" if planned else "The pause was withdrawn"
-        await write(
-            held, job, lambda s, row: leases.give_back(s, row, why, max_attempts=limit, counted=False), last=True
-        )
+        await attempt.write(lambda s, row: leases.give_back(s, row, why, max_attempts=limit, counted=False), last=True)
     else:
         log.error("run_lost", exc_info=None if isinstance(error, Died) else error)
         why = str(error) if isinstance(error, Died) else f"The worker could not go on: {for_tenants(in_words(error))}"
 
         def change(session: AsyncSession, row: Job) -> None:
             if tail:
-                events.add(session, job.id, "Last lines of the training log", level="warn", data={"log": tail})
+                events.add(session, row.id, "Last lines of the training log", level="warn", data={"log": tail})
             leases.give_back(session, row, why, max_attempts=limit, counted=not planned)
 
-        await write(held, job, change, last=True)
+        await attempt.write(change, last=True)
     log.info("run_ended", why=f"{type(error).__name__}: {error}")
 
 
-async def keep_lease(held: Held, job: Job, halt: asyncio.Event) -> None:
+async def keep_lease(attempt: Attempt, halt: asyncio.Event) -> None:
     """Ends by raising Fenced, when the job is no longer ours. Sets `halt` when it is to be paused.
 
     While the database is away training goes on: nobody can take the job over without it, or write without the fence.
     """
-    settings = held.settings
+    settings = attempt.settings
     renewed = time.monotonic()
     while True:
         await asyncio.sleep(settings.watch_seconds)
         try:
             async with asyncio.timeout(settings.lease_seconds / 2):  # a call that hangs must not cost the lease
                 if time.monotonic() - renewed >= settings.heartbeat_seconds:
-                    async with held.db.transaction() as session:
-                        await leases.renew(session, job.id, job.fence, settings.lease_seconds)
+                    async with attempt.resources.db.transaction() as session:
+                        await leases.renew(session, attempt.job.id, attempt.job.fence, settings.lease_seconds)
                     renewed = time.monotonic()
                 else:
-                    async with held.db.snapshot() as session:
-                        if await leases.check(session, job.id, job.fence):
+                    async with attempt.resources.db.snapshot() as session:
+                        if await leases.check(session, attempt.job.id, attempt.job.fence):
                             halt.set()
         except (*DATABASE_AWAY, TimeoutError) as error:
             log.warning("database_away", cause=in_words(error))
 
 
-async def halt_with_worker(held: Held, stopping: asyncio.Event, halt: asyncio.Event) -> None:
+async def halt_with_worker(settings: Settings, stopping: asyncio.Event, halt: asyncio.Event) -> None:
     """Ends when the worker has waited long enough for a last checkpoint."""
     await stopping.wait()
     halt.set()
-    await asyncio.sleep(held.settings.drain_seconds)
+    await asyncio.sleep(settings.drain_seconds)
 
 
 async def carry_out(
-    held: Held, nursery: Nursery, slot: Slot, job: Job, folder: Path, halt: asyncio.Event, reports: Reports
+    attempt: Attempt, nursery: Nursery, slot: Slot, folder: Path, halt: asyncio.Event, reports: Reports
 ) -> None:
     """Returns when the job is published. Raises TrainingFailed, Died, Drained or Fenced."""
-    await unless_halted(work_folder.prepare(held, job, folder), halt)
+    await unless_halted(work_folder.prepare(attempt, folder), halt)
     await reports.start()
     metrics.children.inc()
     child = await nursery.start(folder, slot)
     stop = asyncio.create_task(stop_when_halted(child, halt))
-    scored = Rollouts(held, job, child)
+    scored = Rollouts(attempt, child)
     scored.open()
     try:
-        done = await relay(held, job, folder, child, reports, halt, scored)
+        done = await relay(attempt, folder, child, reports, halt, scored)
         await scored.conclude()
     finally:
         stop.cancel()
         await scored.close()
         await child.kill()
-    verify = partial(verification.verify, held, nursery, slot, job, folder, done)
-    await publishing.publish(held, job, folder / done["path"], done, await reports.files(), verify)
+    verify = partial(verification.verify, attempt, nursery, slot, folder, done)
+    await publishing.publish(attempt, folder / done["path"], done, await reports.files(), verify)
     metrics.trained_tokens.inc(done["trained_tokens"])
 
 

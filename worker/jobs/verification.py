@@ -23,9 +23,7 @@ from fettle.jobs import proof_checks
 from fettle.registry import tuned_models
 from fettle.storage import Missing, artifacts
 from models import File, Job, Proof, TunedModel
-from worker.attempts.ledger import read, write
-from worker.attempts.resources import Held
-from worker.attempts.storage_retry import patiently
+from worker.attempts.attempt import Attempt
 from worker.jobs.training_process import Nursery, describe_exit, verifier_main
 
 log = structlog.get_logger()
@@ -47,15 +45,15 @@ class Adapter:
 
 
 async def verify(
-    held: Held, nursery: Nursery, slot: Slot, job: Job, folder: Path, done: dict[str, Any], prefix: str
+    attempt: Attempt, nursery: Nursery, slot: Slot, folder: Path, done: dict[str, Any], prefix: str
 ) -> Sequence[Proof]:
     """Rows to add when the job succeeds. Raises TrainingFailed when an adapter is not what was trained, and Fenced."""
     began = time.monotonic()
-    adapters = [*await earlier(held, job), *await own(held, job, done, prefix)]
+    adapters = [*await earlier(attempt), *await own(attempt, done, prefix)]
     if not adapters:
         return []
     for number, adapter in enumerate(adapters):
-        await fetch(held, job, adapter, folder / "verify" / str(number))
+        await fetch(attempt, adapter, folder / "verify" / str(number))
     try:
         results = await measured(nursery, slot, folder, adapters)
         found = [proof_checks.of_storage(one.probe, again) for one, again in zip(adapters, results, strict=True)]
@@ -66,11 +64,11 @@ async def verify(
         try:
             proof_checks.refuse_contradiction(checks)
         except TrainingFailed:
-            await withdraw(held, job, adapter.model)
+            await withdraw(attempt, adapter.model)
             raise
     return [
         Proof(
-            job_id=job.id,
+            job_id=attempt.job.id,
             kind=adapter.kind,
             model=adapter.model,
             prefix=adapter.prefix,
@@ -82,57 +80,55 @@ async def verify(
     ]
 
 
-async def withdraw(held: Held, job: Job, name: str) -> None:
+async def withdraw(attempt: Attempt, name: str) -> None:
     """A reward model that was published before its copy could be checked serves nobody."""
-    statement = delete(TunedModel).where(TunedModel.name == name, TunedModel.job_id == job.id)
+    statement = delete(TunedModel).where(TunedModel.name == name, TunedModel.job_id == attempt.job.id)
 
     async def change(session: AsyncSession, row: Job) -> None:
         await session.execute(statement)
 
-    await write(held, job, change)
+    await attempt.write(change)
 
 
 class Unverified(Exception):
     """The comparison could not be made; why, for people."""
 
 
-async def own(held: Held, job: Job, done: dict[str, Any], prefix: str) -> list[Adapter]:
+async def own(attempt: Attempt, done: dict[str, Any], prefix: str) -> list[Adapter]:
     found = done.get("proof")
     if not found:
         return []
-    checks = proof_checks.of_training(found["evidence"], await rows_uploaded(held, job))
-    return [Adapter(tuned_models.kind_of(job), "", prefix, found["probe"], checks)]
+    checks = proof_checks.of_training(found["evidence"], await rows_uploaded(attempt))
+    return [Adapter(tuned_models.kind_of(attempt.job), "", prefix, found["probe"], checks)]
 
 
-async def earlier(held: Held, job: Job) -> list[Adapter]:
+async def earlier(attempt: Attempt) -> list[Adapter]:
     """The reward model that the job has published on its way, in this attempt or one before."""
 
     async def look(session: AsyncSession) -> Sequence[Proof]:
-        statement = select(Proof).where(Proof.job_id == job.id, Proof.kind == tuned_models.REWARD_MODEL)
+        statement = select(Proof).where(Proof.job_id == attempt.job.id, Proof.kind == tuned_models.REWARD_MODEL)
         return (await session.scalars(statement)).all()
 
-    if job.method["type"] != "rlhf":
+    if attempt.job.method["type"] != "rlhf":
         return []
     return [
         Adapter(row.kind, row.model, row.prefix, row.probe, row.checks)
-        for row in await read(held, job, look)
+        for row in await attempt.read(look)
         if row.probe is not None
     ]
 
 
-async def rows_uploaded(held: Held, job: Job) -> int | None:
+async def rows_uploaded(attempt: Attempt) -> int | None:
     """As validation counted them when the training file came."""
-    file = await read(held, job, lambda session: session.get(File, job.training_file))
+    file = await attempt.read(lambda session: session.get(File, attempt.job.training_file))
     rows = (file.report or {}).get("rows") if file else None
     return int(rows) if rows is not None else None
 
 
-async def fetch(held: Held, job: Job, adapter: Adapter, folder: Path) -> None:
+async def fetch(attempt: Attempt, adapter: Adapter, folder: Path) -> None:
     """Raises TrainingFailed for an adapter that storage does not give back whole."""
     try:
-        await patiently(
-            held, job, lambda: artifacts.download(held.storage, adapter.prefix, folder, only=artifacts.ADAPTER)
-        )
+        await attempt.retry(lambda: artifacts.download(attempt.storage, adapter.prefix, folder, only=artifacts.ADAPTER))
     except (Missing, artifacts.Corrupt) as error:
         raise TrainingFailed(
             "adapter_not_stored",

@@ -19,43 +19,42 @@ from fettle.jobs import events
 from fettle.registry import catalog, tuned_models
 from fettle.storage import Missing, artifacts
 from models import Checkpoint, File, Job, JobStatus
-from worker.attempts.ledger import read, write
-from worker.attempts.resources import Held
-from worker.attempts.storage_retry import patiently, tell
+from worker.attempts.attempt import Attempt
+from worker.attempts.resources import Resources
 
 log = structlog.get_logger()
 
 Result = TypeVar("Result")
 
 
-def path(held: Held, job: Job) -> Path:
-    return held.settings.data.absolute() / "work" / job.id / str(job.fence)
+def path(attempt: Attempt) -> Path:
+    return attempt.settings.data.absolute() / "work" / attempt.job.id / str(attempt.job.fence)
 
 
-async def prepare(held: Held, job: Job, folder: Path) -> None:
+async def prepare(attempt: Attempt, folder: Path) -> None:
     """Fills the folder. Raises TrainingFailed."""
     await asyncio.to_thread(shutil.rmtree, folder.parent, ignore_errors=True)  # what a dead predecessor left
     (folder / "out").mkdir(parents=True)
     try:
-        entry = catalog.find(held.models, job.base_model)
-        base_path = await alone(lambda: catalog.local_path(entry, held.settings.hf_token))
+        entry = catalog.find(attempt.resources.models, attempt.job.base_model)
+        base_path = await alone(lambda: catalog.local_path(entry, attempt.settings.hf_token))
     except FettleError as error:
         raise TrainingFailed("base_model_unavailable", error.message, "model") from error
     spec = {
-        "method": job.method,
-        "seed": job.seed,
-        "base_model": {"name": job.base_model, "path": str(base_path.absolute())},
-        "threads": held.threads,
+        "method": attempt.job.method,
+        "seed": attempt.job.seed,
+        "base_model": {"name": attempt.job.base_model, "path": str(base_path.absolute())},
+        "threads": attempt.resources.threads,
     }
     await asyncio.to_thread((folder / "spec.json").write_bytes, orjson.dumps(spec))
-    await fetch(held, job, job.training_file, folder / "train")
-    if job.validation_file is not None:
-        await fetch(held, job, job.validation_file, folder / "valid")
-    if job.started_from is not None:
-        await fetch_start(held, job, job.started_from, folder / "start")
-    if (reward_model := given_reward_model(job)) is not None:
-        await fetch_start(held, job, reward_model, folder / "reward_model")
-    await fetch_checkpoint(held, job, folder / "resume")
+    await fetch(attempt, attempt.job.training_file, folder / "train")
+    if attempt.job.validation_file is not None:
+        await fetch(attempt, attempt.job.validation_file, folder / "valid")
+    if attempt.job.started_from is not None:
+        await fetch_start(attempt, attempt.job.started_from, folder / "start")
+    if (reward_model := given_reward_model(attempt.job)) is not None:
+        await fetch_start(attempt, reward_model, folder / "reward_model")
+    await fetch_checkpoint(attempt, folder / "resume")
 
 
 def given_reward_model(job: Job) -> str | None:
@@ -64,68 +63,66 @@ def given_reward_model(job: Job) -> str | None:
     return asked.get("reward_model") if asked.get("reward_model_hyperparameters") is None else None
 
 
-async def fetch(held: Held, job: Job, file_id: str, path: Path) -> None:
-    file = await read(held, job, lambda session: session.get(File, file_id))
+async def fetch(attempt: Attempt, file_id: str, path: Path) -> None:
+    file = await attempt.read(lambda session: session.get(File, file_id))
     if file is None:
         raise TrainingFailed("file_deleted", f"The file {file_id!r} was deleted before the job could read it.")
     try:
-        await patiently(held, job, lambda: held.storage.get_file(file.storage_key, path))
+        await attempt.retry(lambda: attempt.storage.get_file(file.storage_key, path))
     except Missing as error:
         raise TrainingFailed("file_missing", f"The content of the file {file_id!r} is gone from storage.") from error
 
 
-async def fetch_start(held: Held, job: Job, name: str, folder: Path) -> None:
+async def fetch_start(attempt: Attempt, name: str, folder: Path) -> None:
     """The adapter that the job goes on from, or learns from."""
     try:
-        model = await read(held, job, lambda session: tuned_models.find(session, job.project_id, name))
-        await patiently(
-            held, job, lambda: artifacts.download(held.storage, model.prefix, folder, only=artifacts.ADAPTER)
-        )
+        model = await attempt.read(lambda session: tuned_models.find(session, attempt.job.project_id, name))
+        await attempt.retry(lambda: artifacts.download(attempt.storage, model.prefix, folder, only=artifacts.ADAPTER))
     except NotFound as error:
         raise TrainingFailed("model_deleted", f"{name!r} was deleted before the job could go on from it.") from error
     except (Missing, artifacts.Corrupt) as error:
         raise TrainingFailed("model_missing", f"The adapter of {name!r} is not whole in storage any more.") from error
 
 
-async def fetch_checkpoint(held: Held, job: Job, folder: Path) -> None:
+async def fetch_checkpoint(attempt: Attempt, folder: Path) -> None:
     """The newest checkpoint that storage gives back whole; no folder when there is none."""
 
     async def saved(session: AsyncSession) -> Sequence[Checkpoint]:
-        statement = select(Checkpoint).where(Checkpoint.job_id == job.id).order_by(Checkpoint.step.desc())
+        statement = select(Checkpoint).where(Checkpoint.job_id == attempt.job.id).order_by(Checkpoint.step.desc())
         return (await session.scalars(statement)).all()
 
-    for checkpoint in await read(held, job, saved):
+    for checkpoint in await attempt.read(saved):
         try:
-            await patiently(held, job, partial(artifacts.download, held.storage, checkpoint.prefix, folder))
+            await attempt.retry(partial(artifacts.download, attempt.storage, checkpoint.prefix, folder))
         except (Missing, artifacts.Corrupt) as error:
-            log.warning("checkpoint_unusable", job_id=job.id, step=checkpoint.step, error=str(error))
+            log.warning("checkpoint_unusable", job_id=attempt.job.id, step=checkpoint.step, error=str(error))
             message = f"The checkpoint of step {checkpoint.step} is damaged and was passed over"
-            await tell(held, job, message, "warn")
+            await attempt.tell(message, "warn")
             continue
-        await tell_repeats(held, job, checkpoint.step)
+        await tell_repeats(attempt, checkpoint.step)
         return
-    await tell_repeats(held, job, 0)
+    await tell_repeats(attempt, 0)
 
 
-async def tell_repeats(held: Held, job: Job, step: int) -> None:
+async def tell_repeats(attempt: Attempt, step: int) -> None:
     """What an attempt that died had told of later steps stays in the feed, and comes again; the metrics count it once.
 
     step: of the checkpoint that the run goes on from.
     """
-    told = await read(held, job, lambda session: events.newest_step(session, job.id))
+    told = await attempt.read(lambda session: events.newest_step(session, attempt.job.id))
     if told > step:
         begin = f"from the checkpoint of step {step}" if step else "from the beginning"
         steps = f"Steps {step + 1} to {told} appear" if told > step + 1 else f"Step {told} appears"
         message = f"The job goes on {begin}. {steps} again in this feed; the metrics count the new values only"
         data = {"resumed_after": step, "repeated_from": step + 1, "repeated_to": told}
-        await write(held, job, lambda session, row: events.add(session, job.id, message, data=data))
+        await attempt.tell(message, data=data)
 
 
-async def sweep(held: Held) -> None:
+async def sweep(resources: Resources) -> None:
     """Removes the folders of runs that are over: their workers died and nobody ran the job here again."""
-    root = held.settings.data.absolute() / "work"
+    root = resources.settings.data.absolute() / "work"
     for folder in list(root.glob("*/*")):  # listed first, read then: a job is claimed before its folder is made
-        async with held.db.snapshot() as session:
+        async with resources.db.snapshot() as session:
             job = await session.get(Job, folder.parent.name)
         if job is None or job.status != JobStatus.RUNNING or str(job.fence) != folder.name:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

@@ -21,8 +21,7 @@ from fettle.jobs import events
 from fettle.settings import Settings
 from models import ENDED, Job
 from worker import metrics
-from worker.attempts.ledger import read
-from worker.attempts.resources import Held
+from worker.attempts.attempt import Attempt
 
 log = structlog.get_logger()
 
@@ -39,20 +38,20 @@ _ending: set[asyncio.Task[None]] = set()
 class Reports:
     """All that one attempt at a job reports to."""
 
-    def __init__(self, held: Held, job: Job) -> None:
-        self.held, self.job = held, job
+    def __init__(self, attempt: Attempt) -> None:
+        self.attempt = attempt
         self.running: list[Reporter] = []
         self.events: list[dict[str, Any]] = []  # to be written by whoever writes this job's events
         self.history: dict[int, dict[str, float]] = {}
 
     async def start(self) -> None:
         """What earlier attempts have reported goes first, so that nothing is reported twice."""
-        if not self.job.integrations:
+        if not self.attempt.job.integrations:
             return
-        self.history = await read(self.held, self.job, lambda session: events.metrics(session, self.job.id))
-        for integration in self.job.integrations:
+        self.history = await self.attempt.read(lambda session: events.metrics(session, self.attempt.job.id))
+        for integration in self.attempt.job.integrations:
             kind = integration["type"]
-            if kind not in self.held.settings.enabled_integrations:
+            if kind not in self.attempt.settings.enabled_integrations:
                 self.warn(kind, "this worker's FETTLE_INTEGRATIONS does not name it")
                 continue
             try:
@@ -61,7 +60,9 @@ class Reports:
                 self.warn(kind, f"its process did not start: {error.strerror}")
                 continue
             self.running.append(reporter)
-            reporter.say({"type": "begin", "kind": kind, "run": run(self.held.settings, self.job, integration)})
+            reporter.say(
+                {"type": "begin", "kind": kind, "run": run(self.attempt.settings, self.attempt.job, integration)}
+            )
             for step, values in self.history.items():
                 reporter.say({"type": "metrics", "step": step, "data": numbers(values), "old": True})
 
@@ -100,8 +101,8 @@ class Reports:
     async def _conclude(self) -> None:
         status = "interrupted"
         with contextlib.suppress(*DATABASE_AWAY):
-            async with self.held.db.snapshot() as session:
-                row = await session.get_one(Job, self.job.id)
+            async with self.attempt.resources.db.snapshot() as session:
+                row = await session.get_one(Job, self.attempt.job.id)
             if row.status in ENDED:
                 status = str(row.status)
         await asyncio.gather(*(reporter.end(status) for reporter in self.running))
@@ -128,7 +129,7 @@ class Reporter:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
-            env={**os.environ, **credentials(reports.held.settings, kind)},
+            env={**os.environ, **credentials(reports.attempt.settings, kind)},
             start_new_session=True,  # Ctrl-C is for the worker, which says how the job ended
         )
         return cls(reports, kind, process, errors)

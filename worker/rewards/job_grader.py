@@ -10,9 +10,7 @@ from fettle.inference import judge_models
 from fettle.inference.client import Servable
 from fettle.jobs import reward_versions
 from models import Job, RewardVersion
-from worker.attempts.ledger import read, write
-from worker.attempts.resources import Held
-from worker.attempts.storage_retry import tell
+from worker.attempts.attempt import Attempt
 from worker.rewards import open_graders
 from worker.rewards.scorer_client import OVERRUN_SECONDS, Scorer, Unopened
 
@@ -20,12 +18,12 @@ Line = dict[str, Any]
 
 
 class Verdicts:
-    def __init__(self, held: Held, job: Job) -> None:
-        self.held, self.job = held, job
-        patience = held.settings.judge_patience_seconds
-        means = {**open_graders.means(held.settings), "patience": patience}
+    def __init__(self, attempt: Attempt) -> None:
+        self.attempt = attempt
+        patience = attempt.settings.judge_patience_seconds
+        means = {**open_graders.means(attempt.settings), "patience": patience}
         self.scorer = Scorer(means, seconds=OVERRUN_SECONDS + patience)
-        self.recorded = job.sandbox
+        self.recorded = attempt.job.sandbox
         self.refused: set[int] = set()  # versions that cannot be opened here
         self.models: dict[int, dict[str, Servable]] = {}  # whom its graders ask, by version
 
@@ -37,7 +35,7 @@ class Verdicts:
         """
         odd: dict[int, Unopened] = {}
         while True:
-            version = await read(self.held, self.job, self._newest)
+            version = await self.attempt.read(self._newest)
             if version is None:
                 raise none_opened(list(odd.values()))
             try:
@@ -48,23 +46,23 @@ class Verdicts:
                 odd[version.version] = error
         for number, why in odd.items():
             message = f"Rewards version {number} cannot be opened, version {version.version} stays: {clean(str(why))}"
-            await tell(self.held, self.job, message, "warn")
+            await self.attempt.tell(message, "warn")
         await self._record()
         return version, scores
 
     async def _newest(self, session: AsyncSession) -> RewardVersion | None:
-        return await reward_versions.newest(session, self.job.id, but=self.refused)
+        return await reward_versions.newest(session, self.attempt.job.id, but=self.refused)
 
     async def _scored(self, by: RewardVersion, batch: Sequence[Line]) -> list[Line]:
         """Raises Unopened, also when a model that the graders ask is gone."""
         if by.version not in self.models:
-            models, aliases = self.held.models, self.held.settings.model_aliases
+            models, aliases = self.attempt.resources.models, self.attempt.settings.model_aliases
 
             async def look(session: AsyncSession) -> dict[str, Servable]:
-                return await judge_models.find(session, self.job.project_id, by.graders, models, aliases)
+                return await judge_models.find(session, self.attempt.job.project_id, by.graders, models, aliases)
 
             try:
-                self.models[by.version] = await read(self.held, self.job, look)
+                self.models[by.version] = await self.attempt.read(look)
             except FettleError as error:
                 raise Unopened(error.message, "graders_failed") from error
         return await self.scorer.score(by.version, by.graders, batch, self.models[by.version])
@@ -77,7 +75,7 @@ class Verdicts:
             def change(_: AsyncSession, row: Job) -> None:
                 row.sandbox = held
 
-            await write(self.held, self.job, change)
+            await self.attempt.write(change)
             self.recorded = held
 
     async def close(self) -> None:

@@ -16,10 +16,7 @@ from fettle.rollouts import summaries
 from fettle.storage import artifacts
 from fettle.tenancy import quotas
 from models import Job, RewardVersion, RolloutChunk
-from worker.attempts.ledger import read, write
-from worker.attempts.resources import Held
-from worker.attempts.storage_retry import patiently
-from worker.jobs import publishing
+from worker.attempts.attempt import Attempt
 from worker.jobs.training_process import Child
 from worker.rewards import error_budget
 from worker.rewards.error_budget import GraderErrors
@@ -35,10 +32,10 @@ Line = dict[str, Any]
 class Rollouts:
     """Scores one batch at a time, beside the supervisor's relay: a slow grader stops no heartbeat."""
 
-    def __init__(self, held: Held, job: Job, child: Child) -> None:
-        self.held, self.job, self.child = held, job, child
-        self.verdicts = Verdicts(held, job)
-        self.errors = GraderErrors(error_budget.allowed(job))
+    def __init__(self, attempt: Attempt, child: Child) -> None:
+        self.attempt, self.child = attempt, child
+        self.verdicts = Verdicts(attempt)
+        self.errors = GraderErrors(error_budget.allowed(attempt.job))
         self.scoring: asyncio.Task[None] | None = None
         self.version: RewardVersion | None = None  # of the rewards, that judged the newest batch
         self.looked = 0  # the version of the rewards at which a first look was taken, or was not due
@@ -60,7 +57,7 @@ class Rollouts:
 
     async def _open(self) -> None:
         """Raises TrainingFailed when the graders of a job that has some cannot be opened."""
-        if await read(self.held, self.job, lambda session: reward_versions.newest(session, self.job.id)) is not None:
+        if await self.attempt.read(lambda session: reward_versions.newest(session, self.attempt.job.id)) is not None:
             await self.verdicts.of([])
 
     async def _score(self, line: Line, earlier: "asyncio.Task[None] | None") -> None:
@@ -113,7 +110,7 @@ class Rollouts:
             for code, why in warnings:
                 events.add(session, job.id, why, level="warn", data={"warning": code, "step": line["step"]})
 
-        await write(self.held, self.job, change)
+        await self.attempt.write(change)
 
     async def store(self, line: Line) -> None:
         """Puts the batch that was scored last, with its advantages, into storage and the index. Raises Fenced.
@@ -135,10 +132,10 @@ class Rollouts:
         table = await asyncio.to_thread(rollouts.to_parquet, rows)
         summary = summaries.of_step(rows, graders)
         warnings = [warn for watch in await self._watches(step) for warn in watch.see(summary)]
-        key = f"{publishing.prefix(self.job)}/rollouts/step-{step:06d}.parquet"
+        key = f"{self.attempt.prefix}/rollouts/step-{step:06d}.parquet"
         kept = await self._fit(step, len(table))
         if kept:
-            await patiently(self.held, self.job, lambda: artifacts.put_bytes(self.held.storage, key, table))
+            await self.attempt.retry(lambda: artifacts.put_bytes(self.attempt.storage, key, table))
 
         async def change(session: AsyncSession, job: Job) -> None:
             undone = (RolloutChunk.job_id == job.id, RolloutChunk.step >= step)
@@ -158,16 +155,13 @@ class Rollouts:
             for code, message in warnings:
                 events.add(session, job.id, message, level="warn", data={"warning": code, "step": step})
 
-        await write(self.held, self.job, change)
+        await self.attempt.write(change)
 
     async def _fit(self, step: int, size: int) -> bool:
         """Whether the project's quota has room for them. The job goes on without, and says so once. Raises Fenced."""
-        limits = quotas.defaults(self.held.settings)
-        fits = await read(
-            self.held,
-            self.job,
-            lambda session: quotas.rollouts_fit(session, self.job.project_id, size, limits),
-        )
+        limits = quotas.defaults(self.attempt.settings)
+        project = self.attempt.job.project_id
+        fits = await self.attempt.read(lambda session: quotas.rollouts_fit(session, project, size, limits))
         if not fits and not self.full:
             message = (
                 f"The rollouts of step {step} are not kept: the project's quota 'bytes' is full. Training goes on. "
@@ -175,10 +169,7 @@ class Rollouts:
             )
             data = {"warning": "rollouts_not_kept", "step": step}
 
-            def change(session: AsyncSession, job: Job) -> None:
-                events.add(session, job.id, message, level="warn", data=data)
-
-            await write(self.held, self.job, change)
+            await self.attempt.tell(message, "warn", data)
         self.full = not fits
         return fits
 
@@ -201,12 +192,12 @@ class Rollouts:
                 events.add(session, job.id, message, level="warn", data={"warning": code, "steps": learning.steps})
 
         if warnings:
-            await write(self.held, self.job, change)
+            await self.attempt.write(change)
 
     async def _watches(self, step: int) -> tuple[RewardWatch, LearningWatch]:
         """With all of the job's steps before this one in mind."""
         if self.watches is None:
-            earlier = await read(self.held, self.job, lambda session: summaries.earlier(session, self.job.id, step))
+            earlier = await self.attempt.read(lambda session: summaries.earlier(session, self.attempt.job.id, step))
             self.watches = RewardWatch(), LearningWatch()
             for summary in earlier:
                 for watch in self.watches:

@@ -5,9 +5,7 @@ stdout: {"scores", "sandbox"} in the batch's order and what held user code, or {
 be opened. While a batch takes long, {"progress"} lines come first. The end of stdin is its end.
 """
 
-import ctypes
 import os
-import signal
 import sys
 import threading
 import time
@@ -17,18 +15,17 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from fettle.parent_death import die_with_parent
 from fettle.rewards.graders import Graders
 from fettle.rewards.samples import Sample, Score
 from fettle.rewards.sandbox import LoadError, SandboxError
 from worker.rewards import open_graders
 
-PR_SET_PDEATHSIG = 1
 REPORT_SECONDS = 2.0
 
 
 def main() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     out: BinaryIO = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # the libraries print as they like
     version, graders, held = 0, Graders([]), ExitStack()

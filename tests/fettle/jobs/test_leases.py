@@ -14,7 +14,8 @@ from fettle.settings import Settings
 from fettle.storage import LocalStorage
 from models import Event, Job, JobStatus, Project, TunedModel
 from tests.fettle import given
-from worker.attempts.resources import Held
+from worker.attempts.attempt import Attempt
+from worker.attempts.resources import Resources
 from worker.jobs import publishing
 
 TINY = 0.05  # seconds; a lease that has run out by the time that LATER is over
@@ -253,8 +254,8 @@ class TestPublish:
     """The worker's publishing, real rows and a real folder: what the lease is for."""
 
     @pytest.fixture
-    def held(self, db: Database, tmp_path: Path) -> Held:
-        return Held(Settings(data=tmp_path), db, LocalStorage(str(tmp_path / "storage")), BUILT_IN, threads=1)
+    def resources(self, db: Database, tmp_path: Path) -> Resources:
+        return Resources(Settings(data=tmp_path), db, LocalStorage(str(tmp_path / "storage")), BUILT_IN, threads=1)
 
     @pytest.fixture
     def adapter(self, tmp_path: Path) -> Path:
@@ -263,15 +264,15 @@ class TestPublish:
         (folder / "adapter_config.json").write_text("{}")
         return folder
 
-    async def publish(self, held: Held, job: Job, adapter: Path) -> None:
-        await publishing.publish(held, job, adapter, {"trained_tokens": 10})
+    async def publish(self, resources: Resources, job: Job, adapter: Path) -> None:
+        await publishing.publish(Attempt(resources, job), adapter, {"trained_tokens": 10})
 
     async def models(self, db: Database, job: Job) -> list[str]:
         async with db.snapshot() as session:
             return list(await session.scalars(select(TunedModel.name).where(TunedModel.job_id == job.id)))
 
     async def test_a_zombies_late_result_is_refused_and_its_heirs_counts(
-        self, db: Database, project: Project, held: Held, adapter: Path
+        self, db: Database, project: Project, resources: Resources, adapter: Path
     ) -> None:
         zombie = await given.claimed(db, project, "zombie", TINY)
         await asyncio.sleep(LATER)
@@ -279,10 +280,10 @@ class TestPublish:
         heir = await given.claim(db, "heir")
         assert heir is not None
         with pytest.raises(Fenced):
-            await self.publish(held, zombie, adapter)
+            await self.publish(resources, zombie, adapter)
         assert await self.models(db, zombie) == []
         assert (await given.read(db, zombie)).status == JobStatus.RUNNING
-        await self.publish(held, heir, adapter)
+        await self.publish(resources, heir, adapter)
         stored = await given.read(db, heir)
         assert stored.status == JobStatus.SUCCEEDED
         assert await self.models(db, heir) == [stored.fine_tuned_model]
@@ -291,7 +292,7 @@ class TestPublish:
         assert model.prefix == f"jobs/{heir.id}/{heir.fence}/adapter"
 
     async def test_cancel_racing_publish_ends_in_one_terminal_state(
-        self, db: Database, project: Project, held: Held, adapter: Path
+        self, db: Database, project: Project, resources: Resources, adapter: Path
     ) -> None:
         for round_ in range(8):
             job = await given.claimed(db, project)
@@ -302,7 +303,7 @@ class TestPublish:
                     await lifecycle.cancel(session, project.id, job.id)
 
             cancelled, published = await asyncio.gather(
-                cancel(), self.publish(held, job, adapter), return_exceptions=True
+                cancel(), self.publish(resources, job, adapter), return_exceptions=True
             )
             stored = await given.read(db, job)
             ends = [cancelled is None, published is None]

@@ -130,10 +130,10 @@ class TestRewardFunctions:
             ("exact_match", "reward_functions", "must be a list"),
             (["sorcery"], "reward_functions[0]", "no reward function 'sorcery'; there are: answer_correct"),
             ([5], "reward_functions[0]", "a name or an object"),
-            (["regex"], "reward_functions[0]", "'pattern' of 'regex': Field required"),
+            (["regex"], "reward_functions[0]", "'regex': Missing required parameter: 'parameters.pattern'"),
             (["exact_match", "exact_match"], "reward_functions[1]", "give one a 'label'"),
-            ([{"name": "exact_match", "weight": "1"}], "reward_functions[0].weight", "a number is needed"),
-            ([{"name": "exact_match", "weight": float("nan")}], "reward_functions[0].weight", "a number is needed"),
+            ([{"name": "exact_match", "weight": "1"}], "reward_functions[0].weight", "Use a number"),
+            ([{"name": "exact_match", "weight": float("nan")}], "reward_functions[0].weight", "Use a number"),
             ([{"name": "exact_match", "colour": 1}], "reward_functions[0].colour", "Unknown parameter"),
         ],
     )
@@ -301,7 +301,7 @@ class TestJudge:
     @pytest.mark.parametrize(
         ("parameters", "words"),
         [
-            ({}, "'model' of 'judge': Field required"),
+            ({}, "'judge': Missing required parameter: 'parameters.model'"),
             ({"model": "m", "range": [5, 5]}, "must be [lowest, highest]"),
             ({"model": "m", "criteria": "{{answer}}"}, "is no variable"),
         ],

@@ -98,7 +98,7 @@ class TestPage:
         assert Wanted(min_reward=1.5).may_hold(second)
 
     async def test_a_cursor_that_is_none_is_refused(self, stored: Stored) -> None:
-        with pytest.raises(InvalidRequest, match="no rollout's id"):
+        with pytest.raises(InvalidRequest, match="id of a rollout"):
             await said(stored, Wanted(), "step", after="ftevent-1")
 
 

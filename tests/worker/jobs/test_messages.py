@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from models import Event, Job
-from worker.attempts.resources import Held
+from worker.attempts.attempt import Attempt
 from worker.jobs.messages import Died, Drained, finish_time, relay
 from worker.jobs.training_process import Child
 from worker.reporting.client import Reports
@@ -36,59 +36,59 @@ class Saying:
         return 0
 
 
-async def relayed(held: Held, job: Job, child: Saying, *, halted: bool) -> dict[str, Any]:
+async def relayed(attempt: Attempt, child: Saying, *, halted: bool) -> dict[str, Any]:
     halt = asyncio.Event()
     if halted:
         halt.set()
     return await asyncio.wait_for(
-        relay(held, job, Path(), cast(Child, child), Reports(held, job), halt, Rollouts(held, job, cast(Child, child))),
+        relay(attempt, Path(), cast(Child, child), Reports(attempt), halt, Rollouts(attempt, cast(Child, child))),
         30,
     )
 
 
-async def messages(held: Held, job: Job) -> Sequence[str]:
-    async with held.db.snapshot() as session:
-        return (await session.scalars(select(Event.message).where(Event.job_id == job.id))).all()
+async def messages(attempt: Attempt) -> Sequence[str]:
+    async with attempt.resources.db.snapshot() as session:
+        return (await session.scalars(select(Event.message).where(Event.job_id == attempt.job.id))).all()
 
 
 class TestHalt:
-    async def test_a_child_that_has_not_trained_yet_is_not_waited_for(self, held: Held, job: Job) -> None:
+    async def test_a_child_that_has_not_trained_yet_is_not_waited_for(self, attempt: Attempt) -> None:
         with pytest.raises(Drained):
-            await relayed(held, job, Saying(LOADING, silent=True), halted=True)
+            await relayed(attempt, Saying(LOADING, silent=True), halted=True)
 
-    async def test_a_child_that_trains_is_heard_to_its_end(self, held: Held, job: Job) -> None:
+    async def test_a_child_that_trains_is_heard_to_its_end(self, attempt: Attempt) -> None:
         with pytest.raises(Drained):
-            await relayed(held, job, Saying(STEP, None, LOADING, STOPPED), halted=True)
-        assert "Device: CPU" in await messages(held, job)
+            await relayed(attempt, Saying(STEP, None, LOADING, STOPPED), halted=True)
+        assert "Device: CPU" in await messages(attempt)
 
-    async def test_a_run_that_is_done_already_is_published(self, held: Held, job: Job) -> None:
+    async def test_a_run_that_is_done_already_is_published(self, attempt: Attempt) -> None:
         done = {"type": "done", "path": "out/adapter", "step": 9}
-        assert await relayed(held, job, Saying(done), halted=True) == done
+        assert await relayed(attempt, Saying(done), halted=True) == done
 
 
 class TestEnd:
     async def test_a_child_that_hangs_up_without_a_word_has_died_and_what_it_said_is_kept(
-        self, held: Held, job: Job
+        self, attempt: Attempt
     ) -> None:
         with pytest.raises(Died, match="ended with exit code 0 before it was done"):
-            await relayed(held, job, Saying(LOADING, STEP), halted=False)
-        assert (await messages(held, job))[-2:] == ["Device: CPU", "Step 1/9: train loss=1.0000"]
+            await relayed(attempt, Saying(LOADING, STEP), halted=False)
+        assert (await messages(attempt))[-2:] == ["Device: CPU", "Step 1/9: train loss=1.0000"]
 
 
 class TestPhases:
-    async def test_a_reward_models_steps_say_nothing_about_when_the_policy_is_done(self, held: Held, job: Job) -> None:
+    async def test_a_reward_models_steps_say_nothing_about_when_the_policy_is_done(self, attempt: Attempt) -> None:
         def step(number: int, phase: str) -> dict[str, Any]:
             return {"type": "metrics", "step": number, "total_steps": 9, "data": {"phase": phase}}
 
         lines = [step(1, "reward_model"), None, step(2, "reward_model"), None]
         with pytest.raises(Died):
-            await relayed(held, job, Saying(*lines), halted=False)
-        async with held.db.snapshot() as session:
-            assert (await session.get_one(Job, job.id)).estimated_finish is None
+            await relayed(attempt, Saying(*lines), halted=False)
+        async with attempt.resources.db.snapshot() as session:
+            assert (await session.get_one(Job, attempt.job.id)).estimated_finish is None
         with pytest.raises(Died):
-            await relayed(held, job, Saying(*lines, step(3, "policy"), None, step(4, "policy"), None), halted=False)
-        async with held.db.snapshot() as session:
-            assert (await session.get_one(Job, job.id)).estimated_finish is not None
+            await relayed(attempt, Saying(*lines, step(3, "policy"), None, step(4, "policy"), None), halted=False)
+        async with attempt.resources.db.snapshot() as session:
+            assert (await session.get_one(Job, attempt.job.id)).estimated_finish is not None
 
 
 class TestFinishTime:
@@ -101,12 +101,14 @@ class TestFinishTime:
         assert finish_time(None, (0, 100.0), 0) is None
 
 
-async def test_what_auto_came_to_on_the_rows_that_remained_is_shown_by_the_job(held: Held, job: Job) -> None:
-    kind = job.method["type"]
-    before = job.method[kind]["hyperparameters"]
+async def test_what_auto_came_to_on_the_rows_that_remained_is_shown_by_the_job(attempt: Attempt) -> None:
+    kind = attempt.job.method["type"]
+    before = attempt.job.method[kind]["hyperparameters"]
     line = {"type": "hyperparameters", "of": "hyperparameters", "values": {"batch_size": 11}}
     with pytest.raises(Drained):
-        await relayed(held, job, Saying(line, STEP, STOPPED), halted=False)
-    async with held.db.snapshot() as session:
-        found = (await session.get_one(Job, job.id)).method
-    assert found == job.method | {kind: job.method[kind] | {"hyperparameters": before | {"batch_size": 11}}}
+        await relayed(attempt, Saying(line, STEP, STOPPED), halted=False)
+    async with attempt.resources.db.snapshot() as session:
+        found = (await session.get_one(Job, attempt.job.id)).method
+    assert found == attempt.job.method | {
+        kind: attempt.job.method[kind] | {"hyperparameters": before | {"batch_size": 11}}
+    }

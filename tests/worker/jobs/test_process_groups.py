@@ -9,7 +9,8 @@ from sqlalchemy import select
 from fettle.devices import Slot
 from fettle.jobs import leases
 from models import Checkpoint, Event, Job, JobStatus
-from worker.attempts.resources import Held
+from worker.attempts.attempt import Attempt
+from worker.attempts.resources import Resources
 from worker.jobs.supervisor import supervise
 from worker.jobs.training_process import Nursery
 
@@ -28,17 +29,17 @@ HYPERPARAMETERS = {  # 40 steps, so that there is time to kill after the first c
 
 
 @pytest.fixture
-async def pair_job(held: Held, job: Job) -> Job:
-    async with held.db.transaction() as session:
-        row = await session.get_one(Job, job.id)
+async def pair(attempt: Attempt) -> Attempt:
+    async with attempt.resources.db.transaction() as session:
+        row = await session.get_one(Job, attempt.job.id)
         row.method = {"type": "supervised", "supervised": {"hyperparameters": HYPERPARAMETERS}}
-    async with held.db.snapshot() as session:
-        return await session.get_one(Job, job.id)
+    async with attempt.resources.db.snapshot() as session:
+        return Attempt(attempt.resources, await session.get_one(Job, attempt.job.id))
 
 
-async def first_checkpoint(held: Held, run: "asyncio.Task[None]") -> None:
+async def first_checkpoint(resources: Resources, run: "asyncio.Task[None]") -> None:
     while True:
-        async with held.db.snapshot() as session:
+        async with resources.db.snapshot() as session:
             if (await session.scalars(select(Checkpoint))).first() is not None:
                 return
             messages = (await session.scalars(select(Event.message))).all()
@@ -51,23 +52,25 @@ def ranks_of(worker: psutil.Process) -> list[psutil.Process]:
     return [p for p in worker.children(recursive=True) if "spawn_main" in " ".join(p.cmdline()) and p.children() == []]
 
 
-async def test_kill_9_of_one_rank_sends_the_job_back_and_the_next_attempt_succeeds(held: Held, pair_job: Job) -> None:
+async def test_kill_9_of_one_rank_sends_the_job_back_and_the_next_attempt_succeeds(
+    resources: Resources, pair: Attempt
+) -> None:
     nursery = Nursery(warm=True)
-    run = asyncio.create_task(supervise(held, nursery, PAIR, pair_job, asyncio.Event()))
-    await asyncio.wait_for(first_checkpoint(held, run), 150)
+    run = asyncio.create_task(supervise(pair, nursery, PAIR, asyncio.Event()))
+    await asyncio.wait_for(first_checkpoint(resources, run), 150)
     ranks_of(psutil.Process())[-1].kill()
     await asyncio.wait_for(run, 30)
-    async with held.db.transaction() as session:
-        row = await session.get_one(Job, pair_job.id)
+    async with resources.db.transaction() as session:
+        row = await session.get_one(Job, pair.job.id)
         log = (await session.scalars(select(Event.message))).all()
         assert any("one of the processes that trained the job together died" in message for message in log)
         assert (row.status, row.attempts) == (JobStatus.QUEUED, 1)
         again = await leases.claim(session, "this worker", 60)
     assert again is not None
-    await asyncio.wait_for(supervise(held, nursery, PAIR, again, asyncio.Event()), 200)
-    async with held.db.snapshot() as session:
-        row = await session.get_one(Job, pair_job.id)
-        messages = (await session.scalars(select(Event.message).where(Event.job_id == pair_job.id))).all()
+    await asyncio.wait_for(supervise(Attempt(resources, again), nursery, PAIR, asyncio.Event()), 200)
+    async with resources.db.snapshot() as session:
+        row = await session.get_one(Job, pair.job.id)
+        messages = (await session.scalars(select(Event.message).where(Event.job_id == pair.job.id))).all()
     assert row.status == JobStatus.SUCCEEDED, messages
     assert any(message.startswith("Resuming after step") for message in messages)
     assert "Device: 2 × CPU, fp32, sdpa, gradient checkpointing off" in messages

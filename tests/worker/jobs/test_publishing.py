@@ -8,7 +8,7 @@ from fettle.errors import Fenced, TrainingFailed
 from fettle.jobs import events, lifecycle
 from fettle.storage import artifacts
 from models import Checkpoint, Event, File, Job, JobStatus, TunedModel
-from worker.attempts.resources import Held
+from worker.attempts.attempt import Attempt
 from worker.jobs import publishing
 
 DONE = {"type": "done", "path": "adapter", "step": 2, "trained_tokens": 120}
@@ -23,20 +23,20 @@ def adapter(tmp_path: Path) -> Path:
 
 
 class TestPublish:
-    async def test_one_transaction_makes_model_results_and_success(self, held: Held, job: Job, adapter: Path) -> None:
-        async with held.db.transaction() as session:
+    async def test_one_transaction_makes_model_results_and_success(self, attempt: Attempt, adapter: Path) -> None:
+        async with attempt.resources.db.transaction() as session:
             data = {"step": 1, "total_steps": 1, "train_loss": 0.5, "train_mean_token_accuracy": 0.75}
-            events.add(session, job.id, "Step 1/1", type="metrics", data=data)
-        await publishing.publish(held, job, adapter, DONE)
-        async with held.db.snapshot() as session:
-            row = await session.get_one(Job, job.id)
+            events.add(session, attempt.job.id, "Step 1/1", type="metrics", data=data)
+        await publishing.publish(attempt, adapter, DONE)
+        async with attempt.resources.db.snapshot() as session:
+            row = await session.get_one(Job, attempt.job.id)
             model = (await session.scalars(select(TunedModel))).one()
             result = await session.get_one(File, row.result_files[0])
         assert row.status == JobStatus.SUCCEEDED
         assert row.fine_tuned_model == model.name == "ft:starter:default:s:0123456789"
         assert row.trained_tokens == 120
-        assert await held.storage.read(f"{model.prefix}/adapter_model.safetensors") == b"weights"
-        table = (await held.storage.read(result.storage_key)).decode().splitlines()
+        assert await attempt.storage.read(f"{model.prefix}/adapter_model.safetensors") == b"weights"
+        table = (await attempt.storage.read(result.storage_key)).decode().splitlines()
         names = "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy"  # OpenAI's, and then ours
         assert table == [f"{names},learning_rate,grad_norm,tokens,tokens_per_second", "1,0.5,0.75,,,,,,"]
         assert result.bytes == len("\r\n".join([*table, ""]))
@@ -70,13 +70,13 @@ class TestPublish:
         assert row["train_accuracy"] == accuracy
         assert {name: row[name] for name in behind} == behind
 
-    async def test_a_fenced_worker_publishes_nothing(self, held: Held, job: Job, adapter: Path) -> None:
-        async with held.db.transaction() as session:
-            await lifecycle.cancel(session, job.project_id, job.id)
+    async def test_a_fenced_worker_publishes_nothing(self, attempt: Attempt, adapter: Path) -> None:
+        async with attempt.resources.db.transaction() as session:
+            await lifecycle.cancel(session, attempt.job.project_id, attempt.job.id)
         with pytest.raises(Fenced):
-            await publishing.publish(held, job, adapter, DONE)
-        async with held.db.snapshot() as session:
-            assert (await session.get_one(Job, job.id)).status == JobStatus.CANCELLED
+            await publishing.publish(attempt, adapter, DONE)
+        async with attempt.resources.db.snapshot() as session:
+            assert (await session.get_one(Job, attempt.job.id)).status == JobStatus.CANCELLED
             assert not (await session.scalars(select(TunedModel))).all()
             assert not (await session.scalars(select(File).where(File.purpose == "fine-tune-results"))).all()
             messages = (await session.scalars(select(Event.message))).all()
@@ -84,7 +84,7 @@ class TestPublish:
 
     @pytest.mark.parametrize("kind", ["file", "folder", "link"])
     async def test_a_folder_with_more_than_an_adapter_is_not_published(
-        self, held: Held, job: Job, adapter: Path, kind: str
+        self, attempt: Attempt, adapter: Path, kind: str
     ) -> None:
         strange = adapter / ("training_args.bin" if kind == "file" else "tokenizer.json")
         if kind == "file":
@@ -94,10 +94,10 @@ class TestPublish:
         else:
             strange.symlink_to("/etc/passwd")
         with pytest.raises(TrainingFailed, match=repr(strange.name)) as refused:
-            await publishing.publish(held, job, adapter, DONE)
+            await publishing.publish(attempt, adapter, DONE)
         assert refused.value.code == "unexpected_files"
-        assert await held.storage.list(f"jobs/{job.id}") == []
-        async with held.db.snapshot() as session:
+        assert await attempt.storage.list(f"jobs/{attempt.job.id}") == []
+        async with attempt.resources.db.snapshot() as session:
             assert not (await session.scalars(select(TunedModel))).all()
 
     def test_what_a_child_leaves_is_what_is_expected(self) -> None:
@@ -117,55 +117,55 @@ EVALUATION = {
 
 
 class TestEvaluation:
-    async def test_it_becomes_the_jobs_and_an_event_without_its_texts(self, held: Held, job: Job) -> None:
-        await publishing.publish_evaluation(held, job, EVALUATION)
-        async with held.db.snapshot() as session:
-            row = await session.get_one(Job, job.id)
+    async def test_it_becomes_the_jobs_and_an_event_without_its_texts(self, attempt: Attempt) -> None:
+        await publishing.publish_evaluation(attempt, EVALUATION)
+        async with attempt.resources.db.snapshot() as session:
+            row = await session.get_one(Job, attempt.job.id)
             event = (await session.scalars(select(Event).where(Event.message.startswith("Evaluation")))).one()
         assert row.evaluation == EVALUATION
         assert "loss 2.0000 → 1.0000, perplexity 7.39 → 2.72, token accuracy 50.0% → 75.0%" in event.message
         assert "canary" not in str(event.data)
 
-    async def test_a_fenced_worker_stores_none(self, held: Held, job: Job) -> None:
-        async with held.db.transaction() as session:
-            await lifecycle.cancel(session, job.project_id, job.id)
+    async def test_a_fenced_worker_stores_none(self, attempt: Attempt) -> None:
+        async with attempt.resources.db.transaction() as session:
+            await lifecycle.cancel(session, attempt.job.project_id, attempt.job.id)
         with pytest.raises(Fenced):
-            await publishing.publish_evaluation(held, job, EVALUATION)
+            await publishing.publish_evaluation(attempt, EVALUATION)
 
 
 class TestRewardModel:
-    async def rlhf(self, held: Held, job: Job) -> None:
-        async with held.db.transaction() as session:
-            row = await session.get_one(Job, job.id)
+    async def rlhf(self, attempt: Attempt) -> None:
+        async with attempt.resources.db.transaction() as session:
+            row = await session.get_one(Job, attempt.job.id)
             row.method = {"type": "rlhf", "rlhf": {"reward_model": None, "hyperparameters": {}}}
 
-    async def test_it_is_a_model_of_its_own_that_the_job_names(self, held: Held, job: Job, adapter: Path) -> None:
-        await self.rlhf(held, job)
+    async def test_it_is_a_model_of_its_own_that_the_job_names(self, attempt: Attempt, adapter: Path) -> None:
+        await self.rlhf(attempt)
         for _ in range(2):  # a run that went on from its end publishes it once more
-            await publishing.publish_reward_model(held, job, adapter)
-        async with held.db.snapshot() as session:
-            row = await session.get_one(Job, job.id)
+            await publishing.publish_reward_model(attempt, adapter)
+        async with attempt.resources.db.snapshot() as session:
+            row = await session.get_one(Job, attempt.job.id)
             model = (await session.scalars(select(TunedModel))).one()
         assert model.name == row.method["rlhf"]["reward_model"] == "ft:starter:default:s:0123456789:reward-model"
         assert model.kind == "reward_model"
         assert row.status == JobStatus.RUNNING
-        assert await held.storage.read(f"{model.prefix}/adapter_model.safetensors") == b"weights"
+        assert await attempt.storage.read(f"{model.prefix}/adapter_model.safetensors") == b"weights"
 
-    async def test_its_evaluation_stays_beside_the_policys(self, held: Held, job: Job) -> None:
+    async def test_its_evaluation_stays_beside_the_policys(self, attempt: Attempt) -> None:
         first = {**EVALUATION, "phase": "reward_model"}
-        await publishing.publish_evaluation(held, job, first)
-        await publishing.publish_evaluation(held, job, {**EVALUATION, "phase": "policy"})
-        async with held.db.snapshot() as session:
-            found = (await session.get_one(Job, job.id)).evaluation
+        await publishing.publish_evaluation(attempt, first)
+        await publishing.publish_evaluation(attempt, {**EVALUATION, "phase": "policy"})
+        async with attempt.resources.db.snapshot() as session:
+            found = (await session.get_one(Job, attempt.job.id)).evaluation
         assert found == {**EVALUATION, "phase": "policy", "reward_model": first}
 
 
 class TestCheckpoint:
-    async def test_the_same_step_again_replaces_the_row(self, held: Held, job: Job, adapter: Path) -> None:
+    async def test_the_same_step_again_replaces_the_row(self, attempt: Attempt, adapter: Path) -> None:
         for loss in (0.5, 0.4):
             line = {"step": 2, "metrics": {"step": 2, "train_loss": loss}}
-            await publishing.publish_checkpoint(held, job, adapter, line)
-        async with held.db.snapshot() as session:
+            await publishing.publish_checkpoint(attempt, adapter, line)
+        async with attempt.resources.db.snapshot() as session:
             row = (await session.scalars(select(Checkpoint))).one()
         assert row.metrics["train_loss"] == 0.4
         assert row.name == "ft:starter:default:s:0123456789:ckpt-step-2"

@@ -12,7 +12,7 @@ from fettle.devices import Slot
 from fettle.jobs import lifecycle
 from fettle.storage import Away, Storage
 from models import Event, Job, JobStatus
-from worker.attempts.resources import Held
+from worker.attempts.attempt import Attempt
 from worker.jobs import work_folder
 from worker.jobs.supervisor import supervise
 from worker.jobs.training_process import Nursery
@@ -30,9 +30,11 @@ class Broken:
         self.fail()
 
 
-def with_storage(held: Held, fail: Callable[[], None]) -> Held:
-    settings = held.settings.model_copy(update={"watch_seconds": 0.02, "drain_seconds": 0.2})
-    return replace(held, storage=cast(Storage, Broken(fail)), settings=settings)
+def with_storage(attempt: Attempt, fail: Callable[[], None]) -> Attempt:
+    settings = attempt.settings.model_copy(update={"watch_seconds": 0.02, "drain_seconds": 0.2})
+    return replace(
+        attempt, resources=replace(attempt.resources, storage=cast(Storage, Broken(fail)), settings=settings)
+    )
 
 
 def away() -> None:
@@ -43,30 +45,30 @@ def disk_full() -> None:
     Path("/dev/full").write_bytes(b"x")
 
 
-async def read(held: Held, job: Job) -> tuple[Job, list[str]]:
-    async with held.db.snapshot() as session:
-        events = await session.scalars(select(Event.message).where(Event.job_id == job.id).order_by(Event.seq))
-        return await session.get_one(Job, job.id), list(events)
+async def read(attempt: Attempt) -> tuple[Job, list[str]]:
+    async with attempt.resources.db.snapshot() as session:
+        events = await session.scalars(select(Event.message).where(Event.job_id == attempt.job.id).order_by(Event.seq))
+        return await session.get_one(Job, attempt.job.id), list(events)
 
 
 @asynccontextmanager
-async def waiting_for_storage(held: Held, job: Job) -> AsyncIterator[asyncio.Event]:
+async def waiting_for_storage(attempt: Attempt) -> AsyncIterator[asyncio.Event]:
     """A run that waits for its dataset; after the block it has five seconds to end. Gives what stops the worker."""
     stopping = asyncio.Event()
-    run = asyncio.create_task(supervise(held, NOBODY, Slot(), job, stopping))
-    while "Storage does not answer; the job waits for it: key, 503" not in (await read(held, job))[1]:  # noqa: ASYNC110
+    run = asyncio.create_task(supervise(attempt, NOBODY, Slot(), stopping))
+    while "Storage does not answer; the job waits for it: key, 503" not in (await read(attempt))[1]:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     yield stopping
     await asyncio.wait_for(run, 5)
-    assert not work_folder.path(held, job).parent.exists()
+    assert not work_folder.path(attempt).parent.exists()
 
 
 class TestBeforeTheChildStarts:
-    async def test_a_stopping_worker_gives_the_job_back_unmarked(self, held: Held, job: Job) -> None:
-        held = with_storage(held, away)
-        async with waiting_for_storage(held, job) as stopping:
+    async def test_a_stopping_worker_gives_the_job_back_unmarked(self, attempt: Attempt) -> None:
+        attempt = with_storage(attempt, away)
+        async with waiting_for_storage(attempt) as stopping:
             stopping.set()
-        row, messages = await read(held, job)
+        row, messages = await read(attempt)
         assert (row.status, row.attempts) == (JobStatus.QUEUED, 0)
         assert messages[-1] == "The worker is stopping; the job goes on from its last checkpoint"
 
@@ -76,18 +78,18 @@ class TestBeforeTheChildStarts:
         ids=["pause", "cancel"],
     )
     async def test_a_pause_and_a_cancel_are_heard(
-        self, held: Held, job: Job, move: Callable[..., Awaitable[Job]], status: JobStatus
+        self, attempt: Attempt, move: Callable[..., Awaitable[Job]], status: JobStatus
     ) -> None:
-        held = with_storage(held, away)
-        async with waiting_for_storage(held, job), held.db.transaction() as session:
-            await move(session, job.project_id, job.id)
-        assert (await read(held, job))[0].status == status
+        attempt = with_storage(attempt, away)
+        async with waiting_for_storage(attempt), attempt.resources.db.transaction() as session:
+            await move(session, attempt.job.project_id, attempt.job.id)
+        assert (await read(attempt))[0].status == status
 
-    async def test_a_full_disk_is_the_jobs_end_and_leaves_nothing_on_it(self, held: Held, job: Job) -> None:
-        held = with_storage(held, disk_full)
-        await asyncio.wait_for(supervise(held, NOBODY, Slot(), job, asyncio.Event()), 5)
-        row, messages = await read(held, job)
+    async def test_a_full_disk_is_the_jobs_end_and_leaves_nothing_on_it(self, attempt: Attempt) -> None:
+        attempt = with_storage(attempt, disk_full)
+        await asyncio.wait_for(supervise(attempt, NOBODY, Slot(), asyncio.Event()), 5)
+        row, messages = await read(attempt)
         assert row.status == JobStatus.FAILED
         assert (row.error or {})["code"] == "disk_full"
         assert messages[-1].startswith("The worker's disk is full.")
-        assert not work_folder.path(held, job).parent.exists()
+        assert not work_folder.path(attempt).parent.exists()

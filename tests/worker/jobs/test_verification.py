@@ -14,7 +14,7 @@ from fettle.errors import Fenced, TrainingFailed
 from fettle.jobs import lifecycle, proofs
 from models import Event, Job, JobStatus, Proof, TunedModel
 from tests.fettle.jobs.test_proof_checks import evidence, probe
-from worker.attempts.resources import Held
+from worker.attempts.attempt import Attempt
 from worker.jobs import publishing, verification
 
 PROOF = {"evidence": evidence(rows_in_file=10, examples=13), "probe": probe()}
@@ -58,27 +58,27 @@ def adapter(tmp_path: Path) -> Path:
     return folder
 
 
-async def publish(held: Held, job: Job, adapter: Path, nursery: Nursery, done: dict[str, Any] = DONE) -> None:
+async def publish(attempt: Attempt, adapter: Path, nursery: Nursery, done: dict[str, Any] = DONE) -> None:
     folder = adapter.parent / "work"
     folder.mkdir(exist_ok=True)
 
     async def verify(prefix: str) -> Any:
-        return await verification.verify(held, cast(Any, nursery), SLOT, job, folder, done, prefix)
+        return await verification.verify(attempt, cast(Any, nursery), SLOT, folder, done, prefix)
 
-    await publishing.publish(held, job, adapter, done, verify=verify)
+    await publishing.publish(attempt, adapter, done, verify=verify)
 
 
-async def proof_of(held: Held, job: Job) -> dict[str, Any]:
-    async with held.db.snapshot() as session:
-        row = await session.get_one(Job, job.id)
+async def proof_of(attempt: Attempt) -> dict[str, Any]:
+    async with attempt.resources.db.snapshot() as session:
+        row = await session.get_one(Job, attempt.job.id)
         (proof,) = await proofs.of_job(session, row)
         return {each["name"]: each for each in proofs.checks_of(proof)} | {"model": proof.model}
 
 
-async def test_the_same_values_make_a_success_that_says_what_was_checked(held: Held, job: Job, adapter: Path) -> None:
+async def test_the_same_values_make_a_success_that_says_what_was_checked(attempt: Attempt, adapter: Path) -> None:
     nursery = Nursery([SAME])
-    await publish(held, job, adapter, nursery)
-    found = await proof_of(held, job)
+    await publish(attempt, adapter, nursery)
+    found = await proof_of(attempt)
     assert found["model"] == "ft:starter:default:s:0123456789"
     assert {name: each["status"] for name, each in found.items() if name != "model"} == {
         "rows": "warning",  # 13 examples, of which 3 + 37 are accounted for
@@ -95,95 +95,92 @@ async def test_the_same_values_make_a_success_that_says_what_was_checked(held: H
     assert nursery.killed == 1
 
 
-async def test_what_a_check_warns_of_is_an_event(held: Held, job: Job, adapter: Path) -> None:
-    await publish(held, job, adapter, Nursery([SAME]))
-    async with held.db.snapshot() as session:
+async def test_what_a_check_warns_of_is_an_event(attempt: Attempt, adapter: Path) -> None:
+    await publish(attempt, adapter, Nursery([SAME]))
+    async with attempt.resources.db.snapshot() as session:
         events = (await session.scalars(select(Event).where(Event.level == "warn"))).all()
     assert [event.data for event in events] == [{"check": "rows"}]
 
 
-async def test_the_base_models_values_from_storage_fail_and_publish_nothing(
-    held: Held, job: Job, adapter: Path
-) -> None:
+async def test_the_base_models_values_from_storage_fail_and_publish_nothing(attempt: Attempt, adapter: Path) -> None:
     with pytest.raises(TrainingFailed, match=r"differ by 0\.750000 on average over 2 values") as refused:
-        await publish(held, job, adapter, Nursery([BASE]))
+        await publish(attempt, adapter, Nursery([BASE]))
     assert refused.value.code == "adapter_not_reproduced"
-    async with held.db.snapshot() as session:
-        assert (await session.get_one(Job, job.id)).status == JobStatus.RUNNING
+    async with attempt.resources.db.snapshot() as session:
+        assert (await session.get_one(Job, attempt.job.id)).status == JobStatus.RUNNING
         assert not (await session.scalars(select(TunedModel))).all()
         assert not (await session.scalars(select(Proof))).all()
 
 
-async def test_a_checking_process_that_dies_gets_a_second_try(held: Held, job: Job, adapter: Path) -> None:
+async def test_a_checking_process_that_dies_gets_a_second_try(attempt: Attempt, adapter: Path) -> None:
     nursery = Nursery(None, [SAME])
-    await publish(held, job, adapter, nursery)
-    assert (await proof_of(held, job))["stored_adapter"]["status"] == "ok"
+    await publish(attempt, adapter, nursery)
+    assert (await proof_of(attempt))["stored_adapter"]["status"] == "ok"
     assert nursery.killed == 2
 
 
-async def test_after_two_deaths_the_proof_says_that_nothing_was_checked(held: Held, job: Job, adapter: Path) -> None:
-    await publish(held, job, adapter, Nursery(None, None))
-    stored = (await proof_of(held, job))["stored_adapter"]
+async def test_after_two_deaths_the_proof_says_that_nothing_was_checked(attempt: Attempt, adapter: Path) -> None:
+    await publish(attempt, adapter, Nursery(None, None))
+    stored = (await proof_of(attempt))["stored_adapter"]
     assert stored["status"] == "not_checked"
     assert "killed by SIGKILL" in stored["message"]
 
 
 async def test_a_copy_that_storage_changed_is_not_published(
-    held: Held, job: Job, adapter: Path, monkeypatch: pytest.MonkeyPatch
+    attempt: Attempt, adapter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = publishing.upload_adapter
 
-    async def then_damage(held: Held, job: Job, folder: Path, where: str) -> None:
-        await upload(held, job, folder, where)
-        (held.settings.data / "storage" / where / "adapter_model.safetensors").write_bytes(b"weightz")
+    async def then_damage(attempt: Attempt, folder: Path, where: str) -> None:
+        await upload(attempt, folder, where)
+        (attempt.settings.data / "storage" / where / "adapter_model.safetensors").write_bytes(b"weightz")
 
     monkeypatch.setattr(publishing, "upload_adapter", then_damage)
     with pytest.raises(TrainingFailed) as refused:
-        await publish(held, job, adapter, Nursery([SAME]))
+        await publish(attempt, adapter, Nursery([SAME]))
     assert refused.value.code == "adapter_not_stored"
 
 
-async def test_a_worker_that_is_fenced_while_it_checks_publishes_nothing(held: Held, job: Job, adapter: Path) -> None:
+async def test_a_worker_that_is_fenced_while_it_checks_publishes_nothing(attempt: Attempt, adapter: Path) -> None:
     class Cancelled(Nursery):
         async def start(self, folder: Path, slot: Slot, main: Any) -> Nursery:
-            async with held.db.transaction() as session:
-                await lifecycle.cancel(session, job.project_id, job.id)
+            async with attempt.resources.db.transaction() as session:
+                await lifecycle.cancel(session, attempt.job.project_id, attempt.job.id)
             return await super().start(folder, slot, main)
 
     with pytest.raises(Fenced):
-        await publish(held, job, adapter, Cancelled([SAME]))
-    async with held.db.snapshot() as session:
+        await publish(attempt, adapter, Cancelled([SAME]))
+    async with attempt.resources.db.snapshot() as session:
         assert not (await session.scalars(select(Proof))).all()
 
 
-async def test_the_rows_go_with_the_training_file(held: Held, job: Job, adapter: Path) -> None:
-    await publish(held, job, adapter, Nursery([SAME]))
-    async with held.db.transaction() as session:
-        await files.delete(session, job.project_id, job.training_file)
-    async with held.db.snapshot() as session:
+async def test_the_rows_go_with_the_training_file(attempt: Attempt, adapter: Path) -> None:
+    await publish(attempt, adapter, Nursery([SAME]))
+    async with attempt.resources.db.transaction() as session:
+        await files.delete(session, attempt.job.project_id, attempt.job.training_file)
+    async with attempt.resources.db.snapshot() as session:
         assert (await session.scalars(select(Proof.probe))).all() == [None]
         assert await proofs.unserved(session, 10) == []
-    assert "deleted" in (await proof_of(held, job))["served_model"]["message"]
+    assert "deleted" in (await proof_of(attempt))["served_model"]["message"]
 
 
 class TestRewardModelOfAJobOfTwoPhases:
-    async def two_phases(self, held: Held, job: Job, adapter: Path) -> Job:
-        async with held.db.transaction() as session:
-            row = await session.get_one(Job, job.id)
+    async def two_phases(self, attempt: Attempt, adapter: Path) -> None:
+        async with attempt.resources.db.transaction() as session:
+            row = await session.get_one(Job, attempt.job.id)
             row.method = {"type": "rlhf", "rlhf": {"reward_model": None, "hyperparameters": {}}}
-        job.method = {"type": "rlhf", "rlhf": {"reward_model": None, "hyperparameters": {}}}
+        attempt.job.method = {"type": "rlhf", "rlhf": {"reward_model": None, "hyperparameters": {}}}
         scores = probe(scores=True, tuned=[[2.0]], base=[[0.5]], next=[], conversations=[[]])
-        await publishing.publish_reward_model(held, job, adapter, {"evidence": evidence(), "probe": scores})
-        return job
+        await publishing.publish_reward_model(attempt, adapter, {"evidence": evidence(), "probe": scores})
 
-    async def test_it_is_checked_with_the_policy(self, held: Held, job: Job, adapter: Path) -> None:
-        job = await self.two_phases(held, job, adapter)
+    async def test_it_is_checked_with_the_policy(self, attempt: Attempt, adapter: Path) -> None:
+        await self.two_phases(attempt, adapter)
         scores = {"tuned": [[2.0]], "base": [[0.5]], "precision": "fp32"}
         nursery = Nursery([scores, SAME])
-        await publish(held, job, adapter, nursery)
+        await publish(attempt, adapter, nursery)
         assert [each["scores"] for each in nursery.asked[0]["adapters"]] == [True, False]
-        async with held.db.snapshot() as session:
-            found = await proofs.of_job(session, await session.get_one(Job, job.id))
+        async with attempt.resources.db.snapshot() as session:
+            found = await proofs.of_job(session, await session.get_one(Job, attempt.job.id))
         assert [(row.kind, row.model.endswith(":reward-model")) for row in found] == [
             ("chat", False),
             ("reward_model", True),
@@ -191,10 +188,10 @@ class TestRewardModelOfAJobOfTwoPhases:
         assert all(any(each["name"] == "stored_adapter" for each in row.checks) for row in found)
 
     async def test_one_that_is_not_what_was_trained_is_withdrawn_and_fails_the_job(
-        self, held: Held, job: Job, adapter: Path
+        self, attempt: Attempt, adapter: Path
     ) -> None:
-        job = await self.two_phases(held, job, adapter)
+        await self.two_phases(attempt, adapter)
         with pytest.raises(TrainingFailed):
-            await publish(held, job, adapter, Nursery([{"tuned": [[1.0]], "base": [[0.5]], "precision": "fp32"}, SAME]))
-        async with held.db.snapshot() as session:
+            await publish(attempt, adapter, Nursery([{"tuned": [[1.0]], "base": [[0.5]], "precision": "fp32"}, SAME]))
+        async with attempt.resources.db.snapshot() as session:
             assert not (await session.scalars(select(TunedModel))).all()

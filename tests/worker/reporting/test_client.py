@@ -15,7 +15,8 @@ from fettle.settings import Settings
 from models import File, Job, JobStatus
 from tests.fettle import given
 from worker import metrics
-from worker.attempts.resources import Held
+from worker.attempts.attempt import Attempt
+from worker.attempts.resources import Resources
 from worker.jobs.supervisor import supervise
 from worker.jobs.training_process import Nursery
 from worker.reporting import client as reports
@@ -26,32 +27,32 @@ FIRST = [(1, {"train_loss": 1.5}), (2, {"train_loss": 1.25}), (2, {"valid_loss":
 SECOND = [(2, {"train_loss": 1.25}), (3, {"train_loss": 1.0}), (4, {"train_loss": 0.75})]
 
 
-def wanting(held: Held, job: Job, kind: str, **wanted: Any) -> Held:
+def wanting(resources: Resources, job: Job, kind: str, **wanted: Any) -> Resources:
     job.integrations = [{"type": kind, kind: wanted}]
-    return with_settings(held, integrations=kind, wandb_mode="offline")
+    return with_settings(resources, integrations=kind, wandb_mode="offline")
 
 
-def with_settings(held: Held, **changed: Any) -> Held:
-    settings = Settings(**{**held.settings.model_dump(exclude_unset=True), **changed})
-    return Held(settings, held.db, held.storage, held.models, held.threads)
+def with_settings(resources: Resources, **changed: Any) -> Resources:
+    settings = Settings(**{**resources.settings.model_dump(exclude_unset=True), **changed})
+    return Resources(settings, resources.db, resources.storage, resources.models, resources.threads)
 
 
-async def attempt(held: Held, job: Job, steps: list[tuple[int, dict[str, float]]]) -> Reports:
+async def reported(resources: Resources, job: Job, steps: list[tuple[int, dict[str, float]]]) -> Reports:
     """Feeds the lines as the supervisor does, which also writes them down."""
-    running = Reports(held, job)
+    running = Reports(Attempt(resources, job))
     await running.start()
     for step, values in steps:
         running.feed({"type": "metrics", "step": step, "total_steps": 4, "data": values})
-    async with held.db.transaction() as session:
+    async with resources.db.transaction() as session:
         for step, values in steps:
             events.add(session, job.id, "step", type="metrics", data={"step": step, "total_steps": 4, **values})
     return running
 
 
-async def end(held: Held, running: Reports, status: JobStatus) -> list[str]:
+async def end(resources: Resources, running: Reports, status: JobStatus) -> list[str]:
     """What the user is told until then."""
-    async with held.db.transaction() as session:
-        (await session.get_one(Job, running.job.id)).status = status
+    async with resources.db.transaction() as session:
+        (await session.get_one(Job, running.attempt.job.id)).status = status
     running.conclude()
     await reports.concluded()
     return [event["message"] for event in running.told()]
@@ -80,12 +81,14 @@ def offline_history(file: Path) -> list[dict[str, str]]:
 
 @pytest.mark.slow
 class TestWandb:
-    async def test_an_offline_run_holds_every_value_once_over_two_attempts(self, held: Held, job: Job) -> None:
-        held = wanting(held, job, "wandb", project="sums", name="first", tags=["a"])
-        told = await end(held, await attempt(held, job, FIRST), JobStatus.QUEUED)
+    async def test_an_offline_run_holds_every_value_once_over_two_attempts(
+        self, resources: Resources, job: Job
+    ) -> None:
+        resources = wanting(resources, job, "wandb", project="sums", name="first", tags=["a"])
+        told = await end(resources, await reported(resources, job, FIRST), JobStatus.QUEUED)
         assert told[0].startswith("Reporting to Weights & Biases: offline")
-        await end(held, await attempt(held, job, SECOND), JobStatus.SUCCEEDED)
-        files = sorted((held.settings.data / "wandb").glob(f"offline-run-*/run-{job.id}.wandb"))
+        await end(resources, await reported(resources, job, SECOND), JobStatus.SUCCEEDED)
+        files = sorted((resources.settings.data / "wandb").glob(f"offline-run-*/run-{job.id}.wandb"))
         rows = [
             {name: float(row[name]) for name in ("_step", "train_loss", "valid_loss") if name in row}
             for file in files
@@ -98,9 +101,9 @@ class TestWandb:
             {"_step": 4, "train_loss": 0.75},
         ]
 
-    async def test_no_account_costs_the_job_only_a_warning(self, held: Held, job: Job) -> None:
-        held = with_settings(wanting(held, job, "wandb", project="sums"), wandb_mode="online")
-        running = await attempt(held, job, FIRST)
+    async def test_no_account_costs_the_job_only_a_warning(self, resources: Resources, job: Job) -> None:
+        resources = with_settings(wanting(resources, job, "wandb", project="sums"), wandb_mode="online")
+        running = await reported(resources, job, FIRST)
         await asyncio.wait_for(running.running[0].listening, 60)
         (event,) = running.told()
         assert event["level"] == "warn"
@@ -110,14 +113,14 @@ class TestWandb:
 
 @pytest.mark.slow
 class TestTensorboard:
-    async def test_the_event_file_is_whole_after_a_resumed_attempt(self, held: Held, job: Job) -> None:
+    async def test_the_event_file_is_whole_after_a_resumed_attempt(self, resources: Resources, job: Job) -> None:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-        held = wanting(held, job, "tensorboard")
-        await end(held, await attempt(held, job, FIRST), JobStatus.QUEUED)
-        running = await attempt(held, job, SECOND)
+        resources = wanting(resources, job, "tensorboard")
+        await end(resources, await reported(resources, job, FIRST), JobStatus.QUEUED)
+        running = await reported(resources, job, SECOND)
         (file,) = await running.files()
-        await end(held, running, JobStatus.SUCCEEDED)
+        await end(resources, running, JobStatus.SUCCEEDED)
         read = EventAccumulator(str(file))
         read.Reload()
         curve = [(scalar.step, scalar.value) for scalar in read.Scalars("train_loss")]
@@ -127,16 +130,16 @@ class TestTensorboard:
 
 @pytest.mark.slow
 class TestMlflow:
-    async def test_one_run_is_found_again_and_ends_as_the_job_does(self, held: Held, job: Job) -> None:
+    async def test_one_run_is_found_again_and_ends_as_the_job_does(self, resources: Resources, job: Job) -> None:
         from mlflow.tracking import MlflowClient
 
-        held = wanting(held, job, "mlflow", experiment="sums", tags=["nightly"])
-        await end(held, await attempt(held, job, FIRST), JobStatus.QUEUED)
-        client = MlflowClient(f"sqlite:///{held.settings.data.absolute() / 'mlflow.db'}")
+        resources = wanting(resources, job, "mlflow", experiment="sums", tags=["nightly"])
+        await end(resources, await reported(resources, job, FIRST), JobStatus.QUEUED)
+        client = MlflowClient(f"sqlite:///{resources.settings.data.absolute() / 'mlflow.db'}")
         experiment = client.get_experiment_by_name("sums")
         assert experiment is not None
         assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["RUNNING"]
-        await end(held, await attempt(held, job, SECOND), JobStatus.FAILED)
+        await end(resources, await reported(resources, job, SECOND), JobStatus.FAILED)
         (run,) = client.search_runs([experiment.experiment_id])
         assert run.info.status == "FAILED"
         assert run.data.tags["fettle.job_id"] == job.id
@@ -147,33 +150,35 @@ class TestMlflow:
 
 
 class TestReports:
-    async def test_an_integration_that_this_worker_does_not_offer_is_a_warning(self, held: Held, job: Job) -> None:
-        held = with_settings(wanting(held, job, "mlflow", experiment="x"), integrations="tensorboard")
-        running = Reports(held, job)
+    async def test_an_integration_that_this_worker_does_not_offer_is_a_warning(
+        self, resources: Resources, job: Job
+    ) -> None:
+        resources = with_settings(wanting(resources, job, "mlflow", experiment="x"), integrations="tensorboard")
+        running = Reports(Attempt(resources, job))
         await running.start()
         (event,) = running.told()
         assert event["message"].endswith("this worker's FETTLE_INTEGRATIONS does not name it")
         assert running.running == []
 
-    async def test_a_job_without_integrations_starts_no_process(self, held: Held, job: Job) -> None:
-        running = Reports(held, job)
+    async def test_a_job_without_integrations_starts_no_process(self, resources: Resources, job: Job) -> None:
+        running = Reports(Attempt(resources, job))
         await running.start()
         running.feed({"type": "metrics", "step": 1, "total_steps": 1, "data": {"train_loss": 1.0}})
         assert (running.running, await running.files(), running.told()) == ([], [], [])
 
     async def test_a_reporter_that_does_not_read_is_given_up(
-        self, held: Held, job: Job, monkeypatch: pytest.MonkeyPatch
+        self, resources: Resources, job: Job, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(reports, "BACKLOG", 100_000)
         monkeypatch.setattr(reports, "COMMAND", (sys.executable, "-c", "import time; time.sleep(60)"))
-        held = wanting(held, job, "tensorboard")
-        running = Reports(held, job)
+        resources = wanting(resources, job, "tensorboard")
+        running = Reports(Attempt(resources, job))
         await running.start()
         for step in range(10_000):
             running.feed({"type": "metrics", "step": step, "total_steps": 1, "data": {"train_loss": 1.0}})
         (event,) = running.told()
         assert event["message"] == "Reporting to TensorBoard has stopped, the job goes on: it does not keep up"
-        await end(held, running, JobStatus.SUCCEEDED)
+        await end(resources, running, JobStatus.SUCCEEDED)
         assert running.running[0].process.returncode is not None
 
     def test_only_what_the_integration_needs_is_in_its_environment(self) -> None:
@@ -189,32 +194,32 @@ class TestReports:
 
 
 @pytest.mark.slow
-async def test_a_whole_job_leaves_its_event_file_and_says_where_it_reported(held: Held, job: Job) -> None:
+async def test_a_whole_job_leaves_its_event_file_and_says_where_it_reported(resources: Resources, job: Job) -> None:
     """The real supervisor and training child; the metrics' own registry counts along."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    held = wanting(held, job, "tensorboard")
+    resources = wanting(resources, job, "tensorboard")
     parameters = {"n_epochs": 1, "batch_size": 2, "learning_rate": 1e-4}
     job.method = methods.resolve(
         methods.SupervisedMethod.model_validate({"type": "supervised", "supervised": {"hyperparameters": parameters}}),
         methods.Given(rows=10, base_parameters=1_670_000, base_length=512),
     )
     before = metrics.runs.labels("published")._value.get(), metrics.steps._value.get()
-    await supervise(held, Nursery(warm=False), Slot(), job, asyncio.Event())
+    await supervise(Attempt(resources, job), Nursery(warm=False), Slot(), asyncio.Event())
     await reports.concluded()
     assert metrics.runs.labels("published")._value.get() - before[0] == 1
     assert metrics.steps._value.get() - before[1] == 4  # of five: the first one begins the clock
-    async with held.db.snapshot() as session:
+    async with resources.db.snapshot() as session:
         row = await session.get_one(Job, job.id)
         curve = await events.metrics(session, job.id)
         results = [await session.get_one(File, file_id) for file_id in row.result_files]
-    said = await given.messages(held.db, job)
+    said = await given.messages(resources.db, job)
     assert row.status == JobStatus.SUCCEEDED, said
     assert any(line.startswith("Reporting to TensorBoard: tensorboard/") for line in said)
     table, file = results
     assert table.filename.endswith(".csv") and file.filename.startswith("events.out.tfevents")
-    path = held.settings.data / file.filename
-    await held.storage.get_file(file.storage_key, path)
+    path = resources.settings.data / file.filename
+    await resources.storage.get_file(file.storage_key, path)
     read = EventAccumulator(str(path))
     read.Reload()
     losses = {scalar.step: scalar.value for scalar in read.Scalars("train_loss")}

@@ -7,8 +7,8 @@ from sqlalchemy import select
 from fettle.jobs import reward_versions
 from fettle.rewards.given import check
 from fettle.settings import Settings
-from models import Event, Job, RolloutChunk
-from worker.attempts.resources import Held
+from models import Event, RolloutChunk
+from worker.attempts.attempt import Attempt
 from worker.jobs.training_process import Child
 from worker.rewards import open_graders
 from worker.rewards.rollout_recorder import Rollouts
@@ -44,11 +44,11 @@ def batch(*completions: str) -> list[Line]:
     ]
 
 
-async def with_rewards(held: Held, job: Job, *functions: Any) -> tuple[Rollouts, Heard]:
-    async with held.db.transaction() as session:
-        await reward_versions.add(session, job.id, check({"reward_functions": list(functions)}))
+async def with_rewards(attempt: Attempt, *functions: Any) -> tuple[Rollouts, Heard]:
+    async with attempt.resources.db.transaction() as session:
+        await reward_versions.add(session, attempt.job.id, check({"reward_functions": list(functions)}))
     child = Heard()
-    return Rollouts(held, job, cast(Child, child)), child
+    return Rollouts(attempt, cast(Child, child)), child
 
 
 async def score(scored: Rollouts, step: int, *completions: str, purpose: str = "train") -> None:
@@ -57,13 +57,13 @@ async def score(scored: Rollouts, step: int, *completions: str, purpose: str = "
     await scored.scoring
 
 
-async def stored(held: Held, job: Job) -> list[RolloutChunk]:
-    async with held.db.snapshot() as session:
-        return list(await session.scalars(select(RolloutChunk).where(RolloutChunk.job_id == job.id)))
+async def stored(attempt: Attempt) -> list[RolloutChunk]:
+    async with attempt.resources.db.snapshot() as session:
+        return list(await session.scalars(select(RolloutChunk).where(RolloutChunk.job_id == attempt.job.id)))
 
 
-async def events_of(held: Held, job: Job, key: str) -> list[Event]:
+async def events_of(attempt: Attempt, key: str) -> list[Event]:
     """Those whose data has this key, oldest first."""
-    async with held.db.snapshot() as session:
-        found = await session.scalars(select(Event).where(Event.job_id == job.id).order_by(Event.seq))
+    async with attempt.resources.db.snapshot() as session:
+        found = await session.scalars(select(Event).where(Event.job_id == attempt.job.id).order_by(Event.seq))
         return [event for event in found if key in (event.data or {})]

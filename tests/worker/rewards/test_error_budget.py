@@ -13,7 +13,7 @@ from fettle.rollouts import store
 from fettle.rollouts.store import Wanted
 from models import Job
 from tests.worker.rewards.scoring import BROKEN, LONGER, MEANS, batch, score, stored, with_rewards
-from worker.attempts.resources import Held
+from worker.attempts.attempt import Attempt
 from worker.rewards import scorer_client
 from worker.rewards.scorer_client import Scorer
 
@@ -21,19 +21,19 @@ pytestmark = pytest.mark.slow  # each starts a scorer process
 
 
 class TestErrors:
-    async def test_a_few_failures_mark_their_rollouts(self, held: Held, job: Job) -> None:
-        scored, child = await with_rewards(held, job, {"name": "broken", "source": BROKEN})
+    async def test_a_few_failures_mark_their_rollouts(self, attempt: Attempt) -> None:
+        scored, child = await with_rewards(attempt, {"name": "broken", "source": BROKEN})
         await score(scored, 1, "a", "a", "a", "a", "b")  # one of five: not more than 20 %
         await scored.store({"type": "rollouts", "step": 1, "advantages": [0.0] * 5})
         await scored.close()
         assert child.lines[0]["rewards"] == [1.0, 1.0, 1.0, 1.0, None]
-        (chunk,) = await stored(held, job)
+        (chunk,) = await stored(attempt)
         assert chunk.summary["errors"] == 1
-        failed = (await store.load(held.storage, chunk, Wanted()))[4]
+        failed = (await store.load(attempt.storage, chunk, Wanted()))[4]
         assert "KeyError" in failed["errors"]["broken"]["message"]
 
-    async def test_past_a_fifth_the_job_fails_with_a_traceback(self, held: Held, job: Job) -> None:
-        scored, child = await with_rewards(held, job, {"name": "broken", "source": BROKEN})
+    async def test_past_a_fifth_the_job_fails_with_a_traceback(self, attempt: Attempt) -> None:
+        scored, child = await with_rewards(attempt, {"name": "broken", "source": BROKEN})
         with pytest.raises(TrainingFailed) as failure:
             await score(scored, 1, "a", "a", "a", "b", "b")
         await scored.close()
@@ -42,14 +42,14 @@ class TestErrors:
         assert "KeyError" in failure.value.message
         assert child.lines == []
 
-    async def test_code_that_does_not_load_fails_the_job(self, held: Held, job: Job) -> None:
-        scored, _ = await with_rewards(held, job, {"name": "odd", "source": "import numpy as reward"})
+    async def test_code_that_does_not_load_fails_the_job(self, attempt: Attempt) -> None:
+        scored, _ = await with_rewards(attempt, {"name": "odd", "source": "import numpy as reward"})
         with pytest.raises(TrainingFailed, match="cannot be opened"):
             await score(scored, 1, "2")
         await scored.close()
 
-    async def test_graders_are_opened_before_the_first_batch_and_fail_the_job_then(self, held: Held, job: Job) -> None:
-        scored, child = await with_rewards(held, job, {"name": "odd", "source": "import numpy as reward"})
+    async def test_graders_are_opened_before_the_first_batch_and_fail_the_job_then(self, attempt: Attempt) -> None:
+        scored, child = await with_rewards(attempt, {"name": "odd", "source": "import numpy as reward"})
         scored.open()
         assert scored.scoring is not None
         await asyncio.wait({scored.scoring})
@@ -60,7 +60,7 @@ class TestErrors:
         assert child.lines == []
 
     async def test_on_a_machine_that_cannot_confine_the_job_fails_and_names_the_way_out(
-        self, held: Held, job: Job, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+        self, attempt: Attempt, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         """The scorer gets a kernel without Landlock: that is what a machine without it answers."""
         blind = tmp_path / "blind.py"
@@ -70,7 +70,7 @@ class TestErrors:
         )
         monkeypatch.setenv("PYTHONPATH", str(Path(scorer_client.__file__).parents[2]))
         monkeypatch.setattr(scorer_client, "COMMAND", (sys.executable, str(blind)))
-        scored, child = await with_rewards(held, job, {"name": "long", "source": LONGER})
+        scored, child = await with_rewards(attempt, {"name": "long", "source": LONGER})
         scored.open()
         assert scored.scoring is not None
         with pytest.raises(TrainingFailed) as failure:
@@ -80,8 +80,8 @@ class TestErrors:
         assert "needs a kernel with Landlock" in failure.value.message
         assert "functions that need no sandbox" in failure.value.message
         assert child.lines == []
-        async with held.db.snapshot() as session:
-            assert (await session.get_one(Job, job.id)).sandbox is None
+        async with attempt.resources.db.snapshot() as session:
+            assert (await session.get_one(Job, attempt.job.id)).sandbox is None
 
     async def test_a_scorer_that_overruns_is_killed_and_the_next_batch_has_a_new_one(self) -> None:
         endless = check(
@@ -107,10 +107,13 @@ class TestErrors:
         assert lost["reward"] is None
         assert "about 1 completions" in lost["errors"]["loud"]["message"]
 
-    async def test_the_job_says_how_many_may_fail(self, held: Held, job: Job) -> None:
+    async def test_the_job_says_how_many_may_fail(self, attempt: Attempt) -> None:
         for allowed, fails in ((0.5, False), (0.3, True)):
-            job.method = {"type": "reinforcement", "reinforcement": {"hyperparameters": {"max_grader_errors": allowed}}}
-            scored, _ = await with_rewards(held, job, {"name": "broken", "source": BROKEN})
+            attempt.job.method = {
+                "type": "reinforcement",
+                "reinforcement": {"hyperparameters": {"max_grader_errors": allowed}},
+            }
+            scored, _ = await with_rewards(attempt, {"name": "broken", "source": BROKEN})
             if fails:
                 with pytest.raises(TrainingFailed, match="max_grader_errors allows 30%"):
                     await score(scored, 1, "a", "a", "a", "b", "b")
@@ -118,12 +121,10 @@ class TestErrors:
                 await score(scored, 1, "a", "a", "a", "b", "b")
             await scored.close()
 
-    async def test_the_traceback_is_the_users_own_with_its_lines_and_no_path_of_ours(
-        self, held: Held, job: Job
-    ) -> None:
+    async def test_the_traceback_is_the_users_own_with_its_lines_and_no_path_of_ours(self, attempt: Attempt) -> None:
         source = "import json\n\ndef pick(text):\n    return json.loads(text)['n']\n\n\n"
         source += "def reward(prompt, completion, example):\n    return pick(completion)\n"
-        scored, _ = await with_rewards(held, job, {"name": "picky", "source": source})
+        scored, _ = await with_rewards(attempt, {"name": "picky", "source": source})
         with pytest.raises(TrainingFailed) as failure:
             await score(scored, 1, "no json", "{}")
         await scored.close()
@@ -133,9 +134,9 @@ class TestErrors:
         assert "JSONDecodeError" in said and "KeyError: 'n'" in said
         assert ".py" not in said and "/lib" not in said
 
-    async def test_a_long_traceback_is_cut_in_its_middle(self, held: Held, job: Job) -> None:
+    async def test_a_long_traceback_is_cut_in_its_middle(self, attempt: Attempt) -> None:
         source = "def reward(prompt, completion, example):\n    raise ValueError('x' * 9000 + 'end')\n"
-        scored, _ = await with_rewards(held, job, {"name": "loud", "source": source})
+        scored, _ = await with_rewards(attempt, {"name": "loud", "source": source})
         with pytest.raises(TrainingFailed) as failure:
             await score(scored, 1, "a")
         await scored.close()
@@ -143,14 +144,14 @@ class TestErrors:
         assert failure.value.message.endswith("xxend")
 
     async def test_an_edit_that_fails_everywhere_is_not_covered_by_what_went_well_before(
-        self, held: Held, job: Job
+        self, attempt: Attempt
     ) -> None:
-        scored, _ = await with_rewards(held, job, "exact_match")
+        scored, _ = await with_rewards(attempt, "exact_match")
         for step in range(1, 11):
             await score(scored, step, "2", "3")
-        async with held.db.transaction() as session:
+        async with attempt.resources.db.transaction() as session:
             edit = {"reward_functions": [{"name": "broken", "source": BROKEN}]}
-            await reward_versions.edit(session, job.project_id, job.id, edit)
+            await reward_versions.edit(session, attempt.job.project_id, attempt.job.id, edit)
         with pytest.raises(TrainingFailed, match="failed on 1 of 1 completions"):
             await score(scored, 11, "b")
         await scored.close()

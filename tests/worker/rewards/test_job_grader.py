@@ -25,7 +25,7 @@ from tests.api.stub_engine import StubEngine
 from tests.fettle.rewards.sandbox.sessions import gone
 from tests.worker.rewards.scoring import LONGER, MEANS, Heard, batch, score, stored, with_rewards
 from worker import metrics
-from worker.attempts.resources import Held
+from worker.attempts.attempt import Attempt
 from worker.jobs.training_process import Child
 from worker.rewards.rollout_recorder import Rollouts
 from worker.rewards.scorer_client import Scorer
@@ -36,41 +36,41 @@ KEY = "the-engine-key-that-nobody-may-read"
 
 
 class TestTheSandbox:
-    async def sandbox(self, held: Held, job: Job) -> str | None:
-        async with held.db.snapshot() as session:
-            return (await session.get_one(Job, job.id)).sandbox
+    async def sandbox(self, attempt: Attempt) -> str | None:
+        async with attempt.resources.db.snapshot() as session:
+            return (await session.get_one(Job, attempt.job.id)).sandbox
 
-    async def test_what_holds_user_code_is_recorded_on_the_job(self, held: Held, job: Job) -> None:
-        scored, _ = await with_rewards(held, job, {"name": "long", "source": LONGER})
+    async def test_what_holds_user_code_is_recorded_on_the_job(self, attempt: Attempt) -> None:
+        scored, _ = await with_rewards(attempt, {"name": "long", "source": LONGER})
         scored.open()
         await score(scored, 1, "2")
         await scored.close()
-        assert await self.sandbox(held, job) == level()
+        assert await self.sandbox(attempt) == level()
 
-    async def test_a_job_without_user_code_has_none(self, held: Held, job: Job) -> None:
-        scored, _ = await with_rewards(held, job, "exact_match")
+    async def test_a_job_without_user_code_has_none(self, attempt: Attempt) -> None:
+        scored, _ = await with_rewards(attempt, "exact_match")
         scored.open()
         await score(scored, 1, "2")
         await scored.close()
-        assert await self.sandbox(held, job) is None
+        assert await self.sandbox(attempt) is None
 
-    async def test_a_job_without_rewards_opens_nothing(self, held: Held, job: Job) -> None:
-        scored = Rollouts(held, job, cast(Child, Heard()))
+    async def test_a_job_without_rewards_opens_nothing(self, attempt: Attempt) -> None:
+        scored = Rollouts(attempt, cast(Child, Heard()))
         scored.open()
         assert scored.scoring is not None
         await scored.scoring
         assert scored.verdicts.scorer.process is None
 
-    async def test_a_fenced_worker_records_nothing(self, held: Held, job: Job) -> None:
-        scored, _ = await with_rewards(held, job, {"name": "long", "source": LONGER})
-        async with held.db.transaction() as session:
-            (await session.get_one(Job, job.id)).fence += 1
+    async def test_a_fenced_worker_records_nothing(self, attempt: Attempt) -> None:
+        scored, _ = await with_rewards(attempt, {"name": "long", "source": LONGER})
+        async with attempt.resources.db.transaction() as session:
+            (await session.get_one(Job, attempt.job.id)).fence += 1
         scored.open()
         assert scored.scoring is not None
         with pytest.raises(Fenced):
             await scored.scoring
         await scored.close()
-        assert await self.sandbox(held, job) is None
+        assert await self.sandbox(attempt) is None
 
     async def test_a_scorer_that_is_killed_takes_its_sandboxes_with_it_and_leaves_no_file(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -104,15 +104,16 @@ class TestModelsAsJudges:
         with served(stub.app) as url:
             yield stub, url
 
-    def asking(self, held: Held, url: str, **changed: Any) -> Held:
+    def asking(self, attempt: Attempt, url: str, **changed: Any) -> Attempt:
         update = {"engine_url": url, "engine_key": SecretStr(KEY), "judge_patience_seconds": 0.0, **changed}
-        return replace(held, settings=held.settings.model_copy(update=update))
+        settings = attempt.settings.model_copy(update=update)
+        return replace(attempt, resources=replace(attempt.resources, settings=settings))
 
     async def test_the_engine_is_asked_about_every_completion_and_its_key_is_nowhere_to_be_read(
-        self, held: Held, job: Job, engine: tuple[StubEngine, str]
+        self, attempt: Attempt, engine: tuple[StubEngine, str]
     ) -> None:
-        aliased = self.asking(held, engine[1], model_aliases={"gpt-4o": "starter"})
-        scored, child = await with_rewards(aliased, job, {"name": "judge", "parameters": {"model": "gpt-4o"}})
+        aliased = self.asking(attempt, engine[1], model_aliases={"gpt-4o": "starter"})
+        scored, child = await with_rewards(aliased, {"name": "judge", "parameters": {"model": "gpt-4o"}})
         await score(scored, 1, "2", "3")
         process = scored.verdicts.scorer.process
         assert process is not None
@@ -124,29 +125,29 @@ class TestModelsAsJudges:
         assert KEY.encode() not in told
 
     async def test_an_engine_that_stays_away_marks_the_completions_and_past_a_fifth_fails_the_job(
-        self, held: Held, job: Job
+        self, attempt: Attempt
     ) -> None:
-        away = self.asking(held, "http://127.0.0.1:1")
+        away = self.asking(attempt, "http://127.0.0.1:1")
         counter = metrics.grader_errors.labels("model_grader_server_error")
         before = counter._value.get()
-        scored, child = await with_rewards(away, job, {"name": "judge", "parameters": {"model": "starter"}})
-        with pytest.raises(TrainingFailed, match=r"failed on 2 of 2 completions[\s\S]*does not answer") as failure:
+        scored, child = await with_rewards(away, {"name": "judge", "parameters": {"model": "starter"}})
+        with pytest.raises(TrainingFailed, match=r"failed on 2 of 2 completions[\s\S]*is not responding") as failure:
             await score(scored, 1, "2", "3")
         await scored.close()
         assert failure.value.code == "graders_failed"
         assert child.lines == []
         assert counter._value.get() == before + 2
 
-    async def test_a_judge_that_is_gone_fails_the_job_by_its_name(self, held: Held, job: Job) -> None:
-        scored, _ = await with_rewards(held, job, {"name": "reward_model", "parameters": {"model": "ft:gone"}})
+    async def test_a_judge_that_is_gone_fails_the_job_by_its_name(self, attempt: Attempt) -> None:
+        scored, _ = await with_rewards(attempt, {"name": "reward_model", "parameters": {"model": "ft:gone"}})
         with pytest.raises(TrainingFailed, match="cannot be opened: The model 'ft:gone' does not exist"):
             await score(scored, 1, "2")
         await scored.close()
 
-    async def test_user_code_has_the_limits_of_the_settings(self, held: Held, job: Job) -> None:
+    async def test_user_code_has_the_limits_of_the_settings(self, attempt: Attempt) -> None:
         sleepy = "import time\ndef reward(p, c, e):\n    time.sleep(9 if c == 'a' else 0)\n    return 1.0\n"
-        short = self.asking(held, "http://127.0.0.1:1", grader_seconds=1.0)
-        scored, child = await with_rewards(short, job, {"name": "sleepy", "source": sleepy})
+        short = self.asking(attempt, "http://127.0.0.1:1", grader_seconds=1.0)
+        scored, child = await with_rewards(short, {"name": "sleepy", "source": sleepy})
         await score(scored, 1, "a", *"bcdef")
         await scored.close()
         assert child.lines[0]["rewards"] == [None, 1.0, 1.0, 1.0, 1.0, 1.0]
@@ -154,51 +155,51 @@ class TestModelsAsJudges:
 
 class TestEdits:
     async def test_an_edit_judges_from_the_next_step_on_and_rollouts_tell_which_version_it_was(
-        self, held: Held, job: Job
+        self, attempt: Attempt
     ) -> None:
-        scored, child = await with_rewards(held, job, "exact_match")
+        scored, child = await with_rewards(attempt, "exact_match")
         await score(scored, 1, "2")
         await scored.store({"type": "rollouts", "step": 1, "advantages": [0.0]})
-        async with held.db.transaction() as session:
+        async with attempt.resources.db.transaction() as session:
             new = {"reward_functions": [{"name": "exact_match", "weight": 5}]}
-            version = await reward_versions.edit(session, job.project_id, job.id, new)
+            version = await reward_versions.edit(session, attempt.job.project_id, attempt.job.id, new)
         assert version.version == 2
         await score(scored, 2, "2")
         await scored.store({"type": "rollouts", "step": 2, "advantages": [0.0]})
         await scored.close()
         assert [line["rewards"] for line in child.lines] == [[1.0], [5.0]]
-        chunks = await stored(held, job)
+        chunks = await stored(attempt)
         versions = [
-            row["reward_version"] for chunk in chunks for row in await store.load(held.storage, chunk, Wanted())
+            row["reward_version"] for chunk in chunks for row in await store.load(attempt.storage, chunk, Wanted())
         ]
         assert versions == [1, 2]
 
     async def test_an_edit_that_does_not_load_leaves_the_version_before_in_force_and_says_so(
-        self, held: Held, job: Job
+        self, attempt: Attempt
     ) -> None:
-        scored, child = await with_rewards(held, job, "exact_match")
+        scored, child = await with_rewards(attempt, "exact_match")
         await score(scored, 1, "2")
-        async with held.db.transaction() as session:
+        async with attempt.resources.db.transaction() as session:
             odd = {"reward_functions": [{"name": "odd", "source": "import numpy as reward"}]}
-            await reward_versions.edit(session, job.project_id, job.id, odd)
+            await reward_versions.edit(session, attempt.job.project_id, attempt.job.id, odd)
         await score(scored, 2, "2")
         await score(scored, 3, "2")
         await scored.close()
         assert [(line["rewards"], line["version"]) for line in child.lines] == [([1.0], 1)] * 3
-        async with held.db.snapshot() as session:
+        async with attempt.resources.db.snapshot() as session:
             messages = list(await session.scalars(select(Event.message).where(Event.level == "warn")))
         assert len(messages) == 1
         assert messages[0].startswith("Rewards version 2 cannot be opened, version 1 stays")
 
-    async def test_an_edit_that_does_not_load_costs_a_resumed_run_nothing_either(self, held: Held, job: Job) -> None:
-        scored, _ = await with_rewards(held, job, "exact_match")
-        async with held.db.transaction() as session:
+    async def test_an_edit_that_does_not_load_costs_a_resumed_run_nothing_either(self, attempt: Attempt) -> None:
+        scored, _ = await with_rewards(attempt, "exact_match")
+        async with attempt.resources.db.transaction() as session:
             odd = {"reward_functions": [{"name": "odd", "source": "raise ValueError('\\0')\nreward = None"}]}
-            await reward_versions.edit(session, job.project_id, job.id, odd)
+            await reward_versions.edit(session, attempt.job.project_id, attempt.job.id, odd)
         await score(scored, 1, "2")  # the first batch of an attempt that knows of no version before
         await scored.close()
         assert cast(Heard, scored.child).lines[0]["version"] == 1
-        async with held.db.snapshot() as session:
+        async with attempt.resources.db.snapshot() as session:
             messages = list(await session.scalars(select(Event.message).where(Event.level == "warn")))
         assert messages[0].startswith("Rewards version 2 cannot be opened, version 1 stays")
         assert "\0" not in messages[0]  # PostgreSQL would not take it

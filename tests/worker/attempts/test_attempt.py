@@ -7,18 +7,18 @@ from sqlalchemy import select
 from fettle.errors import Fenced, TrainingFailed
 from fettle.jobs import lifecycle
 from fettle.storage import Away, Refused
-from models import Event, Job
-from worker.attempts.resources import Held
-from worker.attempts.storage_retry import patiently
+from models import Event
+from worker.attempts.attempt import Attempt
 
 
 @pytest.fixture
-def quick(held: Held) -> Held:
-    return replace(held, settings=held.settings.model_copy(update={"storage_retry_seconds": 0.01}))
+def quick(attempt: Attempt) -> Attempt:
+    settings = attempt.settings.model_copy(update={"storage_retry_seconds": 0.01})
+    return replace(attempt, resources=replace(attempt.resources, settings=settings))
 
 
-async def messages(held: Held) -> list[str]:
-    async with held.db.snapshot() as session:
+async def messages(attempt: Attempt) -> list[str]:
+    async with attempt.resources.db.snapshot() as session:
         return list(await session.scalars(select(Event.message).order_by(Event.seq)))
 
 
@@ -33,10 +33,10 @@ class Store:
         return "content"
 
 
-async def test_it_asks_until_storage_answers_and_tells_the_user_once(quick: Held, job: Job) -> None:
+async def test_it_asks_until_storage_answers_and_tells_the_user_once(quick: Attempt) -> None:
     store = Store(5)
     before = await messages(quick)
-    assert await patiently(quick, job, store.read) == "content"
+    assert await quick.retry(store.read) == "content"
     assert store.calls == 6
     assert (await messages(quick))[len(before) :] == [
         "Storage does not answer; the job waits for it: key, 503",
@@ -44,13 +44,13 @@ async def test_it_asks_until_storage_answers_and_tells_the_user_once(quick: Held
     ]
 
 
-async def test_storage_that_answers_is_nothing_to_talk_about(quick: Held, job: Job) -> None:
+async def test_storage_that_answers_is_nothing_to_talk_about(quick: Attempt) -> None:
     before = await messages(quick)
-    assert await patiently(quick, job, Store(0).read) == "content"
+    assert await quick.retry(Store(0).read) == "content"
     assert await messages(quick) == before
 
 
-async def test_a_refusal_ends_the_job_in_the_stores_words_at_once(quick: Held, job: Job) -> None:
+async def test_a_refusal_ends_the_job_in_the_stores_words_at_once(quick: Attempt) -> None:
     calls = 0
 
     async def refused() -> None:
@@ -59,7 +59,7 @@ async def test_a_refusal_ends_the_job_in_the_stores_words_at_once(quick: Held, j
         raise Refused("jobs/a/1/adapter/x", "403 AccessDenied: the policy at http://10.0.0.1:9000 says no")
 
     with pytest.raises(TrainingFailed) as failed:
-        await patiently(quick, job, refused)
+        await quick.retry(refused)
     assert (calls, failed.value.code) == (1, "storage_refused")
     assert failed.value.message == (
         "The storage refused the object jobs/a/1/adapter/x: 403 AccessDenied: the policy at [internal address] says "
@@ -67,16 +67,16 @@ async def test_a_refusal_ends_the_job_in_the_stores_words_at_once(quick: Held, j
     )
 
 
-async def test_every_other_error_is_the_callers(quick: Held, job: Job) -> None:
+async def test_every_other_error_is_the_callers(quick: Attempt) -> None:
     async def broken() -> None:
         raise PermissionError("403")
 
     with pytest.raises(PermissionError):
-        await patiently(quick, job, broken)
+        await quick.retry(broken)
 
 
-async def test_a_fenced_worker_stops_waiting(quick: Held, job: Job) -> None:
-    async with quick.db.transaction() as session:
-        await lifecycle.cancel(session, job.project_id, job.id)
+async def test_a_fenced_worker_stops_waiting(quick: Attempt) -> None:
+    async with quick.resources.db.transaction() as session:
+        await lifecycle.cancel(session, quick.job.project_id, quick.job.id)
     with pytest.raises(Fenced):
-        await asyncio.wait_for(patiently(quick, job, Store(10**9).read), 10)
+        await asyncio.wait_for(quick.retry(Store(10**9).read), 10)
