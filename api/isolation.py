@@ -7,9 +7,10 @@ from typing import Any, cast
 import orjson
 
 from fettle import methods
+from fettle.bounded_work import Exhausted, Overrun
 from fettle.datasets.previews import Look
 from fettle.errors import InvalidRequest
-from fettle.isolation.pool import SECONDS, Exhausted, Overrun, Pool
+from fettle.isolation.pool import SECONDS, Pool
 from fettle.rollouts.store import Read, Row, Wanted
 
 GRADER_SECONDS = 10.0

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,7 +17,6 @@ from fettle.storage import artifacts
 from fettle.tenancy import quotas
 from models import Job, RewardVersion, RolloutChunk
 from worker.attempts.attempt import Attempt
-from worker.jobs.training_process import Child
 from worker.rewards import error_budget
 from worker.rewards.error_budget import GraderErrors
 from worker.rewards.hacking_watch import RewardWatch
@@ -27,6 +26,12 @@ from worker.rewards.learning_watch import LearningWatch
 EVERY_STEP = 2**31 - 1
 
 Line = dict[str, Any]
+
+
+class Child(Protocol):
+    """The training process, as far as rollouts concern it."""
+
+    def say(self, line: Line) -> None: ...
 
 
 class Rollouts:
