@@ -108,9 +108,9 @@ def test_every_link_to_a_file_leads_to_one(page: Path) -> None:
 
 
 def absent_paths(text: str) -> set[str]:
-    """Paths in the project's folders that a page names and that are not there. A `*` stands for any name."""
+    """Paths in the project's folders that a page names and that are not there. `*`, NAME and NN stand for any name."""
     named = {found[0] for word in INLINE.findall(text) if (found := PATH.match(word))}
-    return {path for path in named if not any(ROOT.glob(path.rstrip("/")))}
+    return {path for path in named if not any(ROOT.glob(re.sub("NAME|NN", "*", path).rstrip("/")))}
 
 
 def absent_modules(text: str) -> set[str]:

@@ -22,7 +22,7 @@ from fettle.db import Database
 from fettle.errors import Conflict, FettleError, InvalidRequest, NotFound, Unavailable
 from fettle.registry import catalog, tuned_models
 from fettle.registry.catalog import BaseModelEntry
-from fettle.settings import Settings
+from fettle.settings import Settings, invalid_setting
 from fettle.storage import Missing, artifacts, open_storage
 from models import Checkpoint, Job, TunedModel
 
@@ -52,8 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
         settings = Settings()
         say = asyncio.run(export(settings, catalog.load(settings.catalog_file), asked.name, asked.to, asked.dtype))
     except ValidationError as error:
-        first = error.errors()[0]
-        sys.exit(f"error FETTLE_{str(first['loc'][0] if first['loc'] else '').upper()}: {first['msg']}")
+        sys.exit(printable(f"error {invalid_setting(error)}"))
     except FettleError as error:
         sys.exit(printable(f"error {error.message}"))
     except OSError as error:

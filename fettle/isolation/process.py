@@ -16,8 +16,8 @@ from typing import Any
 import orjson
 
 from fettle.datasets.formats.checker import limit_memory
-from fettle.datasets.formats.parallel import die_with_parent
 from fettle.errors import FettleError
+from fettle.parent_death import die_with_parent
 
 HEADER = struct.Struct("!cQ")  # what the frame is, and how many bytes follow
 RESULT, REFUSAL, NO_MEMORY, BUG = b"r", b"e", b"m", b"b"

@@ -6,10 +6,11 @@ Honoured or refused at create, never ignored.
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from fettle.errors import InvalidRequest, from_schema
 from fettle.settings import INTEGRATIONS
+from fettle.strict import Strict
 
 MOST = 5  # OpenAI's limit
 
@@ -19,21 +20,17 @@ Slug = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"
 Tags = Annotated[list[Annotated[Name, StringConstraints(max_length=64)]], Field(max_length=32)]
 
 
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
 class WandbRun(Strict):
     project: Slug
     name: Name | None = None
     entity: Slug | None = None
-    tags: Tags = []
+    tags: Tags = Field(default_factory=list)
 
 
 class MlflowRun(Strict):
     experiment: Name
     name: Name | None = None
-    tags: Tags = []
+    tags: Tags = Field(default_factory=list)
 
 
 class Wandb(Strict):
@@ -68,7 +65,7 @@ def check(wanted: Sequence[dict[str, Any]], enabled: Sequence[str]) -> list[dict
         kind = integration.get("type")
         if kind not in KINDS:
             raise InvalidRequest(
-                f"The integration {kind!r} is not supported; choose of: {', '.join(INTEGRATIONS)}.",
+                f"The integration {kind!r} is not supported. Choose one of: {', '.join(INTEGRATIONS)}.",
                 code="integration_not_supported",
                 param=f"{param}.type",
             )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fettle.methods import dpo, reinforcement, reward_model, rlhf, supervised
-from fettle.methods.common import Given, Strict
+from fettle.methods.common import Given
 from fettle.methods.dpo import DPOMethod
 from fettle.methods.reinforcement import Reinforcement, ReinforcementHyperparameters, ReinforcementMethod
 from fettle.methods.reward_model import RewardModelMethod
@@ -26,7 +26,6 @@ __all__ = [
     "ReinforcementHyperparameters",
     "ReinforcementMethod",
     "RewardModelMethod",
-    "Strict",
     "Supervised",
     "SupervisedHyperparameters",
     "SupervisedMethod",
@@ -41,8 +40,8 @@ TEXTS = frozenset({"chat", "sharegpt", "prompt_completion", "alpaca"})
 COMPARISONS = frozenset({"preference", "ranking"})
 PROMPTS = TEXTS | {"prompts"}  # a text's own completion is the item's, for graders
 
-# type: what a request must be, how its `auto`s are resolved, and the shapes of rows that it takes; `grpo` is another
-# name of `reinforcement`
+# by its type: what a request must be, how its `auto`s are resolved, and the shapes of rows that it takes; `grpo` is
+# another name of `reinforcement`
 METHODS: dict[str, type[Method]] = {
     "supervised": SupervisedMethod,
     "dpo": DPOMethod,

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from fettle.errors import InvalidRequest
+from fettle.strict import Strict
 
 Auto = Literal["auto"]
 Switch = Annotated[bool, Field(strict=True)]
@@ -19,14 +20,10 @@ ITEMS_AT_MOST = 500  # of a list in a request: each wrong one is told
 Interval = Literal["auto", "epoch"] | Annotated[int, Field(ge=1, lt=2**31)]  # optimizer steps
 
 
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
 def no_truth(value: object) -> object:
     """Python's `True == 1` makes one of the allowed numbers of it."""
     if isinstance(value, bool):
-        raise ValueError("a number is needed")
+        raise ValueError("use a number")
     return value
 
 
@@ -67,7 +64,7 @@ def as_settings(value: Any) -> Any:
     if value is None or value is False:
         return None
     if not isinstance(value, dict | EarlyStopping):
-        raise ValueError("Input should be true, false or an object with 'patience' and 'min_delta'")
+        raise ValueError("use true, false or an object with 'patience' and 'min_delta'")
     return value
 
 

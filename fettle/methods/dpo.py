@@ -12,10 +12,10 @@ from fettle.methods.common import (
     Auto,
     Given,
     Hyperparameters,
-    Strict,
     auto_batch_size,
     resolve_shared,
 )
+from fettle.strict import Strict
 
 WHERE = "method.dpo.hyperparameters"
 LossType = Literal[

@@ -11,11 +11,11 @@ from fettle.methods.common import (
     Auto,
     Given,
     Hyperparameters,
-    Strict,
     completion_tokens,
     resolve_shared,
     sequence_length,
 )
+from fettle.strict import Strict
 
 WHERE = "method.reinforcement.hyperparameters"
 TARGET_STEPS = 60

@@ -11,10 +11,10 @@ from fettle.methods.common import (
     Auto,
     Given,
     Hyperparameters,
-    Strict,
     auto_batch_size,
     resolve_shared,
 )
+from fettle.strict import Strict
 
 WHERE = "method.reward_model.hyperparameters"
 CENTERING = 0.01

@@ -11,12 +11,12 @@ from fettle.methods.common import (
     Auto,
     Given,
     Hyperparameters,
-    Strict,
     completion_tokens,
     resolve_shared,
     sequence_length,
 )
 from fettle.methods.reward_model import RewardModelHyperparameters
+from fettle.strict import Strict
 
 WHERE = "method.rlhf.hyperparameters"
 REWARD_MODEL_WHERE = "method.rlhf.reward_model_hyperparameters"

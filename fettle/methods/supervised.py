@@ -9,12 +9,12 @@ from fettle.methods.common import (
     WARMUP_RATIO,
     Given,
     Hyperparameters,
-    Strict,
     Switch,
     auto_batch_size,
     resolve_shared,
     sequence_length,
 )
+from fettle.strict import Strict
 
 WHERE = "method.supervised.hyperparameters"
 BYTES_PER_TOKEN = 4  # of a dataset's file, about; only `auto` with packing relies on it

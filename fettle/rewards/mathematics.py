@@ -3,20 +3,19 @@
 A completion may hold 9^9^9^9, which SymPy would compute for ever; math-verify's own time limit needs the main thread.
 """
 
-import ctypes
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
+
+from fettle.parent_death import die_with_parent
 
 START_SECONDS = 60.0  # it imports SymPy
 SECONDS = 3.0
 MEMORY_BYTES = 2 << 30
 LENGTH_AT_MOST = 2000  # characters; what is longer is no answer
-PR_SET_PDEATHSIG = 1
 ENVIRONMENTS = ("$", "\\(", "\\[", "\\boxed")
 
 
@@ -83,8 +82,7 @@ def answer_pairs() -> None:
 
     from math_verify import parse, verify
 
-    if sys.platform == "linux":  # or what it computes for ever outlives whoever asked
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()  # or what it computes for ever outlives whoever asked
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from fettle.errors import InvalidRequest
+from fettle.strict import Strict
 
 MAX_CHOICES = 16
 MAX_STOPS = 4
@@ -50,10 +51,6 @@ Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
 TokenId = Annotated[int, Field(ge=0)]
 
 
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
 class Message(Strict):
     role: Literal["system", "developer", "user", "assistant"]
     content: Annotated[Text, BeforeValidator(as_text)]
@@ -97,14 +94,16 @@ class Generated(Strict):
     stream: bool = False
     stream_options: StreamOptions | None = None
     n: int = Field(1, ge=1, le=MAX_CHOICES)
-    stop: Annotated[list[Stop], BeforeValidator(as_list), Field(max_length=MAX_STOPS)] = []
+    stop: Annotated[list[Stop], BeforeValidator(as_list), Field(max_length=MAX_STOPS)] = Field(default_factory=list)
     seed: int | None = Field(None, ge=-INT64, lt=INT64)
     temperature: float = Field(1.0, ge=0, le=2, allow_inf_nan=False)
     top_p: float = Field(1.0, gt=0, le=1, allow_inf_nan=False)
     max_tokens: int | None = Field(None, ge=1)
     frequency_penalty: Penalty = 0.0
     presence_penalty: Penalty = 0.0
-    logit_bias: Annotated[dict[TokenId, Bias], BeforeValidator(as_ids), Field(max_length=MAX_BIASES)] = {}
+    logit_bias: Annotated[dict[TokenId, Bias], BeforeValidator(as_ids), Field(max_length=MAX_BIASES)] = Field(
+        default_factory=dict
+    )
     user: str | None = None  # says who asks; changes no answer
 
     @model_validator(mode="before")

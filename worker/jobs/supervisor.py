@@ -31,7 +31,7 @@ from worker.jobs import publishing, verification, work_folder
 from worker.jobs.messages import Died, Drained, relay
 from worker.jobs.training_process import Child, Nursery
 from worker.reporting.client import Reports
-from worker.rewards.rollout_recorder import Rollouts
+from worker.rewards.rollout_recorder import RolloutRecorder
 
 log = structlog.get_logger()
 
@@ -163,14 +163,14 @@ async def carry_out(
     metrics.children.inc()
     child = await nursery.start(folder, slot)
     stop = asyncio.create_task(stop_when_halted(child, halt))
-    scored = Rollouts(attempt, child)
-    scored.open()
+    recorder = RolloutRecorder(attempt, child)
+    recorder.open()
     try:
-        done = await relay(attempt, folder, child, reports, halt, scored)
-        await scored.conclude()
+        done = await relay(attempt, folder, child, reports, halt, recorder)
+        await recorder.conclude()
     finally:
         stop.cancel()
-        await scored.close()
+        await recorder.close()
         await child.kill()
     verify = partial(verification.verify, attempt, nursery, slot, folder, done)
     await publishing.publish(attempt, folder / done["path"], done, await reports.files(), verify)

@@ -30,7 +30,7 @@ class Warn(NamedTuple):
     message: str
 
 
-class RewardWatch:
+class HackingWatch:
     """Hand it every step in order. An episode is told once; it is over after WINDOW steps without the sign."""
 
     def __init__(self) -> None:

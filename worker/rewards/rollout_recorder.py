@@ -19,8 +19,8 @@ from models import Job, RewardVersion, RolloutChunk
 from worker.attempts.attempt import Attempt
 from worker.rewards import error_budget
 from worker.rewards.error_budget import GraderErrors
-from worker.rewards.hacking_watch import RewardWatch
-from worker.rewards.job_grader import Verdicts, clean
+from worker.rewards.hacking_watch import HackingWatch
+from worker.rewards.job_grader import JobGrader, clean
 from worker.rewards.learning_watch import LearningWatch
 
 EVERY_STEP = 2**31 - 1
@@ -34,17 +34,17 @@ class Child(Protocol):
     def say(self, line: Line) -> None: ...
 
 
-class Rollouts:
+class RolloutRecorder:
     """Scores one batch at a time, beside the supervisor's relay: a slow grader stops no heartbeat."""
 
     def __init__(self, attempt: Attempt, child: Child) -> None:
         self.attempt, self.child = attempt, child
-        self.verdicts = Verdicts(attempt)
+        self.grader = JobGrader(attempt)
         self.errors = GraderErrors(error_budget.allowed(attempt.job))
         self.scoring: asyncio.Task[None] | None = None
         self.version: RewardVersion | None = None  # of the rewards, that judged the newest batch
         self.looked = 0  # the version of the rewards at which a first look was taken, or was not due
-        self.watches: tuple[RewardWatch, LearningWatch] | None = None
+        self.watches: tuple[HackingWatch, LearningWatch] | None = None
         self.rows: list[Line] = []  # the batch that waits for its advantages
         self.full = False  # the project's quota of bytes; the job's owner knows
 
@@ -63,7 +63,7 @@ class Rollouts:
     async def _open(self) -> None:
         """Raises TrainingFailed when the graders of a job that has some cannot be opened."""
         if await self.attempt.read(lambda session: reward_versions.newest(session, self.attempt.job.id)) is not None:
-            await self.verdicts.of([])
+            await self.grader.score([])
 
     async def _score(self, line: Line, earlier: "asyncio.Task[None] | None") -> None:
         """Raises TrainingFailed when the graders cannot be opened, or fail too often."""
@@ -71,7 +71,7 @@ class Rollouts:
             await earlier  # the scorer hears one at a time
         began = time.monotonic()
         batch, before = line["rollouts"], self.version
-        self.version, scores = await self.verdicts.of(batch)
+        self.version, scores = await self.grader.score(batch)
         if before is not None and before.version != self.version.version:
             self.errors.start()
         self.errors.count(scores)
@@ -199,11 +199,11 @@ class Rollouts:
         if warnings:
             await self.attempt.write(change)
 
-    async def _watches(self, step: int) -> tuple[RewardWatch, LearningWatch]:
+    async def _watches(self, step: int) -> tuple[HackingWatch, LearningWatch]:
         """With all of the job's steps before this one in mind."""
         if self.watches is None:
             earlier = await self.attempt.read(lambda session: summaries.earlier(session, self.attempt.job.id, step))
-            self.watches = RewardWatch(), LearningWatch()
+            self.watches = HackingWatch(), LearningWatch()
             for summary in earlier:
                 for watch in self.watches:
                     watch.see(summary)
@@ -213,4 +213,4 @@ class Rollouts:
         if self.scoring is not None:
             self.scoring.cancel()
             await asyncio.gather(self.scoring, return_exceptions=True)
-        await self.verdicts.close()
+        await self.grader.close()

@@ -26,7 +26,7 @@ Line = dict[str, Any]
 NO_MODELS: Mapping[str, Servable] = MappingProxyType({})
 
 
-class Unopened(Exception):
+class GradersUnavailable(Exception):
     """The graders cannot be opened on this machine; the message is for the user."""
 
     def __init__(self, message: str, code: str) -> None:
@@ -35,14 +35,14 @@ class Unopened(Exception):
 
 
 class Scorer:
-    """means: what graders are opened with, as `worker.rewards.open_graders` tells it.
+    """resources: what graders are opened with, as `worker.rewards.open_graders` tells it.
 
     sandbox: what held user code in the last batch, where there was any.
     progress: how far a batch is that takes long; None between batches.
     """
 
-    def __init__(self, means: Line, seconds: float = OVERRUN_SECONDS) -> None:
-        self.means, self.seconds = means, seconds
+    def __init__(self, resources: Line, seconds: float = OVERRUN_SECONDS) -> None:
+        self.resources, self.seconds = resources, seconds
         self.process: asyncio.subprocess.Process | None = None
         self.sandbox: str | None = None
         self.progress: Line | None = None  # of the batch that is being scored
@@ -56,10 +56,10 @@ class Scorer:
     ) -> list[Line]:
         """{reward, scores, printed, errors} of each rollout. A scorer that overruns or dies costs them their rewards.
 
-        models: whom the graders ask. Raises Unopened.
+        models: whom the graders ask. Raises GradersUnavailable.
         """
         sent = [{name: rollout[name] for name in ("messages", "completion", "item")} for rollout in rollouts]
-        asked = {"models": {name: asdict(servable) for name, servable in models.items()}, **self.means}
+        asked = {"models": {name: asdict(servable) for name, servable in models.items()}, **self.resources}
         request = orjson.dumps({"version": version, "graders": list(graders), "rollouts": sent, **asked}) + b"\n"
         try:
             async with asyncio.timeout(self.seconds):
@@ -72,7 +72,7 @@ class Scorer:
             why = f"The graders said more than {LINE_LIMIT >> 20} MiB about {len(rollouts)} completions"
         else:
             if "error" in answer:
-                raise Unopened(answer["error"], answer["code"])
+                raise GradersUnavailable(answer["error"], answer["code"])
             self.sandbox = answer["sandbox"]
             return list(answer["scores"])
         log.warning("scorer_lost", why=why)

@@ -11,7 +11,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from worker.training.process import parent_death
+from fettle.parent_death import die_with_parent
 from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
 
@@ -62,7 +62,7 @@ def stand_alone(log: Path) -> None:
     """A session of its own, output to the log, and death with the parent."""
     if os.getpgrp() != os.getpid():
         os.setsid()
-    parent_death.tie()
+    die_with_parent()
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for stream in (1, 2):
         os.dup2(fd, stream)

@@ -44,7 +44,6 @@ class Report(TrainerCallback):
         self.validation_due = False
         self.stopped_early = False
         self.drained = False
-        self.save_due = False
         self.latest: Metrics = {}
         self.tokens, self.clock = 0, 0.0
         self.watch = Watch(cast(PeftModel, tuner.model))
@@ -96,12 +95,10 @@ class Report(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
         self.latest = {}
-        resumable = self.tuner.resumable()
-        self.drained = self.channel.stop.is_set() and resumable
+        self.drained = self.channel.stop.is_set()
         self.validation_due = self.validates and self.due("eval_interval", state)
         control.should_evaluate = self.validation_due and not self.drained
-        self.save_due = self.save_due or self.due("checkpoint_interval", state)
-        control.should_save = self.drained or (self.save_due and (resumable or state.global_step >= state.max_steps))
+        control.should_save = self.drained or self.due("checkpoint_interval", state)
         control.should_training_stop = control.should_training_stop or self.drained
         return control
 
@@ -172,7 +169,6 @@ class Report(TrainerCallback):
         if model is not None:
             refuse_undefined(model, step)
         self.drained = self.drained or self.validation_due
-        self.save_due = False
         folder = self.work.out / f"checkpoint-{step}"
         self.settle()  # and waits: each rank has put its random state there
         if ranks.first():

@@ -80,10 +80,6 @@ class Tuner(Trainer):
         """What a step logged, by our names."""
         return {ours: logs[theirs] for theirs, ours in self.training.items() if theirs in logs}
 
-    def resumable(self) -> bool:
-        """Whether a checkpoint taken now would be gone on from exactly; a stop or a save that is due waits for it."""
-        return True
-
     def publish(self, work: Work) -> None:
         adapter.publish(cast(PeftModel, self.model), work)
 

@@ -4,11 +4,8 @@ Processes certify pieces of the file that have no problem at all. From the first
 ends the file with blank lines, the rest is read in order, as any other file.
 """
 
-import ctypes
 import multiprocessing
 import os
-import signal
-import sys
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
 from io import BytesIO
@@ -19,8 +16,8 @@ import orjson
 from fettle.datasets.formats import jsonl, reading, tools
 from fettle.datasets.formats.rows import SHAPES, shape_of
 from fettle.datasets.formats.validation import Report, check, tally
+from fettle.parent_death import die_with_parent
 
-PR_SET_PDEATHSIG = 1
 PIECE = 1 << 20  # bytes: what each process holds
 Certified = tuple[int, set[str]]  # how many rows, and what they need of a chat template
 AHEAD = 2  # pieces for each process, besides the one at work
@@ -67,12 +64,6 @@ def certified_rows(processes: int, file: BinaryIO, shape: str, max_row_bytes: in
                 pool.shutdown(cancel_futures=True)
                 return rows, done, needs
             rows, done, needs = rows + sound[0], end, needs | sound[1]
-
-
-def die_with_parent() -> None:
-    """One that is killed takes its processes along."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def end_of_piece(file: BinaryIO, start: int) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from itertools import islice, product
 from typing import Any
 
-from fettle.rewards.functions.function import EachSample, Example, Means, Parameters, RewardFunction, Ungradable
+from fettle.rewards.functions.function import EachSample, Example, Parameters, Resources, RewardFunction, Ungradable
 from fettle.rewards.functions.tags import answer_of, reasoning_of
 from fettle.rewards.samples import Sample
 
@@ -30,7 +30,7 @@ class LogicSteps(Parameters):
     partial: bool = False
 
 
-def open_logic_steps(parameters: LogicSteps, _: Means) -> EachSample:
+def open_logic_steps(parameters: LogicSteps, _: Resources) -> EachSample:
     def value(sample: Sample) -> float:
         variables, constraints = puzzle(sample.item)
         worlds = solutions(variables, constraints)
@@ -38,10 +38,10 @@ def open_logic_steps(parameters: LogicSteps, _: Means) -> EachSample:
             raise Ungradable("the constraints have no solution")
         answer = claims(answer_of(sample.completion), variables)
         right = [follows(claim, worlds) for claim in answer if claim[1]]
-        told = {name for name, positive, _ in answer if positive}
+        named = {name for name, positive, _ in answer if positive}
         steps = [follows(claim, worlds) for claim in claims(reasoning_of(sample.completion), variables)]
-        verdicts = [*right, *[False for name in variables if name not in told], *steps]
-        return sum(verdicts) / len(verdicts) if parameters.partial else float(all(verdicts))
+        checks = [*right, *[False for name in variables if name not in named], *steps]
+        return sum(checks) / len(checks) if parameters.partial else float(all(checks))
 
     return EachSample(value)
 

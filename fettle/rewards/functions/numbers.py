@@ -15,11 +15,6 @@ def number(text: str) -> Fraction | None:
     return as_fraction(found[0]) if len(found) == 1 else None
 
 
-def last_number(text: str) -> Fraction | None:
-    found = FOUND.findall(text)
-    return as_fraction(found[-1]) if found else None
-
-
 def as_fraction(text: str) -> Fraction | None:
     plain = text.replace(",", "").replace("−", "-").replace(" ", "")
     if len(plain) > DIGITS_AT_MOST:

@@ -19,8 +19,8 @@ import torch.distributed as dist
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from fettle.parent_death import die_with_parent
 from worker.training.distributed import ranks
-from worker.training.process import parent_death
 from worker.training.process.channel import LOST_RANK, Channel
 from worker.training.process.job_spec import Work
 
@@ -58,7 +58,7 @@ def launch(folder: Path, sock: socket.socket, number: int) -> None:
 
 def rank_main(folder: str, sock: socket.socket) -> None:
     """One rank. Exits with status 1 when it fails."""
-    parent_death.tie()
+    die_with_parent()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     import worker.training.process.preload  # noqa: F401 — first: it sets what the libraries read when they are imported
     from worker.training import loop

@@ -4,8 +4,8 @@ Every child inherits the pipe by which the forkserver notices that its worker is
 keep it alive, and with it itself.
 """
 
-from worker.training.process import parent_death
+from fettle.parent_death import die_with_parent
 
-parent_death.tie()
+die_with_parent()
 
 import worker.training.process.preload  # noqa: E402, F401
