@@ -10,13 +10,8 @@ from fettle import methods
 from fettle.bounded_work import Exhausted, Overrun
 from fettle.datasets.previews import Look
 from fettle.errors import InvalidRequest
-<<<<<<< HEAD
 from fettle.isolation.pool import SECONDS, Pool
-from fettle.rollouts.store import Read, Row, Wanted
-=======
-from fettle.isolation.pool import SECONDS, Exhausted, Overrun, Pool
 from fettle.rollouts.store import Encode, Format, Part, Read, Rows, Wanted
->>>>>>> main
 
 GRADER_SECONDS = 10.0
 

@@ -10,13 +10,8 @@ from fettle.errors import Conflict
 from fettle.inference import judge_models
 from fettle.jobs import events, lifecycle, planning, states
 from fettle.registry.catalog import BaseModelEntry
-<<<<<<< HEAD
-from fettle.rewards.given import Graders, check
-from models import Job, RewardVersion
-=======
 from fettle.rewards.grader_fields import Graders, check
-from models import ENDED, Job, RewardVersion
->>>>>>> main
+from models import Job, RewardVersion
 
 
 async def add(session: AsyncSession, job_id: str, graders: Graders) -> RewardVersion:
