@@ -8,7 +8,7 @@ from sqlalchemy import String, cast, null, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import ids
-from fettle.db import database_now, json_text
+from fettle.db import json_text
 from fettle.errors import Conflict, NotFound
 from fettle.jobs import events, idempotency, planning, states
 from fettle.jobs.planning import Plan, Request
@@ -180,8 +180,8 @@ async def restart(session: AsyncSession, job: Job, resume_days: float, defaults:
     states.move(job, JobStatus.QUEUED)
     job.error = job.finished_at = job.estimated_finish = None
     job.attempts = job.deaths = 0
-    job.resumed_at = await session.scalar(select(database_now()))
-    events.add(session, job.id, f"{RESUMED} after it failed with {code}. It will continue from its last checkpoint.")
+    next_step = "Its adapter will be published" if job.kept_by else "It will continue from its last checkpoint"
+    events.add(session, job.id, f"{RESUMED} after it failed with {code}. {next_step}.")
 
 
 async def locked(session: AsyncSession, project_id: str, job_id: str) -> Job:

@@ -64,7 +64,7 @@ class NoJudge:
 
 
 def away(model: str) -> JudgeUnavailable:
-    return JudgeUnavailable(f"no engine answers for the model {model!r} here")
+    return JudgeUnavailable(f"No engine is available for the model {model!r}.")
 
 
 class ModelGrader:
@@ -124,7 +124,7 @@ class ModelGrader:
         try:
             return self.score_of(orjson.loads(answer)["result"])
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, OverflowError):
-            return no_score("model_grader_parse_error", f"The model's answer holds no result: {answer[:200]!r}")
+            return no_score("model_grader_parse_error", f"The model's response contains no result: {answer[:200]!r}")
 
     def score_of(self, result: Any) -> Score:
         """Raises ValueError."""
@@ -182,7 +182,7 @@ def check_range(ends: Sequence[float]) -> None:
     if not -RANGE_AT_MOST <= lowest <= RANGE_AT_MOST or not -RANGE_AT_MOST <= highest <= RANGE_AT_MOST:
         raise ValueError(f"'range' {list(ends)} must lie between {-RANGE_AT_MOST:,.0f} and {RANGE_AT_MOST:,.0f}")
     if not lowest < highest:
-        raise ValueError(f"'range' {list(ends)} must be [lowest, highest], and the highest above the lowest")
+        raise ValueError(f"'range' {list(ends)} must be [lowest, highest], with the highest above the lowest")
     if highest - lowest < RANGE_AT_LEAST:
         raise ValueError(f"'range' {list(ends)} must be at least {RANGE_AT_LEAST:g} wide")
 

@@ -75,7 +75,7 @@ def similarity(metric: str, text: str, reference: str) -> float:
     """Raises TooLong."""
     longest = max(len(text), len(reference))
     if longest > LENGTH_AT_MOST:
-        raise TooLong(f"A text has {longest:,} characters; at most {LENGTH_AT_MOST:,} are compared.")
+        raise TooLong(f"A text has {longest:,} characters; the limit is {LENGTH_AT_MOST:,}.")
     return min(1.0, max(0.0, METRICS[metric](text, reference)))
 
 

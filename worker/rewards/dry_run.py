@@ -55,8 +55,9 @@ def run(request: Line, graders: Graders, began: float) -> Line:
         write(engine, servable, chosen, wanted["samples"], wanted["sampling"], began + WRITING * seconds)
     )
     if not said:
-        why = refusals[0] if refusals else f"nothing came within {WRITING * seconds:.0f} seconds: ask for less."
-        raise Unavailable(f"The engine wrote no completion: {why}")
+        late = f"none arrived within {WRITING * seconds:.0f} seconds. Use fewer prompts or samples."
+        why = refusals[0] if refusals else late
+        raise Unavailable(f"The engine generated no completions: {why}")
     scoring_began = time.monotonic()
     rows = score(graders, said, began + SCORING * seconds)
     ended = time.monotonic()
@@ -136,7 +137,7 @@ async def asked(engine: Engine, servable: Servable, body: Line) -> Line:
             return said
         raise FettleError(str(said["error"]["message"]))
     except (httpx.TransportError, orjson.JSONDecodeError, LookupError, TypeError) as error:
-        raise FettleError(f"The engine's answer broke off (status {answer.status}).") from error
+        raise FettleError(f"The engine's response was incomplete (status {answer.status}).") from error
 
 
 def score(graders: Graders, said: Sequence[Completion], until: float) -> list[Line]:

@@ -100,11 +100,11 @@ class EngineJudge:
             if choice["message"].get("refusal"):
                 raise JudgeUnavailable(str(choice["message"]["refusal"]), "model_grader_refusal_error")
             if choice.get("finish_reason") == "length":
-                why = f"The answer of {question.model!r} was cut off: raise sampling_params.max_completions_tokens"
+                why = f"The response of {question.model!r} was cut off. Raise sampling_params.max_completions_tokens."
                 raise JudgeUnavailable(why, "model_grader_parse_error")
             return str(choice["message"]["content"])
         except (LookupError, TypeError, AttributeError) as error:
-            raise JudgeUnavailable(f"The engine's answer (status {status}) is none that OpenAI's API gives") from error
+            raise JudgeUnavailable(f"The engine's response (status {status}) does not follow OpenAI's API.") from error
 
     async def _scores(self, model: str, conversations: Sequence[Messages]) -> list[float | JudgeUnavailable]:
         """Raises JudgeUnavailable."""
@@ -117,12 +117,12 @@ class EngineJudge:
                 for entry in body["data"]
             ]
         except (LookupError, TypeError, ValueError) as error:
-            raise JudgeUnavailable(f"The engine's answer (status {status}) holds no scores") from error
+            raise JudgeUnavailable(f"The engine's response (status {status}) contains no scores.") from error
 
     async def _patiently(self, model: str, request: Body, path: str) -> tuple[int, Body]:
         """Asks again while the engine is away, as long as it was heard of lately. Raises JudgeUnavailable."""
         if model not in self.servables:
-            raise JudgeUnavailable(f"the model {model!r} is not there")
+            raise JudgeUnavailable(f"The model {model!r} does not exist.")
         pause = PAUSE
         while True:
             try:
@@ -145,13 +145,13 @@ class EngineJudge:
         try:
             said = b"".join([part async for part in answer.body])
         except httpx.TransportError as error:
-            raise Pausing(f"The engine's answer broke off ({type(error).__name__})") from error
+            raise Pausing(f"The engine's response was incomplete ({type(error).__name__}).") from error
         if answer.status in LATER:
-            raise Pausing(f"The engine answers {answer.status}: {said[:200].decode(errors='replace')}")
+            raise Pausing(f"The engine returned status {answer.status}: {said[:200].decode(errors='replace')}")
         try:
             body: Body = orjson.loads(said)
         except orjson.JSONDecodeError as error:
-            raise JudgeUnavailable(f"The engine's answer (status {answer.status}) is no JSON") from error
+            raise JudgeUnavailable(f"The engine's response (status {answer.status}) is not JSON.") from error
         return answer.status, body
 
     def close(self) -> None:

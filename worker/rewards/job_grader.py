@@ -45,7 +45,9 @@ class JobGrader:
                 self.unusable.add(version.version)
                 odd[version.version] = error
         for number, why in odd.items():
-            message = f"Rewards version {number} cannot be opened, version {version.version} stays: {clean(str(why))}"
+            message = (
+                f"Rewards version {number} cannot be used, so version {version.version} stays in use: {clean(str(why))}"
+            )
             await self.attempt.tell(message, "warn")
         await self._record()
         return version, scores
@@ -84,8 +86,8 @@ class JobGrader:
 
 def no_graders(why: Sequence[GradersUnavailable]) -> TrainingFailed:
     """why: of each version, the newest first."""
-    said = "; ".join(clean(str(error)) for error in why) or "the job has none"
-    return TrainingFailed(why[-1].code if why else "graders_failed", f"The graders cannot be opened: {said}")
+    said = "; ".join(clean(str(error)) for error in why) or "the job has no graders"
+    return TrainingFailed(why[-1].code if why else "graders_failed", f"The graders cannot be started: {said}")
 
 
 def clean(text: str) -> str:

@@ -103,10 +103,10 @@ class RolloutRecorder:
         seen = diagnostics.look(self.rows)
         highest = diagnostics.highest(self.version.graders)
         warnings = diagnostics.warnings(seen, highest=highest, errors_at_most=self.errors.at_most)
-        written = f"written in {line['seconds']:.1f} s, " if line.get("seconds") is not None else ""
+        generated = f"generated in {line['seconds']:.1f} s, " if line.get("seconds") is not None else ""
         message = (
-            f"First look, step {line['step']}: {diagnostics.sentence(seen)}; {seen.completions} completions, "
-            f"{written}scored in {seconds:.1f} s."
+            f"Rewards at step {line['step']}: {diagnostics.sentence(seen)}; {seen.completions} completions, "
+            f"{generated}scored in {seconds:.1f} s."
         )
         data = {"step": line["step"], "generation_seconds": line.get("seconds"), "scoring_seconds": seconds}
 
@@ -169,8 +169,8 @@ class RolloutRecorder:
         fits = await self.attempt.read(lambda session: quotas.rollouts_fit(session, project, size, limits))
         if not fits and not self.full:
             message = (
-                f"The rollouts of step {step} are not kept: the project's quota 'bytes' is full. Training goes on. "
-                "Delete some files to have the rollouts of later steps kept."
+                f"The rollouts of step {step} were not kept because the project's quota 'bytes' is full. Training "
+                "continues. Delete some files to keep the rollouts of later steps."
             )
             data = {"warning": "rollouts_not_kept", "step": step}
 
@@ -185,9 +185,9 @@ class RolloutRecorder:
             samples = "\n".join(self.errors.samples)
             raise TrainingFailed(
                 "nothing_judged",
-                f"The graders failed on all {learning.completions} completions of the job, so that it learned nothing. "
-                f"Mend the graders and start the job again; a max_grader_errors below 1 stops such a job early."
-                + (f" What they said, for example:\n{clean(samples)}" if samples else ""),
+                f"The graders failed on all {learning.completions} completions of the job, so the model learned "
+                f"nothing. Fix the graders and start the job again. A max_grader_errors below 1 stops such a job early."
+                + (f" Errors of the graders:\n{clean(samples)}" if samples else ""),
                 "max_grader_errors",
             )
         warnings = learning.conclude()

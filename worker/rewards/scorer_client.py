@@ -15,6 +15,7 @@ import structlog
 
 from fettle.inference.client import Servable
 from fettle.rewards.sandbox import cgroup
+from fettle.wording import quantity
 
 log = structlog.get_logger()
 
@@ -58,6 +59,7 @@ class Scorer:
 
         models: whom the graders ask. Raises GradersUnavailable.
         """
+        count = quantity(len(rollouts), "completion")
         sent = [{name: rollout[name] for name in ("messages", "completion", "item")} for rollout in rollouts]
         asked = {"models": {name: asdict(servable) for name, servable in models.items()}, **self.resources}
         request = orjson.dumps({"version": version, "graders": list(graders), "rollouts": sent, **asked}) + b"\n"
@@ -65,11 +67,11 @@ class Scorer:
             async with asyncio.timeout(self.seconds):
                 answer = await self._ask(request)
         except TimeoutError:
-            why = f"The graders took more than {self.seconds:.0f} s for {len(rollouts)} completions"
+            why = f"The graders took longer than {self.seconds:.0f} s to score {count}."
         except (OSError, EOFError):
-            why = "The scorer process died"
+            why = "The scorer process stopped unexpectedly."
         except ValueError:  # asyncio's, of a line over its limit, or of what is no JSON
-            why = f"The graders said more than {LINE_LIMIT >> 20} MiB about {len(rollouts)} completions"
+            why = f"The graders returned more than {LINE_LIMIT >> 20} MiB for {count}."
         else:
             if "error" in answer:
                 raise GradersUnavailable(answer["error"], answer["code"])

@@ -84,13 +84,13 @@ class CodeGrader:
         if not isinstance(tests, list) or not tests or not all(isinstance(test, str) for test in tests):
             return no_score(
                 "invalid_variable_error",
-                f"item has no tests under {self.parameters.tests!r}: a text, or a list of texts",
+                f"item has no tests in {self.parameters.tests!r}. Use a string or a list of strings.",
             )
         language = self.parameters.language or sample.item.get("language", "python")
         if language not in HARNESSES:
             return no_score(
                 "invalid_variable_error",
-                f"item has the language {language!r}: it must be one of {', '.join(HARNESSES)}",
+                f"item has the unsupported language {language!r}. Use one of: {', '.join(HARNESSES)}.",
             )
         try:
             with Sandbox(HARNESSES[language], self.limits, language=language) as sandbox:

@@ -52,7 +52,7 @@ def puzzle(item: Mapping[str, Any]) -> tuple[dict[str, list[Any]], list[ast.expr
     if not isinstance(variables, dict) or not variables or not all(isinstance(v, list) for v in variables.values()):
         raise Ungradable("item has no 'variables': {name: [possible values]}")
     if not isinstance(constraints, list) or not all(isinstance(text, str) for text in constraints):
-        raise Ungradable("item has no 'constraints': a list of texts")
+        raise Ungradable("item has no 'constraints': a list of strings")
     try:
         return variables, [ast.parse(text.strip(), mode="eval").body for text in constraints]
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -92,7 +92,7 @@ def worth(node: ast.expr, world: World) -> Any:
         case ast.Compare(left=left, ops=ops, comparators=others) if all(type(op) in COMPARISONS for op in ops):
             sides = [worth(side, world) for side in (left, *others)]
             return all(COMPARISONS[type(op)](sides[at], sides[at + 1]) for at, op in enumerate(ops))
-    raise Ungradable(f"{ast.unparse(node)!r} is no part of a constraint that can be read")
+    raise Ungradable(f"{ast.unparse(node)!r} is not supported in a constraint")
 
 
 Claim = tuple[str, bool, str]  # (variable, is it or is it not, value)

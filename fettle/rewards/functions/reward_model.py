@@ -22,7 +22,7 @@ class RewardModelGrader:
 
     def grade(self, samples: Sequence[Sample]) -> list[Score]:
         asked = {row: conversation(sample) for row, sample in enumerate(samples) if sample.prompt}
-        scores = [no_score("invalid_variable_error", "item has neither 'messages' nor a 'prompt'") for _ in samples]
+        scores = [no_score("invalid_variable_error", "item has neither 'messages' nor 'prompt'.") for _ in samples]
         words = self.judge.score(self.model, list(asked.values())) if asked else []
         for row, word in zip(asked, words, strict=True):
             scores[row] = no_score(word.flag, str(word)) if isinstance(word, JudgeUnavailable) else Score(word)

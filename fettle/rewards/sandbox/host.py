@@ -48,7 +48,7 @@ class Sandbox:
         """walls: other than the strongest that work here. Raises SandboxError when the machine cannot confine, or when
         the source does not load."""
         if len(source.encode()) > SOURCE_AT_MOST:
-            raise LoadError(f"The source has {len(source.encode()):,} bytes; at most {SOURCE_AT_MOST:,} are allowed.")
+            raise LoadError(f"The source has {len(source.encode()):,} bytes; the limit is {SOURCE_AT_MOST:,}.")
         self.source, self.names, self.language = source, list(names), language
         self.walls = walls or walls_of(language)
         self.limits = limits or Limits()
@@ -89,13 +89,13 @@ class Sandbox:
             answer = self.guest.receive(self.limits.seconds)
         except (Overrun, Broken) as error:
             self.close()
-            raise LoadError(f"The source could not be loaded: {str(error) or 'it did not come to an end'}.") from error
+            raise LoadError(f"The source could not be loaded: {str(error) or 'it did not finish in time'}.") from error
         if "error" in answer:
             self.close()
             raise LoadError(f"The source could not be loaded: {cut_error(str(answer['error'])).strip()}")
         if answer.get("value") not in self.names:
             self.close()
-            raise LoadError("The source could not be loaded: it sent what is no result.")
+            raise LoadError("The source could not be loaded: it sent an invalid result.")
         return str(answer["value"])
 
     def __enter__(self) -> "Sandbox":
@@ -120,7 +120,7 @@ def result_of(answer: dict[str, Any]) -> SandboxResult:
         return SandboxResult(
             None, printed, f"TypeError: a reward must be a finite number, not {cut_printed(what, NAME_AT_MOST)}"
         )
-    raise Broken("it sent what is no result")
+    raise Broken("it sent an invalid result")
 
 
 def finite(value: float) -> float | None:

@@ -78,7 +78,7 @@ class TestTextSimilarity:
             "evaluation_metric": "rouge_l",
         }
         (score,) = scored(check(grader=grader), [Sample("", "x" * 50_001)])
-        assert score.reward is None and "at most 50,000" in score.errors["t"].message
+        assert score.reward is None and "the limit is 50,000" in score.errors["t"].message
 
 
 class TestRewardFunctions:
@@ -305,7 +305,7 @@ class TestJudge:
         [
             ({}, "'judge': Missing required parameter: 'parameters.model'"),
             ({"model": "m", "range": [5, 5]}, "must be [lowest, highest]"),
-            ({"model": "m", "criteria": "{{answer}}"}, "is no variable"),
+            ({"model": "m", "criteria": "{{answer}}"}, "is not a variable"),
         ],
     )
     def test_what_cannot_judge_is_refused(self, parameters: dict[str, Any], words: str) -> None:
@@ -326,7 +326,7 @@ class TestRewardModel:
         scores = scored(check(reward_functions=self.WANTED), samples, judge=judge)
         assert [score.reward for score in scores] == [0.0, None, None, 2.0]
         assert scores[1].errors["reward_model"].message == "it holds 10 tokens"
-        assert "neither 'messages' nor a 'prompt'" in scores[2].errors["reward_model"].message
+        assert "neither 'messages' nor 'prompt'" in scores[2].errors["reward_model"].message
         assert judge.asked[1] == ("ft:rm", [*system, {"role": "assistant", "content": "b"}])
 
     def test_without_an_engine_it_is_an_error(self) -> None:

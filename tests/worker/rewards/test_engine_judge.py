@@ -126,13 +126,13 @@ class TestAsking:
         long, no, bad, odd, fine, unknown = judge.ask([*map(question, answers), question(model="nobody")])
         assert words(long) == (
             "model_grader_parse_error",
-            "The answer of 'alias' was cut off: raise sampling_params.max_completions_tokens",
+            "The response of 'alias' was cut off. Raise sampling_params.max_completions_tokens.",
         )
         assert words(no) == ("model_grader_refusal_error", "I will not")
         assert words(bad) == ("model_grader_server_error", "too bad")
-        assert "none that OpenAI's API gives" in words(odd)[1]
+        assert "does not follow OpenAI's API" in words(odd)[1]
         assert fine == "fine"
-        assert words(unknown)[1] == "the model 'nobody' is not there"
+        assert words(unknown)[1] == "The model 'nobody' does not exist."
         assert len(engine[0].seen) == 5
 
     def test_where_the_usual_length_does_not_fit_the_engine_gives_what_room_there_is(
@@ -161,7 +161,7 @@ class TestScoring:
         assert [value for value in found if not isinstance(value, JudgeUnavailable)] == [
             n / 2 for n in range(70) if n != 3
         ]
-        assert [len(body["conversations"]) for _, body in engine[0].seen] == [32, 32, 6]
+        assert sorted(len(body["conversations"]) for _, body in engine[0].seen) == [6, 32, 32]  # in any order
 
     def test_an_engine_that_has_forgotten_the_reward_model_loads_it_again(
         self, engine: tuple[Engine, str], judge_at: Callable[..., EngineJudge]

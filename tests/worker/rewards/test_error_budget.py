@@ -44,7 +44,7 @@ class TestErrors:
 
     async def test_code_that_does_not_load_fails_the_job(self, attempt: Attempt) -> None:
         recorder, _ = await with_rewards(attempt, {"name": "odd", "source": "import numpy as reward"})
-        with pytest.raises(TrainingFailed, match="cannot be opened"):
+        with pytest.raises(TrainingFailed, match="cannot be started"):
             await score(recorder, 1, "2")
         await recorder.close()
 
@@ -90,7 +90,7 @@ class TestErrors:
         scoring = Scorer(MEANS, seconds=3)
         (lost,) = await scoring.score(1, endless, batch("2"))
         assert lost["reward"] is None
-        assert "more than 3 s" in lost["errors"]["endless"]["message"]
+        assert "longer than 3 s" in lost["errors"]["endless"]["message"]
         assert scoring.process is None
         (right,) = await scoring.score(2, check({"reward_functions": ["exact_match"]}), batch("2"))
         await scoring.close()
@@ -105,7 +105,7 @@ class TestErrors:
         (lost,) = await scoring.score(1, loud, batch("2" * 2000))
         await scoring.close()
         assert lost["reward"] is None
-        assert "about 1 completions" in lost["errors"]["loud"]["message"]
+        assert "for 1 completion." in lost["errors"]["loud"]["message"]
 
     async def test_the_job_says_how_many_may_fail(self, attempt: Attempt) -> None:
         for allowed, fails in ((0.5, False), (0.3, True)):

@@ -140,7 +140,7 @@ class TestModelsAsJudges:
 
     async def test_a_judge_that_is_gone_fails_the_job_by_its_name(self, attempt: Attempt) -> None:
         recorder, _ = await with_rewards(attempt, {"name": "reward_model", "parameters": {"model": "ft:gone"}})
-        with pytest.raises(TrainingFailed, match="cannot be opened: The model 'ft:gone' does not exist"):
+        with pytest.raises(TrainingFailed, match="cannot be started: The model 'ft:gone' does not exist"):
             await score(recorder, 1, "2")
         await recorder.close()
 
@@ -189,7 +189,7 @@ class TestEdits:
         async with attempt.resources.db.snapshot() as session:
             messages = list(await session.scalars(select(Event.message).where(Event.level == "warn")))
         assert len(messages) == 1
-        assert messages[0].startswith("Rewards version 2 cannot be opened, version 1 stays")
+        assert messages[0].startswith("Rewards version 2 cannot be used, so version 1 stays")
 
     async def test_an_edit_that_does_not_load_costs_a_resumed_run_nothing_either(self, attempt: Attempt) -> None:
         recorder, _ = await with_rewards(attempt, "exact_match")
@@ -201,5 +201,5 @@ class TestEdits:
         assert cast(Heard, recorder.child).lines[0]["version"] == 1
         async with attempt.resources.db.snapshot() as session:
             messages = list(await session.scalars(select(Event.message).where(Event.level == "warn")))
-        assert messages[0].startswith("Rewards version 2 cannot be opened, version 1 stays")
+        assert messages[0].startswith("Rewards version 2 cannot be used, so version 1 stays")
         assert "\0" not in messages[0]  # PostgreSQL would not take it

@@ -137,8 +137,8 @@ class TestFirstLook:
         await recorder.close()
         (event,) = await events_of(attempt, "dead_groups")
         assert event.message.startswith(
-            "First look, step 1: reward 0.667 ± 0.471, 0% of 1 groups dead (all rewards equal); 3 completions, "
-            "written in 1.5 s, scored in "
+            "Rewards at step 1: reward 0.667 ± 0.471, all rewards equal in 0% of 1 group; 3 completions, "
+            "generated in 1.5 s, scored in "
         )
         assert event.data is not None and event.data["rewards"]["mean"] == pytest.approx(2 / 3)
         assert await events_of(attempt, "warning") == []
@@ -149,7 +149,7 @@ class TestFirstLook:
         await recorder.close()
         (event,) = await events_of(attempt, "warning")
         assert (event.level, (event.data or {})["warning"]) == ("warn", "nothing_earned")
-        assert "Take easier prompts" in event.message
+        assert "Use easier prompts" in event.message
 
     async def test_a_resumed_run_is_past_it_and_an_edit_is_looked_at_again(self, attempt: Attempt) -> None:
         recorder, _ = await with_rewards(attempt, "exact_match")
@@ -161,7 +161,7 @@ class TestFirstLook:
         await score(recorder, 6, "2", "3")
         await recorder.close()
         (event,) = await events_of(attempt, "dead_groups")
-        assert event.message.startswith("First look, step 6: reward 2.5 ")
+        assert event.message.startswith("Rewards at step 6: reward 2.5 ")
 
     async def test_validation_is_not_looked_at(self, attempt: Attempt) -> None:
         recorder, _ = await with_rewards(attempt, "exact_match")

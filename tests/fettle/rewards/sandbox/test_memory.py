@@ -80,7 +80,7 @@ async def test_a_worker_ends_the_largest_guest_whatever_process_has_started_it()
         await asyncio.gather(watching, return_exceptions=True)
         assert small.grade([({}, {})]) == [SandboxResult(1.0)]
         (result,) = large.grade([({}, {})])
-        assert "signal 9 (often: it took too much memory)" in (result.error or "")
+        assert "signal 9 (often: it used too much memory)" in (result.error or "")
 
 
 def test_only_guests_are_counted() -> None:
