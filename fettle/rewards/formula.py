@@ -48,7 +48,7 @@ class Formula:
             self.tree = ast.parse(text.strip().replace("^", "**"), mode="eval").body
             self.used = set(self._names(self.tree, names))
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            raise error if isinstance(error, BadFormula) else BadFormula("it is no arithmetic") from error
+            raise error if isinstance(error, BadFormula) else BadFormula("it is not valid arithmetic") from error
 
     def __call__(self, scores: Mapping[str, float]) -> float:
         """Raises NoResult."""

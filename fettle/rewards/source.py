@@ -13,9 +13,9 @@ def check(source: str) -> None:
     try:
         tree = ast.parse(source)
     except SyntaxError as error:
-        raise ValueError(f"line {error.lineno} of the source is no Python: {error.msg}") from error
+        raise ValueError(f"line {error.lineno} of the source is not valid Python: {error.msg}") from error
     except (ValueError, MemoryError, RecursionError) as error:
-        raise ValueError(f"the source is no Python that can be read: {error or 'nested too deeply'}") from error
+        raise ValueError(f"the source cannot be read as Python: {error or 'nested too deeply'}") from error
     if not {name for node in ast.walk(tree) for name in names(node)}.isdisjoint(CALLED):
         return
     raise ValueError(

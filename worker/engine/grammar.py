@@ -58,7 +58,7 @@ def compiled(schema: Mapping[str, Any], vocabulary: Vocabulary) -> Grammar:
     if len(text) > MAX_SCHEMA_BYTES:
         raise refused(f"it has {len(text):,} bytes, but {MAX_SCHEMA_BYTES:,} are the most")
     if "x-guidance" in schema:
-        raise refused("'x-guidance' is no keyword of JSON schema")
+        raise refused("'x-guidance' is not a keyword of JSON Schema")
     try:
         grammar = LLMatcher.grammar_from_json_schema(text, overrides=OPTIONS)  # type: ignore[arg-type]
     except ValueError as error:

@@ -21,12 +21,13 @@ Word = float | FettleError
 async def score(pool: Pool, name: str, conversations: Sequence[Conversation]) -> tuple[list[Word], int]:
     """A finite number for each conversation, or why there is none; and how many tokens were read.
 
-    Raises UnknownModel, and WrongKind for what is no reward model.
+    Raises UnknownModel, and WrongKind for what is not a reward model.
     """
     base, adapter = await pool.find(name)
     if adapter is None or not adapter.scores:
         raise WrongKind(
-            f"{name!r} is no reward model: it writes responses and scores none. Ask it at /v1/chat/completions, or "
+            f"{name!r} is not a reward model: it writes responses and does not score them. Ask it at "
+            "/v1/chat/completions, or "
             "name a model that the method 'reward_model' has trained.",
             param="model",
         )

@@ -149,7 +149,7 @@ class EngineJudge:
         try:
             body: Body = orjson.loads(said)
         except orjson.JSONDecodeError as error:
-            raise JudgeAway(f"The engine's answer (status {answer.status}) is no JSON") from error
+            raise JudgeAway(f"The engine's answer (status {answer.status}) is not JSON") from error
         return answer.status, body
 
     def close(self) -> None:

@@ -36,9 +36,9 @@ class JsonSchema(Parameters):
         try:
             Draft202012Validator.check_schema(schema, format_checker=None)  # its patterns were compiled here already
         except SchemaError as error:
-            raise ValueError(f"it is no JSON Schema: {error.message[:200]}") from error
+            raise ValueError(f"it is not a valid JSON Schema: {error.message[:200]}") from error
         except (RecursionError, OverflowError) as error:
-            raise ValueError(f"it is no JSON Schema that can be checked ({type(error).__name__})") from error
+            raise ValueError(f"it is not a JSON Schema that can be checked ({type(error).__name__})") from error
         return schema
 
 
@@ -59,7 +59,7 @@ def look_over(schema: Any) -> int:
                 try:
                     compiled(wanted)
                 except BadPattern as error:
-                    raise ValueError(f"{wanted[:100]!r} is no pattern: {error}") from error
+                    raise ValueError(f"{wanted[:100]!r} is not a valid regular expression: {error}") from error
             waiting += [(each, depth + 1) for each in value.values()]
         elif isinstance(value, list):
             waiting += [(each, depth + 1) for each in value]

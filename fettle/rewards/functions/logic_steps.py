@@ -92,7 +92,7 @@ def worth(node: ast.expr, world: World) -> Any:
         case ast.Compare(left=left, ops=ops, comparators=others) if all(type(op) in COMPARISONS for op in ops):
             sides = [worth(side, world) for side in (left, *others)]
             return all(COMPARISONS[type(op)](sides[at], sides[at + 1]) for at, op in enumerate(ops))
-    raise Ungradable(f"{ast.unparse(node)!r} is no part of a constraint that can be read")
+    raise Ungradable(f"{ast.unparse(node)!r} is not a constraint that can be read")
 
 
 Claim = tuple[str, bool, str]  # (variable, is it or is it not, value)

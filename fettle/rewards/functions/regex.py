@@ -24,7 +24,7 @@ class Regex(Parameters):
         try:
             compiled(pattern)
         except BadPattern as error:
-            raise ValueError(f"{pattern!r} is no pattern: {error}") from error
+            raise ValueError(f"{pattern!r} is not a valid regular expression: {error}") from error
         return pattern
 
 

@@ -143,9 +143,9 @@ class Guest:
         try:
             message = json.loads(self._read(size, deadline))  # unlike orjson it reads lone surrogates, which JS prints
         except (ValueError, RecursionError) as error:
-            raise Broken("it sent what is no result") from error
+            raise Broken("it sent an invalid result") from error
         if not isinstance(message, dict):
-            raise Broken("it sent what is no result")
+            raise Broken("it sent an invalid result")
         return message
 
     def _read(self, size: int, deadline: float) -> bytes:

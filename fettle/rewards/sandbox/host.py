@@ -93,7 +93,7 @@ class Sandbox:
             raise LoadError(f"The source could not be loaded: {cut_error(str(answer['error'])).strip()}")
         if answer.get("value") not in self.names:
             self.close()
-            raise LoadError("The source could not be loaded: it sent what is no result.")
+            raise LoadError("The source could not be loaded: it sent an invalid result.")
         return str(answer["value"])
 
     def __enter__(self) -> "Sandbox":
@@ -118,7 +118,7 @@ def judged(answer: dict[str, Any]) -> Verdict:
         return Verdict(
             None, printed, f"TypeError: a reward must be a finite number, not {cut_printed(what, NAME_AT_MOST)}"
         )
-    raise Broken("it sent what is no result")
+    raise Broken("it sent an invalid result")
 
 
 def finite(value: float) -> float | None:

@@ -110,7 +110,7 @@ class TestRegex:
         ],
     )
     def test_one_that_cannot_be_read_or_would_fill_the_memory_is_refused(self, pattern: str) -> None:
-        with pytest.raises(InvalidRequest, match="is no pattern"):
+        with pytest.raises(InvalidRequest, match="is not a valid regular expression"):
             check(reward_functions=[{"name": "regex", "parameters": {"pattern": pattern}}])
 
     def test_counts_that_people_write_are_taken(self) -> None:

@@ -303,7 +303,7 @@ class TestJudge:
         [
             ({}, "'judge': Missing required parameter: 'parameters.model'"),
             ({"model": "m", "range": [5, 5]}, "must be [lowest, highest]"),
-            ({"model": "m", "criteria": "{{answer}}"}, "is no variable"),
+            ({"model": "m", "criteria": "{{answer}}"}, "is not a variable"),
         ],
     )
     def test_what_cannot_judge_is_refused(self, parameters: dict[str, Any], words: str) -> None:

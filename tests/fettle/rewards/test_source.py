@@ -14,7 +14,7 @@ def refused(source: str) -> str:
 
 
 def test_a_syntax_error_names_its_line() -> None:
-    assert "line 2 of the source is no Python: " in refused(
+    assert "line 2 of the source is not valid Python: " in refused(
         "import re\ndef reward(prompt, completion, example:\n  return 1"
     )
 
@@ -26,7 +26,7 @@ def test_a_source_without_the_function_says_which_it_must_have() -> None:
 
 @pytest.mark.parametrize("source", ["-" * 10_000 + "1", "1+" * 5_000 + "1", "(" * 300, "a\0b"])
 def test_a_source_that_cannot_be_parsed_is_refused_and_no_more(source: str) -> None:
-    assert "no Python" in refused(source)
+    assert "Python" in refused(source)
 
 
 @pytest.mark.parametrize(

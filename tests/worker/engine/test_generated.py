@@ -109,7 +109,7 @@ class TestResponseFormat:
             ({"type": "integer", "minimum": 5, "maximum": 3}, "minimum (5) is greater than maximum (3)"),
             ({"$ref": "http://127.0.0.1:9/x.json"}, "does not fetch resources"),
             ({"type": "string", "description": "x" * 70_000}, "65,536 are the most"),
-            ({"type": "object", "x-guidance": {}}, "'x-guidance' is no keyword"),
+            ({"type": "object", "x-guidance": {}}, "'x-guidance' is not a keyword"),
         ],
     )
     def test_a_schema_that_cannot_be_followed_is_refused_with_the_reason(

@@ -149,7 +149,7 @@ def test_what_writes_scores_nothing_and_says_so(scoring_engine: Engine, name: st
     scoring_engine.load("one")
     response = asked(scoring_engine, CONVERSATIONS, name)
     assert (response.status_code, response.json()["error"]["code"]) == (400, "model_not_supported")
-    assert f"'{name}' is no reward model" in response.json()["error"]["message"]
+    assert f"'{name}' is not a reward model" in response.json()["error"]["message"]
 
 
 def test_one_that_is_not_loaded_is_404_so_that_the_api_loads_it(scoring_engine: Engine) -> None:

@@ -59,7 +59,7 @@ def test_a_result_that_cannot_be_read_costs_one_sample_only(body: str) -> None:
     with Sandbox(FORGED.format(body=body), QUICK) as sandbox:
         (verdict,) = sandbox.grade([({}, {})])
     assert verdict.value is None
-    assert verdict.error == "The grader's process ended: it sent what is no result"
+    assert verdict.error == "The grader's process ended: it sent an invalid result"
 
 
 def test_an_error_while_loading_is_cut() -> None:
