@@ -39,7 +39,7 @@ async def run(
 async def graders(
     pool: Pool, project_id: str, judges: dict[str, Any], within: tuple[str, ...] = (), *, sources: bool = True
 ) -> Any:
-    """As `rewards.given.check`. sources: whether user code is looked at; the sandbox says more about it."""
+    """As `rewards.grader_fields.check`. sources: whether user code is looked at; the sandbox says more about it."""
     named = ".".join((*within, next(iter(judges), "grader")))
     argument = {"judges": judges, "within": within, "sources": sources}
     try:

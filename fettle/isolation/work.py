@@ -9,7 +9,7 @@ import orjson
 from fettle import json_body, step_metrics
 from fettle.datasets.formats import preview, validation
 from fettle.errors import InvalidRequest
-from fettle.rewards import given
+from fettle.rewards import grader_fields
 from fettle.rollouts import selection
 
 GRADERS_BYTES = 1 << 20  # of all graders of a job: lists show a hundred jobs
@@ -19,7 +19,7 @@ Work = Callable[[Any, bytes], bytes]
 
 
 def check_graders(argument: Any, content: bytes) -> bytes:
-    check = given.check if argument["sources"] else given.check_shape
+    check = grader_fields.check if argument["sources"] else grader_fields.check_shape
     checked = check(argument["judges"], tuple(argument["within"]))
     where = ".".join(argument["within"]) or "grader"
     try:

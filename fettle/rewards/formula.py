@@ -41,7 +41,7 @@ class Formula:
 
     def __init__(self, text: str, names: set[str]) -> None:
         if len(text) > LENGTH_AT_MOST:
-            raise BadFormula(f"it has {len(text):,} characters; at most {LENGTH_AT_MOST:,} are read")
+            raise BadFormula(f"it has {len(text):,} characters; the limit is {LENGTH_AT_MOST:,}")
         if "**" in text:
             raise BadFormula("write ^ for powers")
         try:

@@ -31,12 +31,10 @@ def check(template: str) -> str:
     for hole in HOLE.findall(template):
         match = PATH.match(hole.strip())
         if match is None:
-            raise BadTemplate(
-                f"{{{{{hole}}}}} is not a variable: write {{{{item.NAME}}}} or {{{{sample.output_text}}}}"
-            )
+            raise BadTemplate(f"{{{{{hole}}}}} is not a variable. Use {{{{item.NAME}}}} or {{{{sample.output_text}}}}")
         steps = STEP.findall(match[2])
         if match[1] == "sample" and (not steps or steps[0][0] not in OF_SAMPLE):
-            raise BadTemplate(f"{{{{{hole}}}}} is not a variable: `sample` has {', '.join(OF_SAMPLE)}")
+            raise BadTemplate(f"{{{{{hole}}}}} is not a variable. `sample` has {', '.join(OF_SAMPLE)}")
     return template
 
 

@@ -50,7 +50,7 @@ def test_its_value_is_the_arithmetic(text: str, value: float) -> None:
         ("min(1, *a)", "is not allowed"),
         ("(" * 1500, "it is not valid arithmetic"),
         ("-" * 1999 + "1", "it is not valid arithmetic"),
-        ("1" * 2001, "at most 2,000"),
+        ("1" * 2001, "the limit is 2,000"),
     ],
 )
 def test_what_is_no_arithmetic_over_the_names_is_refused(text: str, words: str) -> None:
