@@ -159,7 +159,7 @@ class TestWhatConfines:
 
     def test_walls_that_hold_but_do_not_answer_are_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(walls.PROBES, "python", "def grade(sample, item): return 0.5")
-        with pytest.raises(SandboxError, match="gives no results"):
+        with pytest.raises(SandboxError, match="returns no results"):
             level()
 
     def test_behind_bubblewrap_there_is_no_file_but_the_interpreters(self) -> None:
@@ -181,9 +181,9 @@ class TestItLoads:
             ("def grade(:", "SyntaxError"),
             ("x = 1", "defines none of: grade, reward"),
             ("1 / 0", "ZeroDivisionError"),
-            ("while True: pass", "it did not come to an end"),
+            ("while True: pass", "it did not finish in time"),
             ("import numpy", "No module named 'numpy'"),
-            ("#" * 256_001, "at most 256,000"),
+            ("#" * 256_001, "the limit is 256,000"),
         ],
     )
     def test_source_that_does_not_load_says_why(self, source: str, words: str) -> None:
