@@ -10,7 +10,7 @@ from fettle import methods
 from fettle.datasets.previews import Look
 from fettle.errors import InvalidRequest
 from fettle.isolation.pool import SECONDS, Exhausted, Overrun, Pool
-from fettle.rollouts.store import Read, Row, Wanted
+from fettle.rollouts.store import Encode, Format, Part, Read, Rows, Wanted
 
 GRADER_SECONDS = 10.0
 
@@ -39,7 +39,7 @@ async def run(
 async def graders(
     pool: Pool, project_id: str, judges: dict[str, Any], within: tuple[str, ...] = (), *, sources: bool = True
 ) -> Any:
-    """As `rewards.given.check`. sources: whether user code is looked at; the sandbox says more about it."""
+    """As `rewards.grader_fields.check`. sources: whether user code is looked at; the sandbox says more about it."""
     named = ".".join((*within, next(iter(judges), "grader")))
     argument = {"judges": judges, "within": within, "sources": sources}
     try:
@@ -67,11 +67,17 @@ def look(pool: Pool, project_id: str, base: Path) -> Look:
     return look
 
 
-def rollouts(pool: Pool, project_id: str) -> Read:
-    async def read(content: bytes, wanted: Wanted) -> list[Row]:
-        rows: list[Row] = orjson.loads(
-            await run(pool, "select_rollouts", project_id, "rollouts", asdict(wanted), content, seconds=30)
-        )
-        return rows
+def read_rollouts(pool: Pool, project_id: str) -> Read:
+    async def read(content: bytes, part: Part) -> Rows:
+        found = await run(pool, "select_rollouts", project_id, "rollouts", asdict(part), content, seconds=30)
+        return Rows(**orjson.loads(found))
 
     return read
+
+
+def encode_rollouts(pool: Pool, project_id: str) -> Encode:
+    async def encode(content: bytes, wanted: Wanted, format: Format) -> bytes:
+        argument = {"wanted": asdict(wanted), "format": format}
+        return await run(pool, "export_rollouts", project_id, "rollouts", argument, content, seconds=30)
+
+    return encode

@@ -1,8 +1,9 @@
 import secrets
 from typing import Annotated, Any, Literal
 
+import orjson
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 from api import generation, isolation, multipart
 from api.deps import ProjectId, Room, Services, Snapshot
@@ -10,7 +11,7 @@ from api.middleware import MULTIPART_OVERHEAD
 from api.pagination import listing
 from api.schemas.file import file_object
 from api.schemas.job import deleted_object
-from api.streaming import start_reading
+from api.streaming import json_response, start_reading
 from fettle.datasets import files, previews
 from fettle.datasets.ingest import Upload
 from fettle.db import DATABASE_AWAY
@@ -20,6 +21,8 @@ from fettle.storage import deletions
 from fettle.tenancy import quotas
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
+
+FILES_AT_MOST = 100  # on a page: each has its validation report, with up to 50 problems
 
 
 @router.post("")
@@ -80,11 +83,17 @@ async def newest(
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     order: Literal["asc", "desc"] = "desc",
-) -> dict[str, Any]:
+) -> Response:
+    """Your files. A page has at most 100 of them, whatever `limit` says; `has_more` says whether others follow."""
     rows, has_more = await files.newest(
-        session, project_id, purpose=purpose, after=after, limit=limit, newest_first=order == "desc"
+        session,
+        project_id,
+        purpose=purpose,
+        after=after,
+        limit=min(limit, FILES_AT_MOST),
+        newest_first=order == "desc",
     )
-    return listing(rows, file_object, has_more)
+    return json_response(orjson.dumps(listing(rows, file_object, has_more)))
 
 
 @router.get("/{file_id}")

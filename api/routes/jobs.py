@@ -22,7 +22,7 @@ from api.schemas.job import (
     method_of,
     proof_object,
 )
-from api.streaming import count_stream, start_reading
+from api.streaming import count_stream, json_response, start_reading
 from fettle import queue
 from fettle.errors import InvalidRequest, NotFound, from_schema
 from fettle.jobs import events, integrations, lifecycle, planning, proofs, waiting
@@ -189,11 +189,6 @@ async def list_events(
     return listing(rows, event_object, has_more)
 
 
-def json_response(body: bytes | None) -> Response:
-    """FastAPI's own rendering takes several times as long as the read."""
-    return Response(body, media_type="application/json")
-
-
 async def stream_events(
     services: Services, project_id: str, job_id: str, seq: int
 ) -> AsyncIterator[bytes | dict[str, str]]:
@@ -221,11 +216,15 @@ async def list_checkpoints(
 
 
 @router.get("/{job_id}/metrics")
-async def metrics(job_id: str, project_id: ProjectId, session: Snapshot) -> dict[str, Any]:
-    """Columns of equal length, one value a step; null where a step has none."""
-    job = await lifecycle.get(session, project_id, job_id)
-    columns = events.columns(await events.metrics(session, job.id))
-    return {"object": "fine_tuning.job.metrics", "fine_tuning_job_id": job.id, "columns": columns}
+async def metrics(job_id: str, project_id: ProjectId, services: Services) -> Response:
+    """Columns of equal length, with one value for each step; null where a step has none."""
+    async with services.db.snapshot() as session:
+        job = await lifecycle.get(session, project_id, job_id)
+        lines = await events.metric_lines(session, job.id)
+    argument = {"job_id": job.id}
+    return json_response(
+        await isolation.run(services.pool, "metric_columns", project_id, "metrics", argument, lines, seconds=30)
+    )
 
 
 @router.get("/{job_id}/evaluation")

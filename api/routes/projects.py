@@ -1,11 +1,14 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.deps import Caller, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.project import ProjectChange, ProjectCreate, project_object
+from fettle.storage import usage
 from fettle.tenancy import permissions, projects, quotas
+from models import Project
 
 router = APIRouter(prefix="/v1/projects", tags=["projects"])
 
@@ -34,12 +37,11 @@ async def create(body: ProjectCreate, session: Transaction, services: Services) 
 
 @router.get("/{project_id}")
 async def retrieve(project_id: str, caller: Caller, session: Snapshot, services: Services) -> dict[str, Any]:
-    """With what it uses of its quotas."""
+    """With what it uses of its quotas, and what it takes up in storage."""
     if permissions.confined_to(caller) not in (None, project_id):
         raise projects.unknown(project_id)
     project = await projects.get(session, project_id)
-    used = await quotas.usage(session, project.id)
-    return {**project_object(project, quotas.defaults(services.settings)), "usage": used}
+    return await with_usage(session, project, quotas.defaults(services.settings))
 
 
 @router.post("/{project_id}")
@@ -50,5 +52,10 @@ async def change(project_id: str, body: ProjectChange, session: Transaction, ser
         await projects.rename(session, project, body.name)
     if body.quotas is not None:
         body.quotas.apply(project)
+    return await with_usage(session, project, quotas.defaults(services.settings))
+
+
+async def with_usage(session: AsyncSession, project: Project, defaults: quotas.Limits) -> dict[str, Any]:
     used = await quotas.usage(session, project.id)
-    return {**project_object(project, quotas.defaults(services.settings)), "usage": used}
+    stored = await usage.of_project(session, project.id)
+    return {**project_object(project, defaults), "usage": used, "stored_bytes": stored}

@@ -1,5 +1,6 @@
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Query
 from fastapi.responses import Response, StreamingResponse
 
@@ -7,11 +8,11 @@ from api import isolation
 from api.deps import ProjectId, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.rollout import RewardsEdit, rewards_object, rollout_object
-from api.streaming import start_reading
+from api.streaming import json_response, start_reading
 from fettle.errors import NotFound
 from fettle.jobs import lifecycle, reward_versions
 from fettle.rollouts import store
-from fettle.rollouts.store import Sort, Wanted
+from fettle.rollouts.store import Format, Sort, Wanted
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
@@ -19,8 +20,6 @@ LARGEST = 2**31 - 1  # of a column of numbers
 Step = Annotated[int | None, Query(ge=1, le=LARGEST)]
 Version = Annotated[int | None, Query(ge=1, le=LARGEST)]
 Limit = Annotated[int, Query(ge=1, le=100)]
-
-EXPORTS = {"jsonl": store.as_jsonl, "dpo": store.as_preferences}
 
 
 @router.get("/{job_id}/rollouts")
@@ -36,8 +35,11 @@ async def newest(
     sort: Sort = "step",
     after: str | None = None,
     limit: Limit = 20,
-) -> dict[str, Any]:
-    """Every completion that the job learned from; `sort=-reward` begins with the best."""
+) -> Response:
+    """The completions that the job learned from; `sort=-reward` starts with the best.
+
+    A page has at most 1 MiB of rows, and so may have fewer than `limit`: `has_more` says whether others follow.
+    """
     wanted = Wanted(step, min_reward, max_reward, reward_version, error)
     async with services.db.snapshot() as session:
         job = await lifecycle.get(session, project_id, job_id)
@@ -49,9 +51,9 @@ async def newest(
         sort=sort,
         after=after,
         limit=limit,
-        read=isolation.rollouts(services.pool, project_id),
+        read=isolation.read_rollouts(services.pool, project_id),
     )
-    return listing(rows, rollout_object, has_more)
+    return json_response(orjson.dumps(listing(rows, rollout_object, has_more)))
 
 
 @router.get("/{job_id}/rollouts/export", response_model=None)
@@ -59,7 +61,7 @@ async def export(
     job_id: str,
     project_id: ProjectId,
     services: Services,
-    format: Literal["jsonl", "dpo"] = "jsonl",
+    format: Format = "jsonl",
     step: Step = None,
     min_reward: float | None = None,
     max_reward: float | None = None,
@@ -73,9 +75,8 @@ async def export(
         found = await store.chunks(session, job.id, wanted)
     name = f"{job.id}-{'preferences' if format == 'dpo' else 'rollouts'}.jsonl"
     headers = {"content-disposition": f'attachment; filename="{name}"'}
-    lines = await start_reading(
-        EXPORTS[format](services.storage, found, wanted, isolation.rollouts(services.pool, project_id))
-    )
+    encode = isolation.encode_rollouts(services.pool, project_id)
+    lines = await start_reading(store.export(services.storage, found, wanted, format, encode))
     return StreamingResponse(lines, media_type="application/jsonl", headers=headers)
 
 

@@ -18,7 +18,7 @@ from fettle.inference.client import Servable
 from fettle.jobs import capabilities, chat_templates
 from fettle.registry import catalog, tuned_models
 from fettle.registry.catalog import BaseModelEntry
-from fettle.rewards import given as rewards
+from fettle.rewards import grader_fields
 from models import File, Job
 
 NO_ALIASES: Mapping[str, str] = MappingProxyType({})
@@ -139,4 +139,4 @@ def graders_of(method: methods.Method) -> list[dict[str, Any]] | None:
     """What judges the completions, for a method that learns from rewards. Raises InvalidRequest."""
     if not isinstance(method, methods.ReinforcementMethod):
         return None
-    return rewards.check(method.reinforcement.judges(), ("method", "reinforcement"))
+    return grader_fields.check(method.reinforcement.judges(), ("method", "reinforcement"))

@@ -78,14 +78,21 @@ class LocalStorage:
         with self._translate_errors(key):
             return await asyncio.to_thread(self._existing(key).read_bytes)
 
-    async def list(self, prefix: str) -> list[str]:
-        def walk() -> list[str]:
+    async def sizes(self, prefix: str) -> dict[str, int]:
+        def walk() -> dict[str, int]:
             folder = self.path(prefix)
-            files = [folder] if folder.is_file() else [path for path in folder.rglob("*") if path.is_file()]
-            return sorted(path.relative_to(self.root).as_posix() for path in files)
+            found = {}
+            for path in [folder, *folder.rglob("*")]:
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # deleted meanwhile
+                    if path.is_file():
+                        found[path.relative_to(self.root).as_posix()] = path.stat().st_size
+            return dict(sorted(found.items()))
 
         with self._translate_errors(prefix):
             return await asyncio.to_thread(walk)
+
+    async def list(self, prefix: str) -> list[str]:
+        return list(await self.sizes(prefix))
 
     async def presign(self, key: str, seconds: int) -> str | None:
         return None

@@ -116,21 +116,24 @@ class S3Storage:
     async def read(self, key: str) -> bytes:
         return b"".join([chunk async for chunk in self.stream(key)])
 
-    async def list(self, prefix: str) -> list[str]:
-        def pages() -> list[str]:
+    async def sizes(self, prefix: str) -> dict[str, int]:
+        def pages() -> dict[str, int]:
             paginator = self.client.get_paginator("list_objects_v2")
-            return sorted(
-                item["Key"].removeprefix(self.prefix)
+            return {
+                item["Key"].removeprefix(self.prefix): item["Size"]
                 for page in paginator.paginate(Bucket=self.bucket, Prefix=self.prefix + prefix)
                 for item in page.get("Contents", [])
-            )
+            }
 
         with translate_errors(prefix):
-            keys = await asyncio.to_thread(pages)
-        return [key for key in keys if key == prefix or key.startswith(prefix + "/")]
+            found = await asyncio.to_thread(pages)
+        return {key: found[key] for key in sorted(found) if key == prefix or key.startswith(prefix + "/")}
+
+    async def list(self, prefix: str) -> list[str]:
+        return list(await self.sizes(prefix))
 
     async def presign(self, key: str, seconds: int) -> str | None:
-        """Signed here: S3 is not asked, and an absent key is translate_errors by the URL."""
+        """Signed here: S3 is not asked, and the URL tells of an absent key."""
         target = {"Bucket": self.bucket, "Key": self.prefix + key}
         url: str = self.signer.generate_presigned_url("get_object", Params=target, ExpiresIn=seconds)
         return url

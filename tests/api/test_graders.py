@@ -176,7 +176,7 @@ class TestValidate:
         ("grader", "param", "words"),
         [
             ({**EQUAL, "operation": "is"}, "grader.operation", "'eq', 'ne', 'neq', 'like' or 'ilike'"),
-            ({**EQUAL, "input": "{{answer}}"}, "grader.input", "{{answer}} is no variable"),
+            ({**EQUAL, "input": "{{answer}}"}, "grader.input", "{{answer}} is not a variable"),
             ({**EQUAL, "colour": "red"}, "grader.colour", "Unknown parameter"),
             ({**LENGTH, "image_tag": "2025-05-08"}, "grader.image_tag", "Leave 'image_tag' out"),
             ({**LENGTH, "source": "x = 1"}, "grader", "defines none of: grade, reward"),

@@ -145,11 +145,11 @@ CHECKS: dict[str, Callable[[Settings], Awaitable[CheckResult]]] = {
 HELP = {
     "versions": "install Fettle again",
     "disk": "set FETTLE_DATA to a folder that this user can write",
-    "slots": "docs/gpus.md message how slots map to GPUs",
+    "slots": "docs/gpus.md explains how slots map to GPUs",
     "cores": "set FETTLE_THREADS",
     "devices": "check the driver with nvidia-smi",
     "secrets": "let this user read the data folder",
-    "sandbox": "docs/rewards.md message what user code needs",
+    "sandbox": "docs/rewards.md explains what user code needs",
     "integrations": "pip install 'fettle[integrations]'",
     "database": "check FETTLE_DATABASE_URL, then `fettle migrate`",
     "storage": "check FETTLE_STORAGE_URL, FETTLE_S3_ENDPOINT and the credentials",

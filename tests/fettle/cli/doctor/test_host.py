@@ -124,7 +124,7 @@ class TestSandbox:
         monkeypatch.setenv("PATH", str(tmp_path))
         found = await host.sandbox(Settings())
         assert found.ok
-        assert "Python only" in found.message and "install Node.js 18" in found.message
+        assert "Python only" in found.message and "Install Node.js 18" in found.message
 
     async def test_where_nothing_holds_user_code_it_warns_and_names_the_way_out(
         self, monkeypatch: pytest.MonkeyPatch
