@@ -126,6 +126,6 @@ async def until_database_answers(
 
 def refusal(error: Refused) -> str:
     return (
-        f"The storage refused the object {error.key}: {for_tenants(error.words)}. When the operator has mended that, "
+        f"The storage refused the object {error.key}: {for_tenants(error.words)}. When the operator has fixed this, "
         "resume the job."
     )

@@ -63,7 +63,7 @@ async def test_a_refusal_ends_the_job_in_the_stores_words_at_once(quick: Attempt
     assert (calls, failed.value.code) == (1, "storage_refused")
     assert failed.value.message == (
         "The storage refused the object jobs/a/1/adapter/x: 403 AccessDenied: the policy at [internal address] says "
-        "no. When the operator has mended that, resume the job."
+        "no. When the operator has fixed this, resume the job."
     )
 
 

@@ -23,7 +23,7 @@ from worker.jobs.training_process import Nursery
 
 NOBODY = cast(Nursery, None)  # no child is started: what is published was trained before
 DONE = {"type": "done", "path": "out/adapter", "step": 2, "trained_tokens": 120}
-REFUSAL = "The storage refused the object a: 403. When the operator has mended that, resume the job."
+REFUSAL = "The storage refused the object a: 403. When the operator has fixed this, resume the job."
 
 
 class Refusing(LocalStorage):
