@@ -29,7 +29,7 @@ from fettle.jobs import events, integrations, lifecycle, planning, proofs, waiti
 from fettle.registry import tuned_models
 from fettle.storage import artifacts
 from fettle.tenancy import quotas
-from models import ENDED, Project
+from models import Project
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
@@ -200,7 +200,7 @@ async def stream_events(
             seq, block = following
             yield block
         else:
-            if job.status in ENDED:
+            if job.status.is_terminal:
                 yield {"data": "[DONE]"}
                 return
             await asyncio.sleep(services.settings.event_poll_seconds)

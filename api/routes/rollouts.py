@@ -12,7 +12,7 @@ from api.streaming import json_response, start_reading
 from fettle.errors import NotFound
 from fettle.jobs import lifecycle, reward_versions
 from fettle.rollouts import store
-from fettle.rollouts.store import Format, Sort, Wanted
+from fettle.rollouts.store import Format, RolloutFilter, Sort
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
@@ -40,7 +40,7 @@ async def newest(
 
     A page has at most 1 MiB of rows, and so may have fewer than `limit`: `has_more` says whether others follow.
     """
-    wanted = Wanted(step, min_reward, max_reward, reward_version, error)
+    wanted = RolloutFilter(step, min_reward, max_reward, reward_version, error)
     async with services.db.snapshot() as session:
         job = await lifecycle.get(session, project_id, job_id)
         found = await store.chunks(session, job.id, wanted)
@@ -69,7 +69,7 @@ async def export(
     error: bool | None = None,
 ) -> Response:
     """JSON Lines: one rollout per line, or with `format=dpo` the best and worst of each group as preference rows."""
-    wanted = Wanted(step, min_reward, max_reward, reward_version, error)
+    wanted = RolloutFilter(step, min_reward, max_reward, reward_version, error)
     async with services.db.snapshot() as session:
         job = await lifecycle.get(session, project_id, job_id)
         found = await store.chunks(session, job.id, wanted)

@@ -23,7 +23,7 @@ from worker.jobs.training_process import Nursery
 
 NOBODY = cast(Nursery, None)  # no child is started: what is published was trained before
 DONE = {"type": "done", "path": "out/adapter", "step": 2, "trained_tokens": 120}
-REFUSAL = "The storage refused the object a: 403. When the operator has fixed this, resume the job."
+REFUSAL = "The storage refused the object a: 403. When the operator has mended that, resume the job."
 
 
 class Refusing(LocalStorage):
@@ -90,7 +90,7 @@ async def test_a_resumed_job_publishes_the_adapter_without_a_training_process(
     assert not (publish_retry.root(resources.settings) / row.id).exists()
     told = await messages(resources)
     assert "The trained adapter stays on the worker's disk; when the job is resumed it is published from there" in told
-    assert "Fine-tuning job resumed after it failed with storage_refused; its adapter is published" in told
+    assert "Fine-tuning job resumed after it failed with storage_refused. Its adapter will be published." in told
 
 
 async def test_a_store_that_refuses_again_leaves_the_adapter_for_the_next_resume(
