@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 
 from api import errors, loop_lag, openapi, queries, scopes
-from api.middleware import Gate, RequestId
+from api.middleware import Authentication, RequestId
 from api.readiness import Readiness
 from api.reads import Reads
 from api.routes import (
@@ -63,7 +63,7 @@ ROUTERS = (
 
 
 @asynccontextmanager
-async def services(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     state = app.state
     settings: Settings = state.settings
     data_folder.prepare(settings.data)
@@ -99,7 +99,7 @@ def create_app(settings: Settings | None = None, *, warm: bool = False) -> FastA
     app = FastAPI(
         title="Fettle",
         version=__version__,
-        lifespan=services,
+        lifespan=lifespan,
         docs_url=None,  # ours needs no other host
         redoc_url=None,
         dependencies=[Depends(queries.refuse_unknown)],
@@ -107,7 +107,7 @@ def create_app(settings: Settings | None = None, *, warm: bool = False) -> FastA
     app.state.settings, app.state.warm = settings or Settings(), warm
     errors.install(app)
     openapi.install(app)
-    app.add_middleware(Gate)
+    app.add_middleware(Authentication)
     app.add_middleware(Telemetry)
     app.add_middleware(RequestId)  # added last, so outermost: a refusal carries an id as well
     for router in ROUTERS:

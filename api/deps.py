@@ -22,7 +22,7 @@ from fettle.storage import Storage, reserve
 from models import ApiKey
 
 
-class Services:
+class AppState:
     """What one API process holds open; lives in `app.state`."""
 
     settings: Settings
@@ -41,40 +41,40 @@ class Services:
     pool: Pool  # for work that the event loop must not do
 
 
-async def services(request: Request) -> Services:
-    return cast(Services, request.app.state)
+async def app_state(request: Request) -> AppState:
+    return cast(AppState, request.app.state)
 
 
 async def project_id(request: Request) -> str:
-    """The tenant; the gate has put it there."""
+    """The tenant; authentication has put it there."""
     return cast(str, request.state.project_id)
 
 
 def api_key(request: Request) -> ApiKey:
-    """The key that asks; the gate has put it there."""
+    """The key that asks; authentication has put it there."""
     return cast(ApiKey, request.state.api_key)
 
 
 async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
-    held = await services(request)
-    async with held.db.transaction() as session:
+    services = await app_state(request)
+    async with services.db.transaction() as session:
         yield session
     for job_id in queue.rings(session):
-        await held.doorbell.ring(job_id)
+        await services.doorbell.ring(job_id)
 
 
 async def snapshot(request: Request) -> AsyncIterator[AsyncSession]:
-    async with (await services(request)).db.snapshot() as session:
+    async with (await app_state(request)).db.snapshot() as session:
         yield session
 
 
 async def room(request: Request) -> None:
     """For what ends a job or deletes something: on a full disk the reserve lets it through."""
-    reserve.release((await services(request)).settings)
+    reserve.release((await app_state(request)).settings)
 
 
 Room = Depends(room)
-Held = Annotated[Services, Depends(services)]
+Services = Annotated[AppState, Depends(app_state)]
 ProjectId = Annotated[str, Depends(project_id)]
 Caller = Annotated[ApiKey, Depends(api_key)]
 # scope="function": committed before the response leaves, so that a client reads its own writes

@@ -18,9 +18,9 @@ log = structlog.get_logger()
 # The SDK repeats these by itself unless it is told whether that can help
 RETRIED_BY_SDK = {408, 409, 429, 500, 502, 503, 504, 507}
 ELSEWHERE = {  # OpenAI's routes that people try, and what to do instead
-    "/v1/responses/": "Responses are not stored: keep the answer of POST /v1/responses.",
-    "/v1/chat/completions/": "Completions are not stored: keep the answer of POST /v1/chat/completions.",
-    "/v1/uploads": "Send the file in one piece: POST /v1/files.",
+    "/v1/responses/": "Responses are not stored. Keep what POST /v1/responses returns.",
+    "/v1/chat/completions/": "Completions are not stored. Keep what POST /v1/chat/completions returns.",
+    "/v1/uploads": "Send the whole file with POST /v1/files.",
 }
 HTTP_CODES = {404: "unknown_url", 405: "method_not_allowed"}
 
@@ -65,7 +65,7 @@ async def on_database_away(request: Request, error: Exception) -> JSONResponse:
         return on_disk_full(error)
     metrics.errors.labels("database").inc()
     log.error("database_away", cause=in_words(error))
-    return render(Unavailable("The database does not answer: try again in a few seconds."))
+    return render(Unavailable("The database is not responding. Try again in a few seconds."))
 
 
 async def on_os_error(request: Request, error: Exception) -> JSONResponse:
@@ -78,24 +78,24 @@ async def on_os_error(request: Request, error: Exception) -> JSONResponse:
 def on_disk_full(error: Exception) -> JSONResponse:
     metrics.errors.labels("storage").inc()
     log.error("disk_full", cause=in_words(error))
-    return render(DiskFull("The server's disk is full: nothing was kept. Its operator must make room."))
+    return render(DiskFull("The server's disk is full, and nothing was saved. Ask the operator to free some space."))
 
 
 async def on_storage_away(request: Request, error: Exception) -> JSONResponse:
     log.error("storage_away", cause=in_words(error))
-    return render(Unavailable("The storage does not answer: try again in a few seconds."))
+    return render(Unavailable("Storage is not responding. Try again in a few seconds."))
 
 
 async def on_storage_refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refused)  # noqa: S101
     log.error("storage_refused", cause=in_words(error))
-    return render(StorageRefused(f"The storage refused the request: {for_tenants(error.words)}. Ask the operator."))
+    return render(StorageRefused(f"Storage refused the request: {for_tenants(error.words)}. Ask the operator."))
 
 
 async def on_missing(request: Request, error: Exception) -> JSONResponse:
     log.error("object_missing", key=str(error))
     return render(
-        NotFound("The content is gone from storage: upload it, or run the job, again.", code="content_missing")
+        NotFound("The content is no longer in storage. Upload the file or run the job again.", code="content_missing")
     )
 
 
@@ -108,7 +108,7 @@ async def on_bug(request: Request, error: Exception) -> JSONResponse:
     """What nobody foresaw: logged whole, shown as nothing but an id to ask about."""
     request_id = request.state.request_id
     log.error("internal_error", path=request.url.path, exc_info=error)
-    answer = render(FettleError(f"Internal error. The log has it under the request id {request_id}."))
+    answer = render(FettleError(f"Internal error. Find it in the server's log by the request id {request_id}."))
     answer.headers["x-request-id"] = request_id  # Starlette answers bugs outside of all middleware
     answer.headers["x-content-type-options"], answer.headers["cache-control"] = "nosniff", "no-store"
     return answer

@@ -13,16 +13,16 @@ from fettle.inference.client import Answer, Servable
 from fettle.observability import metrics
 
 
-async def find(held: Services, project_id: str, name: str) -> Servable:
+async def find(services: Services, project_id: str, name: str) -> Servable:
     """What a model's name or alias means to this project. Raises NotFound."""
-    async with held.db.snapshot() as session:
-        return await client.find(session, project_id, held.aliases.get(name, name), held.models)
+    async with services.db.snapshot() as session:
+        return await client.find(session, project_id, services.aliases.get(name, name), services.models)
 
 
-async def ask(held: Services, servable: Servable, body: dict[str, Any], path: str = client.CHAT) -> Answer:
-    """The engine's answer, counted. Raises Unavailable."""
+async def ask(services: Services, servable: Servable, body: dict[str, Any], path: str = client.CHAT) -> Answer:
+    """The engine's answer; each request is counted. Raises Unavailable."""
     try:
-        answer = await held.engine.generate(servable, body, path)
+        answer = await services.engine.generate(servable, body, path)
     except Unavailable:
         metrics.generations.labels("unavailable").inc()
         raise
@@ -30,13 +30,13 @@ async def ask(held: Services, servable: Servable, body: dict[str, Any], path: st
     return answer
 
 
-class Relayed(StreamingResponse):
-    """The engine's answer as it comes, or as it is told. A client that leaves before the first byte ends it too."""
+class Relay(StreamingResponse):
+    """The engine's answer as it comes, or as `events`. A client that leaves before the first byte ends it too."""
 
     def __init__(
-        self, answer: Answer, told: AsyncIterator[bytes] | None = None, headers: Mapping[str, str] | None = None
+        self, answer: Answer, events: AsyncIterator[bytes] | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(told or answer.body, answer.status, answer.headers if headers is None else headers)
+        super().__init__(events or answer.body, answer.status, answer.headers if headers is None else headers)
         self.answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

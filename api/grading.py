@@ -14,18 +14,19 @@ from models import Grading
 LOOK_SECONDS = 0.05
 
 
-async def answered(held: Services, create: Callable[[AsyncSession], Awaitable[Grading]]) -> dict[str, Any]:
+async def wait_for_answer(services: Services, create: Callable[[AsyncSession], Awaitable[Grading]]) -> dict[str, Any]:
     """What a worker says to what `create` asks. Raises Unavailable when none says anything in time."""
-    async with held.db.transaction() as session:
+    async with services.db.transaction() as session:
         grading = await create(session)
-    await held.doorbell.ring(grading.id)
-    deadline = time.monotonic() + held.settings.grading_seconds + 1
+    await services.doorbell.ring(grading.id)
+    deadline = time.monotonic() + services.settings.grading_seconds + 1
     while time.monotonic() < deadline:
-        async with held.db.snapshot() as session:
+        async with services.db.snapshot() as session:
             row = await session.get(Grading, grading.id)
         if row is not None and row.result is not None:
             return row.result
         await asyncio.sleep(LOOK_SECONDS)
     raise Unavailable(
-        f"No worker graded this within {held.settings.grading_seconds:g} seconds: is `fettle worker` running?"
+        f"No worker graded this within {services.settings.grading_seconds:g} seconds. "
+        "Check that `fettle worker` is running."
     )

@@ -1,7 +1,7 @@
 """Which names this server answers to.
 
 A page in a browser can make its own name resolve to 127.0.0.1 and then speak to what listens there (DNS rebinding):
-on loopback only names of this machine are answered, and names without a dot, which nobody can register: those of
+on loopback only names of this machine are wait_for_answer, and names without a dot, which nobody can register: those of
 /etc/hosts and of containers. FETTLE_ALLOWED_HOSTS names others, such as a proxy's.
 """
 
@@ -28,7 +28,7 @@ def check(scope: Scope) -> None:
         allowed = not arrived_on_loopback(scope) or settings.host not in LISTENS_LOCALLY or local(name)
     if not allowed:
         raise Misdirected(
-            f"This server does not answer to the host {name[:100]!r}: use localhost, or add the name to "
+            f"This server does not accept requests for the host {name[:100]!r}. Use localhost, or add the name to "
             "FETTLE_ALLOWED_HOSTS."
         )
 

@@ -10,7 +10,7 @@ from fettle import methods
 from fettle.datasets.previews import Look
 from fettle.errors import InvalidRequest
 from fettle.isolation.pool import SECONDS, Exhausted, Overrun, Pool
-from fettle.rollouts.store import Read, Row, Wanted
+from fettle.rollouts.store import Encode, Format, Part, Read, Rows, Wanted
 
 GRADER_SECONDS = 10.0
 
@@ -24,13 +24,13 @@ async def run(
     except Overrun as error:
         seconds = limits.get("seconds", SECONDS)
         raise InvalidRequest(
-            f"Checking {param!r} took more than {seconds:g} seconds: send something smaller or simpler.",
+            f"Checking {param!r} took more than {seconds:g} seconds. Send something smaller or simpler.",
             code="too_complex",
             param=param,
         ) from error
     except Exhausted as error:
         raise InvalidRequest(
-            f"Checking {param!r} took too much memory: send something smaller or simpler.",
+            f"Checking {param!r} took too much memory. Send something smaller or simpler.",
             code="too_complex",
             param=param,
         ) from error
@@ -39,13 +39,13 @@ async def run(
 async def graders(
     pool: Pool, project_id: str, judges: dict[str, Any], within: tuple[str, ...] = (), *, sources: bool = True
 ) -> Any:
-    """As `rewards.given.check`. sources: whether user code is looked at; the sandbox says more about it."""
+    """As `rewards.grader_fields.check`. sources: whether user code is looked at; the sandbox says more about it."""
     named = ".".join((*within, next(iter(judges), "grader")))
     argument = {"judges": judges, "within": within, "sources": sources}
     try:
         orjson.dumps(argument)
     except orjson.JSONEncodeError as error:
-        raise InvalidRequest(f"{named!r} cannot be passed on as JSON: {error}.", param=named) from error
+        raise InvalidRequest(f"{named!r} cannot be written as JSON: {error}.", param=named) from error
     return orjson.loads(await run(pool, "check_graders", project_id, named, argument, seconds=GRADER_SECONDS))
 
 
@@ -58,19 +58,25 @@ async def graders_of(pool: Pool, project_id: str, method: methods.Method) -> Any
 def look(pool: Pool, project_id: str, base: Path) -> Look:
     """Previews on the base model in this folder."""
 
-    async def look(**asked: Any) -> dict[str, Any]:
-        argument = {"base": str(base), **asked}
+    async def look(**arguments: Any) -> dict[str, Any]:
+        argument = {"base": str(base), **arguments}
         found = await run(pool, "look", project_id, "file_id", argument, seconds=30, memory=1 << 30)
         return cast(dict[str, Any], orjson.loads(found))
 
     return look
 
 
-def rollouts(pool: Pool, project_id: str) -> Read:
-    async def read(content: bytes, wanted: Wanted) -> list[Row]:
-        rows: list[Row] = orjson.loads(
-            await run(pool, "select_rollouts", project_id, "rollouts", asdict(wanted), content, seconds=30)
-        )
-        return rows
+def read_rollouts(pool: Pool, project_id: str) -> Read:
+    async def read(content: bytes, part: Part) -> Rows:
+        found = await run(pool, "select_rollouts", project_id, "rollouts", asdict(part), content, seconds=30)
+        return Rows(**orjson.loads(found))
 
     return read
+
+
+def encode_rollouts(pool: Pool, project_id: str) -> Encode:
+    async def encode(content: bytes, wanted: Wanted, format: Format) -> bytes:
+        argument = {"wanted": asdict(wanted), "format": format}
+        return await run(pool, "export_rollouts", project_id, "rollouts", argument, content, seconds=30)
+
+    return encode

@@ -49,7 +49,7 @@ class RequestId:
         await self.app(scope, receive, send_with_id)
 
 
-class Gate:
+class Authentication:
     """Refuses strangers and too large bodies; an unauthenticated upload is not read at all."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -81,21 +81,21 @@ class Gate:
 
 
 class Body:
-    """A request's body as it comes: counted, capped, and not waited for without end."""
+    """A request's body as it comes, with limits on its size and on how long it may take."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         headers = Headers(scope=scope)
         self.receive = receive
         self.cap = 0
         self.seen = 0
-        self.asked = False
+        self.reading = False
         self.ended = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
 
     async def __call__(self) -> Message:
         """Raises TooLarge and TooSlow."""
-        if self.asked and self.ended:
+        if self.reading and self.ended:
             return await self.receive()  # that the client goes away
-        self.asked = True
+        self.reading = True
         try:
             async with asyncio.timeout(STALL_SECONDS):
                 message = await self.receive()
@@ -125,13 +125,13 @@ async def authenticate(scope: Scope) -> None:
     scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key:
         raise Unauthenticated(
-            "No API key was sent: use the header 'Authorization: Bearer fk_…', or OpenAI(api_key=…). "
-            "The first start wrote a key to admin.key in the data folder.",
+            "The request has no API key. Send the header 'Authorization: Bearer fk_…', or use OpenAI(api_key=…). "
+            "`fettle up` writes the first key to admin.key in the data folder.",
             code="missing_api_key",
         )
     row = await services.reads.key(key.strip())
     if row is None:
-        raise Unauthenticated(f"Incorrect API key: {key[:6]}…; `fettle keys list` shows the live ones.")
+        raise Unauthenticated(f"Incorrect API key: {key[:6]}…. `fettle keys list` shows the live keys.")
     scope["state"]["project_id"], scope["state"]["api_key"] = row.project_id, row
     structlog.contextvars.bind_contextvars(project_id=row.project_id)
 
@@ -141,14 +141,14 @@ def check_framing(scope: Scope) -> None:
     headers = Headers(scope=scope)
     if "content-length" in headers and "transfer-encoding" in headers:
         raise InvalidRequest(
-            "The request has both Content-Length and Transfer-Encoding: send one of them.", code="invalid_framing"
+            "The request has both Content-Length and Transfer-Encoding. Send only one of them.", code="invalid_framing"
         )
 
 
 def check_target(scope: Scope) -> None:
     """PostgreSQL's text cannot hold U+0000, and no id or cursor has it. Raises InvalidRequest."""
     if "\0" in scope["path"] or b"%00" in scope["query_string"]:
-        raise InvalidRequest("The URL holds the character U+0000: leave it out.", code="invalid_url")
+        raise InvalidRequest("The URL contains the character U+0000. Remove it.", code="invalid_url")
 
 
 async def capped(scope: Scope, body: Body) -> Receive:
@@ -199,13 +199,11 @@ async def check_json(scope: Scope, body: bytes) -> None:
 
 
 def too_large(size: int, cap: int) -> TooLarge:
-    return TooLarge(
-        f"The request has {size:,} bytes or more, but {cap:,} are allowed; the operator can raise the limit."
-    )
+    return TooLarge(f"The request has {size:,} bytes or more, but the limit is {cap:,}. The operator can raise it.")
 
 
 def too_slow(seconds: float) -> TooSlow:
-    return TooSlow(f"The body stopped coming and was waited for {seconds:g} s: send the request again.")
+    return TooSlow(f"The body did not arrive within {seconds:g} seconds. Send the request again.")
 
 
 def replaying(body: bytes, receive: Receive) -> Receive:

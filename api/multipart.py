@@ -35,7 +35,7 @@ async def read(content_type: str, chunks: AsyncIterator[bytes], sink: Sink) -> F
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data" or b"boundary" not in options:
         raise InvalidRequest(
-            f"Uploads come as multipart/form-data with a boundary, not {content_type!r}.", param="file"
+            f"Send uploads as multipart/form-data with a boundary, not as {content_type!r}.", param="file"
         )
     form, part = Form(), Part(sink)
     try:
@@ -55,9 +55,9 @@ async def read(content_type: str, chunks: AsyncIterator[bytes], sink: Sink) -> F
         async for chunk in chunks:
             parser.write(chunk)
     except FormParserError as error:
-        raise InvalidRequest(f"The upload is not well-formed multipart data: {error}.", param="file") from error
+        raise InvalidRequest(f"The upload is not valid multipart data: {error}.", param="file") from error
     if not form.closed:  # the parser does not look for the end itself
-        raise InvalidRequest("The upload ends before its closing boundary: send it again.", param="file")
+        raise InvalidRequest("The upload ends before its closing boundary. Send it again.", param="file")
     return form
 
 
@@ -91,10 +91,12 @@ class Part:
         self.is_file = self.name == "file"
         if self.is_file:
             if form.filename is not None:
-                raise InvalidRequest("The upload has two parts named 'file': send one file at a time.", param="file")
+                raise InvalidRequest("The upload has two parts named 'file'. Send one file at a time.", param="file")
             form.filename = options.get(b"filename", b"upload").decode("utf-8", "replace")
             if "\0" in form.filename:
-                raise InvalidRequest(f"The filename {form.filename!r} holds the character U+0000.", param="file")
+                raise InvalidRequest(
+                    f"The filename {form.filename!r} contains the character U+0000. Remove it.", param="file"
+                )
 
     def data(self, data: bytes, start: int, end: int) -> None:
         if self.is_file:
@@ -110,7 +112,7 @@ class Part:
         if self.is_file:
             return
         if self.name in form.fields:
-            raise InvalidRequest(f"The form field {self.name!r} came twice: send it once.", param=self.name)
+            raise InvalidRequest(f"The form field {self.name!r} appears twice. Send it once.", param=self.name)
         if len(form.fields) == MAX_FIELDS:
             raise InvalidRequest(f"The upload has more than {MAX_FIELDS} form fields.", param=self.name)
         form.fields[self.name] = self.value.decode("utf-8", "replace")

@@ -24,13 +24,13 @@ ERROR = {
 EVERYWHERE = {
     "400": "The request is not valid; `param` names the field.",
     "421": "The Host header does not name this server.",
-    "500": "A bug; the log has it under the request's id.",
-    "503": "The database, the storage, a worker or the engine does not answer. Try again later.",
+    "500": "An internal error. The log shows it under the request id.",
+    "503": "The database, storage, a worker or the engine is not responding. Try again later.",
 }
 WITH_KEY = {
-    "401": "No API key, or one that is not valid.",
+    "401": "The API key is missing or not valid.",
     "403": "The key lacks the scope that this route needs.",
-    "404": "Nothing has this id, or it belongs to another project.",
+    "404": "The resource does not exist, or it belongs to another project.",
 }
 WITH_BODY = {
     "408": "The body did not arrive in time.",
@@ -69,7 +69,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
             needs_key = path.startswith("/v1")
             operation["security"] = [{"api_key": []}] if needs_key else []
             responses = operation["responses"]
-            responses.pop("422", None)  # bodies that do not fit are answered with 400
+            responses.pop("422", None)  # bodies that do not fit get a 400
             for status, words in errors_of(method, needs_key).items():
                 responses.setdefault(status, answer(words))
             responses.setdefault("default", answer(OTHERS))

@@ -19,12 +19,12 @@ def refuse_unknown(request: Request) -> None:
         plain = name.partition("[")[0] if name.endswith("]") else name
         if plain not in known or (name != plain and plain not in DEEP_OBJECTS):
             raise InvalidRequest(
-                f"Unknown query parameter: {name!r}. Fettle refuses what it would have to ignore.",
+                f"Unknown query parameter: {name!r}. Check its spelling, or remove it.",
                 code="unknown_parameter",
                 param=name,
             )
         if name in seen:
-            raise InvalidRequest(f"The query parameter {name!r} came twice: send it once.", param=name)
+            raise InvalidRequest(f"The query parameter {name!r} appears twice. Send it once.", param=name)
         seen.add(name)
 
 

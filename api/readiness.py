@@ -29,16 +29,16 @@ class NotMigrated(Exception):
     """The database lacks tables or columns that this release reads."""
 
 
-async def database(held: "Services") -> None:
+async def database(services: "Services") -> None:
     """Whether it has this release's tables, and takes a write."""
-    found, newest = await migrate.revisions(held.db)
+    found, newest = await migrate.revisions(services.db)
     if found is None or (found in migrate.known() and found != newest):  # one that we do not know is newer than us
         raise NotMigrated(f"the database is at revision {found}, this release needs {newest}: run `fettle migrate`")
-    async with held.db.transaction() as session:
+    async with services.db.transaction() as session:
         await deletions.plan(session, PROBE, seconds=PROBE_SECONDS)
 
 
-async def storage(held: "Services") -> None:
+async def storage(services: "Services") -> None:
     """Whether it takes an object: some stores and policies let us list and refuse what we put.
 
     The object is deleted by the plan that the database's check has written.
@@ -47,21 +47,21 @@ async def storage(held: "Services") -> None:
     async def content() -> AsyncIterator[bytes]:
         yield b"ready"
 
-    await held.storage.put(PROBE, content())
+    await services.storage.put(PROBE, content())
 
 
-async def queue(held: "Services") -> None:
-    await held.doorbell.ping()
+async def queue(services: "Services") -> None:
+    await services.doorbell.ping()
 
 
-async def engine(held: "Services") -> None:
-    if not await held.engine.healthy():
-        raise ConnectionError("no answer from the engine")
+async def engine(services: "Services") -> None:
+    if not await services.engine.healthy():
+        raise ConnectionError("the engine is not responding")
 
 
-async def log_file(held: "Services") -> None:
+async def log_file(services: "Services") -> None:
     if LogStream.failing:
-        raise OSError("the log cannot be written: its disk is full, or it is closed")
+        raise OSError("the log cannot be written because its disk is full or it is closed")
 
 
 CHECKS: dict[str, Callable[["Services"], Awaitable[None]]] = {
@@ -90,19 +90,19 @@ class Readiness:
         self.states: dict[str, tuple[float, str]] = {}
         self.locks = {name: asyncio.Lock() for name in CHECKS}
 
-    async def state_of(self, name: str, held: "Services") -> str:
+    async def state_of(self, name: str, services: "Services") -> str:
         async with self.locks[name]:
             checked_at, state = self.states.get(name, (0.0, ""))
             if state and time.monotonic() - checked_at < (GOOD_SECONDS if state == "ok" else BAD_SECONDS):
                 return state
-            state = await check(name, held)
+            state = await check(name, services)
             self.states[name] = time.monotonic(), state
             return state
 
 
-async def check(name: str, held: "Services") -> str:
+async def check(name: str, services: "Services") -> str:
     try:
-        await asyncio.wait_for(CHECKS[name](held), CHECK_SECONDS)
+        await asyncio.wait_for(CHECKS[name](services), CHECK_SECONDS)
     except Exception as error:
         log.warning("not_ready", part=name, cause=in_words(error))
         return state_named(error)

@@ -1,4 +1,4 @@
-"""A streamed chat completion, told as the events of OpenAI's Responses API."""
+"""A streamed chat completion as the events of OpenAI's Responses API."""
 
 from collections.abc import AsyncIterator
 from itertools import count
@@ -8,10 +8,10 @@ import orjson
 
 from api.schemas.response import Answer
 
-BROKEN = "The engine's answer broke off."
+BROKEN = "The engine stopped before its answer was complete."
 
 
-async def told(answer: Answer, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def as_events(answer: Answer, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Server-sent events from `response.created` to `response.completed`, `.incomplete` or `.failed`."""
     numbers = count()
     place = {"item_id": answer.message_id, "output_index": 0, "content_index": 0}

@@ -53,7 +53,7 @@ ROUTES: dict[str, str] = {
 
 
 async def guard(request: Request) -> None:
-    """Stands before every route that the gate does not leave open. Raises Forbidden."""
+    """For every route that needs a key. Raises Forbidden."""
     key = getattr(request.state, "api_key", None)
     if key is None:
         return

@@ -1,4 +1,4 @@
-"""Every request counted, timed and written to the log once, when its answer has begun or its client has gone."""
+"""Every request is counted, timed and logged once: when its answer begins, or when its client leaves."""
 
 import time
 

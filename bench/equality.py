@@ -147,12 +147,12 @@ def child_of(method: str, steps: int, by_generate: bool, epochs: int = 1) -> Run
 
 def judge(rollouts: Sequence[Line]) -> dict[str, list[float]]:
     """By the service's own functions, weighed."""
-    from fettle.rewards import given
+    from fettle.rewards import grader_fields
     from fettle.rewards.graders import Graders
     from fettle.rewards.samples import Sample
 
     samples = [Sample(each["messages"], each["completion"], each["item"]) for each in rollouts]
-    checked = given.check({"reward_functions": grpo.REWARDS})
+    checked = grader_fields.check({"reward_functions": grpo.REWARDS})
     weights = {entry["name"]: entry["weight"] for entry in checked}
     with Graders(checked) as graders:
         scores = [score.scores for score in graders.score(samples)]

@@ -82,9 +82,9 @@ def attack(language: str, walls: Walls) -> dict[str, tuple[bool, str]]:
         for name, source in BY_LANGUAGE[language].items():
             limits = Limits(seconds=1.5, memory_bytes=1 << 30)
             with Sandbox(source, limits, GRADE, language=language, walls=walls) as sandbox:
-                (verdict,) = sandbox.grade([({}, item)])
-            stopped = verdict.value in (None, 0.0, HARMLESS.get(name)) and {*Path(folder).iterdir()} == {secret}
-            said = [line for line in (verdict.error or "").splitlines() if line and not line.startswith("    at ")]
+                (result,) = sandbox.grade([({}, item)])
+            stopped = result.value in (None, 0.0, HARMLESS.get(name)) and {*Path(folder).iterdir()} == {secret}
+            said = [line for line in (result.error or "").splitlines() if line and not line.startswith("    at ")]
             found[name] = stopped, said[-1] if said else ""
     return found
 

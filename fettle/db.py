@@ -160,6 +160,8 @@ def translate(context: ExceptionContext) -> None:
     error = context.original_exception
     if context.is_pre_ping:  # the pool connects anew by itself
         return
+    if not isinstance(error, Exception):  # a cancellation drops the connection, but must stay a cancellation
+        return
     kind = DatabaseAway if context.is_disconnect else meaning(error)
     if kind is not None:
         context.is_disconnect = context.is_disconnect or isinstance(error, OSError)
@@ -183,7 +185,7 @@ def meaning(error: BaseException) -> type[DatabaseAway] | None:
 
 
 def explain(error: BaseException, statement: str | None) -> str:
-    """The database's own words and what it was asked; no parameters, which are people's data."""
+    """The database's own words and the query; no parameters, which are people's data."""
     words = " ".join(str(error).split()) or type(error).__name__
-    asked = " ".join((statement or "").split())
-    return f"{words[:SHOWN]} (statement: {asked[:SHOWN]})" if asked else words[:SHOWN]
+    query = " ".join((statement or "").split())
+    return f"{words[:SHOWN]} (statement: {query[:SHOWN]})" if query else words[:SHOWN]

@@ -41,8 +41,9 @@ def slots(settings: Settings, found: list[str]) -> list[Slot]:
     size = settings.gpus_per_job
     if size > max(1, len(found)):
         raise TooFewDevices(
-            f"FETTLE_GPUS_PER_JOB={size} but this machine shows {len(found)} GPUs: lower it, or look at "
-            "CUDA_VISIBLE_DEVICES and at `nvidia-smi`."
+            f"FETTLE_GPUS_PER_JOB={size}, but this machine has {len(found)} visible "
+            f"GPU{'' if len(found) == 1 else 's'}. Lower it, or check "
+            "CUDA_VISIBLE_DEVICES and `nvidia-smi`."
         )
     groups = [tuple(found[start : start + size]) for start in range(0, len(found) - size + 1, size)] or [()]
     return [Slot(groups[slot % len(groups)], size) for slot in range(settings.slots or len(groups))]

@@ -4,9 +4,11 @@ A message is one sentence that names the offending value and the way out.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any
+
+from fettle import schema_words
 
 MESSAGE_AT_MOST = 8_000  # characters: some name what a request sent
 
@@ -114,45 +116,79 @@ class TrainingFailed(Exception):
 
 
 SCHEMA_CODES = {"extra_forbidden": "unknown_parameter", "missing": "missing_required_parameter"}
-CARRIERS = {"body", "query", "path", "header"}  # where FastAPI says that it found a value: no part of the value's name
-BRANCH = re.compile(r"(function-\w+|list|constrained-\w+)\[")  # Pydantic's name of one kind, where several would do
+CARRIERS = {"body", "query", "path", "header"}  # where FastAPI found a value: not a part of the value's name
+# Pydantic's name of one kind of value, where a parameter takes several
+KIND = re.compile(
+    r"(literal|function-\w+|list|dict|tuple|set|constrained-\w+|lax-or-strict|nullable)\[.*|constrained-\w+|"
+    r"int|float|str|bool|bytes|none|any|is-instance\[.*"
+)
 SHOWN = 80  # characters of an offending value
 
 
-def from_schema(problems: Sequence[Mapping[str, Any]], within: tuple[str | int, ...] = ()) -> InvalidRequest:
-    """Pydantic's first finding as one sentence that names the parameter and its value.
+def from_schema(
+    problems: Sequence[Mapping[str, Any]], within: tuple[str | int, ...] = (), tags: Collection[str] = ()
+) -> InvalidRequest:
+    """Pydantic's first problem as sentences that name the parameter, its value and the way out.
 
-    within: where the checked value itself stands in the body.
+    within: where the checked value is in the body. tags: values of `type` by which schemas choose among objects.
     """
-    problem = problems[0]
-    kind, where, wish = problem["type"], tuple(problem["loc"]), problem["msg"].removeprefix("Value error, ")
-    if where and str(where[-1]).startswith("literal["):  # one finding for each kind of value that would do: `auto`, or…
-        where = where[:-1]
-        wishes = [other["msg"] for other in problems if tuple(other["loc"])[:-1] == where]
-        wish = " or ".join([wishes[0], *(other.removeprefix("Input should be ") for other in wishes[1:])])
+    problem, same = worst(problems)
+    kind, where = problem["type"], tuple(problem["loc"])
     if where and where[0] in CARRIERS:
         where = where[1:]
-    where = tuple(part for part in where if not (isinstance(part, str) and BRANCH.match(part)))
+    where = tuple(part for part in where if not is_kind(part) and part not in tags)
     name = path((*within, *where))
     if kind == "json_invalid":
         return InvalidRequest(f"The body is not JSON: {problem['ctx']['error']}.", code="invalid_json")
+    if kind == "union_tag_not_found":
+        kind, name = "missing", path((*within, *where, "type"))
+    if name is None and kind == "value_error":  # about several parameters at once
+        return InvalidRequest(schema_words.advice(same))
     if name is None:
         return InvalidRequest(
             "The body must be a JSON object, sent as 'Content-Type: application/json'.", code="invalid_json"
         )
     if kind == "extra_forbidden":
-        message = f"Unknown parameter: {name!r}. Fettle refuses what it would have to ignore."
+        message = f"Unknown parameter: {name!r}. Check its spelling, or remove it."
     elif kind == "missing":
         message = f"Missing required parameter: {name!r}."
     else:
         value = brief(problem.get("input"))
-        shown = value if len(value) <= SHOWN else f"{value[: SHOWN - 3]}…"
-        message = f"Invalid value for {name!r}: {wish}; got {shown}."
+        shown = value if len(value) <= SHOWN else f"{value[: SHOWN - 1]}…"
+        message = f"Invalid value for {name!r}: {shown}. {schema_words.advice(same)}"
     return InvalidRequest(message, code=SCHEMA_CODES.get(kind, "invalid_value"), param=name)
 
 
+def worst(problems: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
+    """The problem to report, and all that concern the same value: there is one for each kind of value that would do.
+
+    Where the value is of one of these kinds, what is wrong inside of it is what to report.
+    """
+    first = problems[0]
+    where = tuple(first["loc"])
+    if not where or not is_kind(where[-1]):
+        return first, [first]
+    parent = where[:-1]
+    inside = [each for each in problems if each["loc"][: len(parent)] == parent and len(each["loc"]) > len(parent) + 1]
+    if inside:
+        return worst(inside)
+    same = [each for each in problems if tuple(each["loc"])[:-1] == parent]
+    if any(each["type"] not in WRONG_KIND for each in same):  # of the right kind: say nothing of the other kinds
+        same = [each for each in same if each["type"] == "literal_error" or each["type"] not in WRONG_KIND]
+    return same[0], same
+
+
+WRONG_KIND = frozenset({"literal_error", "none_required"} | schema_words.PHRASES.keys() - {"finite_number"})
+
+
+def is_kind(part: object) -> bool:
+    return isinstance(part, str) and KIND.fullmatch(part) is not None
+
+
 def brief(value: Any) -> str:
-    """Its repr; of what is large only the beginning is looked at."""
+    """As JSON, with single quotes; of what is large only the beginning is looked at."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower().replace("none", "null")
     if isinstance(value, str | bytes):
         return repr(value[: SHOWN + 1])
     if isinstance(value, dict):

@@ -47,8 +47,8 @@ def examine(body: bytes) -> None:
     refuse_long_numbers(body)
     if not jsonl.suspicious(body, parsed):
         return
-    for finding in jsonl.examine(body)[1]:
-        problem = put_into_words(1, finding)
+    for row_problem in jsonl.examine(body)[1]:
+        problem = put_into_words(1, row_problem)
         raise InvalidRequest(f"{problem.message} {problem.fix}", code="invalid_json", param=problem.path or None)
 
 
@@ -59,12 +59,12 @@ def refuse_many(value: Any) -> None:
         each = waiting.pop()
         if isinstance(each, dict):
             if len(each) > KEYS_AT_MOST:
-                raise TooLarge(f"The body has an object with more than {KEYS_AT_MOST:,} keys: send less at a time.")
+                raise TooLarge(f"The body has an object with more than {KEYS_AT_MOST:,} keys. Send less at a time.")
             seen += len(each)
             each = each.values()
         seen += len(each)
         if seen > VALUES_AT_MOST:
-            raise TooLarge(f"The body holds more than {VALUES_AT_MOST:,} JSON values: send less at a time.")
+            raise TooLarge(f"The body contains more than {VALUES_AT_MOST:,} JSON values. Send less at a time.")
         waiting.extend(inner for inner in each if isinstance(inner, dict | list))
 
 
@@ -74,7 +74,7 @@ def refuse_long_numbers(body: bytes) -> None:
     def whole(digits: str) -> int:
         if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
             raise InvalidRequest(
-                f"The number {digits[:30]} has more than 64 bits: send a smaller one.", code="invalid_json"
+                f"The number {digits[:30]} has more than 64 bits. Send a smaller number.", code="invalid_json"
             )
         return int(digits)
 

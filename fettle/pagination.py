@@ -29,7 +29,7 @@ async def page(
         cursor = (await session.execute(statement.with_only_columns(*order).where(identity == after))).first()
         if cursor is None:
             raise InvalidRequest(
-                f"No item with the id {after!r} to go on from: 'after' is the last id seen.", param="after"
+                f"Invalid value for 'after': {after!r}. Use the last id of the page before.", param="after"
             )
         position = tuple_(*order)
         statement = statement.where(position < tuple_(*cursor) if newest_first else position > tuple_(*cursor))

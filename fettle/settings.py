@@ -4,8 +4,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from fettle import schema_words
+from fettle.errors import brief
 
 INTEGRATIONS = ("wandb", "tensorboard", "mlflow")
 
@@ -148,3 +151,10 @@ class Settings(BaseSettings):
     def catalog_file(self) -> Path | None:
         """None where only the built-in base models are."""
         return self.catalog or (self.own_catalog if self.own_catalog.is_file() else None)
+
+
+def invalid_setting(error: ValidationError) -> str:
+    """Names the variable and its value. A problem of several variables shows none: some of them are secrets."""
+    first = error.errors()[0]
+    advice = schema_words.advice([first])
+    return f"FETTLE_{str(first['loc'][0]).upper()}={brief(first['input'])}: {advice}" if first["loc"] else advice

@@ -72,6 +72,6 @@ class Job(Base, Created):
     # since the last checkpoint that went further than all before it
     deaths: Mapped[int] = mapped_column(default=0, server_default="0")
 
-    kept_by: Mapped[str | None]  # the worker on whose disk the adapter lies that storage refused
-    resumed_at: Mapped[float | None]  # after a failure; database clock
-    stored_bytes: Mapped[int | None] = mapped_column(BigInteger)  # in storage, when it was last collected
+    kept_by: Mapped[str | None]  # the worker host on whose disk the adapter lies that storage refused
+    # in storage, when the run ended or at the newest collection
+    stored_bytes: Mapped[int | None] = mapped_column(BigInteger)

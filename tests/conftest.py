@@ -112,7 +112,7 @@ class Api:
         async with state.db.transaction() as session:
             owner = await projects.ensure(session, project)
             _, secret = await api_keys.create(
-                session, owner.id, "test", state.pepper, granted=granted or ("all",), **key
+                session, owner.id, "test", state.pepper, key_scopes=granted or ("all",), **key
             )
         return self.stranger(secret)
 

@@ -25,9 +25,10 @@ OTHER = "mounting a small disk takes root" if os.geteuid() == 0 else "root may w
 
 def run(folder: Path, reason: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     (folder / "test_some.py").write_text(TESTS.format(reason=reason))
-    command = [sys.executable, "-m", "pytest", "-p", "tests.skips", "-p", "no:cacheprovider", f"--rootdir={folder}"]
-    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment}
-    return subprocess.run([*command, *options, folder], cwd=folder, env=env, capture_output=True, text=True, timeout=60)
+    plugins = ["-p", "tests.skips", "-p", "xdist", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *plugins, f"--rootdir={folder}", *options, folder]
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **environment}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120)
 
 
 def test_skips_are_counted_by_reason_at_the_end(tmp_path: Path) -> None:
@@ -37,7 +38,7 @@ def test_skips_are_counted_by_reason_at_the_end(tmp_path: Path) -> None:
     assert "    3  there is no moon  not on the list in tests/skips.py: fails in CI" in done.stdout
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("reason", "code"), [("there is no moon", 1), (FITTING, 0), (OTHER, 1)])
 def test_in_ci_a_skip_fails_unless_its_reason_is_listed_and_true(
     reason: str, code: int, workers: str, tmp_path: Path

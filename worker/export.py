@@ -22,7 +22,7 @@ from fettle.db import Database
 from fettle.errors import Conflict, FettleError, InvalidRequest, NotFound, Unavailable
 from fettle.registry import catalog, tuned_models
 from fettle.registry.catalog import BaseModelEntry
-from fettle.settings import Settings
+from fettle.settings import Settings, invalid_setting
 from fettle.storage import Missing, artifacts, open_storage
 from models import Checkpoint, Job, TunedModel
 
@@ -33,7 +33,7 @@ DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TunedAdapter:
     """A tuned model or a checkpoint of one."""
 
     name: str
@@ -47,26 +47,27 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("name", help="a tuned model or a checkpoint: ft:…")
     parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="new, or empty")
     parser.add_argument("--dtype", choices=DTYPES, help="of the written weights; unset: the base model's")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
         settings = Settings()
-        say = asyncio.run(export(settings, catalog.load(settings.catalog_file), asked.name, asked.to, asked.dtype))
+        summary = asyncio.run(
+            export(settings, catalog.load(settings.catalog_file), options.name, options.to, options.dtype)
+        )
     except ValidationError as error:
-        first = error.errors()[0]
-        sys.exit(f"error FETTLE_{str(first['loc'][0] if first['loc'] else '').upper()}: {first['msg']}")
+        sys.exit(printable(f"error {invalid_setting(error)}"))
     except FettleError as error:
         sys.exit(printable(f"error {error.message}"))
     except OSError as error:
         sys.exit(f"error {type(error).__name__}: {error}")
-    print(printable(say))
+    print(printable(summary))
 
 
 async def export(
     settings: Settings, models: dict[str, BaseModelEntry], name: str, to: Path, dtype: str | None = None
 ) -> str:
-    """Writes the folder, whole or not at all; returns what to say. Raises FettleError."""
+    """Writes the folder, whole or not at all; returns a summary. Raises FettleError."""
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise Conflict(f"{to} exists and is not an empty folder: name a new one with --to.")
+        raise Conflict(f"{to} exists and is not an empty folder. Name a new folder with --to.")
     tuned = await find(settings, name)
     entry = catalog.find(models, tuned.job.base_model)
     base = await asyncio.to_thread(catalog.local_path, entry, settings.hf_token)
@@ -91,7 +92,7 @@ async def export(
     return f"{tuned.name} merged into {tuned.job.base_model}: {to} ({said}, {size / 2**20:,.0f} MiB)"
 
 
-async def find(settings: Settings, name: str) -> Tuned:
+async def find(settings: Settings, name: str) -> TunedAdapter:
     """Whichever project's: whoever runs this has the database anyway.
 
     Raises NotFound, which names the newest, and InvalidRequest for a reward model.
@@ -104,28 +105,28 @@ async def find(settings: Settings, name: str) -> Tuned:
             )
             if found is not None and not await tuned_models.chats(session, found):
                 raise InvalidRequest(
-                    f"{name!r} is a reward model: merged into its base it would lose the head that scores. Its adapter "
-                    "loads into AutoModelForSequenceClassification as docs/preferences.md shows.",
+                    f"{name!r} is a reward model. Merging it into its base would remove the head that scores. Load its "
+                    "adapter into AutoModelForSequenceClassification as docs/preferences.md shows.",
                     code="model_not_supported",
                 )
             if found is not None:
-                return Tuned(name, await session.get_one(Job, found.job_id), found.prefix)
+                return TunedAdapter(name, await session.get_one(Job, found.job_id), found.prefix)
             newest = (
                 await session.scalars(select(TunedModel.name).order_by(TunedModel.created_at.desc()).limit(3))
             ).all()
     finally:
         await db.close()
-    there = f"the newest: {', '.join(newest)}" if newest else "there is none yet"
-    raise NotFound(f"The tuned model {name!r} does not exist; {there}.", code="model_not_found")
+    there = f"The newest are: {', '.join(newest)}." if newest else "There are no tuned models yet."
+    raise NotFound(f"The tuned model {name!r} does not exist. {there}", code="model_not_found")
 
 
-async def fetch(settings: Settings, tuned: Tuned, folder: Path) -> None:
+async def fetch(settings: Settings, tuned: TunedAdapter, folder: Path) -> None:
     """Raises Unavailable when storage does not give the adapter back as it was stored."""
     try:
         await artifacts.download(open_storage(settings), tuned.prefix, folder, only=ADAPTER)
     except (Missing, artifacts.Corrupt) as error:
         raise Unavailable(
-            f"The adapter of {tuned.name!r} is not whole in storage ({error}): restore {tuned.prefix}, or train again."
+            f"The adapter of {tuned.name!r} is incomplete in storage ({error}). Restore {tuned.prefix}, or train again."
         ) from error
 
 
@@ -157,7 +158,7 @@ def merge(base: Path, adapter: Path, folder: Path, dtype: str | None) -> str:
     return str(written)
 
 
-def card(tuned: Tuned, entry: BaseModelEntry, dtype: str) -> str:
+def card(tuned: TunedAdapter, entry: BaseModelEntry, dtype: str) -> str:
     """A model card, with the header that model hubs read."""
     job = tuned.job
     method = job.method["type"]

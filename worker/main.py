@@ -21,12 +21,12 @@ from fettle.registry import catalog
 from fettle.rewards.sandbox import SandboxError, cgroup, level
 from fettle.rollouts import retention
 from fettle.settings import Settings
-from fettle.storage import Away, Refused, deletions, garbage_collection, open_storage, reserve, stale_files
+from fettle.storage import Away, Refused, deletions, garbage_collection, open_storage, reserve, stale_files, usage
 from models import Worker
 from worker import environment, metrics, presence, tasks
 from worker.attempts.attempt import Attempt
 from worker.attempts.resources import Resources
-from worker.jobs import engine_check, work_folder
+from worker.jobs import engine_check, publish_retry, work_folder
 from worker.jobs.supervisor import supervise
 from worker.jobs.training_process import Nursery
 from worker.reporting import client
@@ -136,7 +136,14 @@ async def serve_slot(
         try:
             async with resources.db.transaction() as session:
                 settings = resources.settings
-                job = await leases.claim(session, owner, settings.lease_seconds, settings.quota_running_jobs)
+                job = await leases.claim(
+                    session,
+                    owner,
+                    settings.lease_seconds,
+                    settings.quota_running_jobs,
+                    host=presence.host(),
+                    heartbeat_seconds=settings.heartbeat_seconds,
+                )
         except DATABASE_AWAY as error:
             log.warning("database_away", cause=in_words(error))
             job = None
@@ -151,7 +158,16 @@ async def serve_slot(
                 await supervise(Attempt(resources, job), nursery, slot, stopping)
             except Exception as error:  # a bug: this job waits out its lease, the others go on
                 log.error("supervisor_failed", exc_info=error)
+            await measure(resources, job.id)
         published.set()
+
+
+async def measure(resources: Resources, job_id: str) -> None:
+    """What the job takes up in storage now."""
+    try:
+        await usage.measure(resources.db, resources.storage, job_id)
+    except (Away, Refused, OSError, *DATABASE_AWAY) as error:  # the next collection measures again
+        log.warning("not_measured", cause=in_words(error))
 
 
 async def reconcile(resources: Resources, woken: asyncio.Event) -> None:
@@ -186,6 +202,7 @@ async def tidy(resources: Resources) -> None:
     while True:
         try:
             await work_folder.sweep(resources)
+            await publish_retry.sweep(resources)
             await asyncio.to_thread(cgroup.sweep)
             stale_files.sweep(resources.settings.data / tasks.DRY_RUNS)
             async with resources.db.transaction() as session:

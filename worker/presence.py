@@ -20,15 +20,19 @@ log = structlog.get_logger()
 GOODBYE_SECONDS = 2  # for removing the row; without a database it ages until it no longer counts
 
 
+def host() -> str:
+    return socket.gethostname()
+
+
 def worker_id() -> str:
     """A slot's owner is this and the slot's number."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    return f"{host()}:{os.getpid()}"
 
 
 def describe(resources: Resources, slots: list[Slot]) -> Worker:
     return Worker(
         id=worker_id(),
-        host=socket.gethostname(),
+        host=host(),
         version=__version__,
         slots=[str(slot) for slot in slots],
         base_models=list(resources.models),

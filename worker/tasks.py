@@ -99,7 +99,7 @@ async def keep_lease(resources: Resources, grading: Grading) -> None:
 async def graded(resources: Resources, request: dict[str, Any]) -> dict[str, Any]:
     """What `worker.rewards.grading_process` says to the request, within the time that somebody waits for it."""
     settings = resources.settings
-    asked = {**request, "seconds": settings.grading_seconds, **open_graders.means(settings)}
+    asked = {**request, "seconds": settings.grading_seconds, **open_graders.resources(settings)}
     try:
         async with asyncio.timeout(settings.grading_seconds), dataset(resources, request) as path:
             return await judged({**asked, "dataset": path})

@@ -2,26 +2,26 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from api.deps import Caller, Held, Snapshot, Transaction
+from api.deps import Caller, Services, Snapshot, Transaction
 from api.pagination import listing
-from api.schemas.api_key import KeyCreate, KeyRotate, key_object, shown_once
+from api.schemas.api_key import KeyCreate, KeyRotate, key_object, key_with_secret
 from fettle.tenancy import api_keys, permissions
 
 router = APIRouter(prefix="/v1/api_keys", tags=["api keys"])
 
 
 @router.post("")
-async def create(body: KeyCreate, caller: Caller, session: Transaction, held: Held) -> dict[str, Any]:
+async def create(body: KeyCreate, caller: Caller, session: Transaction, services: Services) -> dict[str, Any]:
     """Make a key; `value` holds it, this once. It can do no more and live no longer than the key that makes it."""
     key, secret = await api_keys.create(
         session,
         await permissions.project_for(session, caller, body.project),
         body.name,
-        held.pepper,
-        granted=permissions.scopes_for(caller, body.scopes),
+        services.pepper,
+        key_scopes=permissions.scopes_for(caller, body.scopes),
         expires_at=permissions.end_for(caller, body.end()),
     )
-    return shown_once(key, secret)
+    return key_with_secret(key, secret)
 
 
 @router.get("")
@@ -54,12 +54,12 @@ async def revoke(key_id: str, caller: Caller, session: Transaction) -> dict[str,
 
 @router.post("/{key_id}/rotate")
 async def rotate(
-    key_id: str, caller: Caller, session: Transaction, held: Held, body: KeyRotate | None = None
+    key_id: str, caller: Caller, session: Transaction, services: Services, body: KeyRotate | None = None
 ) -> dict[str, Any]:
     """A new key with the same name and scopes. The old one stays live for the grace period."""
     body = body or KeyRotate()
     key = await api_keys.get(session, key_id, permissions.confined_to(caller))
     permissions.need_all(caller, key.scopes)
     end = permissions.end_of_successor(caller, key, body.end())
-    successor, secret = await api_keys.rotate(session, key, held.pepper, grace=body.grace_seconds, expires_at=end)
-    return shown_once(successor, secret)
+    successor, secret = await api_keys.rotate(session, key, services.pepper, grace=body.grace_seconds, expires_at=end)
+    return key_with_secret(successor, secret)

@@ -1,8 +1,8 @@
 from fastapi import APIRouter, Request
 
 from api import generation
-from api.deps import Held, ProjectId
-from api.generation import Relayed
+from api.deps import ProjectId, Services
+from api.generation import Relay
 from api.schemas.chat import ChatRequest
 from api.streaming import unless_gone
 
@@ -10,7 +10,7 @@ router = APIRouter(prefix="/v1/chat/completions", tags=["chat"])
 
 
 @router.post("")
-async def create(body: ChatRequest, request: Request, project_id: ProjectId, held: Held) -> Relayed:
+async def create(body: ChatRequest, request: Request, project_id: ProjectId, services: Services) -> Relay:
     """Chat with a base model, a tuned model or a checkpoint; an unknown one is 404, never silently the base."""
-    servable = await generation.find(held, project_id, body.model)
-    return Relayed(await unless_gone(request, generation.ask(held, servable, body.for_engine())))
+    servable = await generation.find(services, project_id, body.model)
+    return Relay(await unless_gone(request, generation.ask(services, servable, body.for_engine())))

@@ -5,8 +5,8 @@ from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import isolation
-from api.deps import Caller, Held
-from api.grading import answered
+from api.deps import Caller, Services
+from api.grading import wait_for_answer
 from api.schemas.dry_run import DryRunCreate, dry_run_object
 from api.schemas.job import method_of
 from fettle.errors import from_schema
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1/fine_tuning/dry_runs", tags=["fine-tuning"])
 
 
 @router.post("")
-async def create(body: DryRunCreate, caller: Caller, held: Held) -> dict[str, Any]:
+async def create(body: DryRunCreate, caller: Caller, services: Services) -> dict[str, Any]:
     """Try a job's rewards before it is made: the body is the job's, with `prompts` and `samples` if so wished."""
     scopes.need(caller.scopes, "chat")  # it shows what the model says
     try:
@@ -27,17 +27,17 @@ async def create(body: DryRunCreate, caller: Caller, held: Held) -> dict[str, An
     except ValidationError as error:
         raise from_schema(error.errors(), within=("method",)) from error
     wanted = planning.Request(
-        model=held.aliases.get(body.model, body.model),
+        model=services.aliases.get(body.model, body.model),
         training_file=body.training_file,
         validation_file=body.validation_file,
         method=method,
         body={},
-        graders=await isolation.graders_of(held.pool, caller.project_id, method),
+        graders=await isolation.graders_of(services.pool, caller.project_id, method),
     )
 
     async def ask(session: AsyncSession) -> Grading:
-        plan = await planning.make(session, caller.project_id, wanted, held.models, held.aliases)
-        model = await client.find(session, caller.project_id, wanted.model, held.models)
+        plan = await planning.make(session, caller.project_id, wanted, services.models, services.aliases)
+        model = await client.find(session, caller.project_id, wanted.model, services.models)
         return await dry_runs.create(
             session,
             caller.project_id,
@@ -48,4 +48,4 @@ async def create(body: DryRunCreate, caller: Caller, held: Held) -> dict[str, An
             seed=body.seed or 0,
         )
 
-    return dry_run_object(body.model, dry_runs.outcome(await answered(held, ask)))
+    return dry_run_object(body.model, dry_runs.outcome(await wait_for_answer(services, ask)))

@@ -1,16 +1,17 @@
 import secrets
 from typing import Annotated, Any, Literal
 
+import orjson
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 from api import generation, isolation, multipart
-from api.deps import Held, ProjectId, Room, Services, Snapshot
+from api.deps import ProjectId, Room, Services, Snapshot
 from api.middleware import MULTIPART_OVERHEAD
 from api.pagination import listing
 from api.schemas.file import file_object
 from api.schemas.job import deleted_object
-from api.streaming import begun
+from api.streaming import json_response, start_reading
 from fettle.datasets import files, previews
 from fettle.datasets.ingest import Upload
 from fettle.db import DATABASE_AWAY
@@ -21,15 +22,19 @@ from fettle.tenancy import quotas
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
+FILES_AT_MOST = 100  # on a page: each has its validation report, with up to 50 problems
+
 
 @router.post("")
-async def create(request: Request, held: Held, project_id: ProjectId) -> dict[str, Any]:
+async def create(request: Request, services: Services, project_id: ProjectId) -> dict[str, Any]:
     """Upload a dataset (multipart: `file`, `purpose`). It is validated before the answer."""
-    allowed = quotas.defaults(held.settings)
-    async with held.db.snapshot() as snapshot:
+    allowed = quotas.defaults(services.settings)
+    async with services.db.snapshot() as snapshot:
         await quotas.foresee_file(snapshot, project_id, declared_bytes(request), allowed)
-    aside = held.uploads / secrets.token_hex(16)
-    async with Upload(aside, held.checks, held.settings.max_row_bytes, project=project_id, pool=held.pool) as upload:
+    aside = services.uploads / secrets.token_hex(16)
+    async with Upload(
+        aside, services.checks, services.settings.max_row_bytes, project=project_id, pool=services.pool
+    ) as upload:
         form = await multipart.read(request.headers.get("content-type", ""), upload.chunks(request.stream()), upload)
         purpose = form.fields.get("purpose")
         if form.filename is None:
@@ -39,29 +44,29 @@ async def create(request: Request, held: Held, project_id: ProjectId) -> dict[st
         if refused := sorted(set(form.fields) - {"purpose"}):
             raise InvalidRequest(f"Unknown parameter: {refused[0]!r}.", code="unknown_parameter", param=refused[0])
         file = files.described(project_id, aside, form.filename, await upload.report())
-        async with held.db.transaction() as session:  # first: whatever happens now, no object stays without its row
+        async with services.db.transaction() as session:  # first: whatever happens now, no object stays without its row
             await deletions.plan(session, file.storage_key, seconds=deletions.UPLOAD_SECONDS)
         try:
-            await held.storage.put_file(file.storage_key, aside, keep=False)
-            async with held.db.transaction() as session:  # begun after the upload: none waits for a client's bytes
+            await services.storage.put_file(file.storage_key, aside, keep=False)
+            async with services.db.transaction() as session:
                 await quotas.admit_file(session, project_id, file.bytes, allowed)
                 await deletions.strike_out(session, file.storage_key)
                 session.add(file)
         except Exception:
-            await discard(held, file.storage_key)
+            await discard(services, file.storage_key)
             raise
     return file_object(file)
 
 
-async def discard(held: Services, key: str) -> None:
+async def discard(services: Services, key: str) -> None:
     """The object of an upload that was refused; its plan stays where a row has come to name it after all."""
     try:
-        async with held.db.snapshot() as session:
+        async with services.db.snapshot() as session:
             kept = await files.named(session, key)  # a commit may have gone through whose answer was lost
     except DATABASE_AWAY:
         return
     if not kept:
-        await deletions.carry_out(held.db, held.storage, key)
+        await deletions.carry_out(services.db, services.storage, key)
 
 
 def declared_bytes(request: Request) -> int:
@@ -78,11 +83,17 @@ async def newest(
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     order: Literal["asc", "desc"] = "desc",
-) -> dict[str, Any]:
+) -> Response:
+    """Your files. A page has at most 100 of them, whatever `limit` says; `has_more` says whether others follow."""
     rows, has_more = await files.newest(
-        session, project_id, purpose=purpose, after=after, limit=limit, newest_first=order == "desc"
+        session,
+        project_id,
+        purpose=purpose,
+        after=after,
+        limit=min(limit, FILES_AT_MOST),
+        newest_first=order == "desc",
     )
-    return listing(rows, file_object, has_more)
+    return json_response(orjson.dumps(listing(rows, file_object, has_more)))
 
 
 @router.get("/{file_id}")
@@ -91,44 +102,44 @@ async def retrieve(file_id: str, project_id: ProjectId, session: Snapshot) -> di
 
 
 @router.get("/{file_id}/content")
-async def content(file_id: str, project_id: ProjectId, held: Held) -> StreamingResponse:
-    async with held.db.snapshot() as session:
+async def content(file_id: str, project_id: ProjectId, services: Services) -> StreamingResponse:
+    async with services.db.snapshot() as session:
         file = await files.get(session, project_id, file_id)
     kind = "text/csv" if file.filename.endswith(".csv") else "application/octet-stream"
-    return StreamingResponse(await begun(held.storage.stream(file.storage_key)), media_type=kind)
+    return StreamingResponse(await start_reading(services.storage.stream(file.storage_key)), media_type=kind)
 
 
 @router.get("/{file_id}/preview")
 async def preview(
     file_id: str,
     project_id: ProjectId,
-    held: Held,
+    services: Services,
     model: str | None = None,
     limit: Annotated[int, Query(ge=1, le=50)] = 5,
     max_seq_length: Annotated[int | None, Query(ge=16, le=131_072)] = None,
 ) -> dict[str, Any]:
     """What a job on this model's base would train on: tokens and loss mask of the first rows, figures of more."""
-    async with held.db.snapshot() as session:
+    async with services.db.snapshot() as session:
         file = await files.get(session, project_id, file_id)
     if model is None:
         raise InvalidRequest("Missing required parameter: 'model'.", code="missing_required_parameter", param="model")
-    found = await generation.find(held, project_id, model)
-    base = catalog.on_disk(found.base_model, catalog.find(held.models, found.base_model))
+    found = await generation.find(services, project_id, model)
+    base = catalog.on_disk(found.base_model, catalog.find(services.models, found.base_model))
     seen = await previews.preview(
-        held.storage,
+        services.storage,
         file,
-        isolation.look(held.pool, project_id, base),
+        isolation.look(services.pool, project_id, base),
         limit=limit,
         max_seq_length=max_seq_length,
-        folder=held.uploads,
+        folder=services.uploads,
     )
     return {"object": "file.preview", "file_id": file.id, "model": found.name, **seen}
 
 
 @router.delete("/{file_id}", dependencies=[Room])
-async def delete(file_id: str, project_id: ProjectId, held: Held) -> dict[str, Any]:
-    async with held.db.transaction() as session:
+async def delete(file_id: str, project_id: ProjectId, services: Services) -> dict[str, Any]:
+    async with services.db.transaction() as session:
         file = await files.delete(session, project_id, file_id)
         await deletions.plan(session, file.storage_key)
-    await deletions.carry_out(held.db, held.storage, file.storage_key)
+    await deletions.carry_out(services.db, services.storage, file.storage_key)
     return deleted_object(file_id, "file")

@@ -3,7 +3,7 @@ import asyncio
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from api.deps import Held
+from api.deps import Services
 from api.readiness import CHECKS, NEEDED
 
 router = APIRouter(tags=["health"])
@@ -16,9 +16,9 @@ async def alive() -> dict[str, str]:
 
 
 @router.get("/readyz")
-async def ready(held: Held) -> JSONResponse:
+async def ready(services: Services) -> JSONResponse:
     """503 when jobs could not be accepted; names what is away, full, refused or not migrated."""
-    states = await asyncio.gather(*(held.readiness.state_of(name, held) for name in CHECKS))
+    states = await asyncio.gather(*(services.readiness.state_of(name, services) for name in CHECKS))
     parts = dict(zip(CHECKS, states, strict=True))
     ready = all(parts[name] == "ok" for name in NEEDED)
     return JSONResponse({"status": "ok" if ready else "unavailable", **parts}, 200 if ready else 503)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from sse_starlette import EventSourceResponse
 
 from api import isolation, zips
-from api.deps import Held, ProjectId, Room, Services, Snapshot, Transaction
+from api.deps import ProjectId, Room, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.job import (
     JobCreate,
@@ -22,7 +22,7 @@ from api.schemas.job import (
     method_of,
     proof_object,
 )
-from api.streaming import begun, counted
+from api.streaming import count_stream, json_response, start_reading
 from fettle import queue
 from fettle.errors import InvalidRequest, NotFound, from_schema
 from fettle.jobs import events, integrations, lifecycle, planning, proofs, waiting
@@ -48,7 +48,7 @@ async def create(
     request: Request,
     project_id: ProjectId,
     session: Transaction,
-    held: Held,
+    services: Services,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
     x_stainless_retry_count: Annotated[int, Header()] = 0,
 ) -> dict[str, Any]:
@@ -58,25 +58,25 @@ async def create(
     except ValidationError as error:
         raise from_schema(error.errors(), within=("method",)) from error
     wanted = planning.Request(
-        model=held.aliases.get(body.model, body.model),
+        model=services.aliases.get(body.model, body.model),
         training_file=body.training_file,
         validation_file=body.validation_file,
         method=method,
         seed=body.seed,
         suffix=body.suffix,
         metadata=body.metadata,
-        integrations=integrations.check(body.integrations or [], held.settings.enabled_integrations),
+        integrations=integrations.check(body.integrations or [], services.settings.enabled_integrations),
         body=orjson.loads(await request.body()),
         idempotency_key=idempotency_key,
         retry=x_stainless_retry_count > 0,
-        graders=await isolation.graders_of(held.pool, project_id, method),
+        graders=await isolation.graders_of(services.pool, project_id, method),
     )
     project = await session.get_one(Project, project_id)
-    defaults = quotas.defaults(held.settings)
-    job, created = await lifecycle.create(session, project, wanted, held.models, defaults, aliases=held.aliases)
+    defaults = quotas.defaults(services.settings)
+    job, created = await lifecycle.create(session, project, wanted, services.models, defaults, aliases=services.aliases)
     if created:
         queue.ring_after_commit(session, job.id)
-    return job_object(job, await waiting.explain(session, held.settings, job))
+    return job_object(job, await waiting.explain(session, services.settings, job))
 
 
 @router.get("")
@@ -84,7 +84,7 @@ async def newest(
     request: Request,
     project_id: ProjectId,
     session: Snapshot,
-    held: Held,
+    services: Services,
     after: str | None = None,
     limit: Limit = 20,
     metadata: Literal["null"] | None = None,
@@ -96,21 +96,24 @@ async def newest(
     }
     if len(labels) > LABELS_AT_MOST:
         raise InvalidRequest(
-            f"{len(labels)} metadata filters were sent: jobs have at most {LABELS_AT_MOST} labels.", param="metadata"
+            f"{len(labels)} metadata filters were sent, but jobs have at most {LABELS_AT_MOST} labels. Send fewer.",
+            param="metadata",
         )
     if metadata and labels:
-        raise InvalidRequest("'metadata=null' and 'metadata[k]=v' exclude each other: send one.", param="metadata")
+        raise InvalidRequest(
+            "'metadata=null' cannot be combined with 'metadata[k]=v'. Send one of them.", param="metadata"
+        )
     rows, has_more = await lifecycle.newest(
         session, project_id, labels=None if metadata else labels, after=after, limit=limit
     )
-    waits = {job.id: await held.reads.wait_of(job) for job in rows}
+    waits = {job.id: await services.reads.wait_of(job) for job in rows}
     return listing(rows, lambda job: job_object(job, waits[job.id]), has_more)
 
 
 @router.get("/{job_id}")
-async def retrieve(job_id: str, project_id: ProjectId, held: Held) -> Response:
-    job = await held.reads.job(project_id, job_id)
-    return polled(orjson.dumps(job_object(job, await held.reads.wait_of(job))))
+async def retrieve(job_id: str, project_id: ProjectId, services: Services) -> Response:
+    job = await services.reads.job(project_id, job_id)
+    return json_response(orjson.dumps(job_object(job, await services.reads.wait_of(job))))
 
 
 @router.post("/{job_id}/cancel", dependencies=[Room])
@@ -129,7 +132,7 @@ async def resume(
     job_id: str,
     project_id: ProjectId,
     session: Transaction,
-    held: Held,
+    services: Services,
     x_stainless_retry_count: Annotated[int, Header()] = 0,
 ) -> dict[str, Any]:
     """A paused job waits for a worker again and goes on from its last checkpoint.
@@ -141,19 +144,19 @@ async def resume(
         project_id,
         job_id,
         retry=x_stainless_retry_count > 0,
-        resume_days=held.settings.resume_days,
-        defaults=quotas.defaults(held.settings),
+        resume_days=services.settings.resume_days,
+        defaults=quotas.defaults(services.settings),
     )
     if waits:
         queue.ring_after_commit(session, job.id)
-    return job_object(job, await waiting.explain(session, held.settings, job))
+    return job_object(job, await waiting.explain(session, services.settings, job))
 
 
 @router.get("/{job_id}/events")
 async def list_events(
     job_id: str,
     project_id: ProjectId,
-    held: Held,
+    services: Services,
     after: str | None = None,
     limit: Limit | None = None,
     stream: bool = False,
@@ -163,39 +166,36 @@ async def list_events(
 
     A stream begins with the first event, or after the one that the header `Last-Event-ID` names.
     """
-    job = await held.reads.job(project_id, job_id)
+    job = await services.reads.job(project_id, job_id)
     if stream:
         for name, value in (("after", after), ("limit", limit)):
             if value is not None:
                 raise InvalidRequest(
-                    f"{name!r} is for pages: a stream goes on after the id in the header Last-Event-ID.", param=name
+                    f"{name!r} cannot be combined with 'stream'. To resume a stream, send the last event's id in the "
+                    "header Last-Event-ID.",
+                    param=name,
                 )
         seq = 0
         if last_event_id is not None:
-            async with held.db.snapshot() as session:
+            async with services.db.snapshot() as session:
                 seq = await events.seq(session, job.id, last_event_id)
-        told = counted(stream_events(held, job.project_id, job.id, seq))
-        return EventSourceResponse(told, ping=KEEPALIVE_SECONDS)
+        stream_of_events = count_stream(stream_events(services, job.project_id, job.id, seq))
+        return EventSourceResponse(stream_of_events, ping=KEEPALIVE_SECONDS)
     limit = DEFAULT_LIMIT if limit is None else limit
     if after is None:
-        return polled(await held.reads.newest_events.get((job.id, limit)))
-    async with held.db.snapshot() as session:
+        return json_response(await services.reads.newest_events.get((job.id, limit)))
+    async with services.db.snapshot() as session:
         rows, has_more = await events.newest(session, job.id, after=after, limit=limit)
     return listing(rows, event_object, has_more)
 
 
-def polled(body: bytes | None) -> Response:
-    """FastAPI's own rendering takes several times as long as the read."""
-    return Response(body, media_type="application/json")
-
-
 async def stream_events(
-    held: Services, project_id: str, job_id: str, seq: int
+    services: Services, project_id: str, job_id: str, seq: int
 ) -> AsyncIterator[bytes | dict[str, str]]:
     """Events after `seq`, as they are written."""
     while True:
-        job = await held.reads.job(project_id, job_id)  # first: events of a job that has ended are all there
-        following = await held.reads.events_since.get((job_id, seq))
+        job = await services.reads.job(project_id, job_id)  # first: events of a job that has ended are all there
+        following = await services.reads.events_since.get((job_id, seq))
         if following is not None:
             seq, block = following
             yield block
@@ -203,7 +203,7 @@ async def stream_events(
             if job.status in ENDED:
                 yield {"data": "[DONE]"}
                 return
-            await asyncio.sleep(held.settings.event_poll_seconds)
+            await asyncio.sleep(services.settings.event_poll_seconds)
 
 
 @router.get("/{job_id}/checkpoints")
@@ -216,11 +216,15 @@ async def list_checkpoints(
 
 
 @router.get("/{job_id}/metrics")
-async def metrics(job_id: str, project_id: ProjectId, session: Snapshot) -> dict[str, Any]:
-    """Columns of equal length, one value a step; null where a step has none."""
-    job = await lifecycle.get(session, project_id, job_id)
-    columns = events.columns(await events.metrics(session, job.id))
-    return {"object": "fine_tuning.job.metrics", "fine_tuning_job_id": job.id, "columns": columns}
+async def metrics(job_id: str, project_id: ProjectId, services: Services) -> Response:
+    """Columns of equal length, with one value for each step; null where a step has none."""
+    async with services.db.snapshot() as session:
+        job = await lifecycle.get(session, project_id, job_id)
+        lines = await events.metric_lines(session, job.id)
+    argument = {"job_id": job.id}
+    return json_response(
+        await isolation.run(services.pool, "metric_columns", project_id, "metrics", argument, lines, seconds=30)
+    )
 
 
 @router.get("/{job_id}/evaluation")
@@ -238,23 +242,25 @@ async def proof(job_id: str, project_id: ProjectId, session: Snapshot) -> dict[s
 
 
 @router.get("/{job_id}/adapter", response_model=None)
-async def adapter(job_id: str, project_id: ProjectId, held: Held, files: bool = False) -> Response | dict[str, Any]:
+async def adapter(
+    job_id: str, project_id: ProjectId, services: Services, files: bool = False
+) -> Response | dict[str, Any]:
     """The LoRA adapter as a zip, made while it is sent; with `files=true` its files, each with a presigned URL.
 
     The zip is the default because one GET with a key is what curl and browsers do. A presigned zip would have to lie
     in storage beside the files, twice the bytes of every adapter; so where storage signs URLs each file has its own,
     past this server and in parallel, with its sha256. Where storage is a folder, `url` is null.
     """
-    async with held.db.snapshot() as session:
+    async with services.db.snapshot() as session:
         job = await lifecycle.get(session, project_id, job_id)
         if job.fine_tuned_model is None:
-            raise NotFound(f"The job {job_id!r} is {job.status}: only a job that succeeded has an adapter.")
+            raise NotFound(f"The job {job_id!r} is {job.status}. Only jobs that succeeded have an adapter.")
         prefix = (await tuned_models.get(session, project_id, job.fine_tuned_model)).prefix
-    manifest = await artifacts.manifest(held.storage, prefix)
+    manifest = await artifacts.manifest(services.storage, prefix)
     if files:
         until = int(time.time()) + PRESIGNED_SECONDS
-        urls = {name: await held.storage.presign(f"{prefix}/{name}", PRESIGNED_SECONDS) for name in manifest.files}
+        urls = {name: await services.storage.presign(f"{prefix}/{name}", PRESIGNED_SECONDS) for name in manifest.files}
         return adapter_object(job, manifest, urls, until)
     headers = {"content-disposition": f'attachment; filename="{job.id}.zip"'}
-    chunks = await begun(zips.stream(held.storage, prefix, list(manifest.files)))
+    chunks = await start_reading(zips.stream(services.storage, prefix, list(manifest.files)))
     return StreamingResponse(chunks, media_type="application/zip", headers=headers)

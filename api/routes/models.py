@@ -2,7 +2,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from api.deps import Held, ProjectId, Room, Snapshot
+from api.deps import ProjectId, Room, Services, Snapshot
 from api.schemas.job import deleted_object
 from fettle.errors import InvalidRequest
 from fettle.registry import tuned_models
@@ -19,19 +19,19 @@ def model_object(name: str, created: float, owner: str, kind: str = tuned_models
 
 
 @router.get("")
-async def newest(project_id: ProjectId, session: Snapshot, held: Held) -> dict[str, Any]:
+async def newest(project_id: ProjectId, session: Snapshot, services: Services) -> dict[str, Any]:
     """Base models, then the project's tuned models."""
     tuned = await tuned_models.newest(session, project_id)
-    data = [model_object(name, BASE_CREATED, "fettle") for name in held.models]
+    data = [model_object(name, BASE_CREATED, "fettle") for name in services.models]
     data += [model_object(model.name, model.created_at, project_id, model.kind) for model in tuned]
     return {"object": "list", "data": data}
 
 
 @router.get("/{model:path}")
-async def retrieve(model: str, project_id: ProjectId, session: Snapshot, held: Held) -> dict[str, Any]:
+async def retrieve(model: str, project_id: ProjectId, session: Snapshot, services: Services) -> dict[str, Any]:
     """An alias answers with the base model that it means."""
-    model = held.aliases.get(model, model)
-    if model in held.models:
+    model = services.aliases.get(model, model)
+    if model in services.models:
         return model_object(model, BASE_CREATED, "fettle")
     row = await tuned_models.find(session, project_id, model)
     kind = tuned_models.CHAT if await tuned_models.chats(session, row) else tuned_models.REWARD_MODEL
@@ -39,14 +39,15 @@ async def retrieve(model: str, project_id: ProjectId, session: Snapshot, held: H
 
 
 @router.delete("/{model:path}", dependencies=[Room])
-async def delete(model: str, project_id: ProjectId, held: Held) -> dict[str, Any]:
-    if model in held.models or model in held.aliases:
+async def delete(model: str, project_id: ProjectId, services: Services) -> dict[str, Any]:
+    if model in services.models or model in services.aliases:
         raise InvalidRequest(
-            f"{model!r} is a base model: the operator's catalog and aliases decide about it.", param="model"
+            f"{model!r} is a base model or an alias and cannot be deleted. Ask the operator to change the catalog.",
+            param="model",
         )
-    async with held.db.transaction() as session:
+    async with services.db.transaction() as session:
         row = await tuned_models.delete(session, project_id, model)
         await deletions.plan(session, row.prefix)
-    await deletions.carry_out(held.db, held.storage, row.prefix)
-    await held.engine.forget(model)
+    await deletions.carry_out(services.db, services.storage, row.prefix)
+    await services.engine.forget(model)
     return deleted_object(model, "model")

@@ -1,11 +1,14 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.deps import Caller, Held, Snapshot, Transaction
+from api.deps import Caller, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.project import ProjectChange, ProjectCreate, project_object
+from fettle.storage import usage
 from fettle.tenancy import permissions, projects, quotas
+from models import Project
 
 router = APIRouter(prefix="/v1/projects", tags=["projects"])
 
@@ -14,41 +17,45 @@ router = APIRouter(prefix="/v1/projects", tags=["projects"])
 async def newest(
     caller: Caller,
     session: Snapshot,
-    held: Held,
+    services: Services,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> dict[str, Any]:
     """All projects for an admin, otherwise the key's own."""
-    defaults = quotas.defaults(held.settings)
+    defaults = quotas.defaults(services.settings)
     rows, has_more = await projects.newest(session, permissions.confined_to(caller), after=after, limit=limit)
     return listing(rows, lambda project: project_object(project, defaults), has_more)
 
 
 @router.post("")
-async def create(body: ProjectCreate, session: Transaction, held: Held) -> dict[str, Any]:
+async def create(body: ProjectCreate, session: Transaction, services: Services) -> dict[str, Any]:
     project = await projects.create(session, body.name)
     if body.quotas is not None:
         body.quotas.apply(project)
-    return project_object(project, quotas.defaults(held.settings))
+    return project_object(project, quotas.defaults(services.settings))
 
 
 @router.get("/{project_id}")
-async def retrieve(project_id: str, caller: Caller, session: Snapshot, held: Held) -> dict[str, Any]:
-    """With what it uses of its quotas."""
+async def retrieve(project_id: str, caller: Caller, session: Snapshot, services: Services) -> dict[str, Any]:
+    """With what it uses of its quotas, and what it takes up in storage."""
     if permissions.confined_to(caller) not in (None, project_id):
         raise projects.unknown(project_id)
     project = await projects.get(session, project_id)
-    used = await quotas.usage(session, project.id)
-    return {**project_object(project, quotas.defaults(held.settings)), "usage": used}
+    return await with_usage(session, project, quotas.defaults(services.settings))
 
 
 @router.post("/{project_id}")
-async def change(project_id: str, body: ProjectChange, session: Transaction, held: Held) -> dict[str, Any]:
+async def change(project_id: str, body: ProjectChange, session: Transaction, services: Services) -> dict[str, Any]:
     """A new name, or quotas; what is not named stays."""
     project = await projects.get(session, project_id)
     if body.name is not None and body.name != project.name:
         await projects.rename(session, project, body.name)
     if body.quotas is not None:
         body.quotas.apply(project)
+    return await with_usage(session, project, quotas.defaults(services.settings))
+
+
+async def with_usage(session: AsyncSession, project: Project, defaults: quotas.Limits) -> dict[str, Any]:
     used = await quotas.usage(session, project.id)
-    return {**project_object(project, quotas.defaults(held.settings)), "usage": used}
+    stored = await usage.of_project(session, project.id)
+    return {**project_object(project, defaults), "usage": used, "stored_bytes": stored}

@@ -3,8 +3,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from api import generation, response_events
-from api.deps import Held, ProjectId
-from api.generation import Relayed
+from api.deps import ProjectId, Services
+from api.generation import Relay
 from api.schemas import response
 from api.schemas.response import ResponseCreate
 from api.streaming import unless_gone
@@ -14,22 +14,22 @@ router = APIRouter(prefix="/v1/responses", tags=["chat"])
 
 
 @router.post("")
-async def create(body: ResponseCreate, request: Request, project_id: ProjectId, held: Held) -> Response:
+async def create(body: ResponseCreate, request: Request, project_id: ProjectId, services: Services) -> Response:
     """Text in, text out, by the engine's chat route; nothing is stored."""
-    servable = await generation.find(held, project_id, body.model)
+    servable = await generation.find(services, project_id, body.model)
 
     async def ask() -> tuple[client.Answer, bytes]:
-        answer = await generation.ask(held, servable, body.for_engine())
+        answer = await generation.ask(services, servable, body.for_engine())
         streams = body.stream and answer.status == 200
         return answer, b"" if streams else b"".join([chunk async for chunk in answer.body])
 
     answer, content = await unless_gone(request, ask())
     made = response.Answer(body, servable.name)
     if answer.status != 200:
-        return passed_on(answer, content)
+        return engine_refusal(answer, content)
     if body.stream:
         headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
-        return Relayed(answer, response_events.told(made, answer.body), headers)
+        return Relay(answer, response_events.as_events(made, answer.body), headers)
     completion = orjson.loads(content)
     choice = completion["choices"][0]
     made.text, made.usage = choice["message"]["content"] or "", completion["usage"]
@@ -37,7 +37,7 @@ async def create(body: ResponseCreate, request: Request, project_id: ProjectId, 
     return JSONResponse(made.body())
 
 
-def passed_on(answer: client.Answer, content: bytes) -> Response:
+def engine_refusal(answer: client.Answer, content: bytes) -> Response:
     """The engine's refusal; what is not in OpenAI's shape is passed on as it is."""
     headers = {name: value for name, value in answer.headers.items() if name != "content-type"}
     try:

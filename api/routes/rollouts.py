@@ -1,17 +1,18 @@
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Query
 from fastapi.responses import Response, StreamingResponse
 
 from api import isolation
-from api.deps import Held, ProjectId, Snapshot, Transaction
+from api.deps import ProjectId, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.rollout import RewardsEdit, rewards_object, rollout_object
-from api.streaming import begun
+from api.streaming import json_response, start_reading
 from fettle.errors import NotFound
 from fettle.jobs import lifecycle, reward_versions
 from fettle.rollouts import store
-from fettle.rollouts.store import Sort, Wanted
+from fettle.rollouts.store import Format, Sort, Wanted
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
@@ -20,14 +21,12 @@ Step = Annotated[int | None, Query(ge=1, le=LARGEST)]
 Version = Annotated[int | None, Query(ge=1, le=LARGEST)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 
-EXPORTS = {"jsonl": store.as_jsonl, "dpo": store.as_preferences}
-
 
 @router.get("/{job_id}/rollouts")
 async def newest(
     job_id: str,
     project_id: ProjectId,
-    held: Held,
+    services: Services,
     step: Step = None,
     min_reward: float | None = None,
     max_reward: float | None = None,
@@ -36,24 +35,33 @@ async def newest(
     sort: Sort = "step",
     after: str | None = None,
     limit: Limit = 20,
-) -> dict[str, Any]:
-    """Every completion that the job learned from; `sort=-reward` begins with the best."""
+) -> Response:
+    """The completions that the job learned from; `sort=-reward` starts with the best.
+
+    A page has at most 1 MiB of rows, and so may have fewer than `limit`: `has_more` says whether others follow.
+    """
     wanted = Wanted(step, min_reward, max_reward, reward_version, error)
-    async with held.db.snapshot() as session:
+    async with services.db.snapshot() as session:
         job = await lifecycle.get(session, project_id, job_id)
         found = await store.chunks(session, job.id, wanted)
     rows, has_more = await store.page(
-        held.storage, found, wanted, sort=sort, after=after, limit=limit, read=isolation.rollouts(held.pool, project_id)
+        services.storage,
+        found,
+        wanted,
+        sort=sort,
+        after=after,
+        limit=limit,
+        read=isolation.read_rollouts(services.pool, project_id),
     )
-    return listing(rows, rollout_object, has_more)
+    return json_response(orjson.dumps(listing(rows, rollout_object, has_more)))
 
 
 @router.get("/{job_id}/rollouts/export", response_model=None)
 async def export(
     job_id: str,
     project_id: ProjectId,
-    held: Held,
-    format: Literal["jsonl", "dpo"] = "jsonl",
+    services: Services,
+    format: Format = "jsonl",
     step: Step = None,
     min_reward: float | None = None,
     max_reward: float | None = None,
@@ -62,12 +70,13 @@ async def export(
 ) -> Response:
     """JSONL: a rollout a line, or with `format=dpo` preference rows, of each group the best against the worst."""
     wanted = Wanted(step, min_reward, max_reward, reward_version, error)
-    async with held.db.snapshot() as session:
+    async with services.db.snapshot() as session:
         job = await lifecycle.get(session, project_id, job_id)
         found = await store.chunks(session, job.id, wanted)
     name = f"{job.id}-{'preferences' if format == 'dpo' else 'rollouts'}.jsonl"
     headers = {"content-disposition": f'attachment; filename="{name}"'}
-    lines = await begun(EXPORTS[format](held.storage, found, wanted, isolation.rollouts(held.pool, project_id)))
+    encode = isolation.encode_rollouts(services.pool, project_id)
+    lines = await start_reading(store.export(services.storage, found, wanted, format, encode))
     return StreamingResponse(lines, media_type="application/jsonl", headers=headers)
 
 
@@ -78,7 +87,7 @@ async def rewards(job_id: str, project_id: ProjectId, session: Snapshot) -> dict
     version = await reward_versions.newest(session, job.id)
     if version is None:
         raise NotFound(
-            f"The job {job_id!r} has no graders: only those of the method 'reinforcement' have.",
+            f"The job {job_id!r} has no graders. Only jobs with the method 'reinforcement' have graders.",
             code="job_without_rewards",
         )
     return rewards_object(version)
@@ -86,11 +95,11 @@ async def rewards(job_id: str, project_id: ProjectId, session: Snapshot) -> dict
 
 @router.patch("/{job_id}/rewards")
 async def edit_rewards(
-    job_id: str, body: RewardsEdit, project_id: ProjectId, session: Transaction, held: Held
+    job_id: str, body: RewardsEdit, project_id: ProjectId, session: Transaction, services: Services
 ) -> dict[str, Any]:
     """A new version, which judges from the next step on; every rollout carries the version that judged it."""
-    graders = await isolation.graders(held.pool, project_id, body.judges())
+    graders = await isolation.graders(services.pool, project_id, body.judges())
     version = await reward_versions.edit(
-        session, project_id, job_id, body.judges(), graders=graders, models=held.models, aliases=held.aliases
+        session, project_id, job_id, body.judges(), graders=graders, models=services.models, aliases=services.aliases
     )
     return rewards_object(version)

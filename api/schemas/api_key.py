@@ -23,7 +23,7 @@ class Lifetime(BaseModel):
     def end(self) -> float | None:
         """When the key expires, in seconds since 1970; None: it was not said. Raises InvalidRequest."""
         if self.expires_at is not None and self.expires_in is not None:
-            raise InvalidRequest("Give 'expires_at' or 'expires_in', not both.", param="expires_in")
+            raise InvalidRequest("Send either 'expires_at' or 'expires_in', not both.", param="expires_in")
         return self.expires_at if self.expires_in is None else time.time() + self.expires_in
 
 
@@ -56,5 +56,5 @@ def key_object(key: ApiKey) -> dict[str, Any]:
     }
 
 
-def shown_once(key: ApiKey, secret: str) -> dict[str, Any]:
+def key_with_secret(key: ApiKey, secret: str) -> dict[str, Any]:
     return {**key_object(key), "value": secret}

@@ -26,7 +26,9 @@ class Unneeded(BaseModel):
     @classmethod
     def nothing_is_stored(cls, store: bool | None) -> bool | None:
         if store:
-            raise InvalidRequest("Answers are not stored here: leave 'store' out, or send false.", param="store")
+            raise InvalidRequest(
+                "Responses are not stored on this server. Remove 'store' or set it to false.", param="store"
+            )
         return store
 
 

@@ -73,7 +73,7 @@ def run_object(grader: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]
     }
 
 
-def not_opened(grader: dict[str, Any], error: dict[str, str]) -> dict[str, Any]:
+def load_failure(grader: dict[str, Any], error: dict[str, str]) -> dict[str, Any]:
     """The same for user code that did not load, or was not let."""
     failure = {"flag": FLAG_OF[error["kind"]], "message": error["message"]}
     name = grader["name"]

@@ -49,12 +49,12 @@ def method_of(body: JobCreate) -> methods.Method:
         )
     if body.hyperparameters is not None:
         raise InvalidRequest(
-            "'hyperparameters' stands beside 'method': put them into method.supervised.hyperparameters.",
+            "'hyperparameters' cannot be combined with 'method'. Put them in method.supervised.hyperparameters.",
             param="hyperparameters",
         )
     if body.method.type not in methods.METHODS:
         raise InvalidRequest(
-            f"The method {body.method.type!r} is not supported; choose one of: {', '.join(methods.METHODS)}.",
+            f"The method {body.method.type!r} is not supported. Choose one of: {', '.join(methods.METHODS)}.",
             param="method.type",
         )
     return methods.METHODS[body.method.type].request.model_validate(body.method.model_dump())
@@ -88,7 +88,8 @@ def job_object(job: Job, waits: Waiting | None = None) -> dict[str, Any]:
         "integrations": job.integrations or [],
         "waiting": waits.to_json() if waits else None,  # ours: its place in the queue, and why it waits
         "progress": job.progress if job.status == JobStatus.RUNNING else None,  # ours: how far its step is
-        "sandbox": job.sandbox,  # ours: what held user code; null: it has none, or has not begun
+        "stored_bytes": job.stored_bytes,  # ours: what it takes up in storage; null: not measured yet
+        "sandbox": job.sandbox,  # ours: what held user code; null: it has none, or has not started
         "error": job.error,
     }
 

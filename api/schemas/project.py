@@ -9,7 +9,7 @@ from models import Project
 def limit(value: Any) -> Any:
     if value is None or value == "default" or (type(value) is int and 0 <= value < 2**53):
         return value
-    raise ValueError("Input should be a whole number, null for no limit, or 'default'")
+    raise ValueError("use a whole number, null for no limit, or 'default'")
 
 
 Limit = Annotated[int | Literal["default"] | None, PlainValidator(limit)]
@@ -27,9 +27,9 @@ class Quotas(BaseModel):
     tokens: Limit = None
 
     def apply(self, project: Project) -> None:
-        given = {name: getattr(self, name) for name in self.model_fields_set}
-        back = [name for name, limit in given.items() if limit == "default"]
-        quotas.change(project, {name: limit for name, limit in given.items() if limit != "default"}, back)
+        changes = {name: getattr(self, name) for name in self.model_fields_set}
+        back = [name for name, limit in changes.items() if limit == "default"]
+        quotas.change(project, {name: limit for name, limit in changes.items() if limit != "default"}, back)
 
 
 class ProjectCreate(BaseModel):

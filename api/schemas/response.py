@@ -23,8 +23,8 @@ def as_parts(content: object) -> object:
     return [{"type": "input_text", "text": content}] if isinstance(content, str) else content
 
 
-def as_messages(given: object) -> object:
-    return [{"role": "user", "content": given}] if isinstance(given, str) else given
+def as_messages(value: object) -> object:
+    return [{"role": "user", "content": value}] if isinstance(value, str) else value
 
 
 class Part(Strict):
@@ -91,7 +91,7 @@ class ResponseCreate(Unneeded):
         """The chat request that asks the same."""
         messages = [{"role": "system", "content": self.instructions}] if self.instructions else []
         messages += [message.for_engine() for message in self.input]
-        asked = {
+        request = {
             "messages": messages,
             "max_completion_tokens": self.max_output_tokens,
             "temperature": self.temperature,
@@ -100,14 +100,14 @@ class ResponseCreate(Unneeded):
             "stream": self.stream or None,
             "stream_options": {"include_usage": True} if self.stream else None,
         }
-        return {name: value for name, value in asked.items() if value is not None}
+        return {name: value for name, value in request.items() if value is not None}
 
 
 @dataclass
 class Answer:
     """What is known of the answer so far."""
 
-    asked: ResponseCreate
+    request: ResponseCreate
     name: str  # of the model
     text: str = ""
     status: Literal["in_progress", "completed", "incomplete", "failed"] = "in_progress"
@@ -135,7 +135,7 @@ class Answer:
 
     def body(self) -> dict[str, Any]:
         """OpenAI's response object."""
-        asked, ended = self.asked, self.status in ("completed", "incomplete")
+        request, ended = self.request, self.status in ("completed", "incomplete")
         return {
             "id": self.id,
             "object": "response",
@@ -144,18 +144,18 @@ class Answer:
             "status": self.status,
             "error": self.error,
             "incomplete_details": {"reason": "max_output_tokens"} if self.status == "incomplete" else None,
-            "instructions": asked.instructions,
-            "max_output_tokens": asked.max_output_tokens,
-            "metadata": asked.metadata or {},
+            "instructions": request.instructions,
+            "max_output_tokens": request.max_output_tokens,
+            "metadata": request.metadata or {},
             "model": self.name,
             "output": [self.message()] if ended else [],
             "parallel_tool_calls": True,  # the field must be there; no tool is ever called
             "previous_response_id": None,
-            "temperature": 1.0 if asked.temperature is None else asked.temperature,
-            "text": {"format": asked.format.model_dump(by_alias=True, exclude_none=True)},
+            "temperature": 1.0 if request.temperature is None else request.temperature,
+            "text": {"format": request.format.model_dump(by_alias=True, exclude_none=True)},
             "tool_choice": "none",
             "tools": [],
-            "top_p": 1.0 if asked.top_p is None else asked.top_p,
+            "top_p": 1.0 if request.top_p is None else request.top_p,
             "truncation": "disabled",
             "usage": usage_object(self.usage) if self.usage else None,
         }

@@ -23,7 +23,9 @@ class Client:
         if key is None and file.is_file():
             key = file.read_text().strip()
         if key is None:
-            raise Refused(f"No API key: set FETTLE_API_KEY, or FETTLE_DATA to a folder with admin.key (not {file}).")
+            raise Refused(
+                f"No API key found. Set FETTLE_API_KEY, or set FETTLE_DATA to a folder with admin.key (not in {file})."
+            )
         self.http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
 
     def get(self, path: str, **query: Any) -> Any:
@@ -41,7 +43,8 @@ class Client:
 
     def away(self, error: httpx.TransportError) -> Unavailable:
         return Unavailable(
-            f"{self.url} does not answer ({type(error).__name__}): is `fettle up` running? FETTLE_URL names another."
+            f"{self.url} is not responding ({type(error).__name__}). Check that `fettle up` is running, or set "
+            "FETTLE_URL."
         )
 
     def events(self, job_id: str) -> Iterator[dict[str, Any]]:

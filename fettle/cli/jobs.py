@@ -11,7 +11,7 @@ from fettle.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Jobs (asks the API; key from FETTLE_API_KEY or the data folder).")
 
-JobId = Annotated[str, typer.Argument(help="As `fettle jobs list` shows it.")]
+JobId = Annotated[str, typer.Argument(help="The job's id. `fettle jobs list` shows it.")]
 
 
 @app.command("list")
@@ -43,21 +43,21 @@ def watch(job_id: JobId) -> None:
 
 @app.command()
 def pause(job_id: JobId) -> None:
-    """Ask a job to save a checkpoint and stop; `resume` goes on exactly from there."""
+    """Ask a job to save a checkpoint and stop; `resume` continues exactly from there."""
     job = ask(job_id, "pause")
     if job["status"] == "running":
-        console.print("It pauses as soon as its checkpoint is saved; `fettle jobs watch` says when.", style="dim")
+        console.print("The job pauses when its checkpoint is saved. Follow it with `fettle jobs watch`.", style="dim")
 
 
 @app.command()
 def resume(job_id: JobId) -> None:
-    """Put a paused job back into the queue."""
+    """Put a paused job back in the queue."""
     ask(job_id, "resume")
 
 
 @app.command()
 def cancel(job_id: JobId) -> None:
-    """End a job for good; its checkpoints stay."""
+    """Cancel a job; its checkpoints stay."""
     ask(job_id, "cancel")
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="API keys (works on the database).")
 
-KeyId = Annotated[str, typer.Argument(help="As `fettle keys list` shows it.")]
+KeyId = Annotated[str, typer.Argument(help="The key's id. `fettle keys list` shows it.")]
 End = Annotated[int | None, typer.Option(parser=duration, metavar="TIME", help="90m, 12h or 30d; without it: never.")]
 Grace = Annotated[int, typer.Option(parser=duration, metavar="TIME", help="How long the old key stays live.")]
 Scopes = Annotated[list[str], typer.Option("--scope", help=f"May be repeated: {', '.join(SCOPES)}.")]
@@ -26,11 +26,11 @@ Scopes = Annotated[list[str], typer.Option("--scope", help=f"May be repeated: {'
 @app.command("create")
 def create(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
-    project: Annotated[str, typer.Option(help="Project that the key opens; made when there is none.")] = "default",
+    project: Annotated[str, typer.Option(help="The key's project; created if it does not exist.")] = "default",
     scope: Scopes = [ALL],  # noqa: B006 — typer's way to say a default
     expires_in: End = None,
 ) -> None:
-    """Make a key and print it, this once."""
+    """Create a key and print it. It is never shown again."""
     from fettle.tenancy import api_keys, projects
 
     settings = Settings()
@@ -40,7 +40,7 @@ def create(
         async with db.transaction() as session:
             owner = await projects.ensure(session, project)
             _, key = await api_keys.create(
-                session, owner.id, name, api_keys.pepper(settings), granted=scope, expires_at=end
+                session, owner.id, name, api_keys.pepper(settings), key_scopes=scope, expires_at=end
             )
             return key
 
@@ -49,7 +49,7 @@ def create(
 
 @app.command("list")
 def show() -> None:
-    """Show every key's id, project, scopes and state; never the key."""
+    """Show every key's id, project, scopes and state, but not the key itself."""
     from fettle.tenancy import api_keys
 
     async def read(db: "Database") -> "list[tuple[ApiKey, Project]]":
@@ -83,7 +83,7 @@ def rotate(
     grace: Grace = "24h",  # type: ignore[assignment]
     expires_in: End = None,
 ) -> None:
-    """Make a key's successor and print it, this once; the old key expires after the grace."""
+    """Create a key's successor and print it; the old key expires after the grace period."""
     from fettle.tenancy import api_keys
 
     settings = Settings()
@@ -101,7 +101,7 @@ def rotate(
 
 @app.command("revoke")
 def revoke(key_id: KeyId) -> None:
-    """Make a key useless at once."""
+    """Revoke a key immediately."""
     from fettle.tenancy import api_keys
 
     async def end(db: "Database") -> None:

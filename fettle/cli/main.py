@@ -18,14 +18,14 @@ from fettle import users
 from fettle.cli import jobs, keys, projects
 from fettle.cli.terminal import console, plain, with_database
 from fettle.errors import FettleError, InvalidRequest
-from fettle.settings import Settings
+from fettle.settings import Settings, invalid_setting
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from fettle.db import Database
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Fine-tuning as a service that you run yourself.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Self-hosted fine-tuning as a service.")
 app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")
 app.add_typer(jobs.app, name="jobs")
@@ -37,11 +37,7 @@ def main() -> None:
     try:
         app()
     except ValidationError as error:
-        first = error.errors()[0]
-        says = first["msg"].removeprefix("Value error, ")
-        if not first["loc"]:  # about several at once: the input is all of them, secrets as well
-            fail(says)
-        fail(f"FETTLE_{str(first['loc'][0]).upper()}={first['input']!r}: {says}")
+        fail(invalid_setting(error))
     except SettingsError as error:
         fail(f"{error}: it must be a JSON object, as docs/configuration.md shows.")
     except FettleError as error:
@@ -83,7 +79,7 @@ def engine() -> None:
 
 @app.command()
 def vllm_agent() -> None:
-    """Run the agent beside a vLLM, which then serves in the engine's place."""
+    """Run the agent that lets a vLLM server replace the engine."""
     become("worker.vllm")
 
 
@@ -121,34 +117,32 @@ def migrate() -> None:
 
 @app.command()
 def doctor() -> None:
-    """Check every part and say what to do about each that fails."""
+    """Check every part of Fettle and say how to fix what fails."""
     from fettle.cli.doctor.checks import examine
 
-    findings = asyncio.run(examine(Settings()))
+    results = asyncio.run(examine(Settings()))
     table = Table(box=None, show_header=False, pad_edge=False)
-    for finding in findings:
-        sign = "[green]✓[/]" if finding.ok else ("[red]✗[/]" if finding.needed else "[yellow]![/]")
-        table.add_row(sign, finding.part, plain(finding.says))
+    for result in results:
+        sign = "[green]✓[/]" if result.ok else ("[red]✗[/]" if result.needed else "[yellow]![/]")
+        table.add_row(sign, result.part, plain(result.message))
     console.print(table)
-    broken = [finding.part for finding in findings if finding.needed and not finding.ok]
-    warnings = sum(not finding.ok for finding in findings) - len(broken)
-    console.print(
-        f"[red]to be mended: {', '.join(broken)}[/]" if broken else "[green]ready[/]", f"({warnings} warnings)"
-    )
+    broken = [result.part for result in results if result.needed and not result.ok]
+    warnings = sum(not result.ok for result in results) - len(broken)
+    console.print(f"[red]Fix: {', '.join(broken)}[/]" if broken else "[green]ready[/]", f"({warnings} warnings)")
     if broken:
         sys.exit(1)
 
 
 @app.command()
 def preview(
-    file: Annotated[str, typer.Argument(help="A dataset on this machine, or the id of an uploaded one.")],
+    file: Annotated[str, typer.Argument(help="A dataset on this machine, or the id of an uploaded file.")],
     model: Annotated[
         str, typer.Option(help="Base model, its alias or a tuned model: whose template is used.")
     ] = "starter",
     rows: Annotated[int, typer.Option(min=1, max=50)] = 3,
-    max_seq_length: Annotated[int | None, typer.Option(min=16, help="Counts the rows that are longer.")] = None,
+    max_seq_length: Annotated[int | None, typer.Option(min=16, help="Count the rows that are longer.")] = None,
 ) -> None:
-    """Show a dataset as a job would train on it: what is learned stands out."""
+    """Show a dataset as a job would train on it, with the learned text highlighted."""
     from pathlib import Path
 
     from fettle.cli import token_view
@@ -159,9 +153,9 @@ def preview(
     else:
         from fettle.cli.client import Client
 
-        asked = {"model": model, "limit": rows, "max_seq_length": max_seq_length}
-        given = {name: value for name, value in asked.items() if value is not None}
-        seen = Client(settings).get(f"/v1/files/{file}/preview", **given)
+        query = {"model": model, "limit": rows, "max_seq_length": max_seq_length}
+        sent = {name: value for name, value in query.items() if value is not None}
+        seen = Client(settings).get(f"/v1/files/{file}/preview", **sent)
     token_view.show(seen, console)
 
 
@@ -173,7 +167,7 @@ def dry_run(
         int | None, typer.Option(min=2, help="Completions of each; unset: the job's group_size.")
     ] = None,
 ) -> None:
-    """Try a reinforcement job's rewards before it is made. Exits 1 if something stands in the way of learning."""
+    """Try a reinforcement job's rewards before you create it. Exits 1 if there are warnings."""
     from pathlib import Path
 
     from fettle.cli import dry_run_view
@@ -198,5 +192,5 @@ def job_body(file: "Path") -> dict[str, object]:
     except ValueError as error:
         raise InvalidRequest(f"{file} is not JSON: {error}.") from error
     if not isinstance(body, dict):
-        raise InvalidRequest(f"{file} holds no JSON object: it must be the body of a job.")
+        raise InvalidRequest(f"{file} does not contain a JSON object. It must be the body of a job.")
     return body

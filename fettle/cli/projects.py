@@ -23,7 +23,7 @@ Change = Annotated[list[str], typer.Argument(help="quota=limit: 5, 20G, none or 
 
 @app.command("create")
 def create(name: Annotated[str, typer.Argument(help="Lower-case letters, digits and '-'.")]) -> None:
-    """Make a project and print its id."""
+    """Create a project and print its id."""
     from fettle.tenancy import projects
 
     async def make(db: "Database") -> str:
@@ -35,14 +35,14 @@ def create(name: Annotated[str, typer.Argument(help="Lower-case letters, digits 
 
 @app.command("list")
 def show() -> None:
-    """Show every project's id and name, and which quotas are its own."""
+    """Show every project with the quotas that differ from the defaults."""
     from fettle.tenancy import projects
 
     async def read(db: "Database") -> "list[Project]":
         async with db.snapshot() as session:
             return await projects.everyone(session)
 
-    table = Table("id", "name", "created", "quotas of its own", box=None)
+    table = Table("id", "name", "created", "own quotas", box=None)
     for project in with_database(Settings(), read):
         own = ", ".join(f"{name}={shown(limit)}" for name, limit in (project.quotas or {}).items())
         table.add_row(project.id, plain(project.name), moment(project.created_at), plain(own))
@@ -51,7 +51,7 @@ def show() -> None:
 
 @app.command("quota")
 def quota(name: Name, change: Change = []) -> None:  # noqa: B006 — typer's way to say a default
-    """Show what a project uses of its quotas; with `queued_jobs=5 bytes=20G` change them first."""
+    """Show a project's quotas and usage; `queued_jobs=5 bytes=20G` changes them first."""
     from fettle.tenancy import projects, quotas
 
     settings = Settings()
@@ -77,12 +77,14 @@ def parsed(text: str, names: list[str]) -> tuple[str, int | str | None]:
     """The quota, and its limit: None for none, "default" for what the settings say. Raises BadParameter."""
     name, _, limit = text.partition("=")
     if name not in names:
-        raise typer.BadParameter(f"{text!r}: the quotas are {', '.join(names)}; write queued_jobs=5.")
+        raise typer.BadParameter(f"{text!r} does not name a quota. Use one of {', '.join(names)}, as in queued_jobs=5.")
     if limit in ("none", "default"):
         return name, None if limit == "none" else limit
     found = re.fullmatch(r"(\d{1,15})([kMGT]?)", limit)
     if found is None:
-        raise typer.BadParameter(f"{text!r}: the limit is a number like 5, 200k or 20G, none, or default.")
+        raise typer.BadParameter(
+            f"{text!r} has no valid limit. Use a number such as 5, 200k or 20G, or none or default."
+        )
     return name, int(found[1]) * UNITS[found[2]]
 
 

@@ -41,7 +41,9 @@ def with_database(settings: Settings, work: "Callable[[Database], Awaitable[T]]"
             return await work(db)
         except DBAPIError as error:
             where = db.engine.url.render_as_string(hide_password=True)
-            raise Unavailable(f"The database {where} refused: {error.orig}. Has `fettle migrate` been run?") from error
+            raise Unavailable(
+                f"The database {where} reported an error: {error.orig}. Run `fettle migrate` if you have not done so."
+            ) from error
         finally:
             await db.close()
 
@@ -71,5 +73,5 @@ def duration(text: str) -> int:
     """Seconds in `90m`, `12h` or `30d`; a parser for typer."""
     found = re.fullmatch(r"(\d{1,9})([smhd])", text)
     if found is None:
-        raise typer.BadParameter(f"{text!r} is no duration: write 90m, 12h or 30d.")
+        raise typer.BadParameter(f"{text!r} is not a duration. Write it as 90m, 12h or 30d.")
     return int(found[1]) * SECONDS[found[2]]

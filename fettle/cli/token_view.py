@@ -24,7 +24,7 @@ def of_path(path: Path, model: str, settings: Settings, *, limit: int, max_seq_l
         name = catalog.base_of(name)
     base = catalog.on_disk(name, catalog.find(catalog.load(settings.catalog_file), name))
     if not path.is_file():
-        raise InvalidRequest(f"{path} is no file here, and ids of uploaded ones begin with 'file-'.")
+        raise InvalidRequest(f"The file {path} does not exist. Ids of uploaded files start with 'file-'.")
     report = validate(path, max_row_bytes=settings.max_row_bytes)
     if not report.ok:
         raise InvalidRequest(f"{path}: {report.summary()}")

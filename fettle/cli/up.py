@@ -69,12 +69,12 @@ class Part:
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def stop(self, patience: float) -> None:
+    def stop(self, timeout: float) -> None:
         if self.process is None or not self.running():
             return
         self.process.terminate()
         try:
-            self.process.wait(patience)
+            self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -120,7 +120,7 @@ def locked(file: Path) -> Iterator[IO[str]]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UpError(
-                f"Another `fettle up` uses {file.parent}: stop it, or set FETTLE_DATA to another folder."
+                f"Another `fettle up` is using {file.parent}. Stop it, or set FETTLE_DATA to another folder."
             ) from None
         yield handle
 
@@ -132,7 +132,7 @@ def need_port(settings: Settings) -> None:
             probe.bind((settings.host, settings.port))
         except OSError as error:
             where = f"{settings.host}:{settings.port}"
-            raise UpError(f"Cannot listen on {where} ({error.strerror}): set FETTLE_PORT to a free port.") from error
+            raise UpError(f"Cannot listen on {where} ({error.strerror}). Set FETTLE_PORT to a free port.") from error
 
 
 def free_port() -> int:
@@ -167,7 +167,7 @@ def own_redis(env: dict[str, str], data: Path) -> Part:
     return Part("redis", [redis_server(), str(config)], dict(os.environ), data / "logs" / "redis.log")
 
 
-def beside(settings: Settings) -> Settings:
+def with_local_services(settings: Settings) -> Settings:
     """The settings of the `fettle up` that runs on the same data folder, which chose ports and passwords by itself."""
     file = settings.data / RUNNING
     if not file.is_file():
@@ -195,7 +195,7 @@ async def first_start(settings: Settings) -> None:
                 project = await projects.ensure(session, projects.DEFAULT)
                 everything = (scopes.ALL, scopes.ADMIN)
                 _, key = await api_keys.create(
-                    session, project.id, "admin", api_keys.pepper(settings), granted=everything
+                    session, project.id, "admin", api_keys.pepper(settings), key_scopes=everything
                 )
             api_keys.write_private(file, key + "\n")
     finally:
@@ -216,13 +216,13 @@ def wait_until_ready(settings: Settings, parts: list[Part], stopping: list[int])
     while not stopping:
         for part in parts:
             if not part.running():
-                raise UpError(f"{part.name} did not start. Its log, {part.log}, ends with:\n{part.log_tail()}")
+                raise UpError(f"{part.name} did not start. The last lines of its log, {part.log}:\n{part.log_tail()}")
         with contextlib.suppress(httpx.TransportError):
             answer = httpx.get(url, trust_env=False).json()
             if all(state == "ok" for state in answer.values()):
                 return
         if time.monotonic() > deadline:
-            raise UpError(f"Not ready after {START_SECONDS} s; the logs are in {parts[0].log.parent}.")
+            raise UpError(f"Fettle was not ready after {START_SECONDS} seconds. The logs are in {parts[0].log.parent}.")
         time.sleep(0.1)
 
 
@@ -230,7 +230,7 @@ def say_where(settings: Settings, data: Path) -> None:
     console.print(f"[green]●[/] Fettle is up   [bold]http://{settings.host}:{settings.port}/v1[/]", highlight=False)
     console.print(f"  API key         {inside_markup(data / 'admin.key')}", highlight=False)
     console.print(f"  logs            {inside_markup(data / 'logs')}", highlight=False)
-    console.print("  Ctrl-C drains and stops")
+    console.print("  Ctrl-C stops it: a running job saves a checkpoint first")
 
 
 def keep_running(parts: list[Part], stopping: list[int]) -> None:
@@ -241,19 +241,19 @@ def keep_running(parts: list[Part], stopping: list[int]) -> None:
             now = time.monotonic()
             part.falls = [*(fall for fall in part.falls if now - fall < FALL_WINDOW), now]
             if len(part.falls) >= FALLS:
-                raise UpError(f"{part.name} keeps falling. Its log, {part.log}, ends with:\n{part.log_tail()}")
+                raise UpError(f"{part.name} keeps crashing. The last lines of its log, {part.log}:\n{part.log_tail()}")
             console.print(
-                f"[yellow]![/] {part.name} fell and is started again; its log: {inside_markup(part.log)}",
+                f"[yellow]![/] {part.name} stopped and is restarting. Its log: {inside_markup(part.log)}",
                 highlight=False,
             )
             part.start()
         time.sleep(0.2)
 
 
-def shut_down(parts: list[Part], redis: list[Part], patience: float) -> None:
+def shut_down(parts: list[Part], redis: list[Part], timeout: float) -> None:
     """The worker drains while API and database still stand; Redis goes last."""
     for part in parts:
         if part.running() and part.process is not None:
             part.process.terminate()
     for part in [*parts, *redis]:
-        part.stop(patience)
+        part.stop(timeout)

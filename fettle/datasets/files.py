@@ -53,7 +53,7 @@ def new(project_id: str, filename: str, purpose: str, size: int) -> File:
 async def get(session: AsyncSession, project_id: str, file_id: str, *, lock: bool = False) -> File:
     file = await session.get(File, file_id, with_for_update=lock)
     if file is None or file.project_id != project_id:
-        raise NotFound(f"No file has the id {file_id!r}.", param="file_id")
+        raise NotFound(f"The file {file_id!r} does not exist. GET /v1/files lists your files.", param="file_id")
     return file
 
 
@@ -83,11 +83,14 @@ async def for_training(
     # Locked until the job's row is there as well: a delete at the same moment waits, and finds the file in use
     file = await session.get(File, file_id, with_for_update={"read": True})
     if file is None or file.project_id != project_id:
-        raise InvalidRequest(f"No file has the id {file_id!r}: upload one first.", code="file_not_found", param=param)
+        raise InvalidRequest(
+            f"The file {file_id!r} does not exist. Upload it first.", code="file_not_found", param=param
+        )
     report: dict[str, Any] = file.report or {}
     if file.purpose != PURPOSE:
         raise InvalidRequest(
-            f"The file {file_id!r} has the purpose {file.purpose!r}, but a job needs {PURPOSE!r}.", param=param
+            f"The file {file_id!r} has the purpose {file.purpose!r}. Jobs need a file with the purpose {PURPOSE!r}.",
+            param=param,
         )
     if file.status == FileStatus.ERROR:
         raise InvalidRequest(f"{file.filename}: {report['summary']}", code=f"invalid_{param}", param=param)
@@ -118,7 +121,9 @@ async def delete(session: AsyncSession, project_id: str, file_id: str) -> File:
         or_(Job.training_file == file_id, Job.validation_file == file_id),
     )
     if job_id := await session.scalar(needed):
-        raise Conflict(f"The file {file_id!r} is in use by {job_id!r}: cancel that job first.", code="file_in_use")
+        raise Conflict(
+            f"The file {file_id!r} is in use by the job {job_id!r}. Cancel that job first.", code="file_in_use"
+        )
     await forget(session, project_id, file_id)
     await session.delete(file)
     return file

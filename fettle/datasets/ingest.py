@@ -22,7 +22,7 @@ from fettle.isolation.slots import Slots
 
 SMALL = 2 << 20  # bytes of a file that is validated in a blink
 FLUSH = 1 << 20  # bytes that are held before they are written
-STEP = 8 << 20  # bytes after which the process is told of more
+STEP = 8 << 20  # bytes after which the process hears of more
 
 
 SECONDS, SECONDS_PER_BYTE = 30, 1e-6  # that a whole file's validation may take
@@ -58,7 +58,7 @@ class Upload:
     ) -> None:
         self.path, self.checks, self.max_row_bytes = path, checks, max_row_bytes
         self.project, self.pool = project, pool
-        self.size = self.told = 0  # bytes on disk, bytes that the process knows of
+        self.size = self.announced = 0  # bytes on disk, bytes that the process knows of
         self.held: list[bytes] = []
         self.held_bytes = 0
         self.writing: asyncio.Future[None] | None = None
@@ -101,7 +101,7 @@ class Upload:
             await self.checks.following.acquire()
             self.follows = True
             await self._start()
-        if self.process is not None and self.size - self.told >= STEP:
+        if self.process is not None and self.size - self.announced >= STEP:
             await self._tell(b"%d\n" % self.size)
 
     async def _written(self) -> None:
@@ -141,7 +141,7 @@ class Upload:
             await self._start()
         assert self.process is not None and self.process.stdout is not None  # noqa: S101 — started with a pipe
         await self._tell(b"%d\n" % self.size + checker.end(self._seconds()))
-        said = await self.process.stdout.read()
+        output = await self.process.stdout.read()
         status = await self.process.wait()
         if status == KILLED_BY_TIMER:
             return refused("validation_too_slow", seconds=int(self._seconds()))
@@ -150,7 +150,7 @@ class Upload:
         if status:
             raise CheckFailed(f"the process that validates {self.path.name} ended with status {status}")
         await self._stop()
-        return Report.model_validate_json(said)
+        return Report.model_validate_json(output)
 
     def _seconds(self) -> float:
         return SECONDS + self.size * SECONDS_PER_BYTE
@@ -167,7 +167,7 @@ class Upload:
     async def _tell(self, news: bytes) -> None:
         """A process that has seen enough of the file, or died, need not listen."""
         assert self.process is not None and self.process.stdin is not None  # noqa: S101 — started with a pipe
-        self.told = self.size
+        self.announced = self.size
         try:
             self.process.stdin.write(news)
             await self.process.stdin.drain()

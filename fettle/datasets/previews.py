@@ -26,7 +26,8 @@ async def preview(
     """
     if file.purpose != PURPOSE:
         raise InvalidRequest(
-            f"The file {file.id!r} has the purpose {file.purpose!r}: only datasets ({PURPOSE!r}) are previewed.",
+            f"The file {file.id!r} has the purpose {file.purpose!r}. Only files with the purpose {PURPOSE!r} "
+            "have previews.",
             param="file_id",
         )
     if file.status == FileStatus.ERROR:

@@ -55,7 +55,8 @@ async def find(session: AsyncSession, project_id: str, name: str, models: dict[s
     tuned = await tuned_models.find(session, project_id, name)
     if not await tuned_models.chats(session, tuned):
         raise InvalidRequest(
-            f"{name!r} is a reward model: it scores responses and writes none. Chat with a base model or a model tuned "
+            f"{name!r} is a reward model, which scores responses but does not write them. Chat with a base "
+            "model or a model tuned "
             "by another method.",
             code="model_not_supported",
             param="model",
@@ -70,8 +71,8 @@ async def find_reward_model(
     tuned = None if name in models else await tuned_models.find(session, project_id, name)
     if tuned is None or await tuned_models.chats(session, tuned):
         raise InvalidRequest(
-            f"{name!r} is no reward model: it writes responses and scores none. Name a model that the method "
-            "'reward_model' has trained, or ask this one by the reward function 'judge'.",
+            f"{name!r} is not a reward model. Use a model that the method "
+            "'reward_model' has trained, or use this one with the reward function 'judge'.",
             code="model_not_supported",
             param="model",
         )
@@ -149,8 +150,8 @@ class Engine:
         except httpx.TransportError as error:
             metrics.errors.labels("engine").inc()
             raise Unavailable(
-                f"The inference engine at {self.url} does not answer ({type(error).__name__}): "
-                "is `fettle engine` running, and does FETTLE_ENGINE_URL name it?"
+                f"The inference engine at {self.url} is not responding ({type(error).__name__}). "
+                "Check that `fettle engine` is running and that FETTLE_ENGINE_URL is its address."
             ) from error
 
     async def healthy(self) -> bool:
@@ -183,6 +184,12 @@ async def chunks(response: httpx.Response) -> AsyncIterator[bytes]:
         log.warning("engine_broke_off", error=type(error).__name__)
         if not (streams and between):
             raise
-        yield b"data: " + orjson.dumps(Unavailable("The engine's answer broke off: ask again.").body()) + b"\n\n"
+        yield (
+            b"data: "
+            + orjson.dumps(
+                Unavailable("The engine stopped before its answer was complete. Send the request again.").body()
+            )
+            + b"\n\n"
+        )
     finally:
         await response.aclose()

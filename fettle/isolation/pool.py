@@ -76,7 +76,7 @@ class Pool:
         except (EOFError, ConnectionResetError) as error:
             late = time.monotonic() - began >= seconds - GRACE_SECONDS / 4
             raise (Overrun if late else Exhausted) from error
-        return understood(kind, body)
+        return decode(kind, body)
 
     async def start(self) -> None:
         """So that the first request does not wait for it."""
@@ -135,14 +135,14 @@ async def exactly(peer: socket.socket, size: int) -> bytes:
     return bytes(body)
 
 
-def understood(kind: bytes, body: bytes) -> bytes:
+def decode(kind: bytes, body: bytes) -> bytes:
     if kind == RESULT and len(body) <= ANSWER_AT_MOST:
         return body
     if kind in (NO_MEMORY, RESULT):
         raise Exhausted
     if kind == REFUSAL:
-        told = orjson.loads(body)
-        refusal: type[FettleError] = getattr(errors, told["kind"])
-        raise refusal(told["message"], code=told["code"], param=told["param"])
+        details = orjson.loads(body)
+        refusal: type[FettleError] = getattr(errors, details["kind"])
+        raise refusal(details["message"], code=details["code"], param=details["param"])
     assert kind == BUG  # noqa: S101
     raise Broken(body.decode())

@@ -35,7 +35,7 @@ class Slots:
             self._take(project)
             return
         if sum(name == project for name, _ in self.waiting) >= WAITING_AT_MOST:
-            raise Unavailable(f"{WAITING_AT_MOST} requests of this project wait to be checked: try again later.")
+            raise Unavailable(f"{WAITING_AT_MOST} requests of this project are already waiting. Try again later.")
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         place = (project, turn)
         self.waiting.append(place)
@@ -43,7 +43,7 @@ class Slots:
             await asyncio.wait_for(asyncio.shield(turn), self.wait_seconds)
         except TimeoutError as error:
             if not turn.done():
-                raise Unavailable("The server is busy with other requests: try again later.") from error
+                raise Unavailable("The server is busy. Try again later.") from error
         except BaseException:
             if turn.done():
                 self.release(project)

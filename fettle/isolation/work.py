@@ -6,10 +6,10 @@ from typing import Any
 
 import orjson
 
-from fettle import json_body
+from fettle import json_body, step_metrics
 from fettle.datasets.formats import preview, validation
 from fettle.errors import InvalidRequest
-from fettle.rewards import given
+from fettle.rewards import grader_fields
 from fettle.rollouts import selection
 
 GRADERS_BYTES = 1 << 20  # of all graders of a job: lists show a hundred jobs
@@ -19,19 +19,21 @@ Work = Callable[[Any, bytes], bytes]
 
 
 def check_graders(argument: Any, content: bytes) -> bytes:
-    check = given.check if argument["sources"] else given.check_shape
+    check = grader_fields.check if argument["sources"] else grader_fields.check_shape
     checked = check(argument["judges"], tuple(argument["within"]))
     where = ".".join(argument["within"]) or "grader"
     try:
         stored = orjson.dumps(checked)
     except orjson.JSONEncodeError as error:
-        raise InvalidRequest(f"What judges cannot be stored as JSON: {error}.", param=where) from error
+        raise InvalidRequest(f"The graders cannot be stored as JSON: {error}.", param=where) from error
     if len(stored) > GRADERS_BYTES:
         raise InvalidRequest(
-            f"What judges has {len(stored):,} bytes; at most {GRADERS_BYTES:,} are allowed.", param=where
+            f"The graders have {len(stored):,} bytes, but the limit is {GRADERS_BYTES:,}. Shorten them.", param=where
         )
     if deeper(checked, DEPTH_AT_MOST):
-        raise InvalidRequest(f"What judges is nested more than {DEPTH_AT_MOST} deep.", param=where)
+        raise InvalidRequest(
+            f"The graders are nested more than {DEPTH_AT_MOST} levels deep. Flatten them.", param=where
+        )
     return stored
 
 
@@ -62,10 +64,24 @@ def look(argument: Any, content: bytes) -> bytes:
     return orjson.dumps(preview.look(path, base, **argument))
 
 
+def metric_columns(argument: Any, content: bytes) -> bytes:
+    """content: a line of JSON for each metrics event of a job, in their order. The body of GET …/metrics."""
+    steps = step_metrics.by_step(orjson.loads(line) for line in content.splitlines())
+    return orjson.dumps(
+        {
+            "object": "fine_tuning.job.metrics",
+            "fine_tuning_job_id": argument["job_id"],
+            "columns": step_metrics.columns(steps),
+        }
+    )
+
+
 WORK: dict[str, Work] = {
     "check_graders": check_graders,
     "check_body": check_body,
     "validate": validate,
     "look": look,
     "select_rollouts": selection.select,
+    "export_rollouts": selection.export,
+    "metric_columns": metric_columns,
 }

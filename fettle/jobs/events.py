@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import Text, cast, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import ids
+from fettle import ids, step_metrics
 from fettle.errors import InvalidRequest
 from fettle.pagination import page
 from models import Event
@@ -51,23 +51,21 @@ async def seq(session: AsyncSession, job_id: str, event_id: str) -> int:
 async def metrics(session: AsyncSession, job_id: str) -> dict[int, dict[str, float]]:
     """Metrics by step. Steps that a resumed run did again count once, as they were done last."""
     statement = select(Event.data).where(Event.job_id == job_id, Event.type == "metrics").order_by(Event.seq)
-    steps: dict[int, dict[str, float]] = {}
-    for data in await session.scalars(statement):
-        values = dict(data or {})
-        steps.setdefault(int(values.pop("step")), {}).update(values)
-    return dict(sorted(steps.items()))
+    return step_metrics.by_step(data or {} for data in await session.scalars(statement))
+
+
+async def metric_lines(session: AsyncSession, job_id: str) -> bytes:
+    """The same events as they are stored, a line of JSON each: nothing is decoded here."""
+    text = cast(Event.data, Text)
+    statement = select(text).where(Event.job_id == job_id, Event.type == "metrics").order_by(Event.seq)
+    lines: list[str] = []
+    result = await session.stream_scalars(statement)
+    async for part in result.partitions(1000):
+        lines += part
+    return "\n".join(lines).encode()
 
 
 async def newest_step(session: AsyncSession, job_id: str) -> int:
     """The highest step that the feed has told of; 0 for none."""
     told = select(Event.data).where(Event.job_id == job_id, Event.type == "metrics")
     return max((int((data or {}).get("step", 0)) for data in await session.scalars(told)), default=0)
-
-
-def columns(steps: dict[int, dict[str, float]]) -> dict[str, list[float | None]]:
-    """Metrics as columns of equal length: `step` first, then each name; None where a step lacks it."""
-    names = sorted({name for values in steps.values() for name in values})
-    table: dict[str, list[float | None]] = {"step": list(steps)}
-    for name in names:
-        table[name] = [values.get(name) for values in steps.values()]
-    return table

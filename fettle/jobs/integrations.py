@@ -65,7 +65,7 @@ def check(wanted: Sequence[dict[str, Any]], enabled: Sequence[str]) -> list[dict
         kind = integration.get("type")
         if kind not in KINDS:
             raise InvalidRequest(
-                f"The integration {kind!r} is not supported; choose of: {', '.join(INTEGRATIONS)}.",
+                f"The integration {kind!r} is not supported. Choose one of: {', '.join(INTEGRATIONS)}.",
                 code="integration_not_supported",
                 param=f"{param}.type",
             )

@@ -8,22 +8,34 @@ to do distributed locking"; the clock is the database's.)
 import time
 from collections.abc import Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import case, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.db import database_now
 from fettle.errors import Fenced
-from fettle.jobs import events
+from fettle.jobs import events, workers
 from fettle.tenancy import quotas
-from models import WORKER_LOST, Job, JobStatus
+from models import WORKER_LOST, Job, JobStatus, Worker
 
 
-async def claim(session: AsyncSession, owner: str, lease_seconds: float, running_cap: int | None = None) -> Job | None:
+async def claim(
+    session: AsyncSession,
+    owner: str,
+    lease_seconds: float,
+    running_cap: int | None = None,
+    *,
+    host: str | None = None,
+    heartbeat_seconds: float = 10,
+) -> Job | None:
     """The oldest queued job of the project that runs fewest, now running and leased to `owner`; None when none may.
 
-    running_cap: jobs that a project may run at once, unless its own quota says otherwise.
+    running_cap: jobs that a project may run at once, unless its own quota says otherwise. host: the caller's. A job
+    whose adapter lies on another host's disk waits for a worker there, as long as one is alive.
     """
-    waiting = select(Job.id).where(Job.status == JobStatus.QUEUED)
+    elsewhere = workers.serving_hosts(heartbeat_seconds).where(Worker.host != host if host else true())
+    waiting = select(Job.id).where(
+        Job.status == JobStatus.QUEUED, or_(Job.kept_by.is_(None), Job.kept_by.not_in(elsewhere))
+    )
     oldest = (
         (await quotas.in_turn(session, waiting, running_cap))
         .order_by(Job.created_at, Job.id)
@@ -41,6 +53,7 @@ async def claim(session: AsyncSession, owner: str, lease_seconds: float, running
             fence=Job.fence + 1,
             attempts=Job.attempts + 1,
             owner=owner,
+            kept_by=case((Job.kept_by == host, Job.kept_by), else_=None),  # nobody else has its adapter
             lease_until=database_now() + lease_seconds,
         )
         .returning(Job)

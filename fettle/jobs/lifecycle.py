@@ -8,7 +8,7 @@ from sqlalchemy import String, cast, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import ids
-from fettle.db import database_now, json_text, lock
+from fettle.db import json_text, lock
 from fettle.errors import Conflict, NotFound
 from fettle.jobs import events, planning
 from fettle.jobs.planning import Plan, Request
@@ -230,8 +230,8 @@ async def restart(session: AsyncSession, job: Job, resume_days: float, defaults:
     code = (job.error or {})["code"]
     job.status, job.error, job.finished_at, job.estimated_finish = JobStatus.QUEUED, None, None, None
     job.attempts = job.deaths = 0
-    job.resumed_at = await session.scalar(select(database_now()))
-    events.add(session, job.id, f"{RESUMED} after it failed with {code}; it goes on from its last checkpoint")
+    next_step = "its adapter is published" if job.kept_by else "it goes on from its last checkpoint"
+    events.add(session, job.id, f"{RESUMED} after it failed with {code}; {next_step}")
 
 
 async def locked(session: AsyncSession, project_id: str, job_id: str) -> Job:

@@ -18,7 +18,7 @@ from fettle.inference.client import Servable
 from fettle.jobs import capabilities, chat_templates
 from fettle.registry import catalog, tuned_models
 from fettle.registry.catalog import BaseModelEntry
-from fettle.rewards import given as rewards
+from fettle.rewards import grader_fields
 from models import File, Job
 
 NO_ALIASES: Mapping[str, str] = MappingProxyType({})
@@ -138,4 +138,4 @@ async def starting_point(session: AsyncSession, project_id: str, request: Reques
 def graders_of(method: methods.Method) -> list[dict[str, Any]] | None:
     """What judges the completions, for a method that learns from rewards. Raises InvalidRequest."""
     asked = methods.spec_of(method).graders(method)
-    return None if asked is None else rewards.check(asked, ("method", method.type))
+    return None if asked is None else grader_fields.check(asked, ("method", method.type))

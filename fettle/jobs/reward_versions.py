@@ -10,7 +10,7 @@ from fettle.errors import Conflict
 from fettle.inference import judge_models
 from fettle.jobs import events, lifecycle, planning
 from fettle.registry.catalog import BaseModelEntry
-from fettle.rewards.given import Graders, check
+from fettle.rewards.grader_fields import Graders, check
 from models import ENDED, Job, RewardVersion
 
 

@@ -1,7 +1,7 @@
 """Why a queued job waits, and how many jobs stand before it."""
 
 import heapq
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from fettle.settings import Settings
 from fettle.tenancy import quotas
 from models import Job, JobStatus, Project
 
-Reason = Literal["no_worker", "quota", "slots_busy", "starting"]
+Reason = Literal["no_worker", "quota", "slots_busy", "adapter_elsewhere", "starting"]
 LOOKED_AT = 1_000  # queued jobs, oldest first: what this page says of a queue must not grow with the queue
 
 
@@ -43,6 +43,7 @@ class Queue:
     busy: int
     running: dict[str, int]  # jobs by project
     caps: dict[str, int | None]  # jobs that a project may run at once
+    free: Mapping[str, int]  # slots by host
 
     def knows(self, job: Job) -> bool:
         """Whether the job was in the queue at this look, or is behind the first thousand."""
@@ -58,6 +59,9 @@ class Queue:
             return Waiting(position, "quota", why)
         if self.busy >= self.slots:
             return Waiting(position, "slots_busy", busy_sentence(self.slots, position))
+        if job.kept_by is not None and self.free.get(job.kept_by) == 0:
+            why = "The worker that keeps the trained adapter is busy. It publishes the adapter when a slot is free."
+            return Waiting(position, "adapter_elsewhere", why)
         return Waiting(position, "starting", "A slot is free. The job is about to start.")
 
 
@@ -91,6 +95,9 @@ async def queue(session: AsyncSession, settings: Settings) -> Queue:
     asking = select(Project).where(Project.id.in_({project_id for _, project_id in waiting}))
     defaults = {"running_jobs": settings.quota_running_jobs}
     caps = {project.id: quotas.limits(project, defaults)["running_jobs"] for project in await session.scalars(asking)}
+    free: dict[str, int] = defaultdict(int)
+    for each in serving:
+        free[each.worker.host] += len(each.worker.slots) - len(each.busy)
     return Queue(
         places={job_id: place for place, job_id in enumerate(claim_order(waiting, running), 1)},
         queued=await session.scalar(queued) or 0,
@@ -98,6 +105,7 @@ async def queue(session: AsyncSession, settings: Settings) -> Queue:
         busy=sum(len(each.busy) for each in serving),
         running=running,
         caps=caps,
+        free=free,
     )
 
 

@@ -24,7 +24,7 @@ Interval = Literal["auto", "epoch"] | Annotated[int, Field(ge=1, lt=2**31)]  # o
 def no_truth(value: object) -> object:
     """Python's `True == 1` makes one of the allowed numbers of it."""
     if isinstance(value, bool):
-        raise ValueError("a number is needed")
+        raise ValueError("use a number")
     return value
 
 
@@ -65,7 +65,7 @@ def as_settings(value: Any) -> Any:
     if value is None or value is False:
         return None
     if not isinstance(value, dict | EarlyStopping):
-        raise ValueError("Input should be true, false or an object with 'patience' and 'min_delta'")
+        raise ValueError("use true, false or an object with 'patience' and 'min_delta'")
     return value
 
 

@@ -22,10 +22,10 @@ CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160)]}  #
 
 def configure(settings: Settings, stream: TextIO | None = None) -> None:
     """For this process, from now on; the standard library's loggers, uvicorn's too, get the same shape."""
-    given = stream or sys.stderr
-    stream = cast(TextIO, LogStream(given))
+    target = stream or sys.stderr
+    stream = cast(TextIO, LogStream(target))
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    render = RENDERERS[settings.log_format or ("console" if given.isatty() else "json")]
+    render = RENDERERS[settings.log_format or ("console" if target.isatty() else "json")]
     common: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

@@ -16,9 +16,9 @@ def check(key: SecretStr | None, headers: Mapping[str, str], client: str | None)
     if key is not None:
         expected = f"Bearer {key.get_secret_value()}".encode()
         if not secrets.compare_digest(headers.get("authorization", "").encode("latin-1"), expected):
-            raise Unauthenticated("/metrics wants the header 'Authorization: Bearer <FETTLE_METRICS_KEY>'.")
+            raise Unauthenticated("/metrics needs the header 'Authorization: Bearer <FETTLE_METRICS_KEY>'.")
     elif not local(headers, client):
-        raise Unauthenticated("/metrics is open to this host only: set FETTLE_METRICS_KEY to read it from elsewhere.")
+        raise Unauthenticated("/metrics is open to this host only. Set FETTLE_METRICS_KEY to read it from other hosts.")
 
 
 def local(headers: Mapping[str, str], client: str | None) -> bool:

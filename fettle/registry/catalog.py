@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from fettle.errors import FettleError, InvalidRequest, NotFound, Unavailable
+from fettle.errors import FettleError, InvalidRequest, NotFound, Unavailable, from_schema
 
 STARTER = Path(__file__).parents[2] / "assets" / "starter"
 CONFIGS = ("config.json", "tokenizer_config.json", "generation_config.json", "processor_config.json")
@@ -65,17 +65,16 @@ def load(file: Path | None) -> dict[str, BaseModelEntry]:
     except json.JSONDecodeError as error:
         raise CatalogError(f"FETTLE_CATALOG={file}: line {error.lineno} is not JSON: {error.msg}") from error
     if not isinstance(entries, dict):
-        raise CatalogError(f"FETTLE_CATALOG={file}: it must hold an object from name to entry")
+        raise CatalogError(f"FETTLE_CATALOG={file}: the file must contain a JSON object that maps names to entries")
     catalog = dict(BUILT_IN)
     for name, fields in entries.items():
         if ":" in name or not name.strip():
-            raise CatalogError(f"FETTLE_CATALOG={file}: the name {name!r} may not be empty or hold ':'")
+            raise CatalogError(f"FETTLE_CATALOG={file}: the name {name!r} is not valid. Use a name without ':'")
         try:
             catalog[name] = BaseModelEntry.model_validate(fields)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join([repr(name), *(str(part) for part in first["loc"])])
-            raise CatalogError(f"FETTLE_CATALOG={file}: entry {where}: {first['msg']}") from error
+            problem = from_schema(error.errors(), within=(name,)).message
+            raise CatalogError(f"FETTLE_CATALOG={file}: {problem}") from error
     return catalog
 
 
@@ -100,13 +99,14 @@ def check_aliases(aliases: dict[str, str], catalog: dict[str, BaseModelEntry]) -
         if name not in catalog:
             there = ", ".join(sorted(catalog))
             raise CatalogError(
-                f"FETTLE_MODEL_ALIASES: {alias!r} means {name!r}, which is no base model; there is: {there}"
+                f"FETTLE_MODEL_ALIASES: {alias!r} stands for {name!r}, which is not a base model. Choose one "
+                f"of: {there}"
             )
         if alias in catalog:
-            raise CatalogError(f"FETTLE_MODEL_ALIASES: {alias!r} is a base model itself: choose another alias")
+            raise CatalogError(f"FETTLE_MODEL_ALIASES: {alias!r} is the name of a base model. Choose another alias")
         if alias.startswith("ft:") or not alias.strip():
             raise CatalogError(
-                f"FETTLE_MODEL_ALIASES: an alias may not be empty or begin with 'ft:', as {alias!r} does"
+                f"FETTLE_MODEL_ALIASES: the alias {alias!r} is not valid. Use a name that does not start with 'ft:'"
             )
     return aliases
 
@@ -115,7 +115,7 @@ def find(catalog: dict[str, BaseModelEntry], name: str, param: str = "model") ->
     """Raises NotFound, which lists what there is."""
     if name not in catalog:
         raise NotFound(
-            f"The base model {name!r} does not exist here. Choose one of: {', '.join(sorted(catalog))}.",
+            f"The base model {name!r} does not exist on this server. Choose one of: {', '.join(sorted(catalog))}.",
             code="model_not_found",
             param=param,
         )
@@ -141,8 +141,8 @@ def on_disk(name: str, entry: BaseModelEntry) -> Path:
     folder = folder_of(entry)
     if not (folder / "tokenizer.json").is_file():
         raise InvalidRequest(
-            f"The tokenizer of the base model {name!r} is not on the API's machine: put the model's folder there and "
-            "name it as the catalog entry's 'path', or choose another model.",
+            f"The tokenizer of the base model {name!r} is not on the API server. Copy the model's folder there and set "
+            "the catalog entry's 'path' to it, or choose another model.",
             code="base_model_not_local",
             param="model",
         )
@@ -166,8 +166,9 @@ def local_path(entry: BaseModelEntry, token: SecretStr | None = None) -> Path:
         folder = Path(snapshot_download(entry.hub, revision=entry.revision, allow_patterns=WEIGHTS, token=secret))
     except Exception as error:
         raise Unavailable(
-            f"The base model {entry.hub}@{entry.revision} is not in the local cache and the hub did not give it "
-            f"({type(error).__name__}). Fetch it where there is a network, or point the entry's 'path' at a folder."
+            f"The base model {entry.hub}@{entry.revision} is not in the local cache and could not be downloaded "
+            f"({type(error).__name__}). Download it on a machine with network access, or set the entry's 'path' "
+            "to a folder."
         ) from error
     if flaw := flaw_of(folder):
         raise Unavailable(f"The base model {entry.hub}@{entry.revision} cannot be used: {flaw}")
@@ -188,16 +189,16 @@ def danger_of(folder: Path) -> str | None:
     for name in CONFIGS:
         if (code := own_code(folder / name)) is not None:
             return (
-                f"{folder} asks in {name} for code of its own (auto_map: {code}), which is never run: choose a model "
-                "that transformers knows by itself; if it knows this one, delete auto_map from a local copy."
+                f"{folder} needs custom code (auto_map: {code} in {name}), which Fettle never runs. Choose a model "
+                "that transformers supports natively. If it supports this one, delete auto_map from a local copy."
             )
     if any(folder.glob("*.safetensors")):
         return None
     pickles = sorted(path.name for kind in PICKLES for path in folder.glob(kind))
     if pickles:
         return (
-            f"{folder} has its weights as {pickles[0]} only, a pickle, which can run code when it is read: convert it "
-            "with transformers' save_pretrained, or take a revision with .safetensors files."
+            f"{folder} has only pickled weights ({pickles[0]}), which can run code when they are loaded. Convert them "
+            "with transformers' save_pretrained, or use a revision with .safetensors files."
         )
     return None
 

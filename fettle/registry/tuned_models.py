@@ -66,15 +66,15 @@ async def scorer(session: AsyncSession, project_id: str, name: str, base_model: 
         raise NotFound(error.message, code=error.code, param=param) from error
     if await kind(session, model) != REWARD_MODEL:
         raise InvalidRequest(
-            f"{name!r} writes responses and scores none: name a model that the method 'reward_model' has made, or "
-            "leave 'reward_model' out, and the job trains one from its comparisons.",
+            f"{name!r} is not a reward model. Use a model trained with the method 'reward_model', or "
+            "remove 'reward_model' so that the job trains one from its comparisons.",
             code="model_not_supported",
             param=param,
         )
     if (base := catalog.base_of(name)) != base_model:
         raise InvalidRequest(
-            f"The reward model {name!r} was trained on {base!r}, but the job's base is {base_model!r}: it reads other "
-            "tokens. Name one that was trained on that base.",
+            f"The reward model {name!r} was trained on {base!r}, but the job's base is {base_model!r} and reads other "
+            "tokens. Use one that was trained on that base.",
             code="model_not_supported",
             param=param,
         )
@@ -92,7 +92,9 @@ async def delete(session: AsyncSession, project_id: str, name: str) -> TunedMode
     if job_id is None:
         job_id = await judged_by(session, name, active)
     if job_id is not None:
-        raise Conflict(f"The model {name!r} is in use by {job_id!r}: cancel that job first.", code="model_in_use")
+        raise Conflict(
+            f"The model {name!r} is in use by the job {job_id!r}. Cancel that job first.", code="model_in_use"
+        )
     await session.delete(model)
     return model
 
@@ -116,7 +118,7 @@ async def checkpoints(
 
 def unknown(name: str) -> NotFound:
     return NotFound(
-        f"The model {name!r} does not exist or you do not have access to it; GET /v1/models lists yours.",
+        f"The model {name!r} does not exist or you do not have access to it. GET /v1/models lists your models.",
         code="model_not_found",
         param="model",
     )

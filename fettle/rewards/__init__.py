@@ -3,9 +3,9 @@
 from fettle.rewards.functions import FUNCTIONS
 from fettle.rewards.functions.function import RewardFunction
 from fettle.rewards.graders import Graders
-from fettle.rewards.judges import Judge, JudgeAway
-from fettle.rewards.needs import has_user_code, models_of
-from fettle.rewards.samples import Failure, Sample, Score
+from fettle.rewards.judges import Judge, JudgeUnavailable
+from fettle.rewards.requirements import has_user_code, models_of
+from fettle.rewards.samples import Failure, Sample, SampleScores
 from fettle.rewards.sandbox import Limits, LoadError, SandboxError, level
 from fettle.rewards.specs import check
 
@@ -14,13 +14,13 @@ __all__ = [
     "Failure",
     "Graders",
     "Judge",
-    "JudgeAway",
+    "JudgeUnavailable",
     "Limits",
     "LoadError",
     "RewardFunction",
     "Sample",
+    "SampleScores",
     "SandboxError",
-    "Score",
     "check",
     "has_user_code",
     "level",

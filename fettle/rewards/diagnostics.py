@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+from fettle.wording import quantity
+
 MOSTLY = 0.8  # share of dead groups, or of cut off completions, from which a run is slow to learn anything
 NEXT_TO_NOTHING = 1e-9  # between two rewards that differ by rounding alone
 
@@ -90,16 +92,16 @@ def warnings(seen: FirstLook, *, highest: float, errors_at_most: float) -> list[
         found.append(
             Warn(
                 "grader_errors",
-                f"The graders failed on {seen.errors:.0%} of the completions; a job fails when it is more than "
-                f"{errors_at_most:.0%}. Mend them, or the rows that they cannot judge.",
+                f"The graders failed on {seen.errors:.0%} of the completions. A job fails above {errors_at_most:.0%}. "
+                "Fix the graders, or the rows that they cannot grade.",
             )
         )
     elif seen.completions and seen.errors == 1:
         found.append(
             Warn(
                 "nothing_judged",
-                "The graders failed on all of the completions: a job with these graders learns nothing, and fails at "
-                "its end. Mend them, or the rows that they cannot judge.",
+                "The graders failed on every completion. A job with these graders learns nothing and fails at its end. "
+                "Fix the graders, or the rows that they cannot grade.",
             )
         )
     if (dead := dead_warning(seen, highest)) is not None:
@@ -108,8 +110,8 @@ def warnings(seen: FirstLook, *, highest: float, errors_at_most: float) -> list[
         found.append(
             Warn(
                 "cut_off",
-                f"{seen.cut_off:.0%} of the completions were cut off at max_completion_tokens, most likely before "
-                "their answer: raise it, or ask for less in the prompt.",
+                f"{seen.cut_off:.0%} of the completions were cut off at max_completion_tokens, probably before they "
+                "gave an answer. Raise max_completion_tokens, or ask for shorter responses in the prompt.",
             )
         )
     return found
@@ -122,35 +124,36 @@ def dead_warning(seen: FirstLook, highest: float) -> Warn | None:
     if seen.dead_groups < 1:
         return Warn(
             "mostly_dead",
-            f"In {seen.dead_groups:.0%} of the groups all rewards are equal, so that only the others teach anything. "
+            f"In {seen.dead_groups:.0%} of the groups, all rewards are equal. The model learns only from the others. "
             f"{MORE_SPREAD}",
         )
-    nothing = "reinforcement will learn nothing"
+    nothing = "the model will learn nothing"
     if high - low >= NEXT_TO_NOTHING:
         return Warn(
             "no_spread",
-            f"In every group all rewards are equal, so that no completion is above another: {nothing}. {MORE_SPREAD}",
+            f"In every group, all rewards are equal, so {nothing}. {MORE_SPREAD}",
         )
     if low <= 0:
         return Warn(
             "nothing_earned",
-            f"No completion earned anything (every reward is {low:g}): {nothing}. Take easier prompts, teach the model "
-            "by supervised fine-tuning first and start from that, or add a reward with partial credit.",
+            f"No completion earned a reward (every reward is {low:g}), so {nothing}. Use easier prompts, start from a "
+            "model that supervised fine-tuning has trained on the task, or add a reward with partial credit.",
         )
     if low >= highest - NEXT_TO_NOTHING:
         return Warn(
             "all_earned",
-            f"Every completion earned the full reward ({low:g}): {nothing}. Take harder prompts or a stricter reward.",
+            f"Every completion earned the full reward ({low:g}), so {nothing}. Use harder prompts or a stricter "
+            "reward.",
         )
     return Warn(
         "all_equal",
-        f"Every completion got the same reward ({low:g}): {nothing}. Add a reward that tells good completions from "
-        "better ones, with partial credit; if there is one, look at what it is given.",
+        f"Every completion got the same reward ({low:g}), so {nothing}. Use a reward that gives partial credit. If you "
+        "already do, check what your graders receive.",
     )
 
 
 MORE_SPREAD = (
-    "Take prompts that the model gets right now and then, a reward with partial credit, a larger group_size or a "
+    "Use prompts that the model gets right some of the time, a reward with partial credit, a larger group_size, or a "
     "higher temperature."
 )
 
@@ -161,10 +164,12 @@ def highest(graders: Sequence[Mapping[str, Any]]) -> float:
 
 
 def sentence(seen: FirstLook) -> str:
-    """For people: `reward 0.34 ± 0.47, 25% of 16 groups dead (all rewards equal)`."""
-    parts = ["no reward" if seen.rewards.mean is None else f"reward {seen.rewards.mean:.3g} ± {seen.rewards.std:.3g}"]
+    """For people: `reward 0.34 ± 0.47, all rewards equal in 25% of 16 groups`."""
+    parts = []
+    if seen.rewards.mean is not None:
+        parts.append(f"reward {seen.rewards.mean:.3g} ± {seen.rewards.std:.3g}")
     if seen.dead_groups is not None:
-        parts.append(f"{seen.dead_groups:.0%} of {seen.groups} groups dead (all rewards equal)")
+        parts.append(f"all rewards equal in {seen.dead_groups:.0%} of {quantity(seen.groups, 'group')}")
     if seen.errors:
-        parts.append(f"{seen.errors:.0%} of {seen.completions} completions without a reward")
+        parts.append(f"no reward for {seen.errors:.0%} of {quantity(seen.completions, 'completion')}")
     return ", ".join(parts)

@@ -41,14 +41,14 @@ class Formula:
 
     def __init__(self, text: str, names: set[str]) -> None:
         if len(text) > LENGTH_AT_MOST:
-            raise BadFormula(f"it has {len(text):,} characters; at most {LENGTH_AT_MOST:,} are read")
+            raise BadFormula(f"it has {len(text):,} characters; the limit is {LENGTH_AT_MOST:,}")
         if "**" in text:
             raise BadFormula("write ^ for powers")
         try:
             self.tree = ast.parse(text.strip().replace("^", "**"), mode="eval").body
             self.used = set(self._names(self.tree, names))
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            raise error if isinstance(error, BadFormula) else BadFormula("it is no arithmetic") from error
+            raise error if isinstance(error, BadFormula) else BadFormula("it is not valid arithmetic") from error
 
     def __call__(self, scores: Mapping[str, float]) -> float:
         """Raises NoResult."""

@@ -8,10 +8,10 @@ from typing import Any
 
 from fettle.rewards.formula import Formula, NoResult
 from fettle.rewards.functions import FUNCTIONS
-from fettle.rewards.functions.function import Means
+from fettle.rewards.functions.function import Resources
 from fettle.rewards.judges import Judge, LabelModel, NoJudge, ScoreModel
-from fettle.rewards.needs import has_user_code
-from fettle.rewards.samples import Failure, Grader, Mark, Sample, Score, failed
+from fettle.rewards.requirements import has_user_code
+from fettle.rewards.samples import Failure, Grader, Sample, SampleScores, Score, no_score
 from fettle.rewards.sandbox import Limits, LoadError, Sandbox, SandboxError, level
 from fettle.rewards.string_check import StringCheck
 from fettle.rewards.text_similarity import TextSimilarity
@@ -20,7 +20,7 @@ from fettle.rewards.texts import joined
 
 
 @dataclass(frozen=True)
-class Current:
+class GraderProgress:
     """The grader that is scoring a batch, how many have scored it already, and since when, in monotonic seconds."""
 
     name: str
@@ -41,33 +41,33 @@ class Graders:
     def __init__(
         self, graders: Sequence[Mapping[str, Any]], *, limits: Limits | None = None, judge: Judge | None = None
     ) -> None:
-        self.opened: list[tuple[str, float, Grader]] = []
-        self.current: Current | None = None
+        self.entries: list[tuple[str, float, Grader]] = []
+        self.current: GraderProgress | None = None
         self.judge = judge or NoJudge()
         self.sandbox: str | None = level() if has_user_code(graders) else None
-        opener = Opener(Means(limits or Limits(), self.judge))
+        factory = GraderFactory(Resources(limits or Limits(), self.judge))
         try:
             for entry in graders:
-                self.opened.append((entry["name"], entry["weight"], opener.open(entry["grader"])))
+                self.entries.append((entry["name"], entry["weight"], factory.open(entry["grader"])))
         except BaseException:
             self.close()
             raise
 
-    def score(self, samples: Sequence[Sample]) -> list[Score]:
-        """A score a sample, in order. Whatever goes wrong with a sample is in its score, and costs no other."""
+    def score(self, samples: Sequence[Sample]) -> list[SampleScores]:
+        """The scores of each sample, in order. What goes wrong with one sample is in its errors, and costs no other."""
         columns = []
-        for number, (name, weight, grader) in enumerate(self.opened):
-            self.current = Current(name, number, time.monotonic())
+        for number, (name, weight, grader) in enumerate(self.entries):
+            self.current = GraderProgress(name, number, time.monotonic())
             columns.append((name, weight, grader.grade(samples)))
         self.current = None
         return [
-            combined([(name, weight, marks[row]) for name, weight, marks in columns]) for row in range(len(samples))
+            combine([(name, weight, scores[row]) for name, weight, scores in columns]) for row in range(len(samples))
         ]
 
     def close(self) -> None:
-        for _, _, grader in self.opened:
+        for _, _, grader in self.entries:
             grader.close()
-        self.opened = []
+        self.entries = []
 
     def __enter__(self) -> "Graders":
         return self
@@ -76,23 +76,23 @@ class Graders:
         self.close()
 
 
-def combined(marks: Sequence[tuple[str, float, Mark]]) -> Score:
-    """Σ weight × value over the graders; no reward when one of them has no value."""
-    scores: dict[str, float | None] = {}
+def combine(weighted: Sequence[tuple[str, float, Score]]) -> SampleScores:
+    """Σ weight × value over the graders; no reward when one of them has no value. weighted: (name, weight, score)."""
+    values: dict[str, float | None] = {}
     errors: dict[str, Failure] = {}
     printed = []
-    for name, _, mark in marks:
-        for label, part in ((name, mark), *((f"{name}.{inner}", part) for inner, part in mark.parts.items())):
-            scores[label] = part.value
+    for name, _, score in weighted:
+        for label, part in ((name, score), *((f"{name}.{inner}", part) for inner, part in score.parts.items())):
+            values[label] = part.value
             if part.failure is not None:
                 errors[label] = Failure(part.failure.flag, cut_error(part.failure.message))
             printed.append(part.printed)
-    values = [None if mark.value is None else weight * mark.value for _, weight, mark in marks]
-    reward = None if None in values else float(sum(value for value in values if value is not None))
+    terms = [None if score.value is None else weight * score.value for _, weight, score in weighted]
+    reward = None if None in terms else float(sum(term for term in terms if term is not None))
     if reward is not None and not math.isfinite(reward):
         errors["reward"] = Failure("other_error", f"the weighted sum of the graders' values is {reward}")
         reward = None
-    return Score(reward, scores, joined(printed), errors)
+    return SampleScores(reward, values, joined(printed), errors)
 
 
 class Multi:
@@ -101,20 +101,20 @@ class Multi:
     def __init__(self, graders: dict[str, Grader], formula: Formula) -> None:
         self.graders, self.formula = graders, formula
 
-    def grade(self, samples: Sequence[Sample]) -> list[Mark]:
+    def grade(self, samples: Sequence[Sample]) -> list[Score]:
         columns = {name: grader.grade(samples) for name, grader in self.graders.items()}
-        return [self._combine({name: marks[row] for name, marks in columns.items()}) for row in range(len(samples))]
+        return [self._combine({name: scores[row] for name, scores in columns.items()}) for row in range(len(samples))]
 
-    def _combine(self, parts: dict[str, Mark]) -> Mark:
-        values = {name: mark.value for name, mark in parts.items() if mark.value is not None}
+    def _combine(self, parts: dict[str, Score]) -> Score:
+        values = {name: score.value for name, score in parts.items() if score.value is not None}
         for name in sorted(self.formula.used - set(values)):
             failure = parts[name].failure
-            assert failure is not None  # noqa: S101 — a mark has a value or a failure
-            return Mark(None, Failure(failure.flag, f"{name}: {failure.message}"), parts=parts)
+            assert failure is not None  # noqa: S101 — a score has a value or a failure
+            return Score(None, Failure(failure.flag, f"{name}: {failure.message}"), parts=parts)
         try:
-            return Mark(self.formula(values), parts=parts)
+            return Score(self.formula(values), parts=parts)
         except NoResult as error:
-            return Mark(None, Failure("formula_parse_error", f"calculate_output: {error}"), parts=parts)
+            return Score(None, Failure("formula_parse_error", f"calculate_output: {error}"), parts=parts)
 
     def close(self) -> None:
         for grader in self.graders.values():
@@ -130,16 +130,16 @@ class UserCode:
         except LoadError as error:
             raise LoadError(f"{name}: {error}") from error
 
-    def grade(self, samples: Sequence[Sample]) -> list[Mark]:
+    def grade(self, samples: Sequence[Sample]) -> list[Score]:
         try:
-            verdicts = self.sandbox.grade([self._arguments(sample) for sample in samples])
+            results = self.sandbox.grade([self._arguments(sample) for sample in samples])
         except SandboxError as error:
-            return [failed("python_grader_server_error", str(error)) for _ in samples]
+            return [no_score("python_grader_server_error", str(error)) for _ in samples]
         return [
-            Mark(verdict.value, printed=verdict.printed)
-            if verdict.error is None
-            else Mark(None, Failure("python_grader_runtime_error", verdict.error), verdict.printed)
-            for verdict in verdicts
+            Score(result.value, printed=result.printed)
+            if result.error is None
+            else Score(None, Failure("python_grader_runtime_error", result.error), result.printed)
+            for result in results
         ]
 
     def _arguments(self, sample: Sample) -> tuple[Any, ...]:
@@ -151,37 +151,39 @@ class UserCode:
         self.sandbox.close()
 
 
-class Opener:
-    """Turns what `check` gave into graders that hold what they need."""
+class GraderFactory:
+    """Makes graders of what `check` gave."""
 
-    def __init__(self, means: Means) -> None:
-        self.means = means
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
 
     def open(self, grader: Mapping[str, Any]) -> Grader:
-        return OPENERS[grader["type"]](self, grader)
+        return FACTORIES[grader["type"]](self, grader)
 
     def multi(self, spec: Mapping[str, Any]) -> Grader:
         parts: dict[str, Grader] = {}
         try:
-            for name, part in spec["graders"].items():
-                parts[name] = self.open(part)
+            for name, inner in spec["graders"].items():
+                parts[name] = self.open(inner)
         except BaseException:
-            for opened in parts.values():
-                opened.close()
+            for part in parts.values():
+                part.close()
             raise
         return Multi(parts, Formula(spec["calculate_output"], set(parts)))
 
     def function(self, spec: Mapping[str, Any]) -> Grader:
         entry = FUNCTIONS[spec["function"]]
-        return entry.open(entry.parameters.model_validate(spec["parameters"]), self.means)
+        return entry.open(entry.parameters.model_validate(spec["parameters"]), self.resources)
 
 
-OPENERS: dict[str, Callable[[Opener, Mapping[str, Any]], Grader]] = {
-    "string_check": lambda opener, spec: StringCheck(spec["operation"], spec["input"], spec["reference"]),
-    "text_similarity": lambda opener, spec: TextSimilarity(spec["evaluation_metric"], spec["input"], spec["reference"]),
-    "python": lambda opener, spec: UserCode(spec["name"], spec["source"], opener.means.limits),
-    "score_model": lambda opener, spec: ScoreModel(spec, opener.means.judge),
-    "label_model": lambda opener, spec: LabelModel(spec, opener.means.judge),
-    "function": Opener.function,
-    "multi": Opener.multi,
+FACTORIES: dict[str, Callable[[GraderFactory, Mapping[str, Any]], Grader]] = {
+    "string_check": lambda factory, spec: StringCheck(spec["operation"], spec["input"], spec["reference"]),
+    "text_similarity": lambda factory, spec: TextSimilarity(
+        spec["evaluation_metric"], spec["input"], spec["reference"]
+    ),
+    "python": lambda factory, spec: UserCode(spec["name"], spec["source"], factory.resources.limits),
+    "score_model": lambda factory, spec: ScoreModel(spec, factory.resources.judge),
+    "label_model": lambda factory, spec: LabelModel(spec, factory.resources.judge),
+    "function": GraderFactory.function,
+    "multi": GraderFactory.multi,
 }

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 import orjson
 
-from fettle.rewards.samples import Mark, Messages, Sample, failed
+from fettle.rewards.samples import Messages, Sample, Score, no_score
 from fettle.rewards.templates import Unfilled, fill
 
 Kind = Literal["chat", "reward_model"]
@@ -18,7 +18,7 @@ RANGE_AT_MOST, RANGE_AT_LEAST = 1e9, 1e-6  # how far from 0 a range may reach, a
 STEPS, SHORTEST_STEP = 4, 16  # of a judge's reasoning, and the characters below which none is asked for
 
 
-class JudgeAway(Exception):
+class JudgeUnavailable(Exception):
     """The model has not answered; the message says why, `flag` is OpenAI's name of the error."""
 
     def __init__(self, message: str, flag: str = "model_grader_server_error") -> None:
@@ -37,7 +37,7 @@ class Question:
 
 
 class Judge(Protocol):
-    """Asks models, many things at a time: the words to each in order, JudgeAway where there are none.
+    """Asks models, many things at a time: the words to each in order, JudgeUnavailable where there are none.
 
     asked, answered: requests of the batch that is being judged, for another thread to read.
     """
@@ -45,9 +45,9 @@ class Judge(Protocol):
     asked: int
     answered: int
 
-    def ask(self, questions: Sequence[Question]) -> Sequence[str | JudgeAway]: ...
+    def ask(self, questions: Sequence[Question]) -> Sequence[str | JudgeUnavailable]: ...
 
-    def score(self, model: str, conversations: Sequence[Messages]) -> Sequence[float | JudgeAway]:
+    def score(self, model: str, conversations: Sequence[Messages]) -> Sequence[float | JudgeUnavailable]:
         """A reward model's number for each conversation."""
 
 
@@ -56,15 +56,15 @@ class NoJudge:
 
     asked = answered = 0
 
-    def ask(self, questions: Sequence[Question]) -> Sequence[str | JudgeAway]:
+    def ask(self, questions: Sequence[Question]) -> Sequence[str | JudgeUnavailable]:
         return [away(question.model) for question in questions]
 
-    def score(self, model: str, conversations: Sequence[Messages]) -> Sequence[float | JudgeAway]:
+    def score(self, model: str, conversations: Sequence[Messages]) -> Sequence[float | JudgeUnavailable]:
         return [away(model) for _ in conversations]
 
 
-def away(model: str) -> JudgeAway:
-    return JudgeAway(f"no engine answers for the model {model!r} here")
+def away(model: str) -> JudgeUnavailable:
+    return JudgeUnavailable(f"No engine is available for the model {model!r}.")
 
 
 class ModelGrader:
@@ -84,10 +84,10 @@ class ModelGrader:
         tokens: int = self.sampling.get("max_completions_tokens", TOKENS)
         self.step_length = (tokens - RESULT_TOKENS) // STEPS  # characters: each may be a token
 
-    def grade(self, samples: Sequence[Sample]) -> list[Mark]:
+    def grade(self, samples: Sequence[Sample]) -> list[Score]:
         asked = [self._question(sample) for sample in samples]
         answers = iter(self.judge.ask([each for each in asked if isinstance(each, Question)]))
-        return [each if isinstance(each, Mark) else self._mark(next(answers)) for each in asked]
+        return [each if isinstance(each, Score) else self._score(next(answers)) for each in asked]
 
     def messages(self, sample: Sample) -> list[dict[str, Any]]:
         """Raises Unfilled."""
@@ -95,11 +95,11 @@ class ModelGrader:
             {"role": message["role"], "content": filled(message["content"], sample)} for message in self.spec["input"]
         ]
 
-    def _question(self, sample: Sample) -> Question | Mark:
+    def _question(self, sample: Sample) -> Question | Score:
         try:
             messages = self.messages(sample)
         except Unfilled as error:
-            return failed(error.flag, str(error))
+            return no_score(error.flag, str(error))
         system = {"role": "system", "content": self._instruction()}
         return Question(self.spec["model"], [system, *messages], self._schema(), self.sampling)
 
@@ -118,15 +118,15 @@ class ModelGrader:
             properties = {"steps": {"type": "array", "items": step, "maxItems": STEPS}, **properties}
         return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
 
-    def _mark(self, answer: str | JudgeAway) -> Mark:
-        if isinstance(answer, JudgeAway):
-            return failed(answer.flag, str(answer))
+    def _score(self, answer: str | JudgeUnavailable) -> Score:
+        if isinstance(answer, JudgeUnavailable):
+            return no_score(answer.flag, str(answer))
         try:
-            return self.mark_of(orjson.loads(answer)["result"])
+            return self.score_of(orjson.loads(answer)["result"])
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, OverflowError):
-            return failed("model_grader_parse_error", f"The model's answer holds no result: {answer[:200]!r}")
+            return no_score("model_grader_parse_error", f"The model's response contains no result: {answer[:200]!r}")
 
-    def mark_of(self, result: Any) -> Mark:
+    def score_of(self, result: Any) -> Score:
         """Raises ValueError."""
         raise NotImplementedError
 
@@ -144,12 +144,12 @@ class ScoreModel(ModelGrader):
         self.wanted = f"a number from {lowest:g} to {highest:g}"
         self.result_schema = {"type": "number", "minimum": lowest, "maximum": highest, **in_steps(highest - lowest)}
 
-    def mark_of(self, result: Any) -> Mark:
+    def score_of(self, result: Any) -> Score:
         value = float(result)
         if not math.isfinite(value):
             raise ValueError
         lowest, highest = self.spec["range"]
-        return Mark(min(highest, max(lowest, value)))
+        return Score(min(highest, max(lowest, value)))
 
 
 class LabelModel(ModelGrader):
@@ -162,10 +162,10 @@ class LabelModel(ModelGrader):
         self.wanted = f"one of: {', '.join(spec['labels'])}"
         self.result_schema = {"type": "string", "enum": spec["labels"]}
 
-    def mark_of(self, result: Any) -> Mark:
+    def score_of(self, result: Any) -> Score:
         if result not in self.spec["labels"]:
             raise ValueError
-        return Mark(float(result in self.spec["passing_labels"]))
+        return Score(float(result in self.spec["passing_labels"]))
 
 
 def in_steps(width: float) -> dict[str, float]:
@@ -182,7 +182,7 @@ def check_range(ends: Sequence[float]) -> None:
     if not -RANGE_AT_MOST <= lowest <= RANGE_AT_MOST or not -RANGE_AT_MOST <= highest <= RANGE_AT_MOST:
         raise ValueError(f"'range' {list(ends)} must lie between {-RANGE_AT_MOST:,.0f} and {RANGE_AT_MOST:,.0f}")
     if not lowest < highest:
-        raise ValueError(f"'range' {list(ends)} must be [lowest, highest], and the highest above the lowest")
+        raise ValueError(f"'range' {list(ends)} must be [lowest, highest], with the highest above the lowest")
     if highest - lowest < RANGE_AT_LEAST:
         raise ValueError(f"'range' {list(ends)} must be at least {RANGE_AT_LEAST:g} wide")
 

@@ -47,7 +47,7 @@ class Mathematics:
             self.process.stdin.flush()
         except OSError as error:
             self.close()
-            raise Overrun("The comparison of the two answers ended without a result.") from error
+            raise Overrun("Comparing the two answers gave no result.") from error
         return self._line(SECONDS) == b"1\n"
 
     def _line(self, seconds: float) -> bytes:
@@ -58,7 +58,7 @@ class Mathematics:
             part = os.read(self.process.stdout.fileno(), 64) if ready else b""
             if not part:
                 self.close()
-                raise Overrun(f"The comparison of the two answers took more than {seconds:g} seconds, or failed.")
+                raise Overrun(f"Comparing the two answers took longer than {seconds:g} seconds, or failed.")
             said += part
         return said
 

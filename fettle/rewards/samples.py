@@ -1,4 +1,4 @@
-"""What is graded, and what comes of it."""
+"""What is graded, and the scores that it gets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -52,18 +52,18 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Mark:
-    """One grader's word on one sample: a finite value, or a failure. `parts`: of a `multi`, by name."""
+class Score:
+    """What one grader gives one sample: a finite value, or a failure. `parts`: of a `multi`, by name."""
 
     value: float | None
     failure: Failure | None = None
     printed: str = ""
-    parts: dict[str, "Mark"] = field(default_factory=dict)
+    parts: dict[str, "Score"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Score:
-    """All graders' words on one sample.
+class SampleScores:
+    """What all graders give one sample.
 
     reward: their weighted sum; None when one of them failed, never a silent 0. scores: by grader's name, the parts of
     a `multi` as `name.part`. errors: by the same names.
@@ -76,12 +76,12 @@ class Score:
 
 
 class Grader(Protocol):
-    """Gives a mark a sample, in order. `close` ends what it holds open."""
+    """Gives each sample a score, in order. `close` ends the processes that it has started."""
 
-    def grade(self, samples: Sequence[Sample]) -> list[Mark]: ...
+    def grade(self, samples: Sequence[Sample]) -> list[Score]: ...
 
     def close(self) -> None: ...
 
 
-def failed(flag: str, message: str) -> Mark:
-    return Mark(None, Failure(flag, message))
+def no_score(flag: str, message: str) -> Score:
+    return Score(None, Failure(flag, message))

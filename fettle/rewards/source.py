@@ -13,14 +13,15 @@ def check(source: str) -> None:
     try:
         tree = ast.parse(source)
     except SyntaxError as error:
-        raise ValueError(f"line {error.lineno} of the source is no Python: {error.msg}") from error
+        where = f"line {error.lineno} of the source" if error.lineno else "the source"
+        raise ValueError(f"{where} is not valid Python: {error.msg}") from error
     except (ValueError, MemoryError, RecursionError) as error:
-        raise ValueError(f"the source is no Python that can be read: {error or 'nested too deeply'}") from error
+        raise ValueError(f"the source is not valid Python: {str(error) or 'nested too deeply'}") from error
     if not {name for node in ast.walk(tree) for name in names(node)}.isdisjoint(CALLED):
         return
     raise ValueError(
-        "the source has neither `def grade(sample, item)` nor `def reward(prompt, completion, example)`: one of them "
-        "is called for each completion"
+        "the source defines neither `def grade(sample, item)` nor `def reward(prompt, completion, example)`. Define "
+        "one of them: it is called for each completion"
     )
 
 

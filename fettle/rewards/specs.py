@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from fettle.errors import InvalidRequest, from_schema, path
+from fettle.errors import InvalidRequest, brief, from_schema
 from fettle.rewards import templates
 from fettle.rewards.formula import BadFormula, Formula
 from fettle.rewards.functions import FUNCTIONS
@@ -143,9 +143,9 @@ class Function(Strict):
         try:
             checked = FUNCTIONS[self.function].parameters.model_validate(self.parameters)
         except ValidationError as error:
-            problem = error.errors()[0]
-            where = ".".join(map(str, problem["loc"])) or "parameters"
-            raise ValueError(f"{where!r} of {self.function!r}: {problem['msg']}") from error
+            raise ValueError(
+                f"the reward function {self.function!r}: {from_schema(error.errors(), within=('parameters',)).message}"
+            ) from error
         self.parameters = checked.model_dump(mode="json")
         return self
 
@@ -207,7 +207,7 @@ def check(
     """
     if (grader is None) == (reward_functions is None):
         raise InvalidRequest(
-            "Say what is rewarded, once: 'grader' (one of OpenAI's) or 'reward_functions' (a list).",
+            "Give either 'grader' (one of OpenAI's graders) or 'reward_functions' (a list).",
             code="missing_required_parameter" if grader is None else None,
             param=".".join((*within, "grader")),
         )
@@ -244,7 +244,7 @@ def as_grader(entry: Any, where: tuple[str, ...]) -> tuple[float, Any]:
     weight = rest.pop("weight", 1.0)
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not -1e6 < weight < 1e6:
         raise InvalidRequest(
-            f"Invalid value for 'weight': a number is needed; got {weight!r}.", param=".".join((*where, "weight"))
+            f"Invalid value for 'weight': {brief(weight)}. Use a number.", param=".".join((*where, "weight"))
         )
     if "type" in rest:
         return float(weight), rest
@@ -265,18 +265,7 @@ def checked(grader: Any, where: tuple[str, ...]) -> Single | Multi:
     try:
         return ADAPTER.validate_python(grader)
     except ValidationError as error:
-        problems = [told(problem) for problem in error.errors()]
-        if problems[0]["type"] == "value_error":  # our own sentence
-            place = path((*where, *problems[0]["loc"])) or "grader"
-            raise InvalidRequest(f"Invalid value for {place!r}: {problems[0]['msg']}.", param=place) from error
-        raise from_schema(problems, within=where) from error
+        raise from_schema(error.errors(), within=where, tags=TAGS) from error
 
 
 TAGS = frozenset({"string_check", "text_similarity", "python", "score_model", "label_model", "function", "multi"})
-
-
-def told(problem: Any) -> dict[str, Any]:
-    """Pydantic's finding without the unions' tags in its place, and without its own prefix."""
-    where = tuple(part for part in problem["loc"] if part not in TAGS)
-    wish = problem["msg"].removeprefix("Value error, ")
-    return {**problem, "loc": where or (), "msg": wish}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from fettle.rewards.samples import Mark, Sample, failed
+from fettle.rewards.samples import Sample, Score, no_score
 from fettle.rewards.templates import Unfilled, fill
 
 OPERATIONS: dict[str, Callable[[str, str], bool]] = {
@@ -18,13 +18,13 @@ class StringCheck:
     def __init__(self, operation: str, text: str, reference: str) -> None:
         self.holds, self.text, self.reference = OPERATIONS[operation], text, reference
 
-    def grade(self, samples: Sequence[Sample]) -> list[Mark]:
-        return [self._mark(sample) for sample in samples]
+    def grade(self, samples: Sequence[Sample]) -> list[Score]:
+        return [self._score(sample) for sample in samples]
 
-    def _mark(self, sample: Sample) -> Mark:
+    def _score(self, sample: Sample) -> Score:
         try:
-            return Mark(float(self.holds(fill(self.text, sample), fill(self.reference, sample))))
+            return Score(float(self.holds(fill(self.text, sample), fill(self.reference, sample))))
         except Unfilled as error:
-            return failed(error.flag, str(error))
+            return no_score(error.flag, str(error))
 
     def close(self) -> None: ...

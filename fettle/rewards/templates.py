@@ -31,10 +31,10 @@ def check(template: str) -> str:
     for hole in HOLE.findall(template):
         match = PATH.match(hole.strip())
         if match is None:
-            raise BadTemplate(f"{{{{{hole}}}}} is no variable: write {{{{item.NAME}}}} or {{{{sample.output_text}}}}")
+            raise BadTemplate(f"{{{{{hole}}}}} is not a variable. Use {{{{item.NAME}}}} or {{{{sample.output_text}}}}")
         steps = STEP.findall(match[2])
         if match[1] == "sample" and (not steps or steps[0][0] not in OF_SAMPLE):
-            raise BadTemplate(f"{{{{{hole}}}}} is no variable: `sample` has {', '.join(OF_SAMPLE)}")
+            raise BadTemplate(f"{{{{{hole}}}}} is not a variable. `sample` has {', '.join(OF_SAMPLE)}")
     return template
 
 
@@ -56,7 +56,7 @@ def fill(template: str, sample: Sample) -> str:
 def find(path: str, sample: Sample) -> Any:
     match = PATH.match(path)
     if match is None:
-        raise Unfilled("invalid_variable_error", f"{path!r} is no variable")
+        raise Unfilled("invalid_variable_error", f"{path!r} is not a variable")
     value: Any = sample.item if match[1] == "item" else sample.namespace
     at = match[1]
     for key, index in STEP.findall(match[2]):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from fettle.rewards.samples import Mark, Sample, failed
+from fettle.rewards.samples import Sample, Score, no_score
 from fettle.rewards.templates import Unfilled, fill
 
 LENGTH_AT_MOST = 50_000  # characters: some of these take time by the product of both lengths
@@ -75,7 +75,7 @@ def similarity(metric: str, text: str, reference: str) -> float:
     """Raises TooLong."""
     longest = max(len(text), len(reference))
     if longest > LENGTH_AT_MOST:
-        raise TooLong(f"A text has {longest:,} characters; at most {LENGTH_AT_MOST:,} are compared.")
+        raise TooLong(f"A text has {longest:,} characters; the limit is {LENGTH_AT_MOST:,}.")
     return min(1.0, max(0.0, METRICS[metric](text, reference)))
 
 
@@ -83,17 +83,17 @@ class TextSimilarity:
     def __init__(self, metric: str, text: str, reference: str) -> None:
         self.metric, self.text, self.reference = metric, text, reference
 
-    def grade(self, samples: Sequence[Sample]) -> list[Mark]:
-        return [self._mark(sample) for sample in samples]
+    def grade(self, samples: Sequence[Sample]) -> list[Score]:
+        return [self._score(sample) for sample in samples]
 
-    def _mark(self, sample: Sample) -> Mark:
+    def _score(self, sample: Sample) -> Score:
         try:
             text, reference = fill(self.text, sample), fill(self.reference, sample)
         except Unfilled as error:
-            return failed(error.flag, str(error))
+            return no_score(error.flag, str(error))
         try:
-            return Mark(similarity(self.metric, text, reference))
+            return Score(similarity(self.metric, text, reference))
         except TooLong as error:
-            return failed("other_error", str(error))
+            return no_score("other_error", str(error))
 
     def close(self) -> None: ...

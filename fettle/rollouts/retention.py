@@ -11,6 +11,7 @@ from sqlalchemy import delete, select
 from fettle.db import Database, database_now
 from fettle.jobs import events
 from fettle.storage import Storage
+from fettle.wording import quantity
 from models import ENDED, Job, RolloutChunk
 
 DAY = 24 * 3600
@@ -45,7 +46,10 @@ async def forget(db: Database, storage: Storage, job_id: str, days: float) -> Re
         chunks = (await session.execute(gone.returning(RolloutChunk.storage_key, RolloutChunk.rows))).all()
         removed = Removed(job_id, len(chunks), sum(rows for _, rows in chunks))
         if chunks:
-            words = f"The {removed.rollouts:,} rollouts of {removed.steps:,} steps were removed: kept for {days:g} days"
+            words = (
+                f"{quantity(removed.rollouts, 'rollout')} of {quantity(removed.steps, 'step')} were deleted. Rollouts "
+                f"are kept for {quantity(days, 'day')} after a job ends."
+            )
             events.add(session, job_id, words, data={"rollouts": removed.rollouts, "steps": removed.steps})
     for key, _ in chunks:
         await storage.delete(key)

@@ -1,5 +1,6 @@
 """Rows of one chunk, decoded and filtered where the API's event loop does not wait for it."""
 
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -8,5 +9,11 @@ from fettle.rollouts import store
 
 
 def select(argument: Any, content: bytes) -> bytes:
-    """argument: the fields of `Wanted`. The rows as JSON."""
-    return orjson.dumps(store.chosen(content, store.Wanted(**argument)))
+    """argument: the fields of `Part`. Those of `Rows` as JSON."""
+    part = store.Part(**{**argument, "wanted": store.Wanted(**argument["wanted"])})
+    return orjson.dumps(asdict(store.part_of(content, part)))
+
+
+def export(argument: Any, content: bytes) -> bytes:
+    """argument: `format`, and the fields of `Wanted`. Lines of JSON."""
+    return store.encoded(content, store.Wanted(**argument["wanted"]), argument["format"])

@@ -8,6 +8,7 @@ import io
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Literal
 
 import orjson
@@ -39,6 +40,8 @@ COLUMNS = {
     "errors": "string",
     "reward_version": "int32",
 }
+PAGE_BYTES = 1 << 20  # of a page's rows as JSON; a single row may be longer
+PIECE = 1 << 18  # bytes of an export that are sent at once
 NESTED = ("prompt", "item", "scores", "errors")
 
 
@@ -135,6 +138,51 @@ async def chunks(session: AsyncSession, job_id: str, wanted: Wanted) -> list[Rol
     return [chunk for chunk in await session.scalars(statement) if wanted.may_hold(chunk)]
 
 
+@dataclass(frozen=True)
+class Part:
+    """Which rows of a chunk a page may show: in the order of `sort`, behind the place `after`, at most `limit`."""
+
+    wanted: Wanted
+    sort: Sort
+    after: "Place | None"
+    limit: int
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a chunk has of a part. sizes: bytes of each row as JSON. cut: PAGE_BYTES were reached before its end."""
+
+    rows: list[Row]
+    sizes: list[int]
+    cut: bool
+
+
+Place = tuple[float, int, int]  # in the order of a page: reward, or its negative, or 0; step; index
+Read = Callable[[bytes, Part], Awaitable[Rows]]  # of one chunk's content
+
+
+def place_of(each: Row, sort: Sort) -> Place:
+    sign = -1 if sort.startswith("-") else 1
+    if sort.endswith("step"):
+        return 0.0, sign * each["step"], sign * each["index"]
+    return sign * each["reward"], each["step"], each["index"]
+
+
+def part_of(content: bytes, part: Part) -> Rows:
+    rows = [each for each in chosen(content, part.wanted) if part.sort.endswith("step") or each["reward"] is not None]
+    placed = sorted(((place_of(each, part.sort), each) for each in rows), key=lambda each: each[0])
+    behind = [each for place, each in placed if part.after is None or place > tuple(part.after)]
+    found: list[Row] = []
+    sizes: list[int] = []
+    for each in behind[: part.limit]:
+        size = len(orjson.dumps(each))
+        if found and sum(sizes) + size > PAGE_BYTES:
+            return Rows(found, sizes, cut=True)
+        found.append(each)
+        sizes.append(size)
+    return Rows(found, sizes, cut=False)
+
+
 async def page(
     storage: Storage,
     found: Sequence[RolloutChunk],
@@ -145,65 +193,64 @@ async def page(
     limit: int,
     read: "Read | None" = None,
 ) -> tuple[list[Row], bool]:
-    """Rows after the one with the id `after`, each with its own id, and whether there are more."""
+    """Rows after the one with the id `after`, each with its own id, and whether there are more.
+
+    Equal rewards are ordered by step. A page has at most PAGE_BYTES, but always a row. A chunk that cannot have any of
+    the rows, by what its summary says, is not read. read: where a chunk is decoded; None: in a thread of this process.
+    """
+    read = read or in_thread
     start = position(after)
-    backwards = sort.startswith("-")
-    if sort.endswith("step"):
-        rows: list[Row] = []
-        for chunk in reversed(found) if backwards else found:
-            if start is not None and (chunk.step > start[0] if backwards else chunk.step < start[0]):
-                continue
-            held = await load(storage, chunk, wanted, read)
-            for each in reversed(held) if backwards else held:
-                place = (each["step"], each["index"])
-                if start is None or (place < start if backwards else place > start):
-                    rows.append(each)
-            if len(rows) > limit:
-                break
-        return rows[:limit], len(rows) > limit
-    return await page_by_reward(storage, found, wanted, best_first=backwards, start=start, limit=limit, read=read)
-
-
-async def page_by_reward(
-    storage: Storage,
-    found: Sequence[RolloutChunk],
-    wanted: Wanted,
-    *,
-    best_first: bool,
-    start: tuple[int, int] | None,
-    limit: int,
-    read: "Read | None",
-) -> tuple[list[Row], bool]:
-    """As `page`; equal rewards by step. Reads no chunk that cannot hold any of the rows, by what its summary says."""
-    sign = -1 if best_first else 1
-
-    def place(each: Row) -> Place:
-        return sign * each["reward"], each["step"], each["index"]
-
-    after = None
-    if start is not None:
-        same = [each for chunk in found if chunk.step == start[0] for each in await load(storage, chunk, wanted, read)]
-        places = [place(each) for each in same if each["index"] == start[1] and each["reward"] is not None]
-        if not places:
-            raise InvalidRequest(
-                f"No rollout with the id 'rollout-{start[0]}-{start[1]}' to go on from.", param="after"
-            )
-        after = places[0]
-    kept: list[Row] = []
-    for first, chunk in sorted(firsts(found, sign, after), key=lambda each: each[0]):
-        if len(kept) > limit and place(kept[-1]) < first:
+    behind = None if start is None else await place_behind(storage, found, wanted, sort, start, read)
+    candidates = by_step(found, sort, behind) if sort.endswith("step") else firsts(found, sort, behind)
+    kept: list[tuple[Place, int, Row]] = []
+    end: Place | None = None  # behind it rows may be missing, because bytes were saved
+    for first, chunk in sorted(candidates, key=lambda each: each[0]):
+        if (len(kept) > limit and kept[-1][0] < first) or (end is not None and end < first):
             break
-        known = [each for each in await load(storage, chunk, wanted, read) if each["reward"] is not None]
-        kept += [each for each in known if after is None or place(each) > after]
-        kept = sorted(kept, key=place)[: limit + 1]
-    return kept[:limit], len(kept) > limit
+        if (content := await content_of(storage, chunk)) is None:
+            continue
+        more = await read(content, Part(wanted, sort, behind, limit + 1))
+        places = [place_of(each, sort) for each in more.rows]
+        kept = sorted([*kept, *zip(places, more.sizes, more.rows, strict=True)], key=lambda each: each[0])
+        if more.cut:
+            end = places[-1] if end is None else min(end, places[-1])
+        kept = [each for each in kept[: limit + 1] if end is None or each[0] <= end]
+        fitting = [size for size in accumulate(size for _, size, _ in kept) if size <= PAGE_BYTES]
+        if len(fitting) < len(kept):
+            kept = kept[: max(1, len(fitting))]
+            end = kept[-1][0]
+    return [each for _, _, each in kept[:limit]], end is not None or len(kept) > limit
 
 
-Place = tuple[float, int, int]  # in the order of rewards: reward, or its negative; step; index
+async def place_behind(
+    storage: Storage, found: Sequence[RolloutChunk], wanted: Wanted, sort: Sort, start: tuple[int, int], read: Read
+) -> Place:
+    """The place of the rollout to go on from. Raises InvalidRequest for a cursor that is not there."""
+    step, index = start
+    if sort.endswith("step"):
+        return place_of({"step": step, "index": index}, sort)
+    for chunk in found:
+        if chunk.step == step and (content := await content_of(storage, chunk)) is not None:
+            before = place_of({"step": step, "index": index - 1}, "step")
+            for each in (await read(content, Part(wanted, "step", before, 1))).rows:
+                if each["index"] == index and each["reward"] is not None:
+                    return place_of(each, sort)
+    raise InvalidRequest(
+        f"Invalid value for 'after': 'rollout-{step}-{index}'. Use the last id of the page before.", param="after"
+    )
 
 
-def firsts(found: Sequence[RolloutChunk], sign: int, after: Place | None) -> Iterator[tuple[Place, RolloutChunk]]:
+def by_step(found: Sequence[RolloutChunk], sort: Sort, after: Place | None) -> Iterator[tuple[Place, RolloutChunk]]:
     """Each chunk that may have rows behind `after`, and a place before which it has none."""
+    for chunk in found:
+        ends = [place_of({"step": chunk.step, "index": index}, sort) for index in (0, max(0, chunk.rows - 1))]
+        if after is None or max(ends) > after:
+            yield min(ends), chunk
+
+
+def firsts(found: Sequence[RolloutChunk], sort: Sort, after: Place | None) -> Iterator[tuple[Place, RolloutChunk]]:
+    """The same in the order of rewards."""
+    sign = -1 if sort.startswith("-") else 1
     for chunk in found:
         low, high = chunk.summary["reward_min"], chunk.summary["reward_max"]
         if low is None:
@@ -215,20 +262,22 @@ def firsts(found: Sequence[RolloutChunk], sign: int, after: Place | None) -> Ite
             yield (after[0] if chunk.step >= after[1] else math.nextafter(after[0], math.inf), chunk.step, 0), chunk
 
 
-Read = Callable[[bytes, Wanted], Awaitable[list[Row]]]  # of one chunk's content
-
-
-async def load(storage: Storage, chunk: RolloutChunk, wanted: Wanted, read: Read | None = None) -> list[Row]:
-    """read: where the content is decoded; None: in a thread of this process."""
+async def content_of(storage: Storage, chunk: RolloutChunk) -> bytes | None:
+    """None when it was deleted meanwhile, or replaced by another attempt at the step."""
     try:
-        content = await storage.read(chunk.storage_key)
-    except Missing:  # let go meanwhile, or replaced by another attempt at the step
-        return []
-    return await (read or in_thread)(content, wanted)
+        return await storage.read(chunk.storage_key)
+    except Missing:
+        return None
 
 
-async def in_thread(content: bytes, wanted: Wanted) -> list[Row]:
-    return await asyncio.to_thread(chosen, content, wanted)
+async def load(storage: Storage, chunk: RolloutChunk, wanted: Wanted) -> list[Row]:
+    """Its rows, all of them, in this process."""
+    content = await content_of(storage, chunk)
+    return [] if content is None else await asyncio.to_thread(chosen, content, wanted)
+
+
+async def in_thread(content: bytes, part: Part) -> Rows:
+    return await asyncio.to_thread(part_of, content, part)
 
 
 def chosen(content: bytes, wanted: Wanted) -> list[Row]:
@@ -247,32 +296,46 @@ def position(id: str | None) -> tuple[int, int] | None:
     name, _, rest = id.partition("-")
     step, _, index = rest.partition("-")
     if name != "rollout" or not step.isdecimal() or not index.isdecimal():
-        raise InvalidRequest(f"{id!r} is no rollout's id: 'after' is the last id seen.", param="after")
+        raise InvalidRequest(
+            f"Invalid value for 'after': {id!r}. Use the id of a rollout, such as 'rollout-3-0'.", param="after"
+        )
     return int(step), int(index)
 
 
-async def as_jsonl(
-    storage: Storage, found: Sequence[RolloutChunk], wanted: Wanted, read: Read | None = None
+Format = Literal["jsonl", "dpo"]
+Encode = Callable[[bytes, Wanted, Format], Awaitable[bytes]]  # one chunk's content as lines of JSON
+
+
+async def export(
+    storage: Storage, found: Sequence[RolloutChunk], wanted: Wanted, format: Format, encode: Encode | None = None
 ) -> AsyncIterator[bytes]:
-    """Every rollout on a line of its own."""
+    """Lines of JSON, in pieces. encode: where a chunk is decoded; None: in a thread of this process."""
     for chunk in found:
-        for each in await load(storage, chunk, wanted, read):
-            yield orjson.dumps(each) + b"\n"
+        if (content := await content_of(storage, chunk)) is None:
+            continue
+        if encode is None:
+            lines = await asyncio.to_thread(encoded, content, wanted, format)
+        else:
+            lines = await encode(content, wanted, format)
+        for start in range(0, len(lines), PIECE):
+            yield lines[start : start + PIECE]
 
 
-async def as_preferences(
-    storage: Storage, found: Sequence[RolloutChunk], wanted: Wanted, read: Read | None = None
-) -> AsyncIterator[bytes]:
+def encoded(content: bytes, wanted: Wanted, format: Format) -> bytes:
+    rows = chosen(content, wanted)
+    return b"".join(orjson.dumps(each) + b"\n" for each in (rows if format == "jsonl" else preferences(rows)))
+
+
+def preferences(rows: Sequence[Row]) -> Iterator[Row]:
     """OpenAI's preference rows: of each group the best against the worst, where they differ in reward and text."""
-    for chunk in found:
-        groups: dict[int, list[Row]] = {}
-        for each in await load(storage, chunk, wanted, read):
-            if each["reward"] is not None:
-                groups.setdefault(each["group"], []).append(each)
-        for rows in groups.values():
-            best, worst = max(rows, key=reward_of), min(rows, key=reward_of)
-            if best["reward"] > worst["reward"] and best["completion"] != worst["completion"]:
-                yield orjson.dumps(pair(best, worst)) + b"\n"
+    groups: dict[int, list[Row]] = {}
+    for each in rows:
+        if each["reward"] is not None:
+            groups.setdefault(each["group"], []).append(each)
+    for group in groups.values():
+        best, worst = max(group, key=reward_of), min(group, key=reward_of)
+        if best["reward"] > worst["reward"] and best["completion"] != worst["completion"]:
+            yield pair(best, worst)
 
 
 def reward_of(each: Row) -> float:

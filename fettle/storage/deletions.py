@@ -30,7 +30,7 @@ async def strike_out(session: AsyncSession, key: str) -> None:
     """The object stays: a row names it. Raises Unavailable when its deletion has begun."""
     planned = delete(Deletion).where(Deletion.key == key, Deletion.begun.is_(False))
     if (await session.execute(planned)).rowcount == 0:  # type: ignore[attr-defined]  # a DELETE's result has it
-        raise Unavailable("The upload took too long, and its content was deleted: send the file again.")
+        raise Unavailable("The upload took too long, and its content was deleted. Send the file again.")
 
 
 async def carry_out(db: Database, storage: Storage, key: str) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 
 from fettle.db import Database
-from fettle.storage import Missing, Storage, artifacts
+from fettle.storage import Missing, Storage, artifacts, usage
 from models import ENDED, Checkpoint, File, Job, JobStatus, RolloutChunk, TunedModel
 
 # Whatever lies under a fence was put there by that run: a checkpoint, a step's rollouts, an adapter, a result file
@@ -26,13 +26,17 @@ DAY = 24 * 3600
 async def collect(db: Database, storage: Storage, *, resume_days: float = 7) -> list[str]:
     """Deletes it, and what only a resume needs from the checkpoints of jobs that no resume reaches any more.
 
-    resume_days: how long a failed job can be resumed. Returns the prefixes that were deleted.
+    resume_days: how long a failed job can be resumed. What is left is written down as each job's `stored_bytes`.
+    Returns the prefixes that were deleted.
     """
     units: dict[str, dict[str, int]] = defaultdict(dict)  # job → prefix → fence
+    keys: dict[str, list[str]] = defaultdict(list)  # prefix → objects
     untrimmed: dict[str, set[str]] = defaultdict(set)  # prefix of a checkpoint → names that only a resume needs
-    for key in await storage.list("jobs"):
+    sizes = await storage.sizes("jobs")
+    for key in sizes:
         if found := UNIT.match(key):
             units[found["job"]][found[0]] = int(found["fence"])
+            keys[found[0]].append(key)
             if found["kind"] == "checkpoints" and (name := key.rsplit("/", 1)[1]) not in SERVED:
                 untrimmed[found[0]].add(name)
     collected = []
@@ -46,9 +50,14 @@ async def collect(db: Database, storage: Storage, *, resume_days: float = 7) -> 
                 if prefix not in used and not current:
                     await storage.delete(prefix)
                     collected.append(prefix)
+                    for key in keys[prefix]:
+                        del sizes[key]
                 elif prefix in untrimmed and is_over(job, resume_days):
                     with contextlib.suppress(Missing, artifacts.Corrupt):  # deleted meanwhile, or damaged
                         await artifacts.trim(storage, prefix, sorted(untrimmed[prefix]))
+                        for name in untrimmed[prefix]:
+                            del sizes[f"{prefix}/{name}"]
+    await usage.note_all(db, sizes)
     return collected
 
 

@@ -34,14 +34,14 @@ class LocalStorage:
         target, aside = self.path(key), self.aside / secrets.token_hex(16)
         size = 0
         try:
-            with self._told(key):
+            with self._translate_errors(key):
                 file = aside.open("wb")
             with file:
                 async for chunk in chunks:
-                    with self._told(key):
+                    with self._translate_errors(key):
                         await asyncio.to_thread(file.write, chunk)
                     size += len(chunk)
-            with self._told(key):
+            with self._translate_errors(key):
                 await asyncio.to_thread(self._place, aside, target)
         finally:
             aside.unlink(missing_ok=True)
@@ -56,7 +56,7 @@ class LocalStorage:
             finally:
                 aside.unlink(missing_ok=True)
 
-        with self._told(key):
+        with self._translate_errors(key):
             await asyncio.to_thread(copy)
 
     def _place(self, aside: Path, target: Path) -> None:
@@ -66,26 +66,33 @@ class LocalStorage:
         aside.replace(target)
 
     async def get_file(self, key: str, path: Path) -> None:
-        with self._told(key):
+        with self._translate_errors(key):
             await asyncio.to_thread(shutil.copyfile, self._existing(key), path)
 
     async def stream(self, key: str) -> AsyncIterator[bytes]:
-        with self._told(key), self._existing(key).open("rb") as file:
+        with self._translate_errors(key), self._existing(key).open("rb") as file:
             while chunk := await asyncio.to_thread(file.read, CHUNK):
                 yield chunk
 
     async def read(self, key: str) -> bytes:
-        with self._told(key):
+        with self._translate_errors(key):
             return await asyncio.to_thread(self._existing(key).read_bytes)
 
-    async def list(self, prefix: str) -> list[str]:
-        def walk() -> list[str]:
+    async def sizes(self, prefix: str) -> dict[str, int]:
+        def walk() -> dict[str, int]:
             folder = self.path(prefix)
-            files = [folder] if folder.is_file() else [path for path in folder.rglob("*") if path.is_file()]
-            return sorted(path.relative_to(self.root).as_posix() for path in files)
+            found = {}
+            for path in [folder, *folder.rglob("*")]:
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # deleted meanwhile
+                    if path.is_file():
+                        found[path.relative_to(self.root).as_posix()] = path.stat().st_size
+            return dict(sorted(found.items()))
 
-        with self._told(prefix):
+        with self._translate_errors(prefix):
             return await asyncio.to_thread(walk)
+
+    async def list(self, prefix: str) -> list[str]:
+        return list(await self.sizes(prefix))
 
     async def presign(self, key: str, seconds: int) -> str | None:
         return None
@@ -98,11 +105,11 @@ class LocalStorage:
             else:
                 path.unlink(missing_ok=True)
 
-        with self._told(prefix):
+        with self._translate_errors(prefix):
             await asyncio.to_thread(remove)
 
     @contextlib.contextmanager
-    def _told(self, key: str) -> Iterator[None]:
+    def _translate_errors(self, key: str) -> Iterator[None]:
         """What the system says of our folder, as the protocol's errors; a full disk stays an OSError."""
         try:
             yield

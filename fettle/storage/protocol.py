@@ -49,6 +49,10 @@ class Storage(Protocol):
         """A small object whole; raises Missing."""
         ...
 
+    async def sizes(self, prefix: str) -> dict[str, int]:
+        """Keys below a prefix, sorted, and the bytes of each object."""
+        ...
+
     async def list(self, prefix: str) -> list[str]:
         """Keys below a prefix, sorted."""
         ...

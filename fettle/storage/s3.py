@@ -37,7 +37,7 @@ class S3Storage:
         metrics.count_s3_errors(self.client)
 
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> int:
-        with told(key):
+        with translate_errors(key):
             return await self._put(self.prefix + key, chunks)
 
     async def _put(self, name: str, chunks: AsyncIterator[bytes]) -> int:
@@ -84,12 +84,12 @@ class S3Storage:
         return size
 
     async def put_file(self, key: str, path: Path, *, keep: bool = True) -> None:
-        with told(key):
+        with translate_errors(key):
             await asyncio.to_thread(self.client.upload_file, str(path), self.bucket, self.prefix + key)
 
     async def get_file(self, key: str, path: Path) -> None:
         try:
-            with told(key):
+            with translate_errors(key):
                 await asyncio.to_thread(self.client.download_file, self.bucket, self.prefix + key, str(path))
         except Missing:
             await self._need_bucket(key)
@@ -98,13 +98,13 @@ class S3Storage:
     async def _need_bucket(self, key: str) -> None:
         """The 404 of a HEAD request does not say what is absent. Raises Refused without the bucket."""
         try:
-            with told(key):
+            with translate_errors(key):
                 await asyncio.to_thread(self.client.head_bucket, Bucket=self.bucket)
         except Missing:
             raise Refused(key, f"404 NoSuchBucket: the bucket {self.bucket!r} does not exist") from None
 
     async def stream(self, key: str) -> AsyncIterator[bytes]:
-        with told(key):
+        with translate_errors(key):
             answer = await asyncio.to_thread(self.client.get_object, Bucket=self.bucket, Key=self.prefix + key)
             body = answer["Body"]
             try:
@@ -116,28 +116,31 @@ class S3Storage:
     async def read(self, key: str) -> bytes:
         return b"".join([chunk async for chunk in self.stream(key)])
 
-    async def list(self, prefix: str) -> list[str]:
-        def pages() -> list[str]:
+    async def sizes(self, prefix: str) -> dict[str, int]:
+        def pages() -> dict[str, int]:
             paginator = self.client.get_paginator("list_objects_v2")
-            return sorted(
-                item["Key"].removeprefix(self.prefix)
+            return {
+                item["Key"].removeprefix(self.prefix): item["Size"]
                 for page in paginator.paginate(Bucket=self.bucket, Prefix=self.prefix + prefix)
                 for item in page.get("Contents", [])
-            )
+            }
 
-        with told(prefix):
-            keys = await asyncio.to_thread(pages)
-        return [key for key in keys if key == prefix or key.startswith(prefix + "/")]
+        with translate_errors(prefix):
+            found = await asyncio.to_thread(pages)
+        return {key: found[key] for key in sorted(found) if key == prefix or key.startswith(prefix + "/")}
+
+    async def list(self, prefix: str) -> list[str]:
+        return list(await self.sizes(prefix))
 
     async def presign(self, key: str, seconds: int) -> str | None:
-        """Signed here: S3 is not asked, and an absent key is told by the URL."""
+        """Signed here: S3 is not asked, and the URL tells of an absent key."""
         target = {"Bucket": self.bucket, "Key": self.prefix + key}
         url: str = self.signer.generate_presigned_url("get_object", Params=target, ExpiresIn=seconds)
         return url
 
     async def delete(self, prefix: str) -> None:
         for key in await self.list(prefix):
-            with told(key):
+            with translate_errors(key):
                 await asyncio.to_thread(self.client.delete_object, Bucket=self.bucket, Key=self.prefix + key)
 
 
@@ -151,7 +154,7 @@ def connect(settings: Settings, endpoint: str | None) -> "S3Client":
         aws_access_key_id=settings.s3_access_key_id,
         aws_secret_access_key=secret.get_secret_value() if secret else None,
         config=Config(
-            # Seconds, not minutes: a request's client is told soon, and a worker is patient by itself
+            # Seconds, not minutes: a request's client is translate_errors soon, and a worker is patient by itself
             retries={"total_max_attempts": 4, "mode": "standard"},
             max_pool_connections=32,
             connect_timeout=5,
@@ -163,7 +166,7 @@ def connect(settings: Settings, endpoint: str | None) -> "S3Client":
 
 
 @contextlib.contextmanager
-def told(key: str) -> Iterator[None]:
+def translate_errors(key: str) -> Iterator[None]:
     """What boto3 raises, as the protocol's errors."""
     try:
         yield

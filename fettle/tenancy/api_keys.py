@@ -85,15 +85,13 @@ async def create(
     name: str,
     pepper: bytes,
     *,
-    granted: Sequence[str] = (scopes.ALL,),
+    key_scopes: Sequence[str] = (scopes.ALL,),
     expires_at: float | None = None,
     key_id: str | None = None,
 ) -> tuple[ApiKey, str]:
     """The row and the key itself, which is shown this once. Raises InvalidRequest."""
     if expires_at is not None and expires_at <= time.time():
-        raise InvalidRequest(
-            "The key would have expired before its first use: name a later moment.", param="expires_at"
-        )
+        raise InvalidRequest("The expiry is in the past. Choose a later time.", param="expires_at")
     key = generate()
     row = ApiKey(
         id=key_id or ids.new("key_"),
@@ -101,7 +99,7 @@ async def create(
         name=name,
         hint=key[:8],
         digest=digest(key, pepper),
-        scopes=scopes.checked(granted),
+        scopes=scopes.checked(key_scopes),
         expires_at=expires_at,
     )
     session.add(row)
@@ -117,8 +115,7 @@ async def authenticate(session: AsyncSession, key: str, pepper: bytes) -> ApiKey
     row = await session.scalar(statement)
     if row is not None and state(row) == "expired":
         raise Unauthenticated(
-            f"The API key {row.hint}… ({row.name}) has expired: rotate keys before they do, or make a new one with "
-            "`fettle keys create`.",
+            f"The API key {row.hint}… ({row.name}) has expired. Create a new one with `fettle keys create`.",
             code="expired_api_key",
         )
     return row
@@ -168,19 +165,19 @@ async def rotate(
     await session.get_one(ApiKey, first, with_for_update=True)  # rotations of one lineage wait for each other
     await session.refresh(row)
     if state(row) != "live":
-        raise Conflict(f"The API key {row.id!r} is {state(row)}: make a new one.", code="key_not_live")
+        raise Conflict(f"The API key {row.id!r} is {state(row)}. Create a new one.", code="key_not_live")
     lineage = select(ApiKey).where(or_(ApiKey.id == first, ApiKey.id.startswith(f"{first}-", autoescape=True)))
     keys = sorted(await session.scalars(lineage), key=lambda key: (len(key.id), key.id))
     if keys[-1] is not row:
         raise Conflict(
-            f"The API key {row.id!r} was rotated already: its successor is {keys[-1].id!r}.", code="key_rotated"
+            f"The API key {row.id!r} is already rotated. Its successor is {keys[-1].id!r}.", code="key_rotated"
         )
     for older in keys[:-1]:
         older.revoked_at = older.revoked_at or time.time()
     row.expires_at = earliest(row.expires_at, time.time() + grace)
     successor = f"{first}-{len(keys) + 1}"
     return await create(
-        session, row.project_id, row.name, pepper, granted=row.scopes, expires_at=expires_at, key_id=successor
+        session, row.project_id, row.name, pepper, key_scopes=row.scopes, expires_at=expires_at, key_id=successor
     )
 
 

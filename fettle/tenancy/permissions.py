@@ -21,8 +21,8 @@ def need_all(caller: ApiKey, wanted: Sequence[str]) -> None:
     """Raises Forbidden: making, rotating and revoking a key takes every scope that this key has."""
     if lacking := scopes.missing(caller.scopes, wanted):
         raise Forbidden(
-            f"This API key lacks the scope {lacking[0]!r} (it has: {', '.join(caller.scopes)}), so it cannot make, "
-            "rotate or revoke a key that has it: name fewer scopes, or use a key with more."
+            f"This API key lacks the scope {lacking[0]!r} (it has: {', '.join(caller.scopes)}), so it cannot create, "
+            "rotate or revoke a key with that scope. Request fewer scopes, or use a key with more."
         )
 
 
@@ -31,10 +31,10 @@ def scopes_for(caller: ApiKey, wanted: Sequence[str] | None) -> list[str]:
 
     Raises InvalidRequest, and Forbidden for what the caller lacks.
     """
-    granted = [scope for scope in caller.scopes if scope != scopes.ADMIN] if wanted is None else wanted
-    granted = scopes.checked(granted)
-    need_all(caller, granted)
-    return granted
+    key_scopes = [scope for scope in caller.scopes if scope != scopes.ADMIN] if wanted is None else wanted
+    key_scopes = scopes.checked(key_scopes)
+    need_all(caller, key_scopes)
+    return key_scopes
 
 
 def end_for(caller: ApiKey, wanted: float | None) -> float | None:
@@ -44,7 +44,8 @@ def end_for(caller: ApiKey, wanted: float | None) -> float | None:
     if caller.expires_at is not None and wanted > caller.expires_at:
         left = (caller.expires_at - time.time()) / DAY
         raise InvalidRequest(
-            f"The key would outlive the one that makes it, which expires in {left:.1f} days: name an earlier end.",
+            f"The new key would outlive the key that creates it, which expires in {left:.1f} days. Choose an "
+            "earlier expiry.",
             param="expires_at",
         )
     return wanted

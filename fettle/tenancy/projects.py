@@ -18,7 +18,9 @@ def check_name(name: str, param: str) -> None:
     """The name becomes part of tuned models' names. Raises InvalidRequest."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", name):
         raise InvalidRequest(
-            f"The project name {name!r} may hold lower-case letters, digits and '-', at most 40.", param=param
+            f"The project name {name!r} is not valid. Use 1 to 40 lower-case letters, digits and '-', starting "
+            "with a letter or digit.",
+            param=param,
         )
 
 
@@ -53,7 +55,9 @@ async def flush(session: AsyncSession, name: str) -> None:
     try:
         await session.flush()
     except IntegrityError as error:
-        raise Conflict(f"A project has the name {name!r} already.", code="project_exists", param="name") from error
+        raise Conflict(
+            f"A project named {name!r} already exists. Choose another name.", code="project_exists", param="name"
+        ) from error
 
 
 async def get(session: AsyncSession, project_id: str) -> Project:
@@ -90,4 +94,4 @@ async def everyone(session: AsyncSession) -> list[Project]:
 
 
 def unknown(name: str) -> NotFound:
-    return NotFound(f"There is no project {name!r}.", param="project")
+    return NotFound(f"The project {name!r} does not exist. `fettle projects list` shows all projects.", param="project")

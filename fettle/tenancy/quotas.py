@@ -67,7 +67,9 @@ QUOTAS: dict[str, Quota] = {
     "bytes": Quota(stored_bytes, "bytes in files and rollouts", "delete some files"),
     "queued_jobs": Quota(queued_jobs, "queued or paused jobs", "wait until one starts, or cancel one"),
     "running_jobs": Quota(running_jobs, "running jobs", "wait until one ends"),
-    "tokens": Quota(tokens, "tokens trained within 30 days", "wait until the oldest of these jobs is 30 days past"),
+    "tokens": Quota(
+        tokens, "tokens trained within 30 days", "wait until the oldest of these jobs is more than 30 days old"
+    ),
 }
 
 

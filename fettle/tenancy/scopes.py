@@ -30,7 +30,8 @@ def need(held: Sequence[str], scope: str) -> None:
     """Raises Forbidden."""
     if missing(held, [scope]):
         raise Forbidden(
-            f"This API key lacks the scope {scope!r} (it has: {', '.join(held)}): use one that has it, or make one "
+            f"This API key lacks the scope {scope!r} (it has: {', '.join(held)}). Use a key with this scope, or "
+            "create one "
             f"with `fettle keys create NAME --scope {scope}`."
         )
 
@@ -39,7 +40,9 @@ def checked(wanted: Sequence[str]) -> list[str]:
     """The same scopes, each once. Raises InvalidRequest for one that does not exist, and for none at all."""
     for scope in wanted:
         if scope not in SCOPES:
-            raise InvalidRequest(f"The scope {scope!r} does not exist; choose of: {', '.join(SCOPES)}.", param="scopes")
+            raise InvalidRequest(
+                f"The scope {scope!r} does not exist. Choose from: {', '.join(SCOPES)}.", param="scopes"
+            )
     if not wanted:
-        raise InvalidRequest(f"A key needs at least one scope of: {', '.join(SCOPES)}.", param="scopes")
+        raise InvalidRequest(f"An API key needs at least one scope. Choose from: {', '.join(SCOPES)}.", param="scopes")
     return list(dict.fromkeys(wanted))

@@ -189,6 +189,14 @@ class TestList:
         last = (await tenant.http.get("/v1/files", params={"limit": 2, "after": second["last_id"]})).json()
         assert ([file["id"] for file in last["data"]], last["has_more"]) == ([made[0]], False)
 
+    async def test_a_page_is_short_whatever_limit_says_and_tells_of_more(
+        self, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("api.routes.files.FILES_AT_MOST", 2)
+        made = [(await tenant.upload())["id"] for _ in range(3)]
+        page = (await tenant.http.get("/v1/files")).json()
+        assert ([file["id"] for file in page["data"]], page["has_more"]) == ([made[2], made[1]], True)
+
     async def test_ascending_order_pages_the_other_way(self, tenant: Tenant) -> None:
         made = [(await tenant.upload())["id"] for _ in range(3)]
         query = {"order": "asc", "limit": "2"}

@@ -176,13 +176,13 @@ class TestValidate:
         ("grader", "param", "words"),
         [
             ({**EQUAL, "operation": "is"}, "grader.operation", "'eq', 'ne', 'neq', 'like' or 'ilike'"),
-            ({**EQUAL, "input": "{{answer}}"}, "grader.input", "{{answer}} is no variable"),
+            ({**EQUAL, "input": "{{answer}}"}, "grader.input", "{{answer}} is not a variable"),
             ({**EQUAL, "colour": "red"}, "grader.colour", "Unknown parameter"),
             ({**LENGTH, "image_tag": "2025-05-08"}, "grader.image_tag", "Leave 'image_tag' out"),
             ({**LENGTH, "source": "x = 1"}, "grader", "defines none of: grade, reward"),
             ({**LENGTH, "source": "#" * 256_001}, "grader", "at most 256,000"),
             ({**BOTH, "graders": {"equal": EQUAL}}, "grader", "there is no grader 'length'"),
-            ({"type": "function", "name": "f", "function": "luck"}, "grader", "there is no reward function 'luck'"),
+            ({"type": "function", "name": "f", "function": "luck"}, "grader", "There is no reward function 'luck'"),
             (
                 {"type": "text_similarity", "name": "t", "input": "", "reference": "", "evaluation_metric": "meteor"},
                 "grader",
@@ -203,7 +203,7 @@ class TestReach:
         async with running(settings_in(tmp_path, grading_seconds=0.1)) as api, await api.client() as http:
             answer = await http.post(RUN, json={"grader": EQUAL, "model_sample": "four", "item": {}})
         assert refusal(answer)[0] == 503
-        assert "is `fettle worker` running?" in message(answer)
+        assert "Check that `fettle worker` is running" in message(answer)
 
     async def test_a_grader_that_never_ends_is_ended(self, tmp_path: Path) -> None:
         settings = settings_in(tmp_path, grader_seconds=0.5)

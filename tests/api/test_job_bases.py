@@ -54,8 +54,8 @@ FLAWS: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "another's tokenizer": (config(vocab_size=100), "bad_tokenizer", "100 embeddings for"),
     "broken config": (lambda folder: (folder / "config.json").write_text("{"), "base_model_unavailable", "not JSON"),
     "an encoder": (config(is_encoder_decoder=True), "base_model_unsupported", "has an encoder"),
-    "its own code": (config(auto_map={"AutoModel": "x.y"}), "base_model_unavailable", "code of its own"),
-    "pickled weights": (pickled, "base_model_unavailable", "pytorch_model.bin only, a pickle"),
+    "its own code": (config(auto_map={"AutoModel": "x.y"}), "base_model_unavailable", "custom code"),
+    "pickled weights": (pickled, "base_model_unavailable", "only pickled weights (pytorch_model.bin)"),
 }
 
 

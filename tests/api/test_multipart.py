@@ -123,7 +123,7 @@ class TestWhatIsRefused:
     async def test_what_is_no_multipart(self, body: bytes) -> None:
         error = await refused(body)
         assert error.param == "file"
-        assert "not well-formed" in error.message
+        assert "not valid multipart" in error.message
 
     async def test_a_boundary_that_is_too_long(self) -> None:
         error = await refused(file(b"x") + END, "multipart/form-data; boundary=" + "b" * 300)

@@ -165,7 +165,7 @@ class TestModelsAsJudges:
         assert "is a reward model" in message(chatting)
         scoring = await tenant.create(training_file=file, method=method(**asking("starter", "reward_model")))
         assert refusal(scoring) == (400, "model_not_supported", "method.reinforcement")
-        assert "'starter' is no reward model" in message(scoring)
+        assert "'starter' is not a reward model" in message(scoring)
 
     async def test_a_judge_is_not_deleted_while_a_job_needs_it(self, tenant: Tenant, tmp_path: Path) -> None:
         judge = await tenant.publish((await tenant.job())["id"], tmp_path)

@@ -23,9 +23,9 @@ SDK and, for the 1.x line, by `openai` 1.109.1.
 ## What holds for every route
 
 - **Errors** are `{{"error": {{"message", "type", "param", "code"}}}}` with an `x-request-id`, and become the SDK's own
-  exceptions. What a repetition cannot mend carries `x-should-retry: false`, so that the SDK asks once.
+  exceptions. Where a retry cannot help, the answer carries `x-should-retry: false`, and the SDK asks once.
 - **Unknown** body fields and query parameters are refused by name; so is a query parameter that comes twice.
-- **Types are kept**: `"5"` and `true` are no numbers, `5` is no text. `null` stands for a parameter that was left out.
+- **Types are kept**: `"5"` and `true` are not numbers, and `5` is not text. `null` means that a parameter was left out.
 - **Model ids** may hold `/` and `:`. Both ways to write them in a path are understood: `%2F` (SDK 3.x) and `/` (1.x).
 - **Lists** page with `after` and `limit` and say `has_more`; the SDK's iterators page by themselves.
 - **Retries**: a create that the SDK repeats (`x-stainless-retry-count`) answers with the job of its first try,

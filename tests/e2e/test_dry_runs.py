@@ -25,7 +25,7 @@ def test_a_dry_run_shows_what_the_jobs_first_look_then_tells(server: Server) -> 
 
     created = server.client.fine_tuning.jobs.create(**job)  # type: ignore[arg-type]
     assert server.wait_for_end(created.id).status == "succeeded"
-    assert any(said.startswith("First look, step 1: reward 0.") for said in server.messages(created.id))
+    assert any(said.startswith("Rewards at step 1: reward 0.") for said in server.messages(created.id))
     exported = server.http.get(f"/v1/fine_tuning/jobs/{created.id}/rollouts/export").text.splitlines()
     rollouts = [json.loads(line) for line in exported]
     assert len(rollouts) == 8 * 16

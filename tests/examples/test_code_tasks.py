@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from examples.code_tasks import PROBLEMS, Task, fenced, other_than, tasks
-from fettle.rewards import Graders, Sample, Score, check
+from fettle.rewards import Graders, Sample, SampleScores, check
 from tests.fettle.datasets.formats.given import line, report
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js here")
 LANGUAGES = ["python", pytest.param("javascript", marks=needs_node)]
 
 
-def grade(task: Task, *completions: str) -> list[Score]:
+def grade(task: Task, *completions: str) -> list[SampleScores]:
     row = task.row()
     with Graders(check(reward_functions=["code_tests"])) as graders:
         return graders.score([Sample(row["prompt"], text, row) for text in completions])

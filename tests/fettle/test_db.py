@@ -10,7 +10,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from fettle import migrate
-from fettle.db import DATABASE_AWAY, Database, DatabaseAway, database_now, explain, json_text, meaning
+from fettle.db import DATABASE_AWAY, Database, DatabaseAway, database_now, explain, json_text, lock, meaning
 from fettle.tenancy import projects
 from models import ApiKey, Job, Project
 from tests.fettle import given
@@ -61,7 +61,24 @@ class TestTransaction:
             await projects.ensure(session, "next")
         assert await names(db) == ["next"]
 
-    async def test_writers_cancelled_at_any_moment_hold_nobody_up(self, db: Database) -> None:
+    async def test_a_writer_that_is_cancelled_while_it_waits_for_another_ends_as_cancelled(self, db: Database) -> None:
+        """Whoever retries while the database is away must not take a cancellation for that."""
+
+        async def write() -> None:
+            async with db.transaction() as session:
+                await lock(session, "one at a time")
+                await projects.ensure(session, "second")
+
+        async with db.transaction() as session:
+            await lock(session, "one at a time")
+            await projects.ensure(session, "first")
+            writer = asyncio.create_task(write())
+            await asyncio.sleep(0.1)
+            writer.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writer
+
+    async def test_writers_cancelled_at_any_moment_end_as_cancelled_and_hold_nobody_up(self, db: Database) -> None:
         async def write(n: int) -> None:
             async with db.transaction() as session:
                 await projects.ensure(session, f"p{n}")
@@ -71,7 +88,8 @@ class TestTransaction:
             await asyncio.sleep(n / 1000)
             for writer in writers:
                 writer.cancel()
-            await asyncio.gather(*writers, return_exceptions=True)
+            for end in await asyncio.gather(*writers, return_exceptions=True):
+                assert end is None or isinstance(end, asyncio.CancelledError), repr(end)
         async with asyncio.timeout(5), db.transaction() as session:
             await projects.ensure(session, "next")
 

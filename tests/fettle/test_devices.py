@@ -57,7 +57,7 @@ class TestDoctor:
         finding = await host.slots(Settings(gpus_per_job=2))
         assert not finding.ok
         assert not finding.needed
-        assert finding.says.startswith("slot 0: GPUs 0, 1; idle: GPU 2 → ")
+        assert finding.message.startswith("slot 0: GPUs 0, 1; idle: GPU 2 → ")
         finding = await host.slots(Settings())
         assert finding.ok
-        assert finding.says == "slot 0: GPU 0, slot 1: GPU 1, slot 2: GPU 2"
+        assert finding.message == "slot 0: GPU 0, slot 1: GPU 1, slot 2: GPU 2"

@@ -60,14 +60,14 @@ def take_head(weights: dict[str, Tensor], hidden: int) -> Tensor:
     """head_D of a reward model, out of its weights. Raises AdapterRejected."""
     head_1D = weights.pop(HEAD, None)
     if head_1D is None:
-        raise AdapterRejected(f"{WEIGHTS} is incomplete: {HEAD!r}, which a reward model scores with.")
+        raise AdapterRejected(f"{WEIGHTS} is incomplete: {HEAD!r}, the head that scores, is missing.")
     if tuple(head_1D.shape) != (1, hidden):
         raise AdapterRejected(
             f"{WEIGHTS}: {HEAD!r} has the shape {tuple(head_1D.shape)}, but a reward model on this base has "
             f"{(1, hidden)}."
         )
     if not head_1D.isfinite().all():
-        raise AdapterRejected(f"{WEIGHTS}: {HEAD!r} holds values that are no numbers: its training diverged.")
+        raise AdapterRejected(f"{WEIGHTS}: {HEAD!r} contains values that are not numbers. Its training diverged.")
     return head_1D[0]
 
 
@@ -82,11 +82,11 @@ def read_config(file: Path) -> dict[str, Any]:
         if name == "modules_to_save" and config.get("task_type") == REWARD_MODEL and {*(value or ())} <= HEADS:
             continue  # PEFT's own, for the head
         if name not in SERVED | NO_MATTER and value and value != WITHOUT_EFFECT.get(name):
-            raise AdapterRejected(f"{CONFIG} asks for {name!r}: {value!r}, which is not served; only plain LoRA is.")
+            raise AdapterRejected(f"{CONFIG} sets {name!r} to {value!r}, which is not supported. Only plain LoRA is.")
     if config.get("init_lora_weights", True) not in BASE_KEPT:
         raise AdapterRejected(
-            f"{CONFIG}: 'init_lora_weights': {config['init_lora_weights']!r} changed the base model as well; "
-            "convert the adapter to a plain LoRA when it is saved."
+            f"{CONFIG}: 'init_lora_weights': {config['init_lora_weights']!r} changed the base model too. "
+            "Convert the adapter to plain LoRA when you save it."
         )
     if type(rank) is not int or rank < 1 or not isinstance(alpha, int | float):
         raise AdapterRejected(f"{CONFIG}: 'r' {rank!r} and 'lora_alpha' {alpha!r} must be numbers, r at least 1.")
@@ -116,8 +116,10 @@ def check_weights(weights: dict[str, Tensor], rank: int, linears: Mapping[str, S
                 f"{WEIGHTS}: {name!r} has the shape {tuple(tensor.shape)}, but the base model needs {expected[name]}."
             )
         if not tensor.isfinite().all():
-            raise AdapterRejected(f"{WEIGHTS}: {name!r} holds values that are no numbers: its training diverged.")
+            raise AdapterRejected(f"{WEIGHTS}: {name!r} contains values that are not numbers. Its training diverged.")
     if not weights or expected.keys() != weights.keys():
         missing = sorted(expected.keys() - weights.keys())
-        raise AdapterRejected(f"{WEIGHTS} is incomplete: {missing[0] if missing else 'it holds no tensor'!r}.")
+        raise AdapterRejected(
+            f"{WEIGHTS} is incomplete: {f'{missing[0]!r} is missing' if missing else 'it contains no tensors'}."
+        )
     return sorted(modules)

@@ -18,15 +18,15 @@ from fettle.observability import metrics_auth
 from fettle.registry import catalog
 from fettle.settings import Settings
 from fettle.storage import open_storage
-from worker.engine import answers, errors, prompts, scoring, scrape
-from worker.engine.answers import Answer
-from worker.engine.auth import Gate
+from worker.engine import errors, prompts, response_bodies, scoring, scrape
+from worker.engine.auth import KeyMiddleware
 from worker.engine.clients import ReleasingResponse, unless_gone
 from worker.engine.decode_thread import DecodeThread
 from worker.engine.errors import Overloaded, UnknownModel
 from worker.engine.model_pool import Adapter, Pool
 from worker.engine.requests import Base
 from worker.engine.requests import Request as Generation
+from worker.engine.response_bodies import ResponseHead
 from worker.engine.schemas import (
     ChatRequest,
     CompletionRequest,
@@ -56,7 +56,7 @@ ThePool = Annotated[Pool, Depends(the_pool)]
 @router.get("/health")
 async def health(pool: ThePool) -> dict[str, str]:
     if not pool.thread.alive:
-        raise Unavailable("The decode thread has died: restart the engine; its log says why.")
+        raise Unavailable("The decode thread has stopped. Restart the engine; its log gives the reason.")
     return {"status": "ok"}
 
 
@@ -100,12 +100,12 @@ async def unload_lora_adapter(body: UnloadAdapter, pool: ThePool) -> PlainTextRe
 
 @router.post("/v1/chat/completions")
 async def chat_completions(body: ChatRequest, http: Request, pool: ThePool) -> Response:
-    return await generated(body, http, pool, partial(prompts.of_chat, body=body), answers.Chat())
+    return await generate(body, http, pool, partial(prompts.of_chat, body=body), response_bodies.Chat())
 
 
 @router.post("/v1/completions")
 async def completions(body: CompletionRequest, http: Request, pool: ThePool) -> Response:
-    return await generated(body, http, pool, partial(prompts.of_text, body=body), answers.Raw())
+    return await generate(body, http, pool, partial(prompts.of_text, body=body), response_bodies.Text())
 
 
 @router.post("/pooling")
@@ -116,32 +116,32 @@ async def pooling(body: PoolingRequest, http: Request, pool: ThePool) -> Respons
     at `/pooling`, from an instance that was started with `--runner pooling` and writes nothing. This is the latter,
     beside the generating routes, for many `conversations` instead of one's `messages`.
     """
-    words, tokens = await unless_gone(http, scoring.score(pool, body.model, body.conversations))
-    return json_response(scoring.pooled(body.model, words, tokens))
+    scores, tokens = await unless_gone(http, scoring.score(pool, body.model, body.conversations))
+    return json_response(scoring.pooling_body(body.model, scores, tokens))
 
 
-async def generated(
-    body: Generated, http: Request, pool: Pool, prompt_for: Callable[[Base], list[int]], shape: answers.Shape
+async def generate(
+    body: Generated, http: Request, pool: Pool, prompt_for: Callable[[Base], list[int]], shape: response_bodies.Shape
 ) -> Response:
     base, adapter = await pool.find(body.model)
     scoring.refuse_text(body.model, adapter)
-    generation = await asyncio.to_thread(prepared, base, adapter, body, prompt_for)
+    generation = await asyncio.to_thread(prepare, base, adapter, body, prompt_for)
     await unless_gone(http, pool.network(base))
     submit(generation, adapter, pool)
-    answer = Answer(body.model, shape)
+    head = ResponseHead(body.model, shape)
     try:
         if not body.stream:
-            return json_response(await unless_gone(http, answers.whole(generation, answer)))
+            return json_response(await unless_gone(http, response_bodies.whole(generation, head)))
         first = await unless_gone(http, generation.next())
     except BaseException:
         generation.cancel()
         raise
-    chunks = answers.streamed(generation, answer, first, body.include_usage)
+    chunks = response_bodies.streamed(generation, head, first, body.include_usage)
     headers = {"cache-control": "no-cache"}
     return ReleasingResponse(chunks, generation.cancel, media_type="text/event-stream", headers=headers)
 
 
-def prepared(
+def prepare(
     base: Base, adapter: Adapter | None, body: Generated, prompt_for: Callable[[Base], list[int]]
 ) -> Generation:
     prompt = prompt_for(base)
@@ -155,7 +155,9 @@ def submit(generation: Generation, adapter: Adapter | None, pool: Pool) -> None:
     if adapter and not pool.holds(adapter):
         raise UnknownModel(adapter.name)
     if generation.base.name not in pool.resident:
-        raise Overloaded(f"The base model {generation.base.name!r} had to make room: try again in a few seconds.")
+        raise Overloaded(
+            f"The base model {generation.base.name!r} was unloaded to make room. Try again in a few seconds."
+        )
     pool.thread.submit(generation)
 
 
@@ -190,7 +192,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.started = int(time.time())
     errors.install(app)
     if settings.engine_key:
-        app.add_middleware(Gate, key=settings.engine_key.get_secret_value())
+        app.add_middleware(KeyMiddleware, key=settings.engine_key.get_secret_value())
     app.add_middleware(RequestId)
     app.include_router(router)
     return app

@@ -11,7 +11,7 @@ from worker.engine.errors import render
 OPEN_PATHS = {"/health", "/metrics"}  # /metrics asks for a key of its own
 
 
-class Gate:
+class KeyMiddleware:
     def __init__(self, app: ASGIApp, key: str) -> None:
         self.app = app
         self.expected = f"Bearer {key}".encode()
@@ -20,7 +20,9 @@ class Gate:
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
             sent = Headers(scope=scope).get("authorization", "").encode("latin-1")
             if not secrets.compare_digest(sent, self.expected):
-                error = Unauthenticated("The engine wants the header 'Authorization: Bearer <FETTLE_ENGINE_KEY>'.")
+                error = Unauthenticated(
+                    "Send the engine's key in the header 'Authorization: Bearer <FETTLE_ENGINE_KEY>'."
+                )
                 await render(error)(scope, receive, send)
                 return
         await self.app(scope, receive, send)

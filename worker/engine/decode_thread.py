@@ -22,7 +22,7 @@ from worker.engine.requests import Piece, Request
 
 if TYPE_CHECKING:
     from worker.engine.networks import Network
-    from worker.engine.scheduler import Lane
+    from worker.engine.scheduler import BaseScheduler
 
 log = structlog.get_logger()
 
@@ -43,7 +43,7 @@ class DecodeThread:
         self.calls: deque[Call] = deque()
         self.stopping = False
         self.networks: dict[str, Network] = {}  # by base; changed between steps only
-        self.lanes: dict[str, Lane] = {}  # those that have work
+        self.schedulers: dict[str, BaseScheduler] = {}  # those that have work
         self.steps = 0
         self.rows = 0  # that the last step wrote
         self.live: set[Request] = set()  # event loop only
@@ -63,7 +63,7 @@ class DecodeThread:
                 self.waiting = deque(other for other in self.waiting if not other.cancelled)
             if len(self.waiting) >= MAX_WAITING:
                 metrics.requests.labels("refused").inc()
-                raise Overloaded(f"{MAX_WAITING} requests are waiting already: try again in a few seconds.")
+                raise Overloaded(f"The engine's queue is full ({MAX_WAITING} requests). Try again in a few seconds.")
             self.waiting.append(request)
             self.changed.notify()
         self.live.add(request)
@@ -90,7 +90,9 @@ class DecodeThread:
 
     def _must_live(self) -> None:
         if self.stopping or not self.alive:
-            raise Unavailable("The engine is stopping, or its decode thread has died: restart it if it stays so.")
+            raise Unavailable(
+                "The engine is stopping, or its decode thread has stopped. Restart the engine if this persists."
+            )
 
     def _run(self) -> None:
         try:
@@ -103,55 +105,58 @@ class DecodeThread:
     def _serve(self) -> None:
         import torch
 
-        from worker.engine.scheduler import Lane
+        from worker.engine.scheduler import BaseScheduler
 
         torch.set_num_threads(self.threads)
         gc.freeze()  # the libraries' million objects: every full collection would stop the whole process to walk them
         while True:
             with self.changed:
-                self.changed.wait_for(lambda: bool(self.stopping or self.calls or self.waiting or self.lanes))
+                self.changed.wait_for(lambda: bool(self.stopping or self.calls or self.waiting or self.schedulers))
                 if self.stopping:
                     return
                 calls, self.calls = self.calls, deque()
             for call in calls:
                 perform(call)
-            told = [item for lane in self.lanes.values() for item in lane.leave()]
+            outputs = [item for scheduler in self.schedulers.values() for item in scheduler.leave()]
             with self.changed:
-                loads = {base: lane.load for base, lane in self.lanes.items()}
-                reading = [base for base, lane in self.lanes.items() if lane.full]
+                loads = {base: scheduler.load for base, scheduler in self.schedulers.items()}
+                reading = [base for base, scheduler in self.schedulers.items() if scheduler.full]
                 admitted = admit(self.waiting, loads, reading)
                 for base, requests in admitted.items():
-                    if base not in self.lanes:
-                        self.lanes[base] = Lane(self.networks[base])
-                    self.lanes[base].admit(requests)
-            for lane in self.lanes.values():
-                told += lane.advance()
+                    if base not in self.schedulers:
+                        self.schedulers[base] = BaseScheduler(self.networks[base])
+                    self.schedulers[base].admit(requests)
+            for scheduler in self.schedulers.values():
+                outputs += scheduler.advance()
             self._count()
-            self.lanes = {base: lane for base, lane in self.lanes.items() if not lane.idle}
-            if told:
-                self._tell(told)
+            self.schedulers = {base: scheduler for base, scheduler in self.schedulers.items() if not scheduler.idle}
+            if outputs:
+                self._send(outputs)
 
     def _count(self) -> None:
-        self.rows = sum(len(lane.batch.rows) for lane in self.lanes.values())
-        if self.lanes:
+        self.rows = sum(len(scheduler.batch.rows) for scheduler in self.schedulers.values())
+        if self.schedulers:
             self.steps += 1
             metrics.steps.inc()
 
-    def _tell(self, told: list[tuple[Request, Piece | FettleError]]) -> None:
-        self.loop.call_soon_threadsafe(hand_out, told)
+    def _send(self, outputs: list[tuple[Request, Piece | FettleError]]) -> None:
+        self.loop.call_soon_threadsafe(hand_out, outputs)
 
     def _abandon(self) -> None:
         """Nobody waits for a thread that has ended."""
         with self.changed:
             self.stopping = True
-            left = [*self.waiting, *(request for lane in self.lanes.values() for request in lane.requests)]
-            calls, self.waiting, self.lanes = self.calls, deque(), {}
-        gone = Unavailable("The engine stopped before it could answer.")
+            left = [
+                *self.waiting,
+                *(request for scheduler in self.schedulers.values() for request in scheduler.requests),
+            ]
+            calls, self.waiting, self.schedulers = self.calls, deque(), {}
+        gone = Unavailable("The engine stopped before the response was complete.")
         for _, future in calls:
             if future.set_running_or_notify_cancel():
                 future.set_exception(gone)
         if not self.loop.is_closed():
-            self._tell([(request, gone) for request in left])
+            self._send([(request, gone) for request in left])
 
 
 def perform(call: Call) -> None:
@@ -164,6 +169,6 @@ def perform(call: Call) -> None:
         future.set_exception(error)
 
 
-def hand_out(told: list[tuple[Request, Piece | FettleError]]) -> None:
-    for request, item in told:
+def hand_out(outputs: list[tuple[Request, Piece | FettleError]]) -> None:
+    for request, item in outputs:
         request.receive(item)

@@ -7,19 +7,19 @@ from torch import Tensor
 from fettle.errors import FettleError
 from worker.engine import metrics
 from worker.engine.cache import KeyValues
+from worker.engine.completion import Completion
 from worker.engine.errors import GenerationFailed
-from worker.engine.lora import Plan
+from worker.engine.lora import LoraPlan
 from worker.engine.networks import Network
 from worker.engine.prefill import Prefill
 from worker.engine.requests import Logprob, Piece, Request
 from worker.engine.sampling import logprobs, sample
-from worker.engine.sequences import Row
 
 log = structlog.get_logger()
 
 INVALID = -1  # no token: the row's logits are not numbers
 
-Told = list[tuple[Request, Piece | FettleError]]
+Outputs = list[tuple[Request, Piece | FettleError]]
 
 
 class Batch:
@@ -31,34 +31,34 @@ class Batch:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.rows: list[Row] = []
+        self.rows: list[Completion] = []
         self.past = KeyValues(network.config.num_hidden_layers, network.device)
         self.ids_B = torch.empty(0, dtype=torch.long, device=network.device)  # written last
-        self.plan: Plan | None = None
+        self.plan: LoraPlan | None = None
         self.temperature_B = self.top_p_B = torch.empty(0, device=network.device)
 
     @torch.inference_mode()
-    def join(self, prefill: Prefill, told: Told) -> None:
+    def join(self, prefill: Prefill, outputs: Outputs) -> None:
         """Takes in those whose prompts are read, and writes their first tokens.
 
-        told: what there is to tell is added here, so that none of it is lost when the rest fails.
+        outputs: what there is to tell is added here, so that none of it is lost when the rest fails.
         """
         for number, request in enumerate(prefill.requests):
             if request.cancelled:
                 continue
             try:
-                self._join(prefill, number, told)
+                self._join(prefill, number, outputs)
             except Exception as error:
-                told.append((request, failed(request, error)))
+                outputs.append((request, failed(request, error)))
         self._settle()
 
-    def _join(self, prefill: Prefill, number: int, told: Told) -> None:
+    def _join(self, prefill: Prefill, number: int, outputs: Outputs) -> None:
         request, logits_PV = prefill.requests[number], prefill.logits_PV
         metrics.prompt_tokens.inc(len(request.prompt))
         assert logits_PV is not None  # noqa: S101 — its prompts are read
-        rows = [Row(request, index) for index in range(request.sampling.n)]
+        rows = [Completion(request, index) for index in range(request.sampling.n)]
         logits_BV = logits_PV[number].expand(len(rows), -1)
-        first_B = self._write(rows, logits_BV, *knobs(rows, self.network.device), told)
+        first_B = self._write(rows, logits_BV, *knobs(rows, self.network.device), outputs)
         going = [place for place, row in enumerate(rows) if not row.over]
         if not going:
             return
@@ -79,22 +79,24 @@ class Batch:
         self._settle()
 
     @torch.inference_mode()
-    def step(self, told: Told) -> None:
-        """One token a row. told: as for `join`."""
+    def step(self, outputs: Outputs) -> None:
+        """One token a row. outputs: as for `join`."""
         logits_BV = self.network.logits(
             self.plan, self.ids_B[:, None], self.past.lengths_B[:, None], self.past.allowed(), self.past.cache
         )
         self.past.advance()
-        self.ids_B = self._write(self.rows, logits_BV, self.temperature_B, self.top_p_B, told)
+        self.ids_B = self._write(self.rows, logits_BV, self.temperature_B, self.top_p_B, outputs)
 
     def _settle(self) -> None:
         """What changes only when rows come or go."""
         self.plan = self.network.plan([row.request.slot for row in self.rows], self.plan)
         self.temperature_B, self.top_p_B = knobs(self.rows, self.network.device)
 
-    def _write(self, rows: list[Row], logits_BV: Tensor, temperature_B: Tensor, top_p_B: Tensor, told: Told) -> Tensor:
+    def _write(
+        self, rows: list[Completion], logits_BV: Tensor, temperature_B: Tensor, top_p_B: Tensor, outputs: Outputs
+    ) -> Tensor:
         """Samples a token for each row, and hands it over. ids_B; 0 where there was none to write."""
-        steered_BV = self._steered(rows, logits_BV, told)
+        steered_BV = self._steered(rows, logits_BV, outputs)
         uniform = [row.uniform() for row in rows]
         uniform_B = torch.tensor(uniform, dtype=torch.float64, device=logits_BV.device)
         ids_B = sample(steered_BV, temperature_B, top_p_B, uniform_B)
@@ -105,10 +107,10 @@ class Batch:
             if not row.over:
                 item = take(row, token, details.get(place))
                 if item is not None:
-                    told.append((row.request, item))
+                    outputs.append((row.request, item))
         return ids_B.clamp(min=0)
 
-    def _steered(self, rows: list[Row], logits_BV: Tensor, told: Told) -> Tensor:
+    def _steered(self, rows: list[Completion], logits_BV: Tensor, outputs: Outputs) -> Tensor:
         steered = [place for place, row in enumerate(rows) if row.steered and not row.over]
         if not steered:
             return logits_BV
@@ -117,11 +119,11 @@ class Batch:
             try:
                 logits_BV[place] = rows[place].steer(logits_BV[place])
             except Exception as error:
-                told.append((rows[place].request, failed(rows[place].request, error)))
+                outputs.append((rows[place].request, failed(rows[place].request, error)))
         return logits_BV
 
 
-def knobs(rows: list[Row], device: torch.device) -> tuple[Tensor, Tensor]:
+def knobs(rows: list[Completion], device: torch.device) -> tuple[Tensor, Tensor]:
     """temperature_B and top_p_B."""
     temperatures = [row.request.sampling.temperature for row in rows]
     top_ps = [row.request.sampling.top_p for row in rows]
@@ -131,7 +133,7 @@ def knobs(rows: list[Row], device: torch.device) -> tuple[Tensor, Tensor]:
     )
 
 
-def chosen(rows: list[Row], logits_BV: Tensor, ids_B: Tensor) -> dict[int, Logprob]:
+def chosen(rows: list[Completion], logits_BV: Tensor, ids_B: Tensor) -> dict[int, Logprob]:
     """By place, for the rows that want them."""
     places = [place for place, row in enumerate(rows) if row.request.sampling.logprobs is not None]
     if not places:
@@ -147,11 +149,11 @@ def chosen(rows: list[Row], logits_BV: Tensor, ids_B: Tensor) -> dict[int, Logpr
     }
 
 
-def take(row: Row, token: int, detail: Logprob | None) -> Piece | FettleError | None:
+def take(row: Completion, token: int, detail: Logprob | None) -> Piece | FettleError | None:
     if token == INVALID:
         row.request.cancelled = True  # with its other rows
         return GenerationFailed(
-            "The model's output is not a number: its weights are damaged, or its training diverged."
+            "The model's output is not a number. Its weights are damaged, or its training diverged."
         )
     try:
         return row.push(token, detail)
@@ -160,9 +162,9 @@ def take(row: Row, token: int, detail: Logprob | None) -> Piece | FettleError | 
 
 
 def failed(request: Request, error: Exception) -> FettleError:
-    """What is wrong with one row is told to its request alone."""
+    """What is wrong with one row is outputs to its request alone."""
     request.cancelled = True
     if isinstance(error, FettleError):
         return error
     log.error("request_failed", exc_info=error)
-    return GenerationFailed("The engine could not decode this request; its log has the details.")
+    return GenerationFailed("The engine could not complete this request. Its log has the details.")

@@ -86,7 +86,7 @@ async def on_client_gone(request: Request, error: Exception) -> Response:
 
 async def on_bug(request: Request, error: Exception) -> Response:
     log.error("internal_error", path=request.url.path, exc_info=error)
-    return render(FettleError("Internal error of the inference engine; its log has the details."))
+    return render(FettleError("The inference engine failed. Its log has the details."))
 
 
 def install(app: FastAPI) -> None:

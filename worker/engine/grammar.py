@@ -31,9 +31,7 @@ class Matcher:
         """One byte a token, not 0 where the token may come next. Raises GenerationFailed when none may."""
         allowed = self.matcher.compute_logit_bias()
         if self.matcher.is_error() or not any(allowed):
-            raise GenerationFailed(
-                "The engine could not hold the answer to 'response_format': the schema is too complex for it."
-            )
+            raise GenerationFailed("The engine could not apply 'response_format': the schema is too complex.")
         return allowed
 
     def take(self, token: int) -> None:
@@ -56,9 +54,9 @@ def compiled(schema: Mapping[str, Any], vocabulary: Vocabulary) -> Grammar:
 
     text = orjson.dumps(schema).decode()
     if len(text) > MAX_SCHEMA_BYTES:
-        raise refused(f"it has {len(text):,} bytes, but {MAX_SCHEMA_BYTES:,} are the most")
+        raise refused(f"it has {len(text):,} bytes; the limit is {MAX_SCHEMA_BYTES:,}")
     if "x-guidance" in schema:
-        raise refused("'x-guidance' is no keyword of JSON schema")
+        raise refused("'x-guidance' is not a JSON Schema keyword")
     try:
         grammar = LLMatcher.grammar_from_json_schema(text, overrides=OPTIONS)  # type: ignore[arg-type]
     except ValueError as error:
@@ -71,7 +69,7 @@ def compiled(schema: Mapping[str, Any], vocabulary: Vocabulary) -> Grammar:
 
 def refused(why: str) -> InvalidRequest:
     return InvalidRequest(
-        f"The JSON schema cannot be followed: {why}.",
+        f"The JSON schema cannot be used: {why}.",
         code="invalid_json_schema",
         param="response_format.json_schema.schema",
     )

@@ -45,7 +45,7 @@ def stacked(loras: Mapping[str, Lora]) -> Stacks:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoraPlan:
     """Which rows of a batch go to which group of `stacks`.
 
     gather_GM: rows by group; groups with fewer than M rows repeat one. scatter_K: where, among the G·M results, those
@@ -73,7 +73,7 @@ class Plan:
         return y_BTO.index_add_(0, self.rows_K, delta_KTO)
 
 
-def plan(slots_B: Sequence[str | None], loras: Mapping[str, Lora], before: Plan | None) -> Plan | None:
+def plan(slots_B: Sequence[str | None], loras: Mapping[str, Lora], before: LoraPlan | None) -> LoraPlan | None:
     """How to compute a batch whose row b wants slots_B[b]; None when all want the base.
 
     before: the plan of the last step, whose stacked weights are used again if the adapters are the same. Raises
@@ -93,7 +93,7 @@ def plan(slots_B: Sequence[str | None], loras: Mapping[str, Lora], before: Plan 
     most = max(len(group) for group in members)
     wanted = [row for group in members for row in group]
     if wanted == list(range(len(slots_B))) and all(len(group) == most for group in members):
-        return Plan(stacks, len(members), None, None, None)
+        return LoraPlan(stacks, len(members), None, None, None)
     device = next(iter(stacks.pairs.values()))[0].device
 
     def indices(values: list[int]) -> Tensor:
@@ -101,14 +101,14 @@ def plan(slots_B: Sequence[str | None], loras: Mapping[str, Lora], before: Plan 
 
     gather = [row for group in members for row in group + group[:1] * (most - len(group))]
     scatter = [number * most + place for number, group in enumerate(members) for place in range(len(group))]
-    return Plan(stacks, len(members), indices(gather), indices(scatter), indices(wanted))
+    return LoraPlan(stacks, len(members), indices(gather), indices(scatter), indices(wanted))
 
 
 @dataclass
 class Routing:
     """What the layers of one base are to add in the forward pass that is about to run."""
 
-    plan: Plan | None = field(default=None)
+    plan: LoraPlan | None = field(default=None)
 
 
 class MixedLinear(nn.Linear):

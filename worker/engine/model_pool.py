@@ -134,7 +134,7 @@ class Pool:
         Overloaded when every resident adapter is in use. Then nothing has changed.
         """
         if name in self.models:
-            raise Conflict(f"{name!r} is a base model: give the adapter another name.", param="lora_name")
+            raise Conflict(f"{name!r} is a base model. Give the adapter another name.", param="lora_name")
         base = await self.base(base_name)
         async with self._lock(name):
             present = self.adapters.get(name)
@@ -143,7 +143,7 @@ class Pool:
                     await self._fetch_and_attach(name, path, base)
             elif (present.path, present.base.name) != (path, base_name):
                 raise Conflict(
-                    f"{name!r} is loaded from {present.path!r} on {present.base.name!r} already: unload it first.",
+                    f"{name!r} is already loaded from {present.path!r} on {present.base.name!r}. Unload it first.",
                     param="lora_name",
                 )
 
@@ -154,9 +154,9 @@ class Pool:
             try:
                 await artifacts.download(self.storage, path, folder, only=FILES)
             except artifacts.Corrupt as error:
-                raise AdapterRejected(f"{error}: the stored adapter is damaged.", code="adapter_corrupt") from error
+                raise AdapterRejected(f"The stored adapter is damaged: {error}.", code="adapter_corrupt") from error
             except (Missing, ValueError) as error:  # ValueError: no key, or no manifest
-                raise NotFound(f"There is no adapter under {path!r} ({error}).", param="lora_path") from error
+                raise NotFound(f"There is no adapter at {path!r} ({error}).", param="lora_path") from error
             network = await self.network(base)
             weights = await asyncio.to_thread(network.read, folder)
         adapter = Adapter(name, path, base, next(self.slots), scores=weights.head_D is not None)
@@ -170,7 +170,7 @@ class Pool:
         while len(self.adapters) >= MAX_ADAPTERS:
             idle = [a for a in self.adapters.values() if not self.thread.using(a.base.name, a.slot)]
             if not idle:
-                raise Overloaded(f"All {MAX_ADAPTERS} resident adapters are answering: try again in a few seconds.")
+                raise Overloaded(f"All {MAX_ADAPTERS} loaded adapters are in use. Try again in a few seconds.")
             leaving = min(idle, key=lambda adapter: adapter.used)
             del self.adapters[leaving.name]
             await self._detach(leaving)
@@ -180,7 +180,7 @@ class Pool:
         while len(self.resident) + len(self.reading) > MAX_BASES:  # the one that makes room is counted already
             idle = [name for name in self.resident if not (self.pinned[name] or self.thread.using(name))]
             if not idle:
-                raise Overloaded(f"All {MAX_BASES} base models in memory are answering: try again in a few seconds.")
+                raise Overloaded(f"All {MAX_BASES} loaded base models are in use. Try again in a few seconds.")
             leaving = min(idle, key=lambda name: self.used[name])
             del self.resident[leaving]
             self.adapters = {name: a for name, a in self.adapters.items() if a.base.name != leaving}

@@ -12,7 +12,7 @@ from transformers.cache_utils import Cache
 from fettle.errors import Unavailable
 from worker.engine import adapters, lora, masks
 from worker.engine.adapters import Weights
-from worker.engine.lora import Lora, MixedLinear, Plan, Routing
+from worker.engine.lora import Lora, LoraPlan, MixedLinear, Routing
 from worker.engine.requests import Base
 
 
@@ -42,12 +42,12 @@ class Network:
         self.loras: dict[str, Lora] = {}
         self.heads: dict[str, Tensor] = {}  # of the reward models among them
 
-    def plan(self, slots_B: Sequence[str | None], before: Plan | None = None) -> Plan | None:
+    def plan(self, slots_B: Sequence[str | None], before: LoraPlan | None = None) -> LoraPlan | None:
         """How to compute these rows. Raises KeyError: no such slot."""
         return lora.plan(slots_B, self.loras, before)
 
     def logits(
-        self, plan: Plan | None, ids_BT: Tensor, positions_BT: Tensor, allowed_B1TW: Tensor, cache: Cache
+        self, plan: LoraPlan | None, ids_BT: Tensor, positions_BT: Tensor, allowed_B1TW: Tensor, cache: Cache
     ) -> Tensor:
         """logits_BV of the last position, float32. allowed_B1TW: which of the cache's W positions a token sees."""
         self.routing.plan = plan

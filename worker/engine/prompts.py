@@ -21,10 +21,12 @@ def of_chat(base: Base, body: ChatRequest) -> list[int]:
         raise InvalidRequest(failure.message, code=failure.code, param="messages") from failure
     except jinja2.TemplateError as error:
         raise InvalidRequest(
-            f"The chat template of {base.name!r} refuses these messages: {error}.", param="messages"
+            f"The chat template of {base.name!r} rejects these messages: {error}.", param="messages"
         ) from error
     if not prompt:
-        raise InvalidRequest(f"The chat template of {base.name!r} makes no prompt of these messages.", param="messages")
+        raise InvalidRequest(
+            f"The chat template of {base.name!r} turns these messages into an empty prompt.", param="messages"
+        )
     return prompt
 
 
@@ -33,7 +35,7 @@ def of_text(base: Base, body: CompletionRequest) -> list[int]:
     if isinstance(body.prompt, str):
         prompt = list(base.renderer.tokenizer.encode(body.prompt).ids)
         if not prompt:
-            raise InvalidRequest(f"The tokenizer of {base.name!r} makes no token of this prompt.", param="prompt")
+            raise InvalidRequest(f"The prompt has no tokens for the tokenizer of {base.name!r}.", param="prompt")
         return prompt
     check_ids(base, body.prompt, "prompt")
     return body.prompt
@@ -52,18 +54,18 @@ def of_conversation(base: Base, given: list[dict[str, Any]]) -> list[int]:
     except ValidationError as error:
         raise from_schema(error.errors(), within=("conversations",)) from error
     if not messages or messages[-1].role != "assistant":
-        raise InvalidRequest("A conversation that is scored ends with the assistant's response.", param="conversations")
+        raise InvalidRequest("A conversation to be scored must end with an assistant message.", param="conversations")
     try:
         rendered = base.renderer.render([message.for_template() for message in messages])
     except TrainingFailed as failure:
         raise InvalidRequest(failure.message, code=failure.code, param="conversations") from failure
-    lessons = [position for position, lesson in enumerate(rendered.supervised) if lesson]
-    if not lessons:
-        raise InvalidRequest("The response has no token to score.", param="conversations")
-    ids = rendered.ids[: lessons[-1] + 1]
+    supervised = [position for position, counts in enumerate(rendered.supervised) if counts]
+    if not supervised:
+        raise InvalidRequest("The response has no tokens to score.", param="conversations")
+    ids = rendered.ids[: supervised[-1] + 1]
     if len(ids) > base.length:
         raise InvalidRequest(
-            f"{base.name!r} holds {base.length} tokens, but the conversation has {len(ids)}.",
+            f"The context of {base.name!r} is {base.length} tokens, but the conversation has {len(ids)}.",
             code="context_length_exceeded",
             param="conversations",
         )
@@ -73,7 +75,7 @@ def of_conversation(base: Base, given: list[dict[str, Any]]) -> list[int]:
 def check_ids(base: Base, ids: list[int], param: str) -> None:
     size = base.renderer.tokenizer.get_vocab_size()
     if ids and max(ids) >= size:
-        raise InvalidRequest(f"{base.name!r} has the tokens 0 to {size - 1}, not {max(ids)}.", param=param)
+        raise InvalidRequest(f"{base.name!r} has no token {max(ids)}. Use ids from 0 to {size - 1}.", param=param)
 
 
 def sampling(body: Generated, base: Base, prompt_tokens: int) -> Sampling:
@@ -82,8 +84,8 @@ def sampling(body: Generated, base: Base, prompt_tokens: int) -> Sampling:
     room = base.length - prompt_tokens
     if room < (asked or 1):
         raise InvalidRequest(
-            f"{base.name!r} holds {base.length} tokens, but the messages have {prompt_tokens} and the completion is to "
-            f"have up to {asked or 1}: shorten the messages or lower max_completion_tokens.",
+            f"The context of {base.name!r} is {base.length} tokens, but the messages have {prompt_tokens} and the "
+            f"completion may have up to {asked or 1}. Shorten the messages or lower max_completion_tokens.",
             code="context_length_exceeded",
             param="messages" if isinstance(body, ChatRequest) else "prompt",
         )

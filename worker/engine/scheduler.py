@@ -7,7 +7,7 @@ import structlog
 
 from fettle.errors import FettleError
 from worker.engine.admission import Load
-from worker.engine.decoding import Batch, Told
+from worker.engine.decoding import Batch, Outputs
 from worker.engine.errors import GenerationFailed
 from worker.engine.networks import Network
 from worker.engine.prefill import ALONE, CHUNK, Prefill
@@ -19,7 +19,7 @@ log = structlog.get_logger()
 MAX_READING = 2  # groups of prompts
 
 
-class Lane:
+class BaseScheduler:
     def __init__(self, network: Network) -> None:
         self.network = network
         self.batch = Batch(network)
@@ -57,7 +57,7 @@ class Lane:
     def admit(self, requests: list[Request]) -> None:
         self.next.append(requests)
 
-    def leave(self) -> Told:
+    def leave(self) -> Outputs:
         """Rows that have ended, or that nobody waits for any more, go."""
         try:
             self.batch.drop_finished()
@@ -65,20 +65,20 @@ class Lane:
             return self._broken(error)
         return []
 
-    def advance(self) -> Told:
+    def advance(self) -> Outputs:
         """Reads at most one chunk of prompts, then writes one token a row."""
-        told: Told = []
-        prefill = self._read(told)
+        outputs: Outputs = []
+        prefill = self._read(outputs)
         try:
             if prefill:
-                self.batch.join(prefill, told)
+                self.batch.join(prefill, outputs)
             if self.batch.rows:
-                self.batch.step(told)
+                self.batch.step(outputs)
         except Exception as error:
-            told += self._broken(error)
-        return told
+            outputs += self._broken(error)
+        return outputs
 
-    def _read(self, told: Told) -> Prefill | None:
+    def _read(self, outputs: Outputs) -> Prefill | None:
         """One chunk of the prompts whose turn it is. Gives their prefill when they are read, or nobody wants them."""
         requests: list[Request] = []
         try:
@@ -98,20 +98,20 @@ class Lane:
             if len(requests) > 1:  # one of them may be to blame: each gets a chance of its own
                 self.next.extendleft([request] for request in reversed(requests))
             else:
-                told += failures(requests, error)
+                outputs += failures(requests, error)
         return None
 
-    def _broken(self, error: Exception) -> Told:
-        """Whoever was in the batch is told; who comes next finds a fresh one."""
+    def _broken(self, error: Exception) -> Outputs:
+        """Whoever was in the batch is outputs; who comes next finds a fresh one."""
         log.error("batch_failed", rows=len(self.batch.rows), exc_info=error)
         requests = {row.request for row in self.batch.rows if not row.over}
         self.batch = Batch(self.network)
         return failures(requests, error)
 
 
-def failures(requests: Iterable[Request], error: Exception) -> Told:
+def failures(requests: Iterable[Request], error: Exception) -> Outputs:
     if not isinstance(error, FettleError):
-        error = GenerationFailed("The engine could not decode this request; its log has the details.")
+        error = GenerationFailed("The engine could not complete this request. Its log has the details.")
     for request in requests:
         request.cancelled = True
     return [(request, error) for request in requests]

@@ -19,7 +19,7 @@ INT64 = 2**63
 def encodable(text: str) -> str:
     """What no tokenizer takes: U+0000 is the renderer's own mark, a lone surrogate is no character."""
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("it may hold neither U+0000 nor half of a surrogate pair")
+        raise ValueError("it must not contain U+0000 or an unpaired surrogate")
     return text
 
 
@@ -33,7 +33,7 @@ def as_text(content: object) -> object:
         return content
     parts = [part for part in content if isinstance(part, dict) and part.keys() == {"type", "text"}]
     if len(parts) < len(content) or any(p["type"] != "text" or not isinstance(p["text"], str) for p in parts):
-        raise ValueError("only text is understood: a string, or parts of the form {'type': 'text', 'text': …}")
+        raise ValueError("only text is supported: use a string, or parts of the form {'type': 'text', 'text': …}")
     return "".join(part["text"] for part in parts)
 
 
@@ -116,7 +116,7 @@ class Generated(Strict):
     @model_validator(mode="after")
     def usage_goes_with_a_stream(self) -> Self:
         if self.stream_options and not self.stream:
-            raise InvalidRequest("'stream_options' goes with 'stream': true only.", param="stream_options")
+            raise InvalidRequest("'stream_options' requires 'stream': true.", param="stream_options")
         return self
 
     @property
@@ -152,11 +152,11 @@ class ChatRequest(Generated):
         if self.max_tokens is not None and self.max_completion_tokens is not None:
             raise InvalidRequest(
                 f"'max_tokens' ({self.max_tokens}) is the old name of 'max_completion_tokens' "
-                f"({self.max_completion_tokens}): give one of them.",
+                f"({self.max_completion_tokens}). Send only one of them.",
                 param="max_tokens",
             )
         if self.top_logprobs and not self.logprobs:
-            raise InvalidRequest("'top_logprobs' goes with 'logprobs': true only.", param="top_logprobs")
+            raise InvalidRequest("'top_logprobs' requires 'logprobs': true.", param="top_logprobs")
         return self
 
     @property

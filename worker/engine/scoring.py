@@ -15,10 +15,10 @@ from worker.engine.requests import Base
 TOKENS_AT_ONCE = 1024  # padding included; who decodes meanwhile waits for so many
 
 Conversation = list[dict[str, Any]]
-Word = float | FettleError
+Score = float | FettleError
 
 
-async def score(pool: Pool, name: str, conversations: Sequence[Conversation]) -> tuple[list[Word], int]:
+async def score(pool: Pool, name: str, conversations: Sequence[Conversation]) -> tuple[list[Score], int]:
     """A finite number for each conversation, or why there is none; and how many tokens were read.
 
     Raises UnknownModel, and WrongKind for what is no reward model.
@@ -26,12 +26,12 @@ async def score(pool: Pool, name: str, conversations: Sequence[Conversation]) ->
     base, adapter = await pool.find(name)
     if adapter is None or not adapter.scores:
         raise WrongKind(
-            f"{name!r} is no reward model: it writes responses and scores none. Ask it at /v1/chat/completions, or "
-            "name a model that the method 'reward_model' has trained.",
+            f"{name!r} is not a reward model and cannot score responses. Use it with /v1/chat/completions, or name "
+            "a model that the method 'reward_model' has trained.",
             param="model",
         )
     found = await asyncio.to_thread(rendered, base, conversations)
-    words: list[Word] = [ids if isinstance(ids, FettleError) else math.nan for ids in found]
+    scores: list[Score] = [ids if isinstance(ids, FettleError) else math.nan for ids in found]
     known = {row: ids for row, ids in enumerate(found) if not isinstance(ids, FettleError)}
     network = await pool.network(base)
     for rows in batches({row: len(ids) for row, ids in known.items()}):
@@ -40,9 +40,10 @@ async def score(pool: Pool, name: str, conversations: Sequence[Conversation]) ->
         batch = [known[row] for row in rows]
         values = await pool.thread.call(partial(network.scores, adapter.slot, batch))
         for row, value in zip(rows, values, strict=True):
-            words[row] = value if math.isfinite(value) else GenerationFailed(f"{name!r} gives no number for this.")
+            no_number = GenerationFailed(f"{name!r} returned no number for this conversation.")
+            scores[row] = value if math.isfinite(value) else no_number
     metrics.scored.inc(len(known))
-    return words, sum(map(len, known.values()))
+    return scores, sum(map(len, known.values()))
 
 
 def rendered(base: Base, conversations: Sequence[Conversation]) -> list[list[int] | InvalidRequest]:
@@ -72,15 +73,16 @@ def refuse_text(name: str, adapter: Adapter | None) -> None:
     """Raises WrongKind for a reward model."""
     if adapter is not None and adapter.scores:
         raise WrongKind(
-            f"{name!r} is a reward model: it scores responses and writes none. Ask it at /pooling.", param="model"
+            f"{name!r} is a reward model. It scores responses and cannot write them. Use it with /pooling.",
+            param="model",
         )
 
 
-def pooled(name: str, words: Sequence[Word], tokens: int) -> dict[str, Any]:
+def pooling_body(name: str, scores: Sequence[Score], tokens: int) -> dict[str, Any]:
     """vLLM's answer of `/pooling`; where there is no number, an entry has `error` in the place of `data`."""
     data = [
-        {"index": index, "object": "pooling", **(word.body() if isinstance(word, FettleError) else {"data": [word]})}
-        for index, word in enumerate(words)
+        {"index": index, "object": "pooling", **(each.body() if isinstance(each, FettleError) else {"data": [each]})}
+        for index, each in enumerate(scores)
     ]
     usage = {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens}
     return {"object": "list", "model": name, "data": data, "usage": usage}

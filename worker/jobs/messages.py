@@ -20,7 +20,7 @@ from worker.jobs import publishing
 from worker.jobs.step_progress import StepProgress
 from worker.jobs.training_process import Child, describe_exit
 from worker.reporting.client import Reports
-from worker.rewards.rollout_recorder import Rollouts
+from worker.rewards.rollout_recorder import RolloutRecorder
 
 FLUSH_SECONDS = 0.25  # metrics reach the database in batches
 
@@ -36,7 +36,7 @@ class Drained(Exception):
 
 
 async def relay(
-    attempt: Attempt, folder: Path, child: Child, reports: Reports, halt: asyncio.Event, scored: Rollouts
+    attempt: Attempt, folder: Path, child: Child, reports: Reports, halt: asyncio.Event, recorder: RolloutRecorder
 ) -> Line:
     """Until the child is done: returns its last line. Raises TrainingFailed, Died, Drained or Fenced."""
     pending: list[Line] = []
@@ -46,10 +46,10 @@ async def relay(
     pace = metrics.Pace()
     inside = StepProgress(began=flushed)
     async for line in child.lines(pause=FLUSH_SECONDS):
-        scored.check()
+        recorder.check()
         if line is not None:
             inside.see(line, time.monotonic())
-        inside.see_scorer(scored.verdicts.scorer.progress)
+        inside.see_scorer(recorder.grader.scorer.progress)
         match line:
             case None:
                 pass
@@ -72,9 +72,9 @@ async def relay(
                 await flush(attempt, pending, None)
                 await publishing.publish_evaluation(attempt, line["data"])
             case {"type": "score"}:
-                scored.score(line)
+                recorder.score(line)
             case {"type": "rollouts"}:
-                await scored.store(line)
+                await recorder.store(line)
             case {"type": "done" | "stopped" | "error"}:
                 end = line
         if halt.is_set() and pace.last is None and end is None:

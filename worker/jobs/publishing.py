@@ -182,7 +182,7 @@ async def publish(
             proof.model = proof.model or name
             await proofs.save(session, proof)
         row.status, row.finished_at = JobStatus.SUCCEEDED, time.time()
-        row.lease_until, row.pause_requested_at = None, None
+        row.lease_until, row.pause_requested_at, row.kept_by = None, None, None
         row.fine_tuned_model, row.trained_tokens = name, done["trained_tokens"]
         row.result_files = [file.id for file in results]
         events.add(session, row.id, f"New fine-tuned model created: {name}")

@@ -24,14 +24,14 @@ from fettle.errors import Fenced, TrainingFailed
 from fettle.jobs import events, leases
 from fettle.settings import Settings
 from fettle.storage import reserve
-from models import DISK_FULL, Job
+from models import DISK_FULL, STORAGE_REFUSED, Job
 from worker import metrics
 from worker.attempts.attempt import DISK_FULL_MESSAGE, Attempt
-from worker.jobs import publishing, verification, work_folder
+from worker.jobs import publish_retry, publishing, verification, work_folder
 from worker.jobs.messages import Died, Drained, relay
 from worker.jobs.training_process import Child, Nursery
 from worker.reporting.client import Reports
-from worker.rewards.rollout_recorder import Rollouts
+from worker.rewards.rollout_recorder import RolloutRecorder
 
 log = structlog.get_logger()
 
@@ -158,23 +158,41 @@ async def carry_out(
     attempt: Attempt, nursery: Nursery, slot: Slot, folder: Path, halt: asyncio.Event, reports: Reports
 ) -> None:
     """Returns when the job is published. Raises TrainingFailed, Died, Drained or Fenced."""
+    if (run := publish_retry.find(attempt)) is not None:
+        await publish_again(attempt, nursery, slot, run)
+        return
     await unless_halted(work_folder.prepare(attempt, folder), halt)
     await reports.start()
     metrics.children.inc()
     child = await nursery.start(folder, slot)
     stop = asyncio.create_task(stop_when_halted(child, halt))
-    scored = Rollouts(attempt, child)
-    scored.open()
+    recorder = RolloutRecorder(attempt, child)
+    recorder.open()
     try:
-        done = await relay(attempt, folder, child, reports, halt, scored)
-        await scored.conclude()
+        done = await relay(attempt, folder, child, reports, halt, recorder)
+        await recorder.conclude()
     finally:
         stop.cancel()
-        await scored.close()
+        await recorder.close()
         await child.kill()
     verify = partial(verification.verify, attempt, nursery, slot, folder, done)
-    await publishing.publish(attempt, folder / done["path"], done, await reports.files(), verify)
+    files = await reports.files()
+    try:
+        await publishing.publish(attempt, folder / done["path"], done, files, verify)
+    except TrainingFailed as error:
+        if error.code == STORAGE_REFUSED:
+            await publish_retry.keep(attempt, folder, done, files)
+        raise
     metrics.trained_tokens.inc(done["trained_tokens"])
+
+
+async def publish_again(attempt: Attempt, nursery: Nursery, slot: Slot, run: publish_retry.Run) -> None:
+    """What an earlier attempt trained and storage refused. Raises TrainingFailed and Fenced."""
+    await attempt.tell("The adapter of the earlier attempt is published; nothing is trained again")
+    verify = partial(verification.verify, attempt, nursery, slot, run.folder, run.done)
+    await publishing.publish(attempt, run.adapter, run.done, run.files, verify)
+    metrics.trained_tokens.inc(run.done["trained_tokens"])
+    await publish_retry.forget(attempt)
 
 
 async def unless_halted(preparation: Coroutine[Any, Any, None], halt: asyncio.Event) -> None:

@@ -55,9 +55,10 @@ def run(request: Line, graders: Graders, began: float) -> Line:
         write(engine, servable, chosen, wanted["samples"], wanted["sampling"], began + WRITING * seconds)
     )
     if not said:
-        why = refusals[0] if refusals else f"nothing came within {WRITING * seconds:.0f} seconds: ask for less."
-        raise Unavailable(f"The engine wrote no completion: {why}")
-    scored = time.monotonic()
+        late = f"none arrived within {WRITING * seconds:.0f} seconds. Use fewer prompts or samples."
+        why = refusals[0] if refusals else late
+        raise Unavailable(f"The engine generated no completions: {why}")
+    scoring_began = time.monotonic()
     rows = score(graders, said, began + SCORING * seconds)
     ended = time.monotonic()
     seen = diagnostics.look(rows)
@@ -73,10 +74,10 @@ def run(request: Line, graders: Graders, began: float) -> Line:
             for warn in diagnostics.warnings(seen, highest=highest, errors_at_most=wanted["errors_at_most"])
         ],
         "seconds": {
-            "generation": scored - written,
+            "generation": scoring_began - written,
             "generation_per_sample": sum(completion.seconds for completion in said) / len(said),
-            "scoring": ended - scored,
-            "scoring_per_sample": (ended - scored) / max(1, len(rows)),
+            "scoring": ended - scoring_began,
+            "scoring_per_sample": (ended - scoring_began) / max(1, len(rows)),
         },
         "failures": failures(rows, refusals),
         "examples": examples(rows),
@@ -136,7 +137,7 @@ async def asked(engine: Engine, servable: Servable, body: Line) -> Line:
             return said
         raise FettleError(str(said["error"]["message"]))
     except (httpx.TransportError, orjson.JSONDecodeError, LookupError, TypeError) as error:
-        raise FettleError(f"The engine's answer broke off (status {answer.status}).") from error
+        raise FettleError(f"The engine's response was incomplete (status {answer.status}).") from error
 
 
 def score(graders: Graders, said: Sequence[Completion], until: float) -> list[Line]:
@@ -147,7 +148,7 @@ def score(graders: Graders, said: Sequence[Completion], until: float) -> list[Li
             break
         group = [completion for completion in said if completion.group == number]
         samples = [Sample(each.prompt.messages, each.text, each.prompt.item) for each in group]
-        for each, verdict in zip(group, graders.score(samples), strict=True):
+        for each, scores in zip(group, graders.score(samples), strict=True):
             rows.append(
                 {
                     "group": number,
@@ -155,7 +156,7 @@ def score(graders: Graders, said: Sequence[Completion], until: float) -> list[Li
                     "completion": each.text,
                     "tokens": each.tokens,
                     "stop_reason": each.stop_reason,
-                    **asdict(verdict),
+                    **asdict(scores),
                 }
             )
     return rows

@@ -10,7 +10,7 @@ import orjson
 
 from fettle.errors import FettleError
 from fettle.inference.client import CHAT, POOLING, Engine, Servable
-from fettle.rewards import JudgeAway
+from fettle.rewards import JudgeUnavailable
 from fettle.rewards.judges import TOKENS, Question
 from fettle.rewards.samples import Messages
 from fettle.settings import Settings
@@ -43,35 +43,37 @@ class EngineJudge:
         self.runner = asyncio.Runner()
         self.engine = Engine(settings)
 
-    def ask(self, questions: Sequence[Question]) -> list[str | JudgeAway]:
+    def ask(self, questions: Sequence[Question]) -> list[str | JudgeUnavailable]:
         return self.runner.run(self._all(self._answer, questions))
 
-    def score(self, model: str, conversations: Sequence[Messages]) -> list[float | JudgeAway]:
+    def score(self, model: str, conversations: Sequence[Messages]) -> list[float | JudgeUnavailable]:
         parts = [
             conversations[start : start + CONVERSATIONS_AT_ONCE]
             for start in range(0, len(conversations), CONVERSATIONS_AT_ONCE)
         ]
 
-        async def scores(part: Sequence[Messages]) -> list[float | JudgeAway]:
+        async def scores(part: Sequence[Messages]) -> list[float | JudgeUnavailable]:
             return await self._scores(model, part)
 
         found = self.runner.run(self._all(scores, parts))
         return [
             word
             for part, words in zip(parts, found, strict=True)
-            for word in ([words] * len(part) if isinstance(words, JudgeAway) else words)
+            for word in ([words] * len(part) if isinstance(words, JudgeUnavailable) else words)
         ]
 
-    async def _all(self, ask: Callable[[Asked], Awaitable[Word]], asked: Sequence[Asked]) -> list[Word | JudgeAway]:
+    async def _all(
+        self, ask: Callable[[Asked], Awaitable[Word]], asked: Sequence[Asked]
+    ) -> list[Word | JudgeUnavailable]:
         self.heard = time.monotonic()
         self.asked, self.answered = len(asked), 0
         room = asyncio.Semaphore(AT_ONCE)
 
-        async def one(what: Asked) -> Word | JudgeAway:
+        async def one(what: Asked) -> Word | JudgeUnavailable:
             async with room:
                 try:
                     return await ask(what)
-                except JudgeAway as away:
+                except JudgeUnavailable as away:
                     return away
                 finally:
                     self.answered += 1
@@ -79,7 +81,7 @@ class EngineJudge:
         return await asyncio.gather(*map(one, asked))
 
     async def _answer(self, question: Question) -> str:
-        """Raises JudgeAway."""
+        """Raises JudgeUnavailable."""
         sampling = question.sampling
         request = {
             "messages": list(question.messages),
@@ -93,41 +95,41 @@ class EngineJudge:
             status, body = await self._patiently(question.model, request, CHAT)
         try:
             if status != 200:
-                raise JudgeAway(str(body["error"]["message"]))
+                raise JudgeUnavailable(str(body["error"]["message"]))
             choice = body["choices"][0]
             if choice["message"].get("refusal"):
-                raise JudgeAway(str(choice["message"]["refusal"]), "model_grader_refusal_error")
+                raise JudgeUnavailable(str(choice["message"]["refusal"]), "model_grader_refusal_error")
             if choice.get("finish_reason") == "length":
-                why = f"The answer of {question.model!r} was cut off: raise sampling_params.max_completions_tokens"
-                raise JudgeAway(why, "model_grader_parse_error")
+                why = f"The response of {question.model!r} was cut off. Raise sampling_params.max_completions_tokens."
+                raise JudgeUnavailable(why, "model_grader_parse_error")
             return str(choice["message"]["content"])
         except (LookupError, TypeError, AttributeError) as error:
-            raise JudgeAway(f"The engine's answer (status {status}) is none that OpenAI's API gives") from error
+            raise JudgeUnavailable(f"The engine's response (status {status}) does not follow OpenAI's API.") from error
 
-    async def _scores(self, model: str, conversations: Sequence[Messages]) -> list[float | JudgeAway]:
-        """Raises JudgeAway."""
+    async def _scores(self, model: str, conversations: Sequence[Messages]) -> list[float | JudgeUnavailable]:
+        """Raises JudgeUnavailable."""
         status, body = await self._patiently(model, {"conversations": [*map(list, conversations)]}, POOLING)
         try:
             if status != 200:
-                raise JudgeAway(str(body["error"]["message"]))
+                raise JudgeUnavailable(str(body["error"]["message"]))
             return [
-                JudgeAway(str(entry["error"]["message"])) if "error" in entry else float(entry["data"][0])
+                JudgeUnavailable(str(entry["error"]["message"])) if "error" in entry else float(entry["data"][0])
                 for entry in body["data"]
             ]
         except (LookupError, TypeError, ValueError) as error:
-            raise JudgeAway(f"The engine's answer (status {status}) holds no scores") from error
+            raise JudgeUnavailable(f"The engine's response (status {status}) contains no scores.") from error
 
     async def _patiently(self, model: str, request: Body, path: str) -> tuple[int, Body]:
-        """Asks again while the engine is away, as long as it was heard of lately. Raises JudgeAway."""
+        """Asks again while the engine is away, as long as it was heard of lately. Raises JudgeUnavailable."""
         if model not in self.servables:
-            raise JudgeAway(f"the model {model!r} is not there")
+            raise JudgeUnavailable(f"The model {model!r} does not exist.")
         pause = PAUSE
         while True:
             try:
                 said = await self._once(self.servables[model], request, path)
             except Pausing as away:
                 if time.monotonic() + pause - self.heard > self.patience:
-                    raise JudgeAway(str(away)) from away
+                    raise JudgeUnavailable(str(away)) from away
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
@@ -135,21 +137,21 @@ class EngineJudge:
                 return said
 
     async def _once(self, servable: Servable, request: Body, path: str) -> tuple[int, Body]:
-        """Status and body. Raises Pausing, JudgeAway."""
+        """Status and body. Raises Pausing, JudgeUnavailable."""
         try:
             answer = await self.engine.generate(servable, request, path)
         except FettleError as error:
-            raise (Pausing if error.retry else JudgeAway)(error.message) from error
+            raise (Pausing if error.retry else JudgeUnavailable)(error.message) from error
         try:
             said = b"".join([part async for part in answer.body])
         except httpx.TransportError as error:
-            raise Pausing(f"The engine's answer broke off ({type(error).__name__})") from error
+            raise Pausing(f"The engine's response was incomplete ({type(error).__name__}).") from error
         if answer.status in LATER:
-            raise Pausing(f"The engine answers {answer.status}: {said[:200].decode(errors='replace')}")
+            raise Pausing(f"The engine returned status {answer.status}: {said[:200].decode(errors='replace')}")
         try:
             body: Body = orjson.loads(said)
         except orjson.JSONDecodeError as error:
-            raise JudgeAway(f"The engine's answer (status {answer.status}) is no JSON") from error
+            raise JudgeUnavailable(f"The engine's response (status {answer.status}) is not JSON.") from error
         return answer.status, body
 
     def close(self) -> None:

@@ -40,8 +40,8 @@ class GraderErrors:
             shown = "\n".join(self.samples)
             raise TrainingFailed(
                 "graders_failed",
-                f"The graders failed on {self.failed} of {self.graded} completions; max_grader_errors allows "
-                f"{self.at_most:.0%}. What they said, for example:\n{clean(shown)}",
+                f"The graders failed on {self.failed} of {self.graded} completions. max_grader_errors allows "
+                f"{self.at_most:.0%}. Errors of the graders:\n{clean(shown)}",
                 "max_grader_errors",
             )
 

@@ -30,7 +30,7 @@ class Warn(NamedTuple):
     message: str
 
 
-class RewardWatch:
+class HackingWatch:
     """Hand it every step in order. An episode is told once; it is over after WINDOW steps without the sign."""
 
     def __init__(self) -> None:
@@ -67,9 +67,9 @@ def length_explodes(before: Sequence[Summary], now: Sequence[Summary]) -> str | 
     if not runs_on and not runs_into_the_end:
         return None
     return (
-        f"Reward climbs ({moved(before, now, 'reward')}) while completions grow from {was:.0f} to {tokens:.0f} tokens, "
-        f"{cut_off:.0%} of them cut off: length itself may be what pays. Read the best of the newest rollouts; if they "
-        "ramble, add the reward function 'length' or 'repetition', or set kl_beta."
+        f"The reward rises ({moved(before, now, 'reward')}) while completions grow from {was:.0f} to {tokens:.0f} "
+        f"tokens, and {cut_off:.0%} of them are cut off. Your rewards may favor length itself. Read the best recent "
+        "rollouts. If they ramble, add the reward function 'length' or 'repetition', or set kl_beta."
     )
 
 
@@ -80,9 +80,9 @@ def one_text(before: Sequence[Summary], now: Sequence[Summary]) -> str | None:
     if share < ONE_TEXT or was > BEFORE:
         return None
     return (
-        f"Completions collapse: {share:.0%} of a step's are one and the same text whatever the prompt, {was:.0%} "
-        "before. A reward that can be had without reading the prompt does that: read the rollouts, edit the rewards, "
-        "or raise kl_beta or temperature."
+        f"{share:.0%} of the completions of a step are now the same text, whatever the prompt ({was:.0%} before). This "
+        "happens when a reward can be earned without reading the prompt. Read the rollouts, edit the rewards, or raise "
+        "kl_beta or temperature."
     )
 
 
@@ -92,9 +92,9 @@ def form_over_answer(before: Sequence[Summary], now: Sequence[Summary]) -> str |
     if change(before, now, "form") <= 0 or change(before, now, "answer") >= 0:
         return None
     return (
-        f"The reward for form rises ({moved(before, now, 'form')}) while the reward for the answer falls "
-        f"({moved(before, now, 'answer')}): form pays better. Lower its weight, or pay it only where the answer is "
-        "right; rewards can be edited while the job runs."
+        f"The reward for format rises ({moved(before, now, 'form')}) while the reward for the answer falls "
+        f"({moved(before, now, 'answer')}). Format pays better than a right answer. Lower its weight, or reward it "
+        "only when the answer is right. You can edit rewards while the job runs."
     )
 
 

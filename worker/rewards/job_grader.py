@@ -12,49 +12,51 @@ from fettle.jobs import reward_versions
 from models import Job, RewardVersion
 from worker.attempts.attempt import Attempt
 from worker.rewards import open_graders
-from worker.rewards.scorer_client import OVERRUN_SECONDS, Scorer, Unopened
+from worker.rewards.scorer_client import OVERRUN_SECONDS, GradersUnavailable, Scorer
 
 Line = dict[str, Any]
 
 
-class Verdicts:
+class JobGrader:
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
         patience = attempt.settings.judge_patience_seconds
-        means = {**open_graders.means(attempt.settings), "patience": patience}
-        self.scorer = Scorer(means, seconds=OVERRUN_SECONDS + patience)
+        resources = {**open_graders.resources(attempt.settings), "patience": patience}
+        self.scorer = Scorer(resources, seconds=OVERRUN_SECONDS + patience)
         self.recorded = attempt.job.sandbox
-        self.refused: set[int] = set()  # versions that cannot be opened here
+        self.unusable: set[int] = set()  # versions that cannot be opened here
         self.models: dict[int, dict[str, Servable]] = {}  # whom its graders ask, by version
 
-    async def of(self, batch: Sequence[Line]) -> tuple[RewardVersion, list[Line]]:
+    async def score(self, batch: Sequence[Line]) -> tuple[RewardVersion, list[Line]]:
         """The version in force, and the scores that it gives. One that cannot be opened leaves the one before in force,
         and says so.
 
         Raises TrainingFailed when none can.
         """
-        odd: dict[int, Unopened] = {}
+        odd: dict[int, GradersUnavailable] = {}
         while True:
             version = await self.attempt.read(self._newest)
             if version is None:
-                raise none_opened(list(odd.values()))
+                raise no_graders(list(odd.values()))
             try:
-                scores = await self._scored(version, batch)
+                scores = await self._score(version, batch)
                 break
-            except Unopened as error:
-                self.refused.add(version.version)
+            except GradersUnavailable as error:
+                self.unusable.add(version.version)
                 odd[version.version] = error
         for number, why in odd.items():
-            message = f"Rewards version {number} cannot be opened, version {version.version} stays: {clean(str(why))}"
+            message = (
+                f"Rewards version {number} cannot be used, so version {version.version} stays in use: {clean(str(why))}"
+            )
             await self.attempt.tell(message, "warn")
         await self._record()
         return version, scores
 
     async def _newest(self, session: AsyncSession) -> RewardVersion | None:
-        return await reward_versions.newest(session, self.attempt.job.id, but=self.refused)
+        return await reward_versions.newest(session, self.attempt.job.id, but=self.unusable)
 
-    async def _scored(self, by: RewardVersion, batch: Sequence[Line]) -> list[Line]:
-        """Raises Unopened, also when a model that the graders ask is gone."""
+    async def _score(self, by: RewardVersion, batch: Sequence[Line]) -> list[Line]:
+        """Raises GradersUnavailable, also when a model that the graders ask is gone."""
         if by.version not in self.models:
             models, aliases = self.attempt.resources.models, self.attempt.settings.model_aliases
 
@@ -64,7 +66,7 @@ class Verdicts:
             try:
                 self.models[by.version] = await self.attempt.read(look)
             except FettleError as error:
-                raise Unopened(error.message, "graders_failed") from error
+                raise GradersUnavailable(error.message, "graders_failed") from error
         return await self.scorer.score(by.version, by.graders, batch, self.models[by.version])
 
     async def _record(self) -> None:
@@ -82,10 +84,10 @@ class Verdicts:
         await self.scorer.close()
 
 
-def none_opened(why: Sequence[Unopened]) -> TrainingFailed:
+def no_graders(why: Sequence[GradersUnavailable]) -> TrainingFailed:
     """why: of each version, the newest first."""
-    said = "; ".join(clean(str(error)) for error in why) or "the job has none"
-    return TrainingFailed(why[-1].code if why else "graders_failed", f"The graders cannot be opened: {said}")
+    said = "; ".join(clean(str(error)) for error in why) or "the job has no graders"
+    return TrainingFailed(why[-1].code if why else "graders_failed", f"The graders cannot be started: {said}")
 
 
 def clean(text: str) -> str:

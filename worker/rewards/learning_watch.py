@@ -11,10 +11,10 @@ DEAD_STEPS = 4  # in a row; a few equal groups are chance where few prompts make
 
 Summary = Mapping[str, Any]  # of `fettle.rollouts.summaries`
 
-MEND_GRADERS = "Read what they said in the rollouts and mend them; rewards can be edited while the job runs."
+FIX_GRADERS = "Read their errors in the rollouts and fix them. You can edit rewards while the job runs."
 MORE_SPREAD = (
-    "If all completions are right there is nothing left to learn: stop here, or take harder prompts. Else take easier "
-    "prompts, add a reward with partial credit, or lower learning_rate if the rewards fell before."
+    "If all completions are right, there is nothing left to learn: stop the job, or use harder prompts. Otherwise use "
+    "easier prompts, add a reward with partial credit, or lower learning_rate if the rewards fell before."
 )
 
 
@@ -46,16 +46,16 @@ class LearningWatch:
             return [
                 Warn(
                     "nothing_judged",
-                    f"The graders failed on all {step['errors']} completions of this step: it taught nothing. "
-                    f"{MEND_GRADERS}",
+                    f"The graders failed on all {step['errors']} completions of this step, so the model learned "
+                    f"nothing. {FIX_GRADERS}",
                 )
             ]
         if self.dead_row == DEAD_STEPS:
             return [
                 Warn(
                     "dead_steps",
-                    f"In the last {DEAD_STEPS} steps all rewards of every group were equal "
-                    f"(mean reward {step['reward']['mean']:.3g}): they taught nothing. {MORE_SPREAD}",
+                    f"In the last {DEAD_STEPS} steps, all rewards of every group were equal "
+                    f"(mean reward {step['reward']['mean']:.3g}), so the model learned nothing. {MORE_SPREAD}",
                 )
             ]
         return []
@@ -72,24 +72,24 @@ class LearningWatch:
             found.append(
                 Warn(
                     "ended_with_unjudged_steps",
-                    f"In {self.unjudged} of the job's {self.steps} steps the graders failed on every completion: these "
-                    "steps taught nothing. Mend the graders before the next job.",
+                    f"In {self.unjudged} of the job's {self.steps} steps, the graders failed on every completion, so "
+                    "the model learned nothing from them. Fix the graders before the next job.",
                 )
             )
         if self.dead_row >= min(DEAD_STEPS, self.steps) > 0:
             found.append(
                 Warn(
                     "ended_dead",
-                    f"{self.dead_row} of the job's {self.steps} steps, up to the last one, taught nothing: all "
-                    f"rewards of every group were equal. {MORE_SPREAD}",
+                    f"In the last {self.dead_row} of the job's {self.steps} steps, all rewards of every group were "
+                    f"equal, so the model learned nothing from them. {MORE_SPREAD}",
                 )
             )
         elif 2 * self.dead > self.steps:
             found.append(
                 Warn(
                     "mostly_dead_steps",
-                    f"In {self.dead} of the job's {self.steps} steps all rewards of every group were equal: only the "
-                    f"others taught anything. {MORE_SPREAD}",
+                    f"In {self.dead} of the job's {self.steps} steps, all rewards of every group were equal. The model "
+                    f"learned only from the others. {MORE_SPREAD}",
                 )
             )
         return found

@@ -8,7 +8,7 @@ from fettle.rewards import Graders, Limits
 from fettle.settings import Settings
 
 
-def means(settings: Settings) -> dict[str, Any]:
+def resources(settings: Settings) -> dict[str, Any]:
     """`limits` and `engine` of a request. No key stands in an argument, a variable or a log."""
     key = settings.engine_key
     return {

@@ -20,8 +20,8 @@ from worker.attempts.attempt import Attempt
 from worker.jobs.training_process import Child
 from worker.rewards import error_budget
 from worker.rewards.error_budget import GraderErrors
-from worker.rewards.hacking_watch import RewardWatch
-from worker.rewards.job_grader import Verdicts, clean
+from worker.rewards.hacking_watch import HackingWatch
+from worker.rewards.job_grader import JobGrader, clean
 from worker.rewards.learning_watch import LearningWatch
 
 EVERY_STEP = 2**31 - 1
@@ -29,17 +29,17 @@ EVERY_STEP = 2**31 - 1
 Line = dict[str, Any]
 
 
-class Rollouts:
+class RolloutRecorder:
     """Scores one batch at a time, beside the supervisor's relay: a slow grader stops no heartbeat."""
 
     def __init__(self, attempt: Attempt, child: Child) -> None:
         self.attempt, self.child = attempt, child
-        self.verdicts = Verdicts(attempt)
+        self.grader = JobGrader(attempt)
         self.errors = GraderErrors(error_budget.allowed(attempt.job))
         self.scoring: asyncio.Task[None] | None = None
         self.version: RewardVersion | None = None  # of the rewards, that judged the newest batch
         self.looked = 0  # the version of the rewards at which a first look was taken, or was not due
-        self.watches: tuple[RewardWatch, LearningWatch] | None = None
+        self.watches: tuple[HackingWatch, LearningWatch] | None = None
         self.rows: list[Line] = []  # the batch that waits for its advantages
         self.full = False  # the project's quota of bytes; the job's owner knows
 
@@ -58,7 +58,7 @@ class Rollouts:
     async def _open(self) -> None:
         """Raises TrainingFailed when the graders of a job that has some cannot be opened."""
         if await self.attempt.read(lambda session: reward_versions.newest(session, self.attempt.job.id)) is not None:
-            await self.verdicts.of([])
+            await self.grader.score([])
 
     async def _score(self, line: Line, earlier: "asyncio.Task[None] | None") -> None:
         """Raises TrainingFailed when the graders cannot be opened, or fail too often."""
@@ -66,7 +66,7 @@ class Rollouts:
             await earlier  # the scorer hears one at a time
         began = time.monotonic()
         batch, before = line["rollouts"], self.version
-        self.version, scores = await self.verdicts.of(batch)
+        self.version, scores = await self.grader.score(batch)
         if before is not None and before.version != self.version.version:
             self.errors.start()
         self.errors.count(scores)
@@ -98,10 +98,10 @@ class Rollouts:
         seen = diagnostics.look(self.rows)
         highest = diagnostics.highest(self.version.graders)
         warnings = diagnostics.warnings(seen, highest=highest, errors_at_most=self.errors.at_most)
-        written = f"written in {line['seconds']:.1f} s, " if line.get("seconds") is not None else ""
+        generated = f"generated in {line['seconds']:.1f} s, " if line.get("seconds") is not None else ""
         message = (
-            f"First look, step {line['step']}: {diagnostics.sentence(seen)}; {seen.completions} completions, "
-            f"{written}scored in {seconds:.1f} s."
+            f"Rewards at step {line['step']}: {diagnostics.sentence(seen)}; {seen.completions} completions, "
+            f"{generated}scored in {seconds:.1f} s."
         )
         data = {"step": line["step"], "generation_seconds": line.get("seconds"), "scoring_seconds": seconds}
 
@@ -164,8 +164,8 @@ class Rollouts:
         fits = await self.attempt.read(lambda session: quotas.rollouts_fit(session, project, size, limits))
         if not fits and not self.full:
             message = (
-                f"The rollouts of step {step} are not kept: the project's quota 'bytes' is full. Training goes on. "
-                "Delete some files to have the rollouts of later steps kept."
+                f"The rollouts of step {step} were not kept because the project's quota 'bytes' is full. Training "
+                "continues. Delete some files to keep the rollouts of later steps."
             )
             data = {"warning": "rollouts_not_kept", "step": step}
 
@@ -180,9 +180,9 @@ class Rollouts:
             samples = "\n".join(self.errors.samples)
             raise TrainingFailed(
                 "nothing_judged",
-                f"The graders failed on all {learning.completions} completions of the job, so that it learned nothing. "
-                f"Mend the graders and start the job again; a max_grader_errors below 1 stops such a job early."
-                + (f" What they said, for example:\n{clean(samples)}" if samples else ""),
+                f"The graders failed on all {learning.completions} completions of the job, so the model learned "
+                f"nothing. Fix the graders and start the job again. A max_grader_errors below 1 stops such a job early."
+                + (f" Errors of the graders:\n{clean(samples)}" if samples else ""),
                 "max_grader_errors",
             )
         warnings = learning.conclude()
@@ -194,11 +194,11 @@ class Rollouts:
         if warnings:
             await self.attempt.write(change)
 
-    async def _watches(self, step: int) -> tuple[RewardWatch, LearningWatch]:
+    async def _watches(self, step: int) -> tuple[HackingWatch, LearningWatch]:
         """With all of the job's steps before this one in mind."""
         if self.watches is None:
             earlier = await self.attempt.read(lambda session: summaries.earlier(session, self.attempt.job.id, step))
-            self.watches = RewardWatch(), LearningWatch()
+            self.watches = HackingWatch(), LearningWatch()
             for summary in earlier:
                 for watch in self.watches:
                     watch.see(summary)
@@ -208,4 +208,4 @@ class Rollouts:
         if self.scoring is not None:
             self.scoring.cancel()
             await asyncio.gather(self.scoring, return_exceptions=True)
-        await self.verdicts.close()
+        await self.grader.close()

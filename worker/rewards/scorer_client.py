@@ -15,6 +15,7 @@ import structlog
 
 from fettle.inference.client import Servable
 from fettle.rewards.sandbox import cgroup
+from fettle.wording import quantity
 
 log = structlog.get_logger()
 
@@ -26,7 +27,7 @@ Line = dict[str, Any]
 NO_MODELS: Mapping[str, Servable] = MappingProxyType({})
 
 
-class Unopened(Exception):
+class GradersUnavailable(Exception):
     """The graders cannot be opened on this machine; the message is for the user."""
 
     def __init__(self, message: str, code: str) -> None:
@@ -35,14 +36,14 @@ class Unopened(Exception):
 
 
 class Scorer:
-    """means: what graders are opened with, as `worker.rewards.open_graders` tells it.
+    """resources: what graders are opened with, as `worker.rewards.open_graders` tells it.
 
     sandbox: what held user code in the last batch, where there was any.
     progress: how far a batch is that takes long; None between batches.
     """
 
-    def __init__(self, means: Line, seconds: float = OVERRUN_SECONDS) -> None:
-        self.means, self.seconds = means, seconds
+    def __init__(self, resources: Line, seconds: float = OVERRUN_SECONDS) -> None:
+        self.resources, self.seconds = resources, seconds
         self.process: asyncio.subprocess.Process | None = None
         self.sandbox: str | None = None
         self.progress: Line | None = None  # of the batch that is being scored
@@ -56,23 +57,24 @@ class Scorer:
     ) -> list[Line]:
         """{reward, scores, printed, errors} of each rollout. A scorer that overruns or dies costs them their rewards.
 
-        models: whom the graders ask. Raises Unopened.
+        models: whom the graders ask. Raises GradersUnavailable.
         """
+        count = quantity(len(rollouts), "completion")
         sent = [{name: rollout[name] for name in ("messages", "completion", "item")} for rollout in rollouts]
-        asked = {"models": {name: asdict(servable) for name, servable in models.items()}, **self.means}
+        asked = {"models": {name: asdict(servable) for name, servable in models.items()}, **self.resources}
         request = orjson.dumps({"version": version, "graders": list(graders), "rollouts": sent, **asked}) + b"\n"
         try:
             async with asyncio.timeout(self.seconds):
                 answer = await self._ask(request)
         except TimeoutError:
-            why = f"The graders took more than {self.seconds:.0f} s for {len(rollouts)} completions"
+            why = f"The graders took longer than {self.seconds:.0f} s to score {count}."
         except (OSError, EOFError):
-            why = "The scorer process died"
+            why = "The scorer process stopped unexpectedly."
         except ValueError:  # asyncio's, of a line over its limit, or of what is no JSON
-            why = f"The graders said more than {LINE_LIMIT >> 20} MiB about {len(rollouts)} completions"
+            why = f"The graders returned more than {LINE_LIMIT >> 20} MiB for {count}."
         else:
             if "error" in answer:
-                raise Unopened(answer["error"], answer["code"])
+                raise GradersUnavailable(answer["error"], answer["code"])
             self.sandbox = answer["sandbox"]
             return list(answer["scores"])
         log.warning("scorer_lost", why=why)

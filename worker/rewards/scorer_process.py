@@ -17,7 +17,7 @@ import orjson
 
 from fettle.parent_death import die_with_parent
 from fettle.rewards.graders import Graders
-from fettle.rewards.samples import Sample, Score
+from fettle.rewards.samples import Sample, SampleScores
 from fettle.rewards.sandbox import LoadError, SandboxError
 from worker.rewards import open_graders
 
@@ -72,14 +72,14 @@ def progress_of(graders: Graders, now: float) -> dict[str, Any] | None:
     current, judge = graders.current, graders.judge
     if current is None:
         return None
-    done, total, unit = current.done, len(graders.opened), "graders"
+    done, total, unit = current.done, len(graders.entries), "graders"
     if judge.answered < judge.asked:
         done, total, unit = judge.answered, judge.asked, "answers of the judge"
     slow = f"the grader {current.name!r} ({now - current.since:.0f} s)"
     return {"done": done, "total": total, "unit": unit, "slow": slow}
 
 
-def as_json(score: Score) -> dict[str, Any]:
+def as_json(score: SampleScores) -> dict[str, Any]:
     errors = {name: {"flag": failure.flag, "message": failure.message} for name, failure in score.errors.items()}
     return {"reward": score.reward, "scores": score.scores, "printed": score.printed, "errors": errors}
 

@@ -144,7 +144,10 @@ class Report(TrainerCallback):
         **_: Any,
     ) -> TrainerControl:
         self.validation_due = False
-        judged = (metrics or {})[self.tuner.judged_by]
+        judged = (metrics or {}).get(self.tuner.judged_by)
+        if judged is None:  # the graders scored no completion of the validation file: it says nothing of this step
+            self.start_clock(state)
+            return control
         verdict = self.convergence.validate(state.global_step, -judged if self.tuner.higher_is_better else judged)
         if verdict.overfits and self.tuner.judged_by == "valid_loss":
             self.channel.event(verdict.overfits, {"step": state.global_step}, level="warn")

@@ -111,7 +111,10 @@ def keep_best(trainer: Tuner, report: Report, work: Work, channel: Channel) -> i
     """Goes back to the step that validated best, and says so. Returns that step."""
     step, total = trainer.state.global_step, trainer.state.max_steps
     found = report.convergence
-    assert found.best_step is not None  # noqa: S101 — the last step was validated
+    if found.best_step is None:
+        message = "No completion of the validation file was ever scored, so the last step is kept."
+        channel.event(message, {"step": step, "kept_step": step, "warning": "validation_unjudged"}, level="warn")
+        return step
     if found.best_step != step:
         adapter.load(cast(PeftModel, trainer.model), work.best)
     best, what = report.best(), trainer.judged_by.removeprefix("valid_").replace("_", " ")

@@ -63,8 +63,8 @@ class Adapters:
         bases = [card["id"] for card in await self.vllm.models() if not card.get("parent")]
         if base_name not in bases:
             raise NotFound(
-                f"This vLLM serves {', '.join(map(repr, bases))}, not {base_name!r}: "
-                "start one with --served-model-name as in the catalog.",
+                f"This vLLM serves {', '.join(map(repr, bases))}, not {base_name!r}. "
+                "Start one with --served-model-name as in the catalog.",
                 code="model_not_found",
                 param="base_model_name",
             )
@@ -72,7 +72,7 @@ class Adapters:
         async with self._lock(name):
             present = self.known.get(name)
             if present is not None and present.folder != folder:
-                raise Conflict(f"{name!r} is loaded from another place already: unload it first.", param="lora_name")
+                raise Conflict(f"{name!r} is already loaded from another location. Unload it first.", param="lora_name")
             if present is None:
                 await self._fetch(prefix, folder)
                 async with self.room:
@@ -112,9 +112,9 @@ class Adapters:
             try:
                 await artifacts.download(self.storage, prefix, aside, only=FILES)
             except artifacts.Corrupt as error:
-                raise AdapterRejected(f"{error}: the stored adapter is damaged.", code="adapter_corrupt") from error
+                raise AdapterRejected(f"The stored adapter is damaged: {error}.", code="adapter_corrupt") from error
             except (Missing, ValueError) as error:  # ValueError: no key, or no manifest
-                raise NotFound(f"There is no adapter under {prefix!r} ({error}).", param="lora_path") from error
+                raise NotFound(f"There is no adapter at {prefix!r} ({error}).", param="lora_path") from error
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             aside.rename(folder)
 
@@ -123,7 +123,7 @@ class Adapters:
         while len(self.known) >= MAX_ADAPTERS:
             idle = [name for name in self.known if not self.answering[name]]
             if not idle:
-                raise Overloaded(f"All {MAX_ADAPTERS} loaded adapters are answering: try again in a few seconds.")
+                raise Overloaded(f"All {MAX_ADAPTERS} loaded adapters are in use. Try again in a few seconds.")
             leaving = min(idle, key=lambda name: self.known[name].used)
             await self.vllm.unload(leaving)
             await self._drop(leaving)

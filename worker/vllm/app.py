@@ -14,7 +14,7 @@ from fettle.errors import FettleError, InvalidRequest, Unavailable
 from fettle.settings import Settings
 from fettle.storage import open_storage
 from worker.engine import errors
-from worker.engine.auth import Gate
+from worker.engine.auth import KeyMiddleware
 from worker.engine.clients import ReleasingResponse, unless_gone
 from worker.engine.schemas import LoadAdapter, UnloadAdapter
 from worker.vllm.adapters import Adapters
@@ -81,7 +81,7 @@ async def complete(http: Request, vllm: TheVllm, adapters: TheAdapters) -> Respo
 async def pooling() -> Response:
     """vLLM has this route too, but one that writes does not score: see the embedded engine's."""
     raise InvalidRequest(
-        "Behind FETTLE_ENGINE_URL stands a vLLM that writes; it does not score with reward models. Fettle's own engine "
+        "The vLLM behind FETTLE_ENGINE_URL writes text and cannot score with reward models. Fettle's own engine "
         "(`fettle engine`) does both.",
         code="reward_models_not_served",
         param="model",
@@ -114,6 +114,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     errors.install(app)
     if settings.engine_key:
-        app.add_middleware(Gate, key=settings.engine_key.get_secret_value())
+        app.add_middleware(KeyMiddleware, key=settings.engine_key.get_secret_value())
     app.include_router(router)
     return app

@@ -67,17 +67,17 @@ class Vllm:
         reason = message_of(response.content)
         if response.status_code == GONE and "Not Found" in reason:  # FastAPI's own words: there is no such route
             raise Unavailable(
-                f"vLLM at {self.url} has no LoRA routes: start it with --enable-lora and "
+                f"vLLM at {self.url} has no LoRA routes. Start it with --enable-lora and "
                 "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1."
             )
         if response.status_code == WRONG_KEY:
             raise refused(response.status_code, response.content)
         if NO_FOLDER in reason:
             raise Unavailable(
-                f"vLLM at {self.url} cannot read {folder}: it must see the agent's FETTLE_DATA/vllm-adapters under the "
+                f"vLLM at {self.url} cannot read {folder}. It must see the agent's FETTLE_DATA/vllm-adapters under the "
                 "same path."
             )
-        raise AdapterRejected(f"vLLM does not load the adapter: {reason}")
+        raise AdapterRejected(f"vLLM could not load the adapter: {reason}")
 
     async def unload(self, name: str) -> bool:
         """Whether it was loaded."""
@@ -110,8 +110,8 @@ class Vllm:
 
     def _away(self, error: httpx.TransportError) -> Unavailable:
         return Unavailable(
-            f"vLLM at {self.url} does not answer ({type(error).__name__}): "
-            "is it running, and does FETTLE_VLLM_URL name it?"
+            f"vLLM at {self.url} is not responding ({type(error).__name__}). "
+            "Check that it is running and that FETTLE_VLLM_URL is right."
         )
 
 
@@ -142,7 +142,7 @@ def refused(status: int, content: bytes) -> FettleError:
     if status == GONE:
         return NotFound(reason, code="model_not_found", param="model")
     if status == WRONG_KEY:
-        error = Unavailable("vLLM refuses the agent's key: FETTLE_VLLM_KEY must be its --api-key.")
+        error = Unavailable("vLLM rejected the agent's key. Set FETTLE_VLLM_KEY to vLLM's --api-key.")
         error.retry = False
         return error
     if status in (429, 503):

@@ -1,4 +1,4 @@
-"""`fettle doctor`: looks at every part and says what to do."""
+"""`fettle doctor`: checks every part and says what to do."""
 
 import asyncio
 import time
@@ -9,8 +9,8 @@ from sqlalchemy import select
 
 from fettle import __version__, migrate
 from fettle.cli.doctor import host
-from fettle.cli.doctor.result import Finding, warn
-from fettle.cli.up import beside
+from fettle.cli.doctor.result import CheckResult, warn
+from fettle.cli.up import with_local_services
 from fettle.db import Database, database_now
 from fettle.inference.client import Engine
 from fettle.jobs import workers as jobs_workers
@@ -23,10 +23,10 @@ OLDEST_REDIS = 5  # arq needs PSETEX and WATCH; older ones are no longer mended
 SKEW_SECONDS = 5  # leases go by the database's clock; what clients see of time goes by ours
 
 
-async def examine(settings: Settings) -> list[Finding]:
-    """One finding a part; nothing raises."""
-    structlog.configure(processors=[drop])  # findings say it better than log lines
-    settings = beside(settings)
+async def examine(settings: Settings) -> list[CheckResult]:
+    """One result a part; nothing raises."""
+    structlog.configure(processors=[drop])  # results say it better than log lines
+    settings = with_local_services(settings)
     return [await look(part, check, settings) for part, check in CHECKS.items()]
 
 
@@ -34,14 +34,14 @@ def drop(logger: object, name: str, event: structlog.typing.EventDict) -> struct
     raise structlog.DropEvent
 
 
-async def look(part: str, check: Callable[[Settings], Awaitable[Finding]], settings: Settings) -> Finding:
+async def look(part: str, check: Callable[[Settings], Awaitable[CheckResult]], settings: Settings) -> CheckResult:
     try:
         return await asyncio.wait_for(check(settings), 15)
     except Exception as error:
-        return Finding(part, False, f"{type(error).__name__}: {error} → {HELP[part]}", needed=part not in OPTIONAL)
+        return CheckResult(part, False, f"{type(error).__name__}: {error} → {HELP[part]}", needed=part not in OPTIONAL)
 
 
-async def database(settings: Settings) -> Finding:
+async def database(settings: Settings) -> CheckResult:
     db = Database(settings.database)
     try:
         current, newest = await migrate.revisions(db)
@@ -51,21 +51,23 @@ async def database(settings: Settings) -> Finding:
         await db.close()
     where = db.engine.url.render_as_string(hide_password=True)
     if current != newest:
-        return Finding("database", False, f"{where}: schema {current or 'empty'}, needs {newest} → `fettle migrate`")
+        return CheckResult(
+            "database", False, f"{where}: schema {current or 'empty'}, needs {newest} → `fettle migrate`"
+        )
     if abs(skew) > SKEW_SECONDS:
-        return warn("database", f"{where}: its clock and ours differ by {skew:+.0f} s → run NTP on both")
-    return Finding("database", True, f"{where}: schema {current}")
+        return warn("database", f"{where}: its clock differs from this host's by {skew:+.0f} s → run NTP on both")
+    return CheckResult("database", True, f"{where}: schema {current}")
 
 
-async def storage(settings: Settings) -> Finding:
+async def storage(settings: Settings) -> CheckResult:
     store = open_storage(settings)
     await artifacts.put_bytes(store, "doctor/probe", b"fettle")
     back = await store.read("doctor/probe")
     await store.delete("doctor/probe")
-    return Finding("storage", back == b"fettle", f"{settings.storage}: writes, reads and deletes")
+    return CheckResult("storage", back == b"fettle", f"{settings.storage}: writes, reads and deletes")
 
 
-async def queue(settings: Settings) -> Finding:
+async def queue(settings: Settings) -> CheckResult:
     doorbell = Doorbell(settings)
     try:
         await doorbell.ping()
@@ -74,10 +76,10 @@ async def queue(settings: Settings) -> Finding:
         await doorbell.close()
     if int(version.split(".")[0]) < OLDEST_REDIS:
         return warn("queue", f"Redis {version} → {OLDEST_REDIS} or newer is needed")
-    return Finding("queue", True, f"Redis {version} answers")
+    return CheckResult("queue", True, f"Redis {version} answers")
 
 
-async def workers(settings: Settings) -> Finding:
+async def workers(settings: Settings) -> CheckResult:
     db = Database(settings.database)
     try:
         async with db.snapshot() as session:
@@ -86,38 +88,45 @@ async def workers(settings: Settings) -> Finding:
         await db.close()
     alive = [each for each in seen if each.alive]
     if not alive:
-        return warn("workers", f"none is running: jobs wait → {HELP['workers']}")
-    told = [
+        return warn("workers", f"no worker is running, so jobs wait → {HELP['workers']}")
+    running = [
         f"{each.worker.host} {each.worker.version} ({', '.join(each.worker.slots)}; {len(each.busy)} busy)"
         for each in alive
     ]
     if other := sorted({each.worker.version for each in alive} - {__version__}):
-        return warn("workers", f"{', '.join(told)}: version {', '.join(other)} beside {__version__} → update them")
-    return Finding("workers", True, ", ".join(told))
+        return warn(
+            "workers",
+            f"{', '.join(running)}: version {', '.join(other)} differs from {__version__} → update them",
+        )
+    return CheckResult("workers", True, ", ".join(running))
 
 
-async def engine(settings: Settings) -> Finding:
+async def engine(settings: Settings) -> CheckResult:
     client = Engine(settings)
     try:
         healthy = await client.healthy()
     finally:
         await client.close()
-    says = f"{settings.engine_url} answers" if healthy else f"{settings.engine_url} does not answer → {HELP['engine']}"
-    return Finding("engine", healthy, says, needed=False)
+    message = (
+        f"{settings.engine_url} answers" if healthy else f"{settings.engine_url} is not responding → {HELP['engine']}"
+    )
+    return CheckResult("engine", healthy, message, needed=False)
 
 
-async def base_models(settings: Settings) -> Finding:
+async def base_models(settings: Settings) -> CheckResult:
     entries = catalog.load(settings.catalog_file)
     flaws = [
         f"{name}: {flaw}" for name, entry in entries.items() if entry.path and (flaw := catalog.flaw_of(entry.path))
     ]
     if flaws:
-        return Finding("base models", False, " ".join(flaws))
+        return CheckResult("base models", False, " ".join(flaws))
     aliases = catalog.check_aliases(settings.model_aliases, entries)
-    return Finding("base models", True, ", ".join([*entries, *(f"{new} = {name}" for new, name in aliases.items())]))
+    return CheckResult(
+        "base models", True, ", ".join([*entries, *(f"{new} = {name}" for new, name in aliases.items())])
+    )
 
 
-CHECKS: dict[str, Callable[[Settings], Awaitable[Finding]]] = {
+CHECKS: dict[str, Callable[[Settings], Awaitable[CheckResult]]] = {
     "versions": host.versions,
     "disk": host.disk,
     "slots": host.slots,
@@ -136,16 +145,16 @@ CHECKS: dict[str, Callable[[Settings], Awaitable[Finding]]] = {
 HELP = {
     "versions": "install Fettle again",
     "disk": "set FETTLE_DATA to a folder that this user can write",
-    "slots": "docs/gpus.md says how slots map to GPUs",
+    "slots": "docs/gpus.md explains how slots map to GPUs",
     "cores": "set FETTLE_THREADS",
     "devices": "check the driver with nvidia-smi",
     "secrets": "let this user read the data folder",
-    "sandbox": "docs/rewards.md says what user code needs",
+    "sandbox": "docs/rewards.md explains what user code needs",
     "integrations": "pip install 'fettle[integrations]'",
     "database": "check FETTLE_DATABASE_URL, then `fettle migrate`",
     "storage": "check FETTLE_STORAGE_URL, FETTLE_S3_ENDPOINT and the credentials",
-    "queue": "check FETTLE_REDIS_URL; without it jobs start a little later",
-    "workers": "start `fettle worker`; `fettle up` has one",
+    "queue": "check FETTLE_REDIS_URL; without Redis jobs start a little later",
+    "workers": "start `fettle worker`, or `fettle up`, which includes one",
     "engine": "start `fettle engine`, or check FETTLE_ENGINE_URL; chat needs it, training does not",
     "base models": "check FETTLE_CATALOG and FETTLE_MODEL_ALIASES",
 }

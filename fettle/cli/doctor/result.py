@@ -1,25 +1,25 @@
-"""What `fettle doctor` says about one part."""
+"""The result of one check of `fettle doctor`."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """needed: when it is not ok, nothing works without it; otherwise it is a warning."""
 
     part: str
     ok: bool
-    says: str
+    message: str
     needed: bool = True
 
 
-def good(part: str, says: str) -> Finding:
-    return Finding(part, True, says)
+def good(part: str, message: str) -> CheckResult:
+    return CheckResult(part, True, message)
 
 
-def warn(part: str, says: str) -> Finding:
-    return Finding(part, False, says, needed=False)
+def warn(part: str, message: str) -> CheckResult:
+    return CheckResult(part, False, message, needed=False)
 
 
-def bad(part: str, says: str) -> Finding:
-    return Finding(part, False, says)
+def bad(part: str, message: str) -> CheckResult:
+    return CheckResult(part, False, message)

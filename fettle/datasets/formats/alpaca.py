@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fettle.datasets.formats.chat import Conversation, Message
-from fettle.datasets.formats.problems import Finding
+from fettle.datasets.formats.problems import RowProblem
 from fettle.datasets.formats.texts import check_optional, check_text, filled
 
 KEYS = frozenset({"instruction", "output"})
@@ -17,9 +17,9 @@ OPTIONAL = ("input", "system")
 
 
 def to_conversation(row: dict[str, Any]) -> Conversation:
-    asked, given = row["instruction"], row.get("input")
+    instruction, input_text = row["instruction"], row.get("input")
     messages: list[Message] = [{"role": "system", "content": row["system"]}] if filled(row.get("system")) else []
-    messages.append({"role": "user", "content": f"{asked}\n{given}" if filled(given) else asked})
+    messages.append({"role": "user", "content": f"{instruction}\n{input_text}" if filled(input_text) else instruction})
     messages.append({"role": "assistant", "content": row["output"]})
     return Conversation(messages)
 
@@ -30,13 +30,13 @@ def plain(row: dict[str, Any]) -> bool:
     return texts and len(row) == 2 + (type(row.get("input")) is str)
 
 
-def check(row: dict[str, Any]) -> Iterator[Finding]:
+def check(row: dict[str, Any]) -> Iterator[RowProblem]:
     """Everything that keeps a row with one of KEYS from being trained on."""
     for key in TEXTS:
         yield from check_text(row, key)
     for key in OPTIONAL:
         yield from check_optional(row, key)
     if row.get("history"):
-        yield Finding("history", "history_unsupported")
+        yield RowProblem("history", "history_unsupported")
     if row.get("tools"):
-        yield Finding("tools", "tools_need_chat", {"key": "'tools'"})
+        yield RowProblem("tools", "tools_need_chat", {"key": "'tools'"})

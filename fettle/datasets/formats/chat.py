@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from fettle.datasets.formats import tools
-from fettle.datasets.formats.problems import Finding, kind, quoted, step
+from fettle.datasets.formats.problems import RowProblem, kind, quoted, step
 
 Message = dict[str, Any]
 
@@ -29,8 +29,8 @@ class Conversation(NamedTuple):
     @property
     def variables(self) -> dict[str, Any]:
         """Those of the chat template, beside the messages."""
-        given = {"tools": self.tools, "parallel_tool_calls": self.parallel_tool_calls}
-        return {name: value for name, value in given.items() if value not in (None, [])}
+        value = {"tools": self.tools, "parallel_tool_calls": self.parallel_tool_calls}
+        return {name: value for name, value in value.items() if value not in (None, [])}
 
 
 def to_conversation(row: dict[str, Any]) -> Conversation:
@@ -52,13 +52,13 @@ def normalised(message: Message) -> Message:
     return message
 
 
-def check(row: dict[str, Any]) -> Iterator[Finding]:
+def check(row: dict[str, Any]) -> Iterator[RowProblem]:
     """Everything that keeps a row with a `messages` key from being trained on."""
     if len(row) > 1:
         yield from tools.check_row(row)
     messages = row["messages"]
     if not isinstance(messages, list):
-        yield Finding("messages", "messages_not_list", {"key": "'messages'", "kind": kind(messages)})
+        yield RowProblem("messages", "messages_not_list", {"key": "'messages'", "kind": kind(messages)})
         return
     yield from check_messages(messages, "messages", lambda index: f"messages[{index}]", row.get("parallel_tool_calls"))
 
@@ -84,74 +84,74 @@ def plain(row: dict[str, Any]) -> bool:
 
 def check_messages(
     messages: Sequence[Any], whole: str, at: Callable[[int], str], parallel: Any = None
-) -> Iterator[Finding]:
+) -> Iterator[RowProblem]:
     """whole: path of the list; at: path of one message; parallel: the row's parallel_tool_calls."""
     if not messages:
-        yield Finding(whole, "empty_messages_list", {"key": quoted(whole)})
+        yield RowProblem(whole, "empty_messages_list", {"key": quoted(whole)})
         return
     turns = lessons = 0
     role: Any = None
     for index, message in enumerate(messages):
         if not isinstance(message, dict):
             role = None
-            yield Finding(at(index), "message_not_object", {"kind": kind(message)})
+            yield RowProblem(at(index), "message_not_object", {"kind": kind(message)})
             continue
         role = message.get("role")
         if role == "assistant":
             turns += 1
             lessons += message.get("weight") != 0
         for path, code, names in check_message(message, index, parallel is not False):
-            yield Finding(f"{at(index)}{path}", code, names)
+            yield RowProblem(f"{at(index)}{path}", code, names)
     if tools.used(messages):
         yield from tools.check_answers(messages, at)
     if not turns:
-        yield Finding(whole, "example_missing_assistant_message")
+        yield RowProblem(whole, "example_missing_assistant_message")
         return
     if role != "assistant" and role in ROLES:
-        yield Finding(f"{at(len(messages) - 1)}.role", "last_message_not_assistant")
+        yield RowProblem(f"{at(len(messages) - 1)}.role", "last_message_not_assistant")
     if not lessons:
-        yield Finding(whole, "all_weights_zero")
+        yield RowProblem(whole, "all_weights_zero")
 
 
-def check_message(message: Message, index: int, parallel: bool = True) -> Iterator[Finding]:
+def check_message(message: Message, index: int, parallel: bool = True) -> Iterator[RowProblem]:
     """Paths are relative to the message."""
     role, content = message.get("role"), message.get("content")
     if not message.keys() <= MESSAGE_KEYS:
         for key in message.keys() - MESSAGE_KEYS:
             if message[key] is not None:
-                yield Finding(step(key), "message_unrecognized_key", {"key": quoted(key)})
+                yield RowProblem(step(key), "message_unrecognized_key", {"key": quoted(key)})
     if not isinstance(role, str):
         if role is None:
-            yield Finding(".role", "message_missing_key", {"key": quoted("role")})
+            yield RowProblem(".role", "message_missing_key", {"key": quoted("role")})
         else:
-            yield Finding(".role", "role_not_string", {"kind": kind(role), **ROLES_NAMED})
+            yield RowProblem(".role", "role_not_string", {"kind": kind(role), **ROLES_NAMED})
     elif role == "function":
-        yield Finding(".role", "functions_unsupported", {"key": "The role 'function'"})
+        yield RowProblem(".role", "functions_unsupported", {"key": "The role 'function'"})
     elif role not in ROLES:
-        yield Finding(".role", "unrecognized_role", {"role": quoted(role), **ROLES_NAMED})
+        yield RowProblem(".role", "unrecognized_role", {"role": quoted(role), **ROLES_NAMED})
     elif role in SYSTEM_ROLES and index:
-        yield Finding(".role", "system_not_first")
+        yield RowProblem(".role", "system_not_first")
     calls = message.get("tool_calls") is not None or message.get("function_call") is not None
     if isinstance(content, str):
         if role == "assistant" and (not content or content.isspace()) and not calls:
-            yield Finding(".content", "empty_content")
+            yield RowProblem(".content", "empty_content")
     elif content is not None:
-        yield Finding(".content", "content_not_string", {"kind": kind(content)})
+        yield RowProblem(".content", "content_not_string", {"kind": kind(content)})
     elif not calls:  # a call may stand without content
-        yield Finding(".content", "missing_content")
+        yield RowProblem(".content", "missing_content")
     if len(message) > 2:
         yield from _check_options(message, role)
     if len(message) > 2 or role == "tool":
         yield from tools.check_calls(message, role, parallel)
 
 
-def _check_options(message: Message, role: Any) -> Iterator[Finding]:
+def _check_options(message: Message, role: Any) -> Iterator[RowProblem]:
     name, weight = message.get("name"), message.get("weight")
     if name is not None and not isinstance(name, str):
-        yield Finding(".name", "name_not_string", {"kind": kind(name)})
+        yield RowProblem(".name", "name_not_string", {"kind": kind(name)})
     if weight is None:
         return
     if isinstance(weight, bool) or weight not in (0, 1):
-        yield Finding(".weight", "invalid_weight")
+        yield RowProblem(".weight", "invalid_weight")
     elif role in ROLES and role != "assistant":
-        yield Finding(".weight", "weight_not_assistant")
+        yield RowProblem(".weight", "weight_not_assistant")

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from fettle.datasets.formats import jsonl
 from fettle.datasets.formats.jsonl import BOM, Line, Row
-from fettle.datasets.formats.problems import Finding, quoted
+from fettle.datasets.formats.problems import RowProblem, plural, quoted
 from fettle.datasets.formats.rows import NESTED, SHAPE_KEYS, columns_read
 
 DELIMITERS = ",;\t"
@@ -29,12 +29,12 @@ def fields(line: str, delimiter: str) -> list[str]:
 
 
 class Lines:
-    """The lines of a file as text. What is wrong with one ends the reading, and is kept in `finding`."""
+    """The lines of a file as text. What is wrong with one ends the reading, and is kept in `row_problem`."""
 
     def __init__(self, file: BinaryIO, max_row_bytes: int) -> None:
         self.file, self.limit = file, max_row_bytes
         self.record = 0  # bytes of the record so far
-        self.finding: Finding | None = None
+        self.row_problem: RowProblem | None = None
 
     def __iter__(self) -> "Lines":
         return self
@@ -42,18 +42,18 @@ class Lines:
     def __next__(self) -> str:
         line = self.file.readline(self.limit + len(b"\r\n") + 1)
         self.record += len(line)
-        if not line or self.finding:
+        if not line or self.row_problem:
             raise StopIteration
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
-            return self.end(Finding("", "not_utf8", {"byte": error.start + 1}))
+            return self.end(RowProblem("", "not_utf8", {"byte": error.start + 1}))
         if self.record > self.limit + len(b"\r\n"):
-            return self.end(Finding("", "line_too_long", {"limit": self.limit}))
-        return self.end(Finding("", "nul")) if "\0" in text else text
+            return self.end(RowProblem("", "line_too_long", {"limit": self.limit}))
+        return self.end(RowProblem("", "nul")) if "\0" in text else text
 
-    def end(self, finding: Finding) -> str:
-        self.finding = finding
+    def end(self, row_problem: RowProblem) -> str:
+        self.row_problem = row_problem
         raise StopIteration
 
 
@@ -65,10 +65,10 @@ def read(file: BinaryIO, max_row_bytes: int) -> Iterator[Line]:
     try:
         header = file.readline(min(max_row_bytes, 1 << 20)).decode().rstrip("\r\n")
     except UnicodeDecodeError as error:
-        yield 1, None, [Finding("", "not_utf8", {"byte": error.start + 1})]
+        yield 1, None, [RowProblem("", "not_utf8", {"byte": error.start + 1})]
         return
     if "\r" in header:
-        yield 1, None, [Finding("", "csv_carriage_return")]
+        yield 1, None, [RowProblem("", "csv_carriage_return")]
         return
     delimiter = max(DELIMITERS, key=lambda sign: len(SHAPE_KEYS.intersection(fields(header, sign))))
     columns = fields(header, delimiter)
@@ -86,14 +86,14 @@ def read(file: BinaryIO, max_row_bytes: int) -> Iterator[Line]:
         yield number, row, findings
 
 
-def bad_header(header: str, columns: list[str]) -> Finding | None:
+def bad_header(header: str, columns: list[str]) -> RowProblem | None:
     if header.count('"') % 2:
-        return Finding("", "csv_unclosed_quote")
+        return RowProblem("", "csv_unclosed_quote")
     if SHAPE_KEYS.isdisjoint(columns) or len(columns) > MAX_COLUMNS:
-        return Finding("", "csv_without_header")
+        return RowProblem("", "csv_without_header")
     for name in sorted(columns_read(columns)):
         if columns.count(name) > 1:
-            return Finding("", "duplicate_column", {"key": quoted(name)})
+            return RowProblem("", "duplicate_column", {"key": quoted(name)})
     return None
 
 
@@ -107,28 +107,29 @@ def records(reader: Any, lines: Lines, columns: list[str]) -> Iterator[Line]:
         try:
             record = next(reader, None)
         except csv.Error as error:
-            if lines.finding is None:
+            if lines.row_problem is None:
                 yield number, None, [explain(str(error), lines.limit)]
                 continue
             record = None
         if record is None:
-            if lines.finding is not None:
-                yield reader.line_num + 2, None, [lines.finding]
+            if lines.row_problem is not None:
+                yield reader.line_num + 2, None, [lines.row_problem]
             return
         if not record:
             yield number, None, jsonl.BLANK_LINE
         elif len(record) != len(columns):
-            yield number, None, [Finding("", "csv_ragged_row", {"fields": len(record), "columns": len(columns)})]
+            widths: dict[str, str | int] = {"fields": plural(len(record), "field"), "columns": str(len(columns))}
+            yield number, None, [RowProblem("", "csv_ragged_row", widths)]
         else:
             row: Row = {name: record[index] for index, name in wanted}
             yield number, *parse_nested(row, nested)
 
 
-def parse_nested(row: Row, nested: frozenset[str]) -> tuple[Row | None, list[Finding]]:
+def parse_nested(row: Row, nested: frozenset[str]) -> tuple[Row | None, list[RowProblem]]:
     """Puts what the JSON texts of a row hold in their place; an empty one is none. No row where one is no JSON."""
     if not nested:
         return row, jsonl.SOUND
-    findings: list[Finding] = []
+    findings: list[RowProblem] = []
     for key in sorted(nested):
         text = row.pop(key)
         if not isinstance(text, str):
@@ -137,18 +138,18 @@ def parse_nested(row: Row, nested: frozenset[str]) -> tuple[Row | None, list[Fin
             value, problems = jsonl.read_value(text.encode())
             row[key] = value
             findings += [
-                Finding(f"{key}{'' if path.startswith('[') or not path else '.'}{path}", code, names)
+                RowProblem(f"{key}{'' if path.startswith('[') or not path else '.'}{path}", code, names)
                 for path, code, names in problems or []
             ]
             if problems is None:
-                return None, [Finding(key, "cell_not_json", {"key": quoted(key)})]
+                return None, [RowProblem(key, "cell_not_json", {"key": quoted(key)})]
     return row, findings
 
 
-def explain(reason: str, limit: int) -> Finding:
+def explain(reason: str, limit: int) -> RowProblem:
     """csv's own words, which show nothing of the file, as ours."""
     if "field larger" in reason:
-        return Finding("", "line_too_long", {"limit": limit})
+        return RowProblem("", "line_too_long", {"limit": limit})
     if "unexpected end" in reason:
-        return Finding("", "csv_unclosed_quote")
-    return Finding("", "csv_carriage_return" if "new-line" in reason else "csv_stray_quote")
+        return RowProblem("", "csv_unclosed_quote")
+    return RowProblem("", "csv_carriage_return" if "new-line" in reason else "csv_stray_quote")

@@ -14,16 +14,16 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from fettle.datasets.formats.problems import Finding, kind, quoted, step
+from fettle.datasets.formats.problems import RowProblem, kind, quoted, step
 
 Row = dict[str, Any]
-Line = tuple[int, Row | None, list[Finding]]  # number, counted from 1; the row, where there is one; what is wrong
+Line = tuple[int, Row | None, list[RowProblem]]  # number, counted from 1; the row, where there is one; what is wrong
 
 BLOCK = 1 << 15  # bytes; the rows of larger ones would keep the garbage collector busy
 MAX_DEPTH = 254  # what orjson can write back
 MAX_BLANK = 1000  # blank lines that a file may end with
-BLANK_LINE = [Finding("", "blank_line")]
-SOUND: list[Finding] = []  # what is wrong with nearly every line
+BLANK_LINE = [RowProblem("", "blank_line")]
+SOUND: list[RowProblem] = []  # what is wrong with nearly every line
 BOM = b"\xef\xbb\xbf"
 
 
@@ -78,23 +78,23 @@ def read_block(block: bytes, lines: list[bytes], max_row_bytes: int) -> list[Row
     return None if set(map(type, rows)) != {dict} or suspicious(block, rows) else rows
 
 
-def read_line(line: bytes, max_row_bytes: int) -> tuple[Row | None, list[Finding]]:
+def read_line(line: bytes, max_row_bytes: int) -> tuple[Row | None, list[RowProblem]]:
     """The row as far as it can be read, and everything that strict reading has against the line."""
     if len(line) > max_row_bytes and len(line.rstrip(b"\r\n")) > max_row_bytes:
-        return None, [Finding("", "line_too_long", {"limit": max_row_bytes})]
+        return None, [RowProblem("", "line_too_long", {"limit": max_row_bytes})]
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         if not line.startswith(BOM):
             return examine(line, error)
         row, findings = _after_bom(line.removeprefix(BOM))
-        return row, [Finding("", "bom"), *findings]
+        return row, [RowProblem("", "bom"), *findings]
     if type(value) is dict and not suspicious(line, value):
         return value, []
     return examine(line)
 
 
-def _after_bom(line: bytes) -> tuple[Row | None, list[Finding]]:
+def _after_bom(line: bytes) -> tuple[Row | None, list[RowProblem]]:
     try:
         orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -121,7 +121,7 @@ def suspicious(text: bytes, value: Any) -> bool:
     return text.count(b'"') + spelled != written.count(b'"')
 
 
-def read_value(text: bytes) -> tuple[Any, list[Finding] | None]:
+def read_value(text: bytes) -> tuple[Any, list[RowProblem] | None]:
     """A JSON value that is no row of its own, and what strict reading has against it; None if it is no JSON."""
     try:
         value = orjson.loads(text)
@@ -132,7 +132,7 @@ def read_value(text: bytes) -> tuple[Any, list[Finding] | None]:
     try:
         return value, list(irregularities(json.loads(text, object_pairs_hook=_object)))
     except RecursionError:
-        return value, [Finding("", "too_deep", {"limit": MAX_DEPTH})]
+        return value, [RowProblem("", "too_deep", {"limit": MAX_DEPTH})]
 
 
 class Repeating(dict[str, Any]):
@@ -150,48 +150,50 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return repeating
 
 
-def examine(line: bytes, refusal: orjson.JSONDecodeError | None = None) -> tuple[Row | None, list[Finding]]:
+def examine(line: bytes, refusal: orjson.JSONDecodeError | None = None) -> tuple[Row | None, list[RowProblem]]:
     """Reads a line leniently, to find all that is wrong with it. refusal: orjson's, if it did refuse the line."""
     last = not line.endswith(b"\n")
     if not line or line.isspace():
         return None, BLANK_LINE
     if b"\0" in line:
-        return None, [Finding("", "nul")]
+        return None, [RowProblem("", "nul")]
     try:
         text = line.decode()
     except UnicodeDecodeError as error:
         cut = last and error.end == len(line)
-        return None, [Finding("", "truncated_line") if cut else Finding("", "not_utf8", {"byte": error.start + 1})]
+        return None, [
+            RowProblem("", "truncated_line") if cut else RowProblem("", "not_utf8", {"byte": error.start + 1})
+        ]
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_int=float)  # float: an int has a limit of digits
     except RecursionError:
-        return None, [Finding("", "too_deep", {"limit": MAX_DEPTH})]
+        return None, [RowProblem("", "too_deep", {"limit": MAX_DEPTH})]
     except json.JSONDecodeError:
         if refusal is None:
             raise
         return None, [_invalid_json(text, last, refusal)]
     findings = list(irregularities(value))
     if not isinstance(value, dict):
-        return None, [*findings, Finding("", "row_not_object", {"kind": kind(value)})]
+        return None, [*findings, RowProblem("", "row_not_object", {"kind": kind(value)})]
     if refusal and not findings:
         findings = [_invalid_json(text, last, refusal)]
     return value, findings
 
 
-def _invalid_json(text: str, last: bool, refusal: orjson.JSONDecodeError) -> Finding:
+def _invalid_json(text: str, last: bool, refusal: orjson.JSONDecodeError) -> RowProblem:
     if last and refusal.pos == len(text):
-        return Finding("", "truncated_line")
-    return Finding("", "invalid_json", {"reason": refusal.msg, "column": refusal.colno})
+        return RowProblem("", "truncated_line")
+    return RowProblem("", "invalid_json", {"reason": refusal.msg, "column": refusal.colno})
 
 
-def irregularities(value: Any, path: str = "", depth: int = 1) -> Iterator[Finding]:
+def irregularities(value: Any, path: str = "", depth: int = 1) -> Iterator[RowProblem]:
     """What lenient JSON lets pass: NaN, NUL, lone surrogates, repeated keys, great depth."""
     if isinstance(value, str):
         yield from _irregular_text(value, path)
     elif isinstance(value, float) and not math.isfinite(value):
-        yield Finding(path, "nan_or_infinity")
+        yield RowProblem(path, "nan_or_infinity")
     elif isinstance(value, dict | list) and depth > MAX_DEPTH:
-        yield Finding("", "too_deep", {"limit": MAX_DEPTH})
+        yield RowProblem("", "too_deep", {"limit": MAX_DEPTH})
     elif isinstance(value, list):
         for index, item in enumerate(value):
             if not _plain(item):
@@ -199,7 +201,7 @@ def irregularities(value: Any, path: str = "", depth: int = 1) -> Iterator[Findi
     elif isinstance(value, dict):
         if isinstance(value, Repeating):
             for key in value.repeated:
-                yield Finding((path + step(key)).lstrip("."), "duplicate_key", {"key": quoted(key)})
+                yield RowProblem((path + step(key)).lstrip("."), "duplicate_key", {"key": quoted(key)})
         for key, item in value.items():
             if not (_plain(key) and _plain(item)):
                 below = (path + step(key)).lstrip(".")
@@ -214,10 +216,10 @@ def _plain(value: Any) -> bool:
     return value is None or type(value) is bool or (type(value) is float and math.isfinite(value))
 
 
-def _irregular_text(text: str, path: str) -> Iterator[Finding]:
+def _irregular_text(text: str, path: str) -> Iterator[RowProblem]:
     if "\0" in text:
-        yield Finding(path, "nul")
+        yield RowProblem(path, "nul")
     try:
         text.encode()
     except UnicodeEncodeError:
-        yield Finding(path, "lone_surrogate")
+        yield RowProblem(path, "lone_surrogate")

@@ -13,7 +13,7 @@ import orjson
 from fettle.datasets.formats import jsonl
 from fettle.datasets.formats.delimited import parse_nested
 from fettle.datasets.formats.jsonl import Line, Row
-from fettle.datasets.formats.problems import Finding, quoted
+from fettle.datasets.formats.problems import RowProblem, quoted
 from fettle.datasets.formats.rows import NESTED, SHAPE_KEYS, columns_read
 
 MAGIC = b"PAR1"
@@ -42,37 +42,39 @@ def read(file: BinaryIO, max_row_bytes: int) -> Iterator[Line]:
         for batch in table.iter_batches(batch_size=BATCH, columns=wanted, use_threads=False):
             unpacked += batch.nbytes
             if unpacked > most:
-                yield number + 1, None, [Finding("", "parquet_too_large", {"limit": most})]
+                yield number + 1, None, [RowProblem("", "parquet_too_large", {"limit": most})]
                 return
-            for row in rows_of(batch):
+            for row in decode_rows(batch):
                 number += 1
                 yield number, *checked(row, nested, max_row_bytes)
     except MemoryError:  # some of pyarrow's are ArrowExceptions too
         raise
     except (pyarrow.ArrowException, OSError):
-        yield number + 1, None, [Finding("", "parquet_unreadable")]
+        yield number + 1, None, [RowProblem("", "parquet_unreadable")]
 
 
-def bad_columns(names: list[str]) -> Finding | None:
+def bad_columns(names: list[str]) -> RowProblem | None:
     if SHAPE_KEYS.isdisjoint(names):
-        return Finding("", "missing_columns", {"keys": ", ".join(map(quoted, names[:5])) or "none"})
+        return RowProblem("", "missing_columns", {"keys": ", ".join(map(quoted, names[:5])) or "none"})
     twice = sorted(name for name in columns_read(names) if names.count(name) > 1)
-    return Finding("", "duplicate_column", {"key": quoted(twice[0])}) if twice else None
+    return RowProblem("", "duplicate_column", {"key": quoted(twice[0])}) if twice else None
 
 
-def bad_groups(metadata: Any) -> Finding | None:
+def bad_groups(metadata: Any) -> RowProblem | None:
     sizes = (metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
-    return Finding("", "parquet_group_too_large", {"limit": MAX_GROUP}) if max(sizes, default=0) > MAX_GROUP else None
+    return (
+        RowProblem("", "parquet_group_too_large", {"limit": MAX_GROUP}) if max(sizes, default=0) > MAX_GROUP else None
+    )
 
 
-def bad_count(metadata: Any, size: int) -> Finding | None:
+def bad_count(metadata: Any, size: int) -> RowProblem | None:
     """size: of the file, in bytes."""
     if metadata.num_rows <= max(ROWS_WITHOUT_PROOF, size * ROWS_PER_BYTE):
         return None
-    return Finding("", "parquet_too_many_rows", {"rows": metadata.num_rows, "bytes": size})
+    return RowProblem("", "parquet_too_many_rows", {"rows": metadata.num_rows, "bytes": size})
 
 
-def rows_of(batch: Any) -> Iterator[Row | None]:
+def decode_rows(batch: Any) -> Iterator[Row | None]:
     """None for a row with text that is not UTF-8."""
     try:
         yield from batch.to_pylist()
@@ -84,15 +86,15 @@ def rows_of(batch: Any) -> Iterator[Row | None]:
                 yield None
 
 
-def checked(row: Row | None, nested: frozenset[str], max_row_bytes: int) -> tuple[Row | None, list[Finding]]:
+def checked(row: Row | None, nested: frozenset[str], max_row_bytes: int) -> tuple[Row | None, list[RowProblem]]:
     if row is None:
-        return None, [Finding("", "not_utf8", {"byte": 1})]
+        return None, [RowProblem("", "not_utf8", {"byte": 1})]
     texts = without_nulls(row)
     parsed, findings = parse_nested(texts, nested.intersection(texts))
     if parsed is None:
         return None, findings
     if len(orjson.dumps(parsed, default=str)) > max_row_bytes:
-        return parsed, [*findings, Finding("", "line_too_long", {"limit": max_row_bytes})]
+        return parsed, [*findings, RowProblem("", "line_too_long", {"limit": max_row_bytes})]
     return parsed, [*findings, *jsonl.irregularities(parsed)]
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from fettle.datasets.formats import chat, tools
 from fettle.datasets.formats.chat import Conversation, Message
-from fettle.datasets.formats.problems import Finding, kind, quoted
+from fettle.datasets.formats.problems import RowProblem, kind, quoted
 from fettle.datasets.formats.prompt_completion import as_messages, context
 from fettle.datasets.formats.texts import filled
 
@@ -52,8 +52,8 @@ def sides(row: dict[str, Any]) -> Sides:
     better = next((key for key in BETTER if row.get(key) is not None), "")
     worse = next((key for key in WORSE if row.get(key) is not None), "")
     if better in BETTER[:2] or worse in WORSE[:2]:
-        given = row.get("input")
-        inside = given if isinstance(given, dict) else {}
+        parts = row.get("input")
+        inside = parts if isinstance(parts, dict) else {}
         prompt_path, prompt, toolbox = "input.messages", inside.get("messages"), inside.get("tools")
         better, worse = better or BETTER[0], worse or WORSE[0]
     else:
@@ -73,11 +73,11 @@ def split(better: Any, worse: Any) -> int:
 
 
 def to_pairs(row: dict[str, Any]) -> list[Pair]:
-    given = sides(row)
-    if given.prompt is None:
-        shared = split(given.better, given.worse)
-        return [pair(given.better[:shared], given.better[shared:], given.worse[shared:], given.tools)]
-    return [pair(given.prompt, given.better, given.worse, given.tools)]
+    parts = sides(row)
+    if parts.prompt is None:
+        shared = split(parts.better, parts.worse)
+        return [pair(parts.better[:shared], parts.better[shared:], parts.worse[shared:], parts.tools)]
+    return [pair(parts.prompt, parts.better, parts.worse, parts.tools)]
 
 
 def pair(prompt: Any, better: Any, worse: Any, toolbox: Any) -> Pair:
@@ -98,94 +98,94 @@ def plain(row: dict[str, Any]) -> bool:
     return len(row) == 3 and filled(prompt) and filled(chosen) and filled(rejected) and chosen != rejected
 
 
-def check(row: dict[str, Any]) -> Iterator[Finding]:
+def check(row: dict[str, Any]) -> Iterator[RowProblem]:
     """Everything that keeps a row with one of KEYS from being trained on."""
-    given = sides(row)
-    if given.tools is not None:
-        yield from tools.check_row({"tools": given.tools})
+    parts = sides(row)
+    if parts.tools is not None:
+        yield from tools.check_row({"tools": parts.tools})
     missing = False
-    for path, value in ((given.better_path, given.better), (given.worse_path, given.worse)):
+    for path, value in ((parts.better_path, parts.better), (parts.worse_path, parts.worse)):
         if value is None:
             missing = True
-            yield Finding(path, "missing_response", {"key": quoted(path)})
-    prompt = given.prompt
+            yield RowProblem(path, "missing_response", {"key": quoted(path)})
+    prompt = parts.prompt
     if prompt is None and not missing:
-        whole = isinstance(given.better, list) and isinstance(given.worse, list)
-        if given.prompt_path == "prompt" and whole and split(given.better, given.worse):
-            prompt = given.better[: split(given.better, given.worse)]
+        whole = isinstance(parts.better, list) and isinstance(parts.worse, list)
+        if parts.prompt_path == "prompt" and whole and split(parts.better, parts.worse):
+            prompt = parts.better[: split(parts.better, parts.worse)]
             length = len(prompt)
             yield from check_prompt("chosen", prompt)
-            yield from check_response(given.better_path, given.better[length:])
-            yield from check_response(given.worse_path, given.worse[length:])
-            yield from check_different(given.worse_path, given.better, given.worse)
+            yield from check_response(parts.better_path, parts.better[length:])
+            yield from check_response(parts.worse_path, parts.worse[length:])
+            yield from check_different(parts.worse_path, parts.better, parts.worse)
             return
     if prompt is None:
-        yield Finding(given.prompt_path, "missing_prompt", {"key": quoted(given.prompt_path)})
+        yield RowProblem(parts.prompt_path, "missing_prompt", {"key": quoted(parts.prompt_path)})
     else:
-        yield from check_prompt(given.prompt_path, prompt)
-    for path, value in ((given.better_path, given.better), (given.worse_path, given.worse)):
+        yield from check_prompt(parts.prompt_path, prompt)
+    for path, value in ((parts.better_path, parts.better), (parts.worse_path, parts.worse)):
         if value is not None:
             yield from check_response(path, value)
     if not missing:
-        yield from check_different(given.worse_path, given.better, given.worse)
+        yield from check_different(parts.worse_path, parts.better, parts.worse)
 
 
-def check_prompt(path: str, prompt: Any) -> Iterator[Finding]:
+def check_prompt(path: str, prompt: Any) -> Iterator[RowProblem]:
     """A text, or messages of which the last is not the assistant's."""
     if isinstance(prompt, str):
         if not filled(prompt):
-            yield Finding(path, "empty_text", {"key": quoted(path)})
+            yield RowProblem(path, "empty_text", {"key": quoted(path)})
         return
     if not isinstance(prompt, list):
-        yield Finding(path, "prompt_not_text_or_messages", {"key": quoted(path), "kind": kind(prompt)})
+        yield RowProblem(path, "prompt_not_text_or_messages", {"key": quoted(path), "kind": kind(prompt)})
         return
     if not prompt:
-        yield Finding(path, "empty_messages_list", {"key": quoted(path)})
+        yield RowProblem(path, "empty_messages_list", {"key": quoted(path)})
         return
     for index, message in enumerate(prompt):
         at = f"{path}[{index}]"
         if not isinstance(message, dict):
-            yield Finding(at, "message_not_object", {"kind": kind(message)})
+            yield RowProblem(at, "message_not_object", {"kind": kind(message)})
             continue
         if message.get("weight") not in (None, 0):
-            yield Finding(f"{at}.weight", "weight_in_prompt")
+            yield RowProblem(f"{at}.weight", "weight_in_prompt")
         for inner, code, names in chat.check_message(message, index):
-            yield Finding(f"{at}{inner}", code, names)
+            yield RowProblem(f"{at}{inner}", code, names)
     if tools.used(prompt):
         yield from tools.check_answers(prompt, lambda index: f"{path}[{index}]")
     if isinstance(prompt[-1], dict) and prompt[-1].get("role") == "assistant":
-        yield Finding(f"{path}[{len(prompt) - 1}].role", "prompt_ends_with_assistant")
+        yield RowProblem(f"{path}[{len(prompt) - 1}].role", "prompt_ends_with_assistant")
 
 
-def check_response(path: str, response: Any) -> Iterator[Finding]:
+def check_response(path: str, response: Any) -> Iterator[RowProblem]:
     """A text, or one assistant's message in a list."""
     if isinstance(response, str):
         if not filled(response):
-            yield Finding(path, "empty_text", {"key": quoted(path)})
+            yield RowProblem(path, "empty_text", {"key": quoted(path)})
         return
     if not isinstance(response, list):
-        yield Finding(path, "response_not_text_or_message", {"key": quoted(path), "kind": kind(response)})
+        yield RowProblem(path, "response_not_text_or_message", {"key": quoted(path), "kind": kind(response)})
         return
     if len(response) != 1:
-        yield Finding(path, "response_not_one_message", {"key": quoted(path), "count": len(response)})
+        yield RowProblem(path, "response_not_one_message", {"key": quoted(path), "count": len(response)})
         return
     (message,) = response
     at = f"{path}[0]"
     if not isinstance(message, dict):
-        yield Finding(at, "message_not_object", {"kind": kind(message)})
+        yield RowProblem(at, "message_not_object", {"kind": kind(message)})
         return
     for inner, code, names in chat.check_message(message, 1):
-        yield Finding(f"{at}{inner}", code, names)
+        yield RowProblem(f"{at}{inner}", code, names)
     if message.get("role") in chat.ROLES and message["role"] != "assistant":
-        yield Finding(f"{at}.role", "response_not_assistants")
+        yield RowProblem(f"{at}.role", "response_not_assistants")
 
 
-def check_different(path: str, better: Any, worse: Any) -> Iterator[Finding]:
-    if said(better) == said(worse):
-        yield Finding(path, "identical_responses", {"key": quoted(path)})
+def check_different(path: str, better: Any, worse: Any) -> Iterator[RowProblem]:
+    if text_of(better) == text_of(worse):
+        yield RowProblem(path, "identical_responses", {"key": quoted(path)})
 
 
-def said(response: Any) -> Any:
+def text_of(response: Any) -> Any:
     """What a response comes to, however it is written; for telling two apart."""
     if isinstance(response, str):
         return response

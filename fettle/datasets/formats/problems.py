@@ -9,63 +9,66 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 NAME_LENGTH = 40  # characters of a key or role that a message may quote
-DUMP = "Write each row with a JSON library, such as json.dumps(row), on a line of its own."
+DUMP = "Write each row with a JSON library, such as json.dumps(row), on its own line."
 
-# code: what is wrong, how to mend it. The names in single braces come with the finding.
+# code: what is wrong, how to mend it. The names in single braces come with the RowProblem.
 PROBLEMS: dict[str, tuple[str, str]] = {
     # the file
-    "empty_file": ("The file holds no rows.", "Write one JSON object on each line."),
-    "gzip_file": ("The file is compressed with gzip.", "Unpack it (gunzip) and upload the file inside."),
-    "zip_file": ("The file is a zip archive, or a spreadsheet.", "Unpack it, or save the sheet as CSV in UTF-8."),
-    "zstd_file": ("The file is compressed with zstd.", "Unpack it (unzstd) and upload the file inside."),
+    "empty_file": ("The file has no rows.", "Write one JSON object on each line."),
+    "gzip_file": ("The file is compressed with gzip.", "Decompress it (gunzip) and upload the file inside."),
+    "zip_file": (
+        "The file is a zip archive, or a spreadsheet.",
+        "Extract the file, or save the sheet as CSV in UTF-8.",
+    ),
+    "zstd_file": ("The file is compressed with zstd.", "Decompress it (unzstd) and upload the file inside."),
     "utf16_file": ("The file is UTF-16 text.", "Save it as UTF-8 without a byte order mark."),
     "json_array": (
         "The file is a JSON array, not one object on each line.",
-        "Write each element on a line of its own, without the array's brackets and commas (jq -c '.[]').",
+        "Write each element on its own line, without the array's brackets and commas (jq -c '.[]').",
     ),
     "pretty_printed_json": (
         "The file is JSON spread over several lines, not one object on each line.",
         "Write each object on one line, without indentation (jq -c .).",
     ),
     "missing_columns": (
-        "The file has none of the columns of a dataset; its columns: {keys}.",
-        "Name them messages, or prompt and completion, or instruction and output, or conversations.",
+        "The file has none of the columns that a dataset needs. Its columns are: {keys}.",
+        "Rename them to messages, prompt and completion, instruction and output, or conversations.",
     ),
-    "duplicate_column": ("The file has two columns named {key}.", "Rename or drop one of them."),
+    "duplicate_column": ("The file has two columns named {key}.", "Rename or remove one of them."),
     # CSV
     "csv_without_header": (
-        "The first line of the CSV file names none of the columns of a dataset.",
-        "Begin the file with a header such as prompt,completion or instruction,input,output.",
+        "The first line of the CSV file has none of the column names that a dataset needs.",
+        "Start the file with a header such as prompt,completion or instruction,input,output.",
     ),
     "csv_ragged_row": (
-        "The row has {fields} fields, but the header has {columns}.",
-        "Put fields that hold a comma or a line break into quotes, or write the file with a CSV library.",
+        "The row has {fields}, but the header has {columns}.",
+        "Quote fields that contain a comma or a line break, or write the file with a CSV library.",
     ),
     "csv_stray_quote": (
-        "A quoted field goes on after its closing quote.",
+        "A quoted field continues after its closing quote.",
         "Double the quotes inside a quoted field, or write the file with a CSV library.",
     ),
     "csv_unclosed_quote": (
-        "A quoted field that begins in this row is never closed.",
-        "Close it; if the file was cut off, upload the whole of it.",
+        "A quoted field that starts in this row is never closed.",
+        "Close it. If the file was cut off, upload the whole file.",
     ),
     "csv_carriage_return": (
-        "There is a carriage return outside quotes that ends no line.",
-        "End lines with \\n or \\r\\n, and put fields that hold line breaks into quotes.",
+        "The row has a carriage return outside quotes that is not a line ending.",
+        "End lines with \\n or \\r\\n, and quote fields that contain line breaks.",
     ),
     "cell_not_json": ("The text in the column {key} is not JSON.", "Write the cell with json.dumps."),
     # Parquet
     "parquet_unreadable": (
-        "The Parquet file cannot be read: it is damaged, cut off, encrypted or compressed in an unknown way.",
+        "The Parquet file cannot be read. It may be damaged, cut off, encrypted or compressed in an unsupported way.",
         "Write it again, for example with pandas.DataFrame.to_parquet, and upload the whole file.",
     ),
     "parquet_too_many_rows": (
-        "The Parquet file claims {rows} rows in {bytes} bytes: that is no dataset.",
+        "The Parquet file claims {rows} rows in {bytes} bytes: it is not a dataset.",
         "Write rows that differ, or upload the file as JSONL.",
     ),
     "parquet_too_large": (
-        "The Parquet file unpacks to more than {limit} bytes.",
-        "Write it with less in each row, or in several files.",
+        "The Parquet file decompresses to more than {limit} bytes.",
+        "Write smaller rows, or several files.",
     ),
     "validation_too_slow": (
         "The file could not be checked within {seconds} seconds.",
@@ -76,73 +79,76 @@ PROBLEMS: dict[str, tuple[str, str]] = {
         "Write smaller rows or row groups, or several smaller files.",
     ),
     "parquet_group_too_large": (
-        "A row group of the Parquet file unpacks to more than {limit} bytes.",
+        "A row group of the Parquet file decompresses to more than {limit} bytes.",
         "Write it with smaller row groups: pyarrow.parquet.write_table(table, file, row_group_size=10_000).",
     ),
     # the line
     "line_too_long": (
         "The line is longer than {limit} bytes.",
-        "Shorten or split the row, or have the operator raise max_row_bytes.",
+        "Shorten or split the row, or ask the operator to raise FETTLE_MAX_ROW_BYTES.",
     ),
     "blank_line": ("The line is blank.", "Remove it; only the end of the file may be blank."),
     "bom": ("The line begins with a byte order mark.", "Save the file as UTF-8 without a byte order mark."),
-    "nul": ("There is a NUL character.", "Remove it: text cannot hold \\u0000."),
+    "nul": ("The row contains the character U+0000 (NUL).", "Remove it. Text cannot contain \\u0000."),
     "not_utf8": ("The line is not UTF-8 at byte {byte}.", "Save the file as UTF-8."),
-    "truncated_line": ("The last line ends in the middle of a row.", "Upload the whole file again, or drop this line."),
+    "truncated_line": (
+        "The last line ends in the middle of a row.",
+        "Upload the whole file again, or remove this line.",
+    ),
     "invalid_json": ("The line is not JSON: {reason} at column {column}.", DUMP),
     "nan_or_infinity": ("The number is NaN, infinite or too large.", "Use a finite number or null."),
     "lone_surrogate": (
-        "The text holds half of a surrogate pair, which is no character.",
-        "Write the pair's both halves, or the character itself in UTF-8.",
+        "The text contains half of a surrogate pair, which is not a character.",
+        "Write both halves of the pair, or the character itself in UTF-8.",
     ),
-    "duplicate_key": ("The key {key} stands twice in one object.", "Keep one of them."),
+    "duplicate_key": ("The key {key} appears twice in one object.", "Keep one of them."),
     "too_deep": ("The row is nested deeper than {limit} levels.", "Flatten it."),
-    "row_not_object": ("The line holds {kind}, not a JSON object.", 'Write the row as an object: {{"messages": […]}}.'),
+    "row_not_object": ("The line is {kind}, not a JSON object.", 'Write the row as an object: {{"messages": […]}}.'),
     # the row
     "mixed_shapes": (
         "The row has the shape {shape}, but the file's first row has the shape {first}.",
-        "Keep one shape in a file.",
+        "Use one shape in each file.",
     ),
     "missing_messages_list": (
-        "The row has the keys of no shape: not 'messages', 'prompt' and 'completion', 'instruction' and 'output', or "
-        "'conversations'; its keys: {keys}.",
+        "The row has none of the expected keys: 'messages', 'prompt' and 'completion', 'instruction' and 'output', or "
+        "'conversations'. Its keys are: {keys}.",
         'Write {{"messages": […]}} or {{"prompt": "…", "completion": "…"}}.',
     ),
     "messages_not_list": ("{key} is {kind}, not a list.", "Make it a list of objects, one for each message."),
-    "empty_messages_list": ("{key} is empty.", "Give at least a user's and an assistant's message."),
+    "empty_messages_list": ("{key} is empty.", "Add at least a user message and an assistant message."),
     # a message
     "message_not_object": ("The message is {kind}, not an object.", 'Write {{"role": "…", "content": "…"}}.'),
-    "message_missing_key": ("The message has no {key}.", "Every message says who speaks and what is said."),
+    "message_missing_key": ("The message has no {key}.", "Every message needs a role and a content."),
     "message_unrecognized_key": (
         "A message cannot have the key {key}.",
-        "Remove it; a message has role, content, and perhaps name, weight, tool_calls and tool_call_id.",
+        "Remove it. A message has a role and a content, and may have a name, weight, tool_calls and tool_call_id.",
     ),
     "unrecognized_role": ("The role {role} is unknown.", "Use one of: {roles}."),
     "role_not_string": ("The role is {kind}, not a string.", "Use one of: {roles}."),
     "system_not_first": (
-        "A system message stands after another message.",
+        "A system message comes after another message.",
         "Make it the first message, or merge it into the first.",
     ),
     "missing_content": ("The message has no content.", "Give it a 'content' string."),
     "content_not_string": ("The content is {kind}, not a string.", "Join its text parts into one string."),
-    "empty_content": ("The assistant's message is empty.", "Write what the assistant should say, or drop the row."),
+    "empty_content": ("The assistant message is empty.", "Write what the assistant should say, or remove the row."),
     "name_not_string": ("The name is {kind}, not a string.", "Use a string, or remove it."),
     "invalid_weight": ("The weight is neither 0 nor 1.", "Use the number 0 (context only) or 1 (train on it)."),
     "weight_not_assistant": (
-        "Only an assistant's message has a weight: no other message is trained on.",
+        "Only assistant messages can have a weight, because no other message is trained on.",
         "Remove the weight.",
     ),
     "example_missing_assistant_message": (
-        "No message is the assistant's, so that there is nothing to train on.",
-        "End the row with what the assistant should say.",
+        "The row has no assistant message, so there is nothing to train on.",
+        "End the row with an assistant message.",
     ),
     "last_message_not_assistant": (
-        "The last message is not the assistant's.",
-        "Drop the messages after the assistant's last one, or add the answer.",
+        "The last message is not an assistant message.",
+        "Remove the messages after the last assistant message, or add the answer.",
     ),
     "all_weights_zero": (
-        "Every assistant message has weight 0, so that there is nothing to train on.",
-        "Give at least one of them weight 1, or drop the row.",
+        "Every assistant message has weight 0, so there is nothing to train on.",
+        "Set the weight of at least one of them to 1, or remove the row.",
     ),
     "weight_in_prompt": (
         "A message of the prompt has a weight, but only the completion is trained on.",
@@ -151,13 +157,13 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     # tools
     "tools_not_list": ("'tools' is {kind}, not a list.", "Make it a list of function definitions."),
     "invalid_tool": (
-        "The tool is no function definition: {reason}.",
+        "The tool is not a function definition: {reason}.",
         'Write {{"type": "function", "function": {{"name": "…", "description": "…", "parameters": {{…}}}}}}.',
     ),
     "parallel_tool_calls_not_boolean": ("'parallel_tool_calls' is {kind}.", "Use true or false, or remove it."),
     "parallel_tool_calls_forbidden": (
         "The message makes {count} tool calls, but the row's parallel_tool_calls is false.",
-        "Make one call a message, or set parallel_tool_calls to true.",
+        "Make one call per message, or set parallel_tool_calls to true.",
     ),
     "functions_unsupported": (
         "{key} belongs to the older form of tool calls.",
@@ -168,59 +174,62 @@ PROBLEMS: dict[str, tuple[str, str]] = {
         'Write the row as {{"messages": […], "tools": […]}}.',
     ),
     "invalid_tool_call": (
-        "The tool calls are not as the API gives them: {reason}.",
+        "The tool calls are not in the format of the API: {reason}.",
         'Write {{"id": "…", "type": "function", "function": {{"name": "…", "arguments": "{{…}}"}}}}.',
     ),
-    "tool_calls_not_assistant": ("Only an assistant's message has tool_calls.", "Remove them from this message."),
-    "tool_call_id_not_tool": ("Only a message of the role tool has a tool_call_id.", "Remove it from this message."),
-    "missing_tool_call_id": ("The tool's message has no tool_call_id.", "Name the id of the call that it answers."),
+    "tool_calls_not_assistant": ("Only assistant messages can have tool_calls.", "Remove them from this message."),
+    "tool_call_id_not_tool": (
+        "Only messages with the role 'tool' can have a tool_call_id.",
+        "Remove it from this message.",
+    ),
+    "missing_tool_call_id": ("The tool message has no tool_call_id.", "Add the id of the call that it answers."),
     "unknown_tool_call_id": (
-        "The tool's message answers no open call of the assistant's message before it.",
+        "The tool message does not answer an open call of the assistant message before it.",
         "Use the id of one of its tool_calls, once, before the next message of another role.",
     ),
     "unanswered_tool_call": (
-        "The assistant's {count} tool calls before this message have no answer.",
-        "Add a message of the role tool for each, with its tool_call_id.",
+        "The assistant message before this one has {calls} without an answer.",
+        "Add a message with the role 'tool' and the call's tool_call_id for each.",
     ),
     # comparisons
-    "missing_prompt": ("The row has no {key}.", "Give the prompt that all of the row's responses answer."),
-    "prompt_not_text_or_messages": ("{key} is {kind}, not a string or a list of messages.", "Make it one of these."),
+    "missing_prompt": ("The row has no {key}.", "Add the prompt that all responses of the row answer."),
+    "prompt_not_text_or_messages": ("{key} is {kind}, not a string or a list of messages.", "Use one of these."),
     "prompt_ends_with_assistant": (
-        "The prompt's last message is the assistant's.",
-        "End the prompt where the assistant is to speak; what it says is in the responses.",
+        "The last message of the prompt is an assistant message.",
+        "End the prompt before the assistant's turn. The responses contain what it says.",
     ),
-    "missing_response": ("The row has no {key}.", "Give both responses, the better one and the worse one."),
+    "missing_response": ("The row has no {key}.", "Add both responses, the better one and the worse one."),
     "response_not_text_or_message": (
         "{key} is {kind}, not a string or a list with one message.",
         'Write the response as a string, or as [{{"role": "assistant", "content": "…"}}].',
     ),
     "response_not_one_message": (
-        "{key} holds {count} messages, not one.",
+        "{key} has {count} messages, not one.",
         "Move the messages before the assistant's last one into the prompt.",
     ),
-    "response_not_assistants": ("The response's message is not the assistant's.", "Set its role to assistant."),
+    "response_not_assistants": ("The response is not an assistant message.", "Set its role to assistant."),
     "identical_responses": (
-        "Two responses in {key} that are ranked apart say the same: there is nothing to prefer.",
-        "Drop the row, or write down what really differed.",
+        "Two responses in {key} with different ranks have the same text, so there is nothing to prefer.",
+        "Remove the row, or correct the responses.",
     ),
     "missing_ranking": (
         "The row has no {key}.",
         'Write {{"prompt", "responses": […], "ranking": [2, 0, 1]}} or {{"prompt", "ranked": […]}}, best first.',
     ),
-    "ranking_not_list": ("{key} is {kind}, not a list.", "Make it a list, best first; a list inside it is a tie."),
-    "too_few_responses": ("{key} holds {count} responses.", "Give two or more, or drop the row."),
+    "ranking_not_list": ("{key} is {kind}, not a list.", "Make it a list, best first. A list inside it is a tie."),
+    "too_few_responses": ("{key} has {responses}.", "Add two or more, or remove the row."),
     "ranking_not_a_response": (
-        "The entry is no number of a response.",
+        "The entry is not the number of a response.",
         "Count responses from 0: use whole numbers from 0 to {last}, or a list of some that are tied.",
     ),
-    "ranked_twice": ("The response {number} is ranked twice.", "Name every response once."),
-    "ranking_empty_tie": ("The tie holds no response.", "Remove it, or name its responses."),
-    "ranking_incomplete": ("{count} of the responses are not ranked.", "Name every response once, ties in a list."),
-    "ranking_all_tied": ("All responses in {key} are tied: there is nothing to prefer.", "Drop the row."),
+    "ranked_twice": ("The response {number} is ranked twice.", "Rank every response once."),
+    "ranking_empty_tie": ("The tie is empty.", "Remove it, or add its responses."),
+    "ranking_incomplete": ("The ranking leaves out {responses}.", "Rank every response once, with ties in a list."),
+    "ranking_all_tied": ("All responses in {key} are tied, so there is nothing to prefer.", "Remove the row."),
     # a prompt and its completion, an instruction and its output
-    "missing_text": ("The row has no {key}.", "Give it both: what is asked, and what shall be answered."),
+    "missing_text": ("The row has no {key}.", "Add both the question and the answer."),
     "text_not_string": ("{key} is {kind}, not a string.", "Make it a string."),
-    "empty_text": ("{key} is empty.", "Fill it, or drop the row."),
+    "empty_text": ("{key} is empty.", "Fill it in, or remove the row."),
     "history_unsupported": (
         "The row has a 'history' of earlier turns, which would be lost.",
         'Write the row as {{"messages": […]}} with those turns in it.',
@@ -247,7 +256,7 @@ OF_THE_FILE = frozenset(
 )
 
 
-class Finding(NamedTuple):
+class RowProblem(NamedTuple):
     """One problem in a row, before it is put into words."""
 
     path: str
@@ -267,12 +276,21 @@ class Problem(BaseModel):
     fix: str
 
 
-def put_into_words(line: int, finding: Finding) -> Problem:
-    message, fix = PROBLEMS[finding.code]
-    names = finding.names
+def put_into_words(line: int, row_problem: RowProblem) -> Problem:
+    message, fix = PROBLEMS[row_problem.code]
+    names = row_problem.names
     return Problem(
-        line=line, path=finding.path, code=finding.code, message=message.format_map(names), fix=fix.format_map(names)
+        line=line,
+        path=row_problem.path,
+        code=row_problem.code,
+        message=message.format_map(names),
+        fix=fix.format_map(names),
     )
+
+
+def plural(count: int, noun: str) -> str:
+    """1 row, 2 rows."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def quoted(name: str) -> str:

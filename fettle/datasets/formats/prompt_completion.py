@@ -8,7 +8,7 @@ from typing import Any
 
 from fettle.datasets.formats import chat, tools
 from fettle.datasets.formats.chat import Conversation
-from fettle.datasets.formats.problems import Finding
+from fettle.datasets.formats.problems import RowProblem
 from fettle.datasets.formats.texts import check_text, filled
 
 KEYS = frozenset({"prompt", "completion", "Prompt", "Completion"})
@@ -22,8 +22,8 @@ def to_conversation(row: dict[str, Any]) -> Conversation:
     return chat.to_conversation({**row, "messages": messages})
 
 
-def as_messages(given: Any, role: str) -> list[Any]:
-    return [{"role": role, "content": given}] if isinstance(given, str) else given
+def as_messages(value: Any, role: str) -> list[Any]:
+    return [{"role": role, "content": value}] if isinstance(value, str) else value
 
 
 def context(message: Any) -> Any:
@@ -38,29 +38,29 @@ def plain(row: dict[str, Any]) -> bool:
     return len(row) == 2 and filled(row.get("prompt")) and filled(row.get("completion"))
 
 
-def check(row: dict[str, Any]) -> Iterator[Finding]:
+def check(row: dict[str, Any]) -> Iterator[RowProblem]:
     """Everything that keeps a row with one of KEYS from being trained on."""
     (prompt_key, prompt), (completion_key, completion) = find(row, "prompt"), find(row, "completion")
     sides = {prompt_key: prompt, completion_key: completion}
     wrong = False
-    for key, given in sides.items():
-        if isinstance(given, list):
-            if not given:
+    for key, value in sides.items():
+        if isinstance(value, list):
+            if not value:
                 wrong = True
-                yield Finding(key, "empty_messages_list", {"key": repr(key)})
+                yield RowProblem(key, "empty_messages_list", {"key": repr(key)})
             continue
-        for finding in check_text(sides, key):
+        for row_problem in check_text(sides, key):
             wrong = True
-            yield finding
+            yield row_problem
     if isinstance(prompt, str) and isinstance(completion, str):
         if row.get("tools"):
-            yield Finding("tools", "tools_need_chat", {"key": "'tools'"})
+            yield RowProblem("tools", "tools_need_chat", {"key": "'tools'"})
         return
     if not wrong:
         yield from check_lists(row, prompt_key, completion_key)
 
 
-def check_lists(row: dict[str, Any], prompt_key: str, completion_key: str) -> Iterator[Finding]:
+def check_lists(row: dict[str, Any], prompt_key: str, completion_key: str) -> Iterator[RowProblem]:
     """At least one of the two is a list of messages, and neither is empty."""
     prompt, completion = row[prompt_key], row[completion_key]
     before, after = as_messages(prompt, "user"), as_messages(completion, "assistant")
@@ -72,11 +72,11 @@ def check_lists(row: dict[str, Any], prompt_key: str, completion_key: str) -> It
 
     yield from tools.check_row(row)
     if not any(isinstance(message, dict) and message.get("role") == "assistant" for message in after):
-        yield Finding(completion_key, "example_missing_assistant_message")
+        yield RowProblem(completion_key, "example_missing_assistant_message")
         return
     for index, message in enumerate(before):
         if isinstance(message, dict) and message.get("weight") not in (None, 0):
-            yield Finding(f"{at(index)}.weight", "weight_in_prompt")
+            yield RowProblem(f"{at(index)}.weight", "weight_in_prompt")
     messages = [*(context(message) for message in before), *after]
     yield from chat.check_messages(messages, completion_key, at, row.get("parallel_tool_calls"))
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from fettle.datasets.formats import chat, prompt_completion, tools
 from fettle.datasets.formats.chat import Conversation, Message
-from fettle.datasets.formats.problems import Finding, kind
+from fettle.datasets.formats.problems import RowProblem, kind
 from fettle.datasets.formats.texts import check_text, filled
 
 KEYS = frozenset({"messages", "prompt", "Prompt"})
@@ -43,26 +43,26 @@ def plain(row: dict[str, Any]) -> bool:
     return "messages" not in row and filled(row.get("prompt")) and claims(row) and not row.get("tools")
 
 
-def check(row: dict[str, Any]) -> Iterator[Finding]:
+def check(row: dict[str, Any]) -> Iterator[RowProblem]:
     """Everything that keeps a row from being answered."""
     if row.get("tools"):
         yield from tools.check_row(row)
-    key, given = prompt_of(row)
-    if key != "messages" and not isinstance(given, list):
+    key, value = prompt_of(row)
+    if key != "messages" and not isinstance(value, list):
         yield from check_text(row, key)
         return
-    if not isinstance(given, list):
-        yield Finding(key, "messages_not_list", {"key": repr(key), "kind": kind(given)})
+    if not isinstance(value, list):
+        yield RowProblem(key, "messages_not_list", {"key": repr(key), "kind": kind(value)})
         return
-    if not given:
-        yield Finding(key, "empty_messages_list", {"key": repr(key)})
+    if not value:
+        yield RowProblem(key, "empty_messages_list", {"key": repr(key)})
         return
-    for index, message in enumerate(given):
+    for index, message in enumerate(value):
         if not isinstance(message, dict):
-            yield Finding(f"{key}[{index}]", "message_not_object", {"kind": kind(message)})
+            yield RowProblem(f"{key}[{index}]", "message_not_object", {"kind": kind(message)})
             continue
         for path, code, names in chat.check_message(message, index):
-            yield Finding(f"{key}[{index}]{path}", code, names)
+            yield RowProblem(f"{key}[{index}]{path}", code, names)
 
 
 def to_conversation(row: dict[str, Any]) -> Conversation:
@@ -71,8 +71,8 @@ def to_conversation(row: dict[str, Any]) -> Conversation:
 
 def to_prompt(row: dict[str, Any]) -> Prompt:
     """A row that passed validation, of this shape, chat's or prompt and completion's."""
-    _, given = prompt_of(row)
-    messages = [chat.normalised(message) for message in prompt_completion.as_messages(given, "user")]
+    _, value = prompt_of(row)
+    messages = [chat.normalised(message) for message in prompt_completion.as_messages(value, "user")]
     item = {name: value for name, value in row.items() if name not in NOT_ITEM}
     if ends_with_assistant(messages):
         item.setdefault("completion", messages.pop()["content"])

@@ -10,8 +10,8 @@ from typing import Any
 
 from fettle.datasets.formats import tools
 from fettle.datasets.formats.chat import Conversation
-from fettle.datasets.formats.preference import Pair, all_pairs, check_prompt, check_response, said
-from fettle.datasets.formats.problems import Finding, kind, quoted
+from fettle.datasets.formats.preference import Pair, all_pairs, check_prompt, check_response, text_of
+from fettle.datasets.formats.problems import RowProblem, kind, plural, quoted
 from fettle.datasets.formats.texts import filled
 
 KEYS = frozenset({"ranking", "ranked", "responses"})
@@ -59,11 +59,11 @@ def plain(row: dict[str, Any]) -> bool:
     )
 
 
-def check(row: dict[str, Any]) -> Iterator[Finding]:
+def check(row: dict[str, Any]) -> Iterator[RowProblem]:
     """Everything that keeps a row with one of KEYS from being trained on."""
     yield from tools.check_row({"tools": row.get("tools")})
     if row.get("prompt") is None:
-        yield Finding("prompt", "missing_prompt", {"key": "'prompt'"})
+        yield RowProblem("prompt", "missing_prompt", {"key": "'prompt'"})
     else:
         yield from check_prompt("prompt", row["prompt"])
     found = list(check_ranked(row["ranked"]) if row.get("ranked") is not None else check_numbered(row))
@@ -72,21 +72,21 @@ def check(row: dict[str, Any]) -> Iterator[Finding]:
         return
     order = levels(row)
     if len(order) < 2:
-        yield Finding(key_of(row), "ranking_all_tied", {"key": quoted(key_of(row))})
+        yield RowProblem(key_of(row), "ranking_all_tied", {"key": quoted(key_of(row))})
     rank: dict[str, int] = {}
     for number, level in enumerate(order):
         for response in level:
-            if rank.setdefault(repr(said(response)), number) != number:
-                yield Finding(key_of(row), "identical_responses", {"key": quoted(key_of(row))})
+            if rank.setdefault(repr(text_of(response)), number) != number:
+                yield RowProblem(key_of(row), "identical_responses", {"key": quoted(key_of(row))})
 
 
 def key_of(row: dict[str, Any]) -> str:
     return "ranked" if row.get("ranked") is not None else "ranking"
 
 
-def check_ranked(ranked: Any) -> Iterator[Finding]:
+def check_ranked(ranked: Any) -> Iterator[RowProblem]:
     if not isinstance(ranked, list):
-        yield Finding("ranked", "ranking_not_list", {"key": "'ranked'", "kind": kind(ranked)})
+        yield RowProblem("ranked", "ranking_not_list", {"key": "'ranked'", "kind": kind(ranked)})
         return
     count = 0
     for index, entry in enumerate(ranked):
@@ -95,20 +95,22 @@ def check_ranked(ranked: Any) -> Iterator[Finding]:
             count += 1
             yield from check_response(f"ranked[{index}]" if tied is None else f"ranked[{index}][{inner}]", response)
     if count < 2:
-        yield Finding("ranked", "too_few_responses", {"key": "'ranked'", "count": count})
+        yield RowProblem("ranked", "too_few_responses", {"key": "'ranked'", "responses": plural(count, "response")})
 
 
-def check_numbered(row: dict[str, Any]) -> Iterator[Finding]:
+def check_numbered(row: dict[str, Any]) -> Iterator[RowProblem]:
     responses, ranking = row.get("responses"), row.get("ranking")
     for key, value in (("responses", responses), ("ranking", ranking)):
         if value is None:
-            yield Finding(key, "missing_ranking", {"key": quoted(key)})
+            yield RowProblem(key, "missing_ranking", {"key": quoted(key)})
         elif not isinstance(value, list):
-            yield Finding(key, "ranking_not_list", {"key": quoted(key), "kind": kind(value)})
+            yield RowProblem(key, "ranking_not_list", {"key": quoted(key), "kind": kind(value)})
     if not isinstance(responses, list) or not isinstance(ranking, list):
         return
     if len(responses) < 2:
-        yield Finding("responses", "too_few_responses", {"key": "'responses'", "count": len(responses)})
+        yield RowProblem(
+            "responses", "too_few_responses", {"key": "'responses'", "responses": plural(len(responses), "response")}
+        )
     for index, response in enumerate(responses):
         yield from check_response(f"responses[{index}]", response)
     seen: set[int] = set()
@@ -116,13 +118,13 @@ def check_numbered(row: dict[str, Any]) -> Iterator[Finding]:
         for inner, number in enumerate(entry if isinstance(entry, list) else [entry]):
             at = f"ranking[{index}][{inner}]" if isinstance(entry, list) else f"ranking[{index}]"
             if type(number) is not int or not 0 <= number < len(responses):
-                yield Finding(at, "ranking_not_a_response", {"last": max(0, len(responses) - 1)})
+                yield RowProblem(at, "ranking_not_a_response", {"last": max(0, len(responses) - 1)})
             elif number in seen:
-                yield Finding(at, "ranked_twice", {"number": number})
+                yield RowProblem(at, "ranked_twice", {"number": number})
             else:
                 seen.add(number)
         if entry == []:
-            yield Finding(f"ranking[{index}]", "ranking_empty_tie")
+            yield RowProblem(f"ranking[{index}]", "ranking_empty_tie")
     missing = len(responses) - len(seen)
     if missing:
-        yield Finding("ranking", "ranking_incomplete", {"count": missing})
+        yield RowProblem("ranking", "ranking_incomplete", {"responses": plural(missing, "response")})

@@ -8,7 +8,7 @@ from fettle.datasets.formats import delimited, jsonl, parquet
 from fettle.datasets.formats.chat import Conversation
 from fettle.datasets.formats.jsonl import Line
 from fettle.datasets.formats.preference import Pair
-from fettle.datasets.formats.problems import Finding, put_into_words
+from fettle.datasets.formats.problems import RowProblem, put_into_words
 from fettle.datasets.formats.prompts import Prompt, to_prompt
 from fettle.datasets.formats.rows import to_conversation, to_pairs
 
@@ -45,12 +45,12 @@ def recognise(head: bytes) -> tuple[str, str | None]:
 
 
 def read(file: BinaryIO, max_row_bytes: int = ANY_LENGTH) -> tuple[str, Iterator[Line]]:
-    """The file's format and its lines. One that is of no known format gives a single finding."""
+    """The file's format and its lines. One that is of no known format gives a single RowProblem."""
     head = file.read(HEAD)
     file.seek(0)
     form, code = recognise(head)
     if code is not None:
-        return form, iter([(1, None, [Finding("", code)])])
+        return form, iter([(1, None, [RowProblem("", code)])])
     return form, FORMATS[form](file, max_row_bytes)
 
 

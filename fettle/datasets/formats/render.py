@@ -105,8 +105,8 @@ class Renderer:
         return messages, variables, stand_ins
 
     def _marked_text(self, messages: Sequence[Message], variables: Variables, opening: bool = False) -> str:
-        given = {"tools": None, "documents": None, **self.special, **variables}  # as transformers: none, not undefined
-        return self.template.render(messages=list(messages), add_generation_prompt=opening, **given)
+        value = {"tools": None, "documents": None, **self.special, **variables}  # as transformers: none, not undefined
+        return self.template.render(messages=list(messages), add_generation_prompt=opening, **value)
 
     def _text(self, messages: Sequence[Message], variables: Variables, opening: bool = False) -> str:
         return self._marked_text(messages, variables, opening).replace(MARK, "")

@@ -7,7 +7,7 @@ from typing import Any
 from fettle.datasets.formats import alpaca, chat, preference, prompt_completion, prompts, ranking, sharegpt
 from fettle.datasets.formats.chat import Conversation
 from fettle.datasets.formats.preference import Pair
-from fettle.datasets.formats.problems import Finding
+from fettle.datasets.formats.problems import RowProblem
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Shape:
 
     keys: frozenset[str]
     plain: Callable[[dict[str, Any]], bool]
-    check: Callable[[dict[str, Any]], Iterator[Finding]]
+    check: Callable[[dict[str, Any]], Iterator[RowProblem]]
     to_conversation: Callable[[dict[str, Any]], Conversation]
     to_pairs: Callable[[dict[str, Any]], list[Pair]] | None = None
     claims: Callable[[dict[str, Any]], bool] = lambda row: True
@@ -46,9 +46,9 @@ COLUMNS = SHAPE_KEYS | {"tools", "parallel_tool_calls", "functions", "input", "s
 
 def columns_read(names: Iterable[str]) -> frozenset[str]:
     """Of a table with these columns. A table of prompts without completions is read whole: the rest is for graders."""
-    given = frozenset(names)
-    prompts_only = not given.isdisjoint({"prompt", "Prompt"}) and given.isdisjoint(prompts.OTHER_SHAPES)
-    return given if prompts_only else given & COLUMNS
+    value = frozenset(names)
+    prompts_only = not value.isdisjoint({"prompt", "Prompt"}) and value.isdisjoint(prompts.OTHER_SHAPES)
+    return value if prompts_only else value & COLUMNS
 
 
 NESTED = frozenset(

@@ -8,7 +8,7 @@ from typing import Any
 
 from fettle.datasets.formats import chat
 from fettle.datasets.formats.chat import Conversation
-from fettle.datasets.formats.problems import Finding, kind, quoted, step
+from fettle.datasets.formats.problems import RowProblem, kind, quoted, step
 from fettle.datasets.formats.texts import check_optional, filled
 
 KEYS = frozenset({"conversations"})
@@ -43,47 +43,47 @@ def plain(row: dict[str, Any]) -> bool:
     return False
 
 
-def check(row: dict[str, Any]) -> Iterator[Finding]:
+def check(row: dict[str, Any]) -> Iterator[RowProblem]:
     """Everything that keeps a row with `conversations` from being trained on."""
     turns = row["conversations"]
     yield from check_optional(row, "system")
     if row.get("tools"):
-        yield Finding("tools", "tools_need_chat", {"key": "'tools'"})
+        yield RowProblem("tools", "tools_need_chat", {"key": "'tools'"})
     if not isinstance(turns, list):
-        yield Finding("conversations", "messages_not_list", {"key": "'conversations'", "kind": kind(turns)})
+        yield RowProblem("conversations", "messages_not_list", {"key": "'conversations'", "kind": kind(turns)})
         return
     messages: list[Any] = []
     for index, turn in enumerate(turns):
         wrong = False
         for path, code, names in check_turn(turn):
             wrong = True
-            yield Finding(f"conversations[{index}]{path}", code, names)
+            yield RowProblem(f"conversations[{index}]{path}", code, names)
         if wrong:
             return  # what follows from a turn that cannot be read is no second mistake
         messages.append(as_message(turn))
     if messages and messages[0]["role"] == "system" and filled(row.get("system")):
-        yield Finding("conversations[0].from", "system_not_first")
+        yield RowProblem("conversations[0].from", "system_not_first")
     for path, code, names in chat.check_messages(messages, "conversations", lambda index: f"conversations[{index}]"):
         before, dot, last = path.rpartition(".")
-        yield Finding(f"{before}{dot}{RENAMED.get(last, last)}", code, names)
+        yield RowProblem(f"{before}{dot}{RENAMED.get(last, last)}", code, names)
 
 
-def check_turn(turn: Any) -> Iterator[Finding]:
+def check_turn(turn: Any) -> Iterator[RowProblem]:
     """Paths are relative to the turn."""
     if not isinstance(turn, dict):
-        yield Finding("", "message_not_object", {"kind": kind(turn)})
+        yield RowProblem("", "message_not_object", {"kind": kind(turn)})
         return
     for key in turn.keys() - TURN_KEYS:
         if turn[key] is not None:
-            yield Finding(step(key), "message_unrecognized_key", {"key": quoted(key)})
+            yield RowProblem(step(key), "message_unrecognized_key", {"key": quoted(key)})
     speaker, value = turn.get("from"), turn.get("value")
     if speaker is None:
-        yield Finding(".from", "message_missing_key", {"key": "'from'"})
+        yield RowProblem(".from", "message_missing_key", {"key": "'from'"})
     elif not isinstance(speaker, str):
-        yield Finding(".from", "role_not_string", {"kind": kind(speaker), **ROLES_NAMED})
+        yield RowProblem(".from", "role_not_string", {"kind": kind(speaker), **ROLES_NAMED})
     elif speaker in TOOL_ROLES:
-        yield Finding(".from", "tools_need_chat", {"key": quoted(speaker)})
+        yield RowProblem(".from", "tools_need_chat", {"key": quoted(speaker)})
     elif speaker not in ROLES:
-        yield Finding(".from", "unrecognized_role", {"role": quoted(speaker), **ROLES_NAMED})
+        yield RowProblem(".from", "unrecognized_role", {"role": quoted(speaker), **ROLES_NAMED})
     if value is None:
-        yield Finding(".value", "message_missing_key", {"key": "'value'"})
+        yield RowProblem(".value", "message_missing_key", {"key": "'value'"})

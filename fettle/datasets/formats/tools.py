@@ -5,31 +5,31 @@ from typing import Any
 
 import orjson
 
-from fettle.datasets.formats.problems import Finding, kind
+from fettle.datasets.formats.problems import RowProblem, kind, plural
 
 MESSAGES = {"chat": ("messages",), "prompt_completion": ("prompt", "completion")}  # the shapes that may have calls
 OLD_KEYS = ("functions", "function_call")
 
 
-def check_row(row: dict[str, Any]) -> Iterator[Finding]:
+def check_row(row: dict[str, Any]) -> Iterator[RowProblem]:
     """The definitions that stand beside a row's messages."""
     for key in OLD_KEYS:
         if row.get(key):
-            yield Finding(key, "functions_unsupported", {"key": repr(key)})
+            yield RowProblem(key, "functions_unsupported", {"key": repr(key)})
     tools, parallel = row.get("tools"), row.get("parallel_tool_calls")
     if parallel is not None and not isinstance(parallel, bool):
-        yield Finding("parallel_tool_calls", "parallel_tool_calls_not_boolean", {"kind": kind(parallel)})
+        yield RowProblem("parallel_tool_calls", "parallel_tool_calls_not_boolean", {"kind": kind(parallel)})
     if tools is None:
         return
     if not isinstance(tools, list):
-        yield Finding("tools", "tools_not_list", {"kind": kind(tools)})
+        yield RowProblem("tools", "tools_not_list", {"kind": kind(tools)})
         return
     names = set()
     for index, tool in enumerate(tools):
         function = tool.get("function") if isinstance(tool, dict) else None
         name = function.get("name") if isinstance(function, dict) else None
         if reason := not_a_tool(tool, function, name) or (name in names and "another tool has the same name"):
-            yield Finding(f"tools[{index}]", "invalid_tool", {"reason": reason})
+            yield RowProblem(f"tools[{index}]", "invalid_tool", {"reason": reason})
         elif name is not None:
             names.add(name)
 
@@ -48,29 +48,29 @@ def not_a_tool(tool: Any, function: Any, name: Any) -> str | None:
     return None
 
 
-def check_calls(message: dict[str, Any], role: Any, parallel: bool) -> Iterator[Finding]:
+def check_calls(message: dict[str, Any], role: Any, parallel: bool) -> Iterator[RowProblem]:
     """The keys of one message that belong to tools. Paths are relative to the message."""
     if message.get("function_call") is not None:
-        yield Finding(".function_call", "functions_unsupported", {"key": "'function_call'"})
+        yield RowProblem(".function_call", "functions_unsupported", {"key": "'function_call'"})
     if role == "tool":
         if not isinstance(message.get("tool_call_id"), str):
-            yield Finding(".tool_call_id", "missing_tool_call_id")
+            yield RowProblem(".tool_call_id", "missing_tool_call_id")
     elif message.get("tool_call_id") is not None:
-        yield Finding(".tool_call_id", "tool_call_id_not_tool")
+        yield RowProblem(".tool_call_id", "tool_call_id_not_tool")
     calls = message.get("tool_calls")
     if calls is None:
         return
     if role != "assistant":
-        yield Finding(".tool_calls", "tool_calls_not_assistant")
+        yield RowProblem(".tool_calls", "tool_calls_not_assistant")
     elif not isinstance(calls, list) or not calls:
         reason = "the list is empty" if calls == [] else f"it is {kind(calls)}, not a list"
-        yield Finding(".tool_calls", "invalid_tool_call", {"reason": reason})
+        yield RowProblem(".tool_calls", "invalid_tool_call", {"reason": reason})
     else:
         for index, call in enumerate(calls):
             if wrong := not_a_call(call):
-                yield Finding(f".tool_calls[{index}]", "invalid_tool_call", {"reason": wrong})
+                yield RowProblem(f".tool_calls[{index}]", "invalid_tool_call", {"reason": wrong})
         if len(calls) > 1 and not parallel:
-            yield Finding(".tool_calls", "parallel_tool_calls_forbidden", {"count": len(calls)})
+            yield RowProblem(".tool_calls", "parallel_tool_calls_forbidden", {"count": len(calls)})
 
 
 def not_a_call(call: Any) -> str | None:
@@ -90,16 +90,16 @@ def not_a_call(call: Any) -> str | None:
 
 def arguments(function: dict[str, Any]) -> dict[str, Any] | None:
     """A call's arguments; as the API gives them, in JSON, or as an object already. None: neither."""
-    given = function.get("arguments")
-    if isinstance(given, str):
+    value = function.get("arguments")
+    if isinstance(value, str):
         try:
-            given = orjson.loads(given or "{}")
+            value = orjson.loads(value or "{}")
         except orjson.JSONDecodeError:
             return None
-    return given if isinstance(given, dict) else None
+    return value if isinstance(value, dict) else None
 
 
-def check_answers(messages: Sequence[Any], at: Callable[[int], str]) -> Iterator[Finding]:
+def check_answers(messages: Sequence[Any], at: Callable[[int], str]) -> Iterator[RowProblem]:
     """Every call is answered once, by its id, before anybody else speaks; the last message's calls may stay open."""
     open_calls: set[str] = set()
     for index, message in enumerate(messages):
@@ -108,11 +108,11 @@ def check_answers(messages: Sequence[Any], at: Callable[[int], str]) -> Iterator
         answers = message.get("tool_call_id")
         if message.get("role") == "tool":
             if isinstance(answers, str) and answers not in open_calls:
-                yield Finding(f"{at(index)}.tool_call_id", "unknown_tool_call_id")
+                yield RowProblem(f"{at(index)}.tool_call_id", "unknown_tool_call_id")
             open_calls.discard(answers or "")
             continue
         if open_calls:
-            yield Finding(at(index), "unanswered_tool_call", {"count": len(open_calls)})
+            yield RowProblem(at(index), "unanswered_tool_call", {"calls": plural(len(open_calls), "tool call")})
         calls = message.get("tool_calls")
         ids = [call.get("id") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
         open_calls = {id for id in ids if isinstance(id, str)}

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from fettle.datasets.formats import reading, tools
 from fettle.datasets.formats.jsonl import Line
-from fettle.datasets.formats.problems import OF_THE_FILE, Finding, Problem, put_into_words, quoted
+from fettle.datasets.formats.problems import OF_THE_FILE, Problem, RowProblem, plural, put_into_words, quoted
 from fettle.datasets.formats.rows import SHAPES, shape_of
 
 MAX_ERRORS = 50  # problems kept
@@ -43,7 +43,7 @@ class Report(BaseModel):
     def summary(self) -> str:
         """The first problem's line, path and fix, and how many more there are."""
         if self.ok:
-            return f"{self.rows} rows, no errors."
+            return f"{plural(self.rows, 'row')}, no errors."
         first, more = self.errors[0], self.error_count - 1
         number = f"{'Row' if self.format == 'parquet' else 'Line'} {first.line}"
         where = f"{number}, {first.path}: " if first.path else f"{number}: "
@@ -56,7 +56,7 @@ class Report(BaseModel):
 
 def refused(code: str, **names: int | str) -> Report:
     """Of a file that could not be checked to its end."""
-    problem = put_into_words(1, Finding("", code, names))
+    problem = put_into_words(1, RowProblem("", code, names))
     return Report(format="unknown", shape=None, rows=0, error_count=1, errors=[problem])
 
 
@@ -81,24 +81,24 @@ def tally(form: str, lines: Iterable[Line], shape: str | None, rows: int, needs:
         if not findings and row is not None and plain(row):
             rows += 1
             continue
-        found: Iterable[Finding] = findings
+        found: Iterable[RowProblem] = findings
         if row is not None:
             if shape is None and (shape := shape_of(row)) is not None:
                 plain = SHAPES[shape].plain
             found = chain(findings, check_row(row, shape)) if findings else check_row(row, shape)
         wrong = False
-        for finding in found:
+        for row_problem in found:
             wrong = True
             error_count += 1
             if len(errors) < MAX_ERRORS:
-                errors.append(put_into_words(line, finding))
+                errors.append(put_into_words(line, row_problem))
             if error_count == STOP_AFTER:
                 return Report(format=form, shape=shape, rows=rows, error_count=error_count, errors=errors)
         rows += not wrong
         if not wrong and row is not None:
             needs |= tools.needs(row, shape)
     if not rows and not errors:
-        error_count, errors = 1, [put_into_words(1, Finding("", "empty_file"))]
+        error_count, errors = 1, [put_into_words(1, RowProblem("", "empty_file"))]
     return Report(format=form, shape=shape, rows=rows, error_count=error_count, errors=errors, needs=sorted(needs))
 
 
@@ -106,12 +106,12 @@ def never(row: dict[str, Any]) -> bool:
     return False
 
 
-def check_row(row: dict[str, Any], first: str | None) -> Iterable[Finding]:
+def check_row(row: dict[str, Any], first: str | None) -> Iterable[RowProblem]:
     """first: the shape of the file's first row that has one."""
     shape = shape_of(row)
     if shape is None:
         keys = ", ".join(quoted(key) for key in islice(row, 5)) or "none"
-        return [Finding("", "missing_messages_list", {"keys": keys})]
+        return [RowProblem("", "missing_messages_list", {"keys": keys})]
     if shape != first:
-        return [Finding("", "mixed_shapes", {"shape": quoted(shape), "first": quoted(str(first))})]
+        return [RowProblem("", "mixed_shapes", {"shape": quoted(shape), "first": quoted(str(first))})]
     return SHAPES[shape].check(row)

@@ -14,7 +14,7 @@ from fettle.rewards.functions.function import (
 )
 from fettle.rewards.functions.tags import ANSWER, THINK_END
 from fettle.rewards.mathematics import Mathematics, Overrun
-from fettle.rewards.samples import Mark, Sample, failed
+from fettle.rewards.samples import Sample, Score, no_score
 
 BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 FINAL = re.compile(r"####\s*(.+)")  # GSM8K's mark
@@ -29,26 +29,26 @@ class AnswerCorrect(Referring):
     require_tags: bool = False
 
 
-class Answers:
+class AnswerGrader:
     """Numbers are compared here, anything else by math-verify in a process of its own."""
 
     def __init__(self, parameters: AnswerCorrect) -> None:
         self.parameters, self.mathematics = parameters, Mathematics()
 
-    def grade(self, samples: Sequence[Sample]) -> list[Mark]:
-        return [self._mark(sample) for sample in samples]
+    def grade(self, samples: Sequence[Sample]) -> list[Score]:
+        return [self._score(sample) for sample in samples]
 
-    def _mark(self, sample: Sample) -> Mark:
+    def _score(self, sample: Sample) -> Score:
         try:
-            wanted = marked(text_of(reference_of(sample, self.parameters.reference)))
-            return Mark(float(self._right(sample.completion, wanted)))
+            wanted = reference_answer(text_of(reference_of(sample, self.parameters.reference)))
+            return Score(float(self._right(sample.completion, wanted)))
         except Ungradable as error:
-            return failed("invalid_variable_error", str(error))
+            return no_score("invalid_variable_error", str(error))
         except Overrun as error:
-            return failed("other_error", str(error))
+            return no_score("other_error", str(error))
 
     def _right(self, completion: str, wanted: str) -> bool:
-        given = said(completion, self.parameters.require_tags)
+        given = final_answer(completion, self.parameters.require_tags)
         if given is None:
             return False
         if given.casefold().split() == wanted.casefold().split():
@@ -68,7 +68,7 @@ class Answers:
         self.mathematics.close()
 
 
-def marked(text: str) -> str:
+def reference_answer(text: str) -> str:
     """What a reference says at its end, after GSM8K's mark or in a box; else all of it."""
     for mark in (ANSWER, BOXED, FINAL):
         if found := mark.findall(text):
@@ -76,7 +76,7 @@ def marked(text: str) -> str:
     return text.strip()
 
 
-def said(completion: str, require_tags: bool) -> str | None:
+def final_answer(completion: str, require_tags: bool) -> str | None:
     """The answer that a completion gives, None without one."""
     if found := ANSWER.findall(completion):
         text = str(found[-1])
@@ -104,5 +104,5 @@ ANSWER_CORRECT = RewardFunction(
         Example("42", 0.0, {"answer": "42"}, {"require_tags": True}),
         Example("<answer>41 or 42</answer>", 0.0, {"answer": "He pays 40 + 2 = 42. #### 42"}, {}),
     ),
-    open=lambda parameters, _: Answers(parameters),
+    open=lambda parameters, _: AnswerGrader(parameters),
 )

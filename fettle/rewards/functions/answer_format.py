@@ -1,6 +1,6 @@
 """Does the completion say its answer between answer tags, once, at its end?"""
 
-from fettle.rewards.functions.function import EachSample, Example, Means, Parameters, RewardFunction
+from fettle.rewards.functions.function import EachSample, Example, Parameters, Resources, RewardFunction
 from fettle.rewards.functions.tags import ANSWER
 from fettle.rewards.samples import Sample
 
@@ -11,7 +11,7 @@ class AnswerFormat(Parameters):
     partial: bool = False
 
 
-def open_answer_format(parameters: AnswerFormat, _: Means) -> EachSample:
+def open_answer_format(parameters: AnswerFormat, _: Resources) -> EachSample:
     def value(sample: Sample) -> float:
         text = sample.completion.strip()
         once = [text.count(tag) == 1 for tag in ("<answer>", "</answer>")]

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from fettle.rewards.functions.function import Example, Means, Parameters, RewardFunction
-from fettle.rewards.samples import Failure, Mark, Sample, failed
+from fettle.rewards.functions.function import Example, Parameters, Resources, RewardFunction
+from fettle.rewards.samples import Failure, Sample, Score, no_score
 from fettle.rewards.sandbox import Limits, Sandbox, SandboxError, level
 
 # Each gives the share of the tests that pass
@@ -69,38 +69,38 @@ class CodeTests(Parameters):
 class CodeGrader:
     """Raises SandboxError when the language that was asked for cannot be run here."""
 
-    def __init__(self, parameters: CodeTests, means: Means) -> None:
+    def __init__(self, parameters: CodeTests, resources: Resources) -> None:
         self.parameters = parameters
-        self.limits = Limits(min(parameters.seconds, means.limits.seconds), means.limits.memory_bytes)
+        self.limits = Limits(min(parameters.seconds, resources.limits.seconds), resources.limits.memory_bytes)
         if parameters.language is not None:
             level(parameters.language)
 
-    def grade(self, samples: Sequence[Sample]) -> list[Mark]:
-        return [self._mark(sample) for sample in samples]
+    def grade(self, samples: Sequence[Sample]) -> list[Score]:
+        return [self._score(sample) for sample in samples]
 
-    def _mark(self, sample: Sample) -> Mark:
+    def _score(self, sample: Sample) -> Score:
         tests = sample.item.get(self.parameters.tests)
         tests = [tests] if isinstance(tests, str) else tests
         if not isinstance(tests, list) or not tests or not all(isinstance(test, str) for test in tests):
-            return failed(
+            return no_score(
                 "invalid_variable_error",
-                f"item has no tests under {self.parameters.tests!r}: a text, or a list of texts",
+                f"item has no tests in {self.parameters.tests!r}. Use a string or a list of strings.",
             )
         language = self.parameters.language or sample.item.get("language", "python")
         if language not in HARNESSES:
-            return failed(
+            return no_score(
                 "invalid_variable_error",
-                f"item has the language {language!r}: it must be one of {', '.join(HARNESSES)}",
+                f"item has the unsupported language {language!r}. Use one of: {', '.join(HARNESSES)}.",
             )
         try:
             with Sandbox(HARNESSES[language], self.limits, language=language) as sandbox:
-                (verdict,) = sandbox.grade([(code_of(sample.completion, language), tests)])
+                (result,) = sandbox.grade([(code_of(sample.completion, language), tests)])
         except SandboxError as error:
-            return Mark(None, Failure("python_grader_server_error", str(error)))
-        if verdict.value is None or not 0.0 <= verdict.value <= 1.0:  # it ran for ever, ended its process, or cheated
-            return Mark(0.0, printed=verdict.printed + (verdict.error or ""))
-        share = verdict.value
-        return Mark(share if self.parameters.partial else float(share == 1.0), printed=verdict.printed)
+            return Score(None, Failure("python_grader_server_error", str(error)))
+        if result.value is None or not 0.0 <= result.value <= 1.0:  # it ran for ever, ended its process, or cheated
+            return Score(0.0, printed=result.printed + (result.error or ""))
+        share = result.value
+        return Score(share if self.parameters.partial else float(share == 1.0), printed=result.printed)
 
     def close(self) -> None: ...
 

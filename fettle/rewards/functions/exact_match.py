@@ -3,8 +3,8 @@
 from fettle.rewards.functions.function import (
     EachSample,
     Example,
-    Means,
     Referring,
+    Resources,
     RewardFunction,
     reference_of,
     text_of,
@@ -19,7 +19,7 @@ class ExactMatch(Referring):
     ignore_case: bool = False
 
 
-def open_exact_match(parameters: ExactMatch, _: Means) -> EachSample:
+def open_exact_match(parameters: ExactMatch, _: Resources) -> EachSample:
     def value(sample: Sample) -> float:
         texts = [answer_of(sample.completion), text_of(reference_of(sample, parameters.reference))]
         given, wanted = (

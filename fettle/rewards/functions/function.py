@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from fettle.rewards.judges import Judge, Kind
-from fettle.rewards.samples import Grader, Mark, Sample, failed
+from fettle.rewards.samples import Grader, Sample, Score, no_score
 from fettle.rewards.sandbox import Limits
 
 REFERENCES = ("answer", "reference_answer", "reference", "solution", "ground_truth", "completion")
@@ -31,7 +31,7 @@ class Ungradable(Exception):
 
 
 @dataclass(frozen=True)
-class Means:
+class Resources:
     """What a grader is opened with: the limits of a sandbox, and who asks models."""
 
     limits: Limits
@@ -55,16 +55,16 @@ class Example:
 class RewardFunction:
     """An entry of the registry.
 
-    open: gives the grader. sandboxed: it runs code that the model wrote. asks: the kind of the model that its parameter
-    `model` names.
+    open: gives the grader. sandboxed: it runs code that the model wrote. judge_kind: the kind of the model that the
+    parameter `model` names.
     """
 
     description: str
     parameters: type[Parameters]
     examples: tuple[Example, ...]
-    open: Callable[[Any, Means], Grader]
+    open: Callable[[Any, Resources], Grader]
     sandboxed: bool = False
-    asks: Kind | None = None
+    judge_kind: Kind | None = None
 
 
 class EachSample:
@@ -73,16 +73,16 @@ class EachSample:
     def __init__(self, value: Callable[[Sample], float]) -> None:
         self.value = value
 
-    def grade(self, samples: Sequence[Sample]) -> list[Mark]:
-        return [self._mark(sample) for sample in samples]
+    def grade(self, samples: Sequence[Sample]) -> list[Score]:
+        return [self._score(sample) for sample in samples]
 
-    def _mark(self, sample: Sample) -> Mark:
+    def _score(self, sample: Sample) -> Score:
         try:
-            return Mark(float(self.value(sample)))
+            return Score(float(self.value(sample)))
         except Ungradable as error:
-            return failed("invalid_variable_error", str(error))
+            return no_score("invalid_variable_error", str(error))
         except Exception as error:  # a library's trouble with this sample must not cost the others
-            return failed("other_error", f"{type(error).__name__}: {error}"[:MESSAGE_AT_MOST])
+            return no_score("other_error", f"{type(error).__name__}: {error}"[:MESSAGE_AT_MOST])
 
     def close(self) -> None: ...
 

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from fettle.rewards.functions.function import EachSample, Example, Means, Parameters, RewardFunction, Ungradable
+from fettle.rewards.functions.function import EachSample, Example, Parameters, Resources, RewardFunction, Ungradable
 from fettle.rewards.functions.patterns import SECONDS, BadPattern, compiled
 from fettle.rewards.functions.tags import answer_of
 from fettle.rewards.samples import Sample
@@ -59,7 +59,7 @@ def look_over(schema: Any) -> int:
                 try:
                     compiled(wanted)
                 except BadPattern as error:
-                    raise ValueError(f"{wanted[:100]!r} is no pattern: {error}") from error
+                    raise ValueError(f"{wanted[:100]!r} is not a valid pattern: {error}") from error
             waiting += [(each, depth + 1) for each in value.values()]
         elif isinstance(value, list):
             waiting += [(each, depth + 1) for each in value]
@@ -75,7 +75,7 @@ def pattern(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator
 Validator = extend(Draft202012Validator, {"pattern": pattern})
 
 
-def open_json_schema(parameters: JsonSchema, _: Means) -> EachSample:
+def open_json_schema(parameters: JsonSchema, _: Resources) -> EachSample:
     validator = Validator(parameters.json_schema, registry=Registry())  # an empty registry fetches nothing
 
     def value(sample: Sample) -> float:

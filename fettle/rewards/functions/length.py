@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from fettle.rewards.functions.function import EachSample, Example, Means, Parameters, RewardFunction
+from fettle.rewards.functions.function import EachSample, Example, Parameters, Resources, RewardFunction
 from fettle.rewards.samples import Sample
 
 
@@ -26,7 +26,7 @@ class Length(Parameters):
         return self
 
 
-def open_length(parameters: Length, _: Means) -> EachSample:
+def open_length(parameters: Length, _: Resources) -> EachSample:
     lowest = parameters.minimum or 0
 
     def value(sample: Sample) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from itertools import islice, product
 from typing import Any
 
-from fettle.rewards.functions.function import EachSample, Example, Means, Parameters, RewardFunction, Ungradable
+from fettle.rewards.functions.function import EachSample, Example, Parameters, Resources, RewardFunction, Ungradable
 from fettle.rewards.functions.tags import answer_of, reasoning_of
 from fettle.rewards.samples import Sample
 
@@ -30,7 +30,7 @@ class LogicSteps(Parameters):
     partial: bool = False
 
 
-def open_logic_steps(parameters: LogicSteps, _: Means) -> EachSample:
+def open_logic_steps(parameters: LogicSteps, _: Resources) -> EachSample:
     def value(sample: Sample) -> float:
         variables, constraints = puzzle(sample.item)
         worlds = solutions(variables, constraints)
@@ -38,10 +38,10 @@ def open_logic_steps(parameters: LogicSteps, _: Means) -> EachSample:
             raise Ungradable("the constraints have no solution")
         answer = claims(answer_of(sample.completion), variables)
         right = [follows(claim, worlds) for claim in answer if claim[1]]
-        told = {name for name, positive, _ in answer if positive}
+        named = {name for name, positive, _ in answer if positive}
         steps = [follows(claim, worlds) for claim in claims(reasoning_of(sample.completion), variables)]
-        verdicts = [*right, *[False for name in variables if name not in told], *steps]
-        return sum(verdicts) / len(verdicts) if parameters.partial else float(all(verdicts))
+        checks = [*right, *[False for name in variables if name not in named], *steps]
+        return sum(checks) / len(checks) if parameters.partial else float(all(checks))
 
     return EachSample(value)
 
@@ -52,7 +52,7 @@ def puzzle(item: Mapping[str, Any]) -> tuple[dict[str, list[Any]], list[ast.expr
     if not isinstance(variables, dict) or not variables or not all(isinstance(v, list) for v in variables.values()):
         raise Ungradable("item has no 'variables': {name: [possible values]}")
     if not isinstance(constraints, list) or not all(isinstance(text, str) for text in constraints):
-        raise Ungradable("item has no 'constraints': a list of texts")
+        raise Ungradable("item has no 'constraints': a list of strings")
     try:
         return variables, [ast.parse(text.strip(), mode="eval").body for text in constraints]
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -92,7 +92,7 @@ def worth(node: ast.expr, world: World) -> Any:
         case ast.Compare(left=left, ops=ops, comparators=others) if all(type(op) in COMPARISONS for op in ops):
             sides = [worth(side, world) for side in (left, *others)]
             return all(COMPARISONS[type(op)](sides[at], sides[at + 1]) for at, op in enumerate(ops))
-    raise Ungradable(f"{ast.unparse(node)!r} is no part of a constraint that can be read")
+    raise Ungradable(f"{ast.unparse(node)!r} is not supported in a constraint")
 
 
 Claim = tuple[str, bool, str]  # (variable, is it or is it not, value)

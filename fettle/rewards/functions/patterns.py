@@ -23,7 +23,7 @@ class BadPattern(ValueError):
 def compiled(pattern: str, flags: int = 0) -> "regex.Pattern[str]":
     """Raises BadPattern."""
     if written_out(pattern) > WRITTEN_OUT_AT_MOST:
-        raise BadPattern(f"its counts repeat more than {WRITTEN_OUT_AT_MOST:,} times in all: ask for fewer")
+        raise BadPattern(f"its repeat counts add up to more than {WRITTEN_OUT_AT_MOST:,} times. Use smaller counts")
     try:
         return regex.compile(pattern, flags)
     except RecursionError as error:

@@ -3,7 +3,7 @@
 import regex
 from pydantic import Field, field_validator
 
-from fettle.rewards.functions.function import EachSample, Example, Means, Parameters, RewardFunction, Ungradable
+from fettle.rewards.functions.function import EachSample, Example, Parameters, Resources, RewardFunction, Ungradable
 from fettle.rewards.functions.patterns import SECONDS, BadPattern, compiled
 from fettle.rewards.samples import Sample
 
@@ -24,11 +24,11 @@ class Regex(Parameters):
         try:
             compiled(pattern)
         except BadPattern as error:
-            raise ValueError(f"{pattern!r} is no pattern: {error}") from error
+            raise ValueError(f"{pattern!r} is not a valid pattern: {error}") from error
         return pattern
 
 
-def open_regex(parameters: Regex, _: Means) -> EachSample:
+def open_regex(parameters: Regex, _: Resources) -> EachSample:
     flags = parameters.ignore_case * regex.IGNORECASE | parameters.multiline * regex.MULTILINE
     pattern = compiled(parameters.pattern, flags | parameters.dotall * regex.DOTALL)
     look = pattern.fullmatch if parameters.full else pattern.search

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from fettle.rewards.functions.function import EachSample, Example, Means, Parameters, RewardFunction
+from fettle.rewards.functions.function import EachSample, Example, Parameters, Resources, RewardFunction
 from fettle.rewards.samples import Sample
 
 
@@ -12,7 +12,7 @@ class Repetition(Parameters):
     n: int = Field(3, ge=1, le=20)
 
 
-def open_repetition(parameters: Repetition, _: Means) -> EachSample:
+def open_repetition(parameters: Repetition, _: Resources) -> EachSample:
     def value(sample: Sample) -> float:
         words = sample.completion.casefold().split()
         phrases = [tuple(words[at : at + parameters.n]) for at in range(len(words) - parameters.n + 1)]

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fettle.rewards.functions.function import Example, Means, Parameters, RewardFunction
-from fettle.rewards.judges import Judge, JudgeAway
-from fettle.rewards.samples import Mark, Sample, failed
+from fettle.rewards.functions.function import Example, Parameters, Resources, RewardFunction
+from fettle.rewards.judges import Judge, JudgeUnavailable
+from fettle.rewards.samples import Sample, Score, no_score
 
 
 class RewardModelParameters(Parameters):
@@ -20,13 +20,13 @@ class RewardModelGrader:
     def __init__(self, parameters: RewardModelParameters, judge: Judge) -> None:
         self.model, self.judge = parameters.model, judge
 
-    def grade(self, samples: Sequence[Sample]) -> list[Mark]:
+    def grade(self, samples: Sequence[Sample]) -> list[Score]:
         asked = {row: conversation(sample) for row, sample in enumerate(samples) if sample.prompt}
-        marks = [failed("invalid_variable_error", "item has neither 'messages' nor a 'prompt'") for _ in samples]
+        scores = [no_score("invalid_variable_error", "item has neither 'messages' nor 'prompt'.") for _ in samples]
         words = self.judge.score(self.model, list(asked.values())) if asked else []
         for row, word in zip(asked, words, strict=True):
-            marks[row] = failed(word.flag, str(word)) if isinstance(word, JudgeAway) else Mark(word)
-        return marks
+            scores[row] = no_score(word.flag, str(word)) if isinstance(word, JudgeUnavailable) else Score(word)
+        return scores
 
     def close(self) -> None: ...
 
@@ -37,8 +37,8 @@ def conversation(sample: Sample) -> list[dict[str, Any]]:
     return [*prompt, {"role": "assistant", "content": sample.completion}]
 
 
-def open_reward_model(parameters: RewardModelParameters, means: Means) -> RewardModelGrader:
-    return RewardModelGrader(parameters, means.judge)
+def open_reward_model(parameters: RewardModelParameters, resources: Resources) -> RewardModelGrader:
+    return RewardModelGrader(parameters, resources.judge)
 
 
 NAME = "ft:starter:default:helpful:0123456789"
@@ -47,5 +47,5 @@ REWARD_MODEL = RewardFunction(
     parameters=RewardModelParameters,
     examples=(Example("Paris.", None, {"prompt": "What is the capital of France?"}, {"model": NAME}),),
     open=open_reward_model,
-    asks="reward_model",
+    judge_kind="reward_model",
 )

@@ -5,7 +5,7 @@ import re
 from itertools import pairwise
 
 from fettle.rewards.formula import BadFormula, Formula, NoResult
-from fettle.rewards.functions.function import EachSample, Example, Means, Parameters, RewardFunction
+from fettle.rewards.functions.function import EachSample, Example, Parameters, Resources, RewardFunction
 from fettle.rewards.functions.tags import reasoning_of
 from fettle.rewards.samples import Sample
 
@@ -22,7 +22,7 @@ class StepsCorrect(Parameters):
     minimum: int = 1
 
 
-def open_steps_correct(parameters: StepsCorrect, _: Means) -> EachSample:
+def open_steps_correct(parameters: StepsCorrect, _: Resources) -> EachSample:
     def value(sample: Sample) -> float:
         holds = steps(reasoning_of(sample.completion)[:SPAN_AT_MOST])
         if len(holds) < max(1, parameters.minimum):

@@ -6,8 +6,8 @@ from fettle.rewards import text_similarity
 from fettle.rewards.functions.function import (
     EachSample,
     Example,
-    Means,
     Referring,
+    Resources,
     RewardFunction,
     Ungradable,
     reference_of,
@@ -24,7 +24,7 @@ class TextSimilarity(Referring):
     metric: Literal["fuzzy_match", "bleu", "gleu", "rouge_1", "rouge_2", "rouge_l"] = "fuzzy_match"
 
 
-def open_text_similarity(parameters: TextSimilarity, _: Means) -> EachSample:
+def open_text_similarity(parameters: TextSimilarity, _: Resources) -> EachSample:
     def value(sample: Sample) -> float:
         reference = text_of(reference_of(sample, parameters.reference))
         try:

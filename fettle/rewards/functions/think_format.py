@@ -2,7 +2,7 @@
 
 import re
 
-from fettle.rewards.functions.function import EachSample, Example, Means, Parameters, RewardFunction
+from fettle.rewards.functions.function import EachSample, Example, Parameters, Resources, RewardFunction
 from fettle.rewards.samples import Sample
 
 
@@ -17,7 +17,7 @@ class ThinkFormat(Parameters):
 WHOLE = re.compile(r"\s*<think>(?P<thought>.+?)</think>(?P<rest>.*\S.*)", re.DOTALL)
 
 
-def open_think_format(parameters: ThinkFormat, _: Means) -> EachSample:
+def open_think_format(parameters: ThinkFormat, _: Resources) -> EachSample:
     def value(sample: Sample) -> float:
         opened = parameters.opened and not sample.completion.lstrip().startswith("<think>")
         text = "<think>" + sample.completion if opened else sample.completion

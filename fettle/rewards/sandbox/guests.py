@@ -27,12 +27,12 @@ LOOK_SECONDS = 0.02  # between two looks at the memory of guests, while one of t
 LEAST_MEMORY = 64 << 20  # bytes without which no guest is started
 GUEST = (Path(__file__).parent / "guest.py").read_text("utf-8")
 NO_IDS = (
-    "User code must not run as root, and the worker is root in a user namespace that maps no other user: it was not "
+    "User code must not run as root, but the worker is root in a user namespace without other users. The code was not "
     "run. Map a range of users into the namespace (/etc/subuid), or run the worker as an ordinary user."
 )
 NO_LANDLOCK = (
-    "User code needs a kernel with Landlock (Linux 5.13 or newer, enabled): it was not run. Run the worker on one, or "
-    "reward with functions that need no sandbox (GET /v1/reward_functions)."
+    "User code needs a kernel with Landlock (Linux 5.13 or later, enabled). The code was not run. Use such a kernel, "
+    "or reward functions that need no sandbox (GET /v1/reward_functions)."
 )
 
 
@@ -88,7 +88,7 @@ class Guest:
             self.leaf = cgroup.Leaf(walls.group, limits.memory_bytes) if walls.group else None
         except OSError as error:
             raise SandboxError(
-                f"The sandbox cannot limit memory by a cgroup ({error}): user code was not run."
+                f"The sandbox cannot limit memory with a cgroup ({error}). The code was not run."
             ) from error
         outside = [*memory.FIRST_TO_DIE, *(self.leaf.command() if self.leaf else [])]
         shared = shared_python()
@@ -113,10 +113,10 @@ class Guest:
         except (Overrun, Broken) as error:
             self.kill()
             why = str(error) or "it did not answer"
-            raise SandboxError(f"The sandbox did not start ({why}): user code was not run.") from error
+            raise SandboxError(f"The sandbox did not start ({why}). The code was not run.") from error
         if answer.get("ready") is None or (uid is not None and answer["ready"] != uid):
             self.kill()
-            raise SandboxError(f"The sandbox cannot confine user code, which was not run: {answer.get('refused')}")
+            raise SandboxError(f"The sandbox cannot confine user code. The code was not run: {answer.get('refused')}")
 
     def send(self, message: dict[str, Any], seconds: float = START_SECONDS) -> None:
         """Raises Overrun when the guest does not read, Broken when it has ended."""
@@ -143,9 +143,9 @@ class Guest:
         try:
             message = json.loads(self._read(size, deadline))  # unlike orjson it reads lone surrogates, which JS prints
         except (ValueError, RecursionError) as error:
-            raise Broken("it sent what is no result") from error
+            raise Broken("it sent an invalid result") from error
         if not isinstance(message, dict):
-            raise Broken("it sent what is no result")
+            raise Broken("it sent an invalid result")
         return message
 
     def _read(self, size: int, deadline: float) -> bytes:
@@ -174,8 +174,8 @@ class Guest:
         left = memory.at_most(self.memory_bytes) - taken
         if left < LEAST_MEMORY:
             raise LoadError(
-                f"The graders share {self.memory_bytes >> 20:,} MiB of memory, and {taken >> 20:,} MiB are taken: none "
-                "is left to start another. Use fewer graders with code of their own, or less memory in each."
+                f"The graders share {self.memory_bytes >> 20:,} MiB of memory, of which {taken >> 20:,} MiB are in "
+                "use. Too little is left to start another. Use fewer graders with code, or less memory in each."
             )
         return left
 
@@ -185,7 +185,7 @@ class Guest:
             return
         of = {pid: guest for guest in Guest.live for pid in memory.tree(guest.process.pid)}
         for ended in memory.end_largest([memory.Process(pid, memory.resident(pid)) for pid in of], self.memory_bytes):
-            of[ended.pid].ended_for = f"the graders together took more than {self.memory_bytes >> 20:,} MiB of memory"
+            of[ended.pid].ended_for = f"the graders together used more than {self.memory_bytes >> 20:,} MiB of memory"
 
     def _ending(self) -> str:
         if self.ended_for is not None:
@@ -194,7 +194,7 @@ class Guest:
             code = self.process.wait(1)
             if self.walls.bwrap and code > 128:
                 code = 128 - code  # bubblewrap's word for a signal
-            killed = " (often: it took too much memory)" if code == -signal.SIGKILL else ""
+            killed = " (often: it used too much memory)" if code == -signal.SIGKILL else ""
             return f"signal {-code}{killed}" if code < 0 else f"exit status {code}"
         return "it closed its pipe"
 

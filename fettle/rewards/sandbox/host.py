@@ -22,8 +22,8 @@ NAME_AT_MOST = 200  # characters of the name of a type that is no number
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What user code said about one sample: a finite value, or an error."""
+class SandboxResult:
+    """What user code returned for one sample: a finite value, or an error."""
 
     value: float | None
     printed: str = ""
@@ -48,31 +48,33 @@ class Sandbox:
         """walls: other than the strongest that work here. Raises SandboxError when the machine cannot confine, or when
         the source does not load."""
         if len(source.encode()) > SOURCE_AT_MOST:
-            raise LoadError(f"The source has {len(source.encode()):,} bytes; at most {SOURCE_AT_MOST:,} are allowed.")
+            raise LoadError(f"The source has {len(source.encode()):,} bytes; the limit is {SOURCE_AT_MOST:,}.")
         self.source, self.names, self.language = source, list(names), language
         self.walls = walls or walls_of(language)
         self.limits = limits or Limits()
         self.guest: Guest | None = None
         self.function = self._start()
 
-    def grade(self, samples: Sequence[Sequence[Any]]) -> list[Verdict]:
-        """A verdict a sample; a sample is the arguments of the user's function. An overrun costs one sample only."""
-        verdicts: list[Verdict] = []
-        while len(verdicts) < len(samples):
+    def grade(self, samples: Sequence[Sequence[Any]]) -> list[SandboxResult]:
+        """A result a sample; a sample is the arguments of the user's function. An overrun costs one sample only."""
+        results: list[SandboxResult] = []
+        while len(results) < len(samples):
             if self.guest is None:
                 self._start()
             assert self.guest is not None  # noqa: S101 — started just now
             try:
-                self.guest.send({"type": "grade", "samples": samples[len(verdicts) :]}, self.limits.seconds)
-                while len(verdicts) < len(samples):
-                    verdicts.append(judged(self.guest.receive(self.limits.seconds)))
+                self.guest.send({"type": "grade", "samples": samples[len(results) :]}, self.limits.seconds)
+                while len(results) < len(samples):
+                    results.append(result_of(self.guest.receive(self.limits.seconds)))
             except Overrun:
-                verdicts.append(Verdict(None, error=f"TimeoutError: no result within {self.limits.seconds:g} seconds"))
+                results.append(
+                    SandboxResult(None, error=f"TimeoutError: no result within {self.limits.seconds:g} seconds")
+                )
                 self.close()
             except Broken as broken:
-                verdicts.append(Verdict(None, error=f"The grader's process ended: {broken}"))
+                results.append(SandboxResult(None, error=f"The grader's process ended: {broken}"))
                 self.close()
-        return verdicts
+        return results
 
     def close(self) -> None:
         if self.guest is not None:
@@ -87,13 +89,13 @@ class Sandbox:
             answer = self.guest.receive(self.limits.seconds)
         except (Overrun, Broken) as error:
             self.close()
-            raise LoadError(f"The source could not be loaded: {str(error) or 'it did not come to an end'}.") from error
+            raise LoadError(f"The source could not be loaded: {str(error) or 'it did not finish in time'}.") from error
         if "error" in answer:
             self.close()
             raise LoadError(f"The source could not be loaded: {cut_error(str(answer['error'])).strip()}")
         if answer.get("value") not in self.names:
             self.close()
-            raise LoadError("The source could not be loaded: it sent what is no result.")
+            raise LoadError("The source could not be loaded: it sent an invalid result.")
         return str(answer["value"])
 
     def __enter__(self) -> "Sandbox":
@@ -103,22 +105,22 @@ class Sandbox:
         self.close()
 
 
-def judged(answer: dict[str, Any]) -> Verdict:
+def result_of(answer: dict[str, Any]) -> SandboxResult:
     """Only a finite number is a reward; an error is never silently 0."""
     printed = cut_printed(str(answer.get("printed", "")))
     if "error" in answer:
-        return Verdict(None, printed, cut_error(str(answer["error"])))
+        return SandboxResult(None, printed, cut_error(str(answer["error"])))
     value = answer.get("value")
     if isinstance(value, int | float):
         number = finite(value)
         if number is not None:
-            return Verdict(number, printed)
+            return SandboxResult(number, printed)
     if isinstance(value, dict):
         what = f"the value {value.get('not_finite')}" if "not_finite" in value else f"a {value.get('type')}"
-        return Verdict(
+        return SandboxResult(
             None, printed, f"TypeError: a reward must be a finite number, not {cut_printed(what, NAME_AT_MOST)}"
         )
-    raise Broken("it sent what is no result")
+    raise Broken("it sent an invalid result")
 
 
 def finite(value: float) -> float | None:

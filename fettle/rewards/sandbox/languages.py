@@ -19,8 +19,8 @@ NODE_THREADS = 64
 FREEZE = "--freeze-flags-after-init"  # since V8 10.5: setting a flag later ends the process
 NO_OPENSSL = "--openssl-config=/no/such/file"  # one that is there and closed ends Node
 NO_NODE = (
-    "JavaScript runs where Node.js is, and this worker has no 'node' on its PATH: install Node.js 18 or newer there, "
-    "or ask for Python."
+    "JavaScript needs Node.js, but the worker has no 'node' on its PATH. Install Node.js 18 or later on the worker, or "
+    "use Python."
 )
 
 

@@ -37,17 +37,17 @@ def prove(walls: Walls, language: str) -> None:
         guest.send({"type": "grade", "samples": [[{}, {}]]})
         loaded, graded = guest.receive(START_SECONDS), guest.receive(START_SECONDS)
     except (Overrun, Broken) as error:
-        raise SandboxError(f"The sandbox starts, but does not answer ({error}): user code was not run.") from error
+        raise SandboxError(f"The sandbox starts but does not respond ({error}). The code was not run.") from error
     finally:
         guest.kill()
     if "error" in loaded:
         raise SandboxError(
             f"The sandbox starts, but user code cannot import Python's standard library "
-            f"({loaded['error'].strip().splitlines()[-1]}): it was not run. Let every user read it: "
+            f"({loaded['error'].strip().splitlines()[-1]}). The code was not run. Let every user read it: "
             f"chmod -R o+rX {landlock.library_folders()[0]}"
         )
     if loaded.get("value") != "grade" or graded.get("value") != 1.0:
-        raise SandboxError("The sandbox starts, but gives no results: user code was not run.")
+        raise SandboxError("The sandbox starts but returns no results. The code was not run.")
 
 
 def level(language: str = "python") -> str:

@@ -230,9 +230,9 @@ class TestJobs:
 
     def test_an_api_that_is_away_is_one_sentence(self, shell: Shell) -> None:
         shell.set(API_KEY="fk_x", URL=f"http://127.0.0.1:{up.free_port()}")
-        assert "does not answer" in shell.refused("jobs", "list")
+        assert "is not responding" in shell.refused("jobs", "list")
         for command in ("watch", "pause", "resume", "cancel"):
-            assert "does not answer" in shell.refused("jobs", command, "ftjob-x")
+            assert "is not responding" in shell.refused("jobs", command, "ftjob-x")
 
 
 class TestPreview:
@@ -261,7 +261,7 @@ class TestPreview:
         bad = tmp_path / "bad.jsonl"
         bad.write_text('{"prompt": "x"}\n')
         assert "Line 1, completion: The row has no 'completion'." in shell.refused("preview", str(bad))
-        assert "is no file here" in shell.refused("preview", str(tmp_path / "none.jsonl"))
+        assert "does not exist" in shell.refused("preview", str(tmp_path / "none.jsonl"))
         assert "'gpt-9'" in shell.refused("preview", str(bad), "--model", "gpt-9")
         good = tmp_path / "good.csv"
         good.write_text("prompt,completion\n2 + 3 = ?,5\n")
@@ -424,4 +424,4 @@ class TestDryRun:
         assert "is not JSON" in shell.refused("dry-run", str(job))
         assert "cannot be read: No such file" in shell.refused("dry-run", str(job) + "x")
         job.write_text("[]")
-        assert "holds no JSON object" in shell.refused("dry-run", str(job))
+        assert "does not contain a JSON object" in shell.refused("dry-run", str(job))

@@ -204,7 +204,7 @@ class TestAway:
     async def test_it_is_said_where_the_engine_should_be(self) -> None:
         url = f"http://127.0.0.1:{free_port()}"
         engine = Engine(Settings(engine_url=url))
-        with pytest.raises(Unavailable, match=rf"{url} does not answer .*FETTLE_ENGINE_URL") as refused:
+        with pytest.raises(Unavailable, match=rf"{url} is not responding .*FETTLE_ENGINE_URL") as refused:
             await engine.generate(BASE, QUESTION)
         assert (refused.value.status, refused.value.retry) == (503, True)
         await engine.close()
@@ -234,7 +234,7 @@ class TestAway:
         if told:
             (last,) = [piece async for piece in body]
             error = orjson.loads(last.removeprefix(b"data: "))["error"]
-            assert (error["code"], "broke off" in error["message"]) == ("service_unavailable", True)
+            assert (error["code"], "stopped before" in error["message"]) == ("service_unavailable", True)
         else:
             with pytest.raises(httpx.RemoteProtocolError):
                 await anext(body)
@@ -259,7 +259,7 @@ class TestAway:
         listener = await asyncio.start_server(half_an_engine, "127.0.0.1", 0)
         port = listener.sockets[0].getsockname()[1]
         engine = Engine(Settings(engine_url=f"http://127.0.0.1:{port}"))
-        with pytest.raises(Unavailable, match="does not answer"):
+        with pytest.raises(Unavailable, match="is not responding"):
             await engine.generate(TUNED, QUESTION)
         await engine.close()
         listener.close()

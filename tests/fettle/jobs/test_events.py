@@ -1,7 +1,10 @@
+import orjson
 import pytest
 
+from fettle import step_metrics
 from fettle.db import Database
 from fettle.errors import InvalidRequest
+from fettle.isolation.work import WORK
 from fettle.jobs import events
 from models import Event, Job, Project
 from tests.fettle import given
@@ -102,9 +105,24 @@ class TestMetrics:
 
 class TestColumns:
     def test_columns_are_of_equal_length_with_none_where_a_step_lacks_a_value(self) -> None:
-        table = events.columns({1: {"train_loss": 3.0}, 2: {"train_loss": 2.0, "valid_loss": 2.2}})
+        table = step_metrics.columns({1: {"train_loss": 3.0}, 2: {"train_loss": 2.0, "valid_loss": 2.2}})
         assert table == {"step": [1, 2], "train_loss": [3.0, 2.0], "valid_loss": [None, 2.2]}
         assert next(iter(table)) == "step"
 
     def test_without_steps_there_is_an_empty_step_column(self) -> None:
-        assert events.columns({}) == {"step": []}
+        assert step_metrics.columns({}) == {"step": []}
+
+
+class TestMetricLines:
+    async def test_a_fork_makes_the_same_table_of_the_stored_lines(self, db: Database, job: Job) -> None:
+        await add_metrics(db, job, {"step": 1, "train_loss": 3.0}, {"step": 2, "train_loss": 2.0})
+        await add_metrics(db, job, {"step": 2, "train_loss": 1.5, "valid_loss": 1.0})  # done again by a resumed run
+        async with db.snapshot() as session:
+            lines = await events.metric_lines(session, job.id)
+        assert lines.count(b"\n") == 2
+        body = orjson.loads(WORK["metric_columns"]({"job_id": job.id}, lines))
+        assert body["columns"] == {"step": [1, 2], "train_loss": [3.0, 1.5], "valid_loss": [None, 1.0]}
+        assert body["columns"] == step_metrics.columns(await metrics(db, job))
+
+    def test_a_job_without_metrics_has_an_empty_table(self) -> None:
+        assert orjson.loads(WORK["metric_columns"]({"job_id": "j"}, b""))["columns"] == {"step": []}

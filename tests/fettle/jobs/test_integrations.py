@@ -29,14 +29,18 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("wanted", "param", "words"),
         [
-            ([{"type": "comet"}], "integrations[0].type", "choose of: wandb, tensorboard, mlflow"),
+            ([{"type": "comet"}], "integrations[0].type", "Choose one of: wandb, tensorboard, mlflow"),
             ([TENSORBOARD, {"type": "wandb"}], "integrations[1].wandb", "Missing"),
             ([{"type": "wandb", "wandb": {}}], "integrations[0].wandb.project", "Missing"),
             ([{"type": "wandb", "wandb": {"project": "a/b"}}], "integrations[0].wandb.project", "'a/b'"),
             ([{"type": "wandb", "wandb": {"project": "p", "group": "g"}}], "integrations[0].wandb.group", "Unknown"),
             ([{**TENSORBOARD, "tensorboard": {"dir": "/etc"}}], "integrations[0].tensorboard.dir", "Unknown"),
             ([{**MLFLOW, "uri": "http://169.254.169.254"}], "integrations[0].uri", "Unknown"),
-            ([{"type": "mlflow", "mlflow": {"experiment": "a\nb"}}], "integrations[0].mlflow.experiment", "pattern"),
+            (
+                [{"type": "mlflow", "mlflow": {"experiment": "a\nb"}}],
+                "integrations[0].mlflow.experiment",
+                "without control characters",
+            ),
             ([WANDB, WANDB], "integrations[1]", "twice"),
             ([TENSORBOARD] * 6, "integrations", "5 are allowed"),
         ],

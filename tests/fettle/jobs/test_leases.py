@@ -12,7 +12,7 @@ from fettle.jobs import events, leases, lifecycle
 from fettle.registry.catalog import BUILT_IN
 from fettle.settings import Settings
 from fettle.storage import LocalStorage
-from models import Event, Job, JobStatus, Project, TunedModel
+from models import Event, Job, JobStatus, Project, TunedModel, Worker
 from tests.fettle import given
 from worker.attempts.attempt import Attempt
 from worker.attempts.resources import Resources
@@ -111,6 +111,42 @@ class TestClaim:
         for job in taken:
             stored = await given.read(db, job)
             assert (stored.owner, stored.fence, stored.attempts) == (job.owner, 1, 1)
+
+    @pytest.mark.parametrize(
+        ("seen_ago", "stopping", "host", "claimed"),
+        [
+            (0, False, "keeper", True),
+            (0, False, "other", False),
+            (0, False, None, False),
+            (31, False, "other", True),
+            (29, False, "other", False),
+            (0, True, "other", True),
+            (None, False, "other", True),
+        ],
+        ids=["keeper", "other host", "unnamed", "keeper is dead", "keeper is late", "keeper stops", "keeper is gone"],
+    )
+    async def test_a_job_whose_adapter_lies_on_a_host_waits_for_a_worker_there(
+        self,
+        db: Database,
+        project: Project,
+        seen_ago: float | None,
+        stopping: bool,
+        host: str | None,
+        claimed: bool,
+    ) -> None:
+        job = await given.job(db, project, kept_by="keeper")
+        if seen_ago is not None:
+            async with db.transaction() as session:
+                now = await session.scalar(select(database_now())) or 0.0
+                row = Worker(
+                    id="keeper:1", host="keeper", version="1", slots=["CPU"], base_models=[], stopping=stopping
+                )
+                row.started_at = row.seen_at = now - seen_ago
+                session.add(row)
+        async with db.transaction() as session:
+            found = await leases.claim(session, "w:1:0", 60, host=host, heartbeat_seconds=10)
+        assert (found is not None) == claimed
+        assert (await given.read(db, job)).kept_by == (None if claimed and host == "other" else "keeper")
 
     async def test_what_is_not_queued_is_never_claimed(self, db: Database, project: Project) -> None:
         for status in (*given.ENDED, JobStatus.RUNNING):

@@ -138,7 +138,7 @@ class TestRewardModels:
 
     async def test_a_model_that_chats_is_refused(self, db: Database, project: Project) -> None:
         await scorer(db, project, kind="chat")
-        with pytest.raises(InvalidRequest, match="writes responses and scores none"):
+        with pytest.raises(InvalidRequest, match="is not a reward model"):
             await create(db, project, reward_model=SCORER)
 
     async def test_one_on_another_base_is_refused(self, db: Database, project: Project) -> None:

@@ -65,7 +65,7 @@ class TestReason:
         assert found.message == "The project runs 1 job, and its quota 'running_jobs' allows 1."
 
     async def test_behind_the_first_thousand_no_place_is_promised(self) -> None:
-        queue = waiting.Queue(places={}, queued=2_000, slots=2, busy=2, running={}, caps={})
+        queue = waiting.Queue(places={}, queued=2_000, slots=2, busy=2, running={}, caps={}, free={})
         found = queue.explain(Job(id="ftjob-x", project_id="p"))
         assert found.position is None
         assert found.message == "All 2 slots are busy. More than 1,000 jobs will start before this one."

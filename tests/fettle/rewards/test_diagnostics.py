@@ -86,12 +86,12 @@ class TestWarnings:
     def test_every_warning_names_a_way_out(self) -> None:
         for groups in ([[0.0, 0.0]], [[1.0, 1.0]], [[0.5, 0.5]], [[0.0, 0.0], [1.0, 1.0]]):
             (warn,) = diagnostics.warnings(look(rows(*groups)), highest=1, errors_at_most=0.2)
-            assert "reinforcement will learn nothing" in warn.message
-            assert any(verb in warn.message for verb in ("Take ", "Add "))
+            assert "the model will learn nothing" in warn.message
+            assert any(verb in warn.message for verb in ("Use ",))
 
 
 def test_a_sentence_for_people() -> None:
     assert diagnostics.sentence(look(rows([0, 1], [1, 1]))) == (
-        "reward 0.75 ± 0.433, 50% of 2 groups dead (all rewards equal)"
+        "reward 0.75 ± 0.433, all rewards equal in 50% of 2 groups"
     )
-    assert diagnostics.sentence(look(rows([None, None]))) == "no reward, 100% of 2 completions without a reward"
+    assert diagnostics.sentence(look(rows([None, None]))) == "no reward for 100% of 2 completions"

@@ -35,8 +35,8 @@ def test_its_value_is_the_arithmetic(text: str, value: float) -> None:
     [
         ("c", "there is no grader 'c'; there are: a, b"),
         ("a ** 2", r"write \^ for powers"),
-        ("a +", "it is no arithmetic"),
-        ("", "it is no arithmetic"),
+        ("a +", "it is not valid arithmetic"),
+        ("", "it is not valid arithmetic"),
         ("a.real", "is not allowed"),
         ("__import__('os')", "is not allowed"),
         ("a if b else a", "is not allowed"),
@@ -48,9 +48,9 @@ def test_its_value_is_the_arithmetic(text: str, value: float) -> None:
         ("min(a)", "min takes 2 arguments or more"),
         ("sqrt(a, b)", "sqrt takes 1 argument"),
         ("min(1, *a)", "is not allowed"),
-        ("(" * 1500, "it is no arithmetic"),
-        ("-" * 1999 + "1", "it is no arithmetic"),
-        ("1" * 2001, "at most 2,000"),
+        ("(" * 1500, "it is not valid arithmetic"),
+        ("-" * 1999 + "1", "it is not valid arithmetic"),
+        ("1" * 2001, "the limit is 2,000"),
     ],
 )
 def test_what_is_no_arithmetic_over_the_names_is_refused(text: str, words: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
 from fettle.errors import InvalidRequest
-from fettle.rewards import Graders, JudgeAway, LoadError, Sample, Score, check, has_user_code, models_of
+from fettle.rewards import Graders, JudgeUnavailable, LoadError, Sample, SampleScores, check, has_user_code, models_of
 from fettle.rewards.judges import Question
 from fettle.rewards.samples import Messages
 from fettle.rewards.text_similarity import similarity
@@ -19,7 +19,7 @@ HALF = "def reward(prompt, completion, example):\n    return 0.5"
 SAMPLES = [Sample("q", text, {"answer": "Four"}) for text in ("Four", "four", "it is four")]
 
 
-def scored(graders: list[dict[str, Any]], samples: Sequence[Sample] = SAMPLES, **opened: Any) -> list[Score]:
+def scored(graders: list[dict[str, Any]], samples: Sequence[Sample] = SAMPLES, **opened: Any) -> list[SampleScores]:
     with Graders(graders, **opened) as held:
         return held.score(samples)
 
@@ -78,7 +78,7 @@ class TestTextSimilarity:
             "evaluation_metric": "rouge_l",
         }
         (score,) = scored(check(grader=grader), [Sample("", "x" * 50_001)])
-        assert score.reward is None and "at most 50,000" in score.errors["t"].message
+        assert score.reward is None and "the limit is 50,000" in score.errors["t"].message
 
 
 class TestRewardFunctions:
@@ -130,10 +130,10 @@ class TestRewardFunctions:
             ("exact_match", "reward_functions", "must be a list"),
             (["sorcery"], "reward_functions[0]", "no reward function 'sorcery'; there are: answer_correct"),
             ([5], "reward_functions[0]", "a name or an object"),
-            (["regex"], "reward_functions[0]", "'pattern' of 'regex': Field required"),
+            (["regex"], "reward_functions[0]", "'regex': Missing required parameter: 'parameters.pattern'"),
             (["exact_match", "exact_match"], "reward_functions[1]", "give one a 'label'"),
-            ([{"name": "exact_match", "weight": "1"}], "reward_functions[0].weight", "a number is needed"),
-            ([{"name": "exact_match", "weight": float("nan")}], "reward_functions[0].weight", "a number is needed"),
+            ([{"name": "exact_match", "weight": "1"}], "reward_functions[0].weight", "Use a number"),
+            ([{"name": "exact_match", "weight": float("nan")}], "reward_functions[0].weight", "Use a number"),
             ([{"name": "exact_match", "colour": 1}], "reward_functions[0].colour", "Unknown parameter"),
         ],
     )
@@ -176,13 +176,13 @@ class Judging:
     def __init__(self, answer: str | None) -> None:
         self.answer, self.asked = answer, list[Any]()
 
-    def ask(self, questions: Sequence[Question]) -> list[str | JudgeAway]:
+    def ask(self, questions: Sequence[Question]) -> list[str | JudgeUnavailable]:
         self.asked += questions
-        return [JudgeAway("the engine is away") if self.answer is None else self.answer for _ in questions]
+        return [JudgeUnavailable("the engine is away") if self.answer is None else self.answer for _ in questions]
 
-    def score(self, model: str, conversations: Sequence[Messages]) -> list[float | JudgeAway]:
+    def score(self, model: str, conversations: Sequence[Messages]) -> list[float | JudgeUnavailable]:
         self.asked += [(model, list(conversation)) for conversation in conversations]
-        away = JudgeAway("it holds 10 tokens")
+        away = JudgeUnavailable("it holds 10 tokens")
         return [away if index == 1 else float(index) for index in range(len(conversations))]
 
 
@@ -268,7 +268,9 @@ class TestModelsAsGraders:
 class TestJudge:
     """The reward function."""
 
-    def asked(self, sample: Sample, answer: str = '{"steps": [], "result": 4}', **parameters: Any) -> tuple[Any, Score]:
+    def asked(
+        self, sample: Sample, answer: str = '{"steps": [], "result": 4}', **parameters: Any
+    ) -> tuple[Any, SampleScores]:
         judge = Judging(answer)
         wanted = [{"name": "judge", "parameters": {"model": "starter", **parameters}}]
         (score,) = scored(check(reward_functions=wanted), [sample], judge=judge)
@@ -301,9 +303,9 @@ class TestJudge:
     @pytest.mark.parametrize(
         ("parameters", "words"),
         [
-            ({}, "'model' of 'judge': Field required"),
+            ({}, "'judge': Missing required parameter: 'parameters.model'"),
             ({"model": "m", "range": [5, 5]}, "must be [lowest, highest]"),
-            ({"model": "m", "criteria": "{{answer}}"}, "is no variable"),
+            ({"model": "m", "criteria": "{{answer}}"}, "is not a variable"),
         ],
     )
     def test_what_cannot_judge_is_refused(self, parameters: dict[str, Any], words: str) -> None:
@@ -324,7 +326,7 @@ class TestRewardModel:
         scores = scored(check(reward_functions=self.WANTED), samples, judge=judge)
         assert [score.reward for score in scores] == [0.0, None, None, 2.0]
         assert scores[1].errors["reward_model"].message == "it holds 10 tokens"
-        assert "neither 'messages' nor a 'prompt'" in scores[2].errors["reward_model"].message
+        assert "neither 'messages' nor 'prompt'" in scores[2].errors["reward_model"].message
         assert judge.asked[1] == ("ft:rm", [*system, {"role": "assistant", "content": "b"}])
 
     def test_without_an_engine_it_is_an_error(self) -> None:

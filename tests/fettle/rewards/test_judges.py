@@ -50,6 +50,6 @@ def test_a_range_has_at_least_a_thousand_grades() -> None:
 
 
 def test_an_answer_with_an_absurd_number_is_a_parse_error() -> None:
-    mark = ScoreModel(grader([0.0, 1.0]), NoJudge())._mark('{"result": 1e999}')
-    assert mark.failure is not None
-    assert mark.failure.flag == "model_grader_parse_error"
+    score = ScoreModel(grader([0.0, 1.0]), NoJudge())._score('{"result": 1e999}')
+    assert score.failure is not None
+    assert score.failure.flag == "model_grader_parse_error"

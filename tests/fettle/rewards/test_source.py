@@ -3,18 +3,18 @@
 import pytest
 
 from fettle.errors import InvalidRequest
-from fettle.rewards import given
+from fettle.rewards import grader_fields
 from fettle.rewards.source import LOOKED_AT
 
 
 def refused(source: str) -> str:
     with pytest.raises(InvalidRequest) as error:
-        given.check({"reward_functions": [{"name": "mine", "source": source}]})
+        grader_fields.check({"reward_functions": [{"name": "mine", "source": source}]})
     return error.value.message
 
 
 def test_a_syntax_error_names_its_line() -> None:
-    assert "line 2 of the source is no Python: " in refused(
+    assert "line 2 of the source is not valid Python: " in refused(
         "import re\ndef reward(prompt, completion, example:\n  return 1"
     )
 
@@ -26,7 +26,7 @@ def test_a_source_without_the_function_says_which_it_must_have() -> None:
 
 @pytest.mark.parametrize("source", ["-" * 10_000 + "1", "1+" * 5_000 + "1", "(" * 300, "a\0b"])
 def test_a_source_that_cannot_be_parsed_is_refused_and_no_more(source: str) -> None:
-    assert "no Python" in refused(source)
+    assert "not valid Python" in refused(source)
 
 
 @pytest.mark.parametrize(
@@ -40,5 +40,5 @@ def test_a_source_that_cannot_be_parsed_is_refused_and_no_more(source: str) -> N
     ],
 )
 def test_whatever_binds_the_function_is_taken(source: str) -> None:
-    (entry,) = given.check({"reward_functions": [{"name": "mine", "source": source}]})
+    (entry,) = grader_fields.check({"reward_functions": [{"name": "mine", "source": source}]})
     assert entry["grader"]["source"] == source

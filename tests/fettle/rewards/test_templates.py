@@ -36,7 +36,7 @@ def test_each_hole_is_filled(template: str, text: str) -> None:
 
 @pytest.mark.parametrize("template", ["{{x}}", "{{}}", "{{item.a + 1}}", "{{sample}}", "{{sample.text}}"])
 def test_what_no_sample_can_fill_is_refused(template: str) -> None:
-    with pytest.raises(BadTemplate, match="is no variable"):
+    with pytest.raises(BadTemplate, match="is not a variable"):
         check(template)
 
 

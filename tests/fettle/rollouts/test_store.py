@@ -98,7 +98,7 @@ class TestPage:
         assert Wanted(min_reward=1.5).may_hold(second)
 
     async def test_a_cursor_that_is_none_is_refused(self, stored: Stored) -> None:
-        with pytest.raises(InvalidRequest, match="no rollout's id"):
+        with pytest.raises(InvalidRequest, match="id of a rollout"):
             await said(stored, Wanted(), "step", after="ftevent-1")
 
 
@@ -162,9 +162,36 @@ class TestManySteps:
         assert rows[0]["step"] == 2
 
 
+class TestPageBytes:
+    @pytest.mark.parametrize("sort", ["step", "-step", "reward", "-reward"])
+    async def test_pages_of_long_rows_are_short_and_lose_none(
+        self, tmp_path: Path, sort: Sort, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(rollouts, "PAGE_BYTES", 5_000)
+        storage = LocalStorage(tmp_path)
+        text = "x" * 2_000
+        steps = {n: [(0, f"{n} {index} {text}", (n + index) % 3 / 2) for index in range(4)] for n in (1, 2, 3)}
+        steps[2][1] = (0, "y" * 20_000, 0.5)  # longer than a page by itself
+        chunks = [await store(storage, step, rows) for step, rows in steps.items()]
+        seen: list[str] = []
+        after, more = None, True
+        while more:
+            rows, more = await rollouts.page(storage, chunks, Wanted(), sort=sort, after=after, limit=100)
+            assert len(rows) == 1 or len(orjson.dumps(rows)) < 5_100
+            seen += [row["id"] for row in rows]
+            after = rows[-1]["id"]
+        whole = [row for chunk in chunks for row in await rollouts.load(storage, chunk, Wanted())]
+        assert seen == [row["id"] for row in sorted(whole, key=lambda row: rollouts.place_of(row, sort))]
+
+
+async def exported(stored: Stored, format: rollouts.Format) -> list[dict[str, Any]]:
+    content = b"".join([piece async for piece in rollouts.export(*stored, Wanted(), format)])
+    return [orjson.loads(line) for line in content.splitlines()]
+
+
 class TestExport:
     async def test_a_pair_is_the_best_against_the_worst_of_a_group_that_differs(self, stored: Stored) -> None:
-        lines = [orjson.loads(line) async for line in rollouts.as_preferences(*stored, Wanted())]
+        lines = await exported(stored, "dpo")
         assert [
             (
                 line["input"]["messages"][0]["content"],
@@ -175,6 +202,6 @@ class TestExport:
         ] == [("1 0", "good", "bad"), ("2 0", "best", "worst")]
 
     async def test_jsonl_has_every_rollout(self, stored: Stored) -> None:
-        lines = [orjson.loads(line) async for line in rollouts.as_jsonl(*stored, Wanted())]
+        lines = await exported(stored, "jsonl")
         assert [line["id"] for line in lines][-1] == "rollout-2-2"
         assert len(lines) == 7

@@ -16,7 +16,7 @@ from worker.engine.adapters import Weights
 from worker.engine.model_pool import read_base
 from worker.engine.networks import Network, refuse_foreign_layers
 from worker.engine.requests import Base, Piece, Request, Sampling
-from worker.engine.scheduler import Lane
+from worker.engine.scheduler import BaseScheduler
 
 SMALL = {
     "vocab_size": 492,
@@ -59,17 +59,17 @@ def folder_of(architecture: str, path: Path, **fields: Any) -> Path:
 async def test_a_padded_batch_says_what_each_row_says_alone(architecture: str, tmp_path: Path) -> None:
     base = read_base(architecture, folder_of(architecture, tmp_path / "base", **SHAPES[architecture]), 512)
     oracle = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32).eval()
-    lane = Lane(Network(base))
+    scheduler = BaseScheduler(Network(base))
     requests = [request(base, question) for question in QUESTIONS]
-    lane.admit(requests[:2])
+    scheduler.admit(requests[:2])
     said: dict[Request, list[int]] = {one: [] for one in requests}
     for step in range(200):
         if step == 4:
-            lane.admit(requests[2:])
-        for one, item in [*lane.leave(), *lane.advance()]:
+            scheduler.admit(requests[2:])
+        for one, item in [*scheduler.leave(), *scheduler.advance()]:
             assert isinstance(item, Piece)
             said[one] += [detail.token for detail in item.logprobs]
-    assert lane.idle
+    assert scheduler.idle
     for one in requests:
         assert said[one] == [token for token in greedy(oracle, one.prompt, 40) if token not in base.ends]
 

@@ -61,8 +61,8 @@ async def answered(one: Request) -> None:
 async def test_two_bases_are_decoded_side_by_side(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is in the middle of its answer while the other one is, in the order in which the thread tells it."""
     told: list[Request] = []
-    tell = pool.thread._tell
-    monkeypatch.setattr(pool.thread, "_tell", lambda items: (told.extend(one for one, _ in items), tell(items))[1])
+    tell = pool.thread._send
+    monkeypatch.setattr(pool.thread, "_send", lambda items: (told.extend(one for one, _ in items), tell(items))[1])
     here, there = await request(pool, "a", max_tokens=40), await request(pool, "b", max_tokens=40)
     pool.thread.submit(here)
     pool.thread.submit(there)
@@ -148,7 +148,7 @@ async def test_a_base_that_is_answering_does_not_make_room(pool: Pool, monkeypat
     busy = await request(pool, "a", pool.adapters["talks"].slot, max_tokens=1500)
     pool.thread.submit(busy)
     await busy.next()
-    with pytest.raises(Overloaded, match="All 1 base models"):
+    with pytest.raises(Overloaded, match="All 1 loaded base models"):
         await request(pool, "b")
     busy.cancel()
     other = await request(pool, "b")

@@ -11,12 +11,12 @@ from tests.worker.engine.conftest import QUESTION, QUESTIONS, greedy, user
 from worker.engine import decoding
 from worker.engine import scheduler as lane_module
 from worker.engine.adapters import Weights
+from worker.engine.completion import Completion
 from worker.engine.errors import GenerationFailed
 from worker.engine.networks import Network
 from worker.engine.prefill import Prefill
 from worker.engine.requests import Piece, Request
-from worker.engine.scheduler import Lane
-from worker.engine.sequences import Row
+from worker.engine.scheduler import BaseScheduler
 
 Ask = Callable[..., Request]
 Oracles = dict[str | None, Any]
@@ -24,31 +24,31 @@ Oracles = dict[str | None, Any]
 
 def run(
     network: Network, *requests: Request, later: dict[int, list[Request]] | None = None
-) -> tuple[list[Row], list[tuple[Request, Piece | FettleError]]]:
+) -> tuple[list[Completion], list[tuple[Request, Piece | FettleError]]]:
     """Decodes to the end: the rows in order, and everything that was told. later: who joins at which step."""
-    lane, rows, told = Lane(network), {}, []
-    lane.admit(list(requests))
+    scheduler, rows, told = BaseScheduler(network), {}, []
+    scheduler.admit(list(requests))
     joining = dict(later or {})
     step = 0
-    while joining or not lane.idle:
+    while joining or not scheduler.idle:
         if step in joining:
-            lane.admit(joining.pop(step))
+            scheduler.admit(joining.pop(step))
         with recorded(rows):
-            told += [*lane.leave(), *lane.advance()]
+            told += [*scheduler.leave(), *scheduler.advance()]
         step += 1
     everybody = [*requests, *(request for group in (later or {}).values() for request in group)]
     return [rows[request, index] for request in everybody for index in range(request.sampling.n)], told
 
 
 @contextmanager
-def recorded(rows: dict[tuple[Request, int], Row]) -> Iterator[None]:
+def recorded(rows: dict[tuple[Request, int], Completion]) -> Iterator[None]:
     """Every row that is made."""
 
-    def made(request: Request, index: int) -> Row:
-        return rows.setdefault((request, index), Row(request, index))
+    def made(request: Request, index: int) -> Completion:
+        return rows.setdefault((request, index), Completion(request, index))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoding, "Row", made)
+        patch.setattr(decoding, "Completion", made)
         yield
 
 
@@ -106,21 +106,21 @@ def test_a_long_prompt_is_read_in_chunks_while_the_others_decode(
     network: Network, ask: Ask, oracles: Oracles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lane_module, "CHUNK", 16)
-    lane = Lane(network)
+    scheduler = BaseScheduler(network)
     talking, long = ask(slot="endless", max_tokens=100), ask(" ".join(QUESTIONS * 3), "one", max_tokens=20)
-    lane.admit([talking])
-    lane.advance()
-    (row,) = lane.batch.rows
-    lane.admit([long])
+    scheduler.admit([talking])
+    scheduler.advance()
+    (row,) = scheduler.batch.rows
+    scheduler.admit([long])
     steps = 0
-    while lane.reading:
-        lane.advance()
+    while scheduler.reading:
+        scheduler.advance()
         steps += 1
         assert row.tokens == 2 + steps  # one more every step, whatever is read beside it
     assert steps == -(-len(long.prompt) // 16)
-    joined = lane.batch.rows[1]
+    joined = scheduler.batch.rows[1]
     while not joined.over:
-        lane.advance()
+        scheduler.advance()
     assert joined.text.ids == [t for t in greedy(oracles["one"], long.prompt, 20) if t not in long.base.ends]
 
 
@@ -129,20 +129,20 @@ def test_a_short_prompt_takes_turns_with_a_long_one(
 ) -> None:
     monkeypatch.setattr(lane_module, "ALONE", 16)
     monkeypatch.setattr(lane_module, "CHUNK", 16)
-    lane = Lane(network)
+    scheduler = BaseScheduler(network)
     long, short = ask(" ".join(QUESTIONS * 6)), ask("Hi", slot="endless", max_tokens=100)
-    lane.admit([long])
-    lane.advance()
-    assert not lane.full
-    lane.admit([short])
-    assert lane.full
-    lane.advance()
-    lane.advance()
-    assert [row.request for row in lane.batch.rows] == [short]
-    assert lane.reading
-    while lane.reading:
-        lane.advance()
-    assert [row.request for row in lane.batch.rows] == [short, long]
+    scheduler.admit([long])
+    scheduler.advance()
+    assert not scheduler.full
+    scheduler.admit([short])
+    assert scheduler.full
+    scheduler.advance()
+    scheduler.advance()
+    assert [row.request for row in scheduler.batch.rows] == [short]
+    assert scheduler.reading
+    while scheduler.reading:
+        scheduler.advance()
+    assert [row.request for row in scheduler.batch.rows] == [short, long]
 
 
 def test_the_prompt_of_an_answer_with_n_choices_is_read_once(
@@ -226,18 +226,18 @@ def test_a_stop_string_ends_its_row_and_no_other(network: Network, ask: Ask, ren
 
 def test_a_cancelled_request_leaves_the_batch(network: Network, ask: Ask) -> None:
     staying, leaving = ask(slot="endless"), ask(slot="endless", n=3)
-    lane = Lane(network)
-    lane.admit([leaving, staying])
-    lane.advance()
+    scheduler = BaseScheduler(network)
+    scheduler.admit([leaving, staying])
+    scheduler.advance()
     leaving.cancel()
-    lane.leave()
-    assert [row.request for row in lane.batch.rows] == [staying]
-    assert all(request is staying for request, _ in lane.advance())
+    scheduler.leave()
+    assert [row.request for row in scheduler.batch.rows] == [staying]
+    assert all(request is staying for request, _ in scheduler.advance())
     unread = ask("a question that nobody waits for")
-    lane.admit([unread])
+    scheduler.admit([unread])
     unread.cancel()
-    assert all(request is staying for request, _ in lane.advance())
-    assert not lane.reading
+    assert all(request is staying for request, _ in scheduler.advance())
+    assert not scheduler.reading
 
 
 def test_logits_that_are_no_numbers_fail_their_own_request_and_nobody_elses(network: Network, ask: Ask) -> None:
@@ -262,14 +262,14 @@ def test_who_failed_in_a_step_that_breaks_is_told_too(
     def broken(*_: object) -> None:
         raise RuntimeError("no memory left")
 
-    lane = Lane(network)
+    scheduler = BaseScheduler(network)
     steered, beside = ask(slot="endless", logit_bias={5: 1.0}), ask(slot="endless")
-    lane.admit([steered, beside])
-    lane.advance()
-    assert len(lane.batch.rows) == 2
-    monkeypatch.setattr(Row, "steer", broken)
+    scheduler.admit([steered, beside])
+    scheduler.advance()
+    assert len(scheduler.batch.rows) == 2
+    monkeypatch.setattr(Completion, "steer", broken)
     monkeypatch.setattr(decoding, "sample", broken)
-    told = lane.advance()
+    told = scheduler.advance()
     assert {request for request, item in told if isinstance(item, FettleError)} == {steered, beside}
 
 
@@ -285,11 +285,11 @@ def test_prompts_that_cannot_be_read_together_get_a_chance_each(
         return real(prefill, tokens)
 
     monkeypatch.setattr(Prefill, "advance", out_of_memory)
-    lane = Lane(network)
-    lane.admit([good, bad, other])
+    scheduler = BaseScheduler(network)
+    scheduler.admit([good, bad, other])
     told = []
-    while not lane.idle:
-        told += [*lane.leave(), *lane.advance()]
+    while not scheduler.idle:
+        told += [*scheduler.leave(), *scheduler.advance()]
     ends = dict(told)
     assert isinstance(ends[bad], GenerationFailed)
     for request in (good, other):

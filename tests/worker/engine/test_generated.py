@@ -108,8 +108,8 @@ class TestResponseFormat:
             ({"allOf": [{"not": {"type": "string"}}]}, 'Unimplemented keys: ["not"]'),
             ({"type": "integer", "minimum": 5, "maximum": 3}, "minimum (5) is greater than maximum (3)"),
             ({"$ref": "http://127.0.0.1:9/x.json"}, "does not fetch resources"),
-            ({"type": "string", "description": "x" * 70_000}, "65,536 are the most"),
-            ({"type": "object", "x-guidance": {}}, "'x-guidance' is no keyword"),
+            ({"type": "string", "description": "x" * 70_000}, "the limit is 65,536"),
+            ({"type": "object", "x-guidance": {}}, "'x-guidance' is not a JSON Schema keyword"),
         ],
     )
     def test_a_schema_that_cannot_be_followed_is_refused_with_the_reason(
@@ -193,7 +193,7 @@ class TestMessages:
         parts = [{"type": "image_url", "image_url": {"url": "http://x"}}]
         response = engine.chat(messages=[{"role": "user", "content": parts}])
         assert response.status_code == 400
-        assert "only text" in response.json()["error"]["message"]
+        assert "Only text" in response.json()["error"]["message"]
 
     def test_a_control_token_in_a_message_ends_no_turn(self, engine: Engine, renderer: Renderer) -> None:
         text = "Hi<|im_end|>"

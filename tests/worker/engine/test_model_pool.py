@@ -62,7 +62,7 @@ def test_an_unloaded_adapter_finishes_what_it_has_begun(engine: Engine) -> None:
     (right,) = engine.texts(model="endless", max_tokens=150)
     with ThreadPoolExecutor(1) as threads:
         answer = threads.submit(engine.texts, model="endless", max_tokens=150)
-        until(lambda: engine.pool.thread.lanes)
+        until(lambda: engine.pool.thread.schedulers)
         assert engine.unload("endless").status_code == 200
         assert answer.result() == [right]
 
@@ -128,7 +128,7 @@ def test_an_adapter_that_is_answering_does_not_make_room(engine: Engine, monkeyp
     (right,) = engine.texts(model="endless", max_tokens=150)
     with ThreadPoolExecutor(1) as threads:
         answer = threads.submit(engine.texts, model="endless", max_tokens=150)
-        until(lambda: engine.pool.thread.lanes)
+        until(lambda: engine.pool.thread.schedulers)
         refused = engine.load("one")
         assert answer.result() == [right]
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "engine_overloaded")
@@ -139,14 +139,14 @@ def test_an_adapter_that_is_answering_does_not_make_room(engine: Engine, monkeyp
 def test_an_adapter_that_leaves_while_its_prompt_is_rendered_is_unknown(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = app.prepared
+    real = app.prepare
 
     def slow(*given: Any) -> Request:
         engine.unload("one")
         return real(*given)
 
     engine.load("one")
-    monkeypatch.setattr(app, "prepared", slow)
+    monkeypatch.setattr(app, "prepare", slow)
     response = engine.chat("one")
     assert (response.status_code, response.json()["error"]["code"]) == (404, "model_not_found")
 

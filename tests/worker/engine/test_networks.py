@@ -100,9 +100,9 @@ def with_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], Any])
 
 FIRST_A = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
 DEFECTS: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "DoRA": (lambda folder: with_config(folder, use_dora=True), "'use_dora': True"),
+    "DoRA": (lambda folder: with_config(folder, use_dora=True), "'use_dora' to True"),
     "ranks by module": (lambda folder: with_config(folder, rank_pattern={"q_proj": 4}), "rank_pattern"),
-    "another method": (lambda folder: with_config(folder, peft_type="IA3"), "'peft_type': 'IA3'"),
+    "another method": (lambda folder: with_config(folder, peft_type="IA3"), "'peft_type' to 'IA3'"),
     "whole layers": (lambda folder: with_config(folder, modules_to_save=["lm_head"]), "modules_to_save"),
     "PiSSA": (lambda folder: with_config(folder, init_lora_weights="pissa"), "'pissa'"),
     "another rank": (lambda folder: with_config(folder, r=4), "has the shape"),
@@ -116,7 +116,7 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "NaN": (lambda folder: with_weights(folder, lambda w: w[FIRST_A].fill_(torch.nan)), "training diverged"),
     "no file": (lambda folder: (folder / WEIGHTS).unlink(), "not a safetensors file"),
-    "no tensor": (lambda folder: with_weights(folder, lambda w: w.clear()), "holds no tensor"),
+    "no tensor": (lambda folder: with_weights(folder, lambda w: w.clear()), "contains no tensors"),
 }  # fmt: skip
 
 

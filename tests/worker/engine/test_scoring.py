@@ -135,13 +135,13 @@ def test_what_is_wrong_with_one_conversation_costs_no_other(scoring_engine: Engi
     assert data[0]["data"] == pytest.approx(data[-1]["data"], abs=1e-5)
     codes = [entry["error"]["code"] for entry in data[1:-1]]
     assert codes == ["invalid_value", "invalid_value", "invalid_value", "context_length_exceeded"]
-    assert "ends with the assistant's response" in data[1]["error"]["message"]
+    assert "must end with an assistant message" in data[1]["error"]["message"]
 
 
 def test_a_reward_model_writes_nothing_and_says_what_it_is_for(scoring_engine: Engine) -> None:
     response = scoring_engine.chat(model="judge")
     assert (response.status_code, response.json()["error"]["code"]) == (400, "model_not_supported")
-    assert "it scores responses and writes none" in response.json()["error"]["message"]
+    assert "It scores responses and cannot write them" in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("name", ["starter", "one"])
@@ -149,7 +149,7 @@ def test_what_writes_scores_nothing_and_says_so(scoring_engine: Engine, name: st
     scoring_engine.load("one")
     response = asked(scoring_engine, CONVERSATIONS, name)
     assert (response.status_code, response.json()["error"]["code"]) == (400, "model_not_supported")
-    assert f"'{name}' is no reward model" in response.json()["error"]["message"]
+    assert f"'{name}' is not a reward model" in response.json()["error"]["message"]
 
 
 def test_one_that_is_not_loaded_is_404_so_that_the_api_loads_it(scoring_engine: Engine) -> None:

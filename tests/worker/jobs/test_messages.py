@@ -12,7 +12,7 @@ from worker.attempts.attempt import Attempt
 from worker.jobs.messages import Died, Drained, finish_time, relay
 from worker.jobs.training_process import Child
 from worker.reporting.client import Reports
-from worker.rewards.rollout_recorder import Rollouts
+from worker.rewards.rollout_recorder import RolloutRecorder
 
 LOADING = {"type": "event", "level": "info", "message": "Device: CPU", "data": {}}
 STEP = {"type": "metrics", "step": 1, "total_steps": 9, "data": {"train_loss": 1.0}}
@@ -41,7 +41,9 @@ async def relayed(attempt: Attempt, child: Saying, *, halted: bool) -> dict[str,
     if halted:
         halt.set()
     return await asyncio.wait_for(
-        relay(attempt, Path(), cast(Child, child), Reports(attempt), halt, Rollouts(attempt, cast(Child, child))),
+        relay(
+            attempt, Path(), cast(Child, child), Reports(attempt), halt, RolloutRecorder(attempt, cast(Child, child))
+        ),
         30,
     )
 

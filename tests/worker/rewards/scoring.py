@@ -5,17 +5,17 @@ from typing import Any, cast
 from sqlalchemy import select
 
 from fettle.jobs import reward_versions
-from fettle.rewards.given import check
+from fettle.rewards.grader_fields import check
 from fettle.settings import Settings
 from models import Event, RolloutChunk
 from worker.attempts.attempt import Attempt
 from worker.jobs.training_process import Child
 from worker.rewards import open_graders
-from worker.rewards.rollout_recorder import Rollouts
+from worker.rewards.rollout_recorder import RolloutRecorder
 
 Line = dict[str, Any]
 LONGER = "def reward(prompt, completion, example):\n    print('saw', completion)\n    return len(completion) / 10\n"
-MEANS: Line = {**open_graders.means(Settings(_env_file=None)), "patience": 0}
+MEANS: Line = {**open_graders.resources(Settings(_env_file=None)), "patience": 0}
 BROKEN = "def reward(prompt, completion, example):\n    return {'a': 1}[completion]\n"
 
 
@@ -44,17 +44,17 @@ def batch(*completions: str) -> list[Line]:
     ]
 
 
-async def with_rewards(attempt: Attempt, *functions: Any) -> tuple[Rollouts, Heard]:
+async def with_rewards(attempt: Attempt, *functions: Any) -> tuple[RolloutRecorder, Heard]:
     async with attempt.resources.db.transaction() as session:
         await reward_versions.add(session, attempt.job.id, check({"reward_functions": list(functions)}))
     child = Heard()
-    return Rollouts(attempt, cast(Child, child)), child
+    return RolloutRecorder(attempt, cast(Child, child)), child
 
 
-async def score(scored: Rollouts, step: int, *completions: str, purpose: str = "train") -> None:
-    scored.score({"type": "score", "step": step, "purpose": purpose, "rollouts": batch(*completions)})
-    assert scored.scoring is not None
-    await scored.scoring
+async def score(recorder: RolloutRecorder, step: int, *completions: str, purpose: str = "train") -> None:
+    recorder.score({"type": "score", "step": step, "purpose": purpose, "rollouts": batch(*completions)})
+    assert recorder.scoring is not None
+    await recorder.scoring
 
 
 async def stored(attempt: Attempt) -> list[RolloutChunk]:

@@ -8,7 +8,7 @@ import pytest
 
 from fettle.errors import TrainingFailed
 from fettle.jobs import reward_versions
-from fettle.rewards.given import check
+from fettle.rewards.grader_fields import check
 from fettle.rollouts import store
 from fettle.rollouts.store import Wanted
 from models import Job
@@ -22,10 +22,10 @@ pytestmark = pytest.mark.slow  # each starts a scorer process
 
 class TestErrors:
     async def test_a_few_failures_mark_their_rollouts(self, attempt: Attempt) -> None:
-        scored, child = await with_rewards(attempt, {"name": "broken", "source": BROKEN})
-        await score(scored, 1, "a", "a", "a", "a", "b")  # one of five: not more than 20 %
-        await scored.store({"type": "rollouts", "step": 1, "advantages": [0.0] * 5})
-        await scored.close()
+        recorder, child = await with_rewards(attempt, {"name": "broken", "source": BROKEN})
+        await score(recorder, 1, "a", "a", "a", "a", "b")  # one of five: not more than 20 %
+        await recorder.store({"type": "rollouts", "step": 1, "advantages": [0.0] * 5})
+        await recorder.close()
         assert child.lines[0]["rewards"] == [1.0, 1.0, 1.0, 1.0, None]
         (chunk,) = await stored(attempt)
         assert chunk.summary["errors"] == 1
@@ -33,29 +33,29 @@ class TestErrors:
         assert "KeyError" in failed["errors"]["broken"]["message"]
 
     async def test_past_a_fifth_the_job_fails_with_a_traceback(self, attempt: Attempt) -> None:
-        scored, child = await with_rewards(attempt, {"name": "broken", "source": BROKEN})
+        recorder, child = await with_rewards(attempt, {"name": "broken", "source": BROKEN})
         with pytest.raises(TrainingFailed) as failure:
-            await score(scored, 1, "a", "a", "a", "b", "b")
-        await scored.close()
+            await score(recorder, 1, "a", "a", "a", "b", "b")
+        await recorder.close()
         assert failure.value.code == "graders_failed"
         assert "2 of 5 completions" in failure.value.message
         assert "KeyError" in failure.value.message
         assert child.lines == []
 
     async def test_code_that_does_not_load_fails_the_job(self, attempt: Attempt) -> None:
-        scored, _ = await with_rewards(attempt, {"name": "odd", "source": "import numpy as reward"})
-        with pytest.raises(TrainingFailed, match="cannot be opened"):
-            await score(scored, 1, "2")
-        await scored.close()
+        recorder, _ = await with_rewards(attempt, {"name": "odd", "source": "import numpy as reward"})
+        with pytest.raises(TrainingFailed, match="cannot be started"):
+            await score(recorder, 1, "2")
+        await recorder.close()
 
     async def test_graders_are_opened_before_the_first_batch_and_fail_the_job_then(self, attempt: Attempt) -> None:
-        scored, child = await with_rewards(attempt, {"name": "odd", "source": "import numpy as reward"})
-        scored.open()
-        assert scored.scoring is not None
-        await asyncio.wait({scored.scoring})
+        recorder, child = await with_rewards(attempt, {"name": "odd", "source": "import numpy as reward"})
+        recorder.open()
+        assert recorder.scoring is not None
+        await asyncio.wait({recorder.scoring})
         with pytest.raises(TrainingFailed) as failure:
-            scored.check()
-        await scored.close()
+            recorder.check()
+        await recorder.close()
         assert failure.value.code == "graders_failed"
         assert child.lines == []
 
@@ -70,12 +70,12 @@ class TestErrors:
         )
         monkeypatch.setenv("PYTHONPATH", str(Path(scorer_client.__file__).parents[2]))
         monkeypatch.setattr(scorer_client, "COMMAND", (sys.executable, str(blind)))
-        scored, child = await with_rewards(attempt, {"name": "long", "source": LONGER})
-        scored.open()
-        assert scored.scoring is not None
+        recorder, child = await with_rewards(attempt, {"name": "long", "source": LONGER})
+        recorder.open()
+        assert recorder.scoring is not None
         with pytest.raises(TrainingFailed) as failure:
-            await scored.scoring
-        await scored.close()
+            await recorder.scoring
+        await recorder.close()
         assert failure.value.code == "sandbox_unavailable"
         assert "needs a kernel with Landlock" in failure.value.message
         assert "functions that need no sandbox" in failure.value.message
@@ -90,7 +90,7 @@ class TestErrors:
         scoring = Scorer(MEANS, seconds=3)
         (lost,) = await scoring.score(1, endless, batch("2"))
         assert lost["reward"] is None
-        assert "more than 3 s" in lost["errors"]["endless"]["message"]
+        assert "longer than 3 s" in lost["errors"]["endless"]["message"]
         assert scoring.process is None
         (right,) = await scoring.score(2, check({"reward_functions": ["exact_match"]}), batch("2"))
         await scoring.close()
@@ -105,7 +105,7 @@ class TestErrors:
         (lost,) = await scoring.score(1, loud, batch("2" * 2000))
         await scoring.close()
         assert lost["reward"] is None
-        assert "about 1 completions" in lost["errors"]["loud"]["message"]
+        assert "for 1 completion." in lost["errors"]["loud"]["message"]
 
     async def test_the_job_says_how_many_may_fail(self, attempt: Attempt) -> None:
         for allowed, fails in ((0.5, False), (0.3, True)):
@@ -113,21 +113,21 @@ class TestErrors:
                 "type": "reinforcement",
                 "reinforcement": {"hyperparameters": {"max_grader_errors": allowed}},
             }
-            scored, _ = await with_rewards(attempt, {"name": "broken", "source": BROKEN})
+            recorder, _ = await with_rewards(attempt, {"name": "broken", "source": BROKEN})
             if fails:
                 with pytest.raises(TrainingFailed, match="max_grader_errors allows 30%"):
-                    await score(scored, 1, "a", "a", "a", "b", "b")
+                    await score(recorder, 1, "a", "a", "a", "b", "b")
             else:
-                await score(scored, 1, "a", "a", "a", "b", "b")
-            await scored.close()
+                await score(recorder, 1, "a", "a", "a", "b", "b")
+            await recorder.close()
 
     async def test_the_traceback_is_the_users_own_with_its_lines_and_no_path_of_ours(self, attempt: Attempt) -> None:
         source = "import json\n\ndef pick(text):\n    return json.loads(text)['n']\n\n\n"
         source += "def reward(prompt, completion, example):\n    return pick(completion)\n"
-        scored, _ = await with_rewards(attempt, {"name": "picky", "source": source})
+        recorder, _ = await with_rewards(attempt, {"name": "picky", "source": source})
         with pytest.raises(TrainingFailed) as failure:
-            await score(scored, 1, "no json", "{}")
-        await scored.close()
+            await score(recorder, 1, "no json", "{}")
+        await recorder.close()
         said = failure.value.message
         assert 'File "<grader>", line 8, in reward\n    return pick(completion)' in said
         assert 'File "<grader>", line 4, in pick\n' in said
@@ -136,22 +136,22 @@ class TestErrors:
 
     async def test_a_long_traceback_is_cut_in_its_middle(self, attempt: Attempt) -> None:
         source = "def reward(prompt, completion, example):\n    raise ValueError('x' * 9000 + 'end')\n"
-        scored, _ = await with_rewards(attempt, {"name": "loud", "source": source})
+        recorder, _ = await with_rewards(attempt, {"name": "loud", "source": source})
         with pytest.raises(TrainingFailed) as failure:
-            await score(scored, 1, "a")
-        await scored.close()
+            await score(recorder, 1, "a")
+        await recorder.close()
         assert len(failure.value.message) < 1300
         assert failure.value.message.endswith("xxend")
 
     async def test_an_edit_that_fails_everywhere_is_not_covered_by_what_went_well_before(
         self, attempt: Attempt
     ) -> None:
-        scored, _ = await with_rewards(attempt, "exact_match")
+        recorder, _ = await with_rewards(attempt, "exact_match")
         for step in range(1, 11):
-            await score(scored, step, "2", "3")
+            await score(recorder, step, "2", "3")
         async with attempt.resources.db.transaction() as session:
             edit = {"reward_functions": [{"name": "broken", "source": BROKEN}]}
             await reward_versions.edit(session, attempt.job.project_id, attempt.job.id, edit)
         with pytest.raises(TrainingFailed, match="failed on 1 of 1 completions"):
-            await score(scored, 11, "b")
-        await scored.close()
+            await score(recorder, 11, "b")
+        await recorder.close()

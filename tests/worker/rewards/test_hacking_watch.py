@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from worker.rewards.hacking_watch import SPAN, WINDOW, RewardWatch
+from worker.rewards.hacking_watch import SPAN, WINDOW, HackingWatch
 
 Step = dict[str, Any]
 
@@ -36,9 +36,9 @@ def around(mean: float) -> dict[str, float]:
     return {"mean": mean, "std": 0.5}
 
 
-def told(steps: list[Step], watch: RewardWatch | None = None) -> list[tuple[int, str]]:
+def told(steps: list[Step], watch: HackingWatch | None = None) -> list[tuple[int, str]]:
     """(number of the step, what was told)."""
-    watch = watch or RewardWatch()
+    watch = watch or HackingWatch()
     return [(number, warn.code) for number, seen in enumerate(steps, 1) for warn in watch.see(seen)]
 
 
@@ -70,7 +70,7 @@ class TestSigns:
         assert 10 < number <= 30 + WINDOW
 
     def test_the_sentence_has_the_figures_and_a_way_out(self) -> None:
-        watch = RewardWatch()
+        watch = HackingWatch()
         (warn,) = [warn for seen in FORM_FIRST for warn in watch.see(seen)]
         assert "rises (0.1 → " in warn.message and "falls (0.5 → " in warn.message
         assert "Lower its weight" in warn.message
@@ -148,7 +148,7 @@ class TestResume:
         def remembered() -> Iterator[Step]:
             yield from steps[:at]
 
-        resumed = RewardWatch()
+        resumed = HackingWatch()
         for seen in remembered():
             resumed.see(seen)
         assert told(steps[at:], resumed) == [(number - at, code) for number, code in told(steps) if number > at]

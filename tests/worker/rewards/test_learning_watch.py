@@ -26,7 +26,7 @@ def test_a_run_that_goes_dead_at_step_7_of_40_is_told_at_step_10_and_at_the_end(
     during, end, watch = told([step()] * 6 + [step(1.0)] * 34)
     assert during == [(10, "dead_steps")]
     assert end == ["ended_dead"]
-    assert "34 of the job's 40 steps, up to the last one, taught nothing" in watch.conclude()[0].message
+    assert "In the last 34 of the job's 40 steps" in watch.conclude()[0].message
 
 
 def test_a_run_that_recovers_is_not_told_at_the_end() -> None:

@@ -15,26 +15,26 @@ from models import Job
 from tests.worker.rewards.scoring import LONGER, Heard, batch, events_of, score, stored, with_rewards
 from worker.attempts.attempt import Attempt
 from worker.jobs.training_process import Child
-from worker.rewards.rollout_recorder import Rollouts
+from worker.rewards.rollout_recorder import RolloutRecorder
 
 pytestmark = pytest.mark.slow  # each starts a scorer process
 
 
 class TestScoring:
     async def test_the_child_gets_the_weighted_sum_and_each_functions_score(self, attempt: Attempt) -> None:
-        scored, child = await with_rewards(attempt, "exact_match", {"name": "long", "source": LONGER, "weight": 2})
-        await score(scored, 1, "2", "three")
-        await scored.close()
+        recorder, child = await with_rewards(attempt, "exact_match", {"name": "long", "source": LONGER, "weight": 2})
+        await score(recorder, 1, "2", "three")
+        await recorder.close()
         (answer,) = child.lines
         assert answer["rewards"] == [1 + 2 * 0.1, 0 + 2 * 0.5]
         assert answer["scores"] == {"exact_match": [1.0, 0.0], "long": [0.1, 0.5]}
         assert answer["version"] == 1
 
     async def test_every_rollout_is_stored_with_what_was_said_about_it(self, attempt: Attempt) -> None:
-        scored, _ = await with_rewards(attempt, {"name": "long", "source": LONGER})
-        await score(scored, 1, "2", "three")
-        await scored.store({"type": "rollouts", "step": 1, "advantages": [-0.5, 0.5]})
-        await scored.close()
+        recorder, _ = await with_rewards(attempt, {"name": "long", "source": LONGER})
+        await score(recorder, 1, "2", "three")
+        await recorder.store({"type": "rollouts", "step": 1, "advantages": [-0.5, 0.5]})
+        await recorder.close()
         (chunk,) = await stored(attempt)
         assert chunk.summary == {
             "reward": {"mean": 0.3, "std": 0.2},
@@ -58,49 +58,49 @@ class TestScoring:
         assert second["prompt"] == [{"role": "user", "content": "1 + 1 ="}]
 
     async def test_a_step_done_again_replaces_what_the_dead_attempt_stored(self, attempt: Attempt) -> None:
-        scored, _ = await with_rewards(attempt, "exact_match")
+        recorder, _ = await with_rewards(attempt, "exact_match")
         for completion in ("3", "2"):
-            await score(scored, 1, completion)
-            await scored.store({"type": "rollouts", "step": 1, "advantages": [0.0]})
-        await scored.close()
+            await score(recorder, 1, completion)
+            await recorder.store({"type": "rollouts", "step": 1, "advantages": [0.0]})
+        await recorder.close()
         (chunk,) = await stored(attempt)
         assert chunk.summary["reward"]["mean"] == 1.0
 
     async def test_steps_that_a_dead_attempt_was_ahead_are_forgotten(self, attempt: Attempt) -> None:
-        scored, _ = await with_rewards(attempt, "exact_match")
+        recorder, _ = await with_rewards(attempt, "exact_match")
         for step in (1, 2, 3, 2):  # it died in step 4, and its checkpoint was of step 1
-            await score(scored, step, "2")
-            await scored.store({"type": "rollouts", "step": step, "advantages": [0.0]})
-        await scored.close()
+            await score(recorder, step, "2")
+            await recorder.store({"type": "rollouts", "step": step, "advantages": [0.0]})
+        await recorder.close()
         assert sorted(chunk.step for chunk in await stored(attempt)) == [1, 2]
 
     async def test_rollouts_count_to_the_projects_bytes_and_a_full_quota_ends_keeping_them(
         self, attempt: Attempt
     ) -> None:
-        scored, _ = await with_rewards(attempt, "exact_match")
+        recorder, _ = await with_rewards(attempt, "exact_match")
         async with attempt.resources.db.snapshot() as session:
             before = await quotas.stored_bytes(session, attempt.job.project_id)
-        await score(scored, 1, "2")
-        await scored.store({"type": "rollouts", "step": 1, "advantages": [0.0]})
+        await score(recorder, 1, "2")
+        await recorder.store({"type": "rollouts", "step": 1, "advantages": [0.0]})
         (chunk,) = await stored(attempt)
         assert chunk.bytes == len(b"".join([part async for part in attempt.storage.stream(chunk.storage_key)])) > 0
         async with attempt.resources.db.transaction() as session:
             assert await quotas.stored_bytes(session, attempt.job.project_id) == before + chunk.bytes
             quotas.change(await quotas.locked(session, attempt.job.project_id), {"bytes": before + chunk.bytes}, [])
         for step in (2, 3):
-            await score(scored, step, "2")
-            await scored.store({"type": "rollouts", "step": step, "advantages": [0.0]})
-        await scored.close()
+            await score(recorder, step, "2")
+            await recorder.store({"type": "rollouts", "step": step, "advantages": [0.0]})
+        await recorder.close()
         assert [chunk.step for chunk in await stored(attempt)] == [1]
         warned = [event for event in await events_of(attempt, "warning") if "'bytes' is full" in event.message]
         assert [(event.data or {})["step"] for event in warned] == [2]
 
     async def test_a_batch_that_the_child_has_scored_comes_whole(self, attempt: Attempt) -> None:
-        scored = Rollouts(attempt, cast(Child, Heard()))
+        recorder = RolloutRecorder(attempt, cast(Child, Heard()))
         own = {"reward": 0.5, "scores": {"reward_model": 2.0}, "advantage": -1.5, "kl": 0.25}
         whole = [each | own for each in batch("2")]
-        await scored.store({"type": "rollouts", "step": 7, "rollouts": whole})
-        await scored.close()
+        await recorder.store({"type": "rollouts", "step": 7, "rollouts": whole})
+        await recorder.close()
         (chunk,) = await stored(attempt)
         (row,) = await store.load(attempt.storage, chunk, Wanted())
         assert (row["step"], row["completion"], row["stop_reason"]) == (7, "2", "stop")
@@ -108,65 +108,65 @@ class TestScoring:
         assert (row["advantage"], row["kl"], row["reward_version"]) == (-1.5, 0.25, None)
 
     async def test_validation_is_answered_and_not_stored(self, attempt: Attempt) -> None:
-        scored, child = await with_rewards(attempt, "exact_match")
-        await score(scored, 1, "2", purpose="validation")
-        await scored.store({"type": "rollouts", "step": 1, "advantages": []})
-        await scored.close()
+        recorder, child = await with_rewards(attempt, "exact_match")
+        await score(recorder, 1, "2", purpose="validation")
+        await recorder.store({"type": "rollouts", "step": 1, "advantages": []})
+        await recorder.close()
         assert child.lines[0]["rewards"] == [1.0]
         assert await stored(attempt) == []
 
     async def test_a_fenced_worker_stores_nothing(self, attempt: Attempt) -> None:
-        scored, _ = await with_rewards(attempt, "exact_match")
-        await score(scored, 1, "2")
+        recorder, _ = await with_rewards(attempt, "exact_match")
+        await score(recorder, 1, "2")
         async with attempt.resources.db.transaction() as session:
             (await session.get_one(Job, attempt.job.id)).fence += 1
         with pytest.raises(Fenced):
-            await scored.store({"type": "rollouts", "step": 1, "advantages": [0.0]})
-        await scored.close()
+            await recorder.store({"type": "rollouts", "step": 1, "advantages": [0.0]})
+        await recorder.close()
         assert await stored(attempt) == []
 
 
 class TestFirstLook:
     async def test_the_first_batch_is_looked_at_once(self, attempt: Attempt) -> None:
-        scored, _ = await with_rewards(attempt, "exact_match")
+        recorder, _ = await with_rewards(attempt, "exact_match")
         for step in (1, 2):
             line = {"type": "score", "step": step, "purpose": "train", "rollouts": batch("2", "3", "2"), "seconds": 1.5}
-            scored.score(line)
-            assert scored.scoring is not None
-            await scored.scoring
-        await scored.close()
+            recorder.score(line)
+            assert recorder.scoring is not None
+            await recorder.scoring
+        await recorder.close()
         (event,) = await events_of(attempt, "dead_groups")
         assert event.message.startswith(
-            "First look, step 1: reward 0.667 ± 0.471, 0% of 1 groups dead (all rewards equal); 3 completions, "
-            "written in 1.5 s, scored in "
+            "Rewards at step 1: reward 0.667 ± 0.471, all rewards equal in 0% of 1 group; 3 completions, "
+            "generated in 1.5 s, scored in "
         )
         assert event.data is not None and event.data["rewards"]["mean"] == pytest.approx(2 / 3)
         assert await events_of(attempt, "warning") == []
 
     async def test_it_warns_where_nothing_can_be_learned(self, attempt: Attempt) -> None:
-        scored, _ = await with_rewards(attempt, "exact_match")
-        await score(scored, 1, "3", "4")
-        await scored.close()
+        recorder, _ = await with_rewards(attempt, "exact_match")
+        await score(recorder, 1, "3", "4")
+        await recorder.close()
         (event,) = await events_of(attempt, "warning")
         assert (event.level, (event.data or {})["warning"]) == ("warn", "nothing_earned")
-        assert "Take easier prompts" in event.message
+        assert "Use easier prompts" in event.message
 
     async def test_a_resumed_run_is_past_it_and_an_edit_is_looked_at_again(self, attempt: Attempt) -> None:
-        scored, _ = await with_rewards(attempt, "exact_match")
-        await score(scored, 5, "2", "3")
+        recorder, _ = await with_rewards(attempt, "exact_match")
+        await score(recorder, 5, "2", "3")
         assert await events_of(attempt, "dead_groups") == []
         async with attempt.resources.db.transaction() as session:
             new = {"reward_functions": [{"name": "exact_match", "weight": 5}]}
             await reward_versions.edit(session, attempt.job.project_id, attempt.job.id, new)
-        await score(scored, 6, "2", "3")
-        await scored.close()
+        await score(recorder, 6, "2", "3")
+        await recorder.close()
         (event,) = await events_of(attempt, "dead_groups")
-        assert event.message.startswith("First look, step 6: reward 2.5 ")
+        assert event.message.startswith("Rewards at step 6: reward 2.5 ")
 
     async def test_validation_is_not_looked_at(self, attempt: Attempt) -> None:
-        scored, _ = await with_rewards(attempt, "exact_match")
-        await score(scored, 1, "3", purpose="validation")
-        await scored.close()
+        recorder, _ = await with_rewards(attempt, "exact_match")
+        await score(recorder, 1, "3", purpose="validation")
+        await recorder.close()
         assert await events_of(attempt, "dead_groups") == []
 
 
@@ -177,25 +177,25 @@ class TestWatch:
     FUNCTIONS = ("exact_match", {"name": "format_ok", "source": FORMAT, "weight": 0.5})
     STEPS = 30
 
-    async def step(self, scored: Rollouts, number: int) -> None:
+    async def step(self, recorder: RolloutRecorder, number: int) -> None:
         right = 6 if number < 12 else 1
         completions = ["2"] * right + ["<3>"] * (8 - right)
-        await score(scored, number, *completions)
-        await scored.store({"type": "rollouts", "step": number, "advantages": [0.0] * 8, "kl": [0.5] * 8})
+        await score(recorder, number, *completions)
+        await recorder.store({"type": "rollouts", "step": number, "advantages": [0.0] * 8, "kl": [0.5] * 8})
 
     @pytest.mark.parametrize("resumed_at", [None, 10, 16, 25])
     async def test_it_tells_once_and_a_resumed_run_tells_the_same(
         self, attempt: Attempt, resumed_at: int | None
     ) -> None:
-        scored, _ = await with_rewards(attempt, *self.FUNCTIONS)
+        recorder, _ = await with_rewards(attempt, *self.FUNCTIONS)
         for number in range(1, self.STEPS + 1):
             if number == resumed_at:  # killed two steps after the checkpoint that it goes on from
-                await scored.close()
-                scored = Rollouts(attempt, cast(Child, Heard()))
+                await recorder.close()
+                recorder = RolloutRecorder(attempt, cast(Child, Heard()))
                 for again in (number - 2, number - 1):
-                    await self.step(scored, again)
-            await self.step(scored, number)
-        await scored.close()
+                    await self.step(recorder, again)
+            await self.step(recorder, number)
+        await recorder.close()
         (warned,) = await events_of(attempt, "warning")
         assert warned.level == "warn"
         assert warned.data == {"warning": "form_over_answer", "step": 17}
@@ -204,23 +204,23 @@ class TestWatch:
 
 
 async def test_closing_ends_the_scorer_process(attempt: Attempt) -> None:
-    scored, _ = await with_rewards(attempt, "exact_match")
-    await score(scored, 1, "2")
-    process = scored.verdicts.scorer.process
+    recorder, _ = await with_rewards(attempt, "exact_match")
+    await score(recorder, 1, "2")
+    process = recorder.grader.scorer.process
     assert process is not None
-    await scored.close()
+    await recorder.close()
     assert process.returncode is not None
     assert not Path(f"/proc/{process.pid}").exists()
 
 
 async def test_a_slow_grader_holds_up_nobody_but_the_child(attempt: Attempt) -> None:
     sleepy = "import time\ndef reward(p, c, e):\n    time.sleep(1)\n    return 1.0\n"
-    scored, child = await with_rewards(attempt, {"name": "sleepy", "source": sleepy})
-    scored.score({"type": "score", "step": 1, "purpose": "train", "rollouts": batch("2")})
+    recorder, child = await with_rewards(attempt, {"name": "sleepy", "source": sleepy})
+    recorder.score({"type": "score", "step": 1, "purpose": "train", "rollouts": batch("2")})
     await asyncio.sleep(0.05)
-    scored.check()  # nothing to tell yet, and nobody waits
+    recorder.check()  # nothing to tell yet, and nobody waits
     assert child.lines == []
-    assert scored.scoring is not None
-    await scored.scoring
-    await scored.close()
+    assert recorder.scoring is not None
+    await recorder.scoring
+    await recorder.close()
     assert child.lines[0]["rewards"] == [1.0]

@@ -5,7 +5,7 @@ from typing import cast
 import orjson
 import pytest
 
-from fettle.rewards.graders import Current, Graders
+from fettle.rewards.graders import GraderProgress, Graders
 from worker.rewards import scorer_process
 from worker.rewards.scorer_process import progress_of, reporting
 
@@ -21,14 +21,14 @@ def test_between_batches_there_is_no_progress() -> None:
 
 def test_the_grader_that_the_batch_waits_for_is_named_with_its_seconds() -> None:
     found = graders("equal", "kind")
-    found.current = Current("kind", done=1, since=10.0)
+    found.current = GraderProgress("kind", done=1, since=10.0)
     line = progress_of(found, 22.4)
     assert line == {"done": 1, "total": 2, "unit": "graders", "slow": "the grader 'kind' (12 s)"}
 
 
 def test_a_judge_counts_its_answers() -> None:
     found = graders("kind")
-    found.current = Current("kind", done=0, since=10.0)
+    found.current = GraderProgress("kind", done=0, since=10.0)
     found.judge.asked, found.judge.answered = 8, 3
     line = progress_of(found, 11.0)
     assert line is not None
@@ -39,7 +39,7 @@ def test_lines_come_while_a_batch_takes_long_and_none_after_it(monkeypatch: pyte
     monkeypatch.setattr(scorer_process, "REPORT_SECONDS", 0.01)
     found, out = graders("kind"), io.BytesIO()
     with reporting(found, cast(io.BufferedIOBase, out)):  # type: ignore[arg-type]
-        found.current = Current("kind", done=0, since=time.monotonic())
+        found.current = GraderProgress("kind", done=0, since=time.monotonic())
         time.sleep(0.2)
     lines = [orjson.loads(line) for line in out.getvalue().splitlines()]
     assert lines

@@ -85,7 +85,7 @@ class TestLoad:
         assert answer.status_code == 400
         assert answer.json()["error"]["code"] == "adapter_rejected"
         assert answer.json()["error"]["message"] == (
-            "vLLM does not load the adapter: LoRA rank 32 is greater than max_lora_rank 16."
+            "vLLM could not load the adapter: LoRA rank 32 is greater than max_lora_rank 16."
         )
         assert list((agent_settings.data / "vllm-adapters").iterdir()) == []
         vllm.refusal = None

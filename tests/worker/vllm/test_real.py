@@ -309,7 +309,7 @@ def test_a_rank_that_vllm_was_not_started_for_is_named(agent: httpx.Client, itse
     body = {"lora_name": "wide", "lora_path": "wide", "base_model_name": "starter"}
     answer = agent.post("/v1/load_lora_adapter", json=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "adapter_rejected")
-    message = "vLLM does not load the adapter: LoRA rank 32 is greater than max_lora_rank 16."
+    message = "vLLM could not load the adapter: LoRA rank 32 is greater than max_lora_rank 16."
     assert answer.json()["error"]["message"] == message
     assert "wide" not in loaded_in(itself)
 

@@ -26,12 +26,13 @@ DEVICES = ("nvidia*", "dri/*", "kfd")  # below /dev
 
 def become(folder: Path) -> None:
     """Before anything of the job is read. The folder, and a home in it, are the new user's. Nothing where the worker is
-    not root, or where root may not change its user."""
+    not root; where root may not change its user, a warning in the worker's log."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return
     try:
         uid, gid = map(users.unused_id, users.ID_MAPS)
     except users.NoUser:
+        warn("the user namespace maps no other users")
         return
     libc = ctypes.CDLL(None, use_errno=True)
     kept = [] if is_open(needed(folder)) else [right_to_read()]
@@ -44,7 +45,8 @@ def become(folder: Path) -> None:
         os.setgroups(groups)
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
-    except PermissionError:  # root without CAP_CHOWN, CAP_SETGID or CAP_SETUID
+    except PermissionError:
+        warn("the worker lacks CAP_CHOWN, CAP_SETGID or CAP_SETUID")
         return
     keep(libc, kept)
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -52,6 +54,12 @@ def become(folder: Path) -> None:
     for name in ("HOME", "XDG_CACHE_HOME", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR"):
         os.environ[name] = str(home)
     os.environ["USER"] = f"fettle-{uid}"
+
+
+def warn(why: str) -> None:
+    """A line of the worker's log: nothing has set up logging in the child yet."""
+    line = {"level": "warning", "event": "training_as_root", "why": why, "docs": "docs/security.md"}
+    print(orjson.dumps(line).decode(), file=sys.stderr, flush=True)
 
 
 def needed(folder: Path) -> list[Path]:

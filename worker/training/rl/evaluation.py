@@ -22,12 +22,14 @@ SAMPLES_SHOWN = 8
 
 @dataclass(frozen=True)
 class Judged:
-    """Means over the completions that have a reward. rewards: by grader's name. length_mean: tokens."""
+    """Means over the completions that have a reward; None where none has. rewards: by grader's name. length_mean:
+    tokens. unjudged: completions without a reward."""
 
-    reward_mean: float
-    rewards: dict[str, float]
+    reward_mean: float | None
+    rewards: dict[str, float | None]
     length_mean: float
     failed: float
+    unjudged: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -134,10 +136,11 @@ def judged(lengths: Sequence[int], found: Scored) -> Judged:
         rewards={name: mean(values) for name, values in found.scores.items()},
         length_mean=float(numpy.mean(lengths)) if lengths else 0.0,
         failed=found.failed,
+        unjudged=sum(reward is None for reward in found.rewards),
     )
 
 
-def mean(values: Sequence[float | None]) -> float:
-    """Of those that are known; 0 when none is."""
+def mean(values: Sequence[float | None]) -> float | None:
+    """Of those that are known."""
     known = [value for value in values if value is not None]
-    return float(numpy.mean(known)) if known else 0.0
+    return float(numpy.mean(known)) if known else None

@@ -255,8 +255,11 @@ TRLS_OWN = {"rewards/reward/mean", "rewards/reward/std"}  # of the one reward fu
 
 
 def judged_metrics(found: Judged) -> Metrics:
-    each = {f"valid_rewards/{name}/mean": value for name, value in found.rewards.items()}
-    return {"valid_reward_mean": found.reward_mean, "valid_completion_length_mean": found.length_mean, **each}
+    """Without a mean where the graders scored nothing: 0 would be a reward like any other."""
+    means = {"valid_reward_mean": found.reward_mean}
+    means |= {f"valid_rewards/{name}/mean": value for name, value in found.rewards.items()}
+    known = {name: value for name, value in means.items() if value is not None}
+    return known | {"valid_completion_length_mean": found.length_mean, "valid_unjudged": float(found.unjudged)}
 
 
 def random_state() -> dict[str, Any]:

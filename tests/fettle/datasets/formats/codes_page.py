@@ -18,7 +18,7 @@ def with_codes(page: str) -> str:
 
 
 def cell(text: str) -> str:
-    """The names that come with a finding in angle brackets, and nothing that Markdown would take for its own."""
+    """The names that come with a RowProblem in angle brackets, and nothing that Markdown would take for its own."""
     named = re.sub(r"(?<!\{)\{(\w+)\}", r"‹\1›", text).replace("{{", "{").replace("}}", "}")
     return named.replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
 

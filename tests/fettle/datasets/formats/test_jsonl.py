@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from fettle.datasets.formats import jsonl
-from fettle.datasets.formats.problems import Finding
+from fettle.datasets.formats.problems import RowProblem
 from tests.fettle.datasets.formats.given import GOOD, line
 
 
@@ -40,7 +40,7 @@ class TestRead:
 
     def test_a_thousand_blank_lines_end_a_file_but_not_more(self) -> None:
         found = read(GOOD + b"\n" * 1001)
-        assert found[1:] == [(number, None, [Finding("", "blank_line")]) for number in range(2, 1003)]
+        assert found[1:] == [(number, None, [RowProblem("", "blank_line")]) for number in range(2, 1003)]
 
     @pytest.mark.parametrize("blank_at_the_end", [0, 1, 2])
     def test_blank_lines_before_a_row_are_found_across_blocks(self, blank_at_the_end: int) -> None:
@@ -91,7 +91,7 @@ class TestRepeatedKeys:
     )
     def test_a_row_with_one_is_found_however_it_is_spelled(self, text: str) -> None:
         _, findings = jsonl.read_line(text.encode(), 1000)
-        assert [finding.code for finding in findings] == ["duplicate_key"]
+        assert [row_problem.code for row_problem in findings] == ["duplicate_key"]
 
     def test_random_rows_are_judged_as_a_reader_of_pairs_judges_them(self) -> None:
         rng = random.Random(7)
@@ -141,7 +141,7 @@ class TestDepth:
     def test_254_levels_pass_and_not_one_more(self, depth: int, too_deep: bool) -> None:
         text = b'{"a":' * (depth - 1) + b"{}" + b"}" * (depth - 1)
         row, findings = jsonl.read_line(text, 100_000)
-        assert [finding.code for finding in findings] == ["too_deep"] * too_deep
+        assert [row_problem.code for row_problem in findings] == ["too_deep"] * too_deep
         assert row is not None or too_deep
 
     def test_a_wide_row_is_not_deep(self) -> None:

@@ -8,14 +8,14 @@ import pytest
 
 from tests.fettle.datasets.formats.given import ASSISTANT, GOOD, USER, chat, message, report
 
-DUMP = "Write each row with a JSON library, such as json.dumps(row), on a line of its own."
+DUMP = "Write each row with a JSON library, such as json.dumps(row), on its own line."
 DEEP = b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"\n"
 NAN = chat(USER, ASSISTANT, score=float("nan"))
 
 MISTAKES: dict[str, tuple[bytes, str]] = {
     "truncated": (
         GOOD + GOOD[:40],
-        "Line 2: The last line ends in the middle of a row. Upload the whole file again, or drop this line.",
+        "Line 2: The last line ends in the middle of a row. Upload the whole file again, or remove this line.",
     ),
     "byte order mark": (
         b"\xef\xbb\xbf" + GOOD,
@@ -23,31 +23,32 @@ MISTAKES: dict[str, tuple[bytes, str]] = {
     ),
     "NUL": (
         GOOD + b"\0" * 40 + b"\n",
-        "Line 2: There is a NUL character. Remove it: text cannot hold \\u0000.",
+        "Line 2: The row contains the character U+0000 (NUL). Remove it. Text cannot contain \\u0000.",
     ),
     "escaped NUL": (
         chat(USER, message("assistant", "5\0")),
-        "Line 1, messages[1].content: There is a NUL character. Remove it: text cannot hold \\u0000.",
+        "Line 1, messages[1].content: The row contains the character U+0000 (NUL). Remove it. Text cannot contain "
+        "\\u0000.",
     ),
     "NaN": (NAN, "Line 1, score: The number is NaN, infinite or too large. Use a finite number or null."),
     "duplicate keys": (
         GOOD + b'{"prompt": "a", "completion": "b", "completion": "c"}\n',
-        "Line 2, completion: The key 'completion' stands twice in one object. Keep one of them. (1 more error)",
+        "Line 2, completion: The key 'completion' appears twice in one object. Keep one of them. (1 more error)",
     ),
     "5,000 levels deep": (DEEP, "Line 1: The row is nested deeper than 254 levels. Flatten it."),
     "wrong role": (
         chat(message("human", "x"), ASSISTANT),
         "Line 1, messages[0].role: The role 'human' is unknown. Use one of: system, developer, user, assistant, tool.",
     ),
-    "empty": (b"", "The file holds no rows. Write one JSON object on each line."),
+    "empty": (b"", "The file has no rows. Write one JSON object on each line."),
     "CSV without a header": (
         b"How much is 2 + 3?,5\nHow much is 3 + 3?,6\n",
-        "Line 1: The first line of the CSV file names none of the columns of a dataset. Begin the file with a header "
-        "such as prompt,completion or instruction,input,output.",
+        "Line 1: The first line of the CSV file has none of the column names that a dataset needs. Start the file "
+        "with a header such as prompt,completion or instruction,input,output.",
     ),
     "gzip": (
         gzip.compress(GOOD),
-        "The file is compressed with gzip. Unpack it (gunzip) and upload the file inside.",
+        "The file is compressed with gzip. Decompress it (gunzip) and upload the file inside.",
     ),
     "UTF-16": (
         GOOD.decode().encode("utf-16"),
@@ -59,12 +60,12 @@ MISTAKES: dict[str, tuple[bytes, str]] = {
     ),
     "half an emoji": (
         b'{"prompt": "x", "completion": "\\ud83d"}\n',
-        "Line 1, completion: The text holds half of a surrogate pair, which is no character. Write the pair's both "
-        "halves, or the character itself in UTF-8.",
+        "Line 1, completion: The text contains half of a surrogate pair, which is not a character. Write both halves "
+        "of the pair, or the character itself in UTF-8.",
     ),
     "a JSON array": (
         json.dumps([{"prompt": "x", "completion": "y"}]).encode(),
-        "The file is a JSON array, not one object on each line. Write each element on a line of its own, "
+        "The file is a JSON array, not one object on each line. Write each element on its own line, "
         "without the array's brackets and commas (jq -c '.[]').",
     ),
     "indented JSON": (
@@ -78,28 +79,28 @@ MISTAKES: dict[str, tuple[bytes, str]] = {
     ),
     "the rows of another task": (
         b'{"text": "x", "label": 1}\n',
-        "Line 1: The row has the keys of no shape: not 'messages', 'prompt' and 'completion', 'instruction' and "
-        "'output', or 'conversations'; its keys: 'text', 'label'. Write {\"messages\": […]} or {\"prompt\": \"…\", "
+        "Line 1: The row has none of the expected keys: 'messages', 'prompt' and 'completion', 'instruction' and "
+        "'output', or 'conversations'. Its keys are: 'text', 'label'. Write {\"messages\": […]} or {\"prompt\": \"…\", "
         '"completion": "…"}.',
     ),
     "two shapes": (
         GOOD + b'{"prompt": "x", "completion": "y"}\n',
         "Line 2: The row has the shape 'prompt_completion', but the file's first row has the shape 'chat'. "
-        "Keep one shape in a file.",
+        "Use one shape in each file.",
     ),
     "a damaged Parquet file": (
         b"PAR1" + GOOD,
-        "Row 1: The Parquet file cannot be read: it is damaged, cut off, encrypted or compressed in an unknown way. "
-        "Write it again, for example with pandas.DataFrame.to_parquet, and upload the whole file.",
+        "Row 1: The Parquet file cannot be read. It may be damaged, cut off, encrypted or compressed in an "
+        "unsupported way. Write it again, for example with pandas.DataFrame.to_parquet, and upload the whole file.",
     ),
     "a CSV file that was cut off": (
         b'prompt,completion\na,b\nc,"d',
-        "Line 3: A quoted field that begins in this row is never closed. Close it; if the file was cut off, upload the "
-        "whole of it.",
+        "Line 3: A quoted field that starts in this row is never closed. Close it. If the file was cut off, "
+        "upload the whole file.",
     ),
     "a comma without quotes": (
         b"prompt,completion\nHello, you,x\n",
-        "Line 2: The row has 3 fields, but the header has 2. Put fields that hold a comma or a line break into quotes, "
+        "Line 2: The row has 3 fields, but the header has 2. Quote fields that contain a comma or a line break, "
         "or write the file with a CSV library.",
     ),
 }
@@ -116,6 +117,6 @@ def test_a_line_of_100_megabytes_is_told_and_the_next_one_is_read(tmp_path: Path
     found = report(tmp_path, line + b'{"prompt": "x", "completion": "y"}\n', max_row_bytes=1 << 20)
     assert found.rows == 1
     assert found.summary() == (
-        "Line 1: The line is longer than 1048576 bytes. Shorten or split the row, or have the operator raise "
-        "max_row_bytes."
+        "Line 1: The line is longer than 1048576 bytes. Shorten or split the row, or ask the operator to raise "
+        "FETTLE_MAX_ROW_BYTES."
     )

@@ -1,4 +1,4 @@
-"""Code that tries to get out of the sandbox. Each returns 1.0 when it got what it wanted: a verdict of 1.0 is a hole.
+"""Code that tries to get out of the sandbox. Each returns 1.0 when it got what it wanted: a result of 1.0 is a hole.
 
 `bench/sandbox.py` prints the same table.
 """

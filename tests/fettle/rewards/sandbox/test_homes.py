@@ -112,7 +112,7 @@ def test_node_in_a_private_home_runs_user_code(monkeypatch: pytest.MonkeyPatch) 
             assert languages.node_and_libraries()[0] == str(folder / "node")
             source = "function grade(sample, item) { return 0.25; }"
             with Sandbox(source, language="javascript", walls=Walls()) as sandbox:
-                assert [verdict.value for verdict in sandbox.grade([({}, {})])] == [0.25]
+                assert [result.value for result in sandbox.grade([({}, {})])] == [0.25]
         finally:
             languages.node_and_libraries.cache_clear()
 

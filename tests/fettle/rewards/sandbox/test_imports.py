@@ -33,5 +33,5 @@ def test_python_user_code_imports_every_module_that_python_has_here(strongest: b
     assert set(PURE) <= set(there)
     source = "import importlib\ndef grade(sample, item):\n    importlib.import_module(item)\n    return 1.0"
     with Sandbox(source, Limits(seconds=10), walls=walls_of() if strongest else Walls()) as sandbox:
-        verdicts = sandbox.grade([({}, name) for name in there])
-    assert {name: verdict.error for name, verdict in zip(there, verdicts, strict=True) if verdict.error} == {}
+        results = sandbox.grade([({}, name) for name in there])
+    assert {name: result.error for name, result in zip(there, results, strict=True) if result.error} == {}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fettle.rewards import Graders, Sample
-from fettle.rewards.sandbox import Limits, LoadError, Sandbox, Verdict, memory
+from fettle.rewards.sandbox import Limits, LoadError, Sandbox, SandboxResult, memory
 from fettle.rewards.sandbox.guests import Guest
 from worker.rewards import guest_memory
 
@@ -78,9 +78,9 @@ async def test_a_worker_ends_the_largest_guest_whatever_process_has_started_it()
             await asyncio.sleep(0.05)
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
-        assert small.grade([({}, {})]) == [Verdict(1.0)]
-        (verdict,) = large.grade([({}, {})])
-        assert "signal 9 (often: it took too much memory)" in (verdict.error or "")
+        assert small.grade([({}, {})]) == [SandboxResult(1.0)]
+        (result,) = large.grade([({}, {})])
+        assert "signal 9 (often: it used too much memory)" in (result.error or "")
 
 
 def test_only_guests_are_counted() -> None:

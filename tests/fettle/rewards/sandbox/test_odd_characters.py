@@ -15,9 +15,9 @@ def test_half_a_surrogate_pair_and_a_nul(source: str, value: float | None) -> No
         first, second = sandbox.grade([({}, {}), ({}, {})])
     finally:
         sandbox.close()
-    for verdict in (first, second):
-        assert verdict.value == value
-        said = verdict.printed + (verdict.error or "")
+    for result in (first, second):
+        assert result.value == value
+        said = result.printed + (result.error or "")
         said.encode()
         assert "\0" not in said
     if value is None:

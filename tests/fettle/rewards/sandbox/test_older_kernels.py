@@ -72,8 +72,8 @@ def older(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
 @pytest.mark.usefixtures("older")
 def test_no_command_of_fcntl_reaches_another_process_or_a_file() -> None:
     with Sandbox(FCNTL, QUICK, walls=Walls()) as sandbox:
-        (verdict,) = sandbox.grade([({}, {})])
-    assert (verdict.value, verdict.printed) == (1.0, "")
+        (result,) = sandbox.grade([({}, {})])
+    assert (result.value, result.printed) == (1.0, "")
 
 
 @pytest.mark.usefixtures("older")
@@ -88,8 +88,8 @@ def test_a_readable_file_cannot_be_changed_however_it_is_opened(
     own = landlock.library()
     monkeypatch.setattr(landlock, "library", lambda: [*own, str(file)])
     with Sandbox(OPEN, QUICK, walls=Walls()) as sandbox:
-        (verdict,) = sandbox.grade([(str(file), {})])
-    assert (verdict.value, verdict.printed) == (1.0, ""), verdict
+        (result,) = sandbox.grade([(str(file), {})])
+    assert (result.value, result.printed) == (1.0, ""), result
     assert file.read_text() == "x" * 100
 
 
@@ -122,14 +122,14 @@ def test_flags_set_at_run_time_bring_no_machine_code_back(frozen: bool, monkeypa
     assert open_again != languages.NODE_GUEST
     monkeypatch.setattr(languages, "NODE_GUEST", open_again)
     with Sandbox(CODE, QUICK, language="javascript", walls=Walls()) as sandbox:
-        (verdict,) = sandbox.grade([({}, {})])
-    assert verdict.value is None
-    assert "ended: signal" in (verdict.error or "")
+        (result,) = sandbox.grade([({}, {})])
+    assert result.value is None
+    assert "ended: signal" in (result.error or "")
 
 
 def test_setting_a_flag_is_an_error_of_one_sample() -> None:
     if shutil.which("node") is None:
         pytest.skip("there is no Node.js here")
     with Sandbox(CODE, QUICK, language="javascript") as sandbox:
-        (verdict,) = sandbox.grade([({}, {})])
-    assert "V8's flags cannot be changed here" in (verdict.error or "")
+        (result,) = sandbox.grade([({}, {})])
+    assert "V8's flags cannot be changed here" in (result.error or "")

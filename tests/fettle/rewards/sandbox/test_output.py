@@ -25,41 +25,41 @@ def test_a_lone_surrogate_and_a_nul_in_the_output_do_not_cost_the_sample(languag
         pytest.skip("there is no Node.js here")
     with Sandbox(SURROGATES[language], QUICK, language=language) as sandbox:
         guest = sandbox.guest
-        (verdict,) = sandbox.grade([({}, {})])
+        (result,) = sandbox.grade([({}, {})])
         assert sandbox.guest is guest  # the process goes on
-    assert (verdict.value, verdict.printed) == (1.0, "��\n")
+    assert (result.value, result.printed) == (1.0, "��\n")
 
 
 def test_a_lone_surrogate_in_an_error_leaves_the_error_readable() -> None:
     with Sandbox("def grade(sample, item):\n    raise ValueError('why ' + chr(0xdc00) + '\\0')", QUICK) as sandbox:
-        (verdict,) = sandbox.grade([({}, {})])
-    assert verdict.error is not None
-    assert verdict.error.endswith("ValueError: why ��\n")
+        (result,) = sandbox.grade([({}, {})])
+    assert result.error is not None
+    assert result.error.endswith("ValueError: why ��\n")
 
 
 def test_a_guest_that_does_not_cut_is_cut_by_the_host() -> None:
     forged = FORGED.format(body="'{\"value\": 1.0, \"printed\": \"' + 'A' * 600000 + '\"}'")
     with Sandbox(forged, QUICK) as sandbox:
-        (verdict,) = sandbox.grade([({}, {})])
-    assert verdict.value == 1.0
-    assert verdict.printed == "A" * 4096 + "… (595,904 more characters)"
+        (result,) = sandbox.grade([({}, {})])
+    assert result.value == 1.0
+    assert result.printed == "A" * 4096 + "… (595,904 more characters)"
 
 
 def test_errors_and_names_of_types_are_cut_by_the_host() -> None:
     for body in ("'{\"error\": \"' + 'A' * 600000 + '\"}'", "'{\"value\": {\"type\": \"' + 'A' * 600000 + '\"}}'"):
         with Sandbox(FORGED.format(body=body), QUICK) as sandbox:
-            (verdict,) = sandbox.grade([({}, {})])
-        assert verdict.value is None
-        assert verdict.error is not None
-        assert len(verdict.error) <= 4000
+            (result,) = sandbox.grade([({}, {})])
+        assert result.value is None
+        assert result.error is not None
+        assert len(result.error) <= 4000
 
 
 @pytest.mark.parametrize("body", ["'{\"value\": ' + '9' * 4000 + '}'", "'[' * 900000", "'{\"value\": NaN}'"])
 def test_a_result_that_cannot_be_read_costs_one_sample_only(body: str) -> None:
     with Sandbox(FORGED.format(body=body), QUICK) as sandbox:
-        (verdict,) = sandbox.grade([({}, {})])
-    assert verdict.value is None
-    assert verdict.error == "The grader's process ended: it sent what is no result"
+        (result,) = sandbox.grade([({}, {})])
+    assert result.value is None
+    assert result.error == "The grader's process ended: it sent an invalid result"
 
 
 def test_an_error_while_loading_is_cut() -> None:

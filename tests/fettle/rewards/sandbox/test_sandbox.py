@@ -135,8 +135,8 @@ class TestWhatConfines:
         source = f"import os\ndef grade(path, item):\n    ({look})(path)\n    return 1.0"
         for each in {walls_of(), Walls()}:
             with Sandbox(source, QUICK, walls=each) as sandbox:
-                (verdict,) = sandbox.grade([(str(link), {})])
-            assert (verdict.value == 1.0) == (each.bwrap is None)
+                (result,) = sandbox.grade([(str(link), {})])
+            assert (result.value == 1.0) == (each.bwrap is None)
 
     def test_a_bubblewrap_that_does_not_work_is_done_without(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -213,9 +213,9 @@ class TestSamples:
     def test_an_error_shows_the_users_own_lines_and_nothing_of_this_machine(self) -> None:
         source = "def pick(text):\n    from json import nothing\n\n\ndef grade(sample, item):\n    return pick(item)\n"
         with Sandbox(source) as sandbox:
-            (verdict,) = sandbox.grade([({}, {})])
-        assert verdict.error is not None
-        assert [line.strip() for line in verdict.error.splitlines() if "^" not in line] == [
+            (result,) = sandbox.grade([({}, {})])
+        assert result.error is not None
+        assert [line.strip() for line in result.error.splitlines() if "^" not in line] == [
             'File "<grader>", line 6, in grade',
             "return pick(item)",
             'File "<grader>", line 2, in pick',
@@ -227,9 +227,9 @@ class TestSamples:
         source = "def grade(sample, item):\n    while item: pass\n    return 1.0"
         with Sandbox(source, Limits(seconds=0.3)) as sandbox:
             begun = time.monotonic()
-            verdicts = sandbox.grade([({}, 0), ({}, 1), ({}, 0)])
-        assert [verdict.value for verdict in verdicts] == [1.0, None, 1.0]
-        assert verdicts[1].error == "TimeoutError: no result within 0.3 seconds"
+            results = sandbox.grade([({}, 0), ({}, 1), ({}, 0)])
+        assert [result.value for result in results] == [1.0, None, 1.0]
+        assert results[1].error == "TimeoutError: no result within 0.3 seconds"
         assert time.monotonic() - begun < 10
 
     def test_a_guest_that_stops_reading_does_not_hold_us_up(self) -> None:
@@ -238,8 +238,8 @@ class TestSamples:
             assert sandbox.guest is not None
             sandbox.guest.send({"type": "grade", "samples": [({}, 3600)]})
             begun = time.monotonic()
-            (verdict,) = sandbox.grade([({"output_text": "x" * 4_000_000}, 0)])
-        assert verdict.error is not None and "no result within" in verdict.error
+            (result,) = sandbox.grade([({"output_text": "x" * 4_000_000}, 0)])
+        assert result.error is not None and "no result within" in result.error
         assert time.monotonic() - begun < 10
 
     @pytest.mark.parametrize("depth", [200, 300, 1000, 100_000])
@@ -247,11 +247,11 @@ class TestSamples:
         deep = Sample("", "[" * depth + "]" * depth)
         assert (deep.namespace["output_json"] is None) == (depth > 254)
         with Sandbox(ONE, QUICK) as sandbox:
-            assert [verdict.value for verdict in sandbox.grade([(deep.namespace, {}), ({}, {})])] == [1.0, 1.0]
+            assert [result.value for result in sandbox.grade([(deep.namespace, {}), ({}, {})])] == [1.0, 1.0]
 
     def test_bools_and_integers_are_numbers(self) -> None:
         with Sandbox("def grade(sample, item):\n    return item", QUICK) as sandbox:
-            assert [verdict.value for verdict in sandbox.grade([({}, True), ({}, 3), ({}, -0.5)])] == [1.0, 3.0, -0.5]
+            assert [result.value for result in sandbox.grade([({}, True), ({}, 3), ({}, -0.5)])] == [1.0, 3.0, -0.5]
 
 
 class TestNothingIsLeft:

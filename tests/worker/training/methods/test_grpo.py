@@ -49,7 +49,7 @@ class TestARun:
         ):
             assert told["step"] == scored["step"]
             rewards = [
-                (f"<answer>{each['item']['answer']}</answer>" in each["completion"]) - each["tokens"] / 10
+                (f"<answer>{each['item']['answer']}</answer>" in each["completion"]) - len(each["completion"]) / 40
                 for each in scored["rollouts"]
             ]
             for first in (0, 4):

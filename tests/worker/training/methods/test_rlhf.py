@@ -101,7 +101,8 @@ class TestARun:
         assert [line["metrics"]["phase"] for line in of("checkpoint", lines)] == ["reward_model"] * 2 + ["policy"] * 2
         assert all("phase" in line["data"] for line in of("event", lines))
         (published,) = of("reward_model", lines)
-        assert published == {"type": "reward_model", "path": "out/reward_model/adapter", "step": REWARD_STEPS}
+        assert (published["path"], published["step"]) == ("out/reward_model/adapter", REWARD_STEPS)
+        assert published["proof"]["evidence"]["optimizer_steps"] == REWARD_STEPS
 
     def test_the_reward_model_and_the_policy_are_evaluated(self, undisturbed: Callable[[str], Run]) -> None:
         first, second = (line["data"] for line in of("evaluation", undisturbed("ppo")[1]))

@@ -124,3 +124,19 @@ def test_a_namespace_without_other_users_is_told(tmp_path: Path) -> None:
     (tmp_path / "map").write_text("0 1000 1\n")
     with pytest.raises(users.NoUser):
         users.unused_id(tmp_path / "map")
+
+
+@pytest.mark.parametrize("lacking", ["users", "capabilities"])
+def test_a_child_that_stays_root_says_so_in_the_log(
+    lacking: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise users.NoUser if lacking == "users" else PermissionError
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(users, "unused_id", refuse if lacking == "users" else lambda ids: 2_000_000_001)
+    monkeypatch.setattr(own_user, "give", refuse)
+    own_user.become(tmp_path)
+    line = json.loads(capsys.readouterr().err)
+    assert (line["level"], line["event"]) == ("warning", "training_as_root")
+    assert line["why"].endswith({"users": "no other users", "capabilities": "CAP_SETUID"}[lacking])

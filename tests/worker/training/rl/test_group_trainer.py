@@ -2,7 +2,9 @@
 
 import pytest
 
-from worker.training.rl.group_trainer import of_groups
+from worker.training.rl.evaluation import judged
+from worker.training.rl.group_trainer import judged_metrics, of_groups
+from worker.training.rl.rollouts import Scored
 
 pytestmark = pytest.mark.slow  # TRL takes seconds to import
 
@@ -27,3 +29,10 @@ def test_a_group_with_one_reward_says_nothing_of_spread() -> None:
     found = of_groups([None, 1.0, 1.0, 3.0], 2)
     assert (found["unjudged"], found["group_reward_std"], found["equal_groups"]) == (1.0, 1.0, 0.0)
     assert "equal_groups" not in of_groups([None, 1.0], 2)
+
+
+def test_a_validation_in_which_nothing_was_scored_reports_no_reward() -> None:
+    nothing = judged_metrics(judged([3, 5], Scored([None, None], {"f": [None, None]}, 1, 0.1)))
+    assert nothing == {"valid_completion_length_mean": 4.0, "valid_unjudged": 2.0}
+    half = judged_metrics(judged([3, 5], Scored([None, 0.5], {"f": [None, 0.5]}, 1, 0.1)))
+    assert (half["valid_reward_mean"], half["valid_rewards/f/mean"], half["valid_unjudged"]) == (0.5, 0.5, 1.0)

@@ -8,7 +8,7 @@ from worker.engine.sampling import penalised
 from worker.engine.text import TextStream
 
 
-class Row:
+class Completion:
     """Choice `index` of a request."""
 
     def __init__(self, request: Request, index: int) -> None:
@@ -85,5 +85,5 @@ class Row:
         return self._piece(text, reason)
 
     def _piece(self, text: str, reason: FinishReason | None = None) -> Piece:
-        told, self.logprobs = tuple(self.logprobs), []
-        return Piece(self.index, text, self.tokens, reason, told)
+        logprobs, self.logprobs = tuple(self.logprobs), []
+        return Piece(self.index, text, self.tokens, reason, logprobs)

@@ -43,5 +43,5 @@ def check_shape(judges: dict[str, Any], within: tuple[str, ...]) -> Graders:
 
 def as_object(given: Any) -> dict[str, Any]:
     if not isinstance(given, dict):
-        raise InvalidRequest("'graders' holds a grader, or several by name.", param="graders")
+        raise InvalidRequest("'graders' must be a grader, or an object of graders by name.", param="graders")
     return given

@@ -28,7 +28,7 @@ class Shape(Protocol):
     def chunk_kind(self) -> str: ...
 
     @property
-    def opening(self) -> Mapping[str, Any] | None:
+    def first_chunk(self) -> Mapping[str, Any] | None:
         """The first thing that a stream says of each choice."""
 
     def whole(self, text: str, logprobs: list[Logprob] | None, vocabulary: Vocabulary) -> dict[str, Any]: ...
@@ -39,7 +39,7 @@ class Shape(Protocol):
 class Chat:
     id_prefix: ids.Prefix = "chatcmpl-"
     kind, chunk_kind = "chat.completion", "chat.completion.chunk"
-    opening: Mapping[str, Any] = {"delta": {"role": "assistant", "content": "", "refusal": None}, "logprobs": None}
+    first_chunk: Mapping[str, Any] = {"delta": {"role": "assistant", "content": "", "refusal": None}, "logprobs": None}
 
     def whole(self, text: str, logprobs: list[Logprob] | None, vocabulary: Vocabulary) -> dict[str, Any]:
         message = {"role": "assistant", "content": text, "refusal": None}
@@ -49,10 +49,10 @@ class Chat:
         return {"delta": {"content": text} if text else {}, "logprobs": chat_logprobs(logprobs, vocabulary)}
 
 
-class Raw:
+class Text:
     id_prefix: ids.Prefix = "cmpl-"
     kind = chunk_kind = "text_completion"
-    opening = None
+    first_chunk = None
 
     def whole(self, text: str, logprobs: list[Logprob] | None, vocabulary: Vocabulary) -> dict[str, Any]:
         return self.part(text, logprobs, vocabulary)
@@ -61,7 +61,7 @@ class Raw:
         return {"text": text, "logprobs": raw_logprobs(logprobs, vocabulary)}
 
 
-def shown(token: int, vocabulary: Vocabulary) -> str:
+def token_text(token: int, vocabulary: Vocabulary) -> str:
     return vocabulary.raw(token).decode("utf-8", "replace")
 
 
@@ -70,7 +70,7 @@ def chat_logprobs(logprobs: Sequence[Logprob] | None, vocabulary: Vocabulary) ->
         return None
 
     def entry(token: int, logprob: float) -> dict[str, Any]:
-        return {"token": shown(token, vocabulary), "logprob": logprob, "bytes": list(vocabulary.raw(token))}
+        return {"token": token_text(token, vocabulary), "logprob": logprob, "bytes": list(vocabulary.raw(token))}
 
     content = [
         entry(one.token, one.logprob) | {"top_logprobs": [entry(*other) for other in one.top]} for one in logprobs
@@ -82,14 +82,14 @@ def raw_logprobs(logprobs: Sequence[Logprob] | None, vocabulary: Vocabulary) -> 
     if logprobs is None:
         return None
     return {
-        "tokens": [shown(one.token, vocabulary) for one in logprobs],
+        "tokens": [token_text(one.token, vocabulary) for one in logprobs],
         "token_logprobs": [one.logprob for one in logprobs],
-        "top_logprobs": [{shown(token, vocabulary): value for token, value in one.top} for one in logprobs],
+        "top_logprobs": [{token_text(token, vocabulary): value for token, value in one.top} for one in logprobs],
     }
 
 
 @dataclass(frozen=True)
-class Answer:
+class ResponseHead:
     """What every body of one answer repeats."""
 
     name: str
@@ -113,21 +113,21 @@ def event(body: dict[str, Any]) -> bytes:
     return b"data: " + orjson.dumps(body) + b"\n\n"
 
 
-async def whole(request: Request, answer: Answer) -> dict[str, Any]:
+async def whole(request: Request, head: ResponseHead) -> dict[str, Any]:
     """The answer in one body, once every row has ended."""
-    said: list[list[Piece]] = [[] for _ in range(request.sampling.n)]
-    going = len(said)
+    pieces_by_choice: list[list[Piece]] = [[] for _ in range(request.sampling.n)]
+    going = len(pieces_by_choice)
     while going:
         piece = await request.next()
-        said[piece.index].append(piece)
+        pieces_by_choice[piece.index].append(piece)
         going -= piece.finish_reason is not None
     choices = []
-    for index, pieces in enumerate(said):
+    for index, pieces in enumerate(pieces_by_choice):
         text = "".join(piece.text for piece in pieces)
-        content = answer.shape.whole(text, details(request, *pieces), vocabulary(request))
+        content = head.shape.whole(text, details(request, *pieces), vocabulary(request))
         choices.append({"index": index, **content, "finish_reason": pieces[-1].finish_reason})
-    tokens = sum(pieces[-1].tokens for pieces in said)
-    return answer.body(answer.shape.kind, choices) | {"usage": usage(len(request.prompt), tokens)}
+    tokens = sum(pieces[-1].tokens for pieces in pieces_by_choice)
+    return head.body(head.shape.kind, choices) | {"usage": usage(len(request.prompt), tokens)}
 
 
 def details(request: Request, *pieces: Piece) -> list[Logprob] | None:
@@ -140,20 +140,20 @@ def vocabulary(request: Request) -> Vocabulary:
     return request.base.vocabulary
 
 
-async def streamed(request: Request, answer: Answer, first: Piece, include_usage: bool) -> AsyncIterator[bytes]:
+async def streamed(request: Request, head: ResponseHead, first: Piece, include_usage: bool) -> AsyncIterator[bytes]:
     """Server-sent events. `first` was awaited before, while errors have a status."""
-    shape = answer.shape
+    shape = head.shape
 
     def chunk(index: int, content: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
         choice = {"index": index, **content, "finish_reason": finish_reason}
-        return event(answer.body(shape.chunk_kind, [choice]) | nothing_yet)
+        return event(head.body(shape.chunk_kind, [choice]) | nothing_yet)
 
     nothing_yet: dict[str, None] = {"usage": None} if include_usage else {}
     tokens, going = 0, request.sampling.n
     try:
-        if shape.opening is not None:
+        if shape.first_chunk is not None:
             for index in range(going):
-                yield chunk(index, shape.opening)
+                yield chunk(index, shape.first_chunk)
         piece = first
         while True:
             if piece.text or piece.logprobs:
@@ -166,7 +166,7 @@ async def streamed(request: Request, answer: Answer, first: Piece, include_usage
             piece = await request.next()
         if include_usage:
             totals = usage(len(request.prompt), tokens)
-            yield event(answer.body(shape.chunk_kind, []) | {"usage": totals})
+            yield event(head.body(shape.chunk_kind, []) | {"usage": totals})
         yield DONE
     except FettleError as error:
         yield event(error.body())

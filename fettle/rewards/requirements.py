@@ -29,6 +29,6 @@ def asked_by(grader: Mapping[str, Any]) -> set[tuple[str, Kind]]:
             return {asked for part in grader["graders"].values() for asked in asked_by(part)}
         case "score_model" | "label_model":
             return {(grader["model"], "chat")}
-        case "function" if kind := FUNCTIONS[grader["function"]].asks:
+        case "function" if kind := FUNCTIONS[grader["function"]].judge_kind:
             return {(grader["parameters"]["model"], kind)}
     return set()
