@@ -48,11 +48,6 @@ class Request:
     def digest(self) -> str:
         return hashlib.sha256(orjson.dumps(self.body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
-    @property
-    def overtaken(self) -> str:
-        """The key under which a retry that came first leaves its job to its first try."""
-        return f"first try of {self.digest}"
-
 
 @dataclass(frozen=True)
 class Plan:

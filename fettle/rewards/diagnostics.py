@@ -33,7 +33,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class FirstLook:
+class Diagnostics:
     """rewards: weighted sums. scores: by grader's name. groups: of at least two completions that have a reward.
 
     dead_groups: the share of groups whose rewards are all equal. errors, cut_off: shares of the completions.
@@ -53,7 +53,7 @@ class FirstLook:
         return asdict(self)
 
 
-def look(rows: Sequence[Row]) -> FirstLook:
+def diagnose(rows: Sequence[Row]) -> Diagnostics:
     """rows: `group`, `reward` (None where a grader failed), `scores`, `tokens` and `stop_reason` of each completion."""
     groups: dict[int, list[float]] = {}
     for row in rows:
@@ -62,7 +62,7 @@ def look(rows: Sequence[Row]) -> FirstLook:
     whole = [rewards for rewards in groups.values() if len(rewards) > 1]
     dead = sum(max(rewards) - min(rewards) < NEXT_TO_NOTHING for rewards in whole)
     names = list(dict.fromkeys(name for row in rows for name in row["scores"]))
-    return FirstLook(
+    return Diagnostics(
         completions=len(rows),
         groups=len(whole),
         rewards=spread([row["reward"] for row in rows]),
@@ -85,7 +85,7 @@ def share(answers: Sequence[bool]) -> float:
     return sum(answers) / len(answers) if answers else 0.0
 
 
-def warnings(seen: FirstLook, *, highest: float, errors_at_most: float) -> list[Warn]:
+def warnings(seen: Diagnostics, *, highest: float, errors_at_most: float) -> list[Warn]:
     """What stands in the way of learning, and the way out. highest: the reward if every function gives 1."""
     found = []
     if seen.errors > errors_at_most:
@@ -117,7 +117,7 @@ def warnings(seen: FirstLook, *, highest: float, errors_at_most: float) -> list[
     return found
 
 
-def dead_warning(seen: FirstLook, highest: float) -> Warn | None:
+def dead_warning(seen: Diagnostics, highest: float) -> Warn | None:
     low, high = seen.rewards.min, seen.rewards.max
     if seen.dead_groups is None or low is None or high is None or seen.dead_groups < MOSTLY:
         return None
@@ -163,7 +163,7 @@ def highest(graders: Sequence[Mapping[str, Any]]) -> float:
     return sum(max(0.0, float(entry["weight"])) for entry in graders)
 
 
-def sentence(seen: FirstLook) -> str:
+def sentence(seen: Diagnostics) -> str:
     """For people: `reward 0.34 ± 0.47, all rewards equal in 25% of 16 groups`."""
     parts = []
     if seen.rewards.mean is not None:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fettle import ids
 from fettle.datasets import files
 from fettle.errors import TrainingFailed
-from fettle.jobs import events, lifecycle, proof_checks, proofs
+from fettle.jobs import events, lifecycle, proof_checks, proofs, states
 from fettle.methods import METHODS
 from fettle.registry import tuned_models
 from fettle.storage import artifacts
@@ -181,7 +181,8 @@ async def publish(
         for proof in found:
             proof.model = proof.model or name
             await proofs.save(session, proof)
-        row.status, row.finished_at = JobStatus.SUCCEEDED, time.time()
+        states.move(row, JobStatus.SUCCEEDED)
+        row.finished_at = time.time()
         row.lease_until, row.pause_requested_at, row.kept_by = None, None, None
         row.fine_tuned_model, row.trained_tokens = name, done["trained_tokens"]
         row.result_files = [file.id for file in results]

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 
+from fettle.bounded_work import Exhausted, Overrun
 from fettle.errors import InvalidRequest, TooLarge, Unavailable
-from fettle.isolation.pool import Exhausted, Overrun, Pool
-from fettle.isolation.slots import Slots
+from fettle.isolation.pool import Pool
+from fettle.slots import Slots
 
 SCHEMA = {"type": "function", "name": "x", "function": "json_schema"}
 

@@ -90,7 +90,7 @@ async def test_a_resumed_job_publishes_the_adapter_without_a_training_process(
     assert not (publish_retry.root(resources.settings) / row.id).exists()
     told = await messages(resources)
     assert "The trained adapter stays on the worker's disk; when the job is resumed it is published from there" in told
-    assert "Fine-tuning job resumed after it failed with storage_refused; its adapter is published" in told
+    assert "Fine-tuning job resumed after it failed with storage_refused. Its adapter will be published." in told
 
 
 async def test_a_store_that_refuses_again_leaves_the_adapter_for_the_next_resume(
