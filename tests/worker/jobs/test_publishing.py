@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import select
 
 from fettle.errors import Fenced, TrainingFailed
-from fettle.jobs import events, lifecycle
+from fettle.jobs import events, leases, lifecycle
 from fettle.methods import METHODS
 from fettle.storage import artifacts
 from models import Checkpoint, Event, File, Job, JobStatus, TunedModel
@@ -175,3 +175,32 @@ class TestCheckpoint:
             row = (await session.scalars(select(Checkpoint))).one()
         assert row.metrics["train_loss"] == 0.4
         assert row.name == "ft:starter:default:s:0123456789:ckpt-step-2"
+
+    async def test_deaths_before_a_later_checkpoint_do_not_count_and_deaths_without_progress_do(
+        self, attempt: Attempt, adapter: Path
+    ) -> None:
+        async def die() -> None:
+            nonlocal attempt
+            await attempt.write(
+                lambda session, row: leases.give_back(session, row, "It died", max_attempts=3), last=True
+            )
+            async with attempt.resources.db.transaction() as session:
+                claimed = await leases.claim(session, "this worker", 60)
+            if claimed is not None:
+                attempt = Attempt(attempt.resources, claimed)
+
+        async def deaths() -> tuple[JobStatus, int]:
+            async with attempt.resources.db.snapshot() as session:
+                row = await session.get_one(Job, attempt.job.id)
+            return row.status, row.deaths
+
+        for step in (2, 4, 6):  # four deaths in all, each after progress
+            await die()
+            await publishing.publish_checkpoint(attempt, adapter, {"step": step, "metrics": {"step": step}})
+            assert await deaths() == (JobStatus.RUNNING, 0)
+        await die()
+        await publishing.publish_checkpoint(attempt, adapter, {"step": 6, "metrics": {"step": 6}})  # no further
+        assert await deaths() == (JobStatus.RUNNING, 1)
+        await die()
+        await die()
+        assert await deaths() == (JobStatus.FAILED, 3)
