@@ -95,7 +95,7 @@ async def for_training(
     if file.status == FileStatus.ERROR:
         raise InvalidRequest(f"{file.filename}: {report['summary']}", code=f"invalid_{param}", param=param)
     if report.get("shape") not in (None, *shapes):
-        takers = [name for name, taken in methods.SHAPES.items() if report["shape"] in taken]
+        takers = [name for name, spec in methods.METHODS.items() if report["shape"] in spec.shapes and name != "grpo"]
         raise InvalidRequest(
             f"{file.filename} holds rows of the shape {report['shape']!r}, but the job's method takes: "
             f"{', '.join(sorted(shapes))}. Choose the method {' or '.join(map(repr, takers))}, or write the rows as "
