@@ -96,7 +96,7 @@ async def fetch_checkpoint(attempt: Attempt, folder: Path) -> None:
             await attempt.retry(partial(artifacts.download, attempt.storage, checkpoint.prefix, folder))
         except (Missing, artifacts.Corrupt) as error:
             log.warning("checkpoint_unusable", job_id=attempt.job.id, step=checkpoint.step, error=str(error))
-            message = f"The checkpoint of step {checkpoint.step} is damaged. The job will continue from an earlier state."
+            message = f"The checkpoint of step {checkpoint.step} is damaged. The job will use an earlier state."
             await attempt.tell(message, "warn")
             continue
         await tell_repeats(attempt, checkpoint.step)
