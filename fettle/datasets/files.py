@@ -24,7 +24,7 @@ def storage_key(project_id: str, file_id: str) -> str:
 def described(project_id: str, path: Path, filename: str, report: Report) -> File:
     """The row of an uploaded dataset that was validated; its object and the row are the caller's to store.
 
-    A bad dataset is kept as well, with status `error` and its report, so that its owner can read what to mend.
+    A bad dataset is kept as well, with status `error` and its report, so that its owner can read what to fix.
     """
     file = new(project_id, filename, PURPOSE, path.stat().st_size)
     file.status = FileStatus.PROCESSED if report.ok else FileStatus.ERROR
@@ -78,7 +78,7 @@ async def for_training(
 ) -> File:
     """The file if a job can train on it. shapes: of the rows that its method takes. hint: another way to take more.
 
-    Raises InvalidRequest with what to mend.
+    Raises InvalidRequest with what to fix.
     """
     # Locked until the job's row is there as well: a delete at the same moment waits, and finds the file in use
     file = await session.get(File, file_id, with_for_update={"read": True})
