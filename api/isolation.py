@@ -52,9 +52,8 @@ async def graders(
 
 async def graders_of(pool: Pool, project_id: str, method: methods.Method) -> Any:
     """As `planning.graders_of`."""
-    if not isinstance(method, methods.ReinforcementMethod):
-        return None
-    return await graders(pool, project_id, method.reinforcement.judges(), ("method", "reinforcement"))
+    asked = methods.spec_of(method).graders(method)
+    return None if asked is None else await graders(pool, project_id, asked, ("method", method.type))
 
 
 def look(pool: Pool, project_id: str, base: Path) -> Look:

@@ -57,7 +57,7 @@ def method_of(body: JobCreate) -> methods.Method:
             f"The method {body.method.type!r} is not supported. Choose one of: {', '.join(methods.METHODS)}.",
             param="method.type",
         )
-    return methods.METHODS[body.method.type].model_validate(body.method.model_dump())
+    return methods.METHODS[body.method.type].request.model_validate(body.method.model_dump())
 
 
 def job_object(job: Job, waits: Waiting | None = None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from fettle.wording import quantity
 
 MOSTLY = 0.8  # share of dead groups, or of cut off completions, from which a run is slow to learn anything
-NEXT_TO_NOTHING = 1e-9  # between two rewards that differ by rounding alone
+SMALLEST_SPREAD = 1e-6  # rewards of a group that differ by less are equal but for rounding
 
 Row = Mapping[str, Any]
 
@@ -60,7 +60,7 @@ def diagnose(rows: Sequence[Row]) -> Diagnostics:
         if row["reward"] is not None:
             groups.setdefault(row["group"], []).append(row["reward"])
     whole = [rewards for rewards in groups.values() if len(rewards) > 1]
-    dead = sum(max(rewards) - min(rewards) < NEXT_TO_NOTHING for rewards in whole)
+    dead = sum(max(rewards) - min(rewards) < SMALLEST_SPREAD for rewards in whole)
     names = list(dict.fromkeys(name for row in rows for name in row["scores"]))
     return Diagnostics(
         completions=len(rows),
@@ -128,7 +128,7 @@ def dead_warning(seen: Diagnostics, highest: float) -> Warn | None:
             f"{MORE_SPREAD}",
         )
     nothing = "the model will learn nothing"
-    if high - low >= NEXT_TO_NOTHING:
+    if high - low >= SMALLEST_SPREAD:
         return Warn(
             "no_spread",
             f"In every group, all rewards are equal, so {nothing}. {MORE_SPREAD}",
@@ -139,7 +139,7 @@ def dead_warning(seen: Diagnostics, highest: float) -> Warn | None:
             f"No completion earned a reward (every reward is {low:g}), so {nothing}. Use easier prompts, start from a "
             "model that supervised fine-tuning has trained on the task, or add a reward with partial credit.",
         )
-    if low >= highest - NEXT_TO_NOTHING:
+    if low >= highest - SMALLEST_SPREAD:
         return Warn(
             "all_earned",
             f"Every completion earned the full reward ({low:g}), so {nothing}. Use harder prompts or a stricter "

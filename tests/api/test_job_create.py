@@ -51,6 +51,7 @@ class TestAccepted:
             "finished_at": None,
             "estimated_finish": None,
             "progress": None,
+            "stored_bytes": None,
             "error": None,
             "pause_requested_at": None,
             "started_from": None,
