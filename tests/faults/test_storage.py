@@ -72,7 +72,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over_for_the_one_before(house: Ho
     child.kill()
     house.assert_success(job_id, attempts=2)
     messages = house.messages(job_id)
-    assert f"The checkpoint of step {step} is damaged. The job will use an earlier one." in messages
+    assert f"The checkpoint of step {step} is damaged. The job will use an earlier state." in messages
     assert f"Resuming after step {step - 8}." in messages
 
 

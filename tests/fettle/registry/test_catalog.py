@@ -115,7 +115,7 @@ class TestFind:
     def test_an_unknown_name_lists_what_there_is(self) -> None:
         entries = {"b": catalog.BUILT_IN["starter"], "a": catalog.BUILT_IN["starter"]}
         assert catalog.find(entries, "a") is entries["a"]
-        with pytest.raises(NotFound, match=r"'gpt-4o' does not exist here. Choose one of: a, b\.") as refused:
+        with pytest.raises(NotFound, match=r"'gpt-4o' does not exist on this server. Choose one of: a, b\.") as refused:
             catalog.find(entries, "gpt-4o")
         assert (refused.value.code, refused.value.param) == ("model_not_found", "model")
 

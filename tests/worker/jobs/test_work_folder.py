@@ -114,7 +114,7 @@ class TestResume:
 
 async def test_a_base_model_that_left_the_catalog_fails_the_job_by_name(attempt: Attempt) -> None:
     without = replace(attempt, resources=replace(attempt.resources, models={}))
-    with pytest.raises(TrainingFailed, match="'starter' does not exist here") as caught:
+    with pytest.raises(TrainingFailed, match="'starter' does not exist on this server") as caught:
         await work_folder.prepare(without, work_folder.path(attempt))
     assert caught.value.code == "base_model_unavailable"
 
