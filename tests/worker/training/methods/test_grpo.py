@@ -77,7 +77,8 @@ class TestARun:
         scored = of("score", undisturbed[1])[0]["rollouts"]
         lengths = [each["tokens"] for each in scored]
         assert first["completion_length_mean"] == pytest.approx(statistics.mean(lengths))
-        assert first["rewards/short/mean"] == pytest.approx(-statistics.mean(lengths) / 10, abs=1e-6)
+        letters = [len(each["completion"]) for each in scored]
+        assert first["rewards/short/mean"] == pytest.approx(-statistics.mean(letters) / 40, abs=1e-6)
 
     def test_without_a_reference_there_is_no_kl(self, undisturbed: tuple[Child, list[Line]]) -> None:
         assert {line["kl"] for line in of("rollouts", undisturbed[1])} == {None}
