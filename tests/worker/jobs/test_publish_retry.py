@@ -1,5 +1,4 @@
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -141,7 +140,7 @@ async def test_a_disk_without_room_costs_the_adapter_and_nothing_else(
         ({}, True),
         ({"status": JobStatus.QUEUED, "error": None}, True),
         ({"status": JobStatus.RUNNING, "error": None}, True),
-        ({"finished_at": time.time() - 8 * 24 * 3600}, False),
+        ({"finished_at": 0.0}, False),  # long ago
         ({"error": {"code": "adapter_not_reproduced"}}, False),
         ({"kept_by": None}, False),
         ({"kept_by": "elsewhere"}, False),
