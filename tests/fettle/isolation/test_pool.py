@@ -51,12 +51,12 @@ async def test_a_refusal_comes_back_as_it_was_raised(pool: Pool) -> None:
 
 
 async def test_a_process_that_died_is_started_again(pool: Pool) -> None:
-    await pool.run("check_body", "p", None, b"{}")
+    await pool.run("check_body", "p", None, b"{}", seconds=60)
     assert pool.process is not None
     first = pool.process.pid
     os.kill(first, signal.SIGKILL)
     await asyncio.to_thread(pool.process.wait)
-    await pool.run("check_body", "p", None, b"{}")
+    await pool.run("check_body", "p", None, b"{}", seconds=60)  # its libraries load first
     assert pool.process is not None and pool.process.pid != first
 
 
