@@ -185,10 +185,10 @@ class TestAliases:
     @pytest.mark.parametrize(
         ("aliases", "says"),
         [
-            ({"gpt-4o": "llama"}, "'gpt-4o' means 'llama', which is no base model; there is: starter"),
-            ({"a": "b", "b": "starter"}, "'a' means 'b', which is no base model"),
-            ({"starter": "starter"}, "'starter' is a base model itself"),
-            ({"ft:gpt-4o:x::y": "starter"}, "begin with 'ft:', as 'ft:gpt-4o:x::y' does"),
+            ({"gpt-4o": "llama"}, "'gpt-4o' stands for 'llama', which is not a base model. Choose one of: starter"),
+            ({"a": "b", "b": "starter"}, "'a' stands for 'b', which is not a base model"),
+            ({"starter": "starter"}, "'starter' is the name of a base model"),
+            ({"ft:gpt-4o:x::y": "starter"}, "the alias 'ft:gpt-4o:x::y' is not valid"),
             ({" ": "starter"}, "is not valid"),
         ],
     )
