@@ -7,10 +7,11 @@ from typing import Any, cast
 import orjson
 
 from fettle import methods
+from fettle.bounded_work import Exhausted, Overrun
 from fettle.datasets.previews import Look
 from fettle.errors import InvalidRequest
-from fettle.isolation.pool import SECONDS, Exhausted, Overrun, Pool
-from fettle.rollouts.store import Encode, Format, Part, Read, Rows, Wanted
+from fettle.isolation.pool import SECONDS, Pool
+from fettle.rollouts.store import Encode, Format, Part, Read, RolloutFilter, Rows
 
 GRADER_SECONDS = 10.0
 
@@ -51,9 +52,8 @@ async def graders(
 
 async def graders_of(pool: Pool, project_id: str, method: methods.Method) -> Any:
     """As `planning.graders_of`."""
-    if not isinstance(method, methods.ReinforcementMethod):
-        return None
-    return await graders(pool, project_id, method.reinforcement.judges(), ("method", "reinforcement"))
+    asked = methods.spec_of(method).graders(method)
+    return None if asked is None else await graders(pool, project_id, asked, ("method", method.type))
 
 
 def look(pool: Pool, project_id: str, base: Path) -> Look:
@@ -76,7 +76,7 @@ def read_rollouts(pool: Pool, project_id: str) -> Read:
 
 
 def encode_rollouts(pool: Pool, project_id: str) -> Encode:
-    async def encode(content: bytes, wanted: Wanted, format: Format) -> bytes:
+    async def encode(content: bytes, wanted: RolloutFilter, format: Format) -> bytes:
         argument = {"wanted": asdict(wanted), "format": format}
         return await run(pool, "export_rollouts", project_id, "rollouts", argument, content, seconds=30)
 

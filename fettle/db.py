@@ -28,7 +28,7 @@ class DatabaseFull(DatabaseAway):
     """Its disk, or our quota there, is full: nothing is written until someone makes room."""
 
 
-DATABASE_AWAY = (DatabaseAway, PoolTimeout)  # only what a retry can mend: no missing table, no wrong query
+DATABASE_AWAY = (DatabaseAway, PoolTimeout)  # only what a retry can solve: no missing table, no wrong query
 
 # PostgreSQL's classes: connection lost, transaction rolled back, out of resources, shutting down
 AWAY_CLASSES = {"08", "40", "53", "57"}
@@ -156,7 +156,7 @@ def connect(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
 
 
 def translate(context: ExceptionContext) -> None:
-    """Raises what a retry can mend as DatabaseAway; every other error stays what it is."""
+    """Raises what a retry can solve as DatabaseAway; every other error stays what it is."""
     error = context.original_exception
     if context.is_pre_ping:  # the pool connects anew by itself
         return
@@ -169,7 +169,7 @@ def translate(context: ExceptionContext) -> None:
 
 
 def meaning(error: BaseException) -> type[DatabaseAway] | None:
-    """None for what no retry mends."""
+    """None for what no retry solves."""
     if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         if code == sqlite3.SQLITE_FULL:

@@ -100,13 +100,13 @@ class Unavailable(FettleError):
 
 
 class DiskFull(FettleError):
-    """No repetition mends it: the operator must."""
+    """A retry does not help; the operator must act."""
 
     status, type, code = 507, "server_error", "disk_full"
 
 
 class StorageRefused(FettleError):
-    """The store answers and will not do it; no repetition mends that: the operator must."""
+    """The store answers and will not do it; a retry does not help; the operator must act."""
 
     status, type, code = 502, "server_error", "storage_refused"
 
@@ -116,7 +116,7 @@ class Fenced(Exception):
 
 
 class TrainingFailed(Exception):
-    """A run that no retry can mend; becomes the job's `error`."""
+    """A run that no retry can save; becomes the job's `error`."""
 
     def __init__(self, code: str, message: str, param: str | None = None) -> None:
         super().__init__(message)

@@ -22,24 +22,26 @@ class Settings(BaseSettings):
         env_prefix="FETTLE_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
-    data: Path = Field(Path(".fettle"), description="Where everything that is local lives")
+    data: Path = Field(Path(".fettle"), description="Folder for local data: database, files, keys and logs")
     host: str = Field("127.0.0.1", description="Address that the API listens on")
     port: int = Field(8000, ge=1, le=65535, description="Port that the API listens on")
     allowed_hosts: str = Field(
-        "", description="Host names that requests may use, or *; unset: on loopback only localhost, elsewhere any"
+        "", description="Host names that requests may use, or *; unset: only localhost on loopback, otherwise any"
     )
     database_url: str | None = Field(None, description="postgresql+asyncpg://…; unset: SQLite under the data folder")
-    redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="The queue that wakes workers")
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"), description="Redis server whose queue wakes workers"
+    )
     storage_url: str | None = Field(None, description="s3://bucket/prefix; unset: a folder under the data folder")
     s3_endpoint: str | None = Field(None, description="Endpoint of an S3-compatible store; unset: AWS")
     s3_access_key_id: str | None = Field(None, description="Unset: the usual AWS credential chain")
-    s3_secret_access_key: SecretStr | None = Field(None, description="Goes with the access key id")
+    s3_secret_access_key: SecretStr | None = Field(None, description="Secret for the access key id")
     s3_region: str = Field("us-east-1", description="Region of the bucket")
     s3_public_endpoint: str | None = Field(None, description="Endpoint in presigned URLs; unset: FETTLE_S3_ENDPOINT")
-    engine_url: str = Field("http://127.0.0.1:8001", description="Where the inference engine answers")
+    engine_url: str = Field("http://127.0.0.1:8001", description="Address of the inference engine")
     engine_key: SecretStr | None = Field(None, description="Bearer token between API and engine")
-    vllm_url: str = Field("http://127.0.0.1:8002", description="The vLLM behind `fettle vllm-agent`")
-    vllm_key: SecretStr | None = Field(None, description="What that vLLM was given as --api-key")
+    vllm_url: str = Field("http://127.0.0.1:8002", description="The vLLM server behind `fettle vllm-agent`")
+    vllm_key: SecretStr | None = Field(None, description="The --api-key of that vLLM server")
     catalog: Path | None = Field(
         None, description="JSON file with more base models; unset: catalog.json in the data folder"
     )
@@ -47,17 +49,21 @@ class Settings(BaseSettings):
         {}, description='Other names of base models, a JSON object such as {"gpt-4o-mini": "starter"}'
     )
     hf_token: SecretStr | None = Field(None, description="Token for gated models on the Hugging Face hub")
-    secret: SecretStr | None = Field(None, description="Pepper of API keys; unset: made once under the data folder")
+    secret: SecretStr | None = Field(None, description="Secret for hashing API keys; unset: created in the data folder")
 
     max_upload_bytes: int = Field(512 * 2**20, gt=0, description="Largest accepted dataset file")
     max_body_bytes: int = Field(4 * 2**20, gt=0, description="Largest accepted JSON body")
     max_row_bytes: int = Field(1 * 2**20, gt=0, description="Longest accepted dataset line")
 
-    quota_files: int | None = Field(None, ge=0, description="Files that a project may keep; unset: no limit")
-    quota_bytes: int | None = Field(None, ge=0, description="Bytes of its files and rollouts; unset: no limit")
-    quota_queued_jobs: int | None = Field(None, ge=0, description="Jobs that it may have waiting; unset: no limit")
-    quota_running_jobs: int | None = Field(None, ge=0, description="Jobs that it runs at once; unset: no limit")
-    quota_tokens: int | None = Field(None, ge=0, description="Tokens that it may train in 30 days; unset: no limit")
+    quota_files: int | None = Field(None, ge=0, description="Largest number of files per project; unset: no limit")
+    quota_bytes: int | None = Field(
+        None, ge=0, description="Largest size of a project's files and rollouts in bytes; unset: no limit"
+    )
+    quota_queued_jobs: int | None = Field(None, ge=0, description="Queued and paused jobs per project; unset: no limit")
+    quota_running_jobs: int | None = Field(None, ge=0, description="Running jobs per project; unset: no limit")
+    quota_tokens: int | None = Field(
+        None, ge=0, description="Tokens that a project may train in 30 days; unset: no limit"
+    )
 
     slots: int | None = Field(
         None, ge=1, description="Jobs that one worker runs at a time; unset: one per GPU or group"
@@ -65,27 +71,29 @@ class Settings(BaseSettings):
     gpus_per_job: int = Field(1, ge=1, description="GPUs that train one job together; see docs/gpus.md")
     threads: int | None = Field(None, ge=1, description="CPU threads per job; unset: cores ÷ slots")
     warm_children: bool = Field(True, description="Fork training children from a process that has torch loaded")
-    lease_seconds: float = Field(60, gt=0, description="A worker silent for this long loses its job")
+    lease_seconds: float = Field(60, gt=0, description="A worker that does not respond for this long loses its job")
     heartbeat_seconds: float = Field(10, gt=0, description="How often a worker renews its lease")
-    poll_seconds: float = Field(2, gt=0, description="How often an idle worker looks for jobs nobody woke it for")
-    watch_seconds: float = Field(0.5, gt=0, description="How often a supervisor looks whether its job was cancelled")
+    poll_seconds: float = Field(2, gt=0, description="How often an idle worker looks for jobs")
+    watch_seconds: float = Field(0.5, gt=0, description="How often a worker checks whether its job was cancelled")
     reconcile_seconds: float = Field(5, gt=0, description="How often expired leases are reclaimed")
-    collect_seconds: float = Field(3600, gt=0, description="How often storage is cleared of what nothing refers to")
+    collect_seconds: float = Field(3600, gt=0, description="How often unused objects are deleted from storage")
     rollout_days: float | None = Field(
         None, gt=0, description="How long an ended job's rollouts are kept; unset: for ever"
     )
     resume_days: float = Field(7, gt=0, description="How long a failed job's checkpoints can be resumed from")
-    storage_retry_seconds: float = Field(15, gt=0, description="Longest pause between tries while storage is away")
+    storage_retry_seconds: float = Field(
+        15, gt=0, description="Longest pause between retries while storage is not responding"
+    )
     drain_seconds: float = Field(20, gt=0, description="How long a stopping worker waits for a last checkpoint")
-    max_attempts: int = Field(3, ge=1, description="Deaths of worker or child after which a job fails as worker_lost")
+    max_attempts: int = Field(3, ge=1, description="Attempts without progress after which a job fails as worker_lost")
     grading_seconds: float = Field(150, gt=0, description="How long a request to run a grader waits for its answer")
-    grader_seconds: float = Field(120, gt=0, description="Longest time that user code may take for one sample")
-    grader_memory_bytes: int = Field(2 * 2**30, ge=2**28, description="Memory that user code may take")
+    grader_seconds: float = Field(120, gt=0, description="Longest time that user code may run for one sample")
+    grader_memory_bytes: int = Field(2 * 2**30, ge=2**28, description="Memory that user code may use")
     graders_memory_bytes: int | None = Field(
-        None, ge=2**28, description="Memory of all user code of a worker together; unset: as much as one may take"
+        None, ge=2**28, description="Memory for all user code of a worker together; unset: as for one grader"
     )
     judge_patience_seconds: float = Field(
-        240, ge=0, description="How long a job's graders wait for an engine that is away, before they fail"
+        240, ge=0, description="How long a job's graders wait for an engine that is not responding"
     )
     event_poll_seconds: float = Field(0.5, gt=0, description="How often an event stream looks for new events")
 
@@ -96,15 +104,15 @@ class Settings(BaseSettings):
         "info", description="debug | info | warning | error"
     )
     metrics_key: SecretStr | None = Field(
-        None, description="Bearer token of GET /metrics; unset: loopback only, no token"
+        None, description="Bearer token for GET /metrics; unset: no token, loopback only"
     )
     worker_metrics_port: int | None = Field(
         None, ge=1, le=65535, description="Port of the worker's metrics; unset: none"
     )
     worker_metrics_host: str = Field("127.0.0.1", description="Address that the worker's metrics listen on")
 
-    integrations: str = Field("", description="What jobs may report to: wandb,tensorboard,mlflow; unset: nothing")
-    wandb_api_key: SecretStr | None = Field(None, description="The account that jobs report to in Weights & Biases")
+    integrations: str = Field("", description="Where jobs may report to: wandb,tensorboard,mlflow; unset: nowhere")
+    wandb_api_key: SecretStr | None = Field(None, description="Weights & Biases API key for jobs' reports")
     wandb_base_url: str | None = Field(None, description="A W&B server of your own; unset: the public one")
     wandb_mode: Literal["online", "offline"] = Field("online", description="online | offline: to the data folder only")
     mlflow_uri: str | None = Field(None, description="MLflow's tracking server; unset: mlflow.db in the data folder")
@@ -115,7 +123,7 @@ class Settings(BaseSettings):
         if self.lease_seconds < 3 * self.heartbeat_seconds:
             raise ValueError(
                 f"FETTLE_LEASE_SECONDS={self.lease_seconds:g} must be at least three times "
-                f"FETTLE_HEARTBEAT_SECONDS={self.heartbeat_seconds:g}, or living workers lose their jobs"
+                f"FETTLE_HEARTBEAT_SECONDS={self.heartbeat_seconds:g}, or workers that are alive lose their jobs"
             )
         return self
 
@@ -123,7 +131,7 @@ class Settings(BaseSettings):
     @classmethod
     def integrations_are_known(cls, named: str) -> str:
         if unknown := set(split(named)) - set(INTEGRATIONS):
-            raise ValueError(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(INTEGRATIONS)}")
+            raise ValueError(f"unknown: {', '.join(sorted(unknown))}. Choose from: {', '.join(INTEGRATIONS)}")
         return named
 
     @cached_property

@@ -13,7 +13,7 @@ from models.event import Event
 from models.file import File, FileStatus
 from models.grading import Grading
 from models.idempotency import IdempotencyKey
-from models.job import DISK_FULL, ENDED, LEGAL_MOVES, RESUMABLE, STORAGE_REFUSED, WORKER_LOST, Job, JobStatus
+from models.job import DISK_FULL, ENDED, RESUMABLE, STORAGE_REFUSED, WORKER_LOST, Job, JobStatus
 from models.project import Project
 from models.proof import Proof
 from models.reward_version import RewardVersion
@@ -24,7 +24,6 @@ from models.worker import Worker
 __all__ = [
     "DISK_FULL",
     "ENDED",
-    "LEGAL_MOVES",
     "RESUMABLE",
     "STORAGE_REFUSED",
     "WORKER_LOST",

@@ -15,20 +15,15 @@ class JobStatus(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the job has ended. Only a failed one can start again, and only at a user's request."""
+        return self in ENDED
+
 
 WORKER_LOST, DISK_FULL, STORAGE_REFUSED = "worker_lost", "disk_full", "storage_refused"
 RESUMABLE = frozenset({WORKER_LOST, DISK_FULL, STORAGE_REFUSED})  # codes of failures that are not the job's own
 
-LEGAL_MOVES: dict[JobStatus, frozenset[JobStatus]] = {
-    JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.CANCELLED}),
-    JobStatus.RUNNING: frozenset(
-        {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.QUEUED, JobStatus.PAUSED}
-    ),
-    JobStatus.PAUSED: frozenset({JobStatus.QUEUED, JobStatus.CANCELLED}),
-    JobStatus.SUCCEEDED: frozenset(),
-    JobStatus.FAILED: frozenset({JobStatus.QUEUED}),  # by a request, and only for a code in RESUMABLE
-    JobStatus.CANCELLED: frozenset(),
-}
 ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})
 
 

@@ -47,7 +47,7 @@ def run_tests(scratch: Path, *arguments: str) -> str:
     """What pytest printed; the tests pass."""
     command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", *arguments]
     env = {**os.environ, "PYTHONPATH": str(scratch), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, cwd=scratch, env=env, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, cwd=scratch, env=env, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

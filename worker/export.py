@@ -42,7 +42,7 @@ class TunedAdapter:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Errors that a person can mend come as one sentence, without a traceback."""
+    """Errors that a person can fix come as one sentence, without a traceback."""
     parser = argparse.ArgumentParser(prog="fettle export", description="Merge a tuned model into its base.")
     parser.add_argument("name", help="a tuned model or a checkpoint: ft:…")
     parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="new, or empty")

@@ -24,7 +24,9 @@ trained_tokens = Counter("fettle_worker_trained_tokens", "Tokens of the publishe
 checkpoint_seconds = Histogram(
     "fettle_worker_checkpoint_upload_seconds", "Checkpoint from disk to storage", buckets=UPLOADS, registry=WORKER
 )
-reclaimed = Counter("fettle_worker_leases_reclaimed", "Jobs taken from workers that fell silent", registry=WORKER)
+reclaimed = Counter(
+    "fettle_worker_leases_reclaimed", "Jobs taken from workers that stopped responding", registry=WORKER
+)
 rollouts_expired = Counter(
     "fettle_worker_rollouts_expired", "Removed FETTLE_ROLLOUT_DAYS after the end", registry=WORKER
 )

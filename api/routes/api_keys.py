@@ -12,7 +12,10 @@ router = APIRouter(prefix="/v1/api_keys", tags=["api keys"])
 
 @router.post("")
 async def create(body: KeyCreate, caller: Caller, session: Transaction, services: Services) -> dict[str, Any]:
-    """Make a key; `value` holds it, this once. It can do no more and live no longer than the key that makes it."""
+    """Create a key, which is shown only in this response, as `value`.
+
+    The key cannot do more, or live longer, than the key that creates it.
+    """
     key, secret = await api_keys.create(
         session,
         await permissions.project_for(session, caller, body.project),
@@ -32,7 +35,7 @@ async def newest(
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> dict[str, Any]:
-    """Newest first, of the key's own project; an admin may name another."""
+    """Newest first, for the key's own project. An admin key may name another project."""
     project_id = await permissions.project_for(session, caller, project)
     rows, has_more = await api_keys.newest(session, project_id, after=after, limit=limit)
     return listing(rows, key_object, has_more)
@@ -45,7 +48,7 @@ async def retrieve(key_id: str, caller: Caller, session: Snapshot) -> dict[str, 
 
 @router.delete("/{key_id}")
 async def revoke(key_id: str, caller: Caller, session: Transaction) -> dict[str, Any]:
-    """Useless at once; it stays in the list."""
+    """Revoke a key immediately. It stays in the list."""
     key = await api_keys.get(session, key_id, permissions.confined_to(caller))
     permissions.need_all(caller, key.scopes)
     await api_keys.revoke(session, key.id)

@@ -12,7 +12,7 @@ router = APIRouter(prefix="/v1/completions", tags=["chat"])
 
 @router.post("")
 async def create(body: CompletionRequest, request: Request, project_id: ProjectId, services: Services) -> Relay:
-    """OpenAI's older route: goes on from a raw prompt, without the chat template."""
+    """OpenAI's older route, which continues a raw prompt without the chat template."""
     servable = await generation.find(services, project_id, body.model)
     answer = generation.ask(services, servable, body.for_engine(), client.COMPLETIONS)
     return Relay(await unless_gone(request, answer))

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/fine_tuning/dry_runs", tags=["fine-tuning"])
 
 @router.post("")
 async def create(body: DryRunCreate, caller: Caller, services: Services) -> dict[str, Any]:
-    """Try a job's rewards before it is made: the body is the job's, with `prompts` and `samples` if so wished."""
+    """Try a job's rewards before you create it. The body is the job's, with optional `prompts` and `samples`."""
     scopes.need(caller.scopes, "chat")  # it shows what the model says
     try:
         method = method_of(body)

@@ -118,7 +118,7 @@ async def preview(
     limit: Annotated[int, Query(ge=1, le=50)] = 5,
     max_seq_length: Annotated[int | None, Query(ge=16, le=131_072)] = None,
 ) -> dict[str, Any]:
-    """What a job on this model's base would train on: tokens and loss mask of the first rows, figures of more."""
+    """What a job on this model would train on: tokens and loss mask of the first rows, and statistics."""
     async with services.db.snapshot() as session:
         file = await files.get(session, project_id, file_id)
     if model is None:

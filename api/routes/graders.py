@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/fine_tuning/alpha/graders", tags=["graders"])
 
 @router.post("/validate")
 async def validate(body: GraderValidate, caller: Caller, services: Services) -> dict[str, Any]:
-    """The grader with its defaults filled in, if it can be used; user code is loaded, in a sandbox, but not called."""
+    """Check a grader and fill in its defaults. User code is loaded in a sandbox, but not called."""
     graders = await isolation.graders(services.pool, caller.project_id, {"grader": body.grader}, sources=False)
     if rewards.has_user_code(graders):
         error = (await grade(services, caller, graders, [])).get("error")
@@ -33,7 +33,7 @@ async def validate(body: GraderValidate, caller: Caller, services: Services) -> 
 
 @router.post("/run")
 async def run(body: GraderRun, caller: Caller, services: Services) -> dict[str, Any]:
-    """Grade one sample. What goes wrong in the grader is in `metadata.errors`, with a null reward."""
+    """Grade one sample. If the grader fails, the reward is null and `metadata.errors` says why."""
     graders = await isolation.graders(services.pool, caller.project_id, {"grader": body.grader}, sources=False)
     sample = {"prompt": prompt_of(body.item or {}), "completion": body.model_sample, "item": body.item or {}}
     result = await grade(services, caller, graders, [sample])

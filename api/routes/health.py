@@ -11,13 +11,13 @@ router = APIRouter(tags=["health"])
 
 @router.get("/healthz")
 async def alive() -> dict[str, str]:
-    """This process answers."""
+    """Whether this process responds."""
     return {"status": "ok"}
 
 
 @router.get("/readyz")
 async def ready(services: Services) -> JSONResponse:
-    """503 when jobs could not be accepted; names what is away, full, refused or not migrated."""
+    """Returns 503 when the server cannot accept jobs, with the state of each part."""
     states = await asyncio.gather(*(services.readiness.state_of(name, services) for name in CHECKS))
     parts = dict(zip(CHECKS, states, strict=True))
     ready = all(parts[name] == "ok" for name in NEEDED)

@@ -29,7 +29,7 @@ from fettle.jobs import events, integrations, lifecycle, planning, proofs, waiti
 from fettle.registry import tuned_models
 from fettle.storage import artifacts
 from fettle.tenancy import quotas
-from models import ENDED, Project
+from models import Project
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
@@ -52,7 +52,7 @@ async def create(
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
     x_stainless_retry_count: Annotated[int, Header()] = 0,
 ) -> dict[str, Any]:
-    """Create a job. A request repeated by the SDK, or with its `Idempotency-Key`, answers with its first job."""
+    """Create a job. A request that the SDK repeats, or with the same `Idempotency-Key`, returns the first job."""
     try:
         method = method_of(body)
     except ValidationError as error:
@@ -89,7 +89,7 @@ async def newest(
     limit: Limit = 20,
     metadata: Literal["null"] | None = None,
 ) -> dict[str, Any]:
-    """Newest first; `metadata[k]=v` keeps the jobs that were created with it, `metadata=null` those without any."""
+    """Newest first. `metadata[k]=v` keeps jobs with that label, `metadata=null` jobs without labels."""
     begin, end = "metadata[", "]"
     labels = {
         name[len(begin) : -len(end)]: value for name, value in request.query_params.items() if name.startswith(begin)
@@ -123,7 +123,7 @@ async def cancel(job_id: str, project_id: ProjectId, session: Transaction) -> di
 
 @router.post("/{job_id}/pause", dependencies=[Room])
 async def pause(job_id: str, project_id: ProjectId, session: Transaction) -> dict[str, Any]:
-    """A waiting job pauses at once, a running one at its next checkpoint, which may take a moment."""
+    """A queued job pauses immediately; a running job pauses at its next checkpoint, which may take a moment."""
     return job_object(await lifecycle.pause(session, project_id, job_id))
 
 
@@ -135,9 +135,9 @@ async def resume(
     services: Services,
     x_stainless_retry_count: Annotated[int, Header()] = 0,
 ) -> dict[str, Any]:
-    """A paused job waits for a worker again and goes on from its last checkpoint.
+    """Put a paused job back in the queue. It continues from its last checkpoint.
 
-    So does one that failed with `worker_lost`, `disk_full` or `storage_refused`, with all its attempts.
+    A job that failed with `worker_lost`, `disk_full` or `storage_refused` can be resumed too, with all its attempts.
     """
     job, waits = await lifecycle.resume(
         session,
@@ -164,7 +164,7 @@ async def list_events(
 ) -> Any:
     """A page, newest first; with `stream=true` server-sent events, oldest first, until the job ends.
 
-    A stream begins with the first event, or after the one that the header `Last-Event-ID` names.
+    A stream starts with the first event, or after the event in the header `Last-Event-ID`.
     """
     job = await services.reads.job(project_id, job_id)
     if stream:
@@ -200,7 +200,7 @@ async def stream_events(
             seq, block = following
             yield block
         else:
-            if job.status in ENDED:
+            if job.status.is_terminal:
                 yield {"data": "[DONE]"}
                 return
             await asyncio.sleep(services.settings.event_poll_seconds)
@@ -229,7 +229,7 @@ async def metrics(job_id: str, project_id: ProjectId, services: Services) -> Res
 
 @router.get("/{job_id}/evaluation")
 async def evaluation(job_id: str, project_id: ProjectId, session: Snapshot) -> dict[str, Any]:
-    """The base model against the tuned one on the validation file."""
+    """A comparison of the base model and the tuned model on the validation file."""
     job = await lifecycle.get(session, project_id, job_id)
     return evaluation_object(job)
 

@@ -29,7 +29,7 @@ async def newest(project_id: ProjectId, session: Snapshot, services: Services) -
 
 @router.get("/{model:path}")
 async def retrieve(model: str, project_id: ProjectId, session: Snapshot, services: Services) -> dict[str, Any]:
-    """An alias answers with the base model that it means."""
+    """An alias returns the base model that it stands for."""
     model = services.aliases.get(model, model)
     if model in services.models:
         return model_object(model, BASE_CREATED, "fettle")

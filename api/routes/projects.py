@@ -37,7 +37,7 @@ async def create(body: ProjectCreate, session: Transaction, services: Services) 
 
 @router.get("/{project_id}")
 async def retrieve(project_id: str, caller: Caller, session: Snapshot, services: Services) -> dict[str, Any]:
-    """With what it uses of its quotas, and what it takes up in storage."""
+    """A project with its quotas, its usage and what it takes up in storage."""
     if permissions.confined_to(caller) not in (None, project_id):
         raise projects.unknown(project_id)
     project = await projects.get(session, project_id)
@@ -46,7 +46,7 @@ async def retrieve(project_id: str, caller: Caller, session: Snapshot, services:
 
 @router.post("/{project_id}")
 async def change(project_id: str, body: ProjectChange, session: Transaction, services: Services) -> dict[str, Any]:
-    """A new name, or quotas; what is not named stays."""
+    """Change the name or quotas. What you do not send stays as it is."""
     project = await projects.get(session, project_id)
     if body.name is not None and body.name != project.name:
         await projects.rename(session, project, body.name)

@@ -12,7 +12,7 @@ from api.streaming import json_response, start_reading
 from fettle.errors import NotFound
 from fettle.jobs import lifecycle, reward_versions
 from fettle.rollouts import store
-from fettle.rollouts.store import Format, Sort, Wanted
+from fettle.rollouts.store import Format, RolloutFilter, Sort
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
@@ -40,7 +40,7 @@ async def newest(
 
     A page has at most 1 MiB of rows, and so may have fewer than `limit`: `has_more` says whether others follow.
     """
-    wanted = Wanted(step, min_reward, max_reward, reward_version, error)
+    wanted = RolloutFilter(step, min_reward, max_reward, reward_version, error)
     async with services.db.snapshot() as session:
         job = await lifecycle.get(session, project_id, job_id)
         found = await store.chunks(session, job.id, wanted)
@@ -68,8 +68,8 @@ async def export(
     reward_version: Version = None,
     error: bool | None = None,
 ) -> Response:
-    """JSONL: a rollout a line, or with `format=dpo` preference rows, of each group the best against the worst."""
-    wanted = Wanted(step, min_reward, max_reward, reward_version, error)
+    """JSON Lines: one rollout per line, or with `format=dpo` the best and worst of each group as preference rows."""
+    wanted = RolloutFilter(step, min_reward, max_reward, reward_version, error)
     async with services.db.snapshot() as session:
         job = await lifecycle.get(session, project_id, job_id)
         found = await store.chunks(session, job.id, wanted)
@@ -82,7 +82,7 @@ async def export(
 
 @router.get("/{job_id}/rewards")
 async def rewards(job_id: str, project_id: ProjectId, session: Snapshot) -> dict[str, Any]:
-    """The newest version."""
+    """The newest version of the rewards."""
     job = await lifecycle.get(session, project_id, job_id)
     version = await reward_versions.newest(session, job.id)
     if version is None:
@@ -97,7 +97,7 @@ async def rewards(job_id: str, project_id: ProjectId, session: Snapshot) -> dict
 async def edit_rewards(
     job_id: str, body: RewardsEdit, project_id: ProjectId, session: Transaction, services: Services
 ) -> dict[str, Any]:
-    """A new version, which judges from the next step on; every rollout carries the version that judged it."""
+    """Create a new version, which applies from the next step. Every rollout shows the version that scored it."""
     graders = await isolation.graders(services.pool, project_id, body.judges())
     version = await reward_versions.edit(
         session, project_id, job_id, body.judges(), graders=graders, models=services.models, aliases=services.aliases

@@ -13,7 +13,7 @@ router = APIRouter(prefix="/v1/workers", tags=["workers"])
 
 @router.get("")
 async def every(caller: Caller, session: Snapshot, services: Services) -> dict[str, Any]:
-    """Workers that run, or ran within a day, and what their slots do. Other tenants' jobs are not named."""
+    """Workers that are running or ran within a day, with their slots. Jobs of other projects are not shown."""
     confined = permissions.confined_to(caller)
     found = await workers.seen(session, services.settings.heartbeat_seconds, confined)
     return listing(found, worker_object, False)

@@ -9,7 +9,7 @@ from fettle.jobs import proof_checks, proofs
 from fettle.jobs.waiting import Waiting
 from fettle.methods.common import ITEMS_AT_MOST
 from fettle.storage.artifacts import Manifest
-from models import ENDED, Checkpoint, Event, Job, JobStatus, Proof
+from models import Checkpoint, Event, Job, JobStatus, Proof
 
 Label = Annotated[str, StringConstraints(max_length=512)]
 TRAINED = ("train_loss", "train_mean_token_accuracy")
@@ -57,7 +57,7 @@ def method_of(body: JobCreate) -> methods.Method:
             f"The method {body.method.type!r} is not supported. Choose one of: {', '.join(methods.METHODS)}.",
             param="method.type",
         )
-    return methods.METHODS[body.method.type].model_validate(body.method.model_dump())
+    return methods.METHODS[body.method.type].request.model_validate(body.method.model_dump())
 
 
 def job_object(job: Job, waits: Waiting | None = None) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def evaluation_object(job: Job) -> dict[str, Any]:
             "was created without a validation_file, on which base and tuned model would be compared"
             if job.validation_file is None
             else f"is {job.status} and has no evaluation"
-            if job.status in ENDED
+            if job.status.is_terminal
             else f"is {job.status}: the evaluation follows at the end of training"
         )
         raise NotFound(f"The job {job.id!r} {why}.", code="evaluation_not_found")

@@ -7,15 +7,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fettle.cli.terminal import inside_markup, plain
+from fettle.methods import METHODS
+from fettle.methods.spec import REWARDS
 
 SIGNS = {"info": "[dim]·[/]", "warn": "[yellow]![/]", "error": "[red]✗[/]"}
-SHOWN = {  # short, so that it fits into 80 columns
-    "train_loss": "loss",
-    "train_mean_token_accuracy": "acc",
-    "valid_loss": "valid loss",
-    "valid_mean_token_accuracy": "acc",
-}
-REWARDED = {"train_reward_mean": "reward", "valid_reward_mean": "valid reward"}  # there a loss says nothing
+SHOWN = {name: label for spec in METHODS.values() for name, label in spec.labels.items() if name not in REWARDS}
 BAR = 36  # columns of the terminal: counts, bar, time and the gaps between them
 
 
@@ -45,7 +41,7 @@ def watch(events: Iterable[dict[str, Any]], console: Console) -> None:
 
 def fitting(latest: dict[str, float], room: int) -> Iterator[str]:
     """As many as there is room for; a whole reward before its parts."""
-    for label, value in sorted(latest.items(), key=lambda each: each[0] not in REWARDED.values()):
+    for label, value in sorted(latest.items(), key=lambda each: each[0] not in REWARDS.values()):
         room -= len(f"{label} {value:.2f}  ")
         if room >= 0:
             yield f"[dim]{inside_markup(label)}[/] {value:.2f}"
@@ -55,6 +51,6 @@ def labels(data: dict[str, Any]) -> dict[str, str]:
     """The metrics to show, as they are called there; of a reward function its own name."""
     if "train_reward_mean" not in data and "valid_reward_mean" not in data:
         return {name: label for name, label in SHOWN.items() if name in data}
-    known = {name: label for name, label in REWARDED.items() if name in data}
+    known = {name: label for name, label in REWARDS.items() if name in data}
     functions = [name for name in data if name.startswith("rewards/") and name.endswith("/mean")]
     return known | {name: name.removeprefix("rewards/").removesuffix("/mean") for name in functions}

@@ -32,7 +32,7 @@ app.add_typer(jobs.app, name="jobs")
 
 
 def main() -> None:
-    """Errors that a person can mend come as one sentence, without a traceback."""
+    """Errors that a person can fix come as one sentence, without a traceback."""
     users.conceal()
     try:
         app()

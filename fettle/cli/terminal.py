@@ -30,7 +30,7 @@ def with_database(settings: Settings, work: "Callable[[Database], Awaitable[T]]"
     from sqlalchemy.exc import DBAPIError
 
     from fettle import data_folder
-    from fettle.db import Database
+    from fettle.db import DATABASE_AWAY, Database
     from fettle.errors import Unavailable
 
     data_folder.prepare(settings.data)
@@ -39,6 +39,9 @@ def with_database(settings: Settings, work: "Callable[[Database], Awaitable[T]]"
         db = Database(settings.database)
         try:
             return await work(db)
+        except DATABASE_AWAY as error:
+            where = db.engine.url.render_as_string(hide_password=True)
+            raise Unavailable(f"The database {where} does not answer: {error}. `fettle doctor` checks it.") from error
         except DBAPIError as error:
             where = db.engine.url.render_as_string(hide_password=True)
             raise Unavailable(

@@ -24,7 +24,7 @@ def storage_key(project_id: str, file_id: str) -> str:
 def described(project_id: str, path: Path, filename: str, report: Report) -> File:
     """The row of an uploaded dataset that was validated; its object and the row are the caller's to store.
 
-    A bad dataset is kept as well, with status `error` and its report, so that its owner can read what to mend.
+    A bad dataset is kept as well, with status `error` and its report, so that its owner can read what to fix.
     """
     file = new(project_id, filename, PURPOSE, path.stat().st_size)
     file.status = FileStatus.PROCESSED if report.ok else FileStatus.ERROR
@@ -78,7 +78,7 @@ async def for_training(
 ) -> File:
     """The file if a job can train on it. shapes: of the rows that its method takes. hint: another way to take more.
 
-    Raises InvalidRequest with what to mend.
+    Raises InvalidRequest with what to fix.
     """
     # Locked until the job's row is there as well: a delete at the same moment waits, and finds the file in use
     file = await session.get(File, file_id, with_for_update={"read": True})
@@ -95,7 +95,7 @@ async def for_training(
     if file.status == FileStatus.ERROR:
         raise InvalidRequest(f"{file.filename}: {report['summary']}", code=f"invalid_{param}", param=param)
     if report.get("shape") not in (None, *shapes):
-        takers = [name for name, taken in methods.SHAPES.items() if report["shape"] in taken]
+        takers = [name for name, spec in methods.METHODS.items() if report["shape"] in spec.shapes and name != "grpo"]
         raise InvalidRequest(
             f"{file.filename} holds rows of the shape {report['shape']!r}, but the job's method takes: "
             f"{', '.join(sorted(shapes))}. Choose the method {' or '.join(map(repr, takers))}, or write the rows as "

@@ -15,10 +15,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
 
+from fettle.bounded_work import Exhausted, Overrun, Runner
 from fettle.datasets.formats import checker
 from fettle.datasets.formats.validation import Report, refused
-from fettle.isolation.pool import Exhausted, Overrun, Pool
-from fettle.isolation.slots import Slots
+from fettle.slots import Slots
 
 SMALL = 2 << 20  # bytes of a file that is validated in a blink
 FLUSH = 1 << 20  # bytes that are held before they are written
@@ -54,7 +54,7 @@ class Upload:
     """
 
     def __init__(
-        self, path: Path, checks: Checks, max_row_bytes: int, *, project: str = "", pool: Pool | None = None
+        self, path: Path, checks: Checks, max_row_bytes: int, *, project: str = "", pool: Runner | None = None
     ) -> None:
         self.path, self.checks, self.max_row_bytes = path, checks, max_row_bytes
         self.project, self.pool = project, pool
@@ -126,7 +126,7 @@ class Upload:
                 return await self._in_fork(self.pool)
             return await self._in_process()
 
-    async def _in_fork(self, pool: Pool) -> Report:
+    async def _in_fork(self, pool: Runner) -> Report:
         argument = {"path": str(self.path.absolute()), "max_row_bytes": self.max_row_bytes}
         try:
             found = await pool.run("validate", self.project, argument, seconds=SECONDS, memory=MEMORY)

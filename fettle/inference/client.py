@@ -165,7 +165,7 @@ class Engine:
 
 
 def misconfigured(words: str) -> Unavailable:
-    """No repetition mends it: the operator must."""
+    """A retry does not help; the operator must act."""
     error = Unavailable(words)
     error.retry = False
     return error

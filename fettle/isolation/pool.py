@@ -12,23 +12,16 @@ from typing import Any
 import orjson
 
 from fettle import errors
+from fettle.bounded_work import Exhausted, Overrun
 from fettle.errors import FettleError
 from fettle.isolation.process import BUG, HEADER, NO_MEMORY, REFUSAL, RESULT
-from fettle.isolation.slots import Slots
+from fettle.slots import Slots
 
 SECONDS = 5.0
 MEMORY = 512 << 20  # bytes beyond what the libraries take
 ANSWER_AT_MOST = 64 << 20  # bytes
 GRACE_SECONDS = 2  # for an answer that is on its way when the time is over
 FULL_SECONDS = 0.01  # between tries while the process is behind with its orders
-
-
-class Overrun(Exception):
-    """The work took too long."""
-
-
-class Exhausted(Exception):
-    """The work took too much memory, or the process that did it died."""
 
 
 class Broken(RuntimeError):

@@ -14,6 +14,7 @@ from fettle.errors import InvalidRequest, Unavailable
 from fettle.inference.client import Servable
 from fettle.jobs import grading_requests
 from fettle.jobs.planning import Plan
+from fettle.methods.spec import nothing
 from models import Grading
 
 PROMPTS, PROMPTS_AT_MOST = 8, 32
@@ -54,7 +55,7 @@ async def create(
     )
 
 
-REWARDED = [name for name, method in methods.METHODS.items() if method is methods.ReinforcementMethod]
+REWARDED = [name for name, spec in methods.METHODS.items() if spec.graders is not nothing]
 
 
 def outcome(result: dict[str, Any]) -> dict[str, Any]:

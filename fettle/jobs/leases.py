@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.db import database_now
 from fettle.errors import Fenced
-from fettle.jobs import events, workers
+from fettle.jobs import events, states, workers
 from fettle.tenancy import quotas
 from models import WORKER_LOST, Job, JobStatus, Worker
 
@@ -46,10 +46,9 @@ async def claim(
     if job_id is None:
         return None
     claimed = (
-        update(Job)
-        .where(Job.id == job_id, Job.status == JobStatus.QUEUED)
+        states.moving(JobStatus.RUNNING)
+        .where(Job.id == job_id)
         .values(
-            status=JobStatus.RUNNING,
             fence=Job.fence + 1,
             attempts=Job.attempts + 1,
             owner=owner,
@@ -112,18 +111,19 @@ def give_back(session: AsyncSession, job: Job, why: str, *, max_attempts: int, c
         tries = f"{job.deaths} attempt{'s' if job.deaths > 1 else ''}"
         fail(session, job, WORKER_LOST, f"{why}. The job failed after {tries} without progress.")
     elif job.pause_requested_at is None:
-        job.status = JobStatus.QUEUED
-        events.add(session, job.id, f"{why}; the job goes on from its last checkpoint", level="warn")
+        states.move(job, JobStatus.QUEUED)
+        events.add(session, job.id, f"{why}. The job will continue from its last checkpoint.", level="warn")
     else:
-        job.status, job.pause_requested_at, job.estimated_finish = JobStatus.PAUSED, None, None
+        states.move(job, JobStatus.PAUSED)
+        job.pause_requested_at = job.estimated_finish = None
         if counted:
             events.add(session, job.id, why, level="warn")
         events.add(session, job.id, "Fine-tuning job paused")
 
 
 def fail(session: AsyncSession, job: Job, code: str, message: str, param: str | None = None) -> None:
-    job.status, job.finished_at = JobStatus.FAILED, time.time()
-    job.lease_until, job.pause_requested_at = None, None
+    states.move(job, JobStatus.FAILED)
+    job.finished_at, job.lease_until, job.pause_requested_at = time.time(), None, None
     job.error = {"code": code, "message": message, "param": param}
     events.add(session, job.id, message, level="error", data={"code": code})
 

@@ -4,24 +4,21 @@ import secrets
 import time
 from collections.abc import Mapping
 
-from sqlalchemy import String, cast, null, or_, select, update
+from sqlalchemy import String, cast, null, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import ids
-from fettle.db import json_text, lock
+from fettle.db import json_text
 from fettle.errors import Conflict, NotFound
-from fettle.jobs import events, planning
+from fettle.jobs import events, idempotency, planning, states
 from fettle.jobs.planning import Plan, Request
 from fettle.pagination import page
 from fettle.registry.catalog import BaseModelEntry
 from fettle.tenancy import quotas
-from models import ENDED, LEGAL_MOVES, RESUMABLE, File, IdempotencyKey, Job, JobStatus, Project, RewardVersion
+from models import RESUMABLE, File, Job, JobStatus, Project, RewardVersion
 
-KEY_WINDOW = 24 * 3600  # seconds in which an Idempotency-Key is remembered, as in Stripe's API
-RETRY_WINDOW = 3600  # seconds; the SDK's two retries of a request that times out after 600 s end within it
 DAY = 24 * 3600
 RESUMED = "Fine-tuning job resumed"  # how the event begins
-OVERTAKING_WINDOW = 60  # seconds by which a retry may arrive before its first try
 
 
 async def create(
@@ -34,8 +31,7 @@ async def create(
     aliases: Mapping[str, str] = planning.NO_ALIASES,
 ) -> tuple[Job, bool]:
     """The job and whether it is new: a retried request finds the job that its first try made."""
-    await lock(session, f"{project.id} {request.idempotency_key or request.digest}")
-    if (earlier := await find_retried(session, project.id, request)) is not None:
+    if (earlier := await idempotency.find(session, project.id, request)) is not None:
         return earlier, False
     planned = await planning.make(session, project.id, request, models, aliases)
     return await add(session, project, request, planned, defaults), True
@@ -64,51 +60,11 @@ async def add(session: AsyncSession, project: Project, request: Request, plan: P
     )
     session.add(job)
     await session.flush()
-    if request.idempotency_key is not None:
-        await remember(session, project.id, request.idempotency_key, job)
-    elif request.retry:
-        await remember(session, project.id, request.overtaken, job)
+    await idempotency.remember(session, request, job)
     if plan.graders is not None:
         session.add(RewardVersion(job_id=job.id, version=1, graders=plan.graders))
     events.add(session, job.id, f"Created fine-tuning job: {job.id}")
     return job
-
-
-async def find_retried(session: AsyncSession, project_id: str, request: Request) -> Job | None:
-    """The job that another try of the same request made, if this is not the first to arrive."""
-    if request.idempotency_key is not None:
-        known = await session.get(IdempotencyKey, (project_id, request.idempotency_key))
-        if known is None or known.created_at < time.time() - KEY_WINDOW:
-            return None
-        if known.request_digest != request.digest:
-            raise Conflict(
-                f"The Idempotency-Key {request.idempotency_key!r} was used with another body: use a new key.",
-                code="idempotency_key_reused",
-            )
-        return await session.get(Job, known.job_id)
-    if not request.retry:
-        overtaken = await session.get(IdempotencyKey, (project_id, request.overtaken))
-        if overtaken is None:
-            return None
-        await session.delete(overtaken)  # the next one of its kind is a request of its own
-        late = overtaken.created_at > time.time() - OVERTAKING_WINDOW
-        return await session.get(Job, overtaken.job_id) if late else None
-    since = time.time() - RETRY_WINDOW
-    statement = (
-        select(Job)
-        .where(Job.project_id == project_id, Job.request_digest == request.digest, Job.created_at > since)
-        .where(Job.status.not_in([JobStatus.FAILED, JobStatus.CANCELLED]))  # asking again after those means it
-        .order_by(Job.created_at.desc())
-    )
-    return (await session.scalars(statement.limit(1))).first()
-
-
-async def remember(session: AsyncSession, project_id: str, key: str, job: Job) -> None:
-    """Ties the key to the job, for the tries of the same request that are still to come."""
-    row = IdempotencyKey(
-        project_id=project_id, key=key, request_digest=job.request_digest, job_id=job.id, created_at=time.time()
-    )
-    await session.merge(row)  # in the place of one that is too old to count
 
 
 async def get(session: AsyncSession, project_id: str, job_id: str) -> Job:
@@ -141,22 +97,15 @@ async def newest(
 async def cancel(session: AsyncSession, project_id: str, job_id: str) -> Job:
     """Terminal at once: the fence moves on, and whoever is training finds that it is no longer theirs."""
     job = await get(session, project_id, job_id)
-    cancellable = [status for status, moves in LEGAL_MOVES.items() if JobStatus.CANCELLED in moves]
     done = await session.execute(
-        update(Job)
-        .where(Job.id == job_id, Job.status.in_(cancellable))
-        .values(
-            status=JobStatus.CANCELLED,
-            fence=Job.fence + 1,
-            finished_at=time.time(),
-            lease_until=None,
-            pause_requested_at=None,
-        )
+        states.moving(JobStatus.CANCELLED)
+        .where(Job.id == job_id)
+        .values(fence=Job.fence + 1, finished_at=time.time(), lease_until=None, pause_requested_at=None)
         .execution_options(synchronize_session=False)
     )
     await session.refresh(job)
     if done.rowcount == 0:  # type: ignore[attr-defined]  # an UPDATE's result has it
-        raise Conflict(f"The job {job_id!r} has already {job.status}: it cannot be cancelled.", code="job_not_active")
+        raise Conflict(f"{states.sentence(job)}. It cannot be cancelled.", code="job_not_active")
     events.add(session, job.id, "Fine-tuning job cancelled")
     return job
 
@@ -165,13 +114,13 @@ async def pause(session: AsyncSession, project_id: str, job_id: str) -> Job:
     """A waiting job is paused at once, a running one at its next checkpoint; twice is as good as once."""
     job = await locked(session, project_id, job_id)
     if job.status == JobStatus.QUEUED:
-        job.status = JobStatus.PAUSED
+        states.move(job, JobStatus.PAUSED)
         events.add(session, job.id, "Fine-tuning job paused")
     elif job.status == JobStatus.RUNNING and job.pause_requested_at is None:
         job.pause_requested_at = time.time()
-        events.add(session, job.id, "Pause requested; the job saves a checkpoint and pauses")
-    elif job.status in ENDED:
-        raise Conflict(f"The job {job_id!r} has already {job.status}: it cannot be paused.", code="job_not_active")
+        events.add(session, job.id, "Pause requested. The job will save a checkpoint and pause.")
+    elif job.status.is_terminal:
+        raise Conflict(f"{states.sentence(job)}. It cannot be paused.", code="job_not_active")
     return job
 
 
@@ -194,44 +143,45 @@ async def resume(
         await restart(session, job, resume_days, defaults)
         return job, True
     if job.status == JobStatus.PAUSED:
-        job.status = JobStatus.QUEUED
-        events.add(session, job.id, f"{RESUMED}; it goes on from its last checkpoint")
+        states.move(job, JobStatus.QUEUED)
+        events.add(session, job.id, f"{RESUMED}. It will continue from its last checkpoint.")
         return job, True
     if job.status == JobStatus.RUNNING and job.pause_requested_at is not None:
         job.pause_requested_at = None
-        events.add(session, job.id, "Pause withdrawn")
-    elif job.status in ENDED:
-        why = f" (its error is {job.error['code']!r})" if job.error else ""
-        message = f"The job {job_id!r} has already {job.status}: it cannot be resumed{why}."
+        events.add(session, job.id, "Pause request cancelled")
+    elif job.status.is_terminal:
+        why = f" with the error {job.error['code']!r}" if job.error else ""
+        message = f"{states.sentence(job)}{why}. It cannot be resumed."
         raise Conflict(message, code="job_not_active")
     elif not retry:
-        raise Conflict(f"The job {job_id!r} is {job.status}: only a paused job can be resumed.", code="job_not_paused")
+        raise Conflict(f"The job {job_id!r} is {job.status}. Only a paused job can be resumed.", code="job_not_paused")
     return job, False
 
 
 async def restart(session: AsyncSession, job: Job, resume_days: float, defaults: quotas.Limits) -> None:
-    """A job that failed by no fault of its own goes on from its last checkpoint, with all its attempts.
+    """A job that failed for no reason of its own continues from its last checkpoint, with all its attempts.
 
     Raises Conflict when what it needs is gone, and QuotaExceeded.
     """
     if (job.finished_at or 0) < time.time() - resume_days * DAY:
         raise Conflict(
-            f"The job {job.id!r} failed more than {resume_days:g} days ago, and what a resume needs was deleted: "
-            "create a new job.",
+            f"The job {job.id!r} failed more than {resume_days:g} days ago, and its checkpoints were deleted. "
+            "Create a new job.",
             code="job_not_resumable",
         )
     for file_id in (job.training_file, job.validation_file):
         if file_id is not None and await session.get(File, file_id, with_for_update={"read": True}) is None:
             raise Conflict(
-                f"The job {job.id!r} cannot be resumed: its file {file_id!r} was deleted. Create a new job.",
+                f"The job {job.id!r} cannot be resumed because its file {file_id!r} was deleted. Create a new job.",
                 code="job_not_resumable",
             )
     await quotas.admit_job(session, job.project_id, defaults)
     code = (job.error or {})["code"]
-    job.status, job.error, job.finished_at, job.estimated_finish = JobStatus.QUEUED, None, None, None
+    states.move(job, JobStatus.QUEUED)
+    job.error = job.finished_at = job.estimated_finish = None
     job.attempts = job.deaths = 0
-    next_step = "its adapter is published" if job.kept_by else "it goes on from its last checkpoint"
-    events.add(session, job.id, f"{RESUMED} after it failed with {code}; {next_step}")
+    next_step = "Its adapter will be published" if job.kept_by else "It will continue from its last checkpoint"
+    events.add(session, job.id, f"{RESUMED} after it failed with {code}. {next_step}.")
 
 
 async def locked(session: AsyncSession, project_id: str, job_id: str) -> Job:

@@ -48,11 +48,6 @@ class Request:
     def digest(self) -> str:
         return hashlib.sha256(orjson.dumps(self.body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
-    @property
-    def overtaken(self) -> str:
-        """The key under which a retry that came first leaves its job to its first try."""
-        return f"first try of {self.digest}"
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -81,9 +76,10 @@ async def make(
     base_model = start.base_model if start else request.model
     base = catalog.find(models, base_model)
     await capabilities.check(base_model, base)
-    if isinstance(request.method, methods.RLHFMethod) and request.method.rlhf.reward_model is not None:
-        await tuned_models.scorer(session, project_id, request.method.rlhf.reward_model, base_model)
-    shapes, hint = methods.shapes(request.method), methods.HINTS.get(request.method.type, "")
+    spec = methods.spec_of(request.method)
+    if (reward_model := spec.reward_model(request.method)) is not None:
+        await tuned_models.scorer(session, project_id, reward_model, base_model)
+    shapes, hint = methods.shapes(request.method), spec.hint
     training = await files.for_training(
         session, project_id, request.training_file, "training_file", files.MIN_TRAINING_ROWS, shapes, hint
     )
@@ -122,7 +118,7 @@ async def starting_point(session: AsyncSession, project_id: str, request: Reques
     model = await tuned_models.find(session, project_id, request.model)
     maker = await session.get_one(Job, model.job_id)
     kind = await tuned_models.kind(session, model)
-    if kind == tuned_models.REWARD_MODEL and request.method.type != "reward_model":
+    if kind not in methods.spec_of(request.method).starts_from:
         raise InvalidRequest(
             f"{request.model!r} is a reward model, which scores responses and writes none: only the method "
             f"'reward_model' goes on from it, not {request.method.type!r}.",
@@ -130,13 +126,11 @@ async def starting_point(session: AsyncSession, project_id: str, request: Reques
             param="model",
         )
     asked = maker.method[maker.method["type"]]
-    trained_first = kind == tuned_models.REWARD_MODEL and maker.method["type"] == "rlhf"
-    hyperparameters = asked["reward_model_hyperparameters" if trained_first else "hyperparameters"]
+    hyperparameters = asked[methods.METHODS[maker.method["type"]].publishes[kind]]
     return Start(maker.base_model, methods.EARLIER_LORA | hyperparameters["lora"])
 
 
 def graders_of(method: methods.Method) -> list[dict[str, Any]] | None:
     """What judges the completions, for a method that learns from rewards. Raises InvalidRequest."""
-    if not isinstance(method, methods.ReinforcementMethod):
-        return None
-    return grader_fields.check(method.reinforcement.judges(), ("method", "reinforcement"))
+    asked = methods.spec_of(method).graders(method)
+    return None if asked is None else grader_fields.check(asked, ("method", method.type))

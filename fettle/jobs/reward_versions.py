@@ -8,10 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.errors import Conflict
 from fettle.inference import judge_models
-from fettle.jobs import events, lifecycle, planning
+from fettle.jobs import events, lifecycle, planning, states
 from fettle.registry.catalog import BaseModelEntry
 from fettle.rewards.grader_fields import Graders, check
-from models import ENDED, Job, RewardVersion
+from models import Job, RewardVersion
 
 
 async def add(session: AsyncSession, job_id: str, graders: Graders) -> RewardVersion:
@@ -51,8 +51,8 @@ async def edit(
             f"The job {job_id!r} has no graders: only those of the method 'reinforcement' have.",
             code="job_without_rewards",
         )
-    if job.status in ENDED:
-        raise Conflict(f"The job {job_id!r} has already {job.status}: its rewards are history.", code="job_not_active")
+    if job.status.is_terminal:
+        raise Conflict(f"{states.sentence(job)}. Its rewards cannot be edited.", code="job_not_active")
     graders = check(given) if graders is None else graders
     await judge_models.find(session, project_id, graders, models or {}, aliases)
     row = await add(session, job.id, graders)

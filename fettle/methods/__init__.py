@@ -1,6 +1,5 @@
-"""Hyperparameters per method: a discriminated union, every default with its reason."""
+"""Training methods: one row each, and how a request becomes the values that a job will use."""
 
-from collections.abc import Callable
 from typing import Any
 
 from fettle.methods import dpo, reinforcement, reward_model, rlhf, supervised
@@ -9,18 +8,17 @@ from fettle.methods.dpo import DPOMethod
 from fettle.methods.reinforcement import Reinforcement, ReinforcementHyperparameters, ReinforcementMethod
 from fettle.methods.reward_model import RewardModelMethod
 from fettle.methods.rlhf import RLHFMethod
+from fettle.methods.spec import Method, MethodSpec
 from fettle.methods.supervised import EARLIER, EARLIER_LORA, Supervised, SupervisedHyperparameters, SupervisedMethod
 
 __all__ = [
     "EARLIER",
     "EARLIER_LORA",
-    "HINTS",
-    "HYPERPARAMETERS",
     "METHODS",
-    "SHAPES",
     "DPOMethod",
     "Given",
     "Method",
+    "MethodSpec",
     "RLHFMethod",
     "Reinforcement",
     "ReinforcementHyperparameters",
@@ -29,44 +27,26 @@ __all__ = [
     "Supervised",
     "SupervisedHyperparameters",
     "SupervisedMethod",
+    "hyperparameters_of",
     "resolve",
     "resolved_from",
     "shapes",
+    "spec_of",
 ]
 
-Method = SupervisedMethod | DPOMethod | RewardModelMethod | RLHFMethod | ReinforcementMethod
+# By the type that a request names; `grpo` is another name of `reinforcement`
+METHODS: dict[str, MethodSpec] = {
+    "supervised": supervised.SPEC,
+    "dpo": dpo.SPEC,
+    "reward_model": reward_model.SPEC,
+    "rlhf": rlhf.SPEC,
+    "reinforcement": reinforcement.SPEC,
+    "grpo": reinforcement.SPEC,
+}
 
-TEXTS = frozenset({"chat", "sharegpt", "prompt_completion", "alpaca"})
-COMPARISONS = frozenset({"preference", "ranking"})
-PROMPTS = TEXTS | {"prompts"}  # a text's own completion is the item's, for graders
 
-# by its type: what a request must be, how its `auto`s are resolved, and the shapes of rows that it takes; `grpo` is
-# another name of `reinforcement`
-METHODS: dict[str, type[Method]] = {
-    "supervised": SupervisedMethod,
-    "dpo": DPOMethod,
-    "reward_model": RewardModelMethod,
-    "rlhf": RLHFMethod,
-    "reinforcement": ReinforcementMethod,
-    "grpo": ReinforcementMethod,
-}
-RESOLVERS: dict[str, Callable[[Any, Given], dict[str, Any]]] = {
-    "supervised": supervised.resolve,
-    "dpo": dpo.resolve,
-    "reward_model": reward_model.resolve,
-    "rlhf": rlhf.resolve,
-    "reinforcement": reinforcement.resolve,
-}
-SHAPES: dict[str, frozenset[str]] = {
-    "supervised": TEXTS,
-    "dpo": COMPARISONS,
-    "reward_model": COMPARISONS,
-    "rlhf": COMPARISONS,
-    "reinforcement": PROMPTS,
-}
-HYPERPARAMETERS = ("hyperparameters", "reward_model_hyperparameters")  # of one method
-# how a method takes rows of other shapes as well
-HINTS = {"rlhf": " With a 'reward_model' that is there already, prompts are enough."}
+def spec_of(method: Method) -> MethodSpec:
+    return METHODS[method.type]
 
 
 def resolve(method: Method, given: Given) -> dict[str, Any]:
@@ -74,19 +54,13 @@ def resolve(method: Method, given: Given) -> dict[str, Any]:
 
     Raises InvalidRequest for what the base model or the files do not allow.
     """
-    hyperparameters = RESOLVERS[method.type](method, given)
-    rest: dict[str, Any] = {}
-    if isinstance(method, ReinforcementMethod):
-        rest = method.reinforcement.judges()
-    elif isinstance(method, RLHFMethod):
-        rest = rlhf.rest(method, given)
-    return {"type": method.type, method.type: {**rest, "hyperparameters": hyperparameters}}
+    return {"type": method.type, method.type: spec_of(method).resolve(method, given)}
 
 
 def resolved_from(method: Method, given: Given) -> dict[str, Any]:
-    """What `resolve` needs to do it again for fewer rows, as JSON; a job keeps it beside what came of it."""
+    """What `resolve` needs to do it again for fewer rows, as JSON. A job keeps it beside the resolved values."""
     own = getattr(method, method.type)
-    asked = {name: getattr(own, name, None) for name in HYPERPARAMETERS}
+    asked = {name: getattr(own, name, None) for name in hyperparameters_of(method.type)}
     facts = ("rows", "base_parameters", "base_length", "file_bytes", "validates", "lora")
     return {
         "kind": method.type,
@@ -95,7 +69,12 @@ def resolved_from(method: Method, given: Given) -> dict[str, Any]:
     }
 
 
+def hyperparameters_of(kind: str) -> tuple[str, ...]:
+    """The names of a method's sets of hyperparameters, one for each model that it trains."""
+    return tuple(METHODS[kind].publishes.values())
+
+
 def shapes(method: Method) -> frozenset[str]:
-    """Of the rows that the method takes: where a reward model is there already, prompts are enough."""
-    given = isinstance(method, RLHFMethod) and method.rlhf.reward_model is not None
-    return COMPARISONS | PROMPTS if given else SHAPES[method.type]
+    """Of the rows that the method takes."""
+    found = spec_of(method)
+    return found.shapes_of(method) or found.shapes

@@ -3,6 +3,7 @@
 `auto` is resolved when the job is created, from the number of rows, so that a job shows what it will do.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -123,26 +124,34 @@ class Given:
 
 MAX_COMPLETION_TOKENS = 512
 SMALL_BASE = 100_000_000
-TARGET_STEPS = 300
 WARMUP_RATIO = 0.05
 EVALUATIONS = 10
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """What `auto` stands for in a method: as many epochs as make about `steps`, at least 1 and at most `epochs`.
+
+    rate: of learning. small_rate: the same for base models under 100 M parameters.
+    """
+
+    steps: int
+    epochs: int
+    rate: float
+    small_rate: float
+
+
 def resolve_shared(
-    asked: Hyperparameters,
-    given: Given,
-    *,
-    n_epochs: int,
-    batch_size: int,
-    steps_per_epoch: int,
-    auto_rate: float,
-    where: str,
+    asked: Hyperparameters, given: Given, auto: Schedule, *, batch_size: int, steps_per_epoch: int, where: str
 ) -> dict[str, Any]:
     """The shared hyperparameters with every `auto` replaced.
 
-    n_epochs, batch_size: resolved by the method. auto_rate: the learning rate that `auto` stands for.
-    where: of the hyperparameters in the request. Raises InvalidRequest for what the base or the files do not allow.
+    batch_size: resolved by the method. where: of the hyperparameters in the request.
+    Raises InvalidRequest for what the base or the files do not allow.
     """
+    auto_epochs = min(auto.epochs, max(1, round(auto.steps / steps_per_epoch)))
+    n_epochs = auto_epochs if asked.n_epochs == "auto" else asked.n_epochs
+    auto_rate = auto.small_rate if given.base_parameters < SMALL_BASE else auto.rate
     refuse_without_validation(asked, given.validates, where)
     refuse_unknown_layers(asked.lora, given.layers, where)
     multiplier = 1.0 if asked.learning_rate_multiplier == "auto" else asked.learning_rate_multiplier
@@ -197,6 +206,31 @@ def sequence_length(asked: Hyperparameters, given: Given, where: str) -> int:
             param=f"{where}.max_seq_length",
         )
     return length
+
+
+def resolve_pairs(asked: Hyperparameters, given: Given, auto: Schedule, where: str) -> dict[str, Any]:
+    """The shared hyperparameters of a method that trains on every row. Raises InvalidRequest."""
+    batch_size = auto_batch_size(given.rows) if asked.batch_size == "auto" else asked.batch_size
+    steps_per_epoch = math.ceil(given.rows / batch_size)
+    return resolve_shared(asked, given, auto, batch_size=batch_size, steps_per_epoch=steps_per_epoch, where=where)
+
+
+def resolve_prompts(
+    asked: Hyperparameters, given: Given, auto: Schedule, *, auto_batch: int, rows: str, where: str
+) -> dict[str, Any]:
+    """The shared hyperparameters of a method that trains on whole batches of prompts. Raises InvalidRequest.
+
+    auto_batch: prompts of a batch. rows: what the training file's rows are called.
+    """
+    batch_size = min(auto_batch, given.rows) if asked.batch_size == "auto" else asked.batch_size
+    if batch_size > given.rows:
+        raise InvalidRequest(
+            f"batch_size {batch_size} is more than the {given.rows} {rows} of the training file, so there would be no "
+            f"training step. Use {given.rows} or less.",
+            param=f"{where}.batch_size",
+        )
+    steps_per_epoch = given.rows // batch_size
+    return resolve_shared(asked, given, auto, batch_size=batch_size, steps_per_epoch=steps_per_epoch, where=where)
 
 
 def auto_batch_size(rows: int) -> int:

@@ -1,23 +1,16 @@
 """Direct preference optimization."""
 
-import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from fettle.errors import InvalidRequest
-from fettle.methods.common import (
-    SMALL_BASE,
-    TARGET_STEPS,
-    Auto,
-    Given,
-    Hyperparameters,
-    auto_batch_size,
-    resolve_shared,
-)
+from fettle.methods.common import Auto, Given, Hyperparameters, Schedule, resolve_pairs
+from fettle.methods.spec import COMPARISONS, Method, MethodSpec
 from fettle.strict import Strict
 
 WHERE = "method.dpo.hyperparameters"
+AUTO = Schedule(steps=300, epochs=3, rate=5e-5, small_rate=4e-4)
 LossType = Literal[
     "sigmoid",
     "hinge",
@@ -70,13 +63,13 @@ class DPO(Strict):
     hyperparameters: DPOHyperparameters = DPOHyperparameters()
 
 
-class DPOMethod(Strict):
+class DPOMethod(Method):
     type: Literal["dpo"]
     dpo: DPO = DPO()
 
 
 def resolve(method: DPOMethod, given: Given) -> dict[str, Any]:
-    """The hyperparameters with every `auto` replaced. Raises InvalidRequest."""
+    """Its settings with every `auto` replaced. Raises InvalidRequest."""
     asked = method.dpo.hyperparameters
     if asked.lora.dropout:
         raise InvalidRequest(
@@ -84,22 +77,19 @@ def resolve(method: DPOMethod, given: Given) -> dict[str, Any]:
             "out.",
             param=f"{WHERE}.lora.dropout",
         )
-    batch_size = auto_batch_size(given.rows) if asked.batch_size == "auto" else asked.batch_size
-    steps_per_epoch = math.ceil(given.rows / batch_size)
-    auto_epochs = min(3, max(1, round(TARGET_STEPS / steps_per_epoch)))
-    shared = resolve_shared(
-        asked,
-        given,
-        n_epochs=auto_epochs if asked.n_epochs == "auto" else asked.n_epochs,
-        batch_size=batch_size,
-        steps_per_epoch=steps_per_epoch,
-        auto_rate=4e-4 if given.base_parameters < SMALL_BASE else 5e-5,
-        where=WHERE,
-    )
+    shared = resolve_pairs(asked, given, AUTO, WHERE)
     smoothing = NOISE.get(asked.loss_type, 0.0) if asked.label_smoothing == "auto" else asked.label_smoothing
-    return {
-        **shared,
+    own = {
         "beta": BETA if asked.beta == "auto" else asked.beta,
         "loss_type": asked.loss_type,
         "label_smoothing": smoothing,
     }
+    return {"hyperparameters": shared | own}
+
+
+SPEC = MethodSpec(
+    request=DPOMethod,
+    resolve=resolve,
+    shapes=COMPARISONS,
+    figures={"preference_accuracy": ".1%", "reward_accuracy": ".1%", "reward_margin": ".4f"},
+)

@@ -4,22 +4,22 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from fettle.errors import InvalidRequest
 from fettle.methods.common import (
     ITEMS_AT_MOST,
-    SMALL_BASE,
     Auto,
     Given,
     Hyperparameters,
+    Schedule,
     completion_tokens,
-    resolve_shared,
+    resolve_prompts,
     sequence_length,
 )
+from fettle.methods.spec import PROMPTS, REWARDS, Method, MethodSpec
 from fettle.strict import Strict
 
 WHERE = "method.reinforcement.hyperparameters"
-TARGET_STEPS = 60
-PROMPTS = 16
+AUTO = Schedule(steps=60, epochs=50, rate=1e-5, small_rate=3e-3)
+BATCH = 16  # prompts
 GROUP_SIZE, LARGEST_GROUP = 8, 64
 EPSILON = 0.2
 MAX_GRADER_ERRORS = 0.2
@@ -87,7 +87,7 @@ class Reinforcement(Strict):
         return self.model_dump(include={"grader", "graders", "reward_functions"}, exclude_none=True)
 
 
-class ReinforcementMethod(Strict):
+class ReinforcementMethod(Method):
     """`grpo` is another name of `reinforcement`."""
 
     type: Literal["reinforcement"]
@@ -103,32 +103,14 @@ class ReinforcementMethod(Strict):
 
 
 def resolve(method: ReinforcementMethod, given: Given) -> dict[str, Any]:
-    """The hyperparameters with every `auto` replaced. Raises InvalidRequest."""
+    """Its settings with every `auto` replaced. Raises InvalidRequest."""
     asked = method.reinforcement.hyperparameters
     length = sequence_length(asked, given, WHERE)
-    batch_size = min(PROMPTS, given.rows) if asked.batch_size == "auto" else asked.batch_size
-    if batch_size > given.rows:
-        raise InvalidRequest(
-            f"batch_size {batch_size} is more than the {given.rows} prompts of the training file: no step would be "
-            f"made. Ask for {given.rows} at most.",
-            param=f"{WHERE}.batch_size",
-        )
-    steps_per_epoch = given.rows // batch_size
-    auto_epochs = min(50, max(1, round(TARGET_STEPS / steps_per_epoch)))
     multiplier = 1.0 if asked.compute_multiplier == "auto" else asked.compute_multiplier
     auto_group = min(LARGEST_GROUP, max(2, round(GROUP_SIZE * multiplier)))
     tokens = completion_tokens(asked.max_completion_tokens, length, WHERE)
-    shared = resolve_shared(
-        asked,
-        given,
-        n_epochs=auto_epochs if asked.n_epochs == "auto" else asked.n_epochs,
-        batch_size=batch_size,
-        steps_per_epoch=steps_per_epoch,
-        auto_rate=3e-3 if given.base_parameters < SMALL_BASE else 1e-5,
-        where=WHERE,
-    )
-    return {
-        **shared,
+    shared = resolve_prompts(asked, given, AUTO, auto_batch=BATCH, rows="prompts", where=WHERE)
+    own = {
         "group_size": auto_group if asked.group_size == "auto" else asked.group_size,
         "compute_multiplier": multiplier,
         "max_completion_tokens": tokens,
@@ -140,3 +122,19 @@ def resolve(method: ReinforcementMethod, given: Given) -> dict[str, Any]:
         "reasoning_effort": asked.reasoning_effort or "default",
         "max_grader_errors": asked.max_grader_errors,
     }
+    return {**graders_of(method), "hyperparameters": shared | own}
+
+
+def graders_of(method: ReinforcementMethod) -> dict[str, Any]:
+    return method.reinforcement.judges()
+
+
+SPEC = MethodSpec(
+    request=ReinforcementMethod,
+    resolve=resolve,
+    shapes=PROMPTS,
+    graders=graders_of,
+    labels=REWARDS,
+    reported=(*REWARDS, "train_loss"),
+    figures={"reward_mean": ".4f", "completion_length_mean": ".1f"},
+)

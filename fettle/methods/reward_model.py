@@ -1,22 +1,15 @@
 """Reward models: a score for a response, learned from comparisons."""
 
-import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from fettle.methods.common import (
-    SMALL_BASE,
-    TARGET_STEPS,
-    Auto,
-    Given,
-    Hyperparameters,
-    auto_batch_size,
-    resolve_shared,
-)
+from fettle.methods.common import Auto, Given, Hyperparameters, Schedule, resolve_pairs
+from fettle.methods.spec import CHAT, COMPARISONS, REWARD_MODEL, Method, MethodSpec
 from fettle.strict import Strict
 
 WHERE = "method.reward_model.hyperparameters"
+AUTO = Schedule(steps=300, epochs=3, rate=1e-4, small_rate=1e-3)
 CENTERING = 0.01
 
 
@@ -37,29 +30,30 @@ class RewardModel(Strict):
     hyperparameters: RewardModelHyperparameters = RewardModelHyperparameters()
 
 
-class RewardModelMethod(Strict):
+class RewardModelMethod(Method):
     type: Literal["reward_model"]
     reward_model: RewardModel = RewardModel()
 
 
 def resolve(method: RewardModelMethod, given: Given) -> dict[str, Any]:
-    """The hyperparameters with every `auto` replaced. Raises InvalidRequest."""
-    return resolved(method.reward_model.hyperparameters, given, WHERE)
+    """Its settings with every `auto` replaced. Raises InvalidRequest."""
+    return {"hyperparameters": resolved(method.reward_model.hyperparameters, given, WHERE)}
 
 
 def resolved(asked: RewardModelHyperparameters, given: Given, where: str) -> dict[str, Any]:
     """where: they stand in the request."""
-    batch_size = auto_batch_size(given.rows) if asked.batch_size == "auto" else asked.batch_size
-    steps_per_epoch = math.ceil(given.rows / batch_size)
-    auto_epochs = min(3, max(1, round(TARGET_STEPS / steps_per_epoch)))
-    shared = resolve_shared(
-        asked,
-        given,
-        n_epochs=auto_epochs if asked.n_epochs == "auto" else asked.n_epochs,
-        batch_size=batch_size,
-        steps_per_epoch=steps_per_epoch,
-        auto_rate=1e-3 if given.base_parameters < SMALL_BASE else 1e-4,
-        where=where,
-    )
+    shared = resolve_pairs(asked, given, AUTO, where)
     centering = asked.center_rewards_coefficient
     return {**shared, "center_rewards_coefficient": CENTERING if centering == "auto" else centering}
+
+
+FIGURES = {"reward_mean": ".4f", "pairwise_accuracy": ".1%", "reward_margin": ".4f"}
+SPEC = MethodSpec(
+    request=RewardModelMethod,
+    resolve=resolve,
+    shapes=COMPARISONS,
+    publishes={REWARD_MODEL: "hyperparameters"},
+    starts_from=frozenset({CHAT, REWARD_MODEL}),
+    accuracy="train_accuracy",
+    figures=FIGURES,
+)

@@ -7,20 +7,30 @@ from pydantic import Field, model_validator
 from fettle.errors import InvalidRequest
 from fettle.methods import reward_model
 from fettle.methods.common import (
-    SMALL_BASE,
     Auto,
     Given,
     Hyperparameters,
+    Schedule,
     completion_tokens,
-    resolve_shared,
+    resolve_prompts,
     sequence_length,
 )
 from fettle.methods.reward_model import RewardModelHyperparameters
+from fettle.methods.spec import (
+    CHAT,
+    COMPARISONS,
+    LOSSES,
+    PROMPTS,
+    REWARD_MODEL,
+    REWARDS,
+    Method,
+    MethodSpec,
+)
 from fettle.strict import Strict
 
 WHERE = "method.rlhf.hyperparameters"
 REWARD_MODEL_WHERE = "method.rlhf.reward_model_hyperparameters"
-TARGET_STEPS = 40
+AUTO = Schedule(steps=40, epochs=50, rate=3e-5, small_rate=1e-3)
 COMPLETIONS = 64
 RLOO_GROUP = 4
 KL_COEFFICIENT, KL_TARGET = 0.05, 6.0
@@ -97,39 +107,21 @@ class RLHF(Strict):
         return self
 
 
-class RLHFMethod(Strict):
+class RLHFMethod(Method):
     type: Literal["rlhf"]
     rlhf: RLHF = RLHF()
 
 
 def resolve(method: RLHFMethod, given: Given) -> dict[str, Any]:
-    """The hyperparameters of the policy with every `auto` replaced. Raises InvalidRequest."""
+    """Its settings with every `auto` replaced. Raises InvalidRequest."""
     asked, ppo = method.rlhf.hyperparameters, method.rlhf.algorithm == "ppo"
     length = sequence_length(asked, given, WHERE)
     auto_group = 1 if ppo else RLOO_GROUP
     group_size = auto_group if asked.group_size == "auto" else asked.group_size
-    auto_batch = min(max(1, COMPLETIONS // group_size), given.rows)
-    batch_size = auto_batch if asked.batch_size == "auto" else asked.batch_size
-    if batch_size > given.rows:
-        raise InvalidRequest(
-            f"batch_size {batch_size} is more than the {given.rows} rows of the training file: no step would be made. "
-            f"Ask for {given.rows} at most.",
-            param=f"{WHERE}.batch_size",
-        )
+    auto_batch = max(1, COMPLETIONS // group_size)
     tokens = completion_tokens(asked.max_completion_tokens, length, WHERE)
-    steps_per_epoch = given.rows // batch_size
-    auto_epochs = min(50, max(1, round(TARGET_STEPS / steps_per_epoch)))
-    shared = resolve_shared(
-        asked,
-        given,
-        n_epochs=auto_epochs if asked.n_epochs == "auto" else asked.n_epochs,
-        batch_size=batch_size,
-        steps_per_epoch=steps_per_epoch,
-        auto_rate=1e-3 if given.base_parameters < SMALL_BASE else 3e-5,
-        where=WHERE,
-    )
-    return {
-        **shared,
+    shared = resolve_prompts(asked, given, AUTO, auto_batch=auto_batch, rows="rows", where=WHERE)
+    own = {
         "group_size": group_size,
         "max_completion_tokens": tokens,
         "temperature": asked.temperature,
@@ -137,8 +129,9 @@ def resolve(method: RLHFMethod, given: Given) -> dict[str, Any]:
         "clip": asked.clip,
         "missing_eos_penalty": asked.missing_eos_penalty,
         "eval_samples": 1 if asked.eval_samples == "auto" else asked.eval_samples,
-        **(of_ppo(asked, batch_size * group_size, shared["learning_rate"]) if ppo else {}),
+        **(of_ppo(asked, shared["batch_size"] * group_size, shared["learning_rate"]) if ppo else {}),
     }
+    return {**rest(method, given), "hyperparameters": shared | own}
 
 
 def of_ppo(asked: RLHFHyperparameters, completions: int, learning_rate: float) -> dict[str, Any]:
@@ -164,7 +157,7 @@ def of_ppo(asked: RLHFHyperparameters, completions: int, learning_rate: float) -
 
 
 def rest(method: RLHFMethod, given: Given) -> dict[str, Any]:
-    """What stands beside the policy's hyperparameters. Raises InvalidRequest."""
+    """The settings other than the policy's hyperparameters. Raises InvalidRequest."""
     asked = method.rlhf
     theirs = None
     if asked.reward_model is None:
@@ -183,3 +176,27 @@ def rest(method: RLHFMethod, given: Given) -> dict[str, Any]:
         "algorithm": asked.algorithm,
         "reward_model_hyperparameters": theirs,
     }
+
+
+def existing_reward_model(method: RLHFMethod) -> str | None:
+    return method.rlhf.reward_model
+
+
+def shapes_of(method: RLHFMethod) -> frozenset[str] | None:
+    """With an existing reward model, prompts are enough."""
+    return COMPARISONS | PROMPTS if method.rlhf.reward_model is not None else None
+
+
+SPEC = MethodSpec(
+    request=RLHFMethod,
+    resolve=resolve,
+    shapes=COMPARISONS,
+    shapes_of=shapes_of,
+    hint=" With an existing 'reward_model', prompts are enough.",
+    publishes={CHAT: "hyperparameters", REWARD_MODEL: "reward_model_hyperparameters"},
+    reward_model=existing_reward_model,
+    labels=REWARDS | LOSSES,
+    reported=(*REWARDS, *LOSSES),
+    accuracy="train_accuracy",
+    figures=reward_model.FIGURES | {"completion_length_mean": ".1f"},
+)

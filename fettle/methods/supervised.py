@@ -4,19 +4,20 @@ import math
 from typing import Any, Literal
 
 from fettle.methods.common import (
-    SMALL_BASE,
-    TARGET_STEPS,
     WARMUP_RATIO,
     Given,
     Hyperparameters,
+    Schedule,
     Switch,
     auto_batch_size,
     resolve_shared,
     sequence_length,
 )
+from fettle.methods.spec import TEXTS, Method, MethodSpec
 from fettle.strict import Strict
 
 WHERE = "method.supervised.hyperparameters"
+AUTO = Schedule(steps=300, epochs=5, rate=2e-4, small_rate=8e-4)
 BYTES_PER_TOKEN = 4  # of a dataset's file, about; only `auto` with packing relies on it
 
 
@@ -41,7 +42,7 @@ class Supervised(Strict):
     hyperparameters: SupervisedHyperparameters = SupervisedHyperparameters()
 
 
-class SupervisedMethod(Strict):
+class SupervisedMethod(Method):
     type: Literal["supervised"]
     supervised: Supervised = Supervised()
 
@@ -59,7 +60,7 @@ EARLIER_LORA: dict[str, Any] = {"use_rslora": False, "target_modules": "all-line
 
 
 def resolve(method: SupervisedMethod, given: Given) -> dict[str, Any]:
-    """The hyperparameters with every `auto` replaced. Raises InvalidRequest."""
+    """Its settings with every `auto` replaced. Raises InvalidRequest."""
     asked = method.supervised.hyperparameters
     length = sequence_length(asked, given, WHERE)
     blocks = asked.packing and given.file_bytes
@@ -67,14 +68,13 @@ def resolve(method: SupervisedMethod, given: Given) -> dict[str, Any]:
     auto_size = max(1, round(auto_batch_size(given.rows) / per_block))
     batch_size = auto_size if asked.batch_size == "auto" else asked.batch_size
     steps_per_epoch = math.ceil(given.rows / (batch_size * per_block))
-    auto_epochs = min(5, max(1, round(TARGET_STEPS / steps_per_epoch)))
-    shared = resolve_shared(
-        asked,
-        given,
-        n_epochs=auto_epochs if asked.n_epochs == "auto" else asked.n_epochs,
-        batch_size=batch_size,
-        steps_per_epoch=steps_per_epoch,
-        auto_rate=8e-4 if given.base_parameters < SMALL_BASE else 2e-4,
-        where=WHERE,
-    )
-    return {**shared, "packing": asked.packing}
+    shared = resolve_shared(asked, given, AUTO, batch_size=batch_size, steps_per_epoch=steps_per_epoch, where=WHERE)
+    return {"hyperparameters": {**shared, "packing": asked.packing}}
+
+
+SPEC = MethodSpec(
+    request=SupervisedMethod,
+    resolve=resolve,
+    shapes=TEXTS,
+    figures={"loss": ".4f", "perplexity": ".2f", "token_accuracy": ".1%"},
+)

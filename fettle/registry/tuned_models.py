@@ -6,17 +6,18 @@ from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.errors import Conflict, InvalidRequest, NotFound
+from fettle.methods import METHODS
+from fettle.methods.spec import CHAT as CHAT
+from fettle.methods.spec import REWARD_MODEL as REWARD_MODEL
 from fettle.pagination import page
 from fettle.registry import catalog
 from fettle.rewards import models_of
 from models import ENDED, Checkpoint, Job, RewardVersion, TunedModel
 
-CHAT, REWARD_MODEL = "chat", "reward_model"
-
 
 def kind_of(job: Job) -> str:
     """What the models of a job are for."""
-    return REWARD_MODEL if job.method["type"] == "reward_model" else CHAT
+    return METHODS[job.method["type"]].kind
 
 
 async def newest(session: AsyncSession, project_id: str) -> Sequence[TunedModel]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from fettle.wording import quantity
 
 MOSTLY = 0.8  # share of dead groups, or of cut off completions, from which a run is slow to learn anything
-NEXT_TO_NOTHING = 1e-9  # between two rewards that differ by rounding alone
+SMALLEST_SPREAD = 1e-6  # rewards of a group that differ by less are equal but for rounding
 
 Row = Mapping[str, Any]
 
@@ -33,7 +33,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class FirstLook:
+class Diagnostics:
     """rewards: weighted sums. scores: by grader's name. groups: of at least two completions that have a reward.
 
     dead_groups: the share of groups whose rewards are all equal. errors, cut_off: shares of the completions.
@@ -53,16 +53,16 @@ class FirstLook:
         return asdict(self)
 
 
-def look(rows: Sequence[Row]) -> FirstLook:
+def diagnose(rows: Sequence[Row]) -> Diagnostics:
     """rows: `group`, `reward` (None where a grader failed), `scores`, `tokens` and `stop_reason` of each completion."""
     groups: dict[int, list[float]] = {}
     for row in rows:
         if row["reward"] is not None:
             groups.setdefault(row["group"], []).append(row["reward"])
     whole = [rewards for rewards in groups.values() if len(rewards) > 1]
-    dead = sum(max(rewards) - min(rewards) < NEXT_TO_NOTHING for rewards in whole)
+    dead = sum(max(rewards) - min(rewards) < SMALLEST_SPREAD for rewards in whole)
     names = list(dict.fromkeys(name for row in rows for name in row["scores"]))
-    return FirstLook(
+    return Diagnostics(
         completions=len(rows),
         groups=len(whole),
         rewards=spread([row["reward"] for row in rows]),
@@ -85,7 +85,7 @@ def share(answers: Sequence[bool]) -> float:
     return sum(answers) / len(answers) if answers else 0.0
 
 
-def warnings(seen: FirstLook, *, highest: float, errors_at_most: float) -> list[Warn]:
+def warnings(seen: Diagnostics, *, highest: float, errors_at_most: float) -> list[Warn]:
     """What stands in the way of learning, and the way out. highest: the reward if every function gives 1."""
     found = []
     if seen.errors > errors_at_most:
@@ -117,7 +117,7 @@ def warnings(seen: FirstLook, *, highest: float, errors_at_most: float) -> list[
     return found
 
 
-def dead_warning(seen: FirstLook, highest: float) -> Warn | None:
+def dead_warning(seen: Diagnostics, highest: float) -> Warn | None:
     low, high = seen.rewards.min, seen.rewards.max
     if seen.dead_groups is None or low is None or high is None or seen.dead_groups < MOSTLY:
         return None
@@ -128,7 +128,7 @@ def dead_warning(seen: FirstLook, highest: float) -> Warn | None:
             f"{MORE_SPREAD}",
         )
     nothing = "the model will learn nothing"
-    if high - low >= NEXT_TO_NOTHING:
+    if high - low >= SMALLEST_SPREAD:
         return Warn(
             "no_spread",
             f"In every group, all rewards are equal, so {nothing}. {MORE_SPREAD}",
@@ -139,7 +139,7 @@ def dead_warning(seen: FirstLook, highest: float) -> Warn | None:
             f"No completion earned a reward (every reward is {low:g}), so {nothing}. Use easier prompts, start from a "
             "model that supervised fine-tuning has trained on the task, or add a reward with partial credit.",
         )
-    if low >= highest - NEXT_TO_NOTHING:
+    if low >= highest - SMALLEST_SPREAD:
         return Warn(
             "all_earned",
             f"Every completion earned the full reward ({low:g}), so {nothing}. Use harder prompts or a stricter "
@@ -163,7 +163,7 @@ def highest(graders: Sequence[Mapping[str, Any]]) -> float:
     return sum(max(0.0, float(entry["weight"])) for entry in graders)
 
 
-def sentence(seen: FirstLook) -> str:
+def sentence(seen: Diagnostics) -> str:
     """For people: `reward 0.34 ± 0.47, all rewards equal in 25% of 16 groups`."""
     parts = []
     if seen.rewards.mean is not None:

@@ -39,11 +39,11 @@ class Question:
 class Judge(Protocol):
     """Asks models, many things at a time: the words to each in order, JudgeUnavailable where there are none.
 
-    asked, answered: requests of the batch that is being judged, for another thread to read.
+    question_count, answer_count: requests of the batch that is being judged, for another thread to read.
     """
 
-    asked: int
-    answered: int
+    question_count: int
+    answer_count: int
 
     def ask(self, questions: Sequence[Question]) -> Sequence[str | JudgeUnavailable]: ...
 
@@ -54,16 +54,16 @@ class Judge(Protocol):
 class NoJudge:
     """Where no engine can be reached."""
 
-    asked = answered = 0
+    question_count = answer_count = 0
 
     def ask(self, questions: Sequence[Question]) -> Sequence[str | JudgeUnavailable]:
-        return [away(question.model) for question in questions]
+        return [unavailable(question.model) for question in questions]
 
     def score(self, model: str, conversations: Sequence[Messages]) -> Sequence[float | JudgeUnavailable]:
-        return [away(model) for _ in conversations]
+        return [unavailable(model) for _ in conversations]
 
 
-def away(model: str) -> JudgeUnavailable:
+def unavailable(model: str) -> JudgeUnavailable:
     return JudgeUnavailable(f"No engine is available for the model {model!r}.")
 
 

@@ -10,10 +10,10 @@ from fettle.rollouts import store
 
 def select(argument: Any, content: bytes) -> bytes:
     """argument: the fields of `Part`. Those of `Rows` as JSON."""
-    part = store.Part(**{**argument, "wanted": store.Wanted(**argument["wanted"])})
+    part = store.Part(**{**argument, "wanted": store.RolloutFilter(**argument["wanted"])})
     return orjson.dumps(asdict(store.part_of(content, part)))
 
 
 def export(argument: Any, content: bytes) -> bytes:
-    """argument: `format`, and the fields of `Wanted`. Lines of JSON."""
-    return store.encoded(content, store.Wanted(**argument["wanted"]), argument["format"])
+    """argument: `format`, and the fields of `RolloutFilter`. Lines of JSON."""
+    return store.encode_rows(content, store.RolloutFilter(**argument["wanted"]), argument["format"])

@@ -88,7 +88,7 @@ def from_parquet(content: bytes) -> list[Row]:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RolloutFilter:
     """Which rollouts: of one step, with a reward from `min_reward` up to `max_reward`, both ends included.
 
     reward_version: judged by this one. error: True for those that a grader failed on, False for the others.
@@ -104,7 +104,7 @@ class Wanted:
     def by_reward(self) -> bool:
         return self.min_reward is not None or self.max_reward is not None
 
-    def holds(self, each: Row) -> bool:
+    def matches(self, each: Row) -> bool:
         if self.reward_version not in (None, each["reward_version"]):
             return False
         if self.error not in (None, bool(each["errors"])):
@@ -115,7 +115,7 @@ class Wanted:
         high = float("inf") if self.max_reward is None else self.max_reward
         return each["reward"] is not None and low <= each["reward"] <= high
 
-    def may_hold(self, chunk: RolloutChunk) -> bool:
+    def may_match(self, chunk: RolloutChunk) -> bool:
         """False: no row of the chunk is wanted."""
         low, high = chunk.summary["reward_min"], chunk.summary["reward_max"]
         if self.reward_version not in (None, chunk.summary["reward_version"]):
@@ -130,19 +130,19 @@ class Wanted:
         )
 
 
-async def chunks(session: AsyncSession, job_id: str, wanted: Wanted) -> list[RolloutChunk]:
+async def chunks(session: AsyncSession, job_id: str, wanted: RolloutFilter) -> list[RolloutChunk]:
     """By step."""
     statement = select(RolloutChunk).where(RolloutChunk.job_id == job_id).order_by(RolloutChunk.step)
     if wanted.step is not None:
         statement = statement.where(RolloutChunk.step == wanted.step)
-    return [chunk for chunk in await session.scalars(statement) if wanted.may_hold(chunk)]
+    return [chunk for chunk in await session.scalars(statement) if wanted.may_match(chunk)]
 
 
 @dataclass(frozen=True)
 class Part:
     """Which rows of a chunk a page may show: in the order of `sort`, behind the place `after`, at most `limit`."""
 
-    wanted: Wanted
+    wanted: RolloutFilter
     sort: Sort
     after: "Place | None"
     limit: int
@@ -169,7 +169,9 @@ def place_of(each: Row, sort: Sort) -> Place:
 
 
 def part_of(content: bytes, part: Part) -> Rows:
-    rows = [each for each in chosen(content, part.wanted) if part.sort.endswith("step") or each["reward"] is not None]
+    rows = [
+        each for each in matching_rows(content, part.wanted) if part.sort.endswith("step") or each["reward"] is not None
+    ]
     placed = sorted(((place_of(each, part.sort), each) for each in rows), key=lambda each: each[0])
     behind = [each for place, each in placed if part.after is None or place > tuple(part.after)]
     found: list[Row] = []
@@ -186,7 +188,7 @@ def part_of(content: bytes, part: Part) -> Rows:
 async def page(
     storage: Storage,
     found: Sequence[RolloutChunk],
-    wanted: Wanted,
+    wanted: RolloutFilter,
     *,
     sort: Sort,
     after: str | None,
@@ -201,7 +203,7 @@ async def page(
     read = read or in_thread
     start = position(after)
     behind = None if start is None else await place_behind(storage, found, wanted, sort, start, read)
-    candidates = by_step(found, sort, behind) if sort.endswith("step") else firsts(found, sort, behind)
+    candidates = by_step(found, sort, behind) if sort.endswith("step") else by_reward(found, sort, behind)
     kept: list[tuple[Place, int, Row]] = []
     end: Place | None = None  # behind it rows may be missing, because bytes were saved
     for first, chunk in sorted(candidates, key=lambda each: each[0]):
@@ -223,7 +225,12 @@ async def page(
 
 
 async def place_behind(
-    storage: Storage, found: Sequence[RolloutChunk], wanted: Wanted, sort: Sort, start: tuple[int, int], read: Read
+    storage: Storage,
+    found: Sequence[RolloutChunk],
+    wanted: RolloutFilter,
+    sort: Sort,
+    start: tuple[int, int],
+    read: Read,
 ) -> Place:
     """The place of the rollout to go on from. Raises InvalidRequest for a cursor that is not there."""
     step, index = start
@@ -248,7 +255,7 @@ def by_step(found: Sequence[RolloutChunk], sort: Sort, after: Place | None) -> I
             yield min(ends), chunk
 
 
-def firsts(found: Sequence[RolloutChunk], sort: Sort, after: Place | None) -> Iterator[tuple[Place, RolloutChunk]]:
+def by_reward(found: Sequence[RolloutChunk], sort: Sort, after: Place | None) -> Iterator[tuple[Place, RolloutChunk]]:
     """The same in the order of rewards."""
     sign = -1 if sort.startswith("-") else 1
     for chunk in found:
@@ -270,19 +277,19 @@ async def content_of(storage: Storage, chunk: RolloutChunk) -> bytes | None:
         return None
 
 
-async def load(storage: Storage, chunk: RolloutChunk, wanted: Wanted) -> list[Row]:
+async def load(storage: Storage, chunk: RolloutChunk, wanted: RolloutFilter) -> list[Row]:
     """Its rows, all of them, in this process."""
     content = await content_of(storage, chunk)
-    return [] if content is None else await asyncio.to_thread(chosen, content, wanted)
+    return [] if content is None else await asyncio.to_thread(matching_rows, content, wanted)
 
 
 async def in_thread(content: bytes, part: Part) -> Rows:
     return await asyncio.to_thread(part_of, content, part)
 
 
-def chosen(content: bytes, wanted: Wanted) -> list[Row]:
+def matching_rows(content: bytes, wanted: RolloutFilter) -> list[Row]:
     """The rows of a chunk that are wanted, each with its id."""
-    return [{"id": identity(each), **each} for each in from_parquet(content) if wanted.holds(each)]
+    return [{"id": identity(each), **each} for each in from_parquet(content) if wanted.matches(each)]
 
 
 def identity(each: Row) -> str:
@@ -303,26 +310,26 @@ def position(id: str | None) -> tuple[int, int] | None:
 
 
 Format = Literal["jsonl", "dpo"]
-Encode = Callable[[bytes, Wanted, Format], Awaitable[bytes]]  # one chunk's content as lines of JSON
+Encode = Callable[[bytes, RolloutFilter, Format], Awaitable[bytes]]  # one chunk's content as lines of JSON
 
 
 async def export(
-    storage: Storage, found: Sequence[RolloutChunk], wanted: Wanted, format: Format, encode: Encode | None = None
+    storage: Storage, found: Sequence[RolloutChunk], wanted: RolloutFilter, format: Format, encode: Encode | None = None
 ) -> AsyncIterator[bytes]:
     """Lines of JSON, in pieces. encode: where a chunk is decoded; None: in a thread of this process."""
     for chunk in found:
         if (content := await content_of(storage, chunk)) is None:
             continue
         if encode is None:
-            lines = await asyncio.to_thread(encoded, content, wanted, format)
+            lines = await asyncio.to_thread(encode_rows, content, wanted, format)
         else:
             lines = await encode(content, wanted, format)
         for start in range(0, len(lines), PIECE):
             yield lines[start : start + PIECE]
 
 
-def encoded(content: bytes, wanted: Wanted, format: Format) -> bytes:
-    rows = chosen(content, wanted)
+def encode_rows(content: bytes, wanted: RolloutFilter, format: Format) -> bytes:
+    rows = matching_rows(content, wanted)
     return b"".join(orjson.dumps(each) + b"\n" for each in (rows if format == "jsonl" else preferences(rows)))
 
 

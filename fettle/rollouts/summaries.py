@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from fettle.rewards.diagnostics import SMALLEST_SPREAD
 from fettle.rewards.forms import of_form
 from models import RolloutChunk
 
-EQUAL = 1e-6  # a smaller spread of a group's rewards is rounding
 FEW = 4  # prompts: fewer may well have one right answer
 
 Row = dict[str, Any]
@@ -51,7 +51,7 @@ def dead_groups(rows: Sequence[Row]) -> float | None:
         if each["reward"] is not None:
             groups.setdefault(each["group"], []).append(each["reward"])
     spreads = [max(rewards) - min(rewards) for rewards in groups.values() if len(rewards) > 1]
-    return sum(spread < EQUAL for spread in spreads) / len(spreads) if spreads else None
+    return sum(spread < SMALLEST_SPREAD for spread in spreads) / len(spreads) if spreads else None
 
 
 def part_of(rows: Sequence[Row], graders: Sequence[Row]) -> dict[str, float] | None:

@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from fettle.db import Database
 from fettle.storage import Missing, Storage, artifacts, usage
-from models import ENDED, Checkpoint, File, Job, JobStatus, RolloutChunk, TunedModel
+from models import Checkpoint, File, Job, JobStatus, RolloutChunk, TunedModel
 
 # Whatever lies under a fence was put there by that run: a checkpoint, a step's rollouts, an adapter, a result file
 UNIT = re.compile(r"jobs/(?P<job>[^/]+)/(?P<fence>\d+)/(?:(?P<kind>checkpoints|rollouts)/[^/]+|[^/]+)")
@@ -68,7 +68,7 @@ def is_over(job: Job, resume_days: float) -> bool:
     """Whether no resume can reach its checkpoints any more."""
     if job.status == JobStatus.FAILED:
         return (job.finished_at or 0) < time.time() - resume_days * DAY
-    return job.status in ENDED
+    return job.status.is_terminal
 
 
 async def referred(db: Database, job_ids: Sequence[str]) -> tuple[dict[str, Job], set[str]]:

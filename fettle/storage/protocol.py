@@ -20,7 +20,7 @@ class Away(Trouble):
 
 
 class Refused(Trouble):
-    """The store answers, and will not do it: no permission, no room, no such bucket. No retry mends that."""
+    """The store answers, and will not do it: no permission, no room, no such bucket. No retry solves that."""
 
 
 class Storage(Protocol):
@@ -62,5 +62,5 @@ class Storage(Protocol):
         ...
 
     async def delete(self, prefix: str) -> None:
-        """Deletes the object with this key and all below it; deleting nothing is no error."""
+        """Deletes the object with this key and all below it; it is fine if there is nothing to delete."""
         ...

@@ -1,4 +1,4 @@
-"""A file that only takes room: given up when the disk is full, so that a cancel, a delete and a job's end get through.
+"""A file that only takes room: deleted when the disk is full, so that a cancel, a delete and a job's end get through.
 
 It lies beside an SQLite database; a PostgreSQL has a disk of its own.
 """

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from api.generation import Relayed
+from api.generation import Relay
 from fettle.inference.client import Answer
 from tests.api.asgi import GONE, exchange
 from tests.api.served import served
@@ -77,5 +77,5 @@ async def test_a_client_that_left_before_the_first_byte_ends_the_engines_answer(
     async def messages() -> AsyncIterator[Message]:
         yield GONE
 
-    await exchange(Relayed(Answer(200, {}, never_read(), close)), "POST", PATH, messages=messages())
+    await exchange(Relay(Answer(200, {}, never_read(), close)), "POST", PATH, messages=messages())
     assert closed == [True]

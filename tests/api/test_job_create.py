@@ -32,6 +32,7 @@ class TestAccepted:
         method = job.pop("method")
         assert method["type"] == "supervised"
         assert method["supervised"]["hyperparameters"]["n_epochs"] == 3
+        assert job.pop("waiting")["reason"] == "no_worker"
         assert job == {
             "object": "fine_tuning.job",
             "status": "queued",
@@ -49,6 +50,8 @@ class TestAccepted:
             "integrations": [],
             "finished_at": None,
             "estimated_finish": None,
+            "progress": None,
+            "stored_bytes": None,
             "error": None,
             "pause_requested_at": None,
             "started_from": None,

@@ -35,7 +35,7 @@ class TestPause:
         answer = await move(tenant, job["id"], name)
         assert refusal(answer) == (409, "job_not_active", None)
         assert answer.headers["x-should-retry"] == "false"
-        assert f"already succeeded: it cannot be {name}d" in message(answer)
+        assert f"already succeeded. It cannot be {name}d" in message(answer)
 
     async def test_a_resume_of_what_was_not_paused_is_refused_but_its_repetition_by_the_sdk_is_not(
         self, tenant: Tenant

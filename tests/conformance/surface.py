@@ -134,9 +134,7 @@ def fields(model: Any, within: str = "") -> Iterator[str]:
         known = field.alias or name
         yield within + known
         for inner in inside(field.annotation):
-            if inner is AnyMethod:
-                inner = methods.Method
-            for each in (typing.get_args(inner) or (inner,)) if inner is methods.Method else (inner,):
+            for each in {spec.request: None for spec in methods.METHODS.values()} if inner is AnyMethod else (inner,):
                 if inspect.isclass(each) and issubclass(each, BaseModel):
                     yield from fields(each, f"{within}{known}.")
 

@@ -90,8 +90,10 @@ def test_cancel_ends_the_child_and_the_job_at_once(server: Server) -> None:
     wait_for(lambda: not any((server.data / "work" / job_id).glob("*")), 5, f"the work folder to go {work}")
 
 
-def test_three_deaths_fail_the_job_as_worker_lost(server: Server) -> None:
-    job_id = server.create(rows=400, epochs=5).id
+def test_a_job_fails_after_three_deaths_and_a_resume_ends_like_an_undisturbed_run(server: Server) -> None:
+    undisturbed = server.wait_for_end(create(server))
+    job_id = create(server)
+    server.wait_for_message(job_id, "Checkpoint created at step 8")
     for attempt in range(3):
         server.wait_for_message(job_id, "Fine-tuning job started" + (f" (attempt {attempt + 1})" if attempt else ""))
         wait_for(lambda: server.training_child() is not None, 30, "a training child")
@@ -102,3 +104,10 @@ def test_three_deaths_fail_the_job_as_worker_lost(server: Server) -> None:
     job = server.wait_for_end(job_id)
     assert job.status == "failed"
     assert job.error is not None and job.error.code == "worker_lost"
+    resumed = server.http.post(f"/v1/fine_tuning/jobs/{job_id}/resume").json()
+    assert (resumed["status"], resumed["error"]) == ("queued", None)
+    job = server.wait_for_end(job_id)
+    assert_one_success(server, job)
+    assert any(message.startswith("Resuming after step") for message in server.messages(job_id))
+    assert losses(server, job_id) == losses(server, undisturbed.id)
+    assert server.http.get(f"/v1/fine_tuning/jobs/{job_id}").json()["trained_tokens"] == undisturbed.trained_tokens

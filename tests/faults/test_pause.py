@@ -37,7 +37,7 @@ def test_a_paused_run_goes_on_exactly_where_it_was(house: House) -> None:
     messages = house.messages(job_id)
     assert f"Resuming after step {steps}." in messages
     assert [message for message in messages if "paus" in message.lower()] == [
-        "Pause requested; the job saves a checkpoint and pauses",
+        "Pause requested. The job will save a checkpoint and pause.",
         "Fine-tuning job paused",
     ]
 

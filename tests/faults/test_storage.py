@@ -14,7 +14,7 @@ from tests.faults.conftest import House
 
 pytestmark = pytest.mark.slow
 
-WAITS, GOES_ON = "Storage does not answer; the job waits for it", "Storage answers again; the job goes on"
+WAITS, GOES_ON = "Storage is not responding", "Storage is back. The job continues."
 
 
 def test_a_store_that_is_away_is_waited_for_and_costs_no_attempt(house: House) -> None:
@@ -72,7 +72,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over_for_the_one_before(house: Ho
     child.kill()
     house.assert_success(job_id, attempts=2)
     messages = house.messages(job_id)
-    assert f"The checkpoint of step {step} is damaged and was passed over" in messages
+    assert f"The checkpoint of step {step} is damaged. The job will use an earlier state." in messages
     assert f"Resuming after step {step - 8}." in messages
 
 

@@ -27,7 +27,7 @@ def test_a_worker_that_is_told_to_stop_leaves_a_checkpoint_and_no_mark(house: Ho
     assert worker.wait(30) == 0
     house.assert_success(job_id, attempts=1)
     messages = house.messages(job_id)
-    assert "The worker is stopping; the job goes on from its last checkpoint" in messages
+    assert "The worker is stopping. The job will continue from its last checkpoint." in messages
     assert any(message.startswith("Resuming after step") for message in messages)
 
 

@@ -22,7 +22,7 @@ from worker.engine.schemas import ChatRequest, CompletionRequest
 JOB = {"model": "starter", "training_file": "file-1"}
 SCHEMAS: list[Any] = [
     *(KeyCreate, KeyRotate, DryRunCreate, JobCreate, ProjectCreate, ResponseCreate, RewardsEdit),
-    *methods.METHODS.values(),
+    *(spec.request for spec in methods.METHODS.values()),
     *(integrations.WandbRun, integrations.MlflowRun, specs.AnyGrader, ChatRequest, CompletionRequest),
 ]
 FOREIGN = re.compile(

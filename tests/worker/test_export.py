@@ -136,7 +136,7 @@ class TestRefusals:
             await find(tuned.settings, "ft:starter:rm")
 
     async def test_a_base_model_that_left_the_catalog_is_named(self, tuned: Resources, tmp_path: Path) -> None:
-        with pytest.raises(NotFound, match="The base model 'starter' does not exist here"):
+        with pytest.raises(NotFound, match="The base model 'starter' does not exist on this server"):
             await export(tuned.settings, {}, NAME, tmp_path / "exported")
 
     async def test_a_base_model_whose_weights_are_gone_is_named(self, tuned: Resources, tmp_path: Path) -> None:

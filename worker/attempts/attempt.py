@@ -93,12 +93,12 @@ class Attempt:
                 log.warning("storage_away", job_id=self.job.id, cause=in_words(error))
                 cause = f"{error.key}, {for_tenants(error.words)}"
             if not waited:
-                await self.tell(f"Storage does not answer; the job waits for it: {cause}", "warn")
+                await self.tell(f"Storage is not responding ({cause}). The job will continue when it is back.", "warn")
                 waited = True
             await asyncio.sleep(min(pause, self.settings.storage_retry_seconds))
             pause *= 2
         if waited:
-            await self.tell("Storage answers again; the job goes on")
+            await self.tell("Storage is back. The job continues.")
         return result
 
     async def tell(self, message: str, level: events.Level = "info", data: dict[str, Any] | None = None) -> None:
@@ -126,6 +126,6 @@ async def until_database_answers(
 
 def refusal(error: Refused) -> str:
     return (
-        f"The storage refused the object {error.key}: {for_tenants(error.words)}. When the operator has mended that, "
+        f"The storage refused the object {error.key}: {for_tenants(error.words)}. Ask the operator to fix this, and "
         "resume the job."
     )

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.errors import TrainingFailed
 from fettle.jobs import events
+from fettle.methods import METHODS
 from fettle.registry import tuned_models
 from models import Job
 from worker import metrics
@@ -22,8 +23,6 @@ from worker.reporting.client import Reports
 from worker.rewards.rollout_recorder import RolloutRecorder
 
 FLUSH_SECONDS = 0.25  # metrics reach the database in batches
-SHOWN = ["train_reward_mean", "valid_reward_mean", "train_loss", "train_mean_token_accuracy", "valid_loss"]
-SHOWN += ["valid_mean_token_accuracy"]
 
 Line = dict[str, Any]
 
@@ -146,18 +145,19 @@ async def flush(attempt: Attempt, pending: list[Line], estimated_finish: float |
 
     def change(session: AsyncSession, row: Job) -> None:
         for line in pending:
-            add_event(session, row.id, line)
+            add_event(session, row, line)
         row.estimated_finish = estimated_finish or row.estimated_finish
 
     await attempt.write(change)
     pending.clear()
 
 
-def add_event(session: AsyncSession, job_id: str, line: Line) -> None:
+def add_event(session: AsyncSession, job: Job, line: Line) -> None:
     if line["type"] == "event":
-        events.add(session, job_id, line["message"], level=line["level"], data=line.get("data"))
+        events.add(session, job.id, line["message"], level=line["level"], data=line.get("data"))
         return
     step, total, values = line["step"], line["total_steps"], line["data"]
-    shown = ", ".join(f"{name.replace('_', ' ')}={values[name]:.4f}" for name in SHOWN if name in values)
+    reported = METHODS[job.method["type"]].reported
+    shown = ", ".join(f"{name.replace('_', ' ')}={values[name]:.4f}" for name in reported if name in values)
     data = {"step": step, "total_steps": total, **values}
-    events.add(session, job_id, f"Step {step}/{total}: {shown}", type="metrics", data=data)
+    events.add(session, job.id, f"Step {step}/{total}: {shown}", type="metrics", data=data)

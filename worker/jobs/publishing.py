@@ -6,7 +6,7 @@ Objects go first, under a prefix that carries the fence, the manifest last; then
 import csv
 import io
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fettle import ids
 from fettle.datasets import files
 from fettle.errors import TrainingFailed
-from fettle.jobs import events, lifecycle, proof_checks, proofs
+from fettle.jobs import events, lifecycle, proof_checks, proofs, states
+from fettle.methods import METHODS
 from fettle.registry import tuned_models
 from fettle.storage import artifacts
 from models import Checkpoint, File, Job, JobStatus, Project, Proof, TunedModel
@@ -28,12 +29,7 @@ Verify = Callable[[str], Awaitable[Sequence[Proof]]]  # of a prefix in storage
 # OpenAI's, then what the field also looks at
 COLUMNS = ["step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"]
 COLUMNS += ["learning_rate", "grad_norm", "tokens", "tokens_per_second"]
-SOURCES = {"train_accuracy": "train_mean_token_accuracy"}  # where a method has no such metric of its own
-UNTOLD = {"epoch", "total_steps", *SOURCES.values()}
-# of an evaluation: how each is written
-FIGURES = {"reward_mean": ".4f", "loss": ".4f", "perplexity": ".2f", "token_accuracy": ".1%"}
-FIGURES |= {"preference_accuracy": ".1%", "reward_accuracy": ".1%", "pairwise_accuracy": ".1%", "reward_margin": ".4f"}
-FIGURES |= {"completion_length_mean": ".1f"}
+UNTOLD = {"epoch", "total_steps"}
 
 
 async def model_name(session: AsyncSession, job: Job) -> str:
@@ -73,7 +69,8 @@ async def publish_evaluation(attempt: Attempt, evaluation: dict[str, Any]) -> No
     """Raises Fenced."""
     first = evaluation.get("phase") == tuned_models.REWARD_MODEL
     who = "untrained reward model → trained" if first else "base model → tuned"
-    message = f"Evaluation on {evaluation['rows']:,} validation rows, {who}: {compared(evaluation)}"
+    spec = METHODS[attempt.job.method["type"]]
+    message = f"Evaluation on {evaluation['rows']:,} validation rows, {who}: {compared(evaluation, spec.figures)}"
     figures = {name: value for name, value in evaluation.items() if name != "samples"}
 
     def change(session: AsyncSession, row: Job) -> None:
@@ -84,11 +81,11 @@ async def publish_evaluation(attempt: Attempt, evaluation: dict[str, Any]) -> No
     await attempt.write(change)
 
 
-def compared(evaluation: dict[str, Any]) -> str:
+def compared(evaluation: dict[str, Any], figures: Mapping[str, str]) -> str:
     """Every figure that both have, as `loss 2.1000 → 0.4000`; shares in percent."""
     base, tuned = evaluation["base"], evaluation["tuned"]
     shown = []
-    for name, form in FIGURES.items():
+    for name, form in figures.items():
         if base.get(name) is not None and tuned.get(name) is not None:
             shown.append(f"{name.replace('_', ' ')} {base[name]:{form}} → {tuned[name]:{form}}")
     return ", ".join(shown)
@@ -158,7 +155,8 @@ async def publish(
     where = f"{attempt.prefix}/adapter"
     await upload_adapter(attempt, folder, where)
     found = await verify(where) if verify else []
-    table = step_metrics(await attempt.read(lambda session: events.metrics(session, attempt.job.id)))
+    steps = await attempt.read(lambda session: events.metrics(session, attempt.job.id))
+    table = step_metrics(steps, METHODS[attempt.job.method["type"]].accuracy)
     result = files.new(attempt.job.project_id, f"{attempt.job.id}-metrics.csv", files.RESULTS, len(table))
     # Under the fence: without a row they are litter, and known as such
     result.storage_key = f"{attempt.prefix}/metrics.csv"
@@ -183,7 +181,8 @@ async def publish(
         for proof in found:
             proof.model = proof.model or name
             await proofs.save(session, proof)
-        row.status, row.finished_at = JobStatus.SUCCEEDED, time.time()
+        states.move(row, JobStatus.SUCCEEDED)
+        row.finished_at = time.time()
         row.lease_until, row.pause_requested_at, row.kept_by = None, None, None
         row.fine_tuned_model, row.trained_tokens = name, done["trained_tokens"]
         row.result_files = [file.id for file in results]
@@ -201,14 +200,17 @@ async def publish_file(attempt: Attempt, path: Path) -> File:
     return file
 
 
-def step_metrics(steps: dict[int, dict[str, float]]) -> bytes:
-    """OpenAI's step metrics CSV, and whatever else the method reports as columns behind it."""
+def step_metrics(steps: dict[int, dict[str, float]], accuracy: str) -> bytes:
+    """OpenAI's step metrics CSV, and whatever else the method reports as columns behind it.
+
+    accuracy: the metric that OpenAI calls `train_accuracy`.
+    """
     seen = {name for values in steps.values() for name in values}
-    columns = (*COLUMNS, *sorted(seen - UNTOLD - set(COLUMNS)))
+    columns = (*COLUMNS, *sorted(seen - UNTOLD - {accuracy} - set(COLUMNS)))
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(columns)
     for step, values in steps.items():
-        known = {ours: values[theirs] for ours, theirs in SOURCES.items() if theirs in values} | values
+        known = values | ({"train_accuracy": values[accuracy]} if accuracy in values else {})
         writer.writerow([step, *(known.get(name, "") for name in columns[1:])])
     return out.getvalue().encode()

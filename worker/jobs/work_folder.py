@@ -70,7 +70,7 @@ async def fetch(attempt: Attempt, file_id: str, path: Path) -> None:
     try:
         await attempt.retry(lambda: attempt.storage.get_file(file.storage_key, path))
     except Missing as error:
-        raise TrainingFailed("file_missing", f"The content of the file {file_id!r} is gone from storage.") from error
+        raise TrainingFailed("file_missing", f"The content of the file {file_id!r} is missing from storage.") from error
 
 
 async def fetch_start(attempt: Attempt, name: str, folder: Path) -> None:
@@ -79,9 +79,9 @@ async def fetch_start(attempt: Attempt, name: str, folder: Path) -> None:
         model = await attempt.read(lambda session: tuned_models.find(session, attempt.job.project_id, name))
         await attempt.retry(lambda: artifacts.download(attempt.storage, model.prefix, folder, only=artifacts.ADAPTER))
     except NotFound as error:
-        raise TrainingFailed("model_deleted", f"{name!r} was deleted before the job could go on from it.") from error
+        raise TrainingFailed("model_deleted", f"{name!r} was deleted before the job could continue from it.") from error
     except (Missing, artifacts.Corrupt) as error:
-        raise TrainingFailed("model_missing", f"The adapter of {name!r} is not whole in storage any more.") from error
+        raise TrainingFailed("model_missing", f"The adapter of {name!r} is missing or damaged in storage.") from error
 
 
 async def fetch_checkpoint(attempt: Attempt, folder: Path) -> None:
@@ -96,7 +96,7 @@ async def fetch_checkpoint(attempt: Attempt, folder: Path) -> None:
             await attempt.retry(partial(artifacts.download, attempt.storage, checkpoint.prefix, folder))
         except (Missing, artifacts.Corrupt) as error:
             log.warning("checkpoint_unusable", job_id=attempt.job.id, step=checkpoint.step, error=str(error))
-            message = f"The checkpoint of step {checkpoint.step} is damaged and was passed over"
+            message = f"The checkpoint of step {checkpoint.step} is damaged. The job will use an earlier state."
             await attempt.tell(message, "warn")
             continue
         await tell_repeats(attempt, checkpoint.step)
@@ -113,7 +113,7 @@ async def tell_repeats(attempt: Attempt, step: int) -> None:
     if told > step:
         begin = f"from the checkpoint of step {step}" if step else "from the beginning"
         steps = f"Steps {step + 1} to {told} appear" if told > step + 1 else f"Step {told} appears"
-        message = f"The job goes on {begin}. {steps} again in this feed; the metrics count the new values only"
+        message = f"The job continues {begin}. {steps} again in these events. Metrics use the new values only."
         data = {"resumed_after": step, "repeated_from": step + 1, "repeated_to": told}
         await attempt.tell(message, data=data)
 

@@ -19,7 +19,7 @@ import structlog
 from fettle.db import DATABASE_AWAY
 from fettle.jobs import events
 from fettle.settings import Settings
-from models import ENDED, Job
+from models import Job
 from worker import metrics
 from worker.attempts.attempt import Attempt
 
@@ -83,7 +83,7 @@ class Reports:
     def warn(self, kind: str, why: str) -> None:
         metrics.report_failures.labels(kind).inc()
         log.warning("report_failed", integration=kind, why=why)
-        message = f"Reporting to {TITLES[kind]} has stopped, the job goes on: {why}"
+        message = f"Reporting to {TITLES[kind]} has stopped. The job continues. Cause: {why}"
         self.events.append({"type": "event", "level": "warn", "message": message})
 
     async def files(self) -> Sequence[Path]:
@@ -103,7 +103,7 @@ class Reports:
         with contextlib.suppress(*DATABASE_AWAY):
             async with self.attempt.resources.db.snapshot() as session:
                 row = await session.get_one(Job, self.attempt.job.id)
-            if row.status in ENDED:
+            if row.status.is_terminal:
                 status = str(row.status)
         await asyncio.gather(*(reporter.end(status) for reporter in self.running))
 

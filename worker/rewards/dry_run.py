@@ -61,7 +61,7 @@ def run(request: Line, graders: Graders, began: float) -> Line:
     scoring_began = time.monotonic()
     rows = score(graders, said, began + SCORING * seconds)
     ended = time.monotonic()
-    seen = diagnostics.look(rows)
+    seen = diagnostics.diagnose(rows)
     highest = diagnostics.highest(request["graders"])
     return {
         "prompts": len(chosen),

@@ -17,15 +17,15 @@ from fettle.settings import Settings
 
 AT_ONCE = 16  # requests of one scorer; the engine answers other people too
 CONVERSATIONS_AT_ONCE = 32  # in one request to a reward model
-PAUSE, LONGEST_PAUSE = 0.25, 5.0  # seconds between two tries while the engine is away
+PAUSE, LONGEST_PAUSE = 0.25, 5.0  # seconds between two tries while the engine is unavailable
 LATER = {408, 429, 502, 503, 504}  # the engine, or what stands before it, is full or just starting
 
 Body = dict[str, Any]
-Asked = TypeVar("Asked")
-Word = TypeVar("Word")
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
-class Pausing(Exception):
+class EngineUnavailable(Exception):
     """The engine does not answer now, and may in a moment."""
 
 
@@ -38,8 +38,8 @@ class EngineJudge:
     def __init__(self, settings: Settings, servables: Mapping[str, Servable], patience: float = 0.0) -> None:
         self.servables = servables
         self.patience = patience
-        self.heard = 0.0  # when the engine answered last
-        self.asked = self.answered = 0  # of the batch that is being judged
+        self.last_response = 0.0  # when the engine answered last
+        self.question_count = self.answer_count = 0  # of the batch that is being judged
         self.runner = asyncio.Runner()
         self.engine = Engine(settings)
 
@@ -63,20 +63,20 @@ class EngineJudge:
         ]
 
     async def _all(
-        self, ask: Callable[[Asked], Awaitable[Word]], asked: Sequence[Asked]
-    ) -> list[Word | JudgeUnavailable]:
-        self.heard = time.monotonic()
-        self.asked, self.answered = len(asked), 0
+        self, ask: Callable[[Item], Awaitable[Answer]], asked: Sequence[Item]
+    ) -> list[Answer | JudgeUnavailable]:
+        self.last_response = time.monotonic()
+        self.question_count, self.answer_count = len(asked), 0
         room = asyncio.Semaphore(AT_ONCE)
 
-        async def one(what: Asked) -> Word | JudgeUnavailable:
+        async def one(what: Item) -> Answer | JudgeUnavailable:
             async with room:
                 try:
                     return await ask(what)
-                except JudgeUnavailable as away:
-                    return away
+                except JudgeUnavailable as unavailable:
+                    return unavailable
                 finally:
-                    self.answered += 1
+                    self.answer_count += 1
 
         return await asyncio.gather(*map(one, asked))
 
@@ -89,10 +89,10 @@ class EngineJudge:
             "max_completion_tokens": sampling.get("max_completions_tokens", TOKENS),
             **{name: sampling[name] for name in ("temperature", "top_p", "seed") if name in sampling},
         }
-        status, body = await self._patiently(question.model, request, CHAT)
+        status, body = await self._ask_until_available(question.model, request, CHAT)
         if code_of(body) == "context_length_exceeded" and "max_completions_tokens" not in sampling:
             del request["max_completion_tokens"]  # then the engine gives what room there is
-            status, body = await self._patiently(question.model, request, CHAT)
+            status, body = await self._ask_until_available(question.model, request, CHAT)
         try:
             if status != 200:
                 raise JudgeUnavailable(str(body["error"]["message"]))
@@ -108,7 +108,7 @@ class EngineJudge:
 
     async def _scores(self, model: str, conversations: Sequence[Messages]) -> list[float | JudgeUnavailable]:
         """Raises JudgeUnavailable."""
-        status, body = await self._patiently(model, {"conversations": [*map(list, conversations)]}, POOLING)
+        status, body = await self._ask_until_available(model, {"conversations": [*map(list, conversations)]}, POOLING)
         try:
             if status != 200:
                 raise JudgeUnavailable(str(body["error"]["message"]))
@@ -119,37 +119,39 @@ class EngineJudge:
         except (LookupError, TypeError, ValueError) as error:
             raise JudgeUnavailable(f"The engine's response (status {status}) contains no scores.") from error
 
-    async def _patiently(self, model: str, request: Body, path: str) -> tuple[int, Body]:
-        """Asks again while the engine is away, as long as it was heard of lately. Raises JudgeUnavailable."""
+    async def _ask_until_available(self, model: str, request: Body, path: str) -> tuple[int, Body]:
+        """Asks until `patience` seconds have passed since the last response. Raises JudgeUnavailable."""
         if model not in self.servables:
             raise JudgeUnavailable(f"The model {model!r} does not exist.")
         pause = PAUSE
         while True:
             try:
-                said = await self._once(self.servables[model], request, path)
-            except Pausing as away:
-                if time.monotonic() + pause - self.heard > self.patience:
-                    raise JudgeUnavailable(str(away)) from away
+                response = await self._post(self.servables[model], request, path)
+            except EngineUnavailable as unavailable:
+                if time.monotonic() + pause - self.last_response > self.patience:
+                    raise JudgeUnavailable(str(unavailable)) from unavailable
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
-                self.heard = time.monotonic()
-                return said
+                self.last_response = time.monotonic()
+                return response
 
-    async def _once(self, servable: Servable, request: Body, path: str) -> tuple[int, Body]:
-        """Status and body. Raises Pausing, JudgeUnavailable."""
+    async def _post(self, servable: Servable, request: Body, path: str) -> tuple[int, Body]:
+        """Status and body. Raises EngineUnavailable, JudgeUnavailable."""
         try:
             answer = await self.engine.generate(servable, request, path)
         except FettleError as error:
-            raise (Pausing if error.retry else JudgeUnavailable)(error.message) from error
+            raise (EngineUnavailable if error.retry else JudgeUnavailable)(error.message) from error
         try:
-            said = b"".join([part async for part in answer.body])
+            content = b"".join([part async for part in answer.body])
         except httpx.TransportError as error:
-            raise Pausing(f"The engine's response was incomplete ({type(error).__name__}).") from error
+            raise EngineUnavailable(f"The engine's response was incomplete ({type(error).__name__}).") from error
         if answer.status in LATER:
-            raise Pausing(f"The engine returned status {answer.status}: {said[:200].decode(errors='replace')}")
+            raise EngineUnavailable(
+                f"The engine returned status {answer.status}: {content[:200].decode(errors='replace')}"
+            )
         try:
-            body: Body = orjson.loads(said)
+            body: Body = orjson.loads(content)
         except orjson.JSONDecodeError as error:
             raise JudgeUnavailable(f"The engine's response (status {answer.status}) is not JSON.") from error
         return answer.status, body

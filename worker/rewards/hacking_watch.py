@@ -12,7 +12,9 @@ import math
 import statistics
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+from fettle.rewards.diagnostics import Warn
 
 WINDOW = 8  # steps that are averaged: a single step's mean jumps about
 SPAN = 48  # steps from the beginning of the window before to the end of the newest
@@ -23,11 +25,6 @@ LONGER_CUT_OFF, CUT_OFF = 2.0, 0.25  # times, and the share that runs into max_c
 ONE_TEXT, BEFORE = 0.8, 0.5  # shares of the commonest text: two answers that are equally often right have half each
 
 Summary = Mapping[str, Any]  # of `fettle.rollouts.summaries`
-
-
-class Warn(NamedTuple):
-    code: str
-    message: str
 
 
 class HackingWatch:

@@ -5,7 +5,9 @@ undisturbed one would have said.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
+
+from fettle.rewards.diagnostics import Warn
 
 DEAD_STEPS = 4  # in a row; a few equal groups are chance where few prompts make a step
 
@@ -16,11 +18,6 @@ MORE_SPREAD = (
     "If all completions are right, there is nothing left to learn: stop the job, or use harder prompts. Otherwise use "
     "easier prompts, add a reward with partial credit, or lower learning_rate if the rewards fell before."
 )
-
-
-class Warn(NamedTuple):
-    code: str
-    message: str
 
 
 class LearningWatch:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,7 +17,6 @@ from fettle.storage import artifacts
 from fettle.tenancy import quotas
 from models import Job, RewardVersion, RolloutChunk
 from worker.attempts.attempt import Attempt
-from worker.jobs.training_process import Child
 from worker.rewards import error_budget
 from worker.rewards.error_budget import GraderErrors
 from worker.rewards.hacking_watch import HackingWatch
@@ -29,6 +28,12 @@ EVERY_STEP = 2**31 - 1
 Line = dict[str, Any]
 
 
+class Child(Protocol):
+    """The training process, as far as rollouts concern it."""
+
+    def say(self, line: Line) -> None: ...
+
+
 class RolloutRecorder:
     """Scores one batch at a time, beside the supervisor's relay: a slow grader stops no heartbeat."""
 
@@ -38,7 +43,7 @@ class RolloutRecorder:
         self.errors = GraderErrors(error_budget.allowed(attempt.job))
         self.scoring: asyncio.Task[None] | None = None
         self.version: RewardVersion | None = None  # of the rewards, that judged the newest batch
-        self.looked = 0  # the version of the rewards at which a first look was taken, or was not due
+        self.reported_version = 0  # the version of the rewards at which a first look was taken, or was not due
         self.watches: tuple[HackingWatch, LearningWatch] | None = None
         self.rows: list[Line] = []  # the batch that waits for its advantages
         self.full = False  # the project's quota of bytes; the job's owner knows
@@ -86,16 +91,16 @@ class RolloutRecorder:
             }
         )
         if line["purpose"] == "train":
-            await self._look(line, time.monotonic() - began)
+            await self._report_rewards(line, time.monotonic() - began)
 
-    async def _look(self, line: Line, seconds: float) -> None:
+    async def _report_rewards(self, line: Line, seconds: float) -> None:
         """Tells what the first batch that a version of the rewards has judged would teach."""
         assert self.version is not None  # noqa: S101 — it has just scored
-        first = line["step"] == 1 or self.looked not in (0, self.version.version)
-        self.looked = self.version.version
+        first = line["step"] == 1 or self.reported_version not in (0, self.version.version)
+        self.reported_version = self.version.version
         if not first:
             return
-        seen = diagnostics.look(self.rows)
+        seen = diagnostics.diagnose(self.rows)
         highest = diagnostics.highest(self.version.graders)
         warnings = diagnostics.warnings(seen, highest=highest, errors_at_most=self.errors.at_most)
         generated = f"generated in {line['seconds']:.1f} s, " if line.get("seconds") is not None else ""

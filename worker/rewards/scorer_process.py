@@ -73,8 +73,8 @@ def progress_of(graders: Graders, now: float) -> dict[str, Any] | None:
     if current is None:
         return None
     done, total, unit = current.done, len(graders.entries), "graders"
-    if judge.answered < judge.asked:
-        done, total, unit = judge.answered, judge.asked, "answers of the judge"
+    if judge.answer_count < judge.question_count:
+        done, total, unit = judge.answer_count, judge.question_count, "answers of the judge"
     slow = f"the grader {current.name!r} ({now - current.since:.0f} s)"
     return {"done": done, "total": total, "unit": unit, "slow": slow}
 

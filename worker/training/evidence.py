@@ -97,6 +97,12 @@ def refuse_nothing_learned(tuner: "Tuner", report: "Report", movement: dict[str,
     steps = movement["optimizer_steps"]
     if not steps or report.incomplete:
         return
+    if report.judged == 1 and not report.taught:  # one batch of completions may be bad luck; several are not
+        report.channel.event(
+            f"The adapter has not changed: {tuner.no_spread} in the job's only step. {tuner.nothing_learned}",
+            level="warn",
+        )
+        return
     if report.judged and not report.taught:
         raise TrainingFailed(
             "nothing_learned",

@@ -25,7 +25,7 @@ def to_conversation(row: dict[str, Any]) -> Conversation:
 
 
 def plain(row: dict[str, Any]) -> bool:
-    """Whether a row is surely right: `check` finds nothing. False says nothing."""
+    """Whether a row is surely right: `check` finds nothing. False leaves it open."""
     texts = filled(row.get("instruction")) and filled(row.get("output"))
     return texts and len(row) == 2 + (type(row.get("input")) is str)
 

@@ -136,7 +136,7 @@ def read_value(text: bytes) -> tuple[Any, list[RowProblem] | None]:
 
 
 class Repeating(dict[str, Any]):
-    """An object in which keys stand twice."""
+    """An object that has a key twice."""
 
     repeated: list[str]
 

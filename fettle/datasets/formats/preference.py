@@ -93,7 +93,7 @@ def to_conversation(row: dict[str, Any]) -> Conversation:
 
 
 def plain(row: dict[str, Any]) -> bool:
-    """Whether a row, like nearly all, is surely right: `check` finds nothing. False says nothing."""
+    """Whether a row, like nearly all, is surely right: `check` finds nothing. False leaves it open."""
     prompt, chosen, rejected = row.get("prompt"), row.get("chosen"), row.get("rejected")
     return len(row) == 3 and filled(prompt) and filled(chosen) and filled(rejected) and chosen != rejected
 

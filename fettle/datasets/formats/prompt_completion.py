@@ -34,7 +34,7 @@ def context(message: Any) -> Any:
 
 
 def plain(row: dict[str, Any]) -> bool:
-    """Whether a row, like nearly all, is surely right: `check` finds nothing. False says nothing."""
+    """Whether a row, like nearly all, is surely right: `check` finds nothing. False leaves it open."""
     return len(row) == 2 and filled(row.get("prompt")) and filled(row.get("completion"))
 
 

@@ -39,7 +39,7 @@ def ends_with_assistant(messages: list[Any]) -> bool:
 
 
 def plain(row: dict[str, Any]) -> bool:
-    """Whether a row, like nearly all, is surely right: `check` finds nothing. False says nothing."""
+    """Whether a row, like nearly all, is surely right: `check` finds nothing. False leaves it open."""
     return "messages" not in row and filled(row.get("prompt")) and claims(row) and not row.get("tools")
 
 

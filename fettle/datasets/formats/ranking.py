@@ -47,7 +47,7 @@ def to_conversation(row: dict[str, Any]) -> Conversation:
 
 
 def plain(row: dict[str, Any]) -> bool:
-    """Whether a row is surely right: `check` finds nothing. False says nothing."""
+    """Whether a row is surely right: `check` finds nothing. False leaves it open."""
     ranked = row.get("ranked")
     return (
         len(row) == 2

@@ -76,7 +76,9 @@ class Renderer:
 
     def _id(self, config: dict[str, Any], key: str) -> int:
         if not config.get(key):
-            raise TrainingFailed("bad_tokenizer", f"The base model's tokenizer_config.json names no {key}.", "model")
+            raise TrainingFailed(
+                "bad_tokenizer", f"The base model's tokenizer_config.json does not set {key}.", "model"
+            )
         token = token_text(config[key])
         found: int | None = self.tokenizer.token_to_id(token)
         if found is None:

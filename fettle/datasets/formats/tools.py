@@ -12,7 +12,7 @@ OLD_KEYS = ("functions", "function_call")
 
 
 def check_row(row: dict[str, Any]) -> Iterator[RowProblem]:
-    """The definitions that stand beside a row's messages."""
+    """The tool definitions of a row, next to its messages."""
     for key in OLD_KEYS:
         if row.get(key):
             yield RowProblem(key, "functions_unsupported", {"key": repr(key)})
@@ -82,7 +82,7 @@ def not_a_call(call: Any) -> str | None:
     if call.get("type", "function") != "function":
         return "its type is not 'function'"
     if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
-        return "the call names no function"
+        return "the call does not name a function"
     if arguments(function) is None:
         return "its arguments are no JSON object"
     return None

@@ -36,9 +36,9 @@ class JsonSchema(Parameters):
         try:
             Draft202012Validator.check_schema(schema, format_checker=None)  # its patterns were compiled here already
         except SchemaError as error:
-            raise ValueError(f"it is no JSON Schema: {error.message[:200]}") from error
+            raise ValueError(f"it is not a valid JSON Schema: {error.message[:200]}") from error
         except (RecursionError, OverflowError) as error:
-            raise ValueError(f"it is no JSON Schema that can be checked ({type(error).__name__})") from error
+            raise ValueError(f"it is not a JSON Schema that can be checked ({type(error).__name__})") from error
         return schema
 
 

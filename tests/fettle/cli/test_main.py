@@ -205,7 +205,7 @@ class TestSettings:
         for words in (["up"], ["migrate"], ["doctor"], ["keys", "list"], ["jobs", "list"], ["api"], ["worker"]):
             sentence = shell.refused(*words)
             assert sentence.startswith("FETTLE_PORT='abc': "), words
-            assert "integer" in sentence
+            assert "whole number" in sentence
 
     def test_a_setting_that_is_no_json_is_named_too(self, shell: Shell) -> None:
         shell.set(MODEL_ALIASES="gpt-4o=starter")
@@ -322,7 +322,7 @@ class TestDoctor:
         migrated.set(MODEL_ALIASES='{"gpt-4o": "llama"}')
         code, out, _ = migrated.run("doctor")
         assert code == 1
-        assert "'gpt-4o' means 'llama'" in " ".join(out.split())
+        assert "'gpt-4o' stands for 'llama'" in " ".join(out.split())
 
     def test_a_base_model_without_weights_is_named(self, migrated: Shell) -> None:
         catalog = migrated.data / "catalog.json"
@@ -344,7 +344,7 @@ class TestDoctor:
         assert code == 1
         said = "".join(out.split())  # the table breaks long lines
         assert "acme/old" in said
-        assert "pytorch_model.binonly,apickle" in said
+        assert "pickledweights(pytorch_model.bin)" in said
 
 
 def test_a_command_that_does_not_exist_is_refused(shell: Shell) -> None:

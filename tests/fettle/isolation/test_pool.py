@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 
+from fettle.bounded_work import Exhausted, Overrun
 from fettle.errors import InvalidRequest, TooLarge, Unavailable
-from fettle.isolation.pool import Exhausted, Overrun, Pool
-from fettle.isolation.slots import Slots
+from fettle.isolation.pool import Pool
+from fettle.slots import Slots
 
 SCHEMA = {"type": "function", "name": "x", "function": "json_schema"}
 
@@ -50,12 +51,12 @@ async def test_a_refusal_comes_back_as_it_was_raised(pool: Pool) -> None:
 
 
 async def test_a_process_that_died_is_started_again(pool: Pool) -> None:
-    await pool.run("check_body", "p", None, b"{}")
+    await pool.run("check_body", "p", None, b"{}", seconds=60)
     assert pool.process is not None
     first = pool.process.pid
     os.kill(first, signal.SIGKILL)
     await asyncio.to_thread(pool.process.wait)
-    await pool.run("check_body", "p", None, b"{}")
+    await pool.run("check_body", "p", None, b"{}", seconds=60)  # its libraries load first
     assert pool.process is not None and pool.process.pid != first
 
 

@@ -206,7 +206,10 @@ class TestGiveBack:
         assert (stored.status, stored.attempts) == (JobStatus.QUEUED, 1)
         assert (stored.owner, stored.lease_until, stored.fence) == (None, None, job.fence + 1)
         event = await last_event(db, job)
-        assert (event.level, event.message) == ("warn", "The child died; the job goes on from its last checkpoint")
+        assert (event.level, event.message) == (
+            "warn",
+            "The child died. The job will continue from its last checkpoint.",
+        )
         await assert_powerless(db, job)
 
     async def test_draining_never_uses_up_an_attempt(self, db: Database, project: Project) -> None:
@@ -246,7 +249,7 @@ class TestReclaim:
         assert (await given.read(db, silent)).status == JobStatus.QUEUED
         assert (await given.read(db, alive)).status == JobStatus.RUNNING
         assert (await given.read(db, waiting)).fence == 0
-        assert (await last_event(db, silent)).message.startswith("The worker stopped responding; ")
+        assert (await last_event(db, silent)).message.startswith("The worker stopped responding. ")
 
     @pytest.mark.parametrize("hours", [-1, 1])
     async def test_a_reconcilers_wrong_clock_changes_nothing(

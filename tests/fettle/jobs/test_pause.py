@@ -9,7 +9,7 @@ from fettle.jobs import leases, lifecycle
 from models import Job, JobStatus, Project
 from tests.fettle import given
 
-REQUESTED = "Pause requested; the job saves a checkpoint and pauses"
+REQUESTED = "Pause requested. The job will save a checkpoint and pause."
 
 
 async def pause(db: Database, job: Job) -> Job:
@@ -61,7 +61,7 @@ class TestPause:
     ) -> None:
         job = await given.job(db, project, status=status)
         for move, name in ((pause, "paused"), (resume, "resumed")):
-            with pytest.raises(Conflict, match=f"already {status}: it cannot be {name}") as refused:
+            with pytest.raises(Conflict, match=rf"already {status}\. It cannot be {name}") as refused:
                 await move(db, job)
             assert (refused.value.code, refused.value.retry) == ("job_not_active", False)
 
@@ -111,14 +111,14 @@ class TestResume:
         await pause(db, job)
         resumed, waits = await resume(db, job)
         assert (resumed.status, resumed.pause_requested_at, waits) == (JobStatus.RUNNING, None, False)
-        assert (await given.messages(db, job))[-1] == "Pause withdrawn"
+        assert (await given.messages(db, job))[-1] == "Pause request cancelled"
         assert (await give_back(db, job, counted=False)).status == JobStatus.QUEUED
 
     async def test_what_was_never_paused_is_a_conflict_unless_the_client_repeats_itself(
         self, db: Database, project: Project
     ) -> None:
         job = await given.job(db, project)
-        with pytest.raises(Conflict, match="is queued: only a paused job can be resumed") as refused:
+        with pytest.raises(Conflict, match=r"is queued\. Only a paused job can be resumed") as refused:
             await resume(db, job)
         assert refused.value.code == "job_not_paused"
         again, waits = await resume(db, job, retry=True)

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from fettle.db import Database
 from fettle.errors import Conflict, InvalidRequest
-from fettle.jobs import lifecycle, planning
+from fettle.jobs import idempotency, planning
 from models import Event, IdempotencyKey, Job, Project
 from tests.fettle import given
 
@@ -59,7 +59,7 @@ class TestRetry:
     async def test_what_was_sent_before_the_window_is_no_retry(self, db: Database, project: Project) -> None:
         file = await given.dataset(db, project)
         first, _ = await given.create(db, project, given.request(file))
-        await given.change(db, first, created_at=time.time() - lifecycle.RETRY_WINDOW - 1)
+        await given.change(db, first, created_at=time.time() - idempotency.RETRY_WINDOW - 1)
         _, created = await given.create(db, project, given.request(file, retry=True))
         assert created
 
@@ -80,7 +80,7 @@ class TestRetry:
         first, _ = await given.create(db, project, given.request(file, retry=True))
         async with db.transaction() as session:
             for known in await session.scalars(select(IdempotencyKey)):
-                known.created_at -= lifecycle.OVERTAKING_WINDOW + 1
+                known.created_at -= idempotency.OVERTAKING_WINDOW + 1
         second, created = await given.create(db, project, given.request(file))
         assert created
         assert second.id != first.id
@@ -99,7 +99,7 @@ class TestIdempotencyKey:
     ) -> None:
         file = await given.dataset(db, project)
         await given.create(db, project, given.request(file, idempotency_key="k"))
-        with pytest.raises(Conflict, match=r"'k' was used with another body: use a new key") as refused:
+        with pytest.raises(Conflict, match=r"'k' was used with another request body\. Use a new key") as refused:
             await given.create(db, project, given.request(file, idempotency_key="k", seed=1))
         assert (refused.value.status, refused.value.code) == (409, "idempotency_key_reused")
         assert refused.value.retry is False
@@ -126,7 +126,7 @@ class TestIdempotencyKey:
         first, _ = await given.create(db, project, given.request(file, idempotency_key="k"))
         async with db.transaction() as session:
             known = await session.get_one(IdempotencyKey, (project.id, "k"))
-            known.created_at = time.time() - lifecycle.KEY_WINDOW - 1
+            known.created_at = time.time() - idempotency.KEY_WINDOW - 1
         second, created = await given.create(db, project, given.request(file, idempotency_key="k", seed=1))
         assert created
         again, _ = await given.create(db, project, given.request(file, idempotency_key="k", seed=1))

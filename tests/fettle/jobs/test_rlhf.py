@@ -149,7 +149,7 @@ class TestRewardModels:
     async def test_it_is_not_deleted_while_a_job_learns_from_it(self, db: Database, project: Project) -> None:
         await scorer(db, project)
         job = await create(db, project, reward_model=SCORER)
-        with pytest.raises(Conflict, match=f"in use by '{job.id}'"):
+        with pytest.raises(Conflict, match=f"in use by the job '{job.id}'"):
             async with db.transaction() as session:
                 await tuned_models.delete(session, project.id, SCORER)
 

@@ -115,7 +115,7 @@ class TestFind:
     def test_an_unknown_name_lists_what_there_is(self) -> None:
         entries = {"b": catalog.BUILT_IN["starter"], "a": catalog.BUILT_IN["starter"]}
         assert catalog.find(entries, "a") is entries["a"]
-        with pytest.raises(NotFound, match=r"'gpt-4o' does not exist here. Choose one of: a, b\.") as refused:
+        with pytest.raises(NotFound, match=r"'gpt-4o' does not exist on this server. Choose one of: a, b\.") as refused:
             catalog.find(entries, "gpt-4o")
         assert (refused.value.code, refused.value.param) == ("model_not_found", "model")
 
@@ -185,10 +185,10 @@ class TestAliases:
     @pytest.mark.parametrize(
         ("aliases", "says"),
         [
-            ({"gpt-4o": "llama"}, "'gpt-4o' means 'llama', which is no base model; there is: starter"),
-            ({"a": "b", "b": "starter"}, "'a' means 'b', which is no base model"),
-            ({"starter": "starter"}, "'starter' is a base model itself"),
-            ({"ft:gpt-4o:x::y": "starter"}, "begin with 'ft:', as 'ft:gpt-4o:x::y' does"),
+            ({"gpt-4o": "llama"}, "'gpt-4o' stands for 'llama', which is not a base model. Choose one of: starter"),
+            ({"a": "b", "b": "starter"}, "'a' stands for 'b', which is not a base model"),
+            ({"starter": "starter"}, "'starter' is the name of a base model"),
+            ({"ft:gpt-4o:x::y": "starter"}, "the alias 'ft:gpt-4o:x::y' is not valid"),
             ({" ": "starter"}, "is not valid"),
         ],
     )

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fettle.rewards import diagnostics
-from fettle.rewards.diagnostics import look
+from fettle.rewards.diagnostics import diagnose
 
 Group = list[float | None]
 
@@ -22,13 +22,13 @@ def rows(*groups: Group, cut_off: int = 0) -> list[dict[str, Any]]:
 
 
 def codes(*groups: Group, highest: float = 1.0, errors_at_most: float = 0.2, cut_off: int = 0) -> list[str]:
-    seen = look(rows(*groups, cut_off=cut_off))
+    seen = diagnose(rows(*groups, cut_off=cut_off))
     return [warn.code for warn in diagnostics.warnings(seen, highest=highest, errors_at_most=errors_at_most)]
 
 
 class TestFigures:
     def test_mean_spread_and_the_share_of_dead_groups(self) -> None:
-        seen = look(rows([0, 1], [1, 1], [0, 0], [0.5, 1.5]))
+        seen = diagnose(rows([0, 1], [1, 1], [0, 0], [0.5, 1.5]))
         assert seen.rewards.mean == 0.625  # 5 ÷ 8
         assert seen.rewards.std == pytest.approx(0.54486, abs=1e-5)  # √(Σr² ÷ 8 − 0.625²) = √(0.6875 − 0.390625)
         assert (seen.rewards.min, seen.rewards.max) == (0, 1.5)
@@ -36,18 +36,18 @@ class TestFigures:
         assert seen.completion_length_mean == 25  # (10 + 20 + 30 + 40) ÷ 4
 
     def test_a_completion_without_a_reward_belongs_to_no_group(self) -> None:
-        seen = look(rows([None, 1], [0, None, 1], [None, None]))
+        seen = diagnose(rows([None, 1], [0, None, 1], [None, None]))
         assert (seen.groups, seen.dead_groups) == (1, 0.0)  # one completion alone is above nothing
         assert seen.errors == pytest.approx(4 / 7)
         assert seen.scores["f"].mean == pytest.approx(2 / 3)
 
     def test_nothing_known_is_none_and_not_0(self) -> None:
-        seen = look(rows([None, None]))
+        seen = diagnose(rows([None, None]))
         assert (seen.rewards.mean, seen.dead_groups, seen.errors) == (None, None, 1.0)
-        assert look([]).completions == 0
+        assert diagnose([]).completions == 0
 
     def test_rewards_that_differ_by_rounding_are_equal(self) -> None:
-        assert look(rows([0.1 + 0.2, 0.3])).dead_groups == 1
+        assert diagnose(rows([0.1 + 0.2, 0.3])).dead_groups == 1
 
 
 class TestWarnings:
@@ -85,13 +85,13 @@ class TestWarnings:
 
     def test_every_warning_names_a_way_out(self) -> None:
         for groups in ([[0.0, 0.0]], [[1.0, 1.0]], [[0.5, 0.5]], [[0.0, 0.0], [1.0, 1.0]]):
-            (warn,) = diagnostics.warnings(look(rows(*groups)), highest=1, errors_at_most=0.2)
+            (warn,) = diagnostics.warnings(diagnose(rows(*groups)), highest=1, errors_at_most=0.2)
             assert "the model will learn nothing" in warn.message
             assert any(verb in warn.message for verb in ("Use ",))
 
 
 def test_a_sentence_for_people() -> None:
-    assert diagnostics.sentence(look(rows([0, 1], [1, 1]))) == (
+    assert diagnostics.sentence(diagnose(rows([0, 1], [1, 1]))) == (
         "reward 0.75 ± 0.433, all rewards equal in 50% of 2 groups"
     )
-    assert diagnostics.sentence(look(rows([None, None]))) == "no reward for 100% of 2 completions"
+    assert diagnostics.sentence(diagnose(rows([None, None]))) == "no reward for 100% of 2 completions"

@@ -146,7 +146,7 @@ class TestRewardFunctions:
         "both", [{}, {"grader": {**EQUAL, "operation": "eq"}, "reward_functions": ["exact_match"]}]
     )
     def test_exactly_one_of_the_two_ways_is_asked_for(self, both: dict[str, Any]) -> None:
-        with pytest.raises(InvalidRequest, match="once: 'grader'"):
+        with pytest.raises(InvalidRequest, match="Give either 'grader'"):
             check(**both, within=("method", "reinforcement"))
 
 

@@ -4,8 +4,8 @@ import orjson
 import pytest
 
 from fettle.rewards import texts
-from fettle.rewards.graders import combined
-from fettle.rewards.samples import Failure, Mark
+from fettle.rewards.graders import combine
+from fettle.rewards.samples import Failure, Score
 
 
 @pytest.mark.parametrize(
@@ -28,21 +28,21 @@ def test_an_error_keeps_its_end() -> None:
 
 
 def test_the_graders_of_one_sample_share_its_room() -> None:
-    marks = [(f"g{number}", 1.0, Mark(1.0, printed=str(number % 10) * 4096)) for number in range(32)]
-    score = combined(marks)
-    assert len(score.printed) <= 4096
-    assert all(str(number) in score.printed for number in range(10))
+    grades = [(f"g{number}", 1.0, Score(1.0, printed=str(number % 10) * 4096)) for number in range(32)]
+    scores = combine(grades)
+    assert len(scores.printed) <= 4096
+    assert all(str(number) in scores.printed for number in range(10))
 
 
 def test_two_graders_that_print_little_lose_nothing() -> None:
     assert (
-        combined([("a", 1.0, Mark(1.0, printed="one\n")), ("b", 1.0, Mark(1.0, printed="two\n"))]).printed
+        combine([("a", 1.0, Score(1.0, printed="one\n")), ("b", 1.0, Score(1.0, printed="two\n"))]).printed
         == "one\ntwo\n"
     )
 
 
 def test_an_error_is_cut_and_made_storable_whatever_grader_it_comes_from() -> None:
-    score = combined([("a", 1.0, Mark(None, Failure("other_error", "\0" + "y" * 9000 + "\ud800")))])
-    message = score.errors["a"].message
+    scores = combine([("a", 1.0, Score(None, Failure("other_error", "\0" + "y" * 9000 + "\ud800")))])
+    message = scores.errors["a"].message
     assert len(message) == 4000
     assert message.endswith("y�")

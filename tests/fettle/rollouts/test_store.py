@@ -10,7 +10,7 @@ import pytest
 from fettle.errors import InvalidRequest
 from fettle.rollouts import store as rollouts
 from fettle.rollouts import summaries
-from fettle.rollouts.store import Sort, Wanted
+from fettle.rollouts.store import RolloutFilter, Sort
 from fettle.storage import artifacts
 from fettle.storage.local import LocalStorage
 from models import RolloutChunk
@@ -53,9 +53,11 @@ async def stored(tmp_path: Path) -> tuple[LocalStorage, list[RolloutChunk]]:
 Stored = tuple[LocalStorage, list[RolloutChunk]]
 
 
-async def said(stored: Stored, wanted: Wanted, sort: str, after: str | None = None, limit: int = 20) -> list[str]:
+async def said(
+    stored: Stored, wanted: RolloutFilter, sort: str, after: str | None = None, limit: int = 20
+) -> list[str]:
     storage, chunks = stored
-    found = [chunk for chunk in chunks if wanted.may_hold(chunk)]
+    found = [chunk for chunk in chunks if wanted.may_match(chunk)]
     rows, _ = await rollouts.page(storage, found, wanted, sort=cast(Sort, sort), after=after, limit=limit)
     return [row["completion"] for row in rows]
 
@@ -77,29 +79,29 @@ class TestPage:
         heard: list[str] = []
         after, more = None, True
         while more:
-            rows, more = await rollouts.page(storage, chunks, Wanted(), sort=sort, after=after, limit=2)
+            rows, more = await rollouts.page(storage, chunks, RolloutFilter(), sort=sort, after=after, limit=2)
             heard += [row["completion"] for row in rows]
             after = rows[-1]["id"]
         assert heard == expected
 
     async def test_rewards_are_filtered_both_ends_included(self, stored: Stored) -> None:
-        assert await said(stored, Wanted(min_reward=0.5, max_reward=1.0), "step") == ["good", "same", "same too"]
-        assert await said(stored, Wanted(max_reward=-1.0), "step") == ["worst"]
+        assert await said(stored, RolloutFilter(min_reward=0.5, max_reward=1.0), "step") == ["good", "same", "same too"]
+        assert await said(stored, RolloutFilter(max_reward=-1.0), "step") == ["worst"]
 
     async def test_by_the_version_of_the_rewards_and_by_errors(self, stored: Stored) -> None:
-        assert await said(stored, Wanted(reward_version=2), "step") == ["worst", "unjudged", "best"]
-        assert await said(stored, Wanted(reward_version=3), "step") == []
-        assert await said(stored, Wanted(error=True), "-step") == ["unjudged"]
-        assert await said(stored, Wanted(error=False, reward_version=2), "reward") == ["worst", "best"]
+        assert await said(stored, RolloutFilter(reward_version=2), "step") == ["worst", "unjudged", "best"]
+        assert await said(stored, RolloutFilter(reward_version=3), "step") == []
+        assert await said(stored, RolloutFilter(error=True), "-step") == ["unjudged"]
+        assert await said(stored, RolloutFilter(error=False, reward_version=2), "reward") == ["worst", "best"]
 
     def test_a_chunk_without_a_wanted_reward_is_not_read(self, stored: Stored) -> None:
         first, second = stored[1]
-        assert not Wanted(min_reward=1.5).may_hold(first)
-        assert Wanted(min_reward=1.5).may_hold(second)
+        assert not RolloutFilter(min_reward=1.5).may_match(first)
+        assert RolloutFilter(min_reward=1.5).may_match(second)
 
     async def test_a_cursor_that_is_none_is_refused(self, stored: Stored) -> None:
         with pytest.raises(InvalidRequest, match="id of a rollout"):
-            await said(stored, Wanted(), "step", after="ftevent-1")
+            await said(stored, RolloutFilter(), "step", after="ftevent-1")
 
 
 class Counting(LocalStorage):
@@ -133,14 +135,14 @@ class TestManySteps:
         self, many: tuple[Counting, list[RolloutChunk]], sort: Sort, limit: int
     ) -> None:
         storage, chunks = many
-        known = [row for chunk in chunks for row in await rollouts.load(storage, chunk, Wanted())]
+        known = [row for chunk in chunks for row in await rollouts.load(storage, chunk, RolloutFilter())]
         sign = -1 if sort == "-reward" else 1
         known = [row for row in known if row["reward"] is not None]
         expected = sorted(known, key=lambda row: (sign * row["reward"], row["step"], row["index"]))
         heard: list[str] = []
         after, more = None, True
         while more:
-            rows, more = await rollouts.page(storage, chunks, Wanted(), sort=sort, after=after, limit=limit)
+            rows, more = await rollouts.page(storage, chunks, RolloutFilter(), sort=sort, after=after, limit=limit)
             heard += [row["id"] for row in rows]
             after = rows[-1]["id"]
         assert heard == [row["id"] for row in expected]
@@ -149,16 +151,16 @@ class TestManySteps:
         self, many: tuple[Counting, list[RolloutChunk]]
     ) -> None:
         storage, chunks = many
-        rows, _ = await rollouts.page(storage, chunks, Wanted(), sort="-reward", after=None, limit=5)
+        rows, _ = await rollouts.page(storage, chunks, RolloutFilter(), sort="-reward", after=None, limit=5)
         assert storage.reads < 10
         storage.reads = 0
-        await rollouts.page(storage, chunks, Wanted(), sort="-reward", after=rows[-1]["id"], limit=5)
+        await rollouts.page(storage, chunks, RolloutFilter(), sort="-reward", after=rows[-1]["id"], limit=5)
         assert storage.reads < 15
 
     async def test_what_was_let_go_meanwhile_is_no_error(self, many: tuple[Counting, list[RolloutChunk]]) -> None:
         storage, chunks = many
         await storage.delete(chunks[0].storage_key)
-        rows, _ = await rollouts.page(storage, chunks, Wanted(), sort="step", after=None, limit=1)
+        rows, _ = await rollouts.page(storage, chunks, RolloutFilter(), sort="step", after=None, limit=1)
         assert rows[0]["step"] == 2
 
 
@@ -176,16 +178,16 @@ class TestPageBytes:
         seen: list[str] = []
         after, more = None, True
         while more:
-            rows, more = await rollouts.page(storage, chunks, Wanted(), sort=sort, after=after, limit=100)
+            rows, more = await rollouts.page(storage, chunks, RolloutFilter(), sort=sort, after=after, limit=100)
             assert len(rows) == 1 or len(orjson.dumps(rows)) < 5_100
             seen += [row["id"] for row in rows]
             after = rows[-1]["id"]
-        whole = [row for chunk in chunks for row in await rollouts.load(storage, chunk, Wanted())]
+        whole = [row for chunk in chunks for row in await rollouts.load(storage, chunk, RolloutFilter())]
         assert seen == [row["id"] for row in sorted(whole, key=lambda row: rollouts.place_of(row, sort))]
 
 
 async def exported(stored: Stored, format: rollouts.Format) -> list[dict[str, Any]]:
-    content = b"".join([piece async for piece in rollouts.export(*stored, Wanted(), format)])
+    content = b"".join([piece async for piece in rollouts.export(*stored, RolloutFilter(), format)])
     return [orjson.loads(line) for line in content.splitlines()]
 
 

@@ -39,8 +39,8 @@ async def test_it_asks_until_storage_answers_and_tells_the_user_once(quick: Atte
     assert await quick.retry(store.read) == "content"
     assert store.calls == 6
     assert (await messages(quick))[len(before) :] == [
-        "Storage does not answer; the job waits for it: key, 503",
-        "Storage answers again; the job goes on",
+        "Storage is not responding (key, 503). The job will continue when it is back.",
+        "Storage is back. The job continues.",
     ]
 
 
@@ -63,7 +63,7 @@ async def test_a_refusal_ends_the_job_in_the_stores_words_at_once(quick: Attempt
     assert (calls, failed.value.code) == (1, "storage_refused")
     assert failed.value.message == (
         "The storage refused the object jobs/a/1/adapter/x: 403 AccessDenied: the policy at [internal address] says "
-        "no. When the operator has mended that, resume the job."
+        "no. Ask the operator to fix this, and resume the job."
     )
 
 

@@ -1,5 +1,4 @@
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -90,7 +89,7 @@ async def test_a_resumed_job_publishes_the_adapter_without_a_training_process(
     assert not (publish_retry.root(resources.settings) / row.id).exists()
     told = await messages(resources)
     assert "The trained adapter stays on the worker's disk; when the job is resumed it is published from there" in told
-    assert "Fine-tuning job resumed after it failed with storage_refused; its adapter is published" in told
+    assert "Fine-tuning job resumed after it failed with storage_refused. Its adapter will be published." in told
 
 
 async def test_a_store_that_refuses_again_leaves_the_adapter_for_the_next_resume(
@@ -141,7 +140,7 @@ async def test_a_disk_without_room_costs_the_adapter_and_nothing_else(
         ({}, True),
         ({"status": JobStatus.QUEUED, "error": None}, True),
         ({"status": JobStatus.RUNNING, "error": None}, True),
-        ({"finished_at": time.time() - 8 * 24 * 3600}, False),
+        ({"finished_at": 0.0}, False),  # long ago
         ({"error": {"code": "adapter_not_reproduced"}}, False),
         ({"kept_by": None}, False),
         ({"kept_by": "elsewhere"}, False),

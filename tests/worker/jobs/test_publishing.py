@@ -5,7 +5,8 @@ import pytest
 from sqlalchemy import select
 
 from fettle.errors import Fenced, TrainingFailed
-from fettle.jobs import events, lifecycle
+from fettle.jobs import events, leases, lifecycle
+from fettle.methods import METHODS
 from fettle.storage import artifacts
 from models import Checkpoint, Event, File, Job, JobStatus, TunedModel
 from worker.attempts.attempt import Attempt
@@ -42,19 +43,22 @@ class TestPublish:
         assert result.bytes == len("\r\n".join([*table, ""]))
 
     @pytest.mark.parametrize(
-        ("reported", "accuracy", "behind"),
+        ("method", "reported", "accuracy", "behind"),
         [
             (
+                "dpo",
                 {"train_mean_token_accuracy": 0.75, "train_rewards_margins": 2.5, "valid_rewards_accuracies": 1.0},
                 "0.75",
                 {"train_rewards_margins": "2.5", "valid_rewards_accuracies": "1.0"},
             ),
             (
+                "reward_model",
                 {"train_accuracy": 0.9, "train_margin": 0.5, "valid_accuracy": 0.8, "train_reward_max": 3.0},
                 "0.9",
                 {"train_margin": "0.5", "train_reward_max": "3.0", "valid_accuracy": "0.8"},
             ),
             (
+                "reinforcement",
                 {"train_reward_mean": 0.4, "rewards/answer_correct/mean": 0.3, "kl": 0.1, "epoch": 1.0},
                 "",
                 {"kl": "0.1", "rewards/answer_correct/mean": "0.3", "train_reward_mean": "0.4"},
@@ -63,9 +67,11 @@ class TestPublish:
         ids=["dpo", "reward_model", "reinforcement"],
     )
     def test_whatever_a_method_reports_has_a_column_behind_openais(
-        self, reported: dict[str, float], accuracy: str, behind: dict[str, str]
+        self, method: str, reported: dict[str, float], accuracy: str, behind: dict[str, str]
     ) -> None:
-        (row,) = csv.DictReader(publishing.step_metrics({1: {"total_steps": 1, **reported}}).decode().splitlines())
+        named = METHODS[method].accuracy
+        table = publishing.step_metrics({1: {"total_steps": 1, **reported}}, named).decode()
+        (row,) = csv.DictReader(table.splitlines())
         assert list(row) == [*publishing.COLUMNS, *behind]
         assert row["train_accuracy"] == accuracy
         assert {name: row[name] for name in behind} == behind
@@ -169,3 +175,32 @@ class TestCheckpoint:
             row = (await session.scalars(select(Checkpoint))).one()
         assert row.metrics["train_loss"] == 0.4
         assert row.name == "ft:starter:default:s:0123456789:ckpt-step-2"
+
+    async def test_deaths_before_a_later_checkpoint_do_not_count_and_deaths_without_progress_do(
+        self, attempt: Attempt, adapter: Path
+    ) -> None:
+        async def die() -> None:
+            nonlocal attempt
+            await attempt.write(
+                lambda session, row: leases.give_back(session, row, "It died", max_attempts=3), last=True
+            )
+            async with attempt.resources.db.transaction() as session:
+                claimed = await leases.claim(session, "this worker", 60)
+            if claimed is not None:
+                attempt = Attempt(attempt.resources, claimed)
+
+        async def deaths() -> tuple[JobStatus, int]:
+            async with attempt.resources.db.snapshot() as session:
+                row = await session.get_one(Job, attempt.job.id)
+            return row.status, row.deaths
+
+        for step in (2, 4, 6):  # four deaths in all, each after progress
+            await die()
+            await publishing.publish_checkpoint(attempt, adapter, {"step": step, "metrics": {"step": step}})
+            assert await deaths() == (JobStatus.RUNNING, 0)
+        await die()
+        await publishing.publish_checkpoint(attempt, adapter, {"step": 6, "metrics": {"step": 6}})  # no further
+        assert await deaths() == (JobStatus.RUNNING, 1)
+        await die()
+        await die()
+        assert await deaths() == (JobStatus.FAILED, 3)

@@ -56,7 +56,8 @@ async def waiting_for_storage(attempt: Attempt) -> AsyncIterator[asyncio.Event]:
     """A run that waits for its dataset; after the block it has five seconds to end. Gives what stops the worker."""
     stopping = asyncio.Event()
     run = asyncio.create_task(supervise(attempt, NOBODY, Slot(), stopping))
-    while "Storage does not answer; the job waits for it: key, 503" not in (await read(attempt))[1]:  # noqa: ASYNC110
+    waits = "Storage is not responding (key, 503). The job will continue when it is back."
+    while waits not in (await read(attempt))[1]:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     yield stopping
     await asyncio.wait_for(run, 5)
@@ -70,7 +71,7 @@ class TestBeforeTheChildStarts:
             stopping.set()
         row, messages = await read(attempt)
         assert (row.status, row.attempts) == (JobStatus.QUEUED, 0)
-        assert messages[-1] == "The worker is stopping; the job goes on from its last checkpoint"
+        assert messages[-1] == "The worker is stopping. The job will continue from its last checkpoint."
 
     @pytest.mark.parametrize(
         ("move", "status"),

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fettle.errors import TrainingFailed
+from fettle.jobs import events
 from models import File
 from tests.worker.conftest import ROWS
 from worker.attempts.attempt import Attempt
@@ -47,6 +48,34 @@ class TestPrepare:
 
 
 class TestResume:
+    @pytest.mark.parametrize(
+        ("saved", "told", "message"),
+        [
+            (4, 7, "The job goes on from the checkpoint of step 4. Steps 5 to 7 appear again in this feed"),
+            (4, 5, "The job goes on from the checkpoint of step 4. Step 5 appears again in this feed"),
+            (None, 2, "The job goes on from the beginning. Steps 1 to 2 appear again in this feed"),
+            (4, 4, None),
+            (None, 0, None),
+        ],
+    )
+    async def test_the_feed_says_which_steps_appear_again(
+        self, attempt: Attempt, tmp_path: Path, saved: int | None, told: int, message: str | None
+    ) -> None:
+        if saved is not None:
+            await checkpoint(attempt, tmp_path / "out", saved)
+        async with attempt.resources.db.transaction() as session:
+            for step in range(1, told + 1):
+                events.add(session, attempt.job.id, f"Step {step}", type="metrics", data={"step": step})
+        await work_folder.prepare(attempt, work_folder.path(attempt))
+        async with attempt.resources.db.snapshot() as session:
+            rows, _ = await events.newest(session, attempt.job.id, after=None, limit=1)
+        if message is None:
+            assert "again" not in rows[0].message
+        else:
+            assert rows[0].message == f"{message}; the metrics count the new values only"
+            after = saved or 0
+            assert rows[0].data == {"resumed_after": after, "repeated_from": after + 1, "repeated_to": told}
+
     async def test_the_newest_checkpoint_is_fetched(self, attempt: Attempt, tmp_path: Path) -> None:
         await checkpoint(attempt, tmp_path / "out", 4)
         await checkpoint(attempt, tmp_path / "out", 8)
@@ -85,7 +114,7 @@ class TestResume:
 
 async def test_a_base_model_that_left_the_catalog_fails_the_job_by_name(attempt: Attempt) -> None:
     without = replace(attempt, resources=replace(attempt.resources, models={}))
-    with pytest.raises(TrainingFailed, match="'starter' does not exist here") as caught:
+    with pytest.raises(TrainingFailed, match="'starter' does not exist on this server") as caught:
         await work_folder.prepare(without, work_folder.path(attempt))
     assert caught.value.code == "base_model_unavailable"
 

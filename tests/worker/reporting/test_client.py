@@ -107,7 +107,7 @@ class TestWandb:
         await asyncio.wait_for(running.running[0].listening, 60)
         (event,) = running.told()
         assert event["level"] == "warn"
-        assert event["message"].startswith("Reporting to Weights & Biases has stopped, the job goes on: ")
+        assert event["message"].startswith("Reporting to Weights & Biases has stopped. The job continues. Cause: ")
         assert await running.files() == []
 
 
@@ -177,7 +177,7 @@ class TestReports:
         for step in range(10_000):
             running.feed({"type": "metrics", "step": step, "total_steps": 1, "data": {"train_loss": 1.0}})
         (event,) = running.told()
-        assert event["message"] == "Reporting to TensorBoard has stopped, the job goes on: it does not keep up"
+        assert event["message"] == "Reporting to TensorBoard has stopped. The job continues. Cause: it does not keep up"
         await end(resources, running, JobStatus.SUCCEEDED)
         assert running.running[0].process.returncode is not None
 

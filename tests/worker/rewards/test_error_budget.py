@@ -10,7 +10,7 @@ from fettle.errors import TrainingFailed
 from fettle.jobs import reward_versions
 from fettle.rewards.grader_fields import check
 from fettle.rollouts import store
-from fettle.rollouts.store import Wanted
+from fettle.rollouts.store import RolloutFilter
 from models import Job
 from tests.worker.rewards.scoring import BROKEN, LONGER, MEANS, batch, score, stored, with_rewards
 from worker.attempts.attempt import Attempt
@@ -29,7 +29,7 @@ class TestErrors:
         assert child.lines[0]["rewards"] == [1.0, 1.0, 1.0, 1.0, None]
         (chunk,) = await stored(attempt)
         assert chunk.summary["errors"] == 1
-        failed = (await store.load(attempt.storage, chunk, Wanted()))[4]
+        failed = (await store.load(attempt.storage, chunk, RolloutFilter()))[4]
         assert "KeyError" in failed["errors"]["broken"]["message"]
 
     async def test_past_a_fifth_the_job_fails_with_a_traceback(self, attempt: Attempt) -> None:

@@ -18,7 +18,7 @@ from fettle.jobs import reward_versions
 from fettle.rewards.grader_fields import check
 from fettle.rewards.sandbox import level
 from fettle.rollouts import store
-from fettle.rollouts.store import Wanted
+from fettle.rollouts.store import RolloutFilter
 from models import Event, Job
 from tests.api.served import served
 from tests.api.stub_engine import StubEngine
@@ -170,7 +170,9 @@ class TestEdits:
         assert [line["rewards"] for line in child.lines] == [[1.0], [5.0]]
         chunks = await stored(attempt)
         versions = [
-            row["reward_version"] for chunk in chunks for row in await store.load(attempt.storage, chunk, Wanted())
+            row["reward_version"]
+            for chunk in chunks
+            for row in await store.load(attempt.storage, chunk, RolloutFilter())
         ]
         assert versions == [1, 2]
 

@@ -9,7 +9,7 @@ import pytest
 from fettle.errors import Fenced
 from fettle.jobs import reward_versions
 from fettle.rollouts import store
-from fettle.rollouts.store import Wanted
+from fettle.rollouts.store import RolloutFilter
 from fettle.tenancy import quotas
 from models import Job
 from tests.worker.rewards.scoring import LONGER, Heard, batch, events_of, score, stored, with_rewards
@@ -51,7 +51,7 @@ class TestScoring:
             "form": None,
             "answer": {"mean": 0.3, "std": 0.2},
         }
-        first, second = await store.load(attempt.storage, chunk, Wanted())
+        first, second = await store.load(attempt.storage, chunk, RolloutFilter())
         assert (first["completion"], first["reward"], first["advantage"]) == ("2", 0.1, -0.5)
         assert second["printed"] == "saw three\n"
         assert second["item"] == {"answer": "2"}
@@ -102,7 +102,7 @@ class TestScoring:
         await recorder.store({"type": "rollouts", "step": 7, "rollouts": whole})
         await recorder.close()
         (chunk,) = await stored(attempt)
-        (row,) = await store.load(attempt.storage, chunk, Wanted())
+        (row,) = await store.load(attempt.storage, chunk, RolloutFilter())
         assert (row["step"], row["completion"], row["stop_reason"]) == (7, "2", "stop")
         assert (row["reward"], row["scores"]) == (0.5, {"reward_model": 2.0})
         assert (row["advantage"], row["kl"], row["reward_version"]) == (-1.5, 0.25, None)
@@ -200,7 +200,7 @@ class TestWatch:
         assert warned.level == "warn"
         assert warned.data == {"warning": "form_over_answer", "step": 17}
         chunk = (await stored(attempt))[0]
-        assert (await store.load(attempt.storage, chunk, Wanted()))[0]["kl"] == 0.5
+        assert (await store.load(attempt.storage, chunk, RolloutFilter()))[0]["kl"] == 0.5
 
 
 async def test_closing_ends_the_scorer_process(attempt: Attempt) -> None:

@@ -29,7 +29,7 @@ def test_the_grader_that_the_batch_waits_for_is_named_with_its_seconds() -> None
 def test_a_judge_counts_its_answers() -> None:
     found = graders("kind")
     found.current = GraderProgress("kind", done=0, since=10.0)
-    found.judge.asked, found.judge.answered = 8, 3
+    found.judge.question_count, found.judge.answer_count = 8, 3
     line = progress_of(found, 11.0)
     assert line is not None
     assert (line["done"], line["total"], line["unit"]) == (3, 8, "answers of the judge")

@@ -84,7 +84,7 @@ class TestNothingLearned:
 
     def test_a_loss_that_prefers_neither_response_has_no_gradient(self, tmp_path: Path) -> None:
         """With label smoothing 0.5 both responses weigh the same: ln 2, and a gradient of 0 at every step."""
-        child = Child(self.dpo(tmp_path, comparisons(8), label_smoothing=0.5))
+        child = Child(self.dpo(tmp_path, comparisons(8), loss_type="aot_unpaired", label_smoothing=0.5))
         (error,) = of("error", child.rest())
         assert error["code"] == "nothing_learned"
         assert "train_loss 0.6931 at the first step, 0.6931 at the last" in error["message"]
@@ -98,6 +98,15 @@ class TestNothingLearned:
         (error,) = of("error", lines)
         assert (error["code"], error["param"]) == ("nothing_learned", "graders")
         assert "every group got one and the same reward in all 4 steps" in error["message"]
+
+    def test_a_single_step_of_such_groups_may_be_bad_luck_and_is_a_warning(self, tmp_path: Path) -> None:
+        child = Child(rewarded.folder(tmp_path / "work", n_epochs=1, batch_size=8))
+        lines = rewarded.serve(child, lambda batch: {"flat": [0.0] * len(batch)})
+        assert lines[-1]["type"] == "done"
+        assert any(
+            line["level"] == "warn" and "in the job's only step" in line["message"] for line in of("event", lines)
+        )
+        assert lines[-1]["proof"]["evidence"]["moved"] == 0
 
     def dpo(self, folder: Path, train: list[Any], **more: Any) -> Path:
         options = {"beta": 0.1, "loss_type": "sigmoid", "label_smoothing": 0.0, "batch_size": 4} | more

@@ -94,7 +94,7 @@ def tokenised(
         message += f" {found.known:,} pairs whose prompt the training file has as well are left out ({where})."
     if found.silent:
         where = found.lines.words("without_completion")
-        message += f" {found.silent:,} pairs with a response that says nothing are left out ({where})."
+        message += f" {found.silent:,} pairs with an empty response are left out ({where})."
     if found.alike:
         where = found.lines.words("alike")
         message += (

@@ -48,10 +48,10 @@ def resolved(work: Work, rows: int) -> Work:
 
 def values_of(work: Work, asked: dict[str, Any], given: methods.Given) -> dict[str, Any]:
     kind = work.resolved_from["kind"] if work.resolved_from else work.method
-    rest = {name: value for name, value in work.options.items() if name not in methods.HYPERPARAMETERS}
+    rest = {name: value for name, value in work.options.items() if name not in methods.hyperparameters_of(kind)}
     if kind == "rlhf" and work.options.get("reward_model_hyperparameters") is not None:
         rest["reward_model"] = None  # the job's own, by its name
-    method = methods.METHODS[kind].model_validate({"type": kind, kind: rest | asked})
+    method = methods.METHODS[kind].request.model_validate({"type": kind, kind: rest | asked})
     found: dict[str, Any] = methods.resolve(method, given)[kind][place(work)]
     return found
 

@@ -78,11 +78,9 @@ def test_no_command_of_fcntl_reaches_another_process_or_a_file() -> None:
 
 @pytest.mark.usefixtures("older")
 def test_a_readable_file_cannot_be_changed_however_it_is_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    public_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    file = tmp_path / "library.py"
+    file = public_folder / "library.py"
     file.write_text("x" * 100)
     file.chmod(0o666)  # as if the sandbox's user owned it
     own = landlock.library()

@@ -91,13 +91,13 @@ class TestItFailsClosed:
     def test_without_landlock_nothing_runs_and_the_way_out_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(landlock, "abi", lambda: 0)
         with pytest.raises(
-            SandboxError, match=r"Linux 5\.13 .* it was not run\. Run the worker on one, or reward with"
+            SandboxError, match=r"Linux 5\.13 .* The code was not run\. Use such a kernel, or reward functions"
         ):
             Sandbox(ONE, QUICK)
 
     def test_with_a_filter_that_the_kernel_refuses_nothing_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(languages, "program", lambda: b"\xff" * 8)
-        with pytest.raises(SandboxError, match="cannot confine user code, which was not run"):
+        with pytest.raises(SandboxError, match=r"cannot confine user code\. The code was not run"):
             Sandbox(ONE, QUICK)
 
     def test_on_a_machine_without_a_filter_nothing_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,11 +126,9 @@ class TestWhatConfines:
         assert ("paths-visible" in parts) == (walls_of().bwrap is None)
 
     @pytest.mark.parametrize("look", ["os.stat", "os.lstat", "os.readlink", "lambda path: os.access(path, 0) or 1 / 0"])
-    def test_the_level_says_whether_paths_can_be_looked_up(self, look: str, tmp_path: Path) -> None:
+    def test_the_level_says_whether_paths_can_be_looked_up(self, look: str, public_folder: Path) -> None:
         """Landlock has no right for it, and no system call filter sees a path."""
-        for folder in (tmp_path, *tmp_path.parents[:2]):
-            folder.chmod(0o755)
-        link = tmp_path / "link"
+        link = public_folder / "link"
         link.symlink_to("/etc/passwd")
         source = f"import os\ndef grade(path, item):\n    ({look})(path)\n    return 1.0"
         for each in {walls_of(), Walls()}:
@@ -159,7 +157,7 @@ class TestWhatConfines:
 
     def test_walls_that_hold_but_do_not_answer_are_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(walls.PROBES, "python", "def grade(sample, item): return 0.5")
-        with pytest.raises(SandboxError, match="gives no results"):
+        with pytest.raises(SandboxError, match="returns no results"):
             level()
 
     def test_behind_bubblewrap_there_is_no_file_but_the_interpreters(self) -> None:
@@ -181,9 +179,9 @@ class TestItLoads:
             ("def grade(:", "SyntaxError"),
             ("x = 1", "defines none of: grade, reward"),
             ("1 / 0", "ZeroDivisionError"),
-            ("while True: pass", "it did not come to an end"),
+            ("while True: pass", "it did not finish in time"),
             ("import numpy", "No module named 'numpy'"),
-            ("#" * 256_001, "at most 256,000"),
+            ("#" * 256_001, "the limit is 256,000"),
         ],
     )
     def test_source_that_does_not_load_says_why(self, source: str, words: str) -> None:

@@ -30,7 +30,7 @@ class Heard(Channel):
 def work(kind: str, rows: int, phase: str = "", **own: Any) -> Work:
     """A job as it was planned for a file of so many rows."""
     body = {"type": kind, kind: ({"hyperparameters": {}} | own)}
-    method: methods.Method = methods.METHODS[kind].model_validate(body)
+    method: methods.Method = methods.METHODS[kind].request.model_validate(body)
     given = methods.Given(rows=rows, base_parameters=1_000_000, base_length=2048, file_bytes=100 * rows)
     planned = methods.resolve(method, given)[kind]
     asked = planned.pop("reward_model_hyperparameters" if phase == "reward_model" else "hyperparameters")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.worker.training.children import Child, Line, contents, of, series, work_folder
 from tests.worker.training.children import rows as supervised_rows
-from tests.worker.training.rl.rewarded import answer, folder, serve
+from tests.worker.training.rl.rewarded import Scores, answer, folder, serve
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +49,7 @@ class TestARun:
         ):
             assert told["step"] == scored["step"]
             rewards = [
-                (f"<answer>{each['item']['answer']}</answer>" in each["completion"]) - each["tokens"] / 10
+                (f"<answer>{each['item']['answer']}</answer>" in each["completion"]) - len(each["completion"]) / 40
                 for each in scored["rollouts"]
             ]
             for first in (0, 4):
@@ -77,7 +77,8 @@ class TestARun:
         scored = of("score", undisturbed[1])[0]["rollouts"]
         lengths = [each["tokens"] for each in scored]
         assert first["completion_length_mean"] == pytest.approx(statistics.mean(lengths))
-        assert first["rewards/short/mean"] == pytest.approx(-statistics.mean(lengths) / 10, abs=1e-6)
+        letters = [len(each["completion"]) for each in scored]
+        assert first["rewards/short/mean"] == pytest.approx(-statistics.mean(letters) / 40, abs=1e-6)
 
     def test_without_a_reference_there_is_no_kl(self, undisturbed: tuple[Child, list[Line]]) -> None:
         assert {line["kl"] for line in of("rollouts", undisturbed[1])} == {None}
@@ -175,12 +176,19 @@ class TestGoingOn:
     def test_it_draws_from_the_adapter_and_is_resumed_with_the_same_reference(
         self, undisturbed: tuple[Child, list[Line]], tmp_path: Path
     ) -> None:
-        """From an adapter that was shown how: it reasons at step 1, where it is its own reference."""
+        """From an adapter that was shown how: it reasons at step 1, where it is its own reference.
+
+        It always begins alike, so that only rewards by the place in the group differ.
+        """
+
+        def by_place(batch: list[Line]) -> Scores:
+            return {"place": [float(number % 4) for number in range(len(batch))]}
+
         shown = Child(work_folder(tmp_path / "shown", supervised_rows(64), n_epochs=3, learning_rate=5e-3))
         assert shown.rest()[-1]["type"] == "done", shown.log
         start = shown.folder / "out" / "adapter"
         whole = Child(folder(tmp_path / "whole", start=start, n_epochs=2, kl_beta=0.1))
-        expected = serve(whole)
+        expected = serve(whole, by_place)
         assert expected[-1]["type"] == "done", whole.log
         assert curve(expected)[1]["kl"] == pytest.approx(0, abs=1e-6)
         afresh = of("score", undisturbed[1])[0]["rollouts"]
@@ -190,7 +198,7 @@ class TestGoingOn:
         checkpoint, _ = of("checkpoint", expected)
         saved = whole.folder / checkpoint["path"]
         resumed = Child(folder(tmp_path / "resumed", start=start, n_epochs=2, kl_beta=0.1, resume=saved))
-        assert curve(serve(resumed)) == curve(expected, after=checkpoint["step"]) != {}
+        assert curve(serve(resumed, by_place)) == curve(expected, after=checkpoint["step"]) != {}
         assert contents(resumed.folder / "out" / "adapter") == contents(whole.folder / "out" / "adapter")
 
 

@@ -48,9 +48,9 @@ def folder(
 
 
 def right_and_short(batch: list[Line]) -> Scores:
-    """1 for the right answer; the second function prefers few tokens, so that hardly a group is all equal."""
+    """1 for the right answer; the second function prefers few letters, so that hardly a group is all equal."""
     right = [1.0 if f"<answer>{each['item']['answer']}</answer>" in each["completion"] else 0.0 for each in batch]
-    return {"right": list(right), "short": [-each["tokens"] / 10 for each in batch]}
+    return {"right": list(right), "short": [-len(each["completion"]) / 40 for each in batch]}
 
 
 def serve(child: Child, judge: Callable[[list[Line]], Scores] = right_and_short, until: str = "") -> list[Line]:
