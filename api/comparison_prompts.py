@@ -2,47 +2,34 @@
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from api import isolation
 from api.deps import AppState
 from api.schemas.comparison import ComparisonCreate
-from fettle.comparisons.prompts import AT_MOST, CHARACTERS_AT_MOST
+from fettle.comparisons import prompts
+from fettle.comparisons.prompts import Messages
 from fettle.datasets import files, previews
 from fettle.datasets.files import PURPOSE
 from fettle.errors import InvalidRequest
 from fettle.tenancy import scopes
 from models import ApiKey, FileStatus
 
-Messages = list[dict[str, Any]]
-
 
 async def read(services: AppState, caller: ApiKey, body: ComparisonCreate) -> list[Messages]:
     """Raises InvalidRequest, NotFound."""
     if isinstance(body.prompts, str):
-        found = await of_file(services, caller, body.prompts, body.limit or AT_MOST)
-    else:
-        if body.limit is not None:
-            raise InvalidRequest("'limit' is for the prompts of a file. Send fewer prompts instead.", param="limit")
-        found = [
-            [{"role": "user", "content": prompt}]
-            if isinstance(prompt, str)
-            else [message.model_dump() for message in prompt]
-            for prompt in body.prompts
-        ]
-    for number, messages in enumerate(found, 1):
-        if not messages or messages[-1]["role"] == "assistant":
-            raise InvalidRequest(
-                f"Prompt {number} must end with a message that a model can answer, not the assistant's.",
-                param="prompts",
-            )
-        if (size := sum(len(str(message.get("content") or "")) for message in messages)) > CHARACTERS_AT_MOST:
-            raise InvalidRequest(
-                f"Prompt {number} has {size:,} characters; the limit is {CHARACTERS_AT_MOST:,}.", param="prompts"
-            )
-    return found
+        return await of_file(services, caller, body.prompts, body.limit or prompts.AT_MOST)
+    if body.limit is not None:
+        raise InvalidRequest("'limit' is for the prompts of a file. Send fewer prompts instead.", param="limit")
+    found = [
+        [{"role": "user", "content": prompt}]
+        if isinstance(prompt, str)
+        else [message.model_dump() for message in prompt]
+        for prompt in body.prompts
+    ]
+    return prompts.check(found)
 
 
 async def of_file(services: AppState, caller: ApiKey, file_id: str, limit: int) -> list[Messages]:
@@ -56,7 +43,7 @@ async def of_file(services: AppState, caller: ApiKey, file_id: str, limit: int) 
         raise InvalidRequest(f"{file.filename}: {(file.report or {})['summary']}", code="invalid_file", param="prompts")
     with tempfile.NamedTemporaryFile(dir=services.uploads, prefix="prompts-") as aside:
         await previews.fetch(services.storage, file, Path(aside.name))
-        argument = {"path": aside.name, "limit": min(limit, AT_MOST)}
+        argument = {"path": aside.name, "limit": min(limit, prompts.AT_MOST)}
         found = await isolation.run(
             services.pool, "comparison_prompts", caller.project_id, "prompts", argument, seconds=30, memory=1 << 30
         )

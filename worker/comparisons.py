@@ -73,7 +73,9 @@ async def generate(resources: Resources, comparison: Comparison) -> None:
                 items = await generation.pending(session, comparison.id, ITEMS_AT_ONCE)
             if not items:
                 break
-            await asyncio.gather(*map(run.item, items))
+            ends = await asyncio.gather(*map(run.item, items), return_exceptions=True)  # none is left running
+            if failed := [end for end in ends if end is not None]:
+                raise failed[0]
         async with resources.db.transaction() as session:
             await generation.finish(session, comparison.id, comparison.owner or "", None)
     except Gone:

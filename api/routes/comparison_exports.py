@@ -1,3 +1,4 @@
+import asyncio
 from typing import Annotated, Any
 
 import orjson
@@ -14,7 +15,7 @@ from fettle.comparisons import export, store
 from fettle.comparisons.export import Exported
 from fettle.datasets.files import MIN_TRAINING_ROWS
 from fettle.errors import InvalidRequest, from_schema
-from fettle.jobs import integrations, lifecycle, planning
+from fettle.jobs import idempotency, integrations, lifecycle, planning
 from fettle.tenancy import quotas, scopes
 from models import ApiKey, Comparison, File, Job, Project
 
@@ -31,7 +32,7 @@ async def create(comparison_id: str, body: ExportCreate, caller: Caller, service
         await export.keep(session, comparison, exported, file)
         return file
 
-    file = await datasets.write(services, caller.project_id, filename(comparison, exported), exported.jsonl(), keep)
+    file = await datasets.write(services, caller.project_id, filename(comparison, exported), exported.jsonl, keep)
     return {"object": "comparison.export", "file": file_object(file), **exported.provenance()}
 
 
@@ -59,6 +60,7 @@ async def train(
     comparison, exported = await gathered(services, caller, comparison_id, export.BY_METHOD[method.type], body.rule)
     export.check_enough(exported, MIN_TRAINING_ROWS)
     sent = orjson.loads(await request.body())
+    graders = await isolation.graders_of(services.pool, caller.project_id, method)
 
     async def keep(session: AsyncSession, file: File) -> Job:
         wanted = planning.Request(
@@ -72,9 +74,9 @@ async def train(
             integrations=integrations.check(body.integrations or [], services.settings.enabled_integrations),
             body={**sent, "comparison": comparison.id},
             idempotency_key=idempotency_key,
-            graders=await isolation.graders_of(services.pool, caller.project_id, method),
+            graders=graders,
         )
-        if idempotency_key and (earlier := await lifecycle.find_retried(session, caller.project_id, wanted)):
+        if idempotency_key and (earlier := await idempotency.find(session, caller.project_id, wanted)):
             raise Repeated(earlier)
         await export.keep(session, comparison, exported, file)
         project = await session.get_one(Project, caller.project_id)
@@ -83,7 +85,7 @@ async def train(
         return job
 
     try:
-        job = await datasets.write(services, caller.project_id, filename(comparison, exported), exported.jsonl(), keep)
+        job = await datasets.write(services, caller.project_id, filename(comparison, exported), exported.jsonl, keep)
     except Repeated as repeated:
         return job_object(repeated.job)
     await services.doorbell.ring(job.id)
@@ -104,7 +106,8 @@ async def gathered(
     async with services.db.snapshot() as session:
         comparison = await store.get(session, caller.project_id, comparison_id)
         items, votes = await export.gather(session, comparison)
-    return comparison, export.export(items, votes, rows or export.BY_MODE[comparison.mode], rule)
+    kind = rows or export.BY_MODE[comparison.mode]
+    return comparison, await asyncio.to_thread(export.export, items, votes, kind, rule)
 
 
 def filename(comparison: Comparison, exported: Exported) -> str:

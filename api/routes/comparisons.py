@@ -22,7 +22,6 @@ from api.schemas.comparison import (
     vote_object,
 )
 from fettle.comparisons import annotators, items, results, store, votes
-from fettle.db import lock
 from fettle.errors import InvalidRequest
 from fettle.inference import client
 from fettle.tenancy import scopes
@@ -31,6 +30,8 @@ from models import Comparison, ComparisonAnnotator
 router = APIRouter(prefix="/v1/comparisons", tags=["comparisons"])
 
 Limit = Annotated[int, Query(ge=1, le=100)]
+TOKENS_AT_MOST = 2_000_000  # that a comparison may generate
+ITEMS_AT_MOST = 20  # on a page: each has a prompt and up to nine responses
 CHOICES = ("ranking", "pick", "tie", "both_bad", "skip")
 
 
@@ -49,6 +50,18 @@ async def create(body: ComparisonCreate, caller: Caller, services: Services) -> 
             param="votes_per_item",
         )
     prompts = await comparison_prompts.read(services, caller, body)
+    if (tokens := len(prompts) * n * body.sampling.max_completion_tokens) > TOKENS_AT_MOST:
+        raise InvalidRequest(
+            f"{len(prompts):,} prompts with {n} responses of up to {body.sampling.max_completion_tokens:,} tokens come "
+            f"to {tokens:,} tokens; the limit is {TOKENS_AT_MOST:,}. Send fewer prompts, or lower one of the others.",
+            param="prompts",
+        )
+    if body.overlap == "controlled" and len(prompts) * body.votes_per_item > items.VOTES_AT_MOST:
+        raise InvalidRequest(
+            f"{len(prompts):,} items with {body.votes_per_item} votes each need more than {items.VOTES_AT_MOST:,} "
+            "votes, which is the limit. Send fewer prompts, or lower 'votes_per_item'.",
+            param="votes_per_item",
+        )
     async with services.db.transaction() as session:
         servables = [
             await client.find(session, caller.project_id, services.aliases.get(name, name), services.models)
@@ -99,8 +112,10 @@ async def delete(comparison_id: str, project_id: ProjectId, session: Transaction
 async def list_items(
     comparison_id: str, project_id: ProjectId, session: Snapshot, after: str | None = None, limit: Limit = 20
 ) -> dict[str, Any]:
-    """Prompts and responses with the models that wrote them, in order."""
-    rows, has_more = await items.newest(session, project_id, comparison_id, after=after, limit=limit)
+    """Prompts and responses with the models that wrote them, in order. A page has at most 20, whatever `limit` says."""
+    rows, has_more = await items.newest(
+        session, project_id, comparison_id, after=after, limit=min(limit, ITEMS_AT_MOST)
+    )
     return listing(rows, item_object, has_more)
 
 
@@ -112,8 +127,7 @@ async def voting(
     invited = cast(ComparisonAnnotator | None, getattr(request.state, "annotator", None))
     if invited is not None and invited.comparison_id != comparison_id:
         raise store.unknown(comparison_id)
-    comparison = await store.get(session, request.state.project_id, comparison_id)
-    await lock(session, comparison.id)
+    comparison = await store.get(session, request.state.project_id, comparison_id, locked=True)
     yield comparison, invited or await annotators.of_key(session, comparison, request.state.api_key)
 
 
@@ -209,7 +223,7 @@ async def invite(
     comparison_id: str, body: Invitation, project_id: ProjectId, services: Services, session: Transaction
 ) -> dict[str, Any]:
     """Invite a person to vote. `token` is shown this once; it votes in this comparison and does nothing else."""
-    comparison = await store.get(session, project_id, comparison_id)
+    comparison = await store.get(session, project_id, comparison_id, locked=True)
     expires_at = time.time() + body.expires_in_days * DAY
     row, token = await annotators.invite(session, comparison, body.name, services.pepper, expires_at)
     return annotator_object(row, token)

@@ -170,7 +170,6 @@ def vote_object(vote: ComparisonVote) -> dict[str, Any]:
 
 
 def annotator_object(row: ComparisonAnnotator, token: str | None = None) -> dict[str, Any]:
-    shown = {} if token is None else {"token": token, "link": f"/annotate/{row.comparison_id}#{token}"}
     return {
         "id": row.id,
         "object": "comparison.annotator",
@@ -180,5 +179,5 @@ def annotator_object(row: ComparisonAnnotator, token: str | None = None) -> dict
         "invited": row.key_id is None,
         "status": annotators.state(row),
         "expires_at": whole(row.expires_at),
-        **shown,
+        **({} if token is None else {"token": token}),
     }

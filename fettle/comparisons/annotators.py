@@ -1,4 +1,4 @@
-"""Annotators: people with an invitation link, which lets them vote in one comparison, and API keys that vote."""
+"""Annotators: people with an invitation, whose token votes in one comparison, and API keys that vote."""
 
 import time
 from collections.abc import Sequence
@@ -26,8 +26,7 @@ def looks_like_token(presented: str) -> bool:
 async def invite(
     session: AsyncSession, comparison: Comparison, name: str, pepper: bytes, expires_at: float
 ) -> tuple[ComparisonAnnotator, str]:
-    """The annotator and the token, which is shown this once. Raises InvalidRequest."""
-    await lock(session, comparison.id)
+    """The annotator and the token, shown this once. Call it with the comparison locked. Raises InvalidRequest."""
     if len(await everyone(session, comparison)) >= AT_MOST:
         raise InvalidRequest(f"The comparison has {AT_MOST:,} annotators already, which is the limit.", param="name")
     token = PREFIX + api_keys.generate().removeprefix(api_keys.PREFIX)
@@ -45,7 +44,7 @@ async def invite(
 
 
 async def authenticate(session: AsyncSession, token: str, pepper: bytes) -> ComparisonAnnotator | None:
-    """The annotator, or None. Raises Unauthenticated for a link that has expired or was revoked."""
+    """The annotator, or None. Raises Unauthenticated for an invitation that has expired or was revoked."""
     if not api_keys.well_formed(api_keys.PREFIX + token.removeprefix(PREFIX)):
         return None
     row = await session.scalar(
@@ -107,7 +106,7 @@ async def get(session: AsyncSession, project_id: str, comparison_id: str, annota
 
 
 async def revoke(session: AsyncSession, project_id: str, comparison_id: str, annotator_id: str) -> ComparisonAnnotator:
-    """The link is useless at once; the votes stay."""
+    """The token is useless at once; the votes stay."""
     row = await get(session, project_id, comparison_id, annotator_id)
     row.revoked_at = row.revoked_at or time.time()
     return row

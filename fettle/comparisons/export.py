@@ -27,6 +27,8 @@ BY_MODE = {"rank": "rankings", "pick": "pairs"}
 BY_METHOD = {"reward_model": "rankings", "rlhf": "rankings", "dpo": "pairs"}
 
 IDS_AT_ONCE = 1000  # in one statement
+ITEMS_READ_AT_ONCE, VOTES_READ_AT_ONCE = 20, 200  # rows between which the event loop serves others
+BYTES_AT_MOST = 64 << 20  # of an export
 
 Row = dict[str, Any]
 
@@ -37,19 +39,17 @@ class Exported:
 
     kind: str
     rule: str
-    rows: list[Row]
+    jsonl: bytes
+    written: int
     votes: dict[str, float]
     annotators: list[str]
     left_out: int
-
-    def jsonl(self) -> bytes:
-        return b"".join(orjson.dumps(row) + b"\n" for row in self.rows)
 
     def provenance(self) -> dict[str, Any]:
         return {
             "rows": self.kind,
             "rule": self.rule,
-            "written": len(self.rows),
+            "written": self.written,
             "votes": list(self.votes),
             "annotators": self.annotators,
             "left_out": self.left_out,
@@ -60,35 +60,46 @@ async def gather(
     session: AsyncSession, comparison: Comparison
 ) -> tuple[Sequence[ComparisonItem], Sequence[ComparisonVote]]:
     """All items that can be voted on, and all votes."""
-    items = await session.scalars(
+    items = await session.stream_scalars(
         select(ComparisonItem)
         .where(ComparisonItem.comparison_id == comparison.id, ComparisonItem.ready)
         .order_by(ComparisonItem.number)
+        .execution_options(yield_per=ITEMS_READ_AT_ONCE)
     )
-    votes = await session.scalars(
+    found = [item async for item in items]
+    votes = await session.stream_scalars(
         select(ComparisonVote)
         .where(ComparisonVote.comparison_id == comparison.id, ComparisonVote.choice.is_not(None))
         .order_by(ComparisonVote.voted_at, ComparisonVote.id)
+        .execution_options(yield_per=VOTES_READ_AT_ONCE)
     )
-    return items.all(), votes.all()
+    return found, [vote async for vote in votes]
 
 
 def export(items: Sequence[ComparisonItem], votes: Sequence[ComparisonVote], kind: str, rule: str) -> Exported:
-    """Raises InvalidRequest where the votes give no row at all."""
+    """Run it in a thread. Raises InvalidRequest where the votes give no row at all, or too many bytes of them."""
     of_item: dict[str, list[ComparisonVote]] = defaultdict(list)
     for vote in votes:
         if vote.order is not None and len(vote.order["levels"]) > 1:
             of_item[vote.item_id].append(vote)
-    rows: list[Row] = []
+    lines: list[bytes] = []
+    size = 0
     used: dict[str, ComparisonVote] = {}
     for item in items:
         cast = of_item.get(item.id, [])
         for group in [cast] if rule == "majority" else [[vote] for vote in cast]:
             made = rows_of(item, majority(group), group, kind)
-            rows += made
+            for row in made:
+                lines.append(orjson.dumps(row) + b"\n")
+                if (size := size + len(lines[-1])) > BYTES_AT_MOST:
+                    raise InvalidRequest(
+                        f"The {kind} have more than {BYTES_AT_MOST >> 20} MiB, which is the limit of an export. Use "
+                        "the rule 'majority' or the rows 'rankings', which are fewer.",
+                        code="export_too_large",
+                    )
             if made:
                 used |= {vote.id: vote for vote in group}
-    if not rows:
+    if not lines:
         raise InvalidRequest(
             f"The {len(votes)} votes give no row: votes that skip, call all responses bad or tie all of them order "
             "nothing. Collect more votes.",
@@ -97,7 +108,8 @@ def export(items: Sequence[ComparisonItem], votes: Sequence[ComparisonVote], kin
     return Exported(
         kind,
         rule,
-        rows,
+        b"".join(lines),
+        len(lines),
         {vote.id: vote.voted_at or 0.0 for vote in used.values()},
         list(dict.fromkeys(vote.annotator_id for vote in used.values())),
         len(votes) - len(used),
@@ -147,7 +159,7 @@ def batched(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 def check_enough(exported: Exported, minimum: int) -> None:
     """Raises InvalidRequest."""
-    if (count := len(exported.rows)) < minimum:
+    if (count := exported.written) < minimum:
         thing = "ranking" if exported.kind == "rankings" else "pair"
         raise InvalidRequest(
             f"A job needs at least {minimum} {thing}s, and the votes give {count}. Collect {minimum - count} more.",
@@ -158,10 +170,8 @@ def check_enough(exported: Exported, minimum: int) -> None:
 async def keep(session: AsyncSession, comparison: Comparison, exported: Exported, file: File) -> None:
     """The file's row and its provenance; the votes can no longer change. Raises Conflict for one that just has."""
     await lock(session, comparison.id)
-    current = await session.execute(
-        select(ComparisonVote.id, ComparisonVote.voted_at).where(ComparisonVote.comparison_id == comparison.id)
-    )
-    known = dict(current)
+    statement = select(ComparisonVote.id, ComparisonVote.voted_at).where(ComparisonVote.comparison_id == comparison.id)
+    known = {row.id: row.voted_at for row in await session.execute(statement)}
     if changed := [id for id, voted_at in exported.votes.items() if known.get(id) != voted_at]:
         raise Conflict(f"The vote {changed[0]!r} changed during the export. Export again.", code="vote_changed")
     for chunk in batched([*exported.votes], IDS_AT_ONCE):

@@ -10,11 +10,12 @@ from sqlalchemy.orm import aliased
 from fettle import ids
 from fettle.comparisons import store
 from fettle.db import database_now
-from fettle.errors import NotFound
+from fettle.errors import Conflict, NotFound
 from fettle.pagination import page
 from models import Comparison, ComparisonAnnotator, ComparisonItem, ComparisonStatus, ComparisonVote
 
 LEASE_SECONDS = 600.0  # in which an item is the annotator's alone
+VOTES_AT_MOST = 20_000  # of a comparison, and items that annotators opened without a vote
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def taken() -> ColumnElement[bool]:
 
 
 async def next_task(session: AsyncSession, comparison: Comparison, annotator: ComparisonAnnotator) -> Task | None:
-    """Another item for the annotator, leased. Call it with the comparison locked."""
+    """Another item for the annotator, leased. Call it with the comparison locked. Raises Conflict."""
     item = (await session.scalars(candidates(comparison, annotator).limit(1))).first()
     if item is None:
         return None
@@ -52,6 +53,12 @@ async def next_task(session: AsyncSession, comparison: Comparison, annotator: Co
     )
     vote = await session.scalar(earlier)  # a lease that ran out
     if vote is None:
+        opened = select(func.count()).where(ComparisonVote.comparison_id == comparison.id)
+        if (await session.scalar(opened) or 0) >= VOTES_AT_MOST:
+            raise Conflict(
+                f"The comparison has {VOTES_AT_MOST:,} votes, which is the limit. Create another comparison.",
+                code="too_many_votes",
+            )
         vote = ComparisonVote(
             id=ids.new("vote_"),
             comparison_id=comparison.id,

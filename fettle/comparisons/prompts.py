@@ -7,15 +7,42 @@ from typing import Any
 import orjson
 
 from fettle.datasets.formats import reading
+from fettle.errors import InvalidRequest
+
+Messages = list[dict[str, Any]]
 
 AT_MOST = 1000  # of a comparison
 CHARACTERS_AT_MOST = 100_000  # of one prompt
+TOTAL_CHARACTERS_AT_MOST = 4_000_000  # of all prompts
 
 
 def read(argument: Any, content: bytes) -> bytes:
     """Messages of the file's first prompts; of rows with an answer, the messages before it."""
     found = islice(reading.conversations(Path(argument["path"])), argument["limit"])
-    return orjson.dumps([before_answer(conversation.messages) for _, conversation in found])
+    return orjson.dumps(check([before_answer(conversation.messages) for _, conversation in found]))
+
+
+def check(prompts: list[Messages]) -> list[Messages]:
+    """Raises InvalidRequest."""
+    total = 0
+    for number, messages in enumerate(prompts, 1):
+        if not messages or messages[-1]["role"] == "assistant":
+            raise InvalidRequest(
+                f"Prompt {number} ends with an answer of the assistant. End it with the message to answer.",
+                param="prompts",
+            )
+        size = sum(len(str(message.get("content") or "")) for message in messages)
+        if size > CHARACTERS_AT_MOST:
+            raise InvalidRequest(
+                f"Prompt {number} has {size:,} characters; the limit is {CHARACTERS_AT_MOST:,}.", param="prompts"
+            )
+        total += size
+    if total > TOTAL_CHARACTERS_AT_MOST:
+        raise InvalidRequest(
+            f"The prompts have {total:,} characters; the limit is {TOTAL_CHARACTERS_AT_MOST:,}. Send fewer prompts.",
+            param="prompts",
+        )
+    return prompts
 
 
 def before_answer(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,37 +1,26 @@
-"""What the votes of a comparison come to. Computed outside of the event loop, from the newest votes."""
+"""What the votes of a comparison come to. Computed outside of the event loop."""
 
 from typing import Any
 
 import orjson
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle.comparisons import agreement
+from fettle.comparisons import agreement, export
 from fettle.comparisons.pairs import Ballot
-from models import Comparison, ComparisonItem, ComparisonVote
+from models import Comparison, ComparisonVote
 
-VOTES_AT_MOST = 20_000  # the newest
 SECONDS = 60.0
 MEMORY = 2 << 30  # bytes: scipy maps much and uses little
 
 
 async def material(session: AsyncSession, comparison: Comparison) -> dict[str, Any]:
     """What `compute` reads."""
-    items = await session.scalars(
-        select(ComparisonItem).where(ComparisonItem.comparison_id == comparison.id, ComparisonItem.ready)
-    )
-    responses = {item.id: item.responses or [] for item in items}
-    newest = (
-        select(ComparisonVote)
-        .where(ComparisonVote.comparison_id == comparison.id, ComparisonVote.choice.is_not(None))
-        .order_by(ComparisonVote.voted_at.desc(), ComparisonVote.id)
-        .limit(VOTES_AT_MOST)
-    )
+    items, votes = await export.gather(session, comparison)
     return {
         "models": list(dict.fromkeys(comparison.models)),
-        "writers": {each["id"]: each["model"] for item in responses.values() for each in item},
-        "named": [item for item, each in responses.items() if any(one["names_model"] for one in each)],
-        "ballots": [ballot(vote) for vote in await session.scalars(newest)],
+        "writers": {each["id"]: each["model"] for item in items for each in item.responses or []},
+        "named": [item.id for item in items if any(each["names_model"] for each in item.responses or [])],
+        "ballots": [ballot(vote) for vote in votes],
     }
 
 
@@ -58,7 +47,6 @@ def compute(argument: Any, content: bytes) -> bytes:
         {
             "votes": len(ballots),
             "not_blind": len(ballots) - len(blind),  # a response named its model: not counted for the models
-            "truncated": len(ballots) == VOTES_AT_MOST,
             "alpha": agreement.alpha(ballots),
             "strengths": strengths.of_models(blind, given["writers"], given["models"]),
             "annotators": agreement.of_annotators(ballots),

@@ -88,8 +88,13 @@ async def create(session: AsyncSession, project_id: str, wanted: Wanted) -> Comp
     return comparison
 
 
-async def get(session: AsyncSession, project_id: str, comparison_id: str) -> Comparison:
-    """Raises NotFound: for another tenant's comparison as for none."""
+async def get(session: AsyncSession, project_id: str, comparison_id: str, *, locked: bool = False) -> Comparison:
+    """locked: nobody else votes in it or deletes it until the transaction ends.
+
+    Raises NotFound: for another tenant's comparison as for none.
+    """
+    if locked:
+        await lock(session, comparison_id)
     row = await session.scalar(
         select(Comparison).where(Comparison.id == comparison_id, Comparison.project_id == project_id)
     )
@@ -126,8 +131,7 @@ async def progress(session: AsyncSession, comparison: Comparison) -> dict[str, i
 
 async def delete_all(session: AsyncSession, project_id: str, comparison_id: str) -> None:
     """The comparison with its items, votes and annotators. Exported files stay."""
-    comparison = await get(session, project_id, comparison_id)
-    await lock(session, comparison.id)
+    comparison = await get(session, project_id, comparison_id, locked=True)
     for table in (ComparisonVote, ComparisonExport, ComparisonAnnotator, ComparisonItem):
         await session.execute(delete(table).where(table.comparison_id == comparison.id))
     await session.delete(comparison)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
 from fettle.comparisons import export
@@ -17,6 +18,10 @@ ITEM = ComparisonItem(
     prompt=[{"role": "user", "content": "hi"}],
     responses=[{"id": each, "model": "m", "text": each.upper()} for each in "abc"],
 )
+
+
+def rows(found: Exported) -> list[dict[str, Any]]:
+    return [orjson.loads(line) for line in found.jsonl.splitlines()]
 
 
 def made(kind: str, rule: str, *orders: list[list[str]] | None) -> Exported:
@@ -35,8 +40,8 @@ def made(kind: str, rule: str, *orders: list[list[str]] | None) -> Exported:
 
 
 def ranked(found: Exported) -> list[Any]:
-    assert not [problem for row in found.rows for problem in ranking.check(row)]
-    return [row["ranked"] for row in found.rows]
+    assert not [problem for row in rows(found) for problem in ranking.check(row)]
+    return [row["ranked"] for row in rows(found)]
 
 
 def test_the_majority_becomes_one_order() -> None:
@@ -44,7 +49,7 @@ def test_the_majority_becomes_one_order() -> None:
     orders = [["a"], ["b"], ["c"]], [["a"], ["b"], ["c"]], [["c"], ["b"], ["a"]]
     found = made("rankings", "majority", *orders)
     assert ranked(found) == [["A", "B", "C"]]
-    assert found.rows[0]["source"]["votes"] == ["v0", "v1", "v2"]
+    assert rows(found)[0]["source"]["votes"] == ["v0", "v1", "v2"]
     assert found.annotators == ["a0", "a1", "a2"]
 
 
@@ -62,8 +67,8 @@ def test_every_vote_keeps_conflicts() -> None:
 
 def test_a_pick_is_better_than_each_of_the_others_which_give_no_pair() -> None:
     found = made("pairs", "majority", [["b"], ["a", "c"]], None)
-    assert [(row["chosen"], row["rejected"]) for row in found.rows] == [("B", "A"), ("B", "C")]
-    assert not [problem for row in found.rows for problem in preference.check(row)]
+    assert [(row["chosen"], row["rejected"]) for row in rows(found)] == [("B", "A"), ("B", "C")]
+    assert not [problem for row in rows(found) for problem in preference.check(row)]
     assert found.left_out == 1
 
 
