@@ -12,6 +12,7 @@ STAIRS = {
     "fettle": (
         "cli",
         "isolation",
+        "comparisons",
         "rollouts",
         "jobs",
         "datasets",

@@ -77,6 +77,7 @@ async def train(
             graders=graders,
         )
         if idempotency_key and (earlier := await idempotency.find(session, caller.project_id, wanted)):
+            session.expunge(earlier)  # the transaction that now rolls back would take its values along
             raise Repeated(earlier)
         await export.keep(session, comparison, exported, file)
         project = await session.get_one(Project, caller.project_id)

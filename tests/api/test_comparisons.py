@@ -168,7 +168,7 @@ class TestExport:
         assert job["method"]["type"] == method
         assert (await tenant.http.get(f"/v1/files/{job['training_file']}")).json()["validation"]["rows"] == 12
         again = await tenant.http.post(at, json=body, headers=headers)
-        assert again.json()["id"] == job["id"]
+        assert again.json().get("id") == job["id"], again.text
         assert len((await tenant.http.get("/v1/files")).json()["data"]) == 1
 
 
