@@ -130,7 +130,7 @@ CARRIERS = {"body", "query", "path", "header"}  # where FastAPI found a value: n
 # Pydantic's name of one kind of value, where a parameter takes several
 KIND = re.compile(
     r"(literal|function-\w+|list|dict|tuple|set|constrained-\w+|lax-or-strict|nullable)\[.*|constrained-\w+|"
-    r"int|float|str|bool|bytes|none|any|is-instance\[.*"
+    r"int|float|str|bool|none|any|is-instance\[.*"
 )
 SHOWN = 80  # characters of an offending value
 

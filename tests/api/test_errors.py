@@ -76,7 +76,7 @@ class TestBodies:
             (b'"text"', "str"),
             (b"null", "NoneType"),
             (b'{"model": "a\\u0000b"}', "NUL"),
-            (b'{"model": "a", "model": "b"}', "'model' stands twice"),
+            (b'{"model": "a", "model": "b"}', "'model' appears twice"),
             (b'{"a": ' + b"[" * 300 + b"]" * 300 + b"}", "deeper"),
             (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "JSON"),
         ],

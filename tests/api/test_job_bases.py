@@ -46,7 +46,7 @@ FLAWS: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "chat_template_unsupported",
         "rewrites earlier turns",
     ),
-    "no end of text": (tokenizer(eos_token=None), "bad_tokenizer", "names no eos_token"),
+    "no end of text": (tokenizer(eos_token=None), "bad_tokenizer", "does not set eos_token"),
     "unknown end of text": (tokenizer(eos_token="<nowhere>"), "bad_tokenizer", "'<nowhere>' is not in its vocabulary"),
     "unknown padding": (tokenizer(pad_token="<nowhere>"), "bad_tokenizer", "pad_token '<nowhere>'"),
     "no tokenizer": (without("tokenizer.json"), "bad_tokenizer", "has no tokenizer.json"),
