@@ -13,6 +13,7 @@ import orjson
 
 from fettle import errors
 from fettle.bounded_work import Exhausted, Overrun
+from fettle.datasets.formats.checker import LIMITED
 from fettle.errors import FettleError
 from fettle.isolation.process import BUG, HEADER, NO_MEMORY, REFUSAL, RESULT
 from fettle.slots import Slots
@@ -110,6 +111,7 @@ class Pool:
 
 def spawn(descriptor: int) -> "subprocess.Popen[bytes]":
     env = {name: value for name, value in os.environ.items() if not name.startswith("FETTLE_")}  # no secrets
+    env |= LIMITED
     return subprocess.Popen(
         [sys.executable, "-m", "fettle.isolation.process", str(descriptor)],
         pass_fds=(descriptor,),
