@@ -175,5 +175,5 @@ async def test_fettle_export_says_its_errors_in_a_sentence(tuned: Resources, tmp
     env = {"FETTLE_DATA": str(tuned.settings.data), "PATH": ""}
     ended = subprocess.run(command, env=env, capture_output=True, text=True)  # noqa: ASYNC221 — nothing else runs here
     assert ended.returncode == 1
-    assert ended.stderr.startswith("error The tuned model 'ft:starter:nobody' does not exist. The newest are: ft:starter:")
+    assert ended.stderr.startswith("error The tuned model 'ft:starter:nobody' does not exist. The newest are: ")
     assert ended.stdout == ""
