@@ -76,11 +76,11 @@ REWARD_FUNCTION: Change = {
     "fettle/rewards/functions/shouting.py": new(
         '''"""How little of the completion is in capitals?"""
 
-from fettle.rewards.functions.function import EachSample, Example, Means, Parameters, RewardFunction
+from fettle.rewards.functions.function import EachSample, Example, Parameters, Resources, RewardFunction
 from fettle.rewards.samples import Sample
 
 
-def open_shouting(_: Parameters, __: Means) -> EachSample:
+def open_shouting(_: Parameters, __: Resources) -> EachSample:
     def value(sample: Sample) -> float:
         letters = [letter for letter in sample.completion if letter.isalpha()]
         return 1.0 - sum(letter.isupper() for letter in letters) / len(letters) if letters else 1.0
@@ -127,9 +127,9 @@ async def get(session: AsyncSession, worker_id: str, heartbeat_seconds: float, p
         + """
 
 @router.get("/{worker_id}")
-async def retrieve(worker_id: str, caller: Caller, session: Snapshot, held: Held) -> dict[str, Any]:
+async def retrieve(worker_id: str, caller: Caller, session: Snapshot, services: Services) -> dict[str, Any]:
     confined = permissions.confined_to(caller)
-    return worker_object(await workers.get(session, worker_id, held.settings.heartbeat_seconds, confined))
+    return worker_object(await workers.get(session, worker_id, services.settings.heartbeat_seconds, confined))
 """
     ),
     "api/scopes.py": after('    "GET /v1/workers": "jobs.read",', '    "GET /v1/workers/{worker_id}": "jobs.read",'),

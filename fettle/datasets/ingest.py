@@ -161,7 +161,7 @@ class Upload:
             *(*checking, str(self.path.absolute()), str(self.max_row_bytes), str(MEMORY)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env={name: value for name, value in os.environ.items() if not name.startswith("FETTLE_")},
+            env={name: value for name, value in os.environ.items() if not name.startswith("FETTLE_")} | checker.LIMITED,
         )
 
     async def _tell(self, news: bytes) -> None:

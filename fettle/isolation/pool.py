@@ -13,13 +13,15 @@ import orjson
 
 from fettle import errors
 from fettle.bounded_work import Exhausted, Overrun
-from fettle.errors import FettleError
-from fettle.isolation.process import BUG, HEADER, NO_MEMORY, REFUSAL, RESULT
+from fettle.datasets.formats.checker import LIMITED
+from fettle.errors import FettleError, Unavailable
+from fettle.isolation.process import BUG, HEADER, NO_MEMORY, READY, REFUSAL, RESULT
 from fettle.slots import Slots
 
 SECONDS = 5.0
 MEMORY = 512 << 20  # bytes beyond what the libraries take
 ANSWER_AT_MOST = 64 << 20  # bytes
+START_SECONDS = 60.0  # for its libraries, on a busy machine
 GRACE_SECONDS = 2  # for an answer that is on its way when the time is over
 FULL_SECONDS = 0.01  # between tries while the process is behind with its orders
 
@@ -80,6 +82,16 @@ class Pool:
                 self.control.setblocking(False)
                 with theirs:
                     self.process = await asyncio.to_thread(spawn, theirs.fileno())
+                await self._loaded(self.control)
+
+    async def _loaded(self, control: socket.socket) -> None:
+        """Its libraries take seconds to load, which must not count as a request's time. Raises Unavailable."""
+        with contextlib.suppress(TimeoutError, ConnectionResetError):
+            async with asyncio.timeout(START_SECONDS):
+                if await asyncio.get_running_loop().sock_recv(control, len(READY)) == READY:
+                    return
+        await self.close()
+        raise Unavailable("The process that checks requests did not start. Try again; the API's log says why.")
 
     async def _order(self, order: bytes, descriptor: socket.socket) -> None:
         while True:
@@ -110,6 +122,7 @@ class Pool:
 
 def spawn(descriptor: int) -> "subprocess.Popen[bytes]":
     env = {name: value for name, value in os.environ.items() if not name.startswith("FETTLE_")}  # no secrets
+    env |= LIMITED
     return subprocess.Popen(
         [sys.executable, "-m", "fettle.isolation.process", str(descriptor)],
         pass_fds=(descriptor,),

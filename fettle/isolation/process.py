@@ -21,6 +21,7 @@ from fettle.parent_death import die_with_parent
 
 HEADER = struct.Struct("!cQ")  # what the frame is, and how many bytes follow
 RESULT, REFUSAL, NO_MEMORY, BUG = b"r", b"e", b"m", b"b"
+READY = b"y"  # sent once, when the libraries are loaded
 NICE = 5  # the API's event loop comes first
 
 
@@ -105,7 +106,9 @@ def main() -> None:
 
     from fettle.isolation import work  # noqa: F401
 
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    control = socket.socket(fileno=int(sys.argv[1]))
+    control.send(READY)
+    serve(control)
 
 
 if __name__ == "__main__":

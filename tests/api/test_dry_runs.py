@@ -103,7 +103,7 @@ class TestAFinding:
         found = await ran(tenant, await body(tenant, never, prompts=2, samples=2))
         (warning,) = found["warnings"]
         assert warning["code"] == "nothing_earned"
-        assert "supervised fine-tuning first" in warning["message"]
+        assert "start from a model that supervised fine-tuning has trained" in warning["message"]
 
     async def test_user_code_that_fails_shows_its_own_lines_and_what_it_printed(
         self, tenant: Tenant, engine: StubEngine

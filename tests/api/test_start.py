@@ -26,4 +26,4 @@ def test_an_alias_that_leads_nowhere_stops_the_start_with_one_sentence(tmp_path:
     done = subprocess.run([sys.executable, "-m", "api"], env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "FETTLE_MODEL_ALIASES: 'gpt-4o' means 'llama'" in done.stderr
+    assert "FETTLE_MODEL_ALIASES: 'gpt-4o' stands for 'llama'" in done.stderr

@@ -25,7 +25,7 @@ async def assert_hold(db: Database, storage: Storage, accepted: set[str], checke
         jobs = {job.id: job for job in await session.scalars(select(Job))}
         models = list(await session.scalars(select(TunedModel)))
         checkpoints = list(await session.scalars(select(Checkpoint)))
-        events = list(await session.scalars(select(Event)))
+        events = list(await session.scalars(select(Event).order_by(Event.seq)))
     assert accepted <= jobs.keys(), "an accepted job is lost"
     for job in jobs.values():
         assert_one_end(job, [event for event in events if event.job_id == job.id])

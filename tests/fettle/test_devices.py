@@ -37,9 +37,9 @@ class TestSlots:
         assert slots(FOUR, gpus_per_job=2) == [Slot(("0", "1"), ranks=2), Slot(("2", "3"), ranks=2)]
 
     def test_more_gpus_per_job_than_there_are_is_refused_with_both_numbers(self) -> None:
-        with pytest.raises(devices.TooFewDevices, match="FETTLE_GPUS_PER_JOB=5 but this machine shows 4 GPUs"):
+        with pytest.raises(devices.TooFewDevices, match="FETTLE_GPUS_PER_JOB=5, but this machine has 4 visible GPUs"):
             slots(FOUR, gpus_per_job=5)
-        with pytest.raises(devices.TooFewDevices, match="shows 0 GPUs"):
+        with pytest.raises(devices.TooFewDevices, match="has 0 visible GPUs"):
             slots([], gpus_per_job=2)
 
     def test_a_gpu_that_no_slot_has_is_named(self) -> None:

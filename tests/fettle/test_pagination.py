@@ -68,6 +68,6 @@ async def test_a_cursor_outside_the_list_is_named(db: Database, project: Project
     inside = select(File).where(File.purpose == "another")
     async with db.snapshot() as session:
         for after in (outside, "file-none", ""):
-            with pytest.raises(InvalidRequest, match=f"No item with the id '{after}'") as refused:
+            with pytest.raises(InvalidRequest, match=f"Invalid value for 'after': '{after}'") as refused:
                 await page(session, inside, ORDER, File.id, after=after, limit=5)
             assert refused.value.param == "after"

@@ -125,7 +125,7 @@ class TestRefusals:
                 await export(tuned.settings, tuned.models, NAME, to)
 
     async def test_an_unknown_model_is_named_beside_the_newest(self, tuned: Resources) -> None:
-        with pytest.raises(NotFound, match=f"'ft:starter:x' does not exist; the newest: {NAME}"):
+        with pytest.raises(NotFound, match=f"'ft:starter:x' does not exist. The newest are: {NAME}"):
             await find(tuned.settings, "ft:starter:x")
 
     async def test_a_reward_model_would_lose_its_head_and_is_refused(self, tuned: Resources, job: Job) -> None:
@@ -175,5 +175,5 @@ async def test_fettle_export_says_its_errors_in_a_sentence(tuned: Resources, tmp
     env = {"FETTLE_DATA": str(tuned.settings.data), "PATH": ""}
     ended = subprocess.run(command, env=env, capture_output=True, text=True)  # noqa: ASYNC221 — nothing else runs here
     assert ended.returncode == 1
-    assert ended.stderr.startswith("error The tuned model 'ft:starter:nobody' does not exist; the newest: ft:starter:")
+    assert ended.stderr.startswith("error The tuned model 'ft:starter:nobody' does not exist. The newest are: ")
     assert ended.stdout == ""

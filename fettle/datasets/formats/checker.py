@@ -18,6 +18,8 @@ from typing import Any, BinaryIO
 from fettle.datasets.formats.parallel import check_on
 
 NO_MEMORY = 3  # exit status
+# Of a process with a limit of memory: pyarrow's own pool reserves a GiB at once, and leaves no room for the rest
+LIMITED = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
 BUFFER = 1 << 20  # bytes
 MAX_PROCESSES = 4  # for one file: more would wait for the bytes
 

@@ -20,7 +20,7 @@ class TestNeedPort:
     def test_a_port_that_is_taken_is_told_with_the_setting(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
-            with pytest.raises(UpError, match=rf"127\.0\.0\.1:{port} .*set FETTLE_PORT to a free port"):
+            with pytest.raises(UpError, match=rf"127\.0\.0\.1:{port} .*Set FETTLE_PORT to a free port"):
                 up.need_port(Settings(port=port))
 
     def test_a_free_port_stays_free(self) -> None:
@@ -37,7 +37,7 @@ class TestNeedPort:
 class TestLocked:
     def test_a_second_one_on_the_same_folder_is_told_what_to_do(self, tmp_path: Path) -> None:
         lock = tmp_path / "lock"
-        refused = pytest.raises(UpError, match=rf"uses {tmp_path}: stop it, or set FETTLE_DATA")
+        refused = pytest.raises(UpError, match=rf"is using {tmp_path}. Stop it, or set FETTLE_DATA")
         with up.locked(lock), refused, up.locked(lock):
             pass
 

@@ -51,9 +51,9 @@ class TestResume:
     @pytest.mark.parametrize(
         ("saved", "told", "message"),
         [
-            (4, 7, "The job goes on from the checkpoint of step 4. Steps 5 to 7 appear again in this feed"),
-            (4, 5, "The job goes on from the checkpoint of step 4. Step 5 appears again in this feed"),
-            (None, 2, "The job goes on from the beginning. Steps 1 to 2 appear again in this feed"),
+            (4, 7, "The job continues from the checkpoint of step 4. Steps 5 to 7 appear again in these events"),
+            (4, 5, "The job continues from the checkpoint of step 4. Step 5 appears again in these events"),
+            (None, 2, "The job continues from the beginning. Steps 1 to 2 appear again in these events"),
             (4, 4, None),
             (None, 0, None),
         ],
@@ -72,7 +72,7 @@ class TestResume:
         if message is None:
             assert "again" not in rows[0].message
         else:
-            assert rows[0].message == f"{message}; the metrics count the new values only"
+            assert rows[0].message == f"{message}. Metrics use the new values only."
             after = saved or 0
             assert rows[0].data == {"resumed_after": after, "repeated_from": after + 1, "repeated_to": told}
 
