@@ -18,6 +18,7 @@ from api.routes import (
     comparison_exports,
     comparisons,
     completions,
+    console,
     docs,
     dry_runs,
     files,
@@ -30,6 +31,7 @@ from api.routes import (
     responses,
     reward_functions,
     rollouts,
+    session,
     workers,
 )
 from api.telemetry import Telemetry
@@ -64,6 +66,8 @@ ROUTERS = (
     health.router,
     metrics.router,
     docs.router,
+    session.router,
+    console.router,
 )
 
 

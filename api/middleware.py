@@ -8,17 +8,23 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import hosts, isolation
+from api import cookies, hosts, isolation
 from api.errors import on_database_away, render
-from api.routes import docs
+from api.routes import console, docs
 from fettle import ids, json_body
 from fettle.comparisons import annotators
 from fettle.db import DATABASE_AWAY
 from fettle.errors import FettleError, InvalidRequest, TooLarge, TooSlow, Unauthenticated
 from models import ApiKey
 
-OPEN_PATHS = {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", *(f"/docs/{name}" for name in docs.FILES)}
+SESSION_PATH = "/session"  # signs in and out by itself
+OPEN_PATHS = {
+    *("/", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", SESSION_PATH, console.FILES),
+    *(f"/docs/{name}" for name in docs.FILES),
+}
+OPEN_FOLDER = "/console/"
 UPLOAD_PATH = "/v1/files"
+SIGN_IN_BYTES = 4096  # the body of a stranger who signs in
 MULTIPART_OVERHEAD = 64 * 1024  # boundaries and the other fields
 BODY_SECONDS = 60  # for a whole JSON body
 STALL_SECONDS = 60  # between two pieces of an upload
@@ -66,7 +72,7 @@ class Authentication:
         try:
             hosts.check(scope)
             check_framing(scope)
-            if scope["path"] not in OPEN_PATHS:
+            if scope["path"] not in OPEN_PATHS and not scope["path"].startswith(OPEN_FOLDER):
                 await authenticate(scope)
             check_target(scope)
             receive = await capped(scope, body)
@@ -125,6 +131,9 @@ async def authenticate(scope: Scope) -> None:
     """Puts the key and its project into the request's state. Raises Unauthenticated."""
     services = scope["app"].state
     scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
+    if not scheme and (secret := cookies.secret_of(scope)):
+        await admit_session(scope, secret)
+        return
     if scheme.lower() != "bearer" or not key:
         raise Unauthenticated(
             "The request has no API key. Send the header 'Authorization: Bearer fk_…', or use OpenAI(api_key=…). "
@@ -137,6 +146,17 @@ async def authenticate(scope: Scope) -> None:
     row = await services.reads.key(key.strip())
     if row is None:
         raise Unauthenticated(f"Incorrect API key: {key[:6]}…. `fettle keys list` shows the live keys.")
+    scope["state"]["project_id"], scope["state"]["api_key"] = row.project_id, row
+    structlog.contextvars.bind_contextvars(project_id=row.project_id)
+
+
+async def admit_session(scope: Scope, secret: str) -> None:
+    """As `authenticate`, for a browser that is signed in. Raises Unauthenticated, and Forbidden without a CSRF token."""
+    services = scope["app"].state
+    row = await services.reads.sessions.get(secret)
+    if row is None:
+        raise Unauthenticated("This session has ended. Sign in again.", code="session_ended")
+    cookies.need_csrf_token(scope, secret, services.pepper)
     scope["state"]["project_id"], scope["state"]["api_key"] = row.project_id, row
     structlog.contextvars.bind_contextvars(project_id=row.project_id)
 
@@ -179,6 +199,8 @@ async def capped(scope: Scope, body: Body) -> Receive:
     content_type = headers.get("content-type", "application/json").lower()
     upload = scope["path"] == UPLOAD_PATH and content_type.startswith("multipart/form-data")
     body.cap = settings.max_upload_bytes + MULTIPART_OVERHEAD if upload else settings.max_body_bytes
+    if scope["path"] == SESSION_PATH:
+        body.cap = SIGN_IN_BYTES
     declared = headers.get("content-length", "")
     if declared.isdigit() and int(declared) > body.cap:
         raise too_large(int(declared), body.cap)
