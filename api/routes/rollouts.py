@@ -8,7 +8,7 @@ from api import isolation
 from api.deps import ProjectId, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.rollout import RewardsEdit, rewards_object, rollout_object
-from api.streaming import json_response, start_reading
+from api.streams.chunks import json_response, start_reading
 from fettle.errors import NotFound
 from fettle.jobs import lifecycle, reward_versions
 from fettle.rollouts import store

@@ -14,10 +14,10 @@ from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.table import Table
 
-from fettle import users
 from fettle.cli import jobs, keys, projects
 from fettle.cli.terminal import console, plain, with_database
 from fettle.errors import FettleError, InvalidRequest
+from fettle.host import users
 from fettle.settings import Settings, invalid_setting
 
 if TYPE_CHECKING:

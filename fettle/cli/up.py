@@ -23,11 +23,12 @@ from typing import IO
 import httpx
 from rich.console import Console
 
-from fettle import data_folder, migrate
+from fettle import migrate
 from fettle.cli.terminal import inside_markup
 from fettle.db import Database
 from fettle.errors import FettleError
-from fettle.parent_death import die_with_parent
+from fettle.host import data_folder
+from fettle.host.parent_death import die_with_parent
 from fettle.settings import Settings
 from fettle.tenancy import api_keys, projects, scopes
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import orjson
 
-from fettle import json_body, step_metrics
 from fettle.comparisons import prompts, results
 from fettle.datasets.formats import preview, validation
 from fettle.errors import InvalidRequest
+from fettle.isolation import json_body
+from fettle.jobs import step_metrics
 from fettle.rewards import grader_fields
 from fettle.rollouts import selection
 

@@ -8,13 +8,15 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import hosts, isolation
+from api import isolation
+from api.edge import hosts
 from api.errors import on_database_away, render
 from api.routes import docs
-from fettle import ids, json_body
+from fettle import ids
 from fettle.comparisons import annotators
 from fettle.db import DATABASE_AWAY
 from fettle.errors import FettleError, InvalidRequest, TooLarge, TooSlow, Unauthenticated
+from fettle.isolation import json_body
 from models import ApiKey
 
 OPEN_PATHS = {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", *(f"/docs/{name}" for name in docs.FILES)}
