@@ -11,7 +11,9 @@ from fettle.bounded_work import Exhausted, Overrun
 from fettle.datasets.previews import Look
 from fettle.errors import InvalidRequest
 from fettle.isolation.pool import SECONDS, Pool
-from fettle.rollouts.store import Encode, Format, Part, Read, RolloutFilter, Rows
+from fettle.rollouts.export import Encode, Format
+from fettle.rollouts.pages import Part, Read, Rows
+from fettle.rollouts.store import RolloutFilter
 
 GRADER_SECONDS = 10.0
 

@@ -13,11 +13,11 @@ import orjson
 import structlog
 
 from fettle import ids
-from fettle.causes import in_words
 from fettle.comparisons import generation
 from fettle.db import DATABASE_AWAY
 from fettle.errors import FettleError
 from fettle.inference.client import Engine, Servable
+from fettle.observability.causes import in_words
 from models import Comparison, ComparisonItem
 from worker.attempts.resources import Resources
 

@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from api import console_files
-from api.console_files import Console, Content
+from api.console import assets
+from api.console.assets import Console, Content
 from fettle.errors import NotFound
 
 router = APIRouter(tags=["console"], include_in_schema=False)
@@ -18,8 +18,8 @@ def current(request: Request) -> Console:
     """Read again after a change, so that a developer only has to reload the page."""
     state = request.app.state
     loaded: Console | None = getattr(state, "console", None)
-    if loaded is None or loaded.newest != console_files.newest_change():
-        loaded = state.console = console_files.load()
+    if loaded is None or loaded.newest != assets.newest_change():
+        loaded = state.console = assets.load()
     return loaded
 
 

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import cookies
 from api.deps import Services, Snapshot, Transaction
+from api.edge import cookies
 from api.schemas.session import SignIn, session_object
 from fettle import __version__
 from fettle.errors import Unauthenticated

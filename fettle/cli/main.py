@@ -14,10 +14,10 @@ from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.table import Table
 
-from fettle import users
 from fettle.cli import jobs, keys, projects
 from fettle.cli.terminal import console, plain, with_database
 from fettle.errors import FettleError, InvalidRequest
+from fettle.host import users
 from fettle.settings import Settings, invalid_setting
 
 if TYPE_CHECKING:
@@ -57,6 +57,19 @@ def up() -> None:
     from fettle.cli.up import run
 
     run(Settings())
+
+
+@app.command("console")
+def console_link() -> None:
+    """Print a link that signs a browser in to the console once."""
+    from fettle.cli import sign_in
+    from fettle.tenancy import sessions
+
+    settings = Settings()
+    sign_in.check_page(settings)
+    link = asyncio.run(sign_in.make_link(settings))
+    console.print(link, highlight=False, soft_wrap=True)
+    console.print(f"[dim]It works once, within {sessions.LINK_SECONDS // 60} minutes.[/]")
 
 
 @app.command()

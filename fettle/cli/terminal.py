@@ -29,9 +29,9 @@ def with_database(settings: Settings, work: "Callable[[Database], Awaitable[T]]"
     """Raises Unavailable when the database cannot be used."""
     from sqlalchemy.exc import DBAPIError
 
-    from fettle import data_folder
     from fettle.db import DATABASE_AWAY, Database
     from fettle.errors import Unavailable
+    from fettle.host import data_folder
 
     data_folder.prepare(settings.data)
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import orjson
 
-from fettle import json_body, step_metrics
 from fettle.comparisons import prompts, results
 from fettle.datasets.formats import preview, validation
 from fettle.errors import InvalidRequest
+from fettle.isolation import json_body
+from fettle.jobs import metric_series
 from fettle.rewards import grader_fields
 from fettle.rollouts import selection
 
@@ -65,18 +66,6 @@ def look(argument: Any, content: bytes) -> bytes:
     return orjson.dumps(preview.look(path, base, **argument))
 
 
-def metric_columns(argument: Any, content: bytes) -> bytes:
-    """content: a line of JSON for each metrics event of a job, in their order. The body of GET …/metrics."""
-    steps = step_metrics.by_step(orjson.loads(line) for line in content.splitlines())
-    return orjson.dumps(
-        {
-            "object": "fine_tuning.job.metrics",
-            "fine_tuning_job_id": argument["job_id"],
-            "columns": step_metrics.columns(steps),
-        }
-    )
-
-
 WORK: dict[str, Work] = {
     "check_graders": check_graders,
     "check_body": check_body,
@@ -86,5 +75,5 @@ WORK: dict[str, Work] = {
     "comparison_prompts": prompts.read,
     "comparison_results": results.compute,
     "export_rollouts": selection.export,
-    "metric_columns": metric_columns,
+    "metric_columns": metric_series.answer,
 }

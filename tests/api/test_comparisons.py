@@ -6,7 +6,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from api.rates import Rates
+from api.edge.rates import Rates
 from fettle.comparisons.votes import Ballot
 from fettle.tenancy import api_keys
 from models import Comparison, ComparisonAnnotator

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = Path(__file__).parent / "console"
+FOLDER = Path(__file__).parent
 KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 IMPORT_MAP = re.compile(r'<script type="importmap">(.*?)</script>', re.DOTALL)
 PRELOADED = ("main.js", "vendor/preact.js", "vendor/preact-hooks.js", "vendor/htm.js", "vendor/signals.js")
@@ -64,7 +64,7 @@ def load() -> Console:
 
 
 def policy(page: str) -> str:
-    """Scripts come from our own files, and from the import map by its hash. Nothing turns a string into code or HTML."""
+    """Scripts come from our own files, and from the import map by its hash. No string becomes code or HTML."""
     (import_map,) = IMPORT_MAP.findall(page)
     digest = base64.b64encode(hashlib.sha256(import_map.encode()).digest()).decode()
     return (

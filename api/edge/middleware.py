@@ -8,21 +8,23 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import cookies, hosts, isolation
+from api import isolation
+from api.edge import cookies, hosts
 from api.errors import on_database_away, render
-from api.routes import console, docs
-from fettle import ids, json_body
+from api.routes import docs
+from fettle import ids
 from fettle.comparisons import annotators
 from fettle.db import DATABASE_AWAY
 from fettle.errors import FettleError, InvalidRequest, TooLarge, TooSlow, Unauthenticated
+from fettle.isolation import json_body
 from models import ApiKey
 
 SESSION_PATH = "/session"  # signs in and out by itself
 OPEN_PATHS = {
-    *("/", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", SESSION_PATH, console.FILES),
+    *("/", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", SESSION_PATH),
     *(f"/docs/{name}" for name in docs.FILES),
 }
-OPEN_FOLDER = "/console/"
+OPEN_FOLDER = "/console/"  # the page's own files
 UPLOAD_PATH = "/v1/files"
 SIGN_IN_BYTES = 4096  # the body of a stranger who signs in
 MULTIPART_OVERHEAD = 64 * 1024  # boundaries and the other fields
@@ -151,7 +153,7 @@ async def authenticate(scope: Scope) -> None:
 
 
 async def admit_session(scope: Scope, secret: str) -> None:
-    """As `authenticate`, for a browser that is signed in. Raises Unauthenticated, and Forbidden without a CSRF token."""
+    """As `authenticate`, for a signed-in browser. Raises Unauthenticated, and Forbidden without the CSRF token."""
     services = scope["app"].state
     row = await services.reads.sessions.get(secret)
     if row is None:
