@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
 from fettle.cli.terminal import console, plain, uncut
@@ -28,7 +28,7 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[object]], nothing: str 
         out.print(line(row[:room], widths), soft_wrap=True)
         for name, cell in zip(columns[room:], row[room:], strict=True):
             if cell.plain:
-                out.print(Text(f"{GAP}{name} ", "dim") + cell, overflow="fold", soft_wrap=not out.is_terminal)
+                out.print(Padding(Text(f"{name} ", "dim") + cell, (0, 0, 0, len(GAP))), overflow="fold")
 
 
 def fitting(widths: Sequence[int], most: int) -> int:
@@ -51,14 +51,16 @@ def line(cells: Sequence[Text], widths: Sequence[int]) -> Text:
     return joined
 
 
-def facts(pairs: Sequence[tuple[str, object]], out: Console = console) -> None:
+def facts(pairs: Sequence[tuple[str, object]]) -> None:
     """One thing: its properties below one another, those that it has."""
+    out = console if console.is_terminal else uncut
     known = [(name, value) for name, value in pairs if value not in (None, "", [], {})]
     width = max((len(name) for name, _ in known), default=0)
     for name, value in known:
         text = value if isinstance(value, Text) else plain(value)
-        if cell_len(text.plain) + width + len(GAP) > out.width:
-            out.print(Text(name, "dim"), overflow="fold")
-            out.print(Text(GAP) + text, overflow="fold", soft_wrap=not out.is_terminal)
+        label = Text(f"{name:{width}}{GAP}", "dim")
+        if not out.is_terminal or cell_len(text.plain) + len(label.plain) <= out.width:
+            out.print(label + text, soft_wrap=True)
         else:
-            out.print(Text(f"{name:{width}}{GAP}", "dim") + text, soft_wrap=True)
+            out.print(Text(name, "dim"))
+            out.print(Padding(text, (0, 0, 0, len(GAP))), overflow="fold")
