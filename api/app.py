@@ -15,6 +15,7 @@ from api.edge.telemetry import Telemetry
 from api.readiness import Readiness
 from api.reads import Reads
 from api.routes import (
+    advice,
     api_keys,
     chat,
     comparison_annotators,
@@ -55,6 +56,7 @@ ROUTERS = (
     jobs.router,
     rollouts.router,
     dry_runs.router,
+    advice.router,
     graders.router,
     reward_functions.router,
     comparisons.router,
