@@ -15,9 +15,13 @@ from api.edge.telemetry import Telemetry
 from api.readiness import Readiness
 from api.reads import Reads
 from api.routes import (
+    advice,
     api_keys,
     chat,
+    comparison_annotators,
     comparison_exports,
+    comparison_items,
+    comparison_votes,
     comparisons,
     completions,
     console,
@@ -54,9 +58,13 @@ ROUTERS = (
     jobs.router,
     rollouts.router,
     dry_runs.router,
+    advice.router,
     graders.router,
     reward_functions.router,
     comparisons.router,
+    comparison_items.router,
+    comparison_votes.router,
+    comparison_annotators.router,
     comparison_exports.router,
     workers.router,
     models.router,

@@ -20,3 +20,6 @@ class ComparisonItem(Base):
     responses: Mapped[list[dict[str, Any]] | None]  # {"id", "model", "text", "finish_reason", "names_model"}
     error: Mapped[dict[str, Any] | None]  # why it cannot be voted on
     ready: Mapped[bool] = mapped_column(default=False)  # may be voted on
+    source: Mapped[str] = mapped_column(default="generated", server_default="generated")  # generated | gold | imported
+    gold: Mapped[dict[str, Any] | None]  # {"levels"}: the order that is right; a check of annotators, never exported
+    round: Mapped[int] = mapped_column(default=0, server_default="0")  # how often it was generated anew

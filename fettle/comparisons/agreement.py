@@ -1,7 +1,7 @@
 """Whether annotators agree: Krippendorff's alpha over all, and figures of each one."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Any
 
@@ -33,13 +33,16 @@ def squared(left: int, right: int) -> float:
     return float((left - right) ** 2)
 
 
-def of_annotators(ballots: Sequence[Ballot]) -> list[dict[str, Any]]:
-    """Of each: pace, agreement with the majority of the others, and how often what stood first was voted best."""
+def of_annotators(ballots: Sequence[Ballot], others: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """Of each: pace, agreement with the majority of the others, and how often what stood first was voted best.
+
+    others: annotators whose votes are elsewhere; they are listed without votes.
+    """
     sums: dict[PairOfItem, int] = defaultdict(int)
     for ballot in ballots:
         for pair in signs(ballot["levels"] or []):
             sums[ballot["item"], pair.first, pair.second] += pair.sign
-    own: dict[str, list[Ballot]] = defaultdict(list)
+    own: dict[str, list[Ballot]] = defaultdict(list, {annotator: [] for annotator in sorted(others)})
     for ballot in ballots:
         own[ballot["annotator"]].append(ballot)
     return [{"annotator_id": annotator, **figures(votes, sums)} for annotator, votes in own.items()]

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from fettle.comparisons import prompts, results
-from fettle.datasets.formats import preview, validation
+from fettle.datasets.formats import facts, preview, validation
 from fettle.errors import InvalidRequest
 from fettle.isolation import json_body
 from fettle.jobs import metric_series
@@ -66,11 +66,16 @@ def look(argument: Any, content: bytes) -> bytes:
     return orjson.dumps(preview.look(path, base, **argument))
 
 
+def dataset_facts(argument: Any, content: bytes) -> bytes:
+    return orjson.dumps(facts.look(Path(argument["path"])))
+
+
 WORK: dict[str, Work] = {
     "check_graders": check_graders,
     "check_body": check_body,
     "validate": validate,
     "look": look,
+    "dataset_facts": dataset_facts,
     "select_rollouts": selection.select,
     "comparison_prompts": prompts.read,
     "comparison_results": results.compute,
