@@ -134,6 +134,7 @@ SPEC = MethodSpec(
     resolve=resolve,
     shapes=PROMPTS,
     graders=graders_of,
+    unit="prompts",
     labels=REWARDS,
     reported=(*REWARDS, "train_loss"),
     figures={"reward_mean": ".4f", "completion_length_mean": ".1f"},

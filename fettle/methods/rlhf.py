@@ -178,10 +178,6 @@ def rest(method: RLHFMethod, given: Given) -> dict[str, Any]:
     }
 
 
-def existing_reward_model(method: RLHFMethod) -> str | None:
-    return method.rlhf.reward_model
-
-
 def shapes_of(method: RLHFMethod) -> frozenset[str] | None:
     """With an existing reward model, prompts are enough."""
     return COMPARISONS | PROMPTS if method.rlhf.reward_model is not None else None
@@ -194,7 +190,8 @@ SPEC = MethodSpec(
     shapes_of=shapes_of,
     hint=" With an existing 'reward_model', prompts are enough.",
     publishes={CHAT: "hyperparameters", REWARD_MODEL: "reward_model_hyperparameters"},
-    reward_model=existing_reward_model,
+    reward_model="reward_model",
+    unit="prompts",
     labels=REWARDS | LOSSES,
     reported=(*REWARDS, *LOSSES),
     accuracy="train_accuracy",

@@ -122,3 +122,9 @@ def each_once(path: Path) -> Iterator[tuple[int, Prompt, dict[str, Any]]]:
             if key not in seen:
                 seen.add(key)
                 yield line, prompt, variables
+
+
+def encoded(renderer: Renderer, dataset: Dataset, count: int) -> list[list[int]]:
+    """The ids of the first prompts."""
+    texts = dataset["prompt"][:count]
+    return [list(found.ids) for found in renderer.tokenizer.encode_batch(texts, add_special_tokens=False)]

@@ -112,7 +112,7 @@ def build(work: Work, channel: Channel) -> SupervisedTrainer:
         max_length=None,  # the rows are measured already
         dataset_kwargs={"skip_prepare_dataset": True},  # and tokenised and masked
     )
-    tuner = SupervisedTrainer(
+    return SupervisedTrainer(
         work=work,
         channel=channel,
         data_collator=Collator(renderer.pad_id, TOKENS_AT_ONCE[args.device.type]),
@@ -121,12 +121,9 @@ def build(work: Work, channel: Channel) -> SupervisedTrainer:
         train_dataset=train,
         eval_dataset=valid,
         processing_class=loading.tokenizer(work.base_path),
+        source=Source(examples.rows, len(examples.dataset), examples.lines, examples.supervised_tokens, examples.rows),
+        probe_rows=[list(ids) for ids in examples.dataset[: probe.ROWS]["input_ids"]],
     )
-    tuner.source = Source(
-        examples.rows, len(examples.dataset), examples.lines, examples.supervised_tokens, examples.rows
-    )
-    tuner.probe_rows = [list(ids) for ids in examples.dataset[: probe.ROWS]["input_ids"]]
-    return tuner
 
 
 def tokenised(
