@@ -47,8 +47,8 @@ class PhaseChannel(Channel):
     """
 
     def __init__(self, channel: Channel, name: str, before: Before, steps_after: int) -> None:
+        super().__init__(channel.stop, channel.answers)
         self.channel, self.name, self.before, self.steps_after = channel, name, before, steps_after
-        self.stop, self.answers = channel.stop, channel.answers
 
     def send(self, type: str, **fields: Any) -> None:
         self.channel.send(type, **self.placed(type, fields))

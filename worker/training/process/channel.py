@@ -25,16 +25,16 @@ class Flag(Protocol):
 class Channel(ABC):
     """What a training tells its supervisor, and what it learns from it."""
 
-    stop: Flag
-    answers: "queue.SimpleQueue[dict[str, Any]]"
+    def __init__(self, stop: Flag, answers: "queue.SimpleQueue[dict[str, Any]]") -> None:
+        self.stop, self.answers = stop, answers
 
     @abstractmethod
     def send(self, type: str, **fields: Any) -> None:
         """Only the main thread sends. Raises ValueError for a number that JSON cannot express."""
 
-    @abstractmethod
     def conclude(self, type: str, **fields: Any) -> None:
         """Sends the last line, after which the supervisor may close the connection."""
+        self.send(type, **fields)
 
     def ask(self, type: str, stop: Flag, **fields: Any) -> dict[str, Any]:
         """Sends a line and waits for its answer, however long that takes. stop: raises Stopped once it is set."""
@@ -64,9 +64,8 @@ class SocketChannel(Channel):
     """
 
     def __init__(self, sock: socket.socket | None) -> None:
+        super().__init__(threading.Event(), queue.SimpleQueue())
         self.sock = sock
-        self.stop = threading.Event()
-        self.answers = queue.SimpleQueue()
         self.concluded = False
         if sock is not None:
             threading.Thread(target=self._listen, args=(sock,), name="supervisor", daemon=True).start()
@@ -82,7 +81,7 @@ class SocketChannel(Channel):
 
     def conclude(self, type: str, **fields: Any) -> None:
         self.concluded = True
-        self.send(type, **fields)
+        super().conclude(type, **fields)
 
     def _listen(self, sock: socket.socket) -> None:
         try:
