@@ -6,7 +6,7 @@ import sys
 import uvicorn
 
 from api.app import create_app
-from fettle import users
+from fettle.host import users
 from fettle.observability.logs import configure
 from fettle.registry import catalog
 from fettle.settings import Settings

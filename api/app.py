@@ -7,15 +7,22 @@ from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
 
-from api import errors, loop_lag, openapi, queries, scopes
-from api.middleware import Authentication, RequestId
-from api.rates import Rates
+from api import errors, openapi, queries, scopes
+from api.edge import loop_lag
+from api.edge.middleware import Authentication, RequestId
+from api.edge.rates import Rates
+from api.edge.telemetry import Telemetry
 from api.readiness import Readiness
 from api.reads import Reads
 from api.routes import (
+    advice,
     api_keys,
     chat,
+    comparison_annotators,
     comparison_exports,
+    comparison_imports,
+    comparison_items,
+    comparison_votes,
     comparisons,
     completions,
     docs,
@@ -32,10 +39,10 @@ from api.routes import (
     rollouts,
     workers,
 )
-from api.telemetry import Telemetry
-from fettle import __version__, data_folder
+from fettle import __version__
 from fettle.datasets.ingest import Checks
 from fettle.db import Database
+from fettle.host import data_folder
 from fettle.inference.client import Engine
 from fettle.isolation.pool import Pool
 from fettle.observability.metrics import Ledger
@@ -50,9 +57,14 @@ ROUTERS = (
     jobs.router,
     rollouts.router,
     dry_runs.router,
+    advice.router,
     graders.router,
     reward_functions.router,
     comparisons.router,
+    comparison_items.router,
+    comparison_votes.router,
+    comparison_annotators.router,
+    comparison_imports.router,
     comparison_exports.router,
     workers.router,
     models.router,

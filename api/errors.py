@@ -7,10 +7,10 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from fettle.causes import for_tenants, in_words
 from fettle.db import DATABASE_AWAY, FULL_ERRORS, DatabaseFull
 from fettle.errors import DiskFull, FettleError, NotFound, StorageRefused, Unavailable, from_schema
 from fettle.observability import metrics
+from fettle.observability.causes import for_tenants, in_words
 from fettle.storage import Away, Missing, Refused
 
 log = structlog.get_logger()

@@ -11,7 +11,9 @@ from fettle.bounded_work import Exhausted, Overrun
 from fettle.datasets.previews import Look
 from fettle.errors import InvalidRequest
 from fettle.isolation.pool import SECONDS, Pool
-from fettle.rollouts.store import Encode, Format, Part, Read, RolloutFilter, Rows
+from fettle.rollouts.export import Encode, Format
+from fettle.rollouts.pages import Part, Read, Rows
+from fettle.rollouts.store import RolloutFilter
 
 GRADER_SECONDS = 10.0
 
@@ -62,6 +64,16 @@ def look(pool: Pool, project_id: str, base: Path) -> Look:
     async def look(**arguments: Any) -> dict[str, Any]:
         argument = {"base": str(base), **arguments}
         found = await run(pool, "look", project_id, "file_id", argument, seconds=30, memory=1 << 30)
+        return cast(dict[str, Any], orjson.loads(found))
+
+    return look
+
+
+def facts(pool: Pool, project_id: str) -> Look:
+    """Of a dataset, for the advisor."""
+
+    async def look(path: str, whole: bool) -> dict[str, Any]:
+        found = await run(pool, "dataset_facts", project_id, "file", {"path": path}, seconds=20)
         return cast(dict[str, Any], orjson.loads(found))
 
     return look

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from fettle import migrate
-from fettle.causes import in_words
 from fettle.db import FULL_ERRORS, DatabaseFull
+from fettle.observability.causes import in_words
 from fettle.observability.logs import LogStream
 from fettle.storage import Refused, deletions
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from fettle import schema_words
+from fettle.schemas import phrases
 
 MESSAGE_AT_MOST = 8_000  # characters: some name what a request sent
 
@@ -153,7 +153,7 @@ def from_schema(
     if kind == "union_tag_not_found":
         kind, name = "missing", path((*within, *where, "type"))
     if name is None and kind == "value_error":  # about several parameters at once
-        return InvalidRequest(schema_words.advice(same))
+        return InvalidRequest(phrases.advice(same))
     if name is None:
         return InvalidRequest(
             "The body must be a JSON object, sent as 'Content-Type: application/json'.", code="invalid_json"
@@ -165,7 +165,7 @@ def from_schema(
     else:
         value = brief(problem.get("input"))
         shown = value if len(value) <= SHOWN else f"{value[: SHOWN - 1]}…"
-        message = f"Invalid value for {name!r}: {shown}. {schema_words.advice(same)}"
+        message = f"Invalid value for {name!r}: {shown}. {phrases.advice(same)}"
     return InvalidRequest(message, code=SCHEMA_CODES.get(kind, "invalid_value"), param=name)
 
 
@@ -188,7 +188,7 @@ def worst(problems: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], lis
     return same[0], same
 
 
-WRONG_KIND = frozenset({"literal_error", "none_required"} | schema_words.PHRASES.keys() - {"finite_number"})
+WRONG_KIND = frozenset({"literal_error", "none_required"} | phrases.PHRASES.keys() - {"finite_number"})
 
 
 def is_kind(part: object) -> bool:

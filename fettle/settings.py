@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from fettle import schema_words
 from fettle.errors import brief
+from fettle.schemas import phrases
 
 INTEGRATIONS = ("wandb", "tensorboard", "mlflow")
 
@@ -164,5 +164,5 @@ class Settings(BaseSettings):
 def invalid_setting(error: ValidationError) -> str:
     """Names the variable and its value. A problem of several variables shows none: some of them are secrets."""
     first = error.errors()[0]
-    advice = schema_words.advice([first])
+    advice = phrases.advice([first])
     return f"FETTLE_{str(first['loc'][0]).upper()}={brief(first['input'])}: {advice}" if first["loc"] else advice

@@ -6,7 +6,7 @@ reads its settings and then forgets every variable that a child has no business 
 
 import os
 
-from fettle.devices import Slot
+from fettle.host.devices import Slot
 
 KEPT = {"PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
 KEPT |= {"HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"}

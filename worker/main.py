@@ -11,11 +11,12 @@ from typing import Any
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from fettle import data_folder, devices, queue, users
-from fettle.causes import in_words
+from fettle import queue
 from fettle.db import DATABASE_AWAY, Database
-from fettle.devices import Slot
+from fettle.host import data_folder, devices, users
+from fettle.host.devices import Slot
 from fettle.jobs import grading_requests, leases
+from fettle.observability.causes import in_words
 from fettle.observability.logs import configure
 from fettle.registry import catalog
 from fettle.rewards.sandbox import SandboxError, cgroup, level

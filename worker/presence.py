@@ -10,7 +10,7 @@ import structlog
 
 from fettle import __version__
 from fettle.db import DATABASE_AWAY
-from fettle.devices import Slot
+from fettle.host.devices import Slot
 from fettle.jobs import waiting, workers
 from models import Worker
 from worker.attempts.resources import Resources

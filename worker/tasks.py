@@ -14,9 +14,9 @@ from typing import Any
 import orjson
 import structlog
 
-from fettle.causes import for_tenants, in_words
 from fettle.db import DATABASE_AWAY
 from fettle.jobs import grading_requests
+from fettle.observability.causes import for_tenants, in_words
 from fettle.storage import Away, Missing, Refused
 from models import Grading
 from worker.attempts.resources import Resources

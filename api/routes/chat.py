@@ -4,7 +4,7 @@ from api import generation
 from api.deps import ProjectId, Services
 from api.generation import Relay
 from api.schemas.chat import ChatRequest
-from api.streaming import unless_gone
+from api.streams.chunks import unless_gone
 
 router = APIRouter(prefix="/v1/chat/completions", tags=["chat"])
 

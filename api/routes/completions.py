@@ -4,7 +4,7 @@ from api import generation
 from api.deps import ProjectId, Services
 from api.generation import Relay
 from api.schemas.completion import CompletionRequest
-from api.streaming import unless_gone
+from api.streams.chunks import unless_gone
 from fettle.inference import client
 
 router = APIRouter(prefix="/v1/completions", tags=["chat"])

@@ -5,13 +5,14 @@ import orjson
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
-from api import generation, isolation, multipart
+from api import generation, isolation
 from api.deps import ProjectId, Room, Services, Snapshot
-from api.middleware import MULTIPART_OVERHEAD
+from api.edge import multipart
+from api.edge.middleware import MULTIPART_OVERHEAD
 from api.pagination import listing
 from api.schemas.file import file_object
 from api.schemas.job import deleted_object
-from api.streaming import json_response, start_reading
+from api.streams.chunks import json_response, start_reading
 from fettle.datasets import files, previews
 from fettle.datasets.ingest import Upload
 from fettle.db import DATABASE_AWAY

@@ -9,7 +9,7 @@ from fastapi.responses import Response, StreamingResponse
 from pydantic import ValidationError
 from sse_starlette import EventSourceResponse
 
-from api import isolation, zips
+from api import isolation
 from api.deps import ProjectId, Room, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.job import (
@@ -22,7 +22,8 @@ from api.schemas.job import (
     method_of,
     proof_object,
 )
-from api.streaming import count_stream, json_response, start_reading
+from api.streams import zips
+from api.streams.chunks import count_stream, json_response, start_reading
 from fettle import queue
 from fettle.errors import InvalidRequest, NotFound, from_schema
 from fettle.jobs import events, integrations, lifecycle, planning, proofs, waiting

@@ -2,12 +2,13 @@ import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from api import generation, response_events
+from api import generation
 from api.deps import ProjectId, Services
 from api.generation import Relay
 from api.schemas import response
 from api.schemas.response import ResponseCreate
-from api.streaming import unless_gone
+from api.streams import response_events
+from api.streams.chunks import unless_gone
 from fettle.inference import client
 
 router = APIRouter(prefix="/v1/responses", tags=["chat"])

@@ -8,11 +8,13 @@ from api import isolation
 from api.deps import ProjectId, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.rollout import RewardsEdit, rewards_object, rollout_object
-from api.streaming import json_response, start_reading
+from api.streams.chunks import json_response, start_reading
 from fettle.errors import NotFound
 from fettle.jobs import lifecycle, reward_versions
-from fettle.rollouts import store
-from fettle.rollouts.store import Format, RolloutFilter, Sort
+from fettle.rollouts import pages, store
+from fettle.rollouts.export import Format, json_lines
+from fettle.rollouts.pages import Sort
+from fettle.rollouts.store import RolloutFilter
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
@@ -44,7 +46,7 @@ async def newest(
     async with services.db.snapshot() as session:
         job = await lifecycle.get(session, project_id, job_id)
         found = await store.chunks(session, job.id, wanted)
-    rows, has_more = await store.page(
+    rows, has_more = await pages.page(
         services.storage,
         found,
         wanted,
@@ -76,7 +78,7 @@ async def export(
     name = f"{job.id}-{'preferences' if format == 'dpo' else 'rollouts'}.jsonl"
     headers = {"content-disposition": f'attachment; filename="{name}"'}
     encode = isolation.encode_rollouts(services.pool, project_id)
-    lines = await start_reading(store.export(services.storage, found, wanted, format, encode))
+    lines = await start_reading(json_lines(services.storage, found, wanted, format, encode))
     return StreamingResponse(lines, media_type="application/jsonl", headers=headers)
 
 

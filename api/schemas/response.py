@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from api.schemas.chat import Unneeded
 from fettle import ids
 from fettle.methods.common import ITEMS_AT_MOST
-from fettle.strict import Strict
+from fettle.schemas.strict import Strict
 
 MESSAGES_AT_MOST = 2_000
 PARAMS = {  # of the engine's refusals: what our caller has said instead

@@ -17,7 +17,7 @@ import orjson
 
 from fettle.datasets.formats.checker import limit_memory
 from fettle.errors import FettleError
-from fettle.parent_death import die_with_parent
+from fettle.host.parent_death import die_with_parent
 
 HEADER = struct.Struct("!cQ")  # what the frame is, and how many bytes follow
 RESULT, REFUSAL, NO_MEMORY, BUG = b"r", b"e", b"m", b"b"

@@ -6,8 +6,9 @@ from typing import Any, Literal
 from sqlalchemy import Text, cast, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import ids, step_metrics
+from fettle import ids
 from fettle.errors import InvalidRequest
+from fettle.jobs import step_metrics
 from fettle.pagination import page
 from models import Event
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from fettle.errors import InvalidRequest, from_schema
+from fettle.schemas.strict import Strict
 from fettle.settings import INTEGRATIONS
-from fettle.strict import Strict
 
 MOST = 5  # OpenAI's limit
 

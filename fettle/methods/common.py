@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from fettle.errors import InvalidRequest
-from fettle.strict import Strict
+from fettle.schemas.strict import Strict
 
 Auto = Literal["auto"]
 Switch = Annotated[bool, Field(strict=True)]

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from fettle.errors import InvalidRequest
 from fettle.methods.common import Auto, Given, Hyperparameters, Schedule, resolve_pairs
 from fettle.methods.spec import COMPARISONS, Method, MethodSpec
-from fettle.strict import Strict
+from fettle.schemas.strict import Strict
 
 WHERE = "method.dpo.hyperparameters"
 AUTO = Schedule(steps=300, epochs=3, rate=5e-5, small_rate=4e-4)

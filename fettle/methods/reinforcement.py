@@ -15,7 +15,7 @@ from fettle.methods.common import (
     sequence_length,
 )
 from fettle.methods.spec import PROMPTS, REWARDS, Method, MethodSpec
-from fettle.strict import Strict
+from fettle.schemas.strict import Strict
 
 WHERE = "method.reinforcement.hyperparameters"
 AUTO = Schedule(steps=60, epochs=50, rate=1e-5, small_rate=3e-3)

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from fettle.methods.common import Auto, Given, Hyperparameters, Schedule, resolve_pairs
 from fettle.methods.spec import CHAT, COMPARISONS, REWARD_MODEL, Method, MethodSpec
-from fettle.strict import Strict
+from fettle.schemas.strict import Strict
 
 WHERE = "method.reward_model.hyperparameters"
 AUTO = Schedule(steps=300, epochs=3, rate=1e-4, small_rate=1e-3)

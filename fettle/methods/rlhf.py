@@ -26,7 +26,7 @@ from fettle.methods.spec import (
     Method,
     MethodSpec,
 )
-from fettle.strict import Strict
+from fettle.schemas.strict import Strict
 
 WHERE = "method.rlhf.hyperparameters"
 REWARD_MODEL_WHERE = "method.rlhf.reward_model_hyperparameters"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fettle.methods.common import Given
-from fettle.strict import Strict
+from fettle.schemas.strict import Strict
 
 CHAT, REWARD_MODEL = "chat", "reward_model"  # what a model is for
 

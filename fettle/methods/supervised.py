@@ -14,7 +14,7 @@ from fettle.methods.common import (
     sequence_length,
 )
 from fettle.methods.spec import TEXTS, Method, MethodSpec
-from fettle.strict import Strict
+from fettle.schemas.strict import Strict
 
 WHERE = "method.supervised.hyperparameters"
 AUTO = Schedule(steps=300, epochs=5, rate=2e-4, small_rate=8e-4)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from fettle.parent_death import die_with_parent
+from fettle.host.parent_death import die_with_parent
 
 START_SECONDS = 60.0  # it imports SymPy
 SECONDS = 3.0

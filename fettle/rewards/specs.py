@@ -19,7 +19,7 @@ from fettle.rewards.formula import BadFormula, Formula
 from fettle.rewards.functions import FUNCTIONS
 from fettle.rewards.judges import check_range
 from fettle.rewards.sandbox import SOURCE_AT_MOST
-from fettle.strict import Strict
+from fettle.schemas.strict import Strict
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Template = Annotated[str, AfterValidator(templates.check)]

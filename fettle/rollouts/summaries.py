@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 
 def of_step(rows: Sequence[Row], graders: Sequence[Row]) -> dict[str, Any]:
-    """rows: of one step, as `fettle.rollouts.store.row` makes them. graders: those that judged it.
+    """rows: of one step, as `fettle.rollouts.rows.row` makes them. graders: those that judged it.
 
     reward, form, answer: {mean, std} of the weighted sums, of all graders, of those of form and of the others; None
     when no grader gave a value. commonest: the share of the most frequent text, None for a handful of prompts.

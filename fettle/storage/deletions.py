@@ -8,9 +8,9 @@ import structlog
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle.causes import in_words
 from fettle.db import DATABASE_AWAY, Database, database_now
 from fettle.errors import Unavailable
+from fettle.observability.causes import in_words
 from fettle.storage.protocol import Away, Refused, Storage
 from models import Deletion
 

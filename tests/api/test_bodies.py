@@ -15,7 +15,7 @@ import psutil
 import pytest
 from starlette.types import Message
 
-from api import middleware
+from api.edge import middleware
 from fettle.cli.up import free_port
 from tests.api.asgi import GONE, chunk, exchange
 from tests.api.tenants import Tenant

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from fettle import ids
-from fettle.rollouts import store, summaries
+from fettle.rollouts import rows as stored
+from fettle.rollouts import summaries
 from fettle.storage import artifacts
 from models import JobStatus, RolloutChunk
 from tests.api.tenants import Tenant, message, refusal
@@ -186,8 +187,8 @@ class TestRollouts:
 
     async def test_they_are_listed_filtered_and_exported(self, tenant: Tenant) -> None:
         made = await job(tenant)
-        rows = [store.row(1, 0, said("3"), scored(0.0), 1), store.row(1, 1, said("2"), scored(1.0), 1)]
-        await artifacts.put_bytes(tenant.storage, "chunk", store.to_parquet(rows))
+        rows = [stored.row(1, 0, said("3"), scored(0.0), 1), stored.row(1, 1, said("2"), scored(1.0), 1)]
+        await artifacts.put_bytes(tenant.storage, "chunk", stored.to_parquet(rows))
         async with tenant.db.transaction() as session:
             session.add(
                 RolloutChunk(

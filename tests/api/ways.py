@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from fastapi.routing import APIRoute
 
 from api.app import create_app
-from api.middleware import OPEN_PATHS
+from api.edge.middleware import OPEN_PATHS
 from fettle.settings import Settings
 
 

@@ -13,10 +13,11 @@ from api.schemas.job import JobCreate
 from api.schemas.project import ProjectCreate
 from api.schemas.response import ResponseCreate
 from api.schemas.rollout import RewardsEdit
-from fettle import methods, schema_words
+from fettle import methods
 from fettle.errors import from_schema
 from fettle.jobs import integrations
 from fettle.rewards import specs
+from fettle.schemas import phrases
 from worker.engine.schemas import ChatRequest, CompletionRequest
 
 JOB = {"model": "starter", "training_file": "file-1"}
@@ -131,4 +132,4 @@ def patterns(schema: Any) -> set[str]:
 
 def test_every_regular_expression_of_a_schema_has_its_words() -> None:
     used = set().union(*(patterns(TypeAdapter(schema).json_schema()) for schema in SCHEMAS))
-    assert len(used) >= 4 and used <= schema_words.PATTERNS.keys()
+    assert len(used) >= 4 and used <= phrases.PATTERNS.keys()

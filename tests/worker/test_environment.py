@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from fettle.devices import Slot
+from fettle.host.devices import Slot
 from worker import environment
 
 

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle.causes import for_tenants, in_words
 from fettle.db import DATABASE_AWAY, DatabaseFull
 from fettle.errors import TrainingFailed
 from fettle.jobs import events, leases
+from fettle.observability.causes import for_tenants, in_words
 from fettle.observability.metrics import errors
 from fettle.settings import Settings
 from fettle.storage import Away, Refused, Storage, reserve

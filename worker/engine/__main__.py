@@ -3,7 +3,7 @@
 import os
 import warnings
 
-from fettle import data_folder, users
+from fettle.host import data_folder, users
 from fettle.observability.logs import configure
 from fettle.settings import Settings
 from worker.engine.app import create_app

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from fettle.errors import InvalidRequest
-from fettle.strict import Strict
+from fettle.schemas.strict import Strict
 
 MAX_CHOICES = 16
 MAX_STOPS = 4

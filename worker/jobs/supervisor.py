@@ -17,11 +17,11 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle.causes import for_tenants, in_words
 from fettle.db import DATABASE_AWAY
-from fettle.devices import Slot
 from fettle.errors import Fenced, TrainingFailed
+from fettle.host.devices import Slot
 from fettle.jobs import events, leases
+from fettle.observability.causes import for_tenants, in_words
 from fettle.settings import Settings
 from fettle.storage import reserve
 from models import DISK_FULL, STORAGE_REFUSED, Job

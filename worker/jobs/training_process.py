@@ -19,8 +19,8 @@ from typing import Any
 
 import orjson
 
-from fettle.devices import Slot
 from fettle.errors import TrainingFailed
+from fettle.host.devices import Slot
 from worker.environment import choose_devices
 from worker.training.process import own_user
 from worker.training.process.channel import LOST_RANK

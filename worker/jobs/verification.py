@@ -17,8 +17,8 @@ import structlog
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle.devices import Slot
 from fettle.errors import TrainingFailed
+from fettle.host.devices import Slot
 from fettle.jobs import proof_checks
 from fettle.registry import tuned_models
 from fettle.storage import Missing, artifacts

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import orjson
 
-from fettle import users
+from fettle.host import users
 from worker.reporting.reporters import REPORTERS, Line, Reporter, Run
 
 END_SECONDS = 60  # for what is still to be sent when the job has ended; then the process is gone, whatever it waits for

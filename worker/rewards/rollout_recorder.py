@@ -11,7 +11,7 @@ from fettle import ids
 from fettle.errors import TrainingFailed
 from fettle.jobs import events, reward_versions
 from fettle.rewards import diagnostics
-from fettle.rollouts import store as rollouts
+from fettle.rollouts import rows as stored
 from fettle.rollouts import summaries
 from fettle.storage import artifacts
 from fettle.tenancy import quotas
@@ -77,7 +77,7 @@ class RolloutRecorder:
         self.errors.count(scores)
         if line["purpose"] == "train":
             self.rows = [
-                rollouts.row(line["step"], index, rollout, score, self.version.version)
+                stored.row(line["step"], index, rollout, score, self.version.version)
                 for index, (rollout, score) in enumerate(zip(batch, scores, strict=True))
             ]
         names = list(dict.fromkeys(name for score in scores for name in score["scores"]))
@@ -125,7 +125,7 @@ class RolloutRecorder:
         """
         step, graders = line["step"], []
         if "rollouts" in line:
-            rows = [rollouts.row(step, index, each, each, None) for index, each in enumerate(line["rollouts"])]
+            rows = [stored.row(step, index, each, each, None) for index, each in enumerate(line["rollouts"])]
         else:
             rows, self.rows = self.rows, []
             unknown = [None] * len(rows)  # without a reference there is nothing to be far from
@@ -134,7 +134,7 @@ class RolloutRecorder:
             graders = self.version.graders if self.version else []
         if not rows:
             return
-        table = await asyncio.to_thread(rollouts.to_parquet, rows)
+        table = await asyncio.to_thread(stored.to_parquet, rows)
         summary = summaries.of_step(rows, graders)
         warnings = [warn for watch in await self._watches(step) for warn in watch.see(summary)]
         key = f"{self.attempt.prefix}/rollouts/step-{step:06d}.parquet"

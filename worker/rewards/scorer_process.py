@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from fettle.parent_death import die_with_parent
+from fettle.host.parent_death import die_with_parent
 from fettle.rewards.graders import Graders
 from fettle.rewards.samples import Sample, SampleScores
 from fettle.rewards.sandbox import LoadError, SandboxError

@@ -11,7 +11,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from fettle.parent_death import die_with_parent
+from fettle.host.parent_death import die_with_parent
 from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
 

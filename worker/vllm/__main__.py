@@ -1,6 +1,6 @@
 """python -m worker.vllm: the agent beside a vLLM, where FETTLE_ENGINE_URL says. It imports no torch."""
 
-from fettle import data_folder, users
+from fettle.host import data_folder, users
 from fettle.observability.logs import configure
 from fettle.settings import Settings
 from worker.engine.serve import serve

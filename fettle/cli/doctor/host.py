@@ -9,8 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fettle import __version__, data_folder, devices
+from fettle import __version__
 from fettle.cli.doctor.result import CheckResult, bad, good, warn
+from fettle.host import data_folder, devices
 from fettle.rewards.sandbox import SandboxError, level
 from fettle.settings import Settings
 

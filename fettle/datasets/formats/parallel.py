@@ -16,7 +16,7 @@ import orjson
 from fettle.datasets.formats import jsonl, notes, reading, tools
 from fettle.datasets.formats.rows import SHAPES, shape_of
 from fettle.datasets.formats.validation import Report, SeveralShapes, check, check_again, tally
-from fettle.parent_death import die_with_parent
+from fettle.host.parent_death import die_with_parent
 
 PIECE = 1 << 20  # bytes: what each process holds
 Certified = tuple[int, set[str]]  # how many rows, and what they need of a chat template

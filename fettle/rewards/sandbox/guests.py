@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import orjson
 
-from fettle import users
+from fettle.host import users
 from fettle.rewards.sandbox import bubblewrap, cgroup, landlock, memory
 from fettle.rewards.sandbox.errors import LoadError, SandboxError
 from fettle.rewards.sandbox.languages import LANGUAGES, interpreter, shared_python

@@ -1,11 +1,10 @@
 import orjson
 import pytest
 
-from fettle import step_metrics
 from fettle.db import Database
 from fettle.errors import InvalidRequest
 from fettle.isolation.work import WORK
-from fettle.jobs import events
+from fettle.jobs import events, step_metrics
 from models import Event, Job, Project
 from tests.fettle import given
 

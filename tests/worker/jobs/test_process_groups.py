@@ -6,7 +6,7 @@ import psutil
 import pytest
 from sqlalchemy import select
 
-from fettle.devices import Slot
+from fettle.host.devices import Slot
 from fettle.jobs import leases
 from models import Checkpoint, Event, Job, JobStatus
 from worker.attempts.attempt import Attempt

@@ -8,8 +8,8 @@ import orjson
 import pytest
 from sqlalchemy import select
 
-from fettle.devices import Slot
 from fettle.errors import TrainingFailed
+from fettle.host.devices import Slot
 from fettle.jobs import leases, lifecycle
 from fettle.storage import LocalStorage, Refused, Storage
 from models import Event, Job, JobStatus, TunedModel

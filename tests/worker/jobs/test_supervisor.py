@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 from sqlalchemy import select
 
-from fettle.devices import Slot
+from fettle.host.devices import Slot
 from fettle.jobs import lifecycle
 from fettle.storage import Away, Storage
 from models import Event, Job, JobStatus

@@ -12,8 +12,8 @@ from typing import Any, cast
 import psutil
 import pytest
 
-from fettle.devices import Slot
 from fettle.errors import TrainingFailed
+from fettle.host.devices import Slot
 from tests.e2e.conftest import wait_for
 from tests.worker.training.children import rows, work_folder
 from worker.jobs.training_process import Child, Nursery, describe_exit
@@ -74,7 +74,7 @@ async def test_a_child_whose_start_is_cancelled_is_killed_as_soon_as_there_is_on
 
 WORKER = """
 import asyncio, pathlib, sys
-from fettle.devices import Slot
+from fettle.host.devices import Slot
 from fettle.errors import TrainingFailed
 from worker.jobs.training_process import Nursery
 

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select
 
 from fettle.datasets import files
-from fettle.devices import Slot
 from fettle.errors import Fenced, TrainingFailed
+from fettle.host.devices import Slot
 from fettle.jobs import lifecycle, proofs
 from models import Event, Job, JobStatus, Proof, TunedModel
 from tests.fettle.jobs.test_proof_checks import evidence, probe

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fettle import methods
-from fettle.devices import Slot
+from fettle.host.devices import Slot
 from fettle.jobs import events
 from fettle.settings import Settings
 from models import File, Job, JobStatus

@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from fettle.parent_death import die_with_parent
+from fettle.host.parent_death import die_with_parent
 from worker.training.distributed import ranks
 from worker.training.process.channel import LOST_RANK, Channel
 from worker.training.process.job_spec import Work

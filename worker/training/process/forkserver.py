@@ -4,7 +4,7 @@ Every child inherits the pipe by which the forkserver notices that its worker is
 keep it alive, and with it itself.
 """
 
-from fettle.parent_death import die_with_parent
+from fettle.host.parent_death import die_with_parent
 
 die_with_parent()
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import orjson
 
-from fettle import users
+from fettle.host import users
 
 DAC_OVERRIDE, DAC_READ_SEARCH = 1, 2  # capabilities(7)
 PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 4, 8, 38, 47, 2

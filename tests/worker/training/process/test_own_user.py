@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fettle import users
+from fettle.host import users
 from worker.training.process import own_user
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -106,7 +106,7 @@ def test_a_folder_closed_to_others_is_told_from_an_open_one(tmp_path: Path) -> N
 
 def test_a_process_that_conceals_itself_shows_its_environment_to_no_other_of_its_user() -> None:
     """As an ordinary user: root may look at any process."""
-    code = "from fettle import users; users.conceal(); print(flush=True); input()"
+    code = "from fettle.host import users; users.conceal(); print(flush=True); input()"
     become = ["setpriv", "--reuid", "65534", "--clear-groups"] if os.geteuid() == 0 else []
     plain = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:

@@ -3,7 +3,7 @@ import sqlite3
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from fettle.causes import HIDDEN, LENGTH, for_tenants, in_words
+from fettle.observability.causes import HIDDEN, LENGTH, for_tenants, in_words
 
 
 class TestForTenants:

@@ -13,7 +13,7 @@ print(child.pid, flush=True)
 """
 CHILD = """
 import signal, time
-from fettle.parent_death import die_with_parent
+from fettle.host.parent_death import die_with_parent
 {}
 print("ready", flush=True)
 time.sleep(20)

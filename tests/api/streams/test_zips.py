@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api import zips
+from api.streams import zips
 from fettle.storage import LocalStorage, Missing
 
 CONTENT = {"small.json": b"{}", "empty": b"", "weights.safetensors": os.urandom(3 << 20)}

@@ -1,8 +1,8 @@
 import pytest
 
-from fettle import devices
 from fettle.cli.doctor import host
-from fettle.devices import Slot
+from fettle.host import devices
+from fettle.host.devices import Slot
 from fettle.settings import Settings
 
 FOUR = ["0", "1", "2", "3"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fettle import data_folder
+from fettle.host import data_folder
 
 
 def mode(path: Path) -> int:

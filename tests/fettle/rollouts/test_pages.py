@@ -1,56 +1,20 @@
-"""Pages and exports of rollouts, from real Parquet in a real storage."""
+"""Pages of rollouts, from real Parquet in a real storage."""
 
 import random
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import orjson
 import pytest
 
 from fettle.errors import InvalidRequest
-from fettle.rollouts import store as rollouts
-from fettle.rollouts import summaries
-from fettle.rollouts.store import RolloutFilter, Sort
-from fettle.storage import artifacts
+from fettle.rollouts import pages, store
+from fettle.rollouts.pages import Sort
+from fettle.rollouts.store import RolloutFilter
 from fettle.storage.local import LocalStorage
 from models import RolloutChunk
-
-# step → (group, completion, reward)
-STEPS: dict[int, list[tuple[int, str, float | None]]] = {
-    1: [(0, "bad", 0.0), (0, "good", 1.0), (1, "same", 0.5), (1, "same too", 0.5)],
-    2: [(0, "worst", -1.0), (0, "unjudged", None), (0, "best", 2.0)],
-}
-
-GRADERS = [{"name": "f", "weight": 1.0, "grader": {"type": "function", "function": "exact_match"}}]
-
-
-async def store(storage: LocalStorage, step: int, found: list[tuple[int, str, float | None]]) -> RolloutChunk:
-    rows = []
-    for index, (group, completion, reward) in enumerate(found):
-        rollout: dict[str, Any] = {
-            "group": group,
-            "messages": [{"role": "user", "content": f"{step} {group}"}],
-            "item": {},
-            "completion": completion,
-            "tokens": 3,
-            "stop_reason": "stop",
-        }
-        errors = {} if reward is not None else {"f": {"flag": "other_error", "message": "odd"}}
-        score = {"reward": reward, "scores": {"f": reward}, "printed": "", "errors": errors}
-        rows.append(rollouts.row(step, index, rollout, score, step))  # the rewards were edited after each step
-    key = f"step-{step}"
-    await artifacts.put_bytes(storage, key, rollouts.to_parquet(rows))
-    summary = summaries.of_step(rows, GRADERS)
-    return RolloutChunk(step=step, rows=len(rows), summary=summary, storage_key=key, job_id="j", id=key)
-
-
-@pytest.fixture
-async def stored(tmp_path: Path) -> tuple[LocalStorage, list[RolloutChunk]]:
-    storage = LocalStorage(tmp_path)
-    return storage, [await store(storage, step, found) for step, found in STEPS.items()]
-
-
-Stored = tuple[LocalStorage, list[RolloutChunk]]
+from tests.fettle.rollouts.chunks import Stored
+from tests.fettle.rollouts.chunks import store as put
 
 
 async def said(
@@ -58,7 +22,7 @@ async def said(
 ) -> list[str]:
     storage, chunks = stored
     found = [chunk for chunk in chunks if wanted.may_match(chunk)]
-    rows, _ = await rollouts.page(storage, found, wanted, sort=cast(Sort, sort), after=after, limit=limit)
+    rows, _ = await pages.page(storage, found, wanted, sort=cast(Sort, sort), after=after, limit=limit)
     return [row["completion"] for row in rows]
 
 
@@ -79,7 +43,7 @@ class TestPage:
         heard: list[str] = []
         after, more = None, True
         while more:
-            rows, more = await rollouts.page(storage, chunks, RolloutFilter(), sort=sort, after=after, limit=2)
+            rows, more = await pages.page(storage, chunks, RolloutFilter(), sort=sort, after=after, limit=2)
             heard += [row["completion"] for row in rows]
             after = rows[-1]["id"]
         assert heard == expected
@@ -126,7 +90,7 @@ class TestManySteps:
             rewards = [chance.choice([0.0, 0.5, 1.0, None]) for _ in range(self.EACH)]
             if step % 7 == 0:
                 rewards = [0.0] * self.EACH
-            chunks.append(await store(storage, step, [(0, f"{step} {index}", r) for index, r in enumerate(rewards)]))
+            chunks.append(await put(storage, step, [(0, f"{step} {index}", r) for index, r in enumerate(rewards)]))
         return storage, chunks
 
     @pytest.mark.parametrize("sort", ["reward", "-reward"])
@@ -135,14 +99,14 @@ class TestManySteps:
         self, many: tuple[Counting, list[RolloutChunk]], sort: Sort, limit: int
     ) -> None:
         storage, chunks = many
-        known = [row for chunk in chunks for row in await rollouts.load(storage, chunk, RolloutFilter())]
+        known = [row for chunk in chunks for row in await store.load(storage, chunk, RolloutFilter())]
         sign = -1 if sort == "-reward" else 1
         known = [row for row in known if row["reward"] is not None]
         expected = sorted(known, key=lambda row: (sign * row["reward"], row["step"], row["index"]))
         heard: list[str] = []
         after, more = None, True
         while more:
-            rows, more = await rollouts.page(storage, chunks, RolloutFilter(), sort=sort, after=after, limit=limit)
+            rows, more = await pages.page(storage, chunks, RolloutFilter(), sort=sort, after=after, limit=limit)
             heard += [row["id"] for row in rows]
             after = rows[-1]["id"]
         assert heard == [row["id"] for row in expected]
@@ -151,16 +115,16 @@ class TestManySteps:
         self, many: tuple[Counting, list[RolloutChunk]]
     ) -> None:
         storage, chunks = many
-        rows, _ = await rollouts.page(storage, chunks, RolloutFilter(), sort="-reward", after=None, limit=5)
+        rows, _ = await pages.page(storage, chunks, RolloutFilter(), sort="-reward", after=None, limit=5)
         assert storage.reads < 10
         storage.reads = 0
-        await rollouts.page(storage, chunks, RolloutFilter(), sort="-reward", after=rows[-1]["id"], limit=5)
+        await pages.page(storage, chunks, RolloutFilter(), sort="-reward", after=rows[-1]["id"], limit=5)
         assert storage.reads < 15
 
     async def test_what_was_let_go_meanwhile_is_no_error(self, many: tuple[Counting, list[RolloutChunk]]) -> None:
         storage, chunks = many
         await storage.delete(chunks[0].storage_key)
-        rows, _ = await rollouts.page(storage, chunks, RolloutFilter(), sort="step", after=None, limit=1)
+        rows, _ = await pages.page(storage, chunks, RolloutFilter(), sort="step", after=None, limit=1)
         assert rows[0]["step"] == 2
 
 
@@ -169,41 +133,18 @@ class TestPageBytes:
     async def test_pages_of_long_rows_are_short_and_lose_none(
         self, tmp_path: Path, sort: Sort, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(rollouts, "PAGE_BYTES", 5_000)
+        monkeypatch.setattr(pages, "PAGE_BYTES", 5_000)
         storage = LocalStorage(tmp_path)
         text = "x" * 2_000
         steps = {n: [(0, f"{n} {index} {text}", (n + index) % 3 / 2) for index in range(4)] for n in (1, 2, 3)}
         steps[2][1] = (0, "y" * 20_000, 0.5)  # longer than a page by itself
-        chunks = [await store(storage, step, rows) for step, rows in steps.items()]
+        chunks = [await put(storage, step, rows) for step, rows in steps.items()]
         seen: list[str] = []
         after, more = None, True
         while more:
-            rows, more = await rollouts.page(storage, chunks, RolloutFilter(), sort=sort, after=after, limit=100)
+            rows, more = await pages.page(storage, chunks, RolloutFilter(), sort=sort, after=after, limit=100)
             assert len(rows) == 1 or len(orjson.dumps(rows)) < 5_100
             seen += [row["id"] for row in rows]
             after = rows[-1]["id"]
-        whole = [row for chunk in chunks for row in await rollouts.load(storage, chunk, RolloutFilter())]
-        assert seen == [row["id"] for row in sorted(whole, key=lambda row: rollouts.place_of(row, sort))]
-
-
-async def exported(stored: Stored, format: rollouts.Format) -> list[dict[str, Any]]:
-    content = b"".join([piece async for piece in rollouts.export(*stored, RolloutFilter(), format)])
-    return [orjson.loads(line) for line in content.splitlines()]
-
-
-class TestExport:
-    async def test_a_pair_is_the_best_against_the_worst_of_a_group_that_differs(self, stored: Stored) -> None:
-        lines = await exported(stored, "dpo")
-        assert [
-            (
-                line["input"]["messages"][0]["content"],
-                line["preferred_output"][0]["content"],
-                line["non_preferred_output"][0]["content"],
-            )
-            for line in lines
-        ] == [("1 0", "good", "bad"), ("2 0", "best", "worst")]
-
-    async def test_jsonl_has_every_rollout(self, stored: Stored) -> None:
-        lines = await exported(stored, "jsonl")
-        assert [line["id"] for line in lines][-1] == "rollout-2-2"
-        assert len(lines) == 7
+        whole = [row for chunk in chunks for row in await store.load(storage, chunk, RolloutFilter())]
+        assert seen == [row["id"] for row in sorted(whole, key=lambda row: pages.place_of(row, sort))]

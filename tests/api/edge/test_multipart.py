@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from api.multipart import MAX_FIELD_BYTES, MAX_FIELDS, Form, read
+from api.edge.multipart import MAX_FIELD_BYTES, MAX_FIELDS, Form, read
 from fettle.errors import InvalidRequest
 
 TYPE = "multipart/form-data; boundary=b"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api import hosts
+from api.edge import hosts
 from fettle.errors import Misdirected
 from fettle.settings import Settings
 from tests.api.asgi import exchange, scope
