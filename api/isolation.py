@@ -69,6 +69,16 @@ def look(pool: Pool, project_id: str, base: Path) -> Look:
     return look
 
 
+def facts(pool: Pool, project_id: str) -> Look:
+    """Of a dataset, for the advisor."""
+
+    async def look(path: str, whole: bool) -> dict[str, Any]:
+        found = await run(pool, "dataset_facts", project_id, "file", {"path": path}, seconds=20)
+        return cast(dict[str, Any], orjson.loads(found))
+
+    return look
+
+
 def read_rollouts(pool: Pool, project_id: str) -> Read:
     async def read(content: bytes, part: Part) -> Rows:
         found = await run(pool, "select_rollouts", project_id, "rollouts", asdict(part), content, seconds=30)

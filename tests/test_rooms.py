@@ -12,6 +12,7 @@ STAIRS = {
     "fettle": (
         "cli",
         "isolation",
+        "advice",
         "comparisons",
         "rollouts",
         "jobs",

@@ -24,6 +24,11 @@ async def preview(
 
     folder: for the bytes meanwhile. Raises InvalidRequest, Missing.
     """
+    return await examine(storage, file, look, folder=folder, limit=limit, max_seq_length=max_seq_length)
+
+
+async def examine(storage: Storage, file: File, look: Look, *, folder: Path, **asked: Any) -> dict[str, Any]:
+    """What `look` says of the beginning of a dataset, or of all of it (`whole`). Raises InvalidRequest, Missing."""
     if file.purpose != PURPOSE:
         raise InvalidRequest(
             f"The file {file.id!r} has the purpose {file.purpose!r}. Only files with the purpose {PURPOSE!r} "
@@ -34,7 +39,7 @@ async def preview(
         raise InvalidRequest(f"{file.filename}: {(file.report or {})['summary']}", code="invalid_file", param="file_id")
     with tempfile.NamedTemporaryFile(dir=folder, prefix="preview-") as aside:
         complete = await fetch(storage, file, Path(aside.name))
-        return await look(path=aside.name, limit=limit, max_seq_length=max_seq_length, whole=complete)
+        return await look(path=aside.name, whole=complete, **asked)
 
 
 async def fetch(storage: Storage, file: File, path: Path) -> bool:

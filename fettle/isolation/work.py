@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 
 from fettle.comparisons import prompts, results
-from fettle.datasets.formats import preview, validation
+from fettle.comparisons.imports import reader
+from fettle.datasets.formats import facts, preview, validation
 from fettle.errors import InvalidRequest
 from fettle.isolation import json_body
 from fettle.jobs import step_metrics
@@ -66,6 +67,10 @@ def look(argument: Any, content: bytes) -> bytes:
     return orjson.dumps(preview.look(path, base, **argument))
 
 
+def dataset_facts(argument: Any, content: bytes) -> bytes:
+    return orjson.dumps(facts.look(Path(argument["path"])))
+
+
 def metric_columns(argument: Any, content: bytes) -> bytes:
     """content: a line of JSON for each metrics event of a job, in their order. The body of GET …/metrics."""
     steps = step_metrics.by_step(orjson.loads(line) for line in content.splitlines())
@@ -83,8 +88,10 @@ WORK: dict[str, Work] = {
     "check_body": check_body,
     "validate": validate,
     "look": look,
+    "dataset_facts": dataset_facts,
     "select_rollouts": selection.select,
     "comparison_prompts": prompts.read,
+    "comparison_votes": reader.read,
     "comparison_results": results.compute,
     "export_rollouts": selection.export,
     "metric_columns": metric_columns,

@@ -22,9 +22,19 @@ SAMPLES_AT_MOST = 16
 
 
 async def create(
-    session: AsyncSession, project_id: str, plan: Plan, model: Servable, *, prompts: int, samples: int | None, seed: int
+    session: AsyncSession,
+    project_id: str,
+    plan: Plan,
+    model: Servable,
+    *,
+    prompts: int,
+    samples: int | None,
+    seed: int,
+    instruction: str | None = None,
+    right_from: float | None = None,
 ) -> Grading:
     """model: what the job would go on from. samples: of each prompt; None: the job's group_size.
+    instruction: put before each prompt. right_from: the reward from which a completion is counted as right.
 
     Raises InvalidRequest for a method that does not learn from rewards.
     """
@@ -48,6 +58,8 @@ async def create(
             "max_completion_tokens": asked["max_completion_tokens"],
         },
         "errors_at_most": asked["max_grader_errors"],
+        "instruction": instruction,
+        "right_from": right_from,
     }
     models = {name: asdict(servable) for name, servable in plan.judges.items()}
     return await grading_requests.create(

@@ -27,6 +27,7 @@ ROWS_READ = 10_000  # of the dataset: the prompts are drawn from the first so ma
 AT_ONCE = 32  # requests to the engine
 WRITING, SCORING = 0.6, 0.9  # when the completions, and when their scores, must be there: shares of the whole time
 ERRORS_SHOWN = 3
+ROUNDING = 1e-9  # weights that add up to 1 may not quite
 TEXT_SHOWN = 4000  # characters of an example's completion
 
 Line = dict[str, Any]
@@ -49,6 +50,8 @@ def run(request: Line, graders: Graders, began: float) -> Line:
     """
     wanted, seconds = request["dry_run"], request["seconds"]
     chosen = choose(Path(request["dataset"]), wanted["prompts"], wanted["seed"])
+    if wanted.get("instruction"):
+        chosen = [instructed(prompt, wanted["instruction"]) for prompt in chosen]
     engine, servable = Settings(**request["engine"]), Servable(**wanted["model"])
     written = time.monotonic()
     said, refusals = asyncio.run(
@@ -69,6 +72,7 @@ def run(request: Line, graders: Graders, began: float) -> Line:
         "refused": len(refusals),
         "unfinished": len(chosen) * wanted["samples"] - len(refusals) - len(rows),
         **seen.to_json(),
+        **({"right": right(rows, wanted["right_from"])} if wanted.get("right_from") is not None else {}),
         "warnings": [
             warn._asdict()
             for warn in diagnostics.warnings(seen, highest=highest, errors_at_most=wanted["errors_at_most"])
@@ -89,6 +93,23 @@ def choose(path: Path, count: int, seed: int) -> list[Prompt]:
     """Drawn at random, the same ones for the same seed."""
     known = [prompt for _, prompt in islice(reading.prompts(path), ROWS_READ)]
     return random.Random(seed).sample(known, min(count, len(known)))
+
+
+def instructed(prompt: Prompt, instruction: str) -> Prompt:
+    """With the instruction in a system message, its own or a new one."""
+    first, *others = prompt.messages
+    if first["role"] == "system" and isinstance(first.get("content"), str):
+        return prompt._replace(messages=[{**first, "content": f"{first['content']}\n\n{instruction}"}, *others])
+    return prompt._replace(messages=[{"role": "system", "content": instruction}, *prompt.messages])
+
+
+def right(rows: Sequence[Line], threshold: float) -> list[tuple[int, int]]:
+    """Of each prompt: completions that have a reward, and how many reach the threshold."""
+    groups: dict[int, list[bool]] = {}
+    for row in rows:
+        if row["reward"] is not None:
+            groups.setdefault(row["group"], []).append(row["reward"] >= threshold - ROUNDING)
+    return [(len(group), sum(group)) for group in groups.values()]
 
 
 async def write(
