@@ -43,8 +43,8 @@ def main() -> None:
             url = f"http://127.0.0.1:{settings.port}"
             wait_for_api(url, process)
             key = (Path(folder) / "admin.key").read_text().strip()
-            figures = page_figures(url, key, job_id)
-            figures |= asyncio.run(open_pages(url, key, job_id, settings, process.pid))
+            print(json.dumps(page_figures(url, key, job_id)))
+            figures = asyncio.run(open_pages(url, key, job_id, settings, process.pid))
             print(json.dumps(figures))
         finally:
             process.send_signal(signal.SIGTERM)
@@ -125,7 +125,7 @@ def page_figures(url: str, key: str, job_id: str) -> dict[str, Any]:
 async def open_pages(url: str, key: str, job_id: str, settings: Settings, pid: int) -> dict[str, Any]:
     """The API's share of a core while the pages are open; what they cost to open is not counted."""
     path = f"/v1/fine_tuning/jobs/{job_id}"
-    limits = httpx.Limits(max_connections=2 * PAGES, max_keepalive_connections=2 * PAGES)
+    limits = httpx.Limits(max_connections=2 * PAGES, max_keepalive_connections=2 * PAGES, keepalive_expiry=2)
     headers = {"authorization": f"Bearer {key}"}
     async with httpx.AsyncClient(base_url=url, headers=headers, limits=limits, trust_env=False, timeout=30) as http:
         last = (await http.get(f"{path}/metrics", params={"points": 800})).json()["last_id"]
