@@ -13,7 +13,7 @@ from fettle.errors import Conflict, NotFound
 from fettle.jobs import events, idempotency, planning, states
 from fettle.jobs.planning import Plan, Request
 from fettle.pagination import page
-from fettle.registry.catalog import BaseModelEntry
+from fettle.registry.catalog import Catalog
 from fettle.tenancy import quotas
 from models import RESUMABLE, File, Job, JobStatus, Project, RewardVersion
 
@@ -25,7 +25,7 @@ async def create(
     session: AsyncSession,
     project: Project,
     request: Request,
-    models: dict[str, BaseModelEntry],
+    models: Catalog,
     defaults: quotas.Limits = quotas.UNLIMITED,
     *,
     aliases: Mapping[str, str] = planning.NO_ALIASES,
