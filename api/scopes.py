@@ -55,6 +55,7 @@ ROUTES: dict[str, str] = {
     "GET /v1/comparisons/{comparison_id}/annotators": "comparisons.read",
     "DELETE /v1/comparisons/{comparison_id}/annotators/{annotator_id}": "comparisons.write",
     "DELETE /v1/comparisons/{comparison_id}/annotators/{annotator_id}/votes": "comparisons.write",
+    "POST /v1/comparisons/{comparison_id}/import": "comparisons.write",
     "POST /v1/comparisons/{comparison_id}/export": "comparisons.write",
     "POST /v1/comparisons/{comparison_id}/train": "comparisons.write",
     "GET /v1/models": "models.read",

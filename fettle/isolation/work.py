@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from fettle.comparisons import prompts, results
+from fettle.comparisons.imports import reader
 from fettle.datasets.formats import facts, preview, validation
 from fettle.errors import InvalidRequest
 from fettle.isolation import json_body
@@ -90,6 +91,7 @@ WORK: dict[str, Work] = {
     "dataset_facts": dataset_facts,
     "select_rollouts": selection.select,
     "comparison_prompts": prompts.read,
+    "comparison_votes": reader.read,
     "comparison_results": results.compute,
     "export_rollouts": selection.export,
     "metric_columns": metric_columns,

@@ -215,7 +215,7 @@ class TestPreview:
 
     def test_mistakes_are_one_sentence(self, shell: Shell, tmp_path: Path) -> None:
         bad = tmp_path / "bad.jsonl"
-        bad.write_text('{"prompt": "x"}\n')
+        bad.write_text('{"prompt": "x", "completion": null}\n')
         assert "Line 1, completion: The row has no 'completion'." in shell.refused("preview", str(bad))
         assert "does not exist" in shell.refused("preview", str(tmp_path / "none.jsonl"))
         assert "'gpt-9'" in shell.refused("preview", str(bad), "--model", "gpt-9")
