@@ -8,7 +8,7 @@ from rich.text import Text
 
 from fettle.cli import tables
 from fettle.cli.client import Client
-from fettle.cli.terminal import AsJson, console, example, moment, plain, show_json
+from fettle.cli.terminal import AsJson, console, example, moment, plain, say, show_json
 from fettle.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Models: list, show, add, remove.")
@@ -55,14 +55,13 @@ def show(name: Name, as_json: AsJson = False) -> None:
 
 def describe(model: dict[str, Any]) -> None:
     base = model.get("base") or {}
-    tested = "its template is tested" if base.get("family_template_tested") else "its template was not run in tests"
     tables.facts(
         [
             ("model", model["id"]),
             ("kind", kind_of(model)),
             ("created", moment_of(model)),
             ("from", base.get("path") or (base.get("hub") and f"{base['hub']}@{base['revision']}")),
-            ("family", base.get("family") and f"{base['family']} ({tested})"),
+            ("family", base.get("family")),
             ("architecture", base.get("architecture")),
             ("parameters", base and f"{base['parameters']:,}"),
             ("length", base and f"{base['length']:,} tokens"),
@@ -71,11 +70,11 @@ def describe(model: dict[str, Any]) -> None:
             ("turns end with", " ".join(base.get("stops") or [])),
             ("tool calls", base.get("tool_calls")),
             ("reasoning", base.get("reasoning")),
-            ("note", base.get("note")),
+            ("family note", base.get("note")),
         ]
     )
     for each in base.get("limits") or []:
-        console.print(Text("! ", "yellow") + plain(each))
+        say(Text("! ", "yellow") + plain(each))
 
 
 @app.command(
