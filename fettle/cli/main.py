@@ -181,6 +181,22 @@ def dry_run(
         sys.exit(1)
 
 
+@app.command()
+def estimate(
+    file: Annotated[str, typer.Argument(help="The body of POST /v1/fine_tuning/jobs, in a JSON file.")],
+) -> None:
+    """Say what a job would take: steps, memory, time and cost. Exits 1 if it does not fit in memory."""
+    from pathlib import Path
+
+    from fettle.cli import estimate_view
+    from fettle.cli.client import Client
+
+    found = Client(Settings()).post("/v1/fine_tuning/estimate", job_body(Path(file)))
+    estimate_view.show(found, console)
+    if found["memory"]["fits"] is False:
+        sys.exit(1)
+
+
 def job_body(file: "Path") -> dict[str, object]:
     """Raises InvalidRequest for what cannot be read, or is no JSON object."""
     import json
