@@ -7,7 +7,7 @@ import orjson
 
 from api import isolation
 from api.deps import AppState
-from api.schemas.comparison import ComparisonCreate
+from api.schemas.comparison import Prompt, Prompts
 from fettle.comparisons import prompts
 from fettle.comparisons.prompts import Messages
 from fettle.datasets import files, previews
@@ -17,19 +17,20 @@ from fettle.tenancy import scopes
 from models import ApiKey, FileStatus
 
 
-async def read(services: AppState, caller: ApiKey, body: ComparisonCreate) -> list[Messages]:
+async def read(services: AppState, caller: ApiKey, body: Prompts) -> list[Messages]:
     """Raises InvalidRequest, NotFound."""
     if isinstance(body.prompts, str):
         return await of_file(services, caller, body.prompts, body.limit or prompts.AT_MOST)
     if body.limit is not None:
         raise InvalidRequest("'limit' is for the prompts of a file. Send fewer prompts instead.", param="limit")
-    found = [
-        [{"role": "user", "content": prompt}]
-        if isinstance(prompt, str)
-        else [message.model_dump() for message in prompt]
-        for prompt in body.prompts
-    ]
-    return prompts.check(found)
+    return prompts.check([messages(prompt) for prompt in body.prompts])
+
+
+def messages(prompt: Prompt) -> Messages:
+    """A text is a message of the user."""
+    if isinstance(prompt, str):
+        return [{"role": "user", "content": prompt}]
+    return [message.model_dump() for message in prompt]
 
 
 async def of_file(services: AppState, caller: ApiKey, file_id: str, limit: int) -> list[Messages]:
@@ -47,5 +48,5 @@ async def of_file(services: AppState, caller: ApiKey, file_id: str, limit: int) 
         found = await isolation.run(
             services.pool, "comparison_prompts", caller.project_id, "prompts", argument, seconds=30, memory=1 << 30
         )
-    messages: list[Messages] = orjson.loads(found)
-    return messages
+    read: list[Messages] = orjson.loads(found)
+    return read

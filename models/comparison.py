@@ -1,7 +1,7 @@
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Created
@@ -30,6 +30,12 @@ class Comparison(Base, Created):
     n: Mapped[int]  # responses to each prompt
     overlap: Mapped[str]  # full | none | controlled
     votes_per_item: Mapped[int]
+    check_every: Mapped[int] = mapped_column(default=10, server_default="10")  # one item in so many is a hidden check
+    # whether an annotator gets items again, as checks
+    repeats: Mapped[bool] = mapped_column(default=False, server_default=false())
+    job_id: Mapped[str | None]  # whose models it compares, where a request to the job made it
+    # of rankings made elsewhere: what a comparison may hold of them is limited
+    imported_bytes: Mapped[int] = mapped_column(default=0, server_default="0")
     seed: Mapped[int]  # of generation, and of the order in which an annotator sees the responses
     status: Mapped[ComparisonStatus] = mapped_column(default=ComparisonStatus.GENERATING)
     wait_reason: Mapped[str | None]  # why generation does not go on

@@ -5,7 +5,7 @@ from models.base import Base, Created
 
 
 class ComparisonAnnotator(Base, Created):
-    """A person who votes in one comparison, by an invitation link or by an API key."""
+    """A person who votes in one comparison, by an invitation link or an API key, or whose votes were imported."""
 
     __tablename__ = "comparison_annotators"
     __table_args__ = (Index("comparison_annotators_by_key", "comparison_id", "key_id", unique=True),)

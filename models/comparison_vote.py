@@ -1,6 +1,6 @@
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Created
@@ -11,7 +11,7 @@ class ComparisonVote(Base, Created):
 
     __tablename__ = "comparison_votes"
     __table_args__ = (
-        Index("comparison_votes_by_annotator", "annotator_id", "item_id", unique=True),
+        Index("comparison_votes_by_annotator", "annotator_id", "item_id", "repeat", unique=True),
         Index("comparison_votes_by_item", "item_id"),
     )
 
@@ -20,6 +20,8 @@ class ComparisonVote(Base, Created):
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), index=True)
     item_id: Mapped[str] = mapped_column(ForeignKey("comparison_items.id"))
     annotator_id: Mapped[str] = mapped_column(ForeignKey("comparison_annotators.id"))
+    # the second vote on the item, which measures the annotator against themselves and counts nowhere else
+    repeat: Mapped[bool] = mapped_column(default=False, server_default=false())
     shown: Mapped[list[str]]  # ids of the responses, in the order on the screen
     lease_until: Mapped[float | None]  # database clock; null once voted
     choice: Mapped[str | None]  # ranking | pick | tie | both_bad | skip

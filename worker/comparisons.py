@@ -27,7 +27,9 @@ LEASE_SECONDS = 30.0  # of a comparison; renewed while this worker generates
 ITEMS_AT_ONCE = 4  # of one comparison: the engine answers other people too
 PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between two tries while the engine is away
 LATER = {408, 429, 502, 503, 504}  # the engine, or what stands before it, is full or just starting
-TRIES = 3  # for a response that differs from the item's others
+TRIES = 3  # for a response that differs from the item's others and does not name its model
+BROKEN_TRIES = 4  # with one prompt, until the others go on without it
+OF_ITSELF = r"(?:\bI am|\bI['’]m|\bname is|\bcalled|\bcall me)"
 TEXT_AT_MOST = 100_000  # characters of a response
 
 Line = dict[str, Any]
@@ -35,6 +37,10 @@ Line = dict[str, Any]
 
 class Away(Exception):
     """The engine does not answer now, and may in a moment."""
+
+
+class Broken(Exception):
+    """The engine is there and fails, perhaps at this prompt alone."""
 
 
 class Refused(Exception):
@@ -72,12 +78,13 @@ async def generate(resources: Resources, comparison: Comparison) -> None:
             async with resources.db.snapshot() as session:
                 items = await generation.pending(session, comparison.id, ITEMS_AT_ONCE)
             if not items:
-                break
+                async with resources.db.transaction() as session:
+                    if await generation.finish(session, comparison.id, comparison.owner or ""):
+                        break
+                continue  # a prompt was added, or an item is to be generated again
             ends = await asyncio.gather(*map(run.item, items), return_exceptions=True)  # none is left running
             if failed := [end for end in ends if end is not None]:
                 raise failed[0]
-        async with resources.db.transaction() as session:
-            await generation.finish(session, comparison.id, comparison.owner or "", None)
     except Gone:
         log.info("comparison_gone", comparison_id=comparison.id)
     finally:
@@ -94,6 +101,8 @@ class Run:
         self.engine = Engine(resources.settings)
         self.gone = False
         self.wait_reason: str | None = None
+        bases = [servable["base_model"] for servable in comparison.servables]
+        self.names = list(dict.fromkeys([*comparison.models, *(each["name"] for each in comparison.servables), *bases]))
 
     async def keep_lease(self) -> None:
         comparison = self.comparison
@@ -123,7 +132,7 @@ class Run:
         except Refused as refusal:
             error = {"code": "not_generated", "message": str(refusal)}
         async with self.resources.db.transaction() as session:
-            await generation.keep(session, item.id, responses, error)
+            await generation.keep(session, item, responses, error)
 
     async def add(self, item: ComparisonItem, number: int, responses: list[Line]) -> None:
         """One more response that differs from the others; none where the model does not come up with one."""
@@ -131,9 +140,13 @@ class Run:
         which = number % len(comparison.servables)
         servable, name = Servable(**comparison.servables[which]), comparison.models[which]
         for attempt in range(TRIES):
-            seed = (comparison.seed + 7919 * item.number + 101 * number + 13 * attempt) % 2**31
+            turn = 7919 * item.number + 104_729 * item.round + 101 * number + 13 * attempt
+            seed = (comparison.seed + turn) % 2**31
             choice = await self.patiently(servable, {"messages": item.prompt, "seed": seed, **comparison.sampling})
             text = str((choice.get("message") or {}).get("content") or "")[:TEXT_AT_MOST].replace("\0", "")
+            named = names_model(text, self.names)
+            if named and attempt + 1 < TRIES:
+                continue  # the next may keep the annotators blind
             if text.strip() and text not in [response["text"] for response in responses]:
                 responses.append(
                     {
@@ -141,20 +154,25 @@ class Run:
                         "model": name,
                         "text": text,
                         "finish_reason": choice.get("finish_reason"),
-                        "names_model": names_model(text, [*comparison.models, servable.name, servable.base_model]),
+                        "names_model": named,
                     }
                 )
                 return
 
     async def patiently(self, servable: Servable, request: Line) -> Line:
         """The engine's choice; asks until the engine is there. Raises Refused, Gone."""
-        pause = PAUSE
+        pause, errors = PAUSE, 0
         while True:
             if self.gone:
                 raise Gone
             try:
                 choice = await self.once(servable, request)
+            except Broken as broken:
+                if (errors := errors + 1) == BROKEN_TRIES:
+                    raise Refused(f"{broken} This happened {BROKEN_TRIES} times in a row.") from broken
+                await asyncio.sleep(PAUSE)
             except Away as away:
+                errors = 0
                 self.wait_reason = f"{away} Generation continues when the engine is back."
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
@@ -171,7 +189,9 @@ class Run:
             said = b"".join([part async for part in answer.body])
         except httpx.TransportError as error:
             raise Away(f"The engine's answer broke off ({type(error).__name__}).") from error
-        if answer.status in LATER or answer.status >= 500:
+        if answer.status >= 500 and answer.status not in LATER:
+            raise Broken(f"The engine answers {answer.status}.")
+        if answer.status in LATER:
             raise Away(f"The engine answers {answer.status}.")
         try:
             body = orjson.loads(said)
@@ -184,5 +204,14 @@ class Run:
 
 
 def names_model(text: str, names: Sequence[str]) -> bool:
-    """Whether an annotator could read off which model wrote it."""
-    return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE) for name in names if name)
+    """Whether an annotator could read off which model wrote it.
+
+    That is a model's name, or its family where the response speaks of itself: "I am Qwen" of Qwen2.5-0.5B-Instruct.
+    """
+    whole = [re.escape(name) for name in names if name]
+    families = [found[0] for name in names if (found := re.match(r"[A-Za-z]{3,}", name.rpartition("/")[2]))]
+    patterns = [
+        rf"(?<!\w)(?:{'|'.join(whole)})(?!\w)" if whole else None,
+        rf"{OF_ITSELF}\s+(?:\w+\s+){{0,3}}(?:{'|'.join(families)})(?![a-z])" if families else None,
+    ]
+    return any(re.search(pattern, text, re.IGNORECASE) for pattern in patterns if pattern)

@@ -1,6 +1,7 @@
 """What happens before a body is read: a request id, the API key, and caps on bytes."""
 
 import asyncio
+import re
 from typing import Any
 
 import structlog
@@ -14,6 +15,7 @@ from api.errors import on_database_away, render
 from api.routes import docs
 from fettle import ids
 from fettle.comparisons import annotators
+from fettle.comparisons.imports import reader
 from fettle.db import DATABASE_AWAY
 from fettle.errors import FettleError, InvalidRequest, TooLarge, TooSlow, Unauthenticated
 from fettle.isolation import json_body
@@ -21,6 +23,7 @@ from models import ApiKey
 
 OPEN_PATHS = {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", *(f"/docs/{name}" for name in docs.FILES)}
 UPLOAD_PATH = "/v1/files"
+IMPORT_PATH = re.compile(r"/v1/comparisons/[^/]+/import")
 MULTIPART_OVERHEAD = 64 * 1024  # boundaries and the other fields
 BODY_SECONDS = 60  # for a whole JSON body
 STALL_SECONDS = 60  # between two pieces of an upload
@@ -179,8 +182,10 @@ async def capped(scope: Scope, body: Body) -> Receive:
     settings = scope["app"].state.settings
     headers = Headers(scope=scope)
     content_type = headers.get("content-type", "application/json").lower()
-    upload = scope["path"] == UPLOAD_PATH and content_type.startswith("multipart/form-data")
-    body.cap = settings.max_upload_bytes + MULTIPART_OVERHEAD if upload else settings.max_body_bytes
+    form = content_type.startswith("multipart/form-data")
+    upload = form and (scope["path"] == UPLOAD_PATH or bool(IMPORT_PATH.fullmatch(scope["path"])))
+    largest = settings.max_upload_bytes if scope["path"] == UPLOAD_PATH else reader.BYTES_AT_MOST
+    body.cap = largest + MULTIPART_OVERHEAD if upload else settings.max_body_bytes
     declared = headers.get("content-length", "")
     if declared.isdigit() and int(declared) > body.cap:
         raise too_large(int(declared), body.cap)

@@ -27,6 +27,7 @@ async def create(comparison_id: str, body: ExportCreate, caller: Caller, service
     """A dataset file made of the votes. Votes that are part of one can no longer change."""
     scopes.need(caller.scopes, "files.write")
     comparison, exported = await gathered(services, caller, comparison_id, body.rows, body.rule)
+    export.check_any(exported)
 
     async def keep(session: AsyncSession, file: File) -> File:
         await export.keep(session, comparison, exported, file)

@@ -123,6 +123,9 @@ def locked(file: Path) -> Iterator[IO[str]]:
             raise UpError(
                 f"Another `fettle up` is using {file.parent}. Stop it, or set FETTLE_DATA to another folder."
             ) from None
+        handle.truncate(0)
+        handle.write(f"{os.getpid()}\n")  # whom `fettle down` stops
+        handle.flush()
         yield handle
 
 
@@ -227,11 +230,13 @@ def wait_until_ready(settings: Settings, parts: list[Part], stopping: list[int])
         time.sleep(0.1)
 
 
-def say_where(settings: Settings, data: Path) -> None:
+def say_where(
+    settings: Settings, data: Path, how_to_stop: str = "Ctrl-C stops it: a running job saves a checkpoint first"
+) -> None:
     console.print(f"[green]●[/] Fettle is up   [bold]http://{settings.host}:{settings.port}/v1[/]", highlight=False)
     console.print(f"  API key         {inside_markup(data / 'admin.key')}", highlight=False)
     console.print(f"  logs            {inside_markup(data / 'logs')}", highlight=False)
-    console.print("  Ctrl-C stops it: a running job saves a checkpoint first")
+    console.print(f"  {how_to_stop}", highlight=False)
 
 
 def keep_running(parts: list[Part], stopping: list[int]) -> None:

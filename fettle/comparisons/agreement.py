@@ -1,7 +1,7 @@
 """Whether annotators agree: Krippendorff's alpha over all, and figures of each one."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Any
 
@@ -33,13 +33,16 @@ def squared(left: int, right: int) -> float:
     return float((left - right) ** 2)
 
 
-def of_annotators(ballots: Sequence[Ballot]) -> list[dict[str, Any]]:
-    """Of each: pace, agreement with the majority of the others, and how often what stood first was voted best."""
+def of_annotators(ballots: Sequence[Ballot], others: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """Of each: pace, agreement with the majority of the others, and how often what stood first was voted best.
+
+    others: annotators whose votes are elsewhere; they are listed without votes.
+    """
     sums: dict[PairOfItem, int] = defaultdict(int)
     for ballot in ballots:
         for pair in signs(ballot["levels"] or []):
             sums[ballot["item"], pair.first, pair.second] += pair.sign
-    own: dict[str, list[Ballot]] = defaultdict(list)
+    own: dict[str, list[Ballot]] = defaultdict(list, {annotator: [] for annotator in sorted(others)})
     for ballot in ballots:
         own[ballot["annotator"]].append(ballot)
     return [{"annotator_id": annotator, **figures(votes, sums)} for annotator, votes in own.items()]
@@ -73,14 +76,20 @@ def position_bias(votes: Sequence[Ballot]) -> dict[str, Any] | None:
     """
     from scipy.stats import binomtest
 
-    clear = [vote for vote in votes if vote["levels"] and len(vote["levels"]) > 1 and len(vote["levels"][0]) == 1]
+    clear = [(vote["shown"], levels[0][0]) for vote in votes if vote["shown"] and (levels := with_best(vote))]
     if not clear:
         return None
-    first = sum(vote["levels"][0][0] == vote["shown"][0] for vote in clear if vote["levels"])
-    expected = sum(1 / len(vote["shown"]) for vote in clear) / len(clear)
+    first = sum(best == shown[0] for shown, best in clear)
+    expected = sum(1 / len(shown) for shown, _ in clear) / len(clear)
     return {
         "votes": len(clear),
         "first_place_best": first / len(clear),
         "expected": expected,
         "p_value": float(binomtest(first, len(clear), expected).pvalue),
     }
+
+
+def with_best(vote: Ballot) -> list[list[str]] | None:
+    """Its order, if one response is better than all others."""
+    levels = vote["levels"]
+    return levels if levels and len(levels) > 1 and len(levels[0]) == 1 else None

@@ -58,6 +58,13 @@ async def authenticate(session: AsyncSession, token: str, pepper: bytes) -> Comp
     return row
 
 
+def kind(row: ComparisonAnnotator) -> Literal["invited", "key", "imported"]:
+    """How the votes come: by an invitation, by an API key, or from a file."""
+    if row.digest is not None:
+        return "invited"
+    return "key" if row.key_id is not None else "imported"
+
+
 def state(row: ComparisonAnnotator) -> Literal["live", "expired", "revoked"]:
     if row.revoked_at is not None:
         return "revoked"

@@ -16,6 +16,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.comparisons.pairs import signs
+from fettle.comparisons.sources import GOLD
 from fettle.comparisons.votes import Levels
 from fettle.db import database_now, lock
 from fettle.errors import Conflict, InvalidRequest
@@ -44,6 +45,7 @@ class Exported:
     votes: dict[str, float]
     annotators: list[str]
     left_out: int
+    not_blind: int  # votes on items of which a response names its model: they are void
 
     def provenance(self) -> dict[str, Any]:
         return {
@@ -53,13 +55,14 @@ class Exported:
             "votes": list(self.votes),
             "annotators": self.annotators,
             "left_out": self.left_out,
+            "not_blind": self.not_blind,
         }
 
 
 async def gather(
     session: AsyncSession, comparison: Comparison
 ) -> tuple[Sequence[ComparisonItem], Sequence[ComparisonVote]]:
-    """All items that can be voted on, and all votes."""
+    """All items that can be voted on, and all votes; those on gold and repeated items as well."""
     items = await session.stream_scalars(
         select(ComparisonItem)
         .where(ComparisonItem.comparison_id == comparison.id, ComparisonItem.ready)
@@ -77,7 +80,12 @@ async def gather(
 
 
 def export(items: Sequence[ComparisonItem], votes: Sequence[ComparisonVote], kind: str, rule: str) -> Exported:
-    """Run it in a thread. Raises InvalidRequest where the votes give no row at all, or too many bytes of them."""
+    """Run it in a thread. Raises InvalidRequest where the votes give too many bytes of rows."""
+    named = {item.id for item in items if not blind(item)}
+    items = [item for item in items if item.source != GOLD and item.id not in named]
+    countable = {item.id for item in items}
+    not_blind = sum(vote.item_id in named and not vote.repeat for vote in votes)
+    votes = [vote for vote in votes if vote.item_id in countable and not vote.repeat]
     of_item: dict[str, list[ComparisonVote]] = defaultdict(list)
     for vote in votes:
         if vote.order is not None and len(vote.order["levels"]) > 1:
@@ -88,7 +96,7 @@ def export(items: Sequence[ComparisonItem], votes: Sequence[ComparisonVote], kin
     for item in items:
         cast = of_item.get(item.id, [])
         for group in [cast] if rule == "majority" else [[vote] for vote in cast]:
-            made = rows_of(item, majority(group), group, kind)
+            made = rows_of(item, majority([(vote.order or {})["levels"] for vote in group]), group, kind)
             for row in made:
                 lines.append(orjson.dumps(row) + b"\n")
                 if (size := size + len(lines[-1])) > BYTES_AT_MOST:
@@ -99,12 +107,6 @@ def export(items: Sequence[ComparisonItem], votes: Sequence[ComparisonVote], kin
                     )
             if made:
                 used |= {vote.id: vote for vote in group}
-    if not lines:
-        raise InvalidRequest(
-            f"The {len(votes)} votes give no row: votes that skip, call all responses bad or tie all of them order "
-            "nothing. Collect more votes.",
-            code="no_votes",
-        )
     return Exported(
         kind,
         rule,
@@ -113,14 +115,20 @@ def export(items: Sequence[ComparisonItem], votes: Sequence[ComparisonVote], kin
         {vote.id: vote.voted_at or 0.0 for vote in used.values()},
         list(dict.fromkeys(vote.annotator_id for vote in used.values())),
         len(votes) - len(used),
+        not_blind,
     )
 
 
-def majority(votes: Sequence[ComparisonVote]) -> Levels:
-    """Borda's count over votes on one item; of a single vote it is the vote's own order."""
+def blind(item: ComparisonItem) -> bool:
+    """Whether no response tells an annotator which model wrote it."""
+    return not any(response["names_model"] for response in item.responses or [])
+
+
+def majority(orders: Sequence[Levels]) -> Levels:
+    """Borda's count over the orders of one item; of a single one it is that order."""
     scores: dict[str, int] = defaultdict(int)
-    for vote in votes:
-        for pair in signs((vote.order or {})["levels"]):
+    for order in orders:
+        for pair in signs(order):
             scores[pair.first] += pair.sign
             scores[pair.second] -= pair.sign
     levels: dict[int, list[str]] = defaultdict(list)
@@ -157,12 +165,24 @@ def batched(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
         yield ids[start : start + size]
 
 
+def check_any(exported: Exported) -> None:
+    """Raises InvalidRequest."""
+    if not exported.written:
+        void = f" {exported.not_blind} more are void, as a response names its model." if exported.not_blind else ""
+        raise InvalidRequest(
+            f"The {exported.left_out} votes give no row: votes that skip, call all responses bad or tie all of them "
+            f"order nothing.{void} Collect more votes.",
+            code="no_votes",
+        )
+
+
 def check_enough(exported: Exported, minimum: int) -> None:
     """Raises InvalidRequest."""
     if (count := exported.written) < minimum:
-        thing = "ranking" if exported.kind == "rankings" else "pair"
+        thing, missing = exported.kind.removesuffix("s"), minimum - count
         raise InvalidRequest(
-            f"A job needs at least {minimum} {thing}s, and the votes give {count}. Collect {minimum - count} more.",
+            f"{missing} more {thing}{' is' if missing == 1 else 's are'} needed: a job trains on at least {minimum}, "
+            f"and the votes give {count}.",
             code="too_few_votes",
         )
 

@@ -2,11 +2,14 @@
 
 from typing import Any
 
-from sqlalchemy import func, null, or_, select, update
+from sqlalchemy import delete, func, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle.db import database_now
-from models import Comparison, ComparisonItem, ComparisonStatus
+from fettle.comparisons import items, prompts, store
+from fettle.comparisons.sources import GENERATED
+from fettle.db import database_now, lock
+from fettle.errors import Conflict, InvalidRequest
+from models import Comparison, ComparisonItem, ComparisonStatus, ComparisonVote
 
 
 async def claim(session: AsyncSession, owner: str, lease_seconds: float) -> Comparison | None:
@@ -57,22 +60,31 @@ async def pending(session: AsyncSession, comparison_id: str, limit: int) -> list
 
 
 async def keep(
-    session: AsyncSession, item_id: str, responses: list[dict[str, Any]], error: dict[str, Any] | None
+    session: AsyncSession, item: ComparisonItem, responses: list[dict[str, Any]], error: dict[str, Any] | None
 ) -> None:
     """What was generated for an item. The first to write wins: annotators may have seen it already."""
     await session.execute(
         update(ComparisonItem)
-        .where(ComparisonItem.id == item_id, ~ComparisonItem.ready)
-        .values(responses=responses, error=error, ready=error is None)
+        .where(ComparisonItem.id == item.id, ComparisonItem.round == item.round, ~ComparisonItem.ready)
+        .values(
+            responses=responses,
+            error=null() if error is None else error,
+            ready=error is None,
+            digest=prompts.digest(item.prompt, [response["text"] for response in responses]),
+        )
     )
 
 
-async def finish(session: AsyncSession, comparison_id: str, owner: str, error: dict[str, Any] | None) -> None:
-    """error: why nothing more is generated. Without a single item to vote on the comparison has failed as well."""
+async def finish(session: AsyncSession, comparison_id: str, owner: str) -> bool:
+    """Whether nothing is left to generate. Without a single item to vote on the comparison has failed."""
+    await lock(session, comparison_id)  # nobody adds a prompt meanwhile
+    if await pending(session, comparison_id, 1):
+        return False
+    error: dict[str, Any] | None = None
     ready = await session.scalar(
         select(func.count()).where(ComparisonItem.comparison_id == comparison_id, ComparisonItem.ready)
     )
-    if not ready and error is None:
+    if not ready:
         error = await session.scalar(
             select(ComparisonItem.error).where(ComparisonItem.comparison_id == comparison_id).limit(1)
         )
@@ -81,5 +93,47 @@ async def finish(session: AsyncSession, comparison_id: str, owner: str, error: d
         update(Comparison)
         .where(Comparison.id == comparison_id, Comparison.owner == owner)
         .where(Comparison.status == ComparisonStatus.GENERATING)
-        .values(status=status, error=error, wait_reason=None, lease_until=None)
+        .values(status=status, error=null() if error is None else error, wait_reason=None, lease_until=None)
     )
+    return True
+
+
+async def regenerate(session: AsyncSession, comparison: Comparison, item_id: str, *, delete_votes: bool) -> int:
+    """The item gets other responses; returns how many votes on the earlier ones were deleted.
+
+    Call it with the comparison locked. Raises NotFound, InvalidRequest, Conflict.
+    """
+    item = await items.get(session, comparison, item_id)
+    if item.source != GENERATED:
+        raise InvalidRequest(
+            f"The responses of the item {item.id!r} were not generated here, so they cannot be generated again.",
+            param="item_id",
+        )
+    if not item.ready and item.error is None:
+        return 0  # about to be generated
+    votes = (
+        await session.execute(
+            select(ComparisonVote.exported_at).where(
+                ComparisonVote.item_id == item.id, ComparisonVote.choice.is_not(None)
+            )
+        )
+    ).all()
+    if any(exported_at is not None for (exported_at,) in votes):
+        raise Conflict(
+            f"Votes on the item {item.id!r} are part of an exported file, so its responses can no longer change.",
+            code="vote_exported",
+        )
+    if votes and not delete_votes:
+        raise Conflict(
+            f"The item {item.id!r} has {len(votes)} vote{'s' * (len(votes) > 1)} on its responses. Send "
+            "'delete_votes': true to delete them.",
+            code="item_has_votes",
+        )
+    await store.start_again(session, comparison)
+    await session.execute(delete(ComparisonVote).where(ComparisonVote.item_id == item.id))
+    await session.execute(
+        update(ComparisonItem)
+        .where(ComparisonItem.id == item.id)
+        .values(responses=null(), error=null(), ready=False, round=ComparisonItem.round + 1)
+    )
+    return len(votes)

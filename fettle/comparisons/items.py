@@ -8,13 +8,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from fettle import ids
-from fettle.comparisons import store
+from fettle.comparisons import checks, store
+from fettle.comparisons.sources import GENERATED
 from fettle.db import database_now
 from fettle.errors import Conflict, NotFound
 from fettle.pagination import page
 from models import Comparison, ComparisonAnnotator, ComparisonItem, ComparisonStatus, ComparisonVote
 
 LEASE_SECONDS = 600.0  # in which an item is the annotator's alone
+OPEN_AT_MOST = 10  # items of an annotator without a vote: more would keep them from the others
 VOTES_AT_MOST = 20_000  # of a comparison, and items that annotators opened without a vote
 
 
@@ -31,10 +33,12 @@ def wanted_votes(comparison: Comparison) -> int | None:
     return {"full": None, "none": 1}.get(comparison.overlap, comparison.votes_per_item)
 
 
-def shuffled(comparison: Comparison, annotator: ComparisonAnnotator, item: ComparisonItem) -> list[str]:
-    """Ids of the responses in this annotator's order."""
+def shuffled(
+    comparison: Comparison, annotator: ComparisonAnnotator, item: ComparisonItem, *, repeat: bool = False
+) -> list[str]:
+    """Ids of the responses in this annotator's order; a repeated item has another one."""
     order = [response["id"] for response in item.responses or []]
-    random.Random(f"{comparison.seed} {annotator.id} {item.id}").shuffle(order)
+    random.Random(f"{comparison.seed} {annotator.id} {item.id}{' repeat' * repeat}").shuffle(order)
     return order
 
 
@@ -43,13 +47,33 @@ def taken() -> ColumnElement[bool]:
     return or_(ComparisonVote.choice.is_not(None), ComparisonVote.lease_until >= database_now())
 
 
+async def next_tasks(
+    session: AsyncSession, comparison: Comparison, annotator: ComparisonAnnotator, count: int, *, resume: bool = False
+) -> list[Task]:
+    """So many items for the annotator, leased; fewer where there are no more.
+
+    resume: those that the annotator has open come first and count. Call it with the comparison locked. Raises Conflict.
+    """
+    tasks = await open_tasks(session, annotator, count) if resume else []
+    while len(tasks) < count and (task := await next_task(session, comparison, annotator)) is not None:
+        tasks.append(task)
+    return tasks
+
+
 async def next_task(session: AsyncSession, comparison: Comparison, annotator: ComparisonAnnotator) -> Task | None:
     """Another item for the annotator, leased. Call it with the comparison locked. Raises Conflict."""
-    item = (await session.scalars(candidates(comparison, annotator).limit(1))).first()
+    held = select(func.count()).select_from(open_votes_of(annotator).subquery())
+    if (await session.scalar(held) or 0) >= OPEN_AT_MOST:
+        return None
+    check = await checks.due(session, comparison, annotator)
+    item = check[0] if check else (await session.scalars(candidates(comparison, annotator).limit(1))).first()
     if item is None:
         return None
+    repeat = check is not None and check[1]
     earlier = select(ComparisonVote).where(
-        ComparisonVote.item_id == item.id, ComparisonVote.annotator_id == annotator.id
+        ComparisonVote.item_id == item.id,
+        ComparisonVote.annotator_id == annotator.id,
+        ComparisonVote.repeat == repeat,
     )
     vote = await session.scalar(earlier)  # a lease that ran out
     if vote is None:
@@ -65,9 +89,10 @@ async def next_task(session: AsyncSession, comparison: Comparison, annotator: Co
             project_id=comparison.project_id,
             item_id=item.id,
             annotator_id=annotator.id,
-            shown=shuffled(comparison, annotator, item),
+            repeat=repeat,
         )
         session.add(vote)
+    vote.shown = shuffled(comparison, annotator, item, repeat=repeat)
     await lease(session, vote)
     return Task(item, vote)
 
@@ -90,6 +115,7 @@ def candidates(comparison: Comparison, annotator: ComparisonAnnotator) -> Select
         .exists()
     )
     statement = select(ComparisonItem).where(ComparisonItem.comparison_id == comparison.id, ComparisonItem.ready, ~mine)
+    statement = statement.where(ComparisonItem.source == GENERATED)
     if (wanted := wanted_votes(comparison)) is not None:
         statement = statement.where(count < wanted)
     return statement.order_by(count, ComparisonItem.number)
@@ -100,34 +126,36 @@ async def lease(session: AsyncSession, vote: ComparisonVote) -> None:
     await session.flush()
 
 
-async def open_task(session: AsyncSession, annotator: ComparisonAnnotator) -> Task | None:
-    """The oldest item that the annotator has and has not voted on: for a page that was loaded again."""
-    statement = (
+def open_votes_of(annotator: ComparisonAnnotator) -> Select[ComparisonItem, ComparisonVote]:
+    return (
         select(ComparisonItem, ComparisonVote)
         .join(ComparisonVote, ComparisonVote.item_id == ComparisonItem.id)
         .where(ComparisonVote.annotator_id == annotator.id, ComparisonVote.choice.is_(None), taken())
-        .order_by(ComparisonVote.created_at, ComparisonVote.id)
-        .limit(1)
     )
-    found = (await session.execute(statement)).first()
-    if found is None:
-        return None
-    await lease(session, found[1])
-    return Task(found[0], found[1])
+
+
+async def open_tasks(session: AsyncSession, annotator: ComparisonAnnotator, count: int) -> list[Task]:
+    """The items that the annotator has and has not voted on, the oldest first: for a page that was loaded again."""
+    order = (ComparisonVote.created_at, ComparisonVote.id)
+    found = (await session.execute(open_votes_of(annotator).order_by(*order).limit(count))).all()
+    for _, vote in found:
+        await lease(session, vote)
+    return [Task(item, vote) for item, vote in found]
 
 
 async def progress(session: AsyncSession, comparison: Comparison, annotator: ComparisonAnnotator) -> dict[str, int]:
-    """How many items the annotator has voted on, and how many are left for them."""
+    """How many items the annotator has voted on, has open, and can still get; `wanted` is all of these."""
     voted = select(func.count()).where(ComparisonVote.annotator_id == annotator.id, ComparisonVote.choice.is_not(None))
     left = select(func.count()).select_from(candidates(comparison, annotator).order_by(None).subquery())
     held = select(func.count()).where(
         and_(ComparisonVote.annotator_id == annotator.id, ComparisonVote.choice.is_(None), taken())
     )
-    return {
+    done = {
         "voted": await session.scalar(voted) or 0,
         "open": await session.scalar(held) or 0,
         "left": await session.scalar(left) or 0,
     }
+    return {**done, "wanted": sum(done.values())}
 
 
 def why_none(comparison: Comparison, done: dict[str, int]) -> str:
@@ -135,7 +163,7 @@ def why_none(comparison: Comparison, done: dict[str, int]) -> str:
     if comparison.status == ComparisonStatus.GENERATING:
         return "Responses are still being generated. Ask again in a moment."
     if done["open"]:
-        return "Vote on the items that you have open. There are no others."
+        return "Vote on the items that you have open."
     return "Every item has the votes that it needs. Thank you."
 
 

@@ -1,12 +1,17 @@
 """What the votes of a comparison come to. Computed outside of the event loop."""
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle.comparisons import agreement, export
+from fettle.comparisons import agreement, checks, export
 from fettle.comparisons.pairs import Ballot
+from fettle.comparisons.votes import Levels
+from fettle.datasets.files import MIN_TRAINING_ROWS
 from models import Comparison, ComparisonVote
 
 SECONDS = 60.0
@@ -18,9 +23,11 @@ async def material(session: AsyncSession, comparison: Comparison) -> dict[str, A
     items, votes = await export.gather(session, comparison)
     return {
         "models": list(dict.fromkeys(comparison.models)),
-        "writers": {each["id"]: each["model"] for item in items for each in item.responses or []},
-        "named": [item.id for item in items if any(each["names_model"] for each in item.responses or [])],
-        "ballots": [ballot(vote) for vote in votes],
+        "writers": {each["id"]: each["model"] for item in items for each in item.responses or [] if each["model"]},
+        "named": [item.id for item in items if not export.blind(item)],
+        "gold": {item.id: item.gold["levels"] for item in items if item.gold},
+        "ballots": [ballot(vote) for vote in votes if not vote.repeat],
+        "repeats": [ballot(vote) for vote in votes if vote.repeat],
     }
 
 
@@ -40,7 +47,9 @@ def compute(argument: Any, content: bytes) -> bytes:
     from fettle.comparisons import strengths  # only here, and only in a fork: scipy takes a second to import
 
     given = orjson.loads(content)
-    ballots: list[Ballot] = given["ballots"]
+    gold: dict[str, Levels] = given["gold"]
+    everything: list[Ballot] = given["ballots"]
+    ballots = [ballot for ballot in everything if ballot["item"] not in gold]
     named = set(given["named"])
     blind = [ballot for ballot in ballots if ballot["item"] not in named]
     return orjson.dumps(
@@ -49,6 +58,45 @@ def compute(argument: Any, content: bytes) -> bytes:
             "not_blind": len(ballots) - len(blind),  # a response named its model: not counted for the models
             "alpha": agreement.alpha(ballots),
             "strengths": strengths.of_models(blind, given["writers"], given["models"]),
-            "annotators": agreement.of_annotators(ballots),
+            "annotators": [
+                {**each, **checks_of(each["annotator_id"], everything, given["repeats"], gold)}
+                for each in agreement.of_annotators(ballots, {ballot["annotator"] for ballot in everything})
+            ],
+            "rows": {kind: count_rows(blind, kind) for kind in export.ROWS},
+            "rows_needed": MIN_TRAINING_ROWS,
         }
     )
+
+
+def checks_of(
+    annotator: str, ballots: Sequence[Ballot], repeats: Sequence[Ballot], gold: Mapping[str, Levels]
+) -> dict[str, Any]:
+    """Against the right order of gold items, and against themselves on repeated items: shares of pairs."""
+    own = {ballot["item"]: ballot for ballot in ballots if ballot["annotator"] == annotator}
+    checked = [ballot for item, ballot in own.items() if item in gold and ballot["choice"] != "skip"]
+    again = [
+        (own[ballot["item"]], ballot)
+        for ballot in repeats
+        if ballot["annotator"] == annotator and ballot["item"] in own and ballot["choice"] != "skip"
+    ]
+    return {
+        "gold": share(len(checked), [checks.matches(gold[each["item"]], each["levels"]) for each in checked]),
+        "repeated": share(len(again), [checks.consistency(one["levels"], two["levels"]) for one, two in again]),
+    }
+
+
+def share(items: int, pairs: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    same, all_ = (sum(each[index] for each in pairs) for index in (0, 1))
+    return {"items": items, "agreement": same / all_ if all_ else None}
+
+
+def count_rows(ballots: Sequence[Ballot], kind: str) -> int:
+    """That an export of the majority would have."""
+    of_item: dict[str, list[Levels]] = defaultdict(list)
+    for ballot in ballots:
+        if ballot["levels"] and len(ballot["levels"]) > 1:
+            of_item[ballot["item"]].append(ballot["levels"])
+    orders = [order for order in map(export.majority, of_item.values()) if len(order) > 1]
+    if kind == "rankings":
+        return len(orders)
+    return sum(len(one) * len(other) for order in orders for one, other in combinations(order, 2))

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, null, select
+from sqlalchemy import String, cast, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import ids
+from fettle.comparisons import prompts
+from fettle.comparisons.sources import GENERATED
 from fettle.db import lock
-from fettle.errors import Conflict, NotFound
+from fettle.errors import Conflict, InvalidRequest, NotFound
 from fettle.inference.client import Servable
 from fettle.pagination import page
 from models import (
@@ -42,20 +44,18 @@ class Wanted:
     overlap: str
     votes_per_item: int
     seed: int | None
+    check_every: int = 10
+    repeats: bool = False
+    job_id: str | None = None
 
 
 async def create(session: AsyncSession, project_id: str, wanted: Wanted) -> Comparison:
-    """Raises Conflict while too many of the project's comparisons are still generating."""
-    await lock(session, f"{project_id} comparisons")
-    generating = select(func.count()).where(
-        Comparison.project_id == project_id, Comparison.status == ComparisonStatus.GENERATING
-    )
-    if (await session.scalar(generating) or 0) >= GENERATING_AT_MOST:
-        raise Conflict(
-            f"{GENERATING_AT_MOST} comparisons of this project are still generating responses. Wait until one is "
-            "ready, or delete one.",
-            code="too_many_comparisons",
-        )
+    """Ready at once where there is nothing to generate: for imports.
+
+    Raises Conflict while too many of the project's comparisons are still generating.
+    """
+    if wanted.prompts:
+        await admit_generation(session, project_id)
     comparison = Comparison(
         id=ids.new("cmp_"),
         project_id=project_id,
@@ -69,23 +69,77 @@ async def create(session: AsyncSession, project_id: str, wanted: Wanted) -> Comp
         overlap=wanted.overlap,
         votes_per_item=wanted.votes_per_item,
         seed=secrets.randbelow(2**31) if wanted.seed is None else wanted.seed,
-        status=ComparisonStatus.GENERATING,
+        check_every=wanted.check_every,
+        repeats=wanted.repeats,
+        job_id=wanted.job_id,
+        imported_bytes=0,
+        status=ComparisonStatus.GENERATING if wanted.prompts else ComparisonStatus.READY,
     )
     session.add(comparison)
     await session.flush()
+    await add_items(session, comparison, wanted.prompts)
+    return comparison
+
+
+async def admit_generation(session: AsyncSession, project_id: str) -> None:
+    """Raises Conflict."""
+    await lock(session, f"{project_id} comparisons")
+    generating = select(func.count()).where(
+        Comparison.project_id == project_id, Comparison.status == ComparisonStatus.GENERATING
+    )
+    if (await session.scalar(generating) or 0) >= GENERATING_AT_MOST:
+        raise Conflict(
+            f"{GENERATING_AT_MOST} comparisons of this project are still generating responses. Wait until one is "
+            "ready, or delete one.",
+            code="too_many_comparisons",
+        )
+
+
+async def add_items(session: AsyncSession, comparison: Comparison, added: Sequence[Sequence[Message]]) -> None:
+    """Prompts whose responses are to be generated."""
+    first = await next_number(session, comparison)
     session.add_all(
         ComparisonItem(
             id=ids.new("cmpitem_"),
             comparison_id=comparison.id,
-            project_id=project_id,
+            project_id=comparison.project_id,
             number=number,
             prompt=list(prompt),
             ready=False,
         )
-        for number, prompt in enumerate(wanted.prompts, 1)
+        for number, prompt in enumerate(added, first)
     )
     await session.flush()
-    return comparison
+
+
+async def next_number(session: AsyncSession, comparison: Comparison) -> int:
+    """Of an item that is added. Call it with the comparison locked."""
+    last = select(func.max(ComparisonItem.number)).where(ComparisonItem.comparison_id == comparison.id)
+    return (await session.scalar(last) or 0) + 1
+
+
+async def add_prompts(session: AsyncSession, comparison: Comparison, added: Sequence[Sequence[Message]]) -> None:
+    """Call it with the comparison locked. Raises InvalidRequest, Conflict."""
+    if not comparison.models:
+        raise InvalidRequest("This comparison has no models that could answer prompts.", param="prompts")
+    size = func.sum(func.length(cast(ComparisonItem.prompt, String)))
+    statement = select(func.count(), size).where(
+        ComparisonItem.comparison_id == comparison.id, ComparisonItem.source == GENERATED
+    )
+    count, characters = (await session.execute(statement)).one()
+    prompts.check_total(count + len(added), (characters or 0) + sum(map(prompts.size, added)))
+    prompts.check_tokens(count + len(added), comparison.n, comparison.sampling["max_completion_tokens"])
+    await start_again(session, comparison)
+    await add_items(session, comparison, added)
+
+
+async def start_again(session: AsyncSession, comparison: Comparison) -> None:
+    """A worker generates what has no responses yet. Raises Conflict."""
+    if comparison.status != ComparisonStatus.GENERATING:
+        await admit_generation(session, comparison.project_id)
+        comparison.status, comparison.error = ComparisonStatus.GENERATING, None
+        comparison.wait_reason = comparison.lease_until = comparison.owner = None
+    await session.flush()
 
 
 async def get(session: AsyncSession, project_id: str, comparison_id: str, *, locked: bool = False) -> Comparison:
@@ -113,20 +167,6 @@ async def newest(
     statement = select(Comparison).where(Comparison.project_id == project_id)
     order = (Comparison.created_at, Comparison.id)
     return await page(session, statement, order, Comparison.id, after=after, limit=limit)
-
-
-async def progress(session: AsyncSession, comparison: Comparison) -> dict[str, int]:
-    """How many items there are, have responses, failed, and how many votes they have."""
-    items = select(
-        func.count(),
-        func.count().filter(ComparisonItem.ready),
-        func.count().filter(ComparisonItem.error.is_not(null()), ~ComparisonItem.ready),
-    ).where(ComparisonItem.comparison_id == comparison.id)
-    total, ready, failed = (await session.execute(items)).one()
-    votes = select(func.count()).where(
-        ComparisonVote.comparison_id == comparison.id, ComparisonVote.choice.is_not(None)
-    )
-    return {"items": total, "ready": ready, "failed": failed, "votes": await session.scalar(votes) or 0}
 
 
 async def delete_all(session: AsyncSession, project_id: str, comparison_id: str) -> None:

@@ -56,6 +56,8 @@ def wins(ballot: Ballot, writers: Mapping[str, str], models: Sequence[str]) -> W
     """Of one vote; two responses of one model say nothing about models."""
     found = np.zeros((len(models), len(models)))
     for pair in signs(ballot["levels"] or []):
+        if pair.first not in writers or pair.second not in writers:
+            continue  # imported
         one, other = (models.index(writers[response]) for response in (pair.first, pair.second))
         if one != other:
             found[one, other] += (1 + pair.sign) / 2

@@ -30,6 +30,7 @@ class Ballot:
     pick: str | None = None
     note: str | None = None
     seconds: float | None = None
+    vote_id: str | None = None
 
 
 async def cast(
@@ -40,9 +41,10 @@ async def cast(
     Raises NotFound, InvalidRequest, and Conflict for a vote that was exported.
     """
     item = await items.get(session, comparison, ballot.item_id)
-    vote = await session.scalar(
+    found = await session.scalars(
         select(ComparisonVote).where(ComparisonVote.item_id == item.id, ComparisonVote.annotator_id == annotator.id)
     )
+    vote = meant(found.all(), ballot, await session.scalar(select(database_now())) or 0.0)
     if vote is None:
         raise NotFound(
             f"The item {item.id!r} was not given to you. Ask for one at /v1/comparisons/{comparison.id}/next.",
@@ -55,6 +57,15 @@ async def cast(
     vote.voted_at = await session.scalar(select(database_now()))
     await session.flush()
     return vote
+
+
+def meant(found: Sequence[ComparisonVote], ballot: Ballot, now: float) -> ComparisonVote | None:
+    """The vote that a ballot is for; without an id, the repeated one as long as it is open."""
+    if ballot.vote_id is not None:
+        return next((vote for vote in found if vote.id == ballot.vote_id), None)
+    first = next((vote for vote in found if not vote.repeat), None)
+    waiting = [vote for vote in found if vote.choice is None and (vote.lease_until or 0.0) >= now]
+    return next((vote for vote in waiting if vote.repeat), first)
 
 
 def changeable(vote: ComparisonVote) -> None:
@@ -103,6 +114,23 @@ def unknown(response_id: str | None, item_id: str) -> str:
     return f"The item {item_id!r} has no response with the id {response_id!r}."
 
 
+async def own(
+    session: AsyncSession, comparison: Comparison, annotator: ComparisonAnnotator, vote_id: str
+) -> tuple[ComparisonItem, ComparisonVote]:
+    """Raises NotFound."""
+    found = (
+        await session.execute(
+            select(ComparisonItem, ComparisonVote)
+            .join(ComparisonVote, ComparisonVote.item_id == ComparisonItem.id)
+            .where(ComparisonVote.id == vote_id, ComparisonVote.annotator_id == annotator.id)
+            .where(ComparisonItem.comparison_id == comparison.id)
+        )
+    ).first()
+    if found is None:
+        raise NotFound(f"You have no vote with the id {vote_id!r} in this comparison.", param="vote_id")
+    return found[0], found[1]
+
+
 async def undo(
     session: AsyncSession, comparison: Comparison, annotator: ComparisonAnnotator, vote_id: str
 ) -> ComparisonVote:
@@ -110,11 +138,7 @@ async def undo(
 
     Raises NotFound, Conflict.
     """
-    vote = await session.scalar(
-        select(ComparisonVote).where(ComparisonVote.id == vote_id, ComparisonVote.annotator_id == annotator.id)
-    )
-    if vote is None:
-        raise NotFound(f"You have no vote with the id {vote_id!r} in this comparison.", param="vote_id")
+    _, vote = await own(session, comparison, annotator, vote_id)
     changeable(vote)
     vote.choice = vote.order = vote.note = vote.seconds = vote.voted_at = None
     await items.lease(session, vote)

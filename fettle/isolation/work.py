@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from fettle.comparisons import prompts, results
+from fettle.comparisons.imports import reader
 from fettle.datasets.formats import facts, preview, token_sample, validation
 from fettle.errors import InvalidRequest
 from fettle.isolation import json_body
@@ -96,6 +97,7 @@ WORK: dict[str, Work] = {
     "sample_tokens": sample_tokens,
     "select_rollouts": selection.select,
     "comparison_prompts": prompts.read,
+    "comparison_votes": reader.read,
     "comparison_results": results.compute,
     "export_rollouts": selection.export,
     "metric_columns": metric_columns,

@@ -130,7 +130,7 @@ class Tenant:
         task = await samples.next_task(self.db, made, ann)
         assert task is not None
         vote = await samples.cast(self.db, made, ann, Ballot(task.item.id, "ranking", ranking=task.vote.shown))
-        return {"comparison_id": made.id, "annotator_id": ann.id, "vote_id": vote}
+        return {"comparison_id": made.id, "annotator_id": ann.id, "vote_id": vote, "item_id": task.item.id}
 
     async def end(self, job_id: str, status: JobStatus) -> None:
         async with self.db.transaction() as session:

@@ -36,7 +36,10 @@ class TestCreate:
         assert answer.status_code == 200, answer.text
         made = answer.json()
         assert (made["status"], made["n"], made["mode"]) == ("generating", 4, "rank")
-        assert made["progress"] == {"items": 2, "ready": 0, "failed": 0, "votes": 0}
+        counts = {"items": 2, "ready": 0, "failed": 0, "gold": 0, "imported": 0, "votes": 0}
+        counts |= {"votes_wanted": 2, "imported_votes": 0}
+        assert (made["progress"], made["annotators"]) == (counts, 0)
+        assert made["waiting"] == "No worker is running. Start one with `fettle worker`."
         assert (await tenant.http.get(f"/v1/comparisons/{made['id']}")).json() == made
         following = (await tenant.http.get(f"/v1/comparisons/{made['id']}/next")).json()
         assert following["item"] is None
@@ -154,7 +157,7 @@ class TestExport:
         made = await voted(tenant, 3)
         answer = await tenant.http.post(f"/v1/comparisons/{made.id}/train", json={"model": "starter"})
         assert refusal(answer)[:2] == (400, "too_few_votes")
-        assert "Collect 7 more" in message(answer)
+        assert "7 more rankings are needed" in message(answer)
         assert (await tenant.http.get("/v1/files")).json()["data"] == []
 
     @pytest.mark.parametrize("method", ["reward_model", "dpo"])

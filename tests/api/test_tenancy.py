@@ -20,6 +20,7 @@ FOUND_OR_NOT = {  # of a path's ids: the code that says that there is none
     "comparison_id": "not_found",
     "annotator_id": "not_found",
     "vote_id": "not_found",
+    "item_id": "not_found",
 }
 
 BODIES = {  # read before the id is
@@ -27,6 +28,9 @@ BODIES = {  # read before the id is
     "POST /v1/comparisons/{comparison_id}/votes": {"item_id": "x", "skip": True},
     "POST /v1/comparisons/{comparison_id}/annotators": {"name": "Ann"},
     "POST /v1/comparisons/{comparison_id}/export": {},
+    "POST /v1/comparisons/{comparison_id}/items/{item_id}/regenerate": {},
+    "POST /v1/comparisons/{comparison_id}/prompts": {"prompts": ["hi"]},
+    "POST /v1/comparisons/{comparison_id}/gold": {"items": [{"prompt": "hi", "ranked": ["a", "b"]}]},
     "POST /v1/comparisons/{comparison_id}/train": {"model": "starter"},
 }
 

@@ -13,59 +13,15 @@ import pytest
 import structlog
 from rich.console import Console
 
-from fettle.cli import main, token_view, up
+from fettle.cli import token_view, up
 from fettle.cli.client import Client
 from fettle.cli.doctor import host
 from fettle.settings import Settings
 from fettle.tenancy import api_keys
+from tests.fettle.cli.conftest import Shell
 
 ROOT = Path(__file__).parents[3]
 NEWEST = max(file.name[:4] for file in (ROOT / "migrations" / "versions").glob("0*.py"))
-
-
-class Shell:
-    """Runs `fettle …` in this process, with a data folder of its own and nothing else on the machine."""
-
-    def __init__(self, data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        self.data, self.capsys, self.monkeypatch = data, capsys, monkeypatch
-        self.set(DATA=data, REDIS_URL="redis://127.0.0.1:1/0", ENGINE_URL="http://127.0.0.1:1")
-
-    def set(self, **settings: object) -> None:
-        for name, value in settings.items():
-            self.monkeypatch.setenv(f"FETTLE_{name}", str(value))
-
-    def run(self, *words: str) -> tuple[int, str, str]:
-        """Exit code, stdout, stderr."""
-        self.monkeypatch.setattr(sys, "argv", ["fettle", *words])
-        with pytest.raises(SystemExit) as ended:
-            main.main()
-        out, err = self.capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    def ok(self, *words: str) -> str:
-        code, out, err = self.run(*words)
-        assert (code, err) == (0, "")
-        return out
-
-    def refused(self, *words: str) -> str:
-        """The one sentence on stderr."""
-        code, out, err = self.run(*words)
-        assert (code, out.strip()) == (1, "")
-        assert err.startswith("error ")
-        assert err.count("\n") == 1, err
-        return err.removeprefix("error ").rstrip("\n")
-
-
-@pytest.fixture
-def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
-    monkeypatch.chdir(tmp_path)
-    return Shell(tmp_path / "data", capsys, monkeypatch)
-
-
-@pytest.fixture
-def migrated(shell: Shell) -> Shell:
-    shell.ok("migrate")
-    return shell
 
 
 class TestSecrets:
@@ -88,7 +44,7 @@ class TestMigrate:
 
     def test_a_database_that_is_away_is_one_sentence(self, shell: Shell) -> None:
         shell.set(DATABASE_URL="postgresql+asyncpg://fettle:canary@127.0.0.1:1/fettle")
-        sentence = shell.refused("migrate")
+        sentence = shell.refused("migrate", code=3)
         assert "fettle doctor" in sentence or "postgresql" in sentence
         assert "canary" not in sentence
 
@@ -231,9 +187,9 @@ class TestJobs:
 
     def test_an_api_that_is_away_is_one_sentence(self, shell: Shell) -> None:
         shell.set(API_KEY="fk_x", URL=f"http://127.0.0.1:{up.free_port()}")
-        assert "is not responding" in shell.refused("jobs", "list")
+        assert "is not responding" in shell.refused("jobs", "list", code=3)
         for command in ("watch", "pause", "resume", "cancel"):
-            assert "is not responding" in shell.refused("jobs", command, "ftjob-x")
+            assert "is not responding" in shell.refused("jobs", command, "ftjob-x", code=3)
 
 
 class TestPreview:
@@ -260,7 +216,7 @@ class TestPreview:
 
     def test_mistakes_are_one_sentence(self, shell: Shell, tmp_path: Path) -> None:
         bad = tmp_path / "bad.jsonl"
-        bad.write_text('{"prompt": "x"}\n')
+        bad.write_text('{"prompt": "x", "completion": null}\n')
         assert "Line 1, completion: The row has no 'completion'." in shell.refused("preview", str(bad))
         assert "does not exist" in shell.refused("preview", str(tmp_path / "none.jsonl"))
         assert "'gpt-9'" in shell.refused("preview", str(bad), "--model", "gpt-9")

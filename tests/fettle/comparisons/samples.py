@@ -42,8 +42,8 @@ async def comparison(
                 }
                 for number in range(n)
             ]
-            await generation.keep(session, item.id, responses, None)
-        await generation.finish(session, made.id, "worker-1", None)
+            await generation.keep(session, item, responses, None)
+        assert await generation.finish(session, made.id, "worker-1")
     return await read(db, made)
 
 

@@ -16,7 +16,8 @@ ITEM = ComparisonItem(
     comparison_id="c",
     number=1,
     prompt=[{"role": "user", "content": "hi"}],
-    responses=[{"id": each, "model": "m", "text": each.upper()} for each in "abc"],
+    responses=[{"id": each, "model": "m", "text": each.upper(), "names_model": False} for each in "abc"],
+    source="generated",
 )
 
 
@@ -33,6 +34,7 @@ def made(kind: str, rule: str, *orders: list[list[str]] | None) -> Exported:
             choice="ranking" if levels else "skip",
             order={"levels": levels} if levels else None,
             voted_at=1.0,
+            repeat=False,
         )
         for number, levels in enumerate(orders)
     ]
@@ -75,9 +77,11 @@ def test_a_pick_is_better_than_each_of_the_others_which_give_no_pair() -> None:
 @pytest.mark.parametrize("orders", [[[["a", "b", "c"]]], [None], [[["a"], ["b"], ["c"]], [["c"], ["b"], ["a"]]]])
 def test_votes_that_order_nothing_are_refused(orders: Any) -> None:
     with pytest.raises(InvalidRequest, match="give no row"):
-        made("rankings", "majority", *orders)
+        export.check_any(made("rankings", "majority", *orders))
 
 
 def test_too_few_rankings_are_refused_with_the_number_that_is_missing() -> None:
-    with pytest.raises(InvalidRequest, match=r"at least 10 rankings, and the votes give 1\. Collect 9 more\."):
+    with pytest.raises(
+        InvalidRequest, match=r"9 more rankings are needed: a job trains on at least 10, and the votes give 1\."
+    ):
         export.check_enough(made("rankings", "majority", [["a"], ["b"], ["c"]]), 10)

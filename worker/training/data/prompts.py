@@ -104,8 +104,8 @@ def refuse_too_few(count: int, batch_size: int) -> None:
 
 def rows_of(path: Path) -> Iterator[tuple[int, Prompt, dict[str, Any]]]:
     """The prompt of every row."""
-    for line, prompt in reading.prompts(path):
-        yield line, prompt, {}
+    for line, row in reading.rows(path):
+        yield line, prompts.to_prompt(row), prompts.to_conversation(row).variables
 
 
 def each_once(path: Path) -> Iterator[tuple[int, Prompt, dict[str, Any]]]:
@@ -116,7 +116,7 @@ def each_once(path: Path) -> Iterator[tuple[int, Prompt, dict[str, Any]]]:
         if name is not None and rows.SHAPES[name].to_pairs is not None:
             found = [(Prompt(pair.prompt, {}), pair.variables) for pair in rows.to_pairs(row)]
         else:
-            found = [(prompts.to_prompt(row), {})]
+            found = [(prompts.to_prompt(row), prompts.to_conversation(row).variables)]
         for prompt, variables in found:
             key = json.dumps([prompt.messages, variables], sort_keys=True)
             if key not in seen:
