@@ -77,7 +77,7 @@ async def make(
     base = catalog.find(models, base_model)
     await capabilities.check(base_model, base)
     spec = methods.spec_of(request.method)
-    if (reward_model := spec.reward_model(request.method)) is not None:
+    if (reward_model := methods.requested_reward_model(request.method)) is not None:
         await tuned_models.scorer(session, project_id, reward_model, base_model)
     shapes, hint = methods.shapes(request.method), spec.hint
     training = await files.for_training(

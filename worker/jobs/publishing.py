@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import ids
+from fettle import ids, methods
 from fettle.datasets import files
 from fettle.errors import TrainingFailed
 from fettle.estimates import estimate, measurements
@@ -115,7 +115,7 @@ async def publish_reward_model(attempt: Attempt, folder: Path, found: dict[str, 
                 prefix=where,
             )
         )
-        row.method = {**row.method, "rlhf": {**row.method["rlhf"], "reward_model": name}}
+        row.method = methods.with_reward_model(row.method, name)
         if found:
             checks = proof_checks.of_training(found["evidence"], rows)
             proof = Proof(

@@ -19,6 +19,8 @@ from transformers import AutoConfig
 
 from fettle.estimates.memory import FITS, NF4_SHRINKS, Load, activations, logits, tokens_at_once
 from fettle.host.memory import machine_memory
+from fettle.methods import METHODS
+from fettle.methods.spec import REWARD_MODEL
 from worker.training.process.job_spec import Work
 
 AMPERE = (8, 0)
@@ -77,7 +79,7 @@ def load(work: Work, rows_at_once: int, *, on_gpu: bool) -> Load:
         intermediate=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
         tokens=tokens_at_once(rows_at_once, work.hyperparameters["max_seq_length"], on_gpu),
         nf4=work.hyperparameters.get("quantization") == "nf4",
-        vocabulary=0 if work.method == "reward_model" else text.vocab_size,
+        vocabulary=0 if METHODS[work.method].kind == REWARD_MODEL else text.vocab_size,
     )
 
 
