@@ -25,6 +25,7 @@ from api.routes import (
     comparison_votes,
     comparisons,
     completions,
+    console,
     docs,
     dry_runs,
     estimates,
@@ -38,6 +39,7 @@ from api.routes import (
     responses,
     reward_functions,
     rollouts,
+    session,
     workers,
 )
 from fettle import __version__
@@ -78,6 +80,8 @@ ROUTERS = (
     health.router,
     metrics.router,
     docs.router,
+    session.router,
+    console.router,
 )
 
 

@@ -112,6 +112,19 @@ def up(
     run(Settings())
 
 
+@app.command("console", epilog=example("fettle console"))
+def console_link() -> None:
+    """Print a link that signs a browser in to the console once."""
+    from fettle.cli import sign_in
+    from fettle.tenancy import sessions
+
+    settings = Settings()
+    sign_in.check_page(settings)
+    link = asyncio.run(sign_in.make_link(settings))
+    console.print(link, highlight=False, soft_wrap=True)
+    console.print(f"[dim]It works once, within {sessions.LINK_SECONDS // 60} minutes.[/]")
+
+
 @app.command(epilog=example("fettle down"))
 def down() -> None:
     """Stop the `fettle up` that uses FETTLE_DATA. A running job saves a checkpoint first."""

@@ -11,7 +11,7 @@ from fettle.comparisons.imports import reader
 from fettle.datasets.formats import facts, preview, token_sample, validation
 from fettle.errors import InvalidRequest
 from fettle.isolation import json_body
-from fettle.jobs import step_metrics
+from fettle.jobs import metric_series
 from fettle.rewards import grader_fields
 from fettle.rollouts import selection
 
@@ -76,18 +76,6 @@ def dataset_facts(argument: Any, content: bytes) -> bytes:
     return orjson.dumps(facts.look(Path(argument["path"])))
 
 
-def metric_columns(argument: Any, content: bytes) -> bytes:
-    """content: a line of JSON for each metrics event of a job, in their order. The body of GET …/metrics."""
-    steps = step_metrics.by_step(orjson.loads(line) for line in content.splitlines())
-    return orjson.dumps(
-        {
-            "object": "fine_tuning.job.metrics",
-            "fine_tuning_job_id": argument["job_id"],
-            "columns": step_metrics.columns(steps),
-        }
-    )
-
-
 WORK: dict[str, Work] = {
     "check_graders": check_graders,
     "check_body": check_body,
@@ -100,5 +88,5 @@ WORK: dict[str, Work] = {
     "comparison_votes": reader.read,
     "comparison_results": results.compute,
     "export_rollouts": selection.export,
-    "metric_columns": metric_columns,
+    "metric_columns": metric_series.answer,
 }
