@@ -5,6 +5,7 @@ by rewards alone, with no answer shown (GRPO). Every command is shown before it 
 same held-out problems, asked through the plain `openai` client. KEEP=1 leaves it serving until Ctrl-C.
 """
 
+import asyncio
 import os
 import shlex
 import signal
@@ -27,7 +28,9 @@ from rich.table import Table
 from examples import grpo
 from examples.evaluation import Score, ask, evaluate, right
 from examples.word_problems import Problem, problems
+from fettle.cli import sign_in
 from fettle.cli.terminal import inside_markup, plain
+from fettle.settings import Settings
 
 BASE = "starter"
 SHOWN_ROWS, PROMPTS, VALIDATION_ROWS, EXAM = 800, 400, 60, 200
@@ -246,6 +249,10 @@ def compare(client: OpenAI, pupils: list[Pupil]) -> None:
 def say_what_next(data: Path, port: int, pupils: list[Pupil], kept: bool) -> None:
     headline("What to try next", "" if kept else "the models stay in " + str(data))
     if kept:
+        settings = Settings(data=data, port=port)
+        sign_in.check_page(settings)
+        link = asyncio.run(sign_in.make_link(settings))
+        console.print(f"[bold]{link}[/]  [dim]# both lessons in the browser[/]", soft_wrap=True)
         console.print("Serving until Ctrl-C. In another terminal:")
     else:
         console.print(f"FETTLE_DATA={data} FETTLE_PORT={port} make up   # serves them again; then:", soft_wrap=True)
