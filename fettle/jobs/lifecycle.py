@@ -44,7 +44,7 @@ async def create(
 
 
 async def foreseen(
-    session: AsyncSession, job: Job, plan: Plan, models: dict[str, BaseModelEntry], price: estimate.Price
+    session: AsyncSession, job: Job, plan: Plan, models: Catalog, price: estimate.Price
 ) -> dict[str, Any]:
     """From the size of the training file alone: creating a job reads no dataset."""
     each = await estimate.tokens_per_byte(session, plan.base_model)
