@@ -25,8 +25,10 @@ from api.routes import (
     comparison_votes,
     comparisons,
     completions,
+    console,
     docs,
     dry_runs,
+    estimates,
     files,
     graders,
     health,
@@ -38,6 +40,7 @@ from api.routes import (
     responses,
     reward_functions,
     rollouts,
+    session,
     workers,
 )
 from fettle import __version__
@@ -59,6 +62,7 @@ ROUTERS = (
     rollouts.router,
     dry_runs.router,
     advice.router,
+    estimates.router,
     graders.router,
     reward_functions.router,
     comparisons.router,
@@ -78,6 +82,8 @@ ROUTERS = (
     health.router,
     metrics.router,
     docs.router,
+    session.router,
+    console.router,
 )
 
 

@@ -5,6 +5,7 @@ by rewards alone, with no answer shown (GRPO). Then all three answer the same he
 serving until Ctrl-C.
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -29,8 +30,10 @@ from examples import grpo
 from examples.evaluation import Score, ask, evaluate, right
 from examples.running import upload
 from examples.word_problems import Problem, Split, problems
+from fettle.cli import sign_in
 from fettle.cli.job_progress import watch
 from fettle.cli.terminal import inside_markup, plain, printable
+from fettle.settings import Settings
 
 BASE = "starter"
 SHOWN_ROWS, PROMPTS, VALIDATION_ROWS, EXAM = 800, 400, 60, 200
@@ -255,6 +258,10 @@ def say_what_next(data: Path, port: int, kept: bool) -> None:
     headline("What to try next", "" if kept else "the models stay in " + str(data))
     url, key = f"http://127.0.0.1:{port}/v1", data / "admin.key"
     if kept:
+        settings = Settings(data=data, port=port)
+        sign_in.check_page(settings)
+        link = asyncio.run(sign_in.make_link(settings))
+        console.print(f"[bold]{link}[/]  [dim]# both lessons in the browser[/]", soft_wrap=True)
         console.print("Serving until Ctrl-C. In another terminal:")
     else:
         console.print(f"FETTLE_DATA={data} FETTLE_PORT={port} make up   # serves them again; then:", soft_wrap=True)
