@@ -36,6 +36,7 @@ ROUTES: dict[str, str] = {
     "POST /v1/fine_tuning/estimate": "jobs.write",
     "POST /v1/fine_tuning/alpha/graders/run": "jobs.write",
     "POST /v1/fine_tuning/alpha/graders/validate": "jobs.write",
+    "POST /v1/fine_tuning/jobs/{job_id}/comparison": "comparisons.write",
     "POST /v1/comparisons": "comparisons.write",
     "GET /v1/comparisons": "comparisons.read",
     "GET /v1/comparisons/{comparison_id}": "comparisons.read",
