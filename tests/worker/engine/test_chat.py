@@ -171,9 +171,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str | None, str]] = {
     "an empty stop": ({"stop": ["a", ""]}, "invalid_value", "stop[1]", "''"),
     "a large seed": ({"seed": 2**63}, "invalid_value", "seed", str(2**63)),
     "usage without a stream": ({"stream_options": {}}, "invalid_value", "stream_options", "stream"),
-    "tools": ({"tools": []}, "unknown_parameter", "tools", "Unknown parameter"),
+    "no tools": ({"tools": []}, "invalid_value", "tools", "at least 1"),
     "no messages": ({"messages": []}, "invalid_value", "messages", "[]"),
-    "an unknown role": ({"messages": [{"role": "tool", "content": ""}]}, "invalid_value", "messages[0].role", "'tool'"),
+    "an unknown role": ({"messages": [{"role": "bot", "content": ""}]}, "invalid_value", "messages[0].role", "'bot'"),
+    "no call": ({"messages": [{"role": "tool", "content": ""}]}, "invalid_value", "messages[0]", "tool_call_id"),
+    "null": ({"messages": [{"role": "user", "content": None}]}, "invalid_value", "messages[0]", "Use a string"),
     "no content": ({"messages": [{"role": "user"}]}, "missing_required_parameter", "messages[0].content", "Missing"),
     "parts": ({"messages": [{"role": "user", "content": [1]}]}, "invalid_value", "messages[0].content", "[1]"),
     "a name": (
