@@ -38,10 +38,10 @@ def run(
     """Trains, its checkpoint at the end included. judge: in the scorer's place; a completion's reward is the sum."""
     quiet()
     from worker.training import loop
-    from worker.training.process.channel import Channel
+    from worker.training.process.channel import SocketChannel
     from worker.training.process.job_spec import Work
 
-    class Ears(Channel):
+    class Recorder(SocketChannel):
         """In the place of a supervisor."""
 
         def __init__(self) -> None:
@@ -79,6 +79,6 @@ def run(
             "threads": 1,
         }
         (folder / "spec.json").write_text(json.dumps(spec))
-        ears = Ears()
-        loop.run(Work.read(folder), ears)
-    return {"steps": ears.steps, "tokens": ears.steps[-1]["tokens"], "seconds": seconds}
+        channel = Recorder()
+        loop.run(Work.read(folder), channel)
+    return {"steps": channel.steps, "tokens": channel.steps[-1]["tokens"], "seconds": seconds}

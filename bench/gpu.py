@@ -183,7 +183,7 @@ def through_the_child(kind: str, folder: Path, size: Size) -> Figures:
     import worker.training.process.preload  # noqa: F401 — first: it sets what the libraries read when they are imported
     from worker.training import loop
     from worker.training.model import device
-    from worker.training.process.channel import Channel
+    from worker.training.process.channel import SocketChannel
 
     ours, theirs = socket.socketpair()
     heard: list[tuple[float, dict[str, Any]]] = []
@@ -194,7 +194,7 @@ def through_the_child(kind: str, folder: Path, size: Size) -> Figures:
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
-    loop.run(work_of(kind, folder, size), Channel(theirs))
+    loop.run(work_of(kind, folder, size), SocketChannel(theirs))
     theirs.shutdown(socket.SHUT_WR)
     listener.join()
     steps = [(moment, line["data"]) for moment, line in heard if line["type"] == "metrics"]

@@ -10,7 +10,10 @@ class ComparisonItem(Base):
     """One prompt and its responses; null until they are generated."""
 
     __tablename__ = "comparison_items"
-    __table_args__ = (Index("comparison_items_by_number", "comparison_id", "number", unique=True),)
+    __table_args__ = (
+        Index("comparison_items_by_number", "comparison_id", "number", unique=True),
+        Index("comparison_items_by_digest", "comparison_id", "digest"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     comparison_id: Mapped[str] = mapped_column(ForeignKey("comparisons.id"))
@@ -22,4 +25,5 @@ class ComparisonItem(Base):
     ready: Mapped[bool] = mapped_column(default=False)  # may be voted on
     source: Mapped[str] = mapped_column(default="generated", server_default="generated")  # generated | gold | imported
     gold: Mapped[dict[str, Any] | None]  # {"levels"}: the order that is right; a check of annotators, never exported
+    digest: Mapped[str | None]  # of the prompt and the responses: imported votes on the same ones find the item
     round: Mapped[int] = mapped_column(default=0, server_default="0")  # how often it was generated anew

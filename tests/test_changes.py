@@ -135,6 +135,72 @@ async def retrieve(worker_id: str, caller: Caller, session: Snapshot, services: 
     "api/scopes.py": after('    "GET /v1/workers": "jobs.read",', '    "GET /v1/workers/{worker_id}": "jobs.read",'),
 }
 
+METHOD: Change = {
+    "fettle/methods/imitation.py": new(
+        '''"""Imitation: supervised fine-tuning that sees every row once."""
+
+from typing import Any, Literal
+
+from fettle.methods import supervised
+from fettle.methods.common import Given
+from fettle.methods.spec import TEXTS, Method, MethodSpec
+from fettle.methods.supervised import Supervised, SupervisedMethod
+
+
+class ImitationMethod(Method):
+    type: Literal["imitation"]
+    imitation: Supervised = Supervised()
+
+
+def resolve(method: ImitationMethod, given: Given) -> dict[str, Any]:
+    resolved = supervised.resolve(SupervisedMethod(type="supervised", supervised=method.imitation), given)
+    return {"hyperparameters": {**resolved["hyperparameters"], "n_epochs": 1}}
+
+
+SPEC = MethodSpec(request=ImitationMethod, resolve=resolve, shapes=TEXTS)
+'''
+    ),
+    "fettle/methods/__init__.py": lambda before: after('    "dpo": dpo.SPEC,', '    "imitation": imitation.SPEC,')(
+        before.replace("from fettle.methods import dpo, ", "from fettle.methods import dpo, imitation, ")
+    ),
+    "worker/training/methods/imitation.py": new(
+        '''"""Imitation: the supervised trainer."""
+
+from worker.training.methods import supervised
+from worker.training.methods.supervised import SupervisedTrainer
+from worker.training.process.channel import Channel
+from worker.training.process.job_spec import Work
+
+
+def build(work: Work, channel: Channel) -> SupervisedTrainer:
+    return supervised.build(work, channel)
+'''
+    ),
+    "worker/training/methods/__init__.py": lambda before: after(
+        '    "dpo": dpo.build,', '    "imitation": imitation.build,'
+    )(before.replace("import dpo, grpo, ", "import dpo, grpo, imitation, ")),
+}
+
+TEST_OF_METHOD = """from pathlib import Path
+
+from tests.api.tenants import Tenant
+from tests.worker.training.children import Child, rows, work_folder
+
+
+async def test_a_job_can_ask_for_it(tenant: Tenant) -> None:
+    job = await tenant.job(method={"type": "imitation"})
+    assert job["method"]["imitation"]["hyperparameters"]["n_epochs"] == 1
+    refused = await tenant.create(method={"type": "imitation", "imitation": {"hyperparameters": {"n_epoch": 1}}})
+    assert refused.status_code == 400
+    assert "n_epoch" in refused.json()["error"]["message"]
+
+
+def test_a_worker_trains_it(tmp_path: Path) -> None:
+    child = Child(work_folder(tmp_path / "work", rows(8), method="imitation"))
+    lines = child.rest()
+    assert (lines[-1]["type"], lines[-1]["step"]) == ("done", 1), child.log
+"""
+
 TEST_OF_ENDPOINT = """from tests.api.tenants import Tenant
 from tests.api.test_workers import announce, leave
 
@@ -155,6 +221,13 @@ def test_a_reward_function(scratch: Path) -> None:
     apply(scratch, REWARD_FUNCTION)
     assert "3 passed" in run_tests(scratch, "tests/fettle/rewards/test_functions.py", "-k", "shouting")
     assert len(REWARD_FUNCTION) == promised()["reward function"]
+
+
+def test_a_training_method(scratch: Path) -> None:
+    apply(scratch, METHOD)
+    (scratch / "tests/api/test_imitation.py").write_text(TEST_OF_METHOD)
+    run_tests(scratch, "tests/api/test_imitation.py")
+    assert len(METHOD) == promised()["training method"]
 
 
 def test_an_endpoint(scratch: Path) -> None:

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from api.schemas.job import AnyMethod, JobCreate, whole
 from fettle.comparisons import annotators, items
 from fettle.comparisons.checks import GOLD_AT_MOST
+from fettle.comparisons.imports.store import Imported
 from fettle.comparisons.items import Task
 from fettle.comparisons.prompts import AT_MOST, CHARACTERS_AT_MOST, RESPONSES_AT_MOST
 from fettle.comparisons.votes import CHOICES
@@ -132,6 +133,16 @@ class Invitation(BaseModel):
     expires_in_days: Annotated[float, Field(gt=0, le=90)] = 7.0
 
 
+class ImportForm(BaseModel):
+    """The text fields of POST /v1/comparisons/{id}/import. prompt_key: the field with the prompt, in other formats."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    annotator: Name
+    format: Literal["auto", "fettle", "argilla", "label_studio"] = "auto"
+    prompt_key: Name | None = None
+
+
 class ExportCreate(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -252,4 +263,17 @@ def annotator_object(row: ComparisonAnnotator, token: str | None = None) -> dict
         "status": annotators.state(row),
         "expires_at": whole(row.expires_at),
         **({} if token is None else {"token": token, "link": f"/vote/{row.comparison_id}#{token}"}),
+    }
+
+
+def import_object(comparison_id: str, done: Imported) -> dict[str, Any]:
+    return {
+        "object": "comparison.import",
+        "comparison_id": comparison_id,
+        "format": done.format,
+        "votes": done.votes,
+        "new_items": done.new_items,
+        "matched_items": done.matched_items,
+        "annotators": [{"id": row.id, "name": row.name} for row in done.annotators.values()],
+        "left_out": {"count": done.left_out_count, "data": done.left_out},
     }

@@ -32,6 +32,7 @@ async def stream(storage: Storage, prefix: str, names: Sequence[str]) -> AsyncIt
         for name in names:
             entry = zipfile.ZipInfo(name)
             entry.external_attr = 0o644 << 16
+            entry.extract_version = zipfile.ZIP64_VERSION  # Python before 3.11.4 does not say so by itself
             with archive.open(entry, "w", force_zip64=True) as target:
                 async for chunk in storage.stream(f"{prefix}/{name}"):
                     target.write(chunk)

@@ -1,14 +1,21 @@
 """The command line's own small client of the API."""
 
 import os
-from collections.abc import Iterator
-from typing import Any
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import httpx
 import orjson
 
+from fettle.cli import credentials
 from fettle.errors import FettleError, Unavailable
 from fettle.settings import Settings
+
+AWAY = (502, 503, 504)
+EVENTS_AWAY_SECONDS = 60  # how long a watch outlives a server that restarts
 
 
 class Refused(FettleError):
@@ -16,28 +23,105 @@ class Refused(FettleError):
 
 
 class Client:
-    def __init__(self, settings: Settings) -> None:
-        self.url = os.environ.get("FETTLE_URL", f"http://{settings.host}:{settings.port}")
-        key = os.environ.get("FETTLE_API_KEY")
-        file = settings.data / "admin.key"
-        if key is None and file.is_file():
-            key = file.read_text().strip()
-        if key is None:
-            raise Refused(
-                f"No API key found. Set FETTLE_API_KEY, or set FETTLE_DATA to a folder with admin.key (not in {file})."
-            )
-        self.http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+    """Of one server: that of FETTLE_URL, else that of the last `fettle login`, else the one on this machine."""
+
+    def __init__(self, settings: Settings, url: str | None = None, key: str | None = None) -> None:
+        self.url = url or server(settings)
+        headers = {"Authorization": f"Bearer {key or key_for(self.url, settings)}", "User-Agent": "fettle"}
+        env = not credentials.is_loopback(self.url)  # a proxy leads to no server on this machine
+        self.http = httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=env)
 
     def get(self, path: str, **query: Any) -> Any:
-        try:
-            return checked(self.http.get(path, params=query)).json()
-        except httpx.TransportError as error:
-            raise self.away(error) from error
+        return self.ask("GET", path, params={name: value for name, value in query.items() if value is not None})
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """However long the answer takes."""
+        return self.ask("POST", path, json=body, timeout=httpx.Timeout(None, connect=30))
+
+    def patch(self, path: str, body: dict[str, Any]) -> Any:
+        return self.ask("PATCH", path, json=body)
+
+    def delete(self, path: str) -> Any:
+        return self.ask("DELETE", path)
+
+    def upload(self, file: BinaryIO, name: str) -> dict[str, Any]:
+        """The file's object, with the report of its validation."""
+        timeout = httpx.Timeout(None, connect=30)
+        parts = {"file": (name, file, "application/octet-stream")}
+        answer: dict[str, Any] = self.ask(
+            "POST", "/v1/files", data={"purpose": "fine-tune"}, files=parts, timeout=timeout
+        )
+        return answer
+
+    def pages(self, path: str, most: int, **query: Any) -> list[dict[str, Any]]:
+        """As many rows of a list as are wanted, from as many pages as that takes."""
+        rows: list[dict[str, Any]] = []
+        while len(rows) < most:
+            page = self.get(path, limit=min(100, most - len(rows)), after=rows[-1]["id"] if rows else None, **query)
+            rows += page["data"]
+            if not page.get("has_more") or not page["data"]:
+                break
+        return rows
+
+    def ask(self, method: str, path: str, **options: Any) -> Any:
         try:
-            return checked(self.http.post(path, json=body, timeout=httpx.Timeout(None, connect=30))).json()
+            answer = checked(self.http.request(method, path, **options))
+        except httpx.TransportError as error:
+            raise self.away(error) from error
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise Refused(f"{self.url} does not answer as Fettle does. Check the address.") from error
+
+    def download(
+        self, path: str, to: Path, query: dict[str, Any], advance: Callable[[int], None] = lambda size: None
+    ) -> None:
+        """Into a new file; of a download that breaks off nothing is left. advance: called with the bytes of a piece."""
+        part = to.with_name(f".{to.name}.part")
+        try:
+            with self.stream("GET", path, params=query) as response, part.open("wb") as out:
+                for piece in response.iter_bytes():
+                    out.write(piece)
+                    advance(len(piece))
+            part.replace(to)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def chat(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The chunks of a streamed answer. Raises Refused for an error in between."""
+        with self.stream("POST", "/v1/chat/completions", json={**body, "stream": True}) as response:
+            for data in server_sent(response):
+                chunk = orjson.loads(data)
+                if "error" in chunk:
+                    raise Refused(chunk["error"]["message"])
+                yield chunk
+
+    def events(self, job_id: str) -> Iterator[dict[str, Any]]:
+        """A job's events, from the first one until it ends. A server that restarts in between is waited for."""
+        path, last = f"/v1/fine_tuning/jobs/{job_id}/events", None
+        away_since: float | None = None
+        while True:
+            headers: dict[str, str] = {"Last-Event-ID": last} if last else {}
+            try:
+                with self.stream("GET", path, params={"stream": "true"}, headers=headers) as response:
+                    for data in server_sent(response):
+                        event = orjson.loads(data)
+                        last, away_since = event["id"], None
+                        yield event
+                return
+            except Unavailable:
+                away_since = away_since or time.monotonic()
+                if last is None or time.monotonic() - away_since > EVENTS_AWAY_SECONDS:
+                    raise
+                time.sleep(1)
+
+    @contextmanager
+    def stream(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
+        try:
+            with self.http.stream(method, path, timeout=httpx.Timeout(None, connect=30), **options) as response:
+                if not response.is_success:
+                    response.read()
+                yield checked(response)
         except httpx.TransportError as error:
             raise self.away(error) from error
 
@@ -47,19 +131,33 @@ class Client:
             "FETTLE_URL."
         )
 
-    def events(self, job_id: str) -> Iterator[dict[str, Any]]:
-        """A job's events, from the first one until it ends."""
-        path = f"/v1/fine_tuning/jobs/{job_id}/events"
-        try:
-            with self.http.stream("GET", path, params={"stream": "true"}, timeout=None) as response:
-                if not response.is_success:
-                    response.read()
-                checked(response)
-                for line in response.iter_lines():
-                    if line.startswith("data: ") and line != "data: [DONE]":
-                        yield orjson.loads(line[len("data: ") :])
-        except httpx.TransportError as error:
-            raise self.away(error) from error
+
+def server(settings: Settings) -> str:
+    """The address that commands ask."""
+    named = os.environ.get("FETTLE_URL")
+    if named:
+        return credentials.address(named)
+    return credentials.current() or f"http://{settings.host}:{settings.port}"
+
+
+def key_for(url: str, settings: Settings) -> str:
+    """Raises Refused when there is none."""
+    file = settings.data / "admin.key"
+    if key := os.environ.get("FETTLE_API_KEY") or credentials.key_of(url):
+        return key
+    if file.is_file():
+        return file.read_text().strip()
+    raise Refused(
+        f"No API key found for {url}. Run `fettle login {url}`, set FETTLE_API_KEY, or set FETTLE_DATA to a folder "
+        f"with admin.key (not in {file})."
+    )
+
+
+def server_sent(response: httpx.Response) -> Iterator[str]:
+    """The data of each event until [DONE]."""
+    for line in response.iter_lines():
+        if line.startswith("data: ") and line != "data: [DONE]":
+            yield line[len("data: ") :]
 
 
 def checked(response: httpx.Response) -> httpx.Response:
@@ -68,5 +166,5 @@ def checked(response: httpx.Response) -> httpx.Response:
     try:
         message = response.json()["error"]["message"]
     except (ValueError, KeyError, TypeError):
-        message = f"status {response.status_code} from {response.url}"
-    raise Refused(message)
+        message = f"The answer of {response.url} has the status {response.status_code}. Is it a Fettle server?"
+    raise Unavailable(message) if response.status_code in AWAY else Refused(message)

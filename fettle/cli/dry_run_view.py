@@ -5,7 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fettle.cli.terminal import plain, printable
+from fettle.cli.terminal import figure, plain, printable
 
 PROMPT_SHOWN, COMPLETION_SHOWN, FAILURE_SHOWN = 160, 600, 800  # characters
 
@@ -55,7 +55,7 @@ def prompt_of(example: dict[str, Any]) -> str:
 
 
 def number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.2f}"
+    return "none" if value is None else figure(value)
 
 
 def cut(text: str, most: int) -> str:

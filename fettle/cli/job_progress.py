@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fettle.cli.terminal import inside_markup, plain
+from fettle.cli.terminal import figure, inside_markup, plain
 from fettle.methods import METHODS
 from fettle.methods.spec import REWARDS
 
@@ -42,9 +42,9 @@ def watch(events: Iterable[dict[str, Any]], console: Console) -> None:
 def fitting(latest: dict[str, float], room: int) -> Iterator[str]:
     """As many as there is room for; a whole reward before its parts."""
     for label, value in sorted(latest.items(), key=lambda each: each[0] not in REWARDS.values()):
-        room -= len(f"{label} {value:.2f}  ")
+        room -= len(f"{label} {figure(value)}  ")
         if room >= 0:
-            yield f"[dim]{inside_markup(label)}[/] {value:.2f}"
+            yield f"[dim]{inside_markup(label)}[/] {figure(value)}"
 
 
 def labels(data: dict[str, Any]) -> dict[str, str]:

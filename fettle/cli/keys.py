@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from fettle.cli.terminal import console, duration, moment, plain, uncut, with_database
+from fettle.cli.terminal import AsJson, console, duration, example, moment, plain, show_json, uncut, with_database
 from fettle.settings import Settings
 from fettle.tenancy.scopes import ADMIN, ALL, SCOPES
 
@@ -23,7 +23,7 @@ Grace = Annotated[int, typer.Option(parser=duration, metavar="TIME", help="How l
 Scopes = Annotated[list[str], typer.Option("--scope", help=f"May be repeated: {', '.join(SCOPES)}.")]
 
 
-@app.command("create")
+@app.command("create", epilog=example("fettle keys create laptop --expires-in 30d"))
 def create(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
     project: Annotated[str, typer.Option(help="The key's project; created if it does not exist.")] = "default",
@@ -47,8 +47,8 @@ def create(
     print(with_database(settings, make))
 
 
-@app.command("list")
-def show() -> None:
+@app.command("list", epilog=example("fettle keys list"))
+def show(as_json: AsJson = False) -> None:
     """Show every key's id, project, scopes and state, but not the key itself."""
     from fettle.tenancy import api_keys
 
@@ -56,12 +56,24 @@ def show() -> None:
         async with db.snapshot() as session:
             return await api_keys.everyone(session)
 
+    found = with_database(Settings(), read)
+    if as_json:
+        show_json([as_object(key, project) for key, project in found])
+        return
     table = Table("id", "project", "name", "key", "scopes", "created", "state", box=None)
-    for key, project in with_database(Settings(), read):
+    for key, project in found:
         scopes = Text(" ".join(key.scopes), "bold" if ADMIN in key.scopes else "")
         made = moment(key.created_at)
         table.add_row(key.id, plain(project.name), plain(key.name), f"{key.hint}…", scopes, made, state(key))
     uncut.print(table)
+
+
+def as_object(key: "ApiKey", project: "Project") -> dict[str, object]:
+    from fettle.tenancy import api_keys
+
+    known = {"id": key.id, "project": project.name, "name": key.name, "hint": key.hint, "scopes": key.scopes}
+    times = {"created_at": key.created_at, "expires_at": key.expires_at, "revoked_at": key.revoked_at}
+    return {**known, **times, "state": api_keys.state(key)}
 
 
 def state(key: "ApiKey") -> str:
@@ -77,7 +89,7 @@ def state(key: "ApiKey") -> str:
     return "live"
 
 
-@app.command("rotate")
+@app.command("rotate", epilog=example("fettle keys rotate key_abc123 --grace 1h"))
 def rotate(
     key_id: KeyId,
     grace: Grace = "24h",  # type: ignore[assignment]
@@ -99,7 +111,7 @@ def rotate(
     print(with_database(settings, make))
 
 
-@app.command("revoke")
+@app.command("revoke", epilog=example("fettle keys revoke key_abc123"))
 def revoke(key_id: KeyId) -> None:
     """Revoke a key immediately."""
     from fettle.tenancy import api_keys

@@ -14,76 +14,150 @@ from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.table import Table
 
-from fettle.cli import jobs, keys, projects
-from fettle.cli.terminal import console, plain, with_database
-from fettle.errors import FettleError, InvalidRequest
+from fettle import __version__
+from fettle.cli import chat, files, job_results, jobs, keys, login, models, projects, rewards, train
+from fettle.cli.terminal import AsJson, console, example, plain, show_json, with_database
+from fettle.errors import FettleError, Unavailable
 from fettle.host import users
 from fettle.settings import Settings, invalid_setting
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fettle.db import Database
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Self-hosted fine-tuning as a service.")
+REFUSED, AWAY = 1, 3  # exit codes; 2: wrong usage, 4: a job did not succeed, 130: Ctrl-C
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Self-hosted fine-tuning as a service.",
+    epilog=example("fettle up --detach", "fettle train train.jsonl --base starter --watch", "fettle chat starter"),
+)
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=lambda asked: show_version(asked), is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Self-hosted fine-tuning as a service."""
+
+
+def show_version(asked: bool) -> None:
+    if asked:
+        print(f"fettle {__version__}")
+        raise typer.Exit
+
+
+app.command(
+    epilog=example(
+        "fettle train train.jsonl --base starter --watch",
+        "fettle train pairs.jsonl --base starter --method dpo --epochs 1 --set beta=0.2",
+        "fettle train prompts.jsonl --base starter --reward answer_correct --reward think_format=0.2 --chat",
+    )
+)(train.train)
+app.command(epilog=example("fettle chat starter", "fettle chat starter 'What is 2 + 3?' --temperature 0"))(chat.chat)
+app.add_typer(files.app, name="files")
+jobs.app.command(epilog=example("fettle jobs download ftjob-abc123 --to my-adapter"))(job_results.download)
+jobs.app.command(
+    epilog=example(
+        "fettle jobs rollouts ftjob-abc123 --sort=-reward --limit 3",
+        "fettle jobs rollouts ftjob-abc123 --to pairs.jsonl --format dpo",
+    )
+)(job_results.rollouts)
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(models.app, name="models")
+app.add_typer(rewards.app, name="rewards")
+app.command(epilog=example("fettle login https://fettle.example.com"))(login.login)
+app.command(epilog=example("fettle logout"))(login.logout)
 app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")
-app.add_typer(jobs.app, name="jobs")
 
 
 def main() -> None:
     """Errors that a person can fix come as one sentence, without a traceback."""
     users.conceal()
     try:
-        app()
+        app(prog_name="fettle")
     except ValidationError as error:
         fail(invalid_setting(error))
     except SettingsError as error:
         fail(f"{error}: it must be a JSON object, as docs/configuration.md shows.")
+    except Unavailable as error:
+        fail(error.message, AWAY)
     except FettleError as error:
         fail(error.message)
     except OSError as error:
         fail(f"{type(error).__name__}: {error}. `fettle doctor` checks every part.")
 
 
-def fail(message: str) -> None:
+def fail(message: str, code: int = REFUSED) -> None:
     Console(stderr=True, highlight=False, soft_wrap=True).print("[red]error[/]", plain(message))
-    sys.exit(1)
+    sys.exit(code)
 
 
-@app.command()
-def up() -> None:
+@app.command(epilog=example("fettle up", "FETTLE_PORT=9000 fettle up --detach"))
+def up(
+    detach: Annotated[bool, typer.Option("--detach", help="Return once it serves; `fettle down` stops it.")] = False,
+) -> None:
     """Run everything on this machine: API, worker, engine, Redis; SQLite and files under FETTLE_DATA."""
+    if detach:
+        from fettle.cli import detached
+
+        detached.start(Settings())
+        return
     from fettle.cli.up import run
 
     run(Settings())
 
 
-@app.command()
+@app.command("console", epilog=example("fettle console"))
+def console_link() -> None:
+    """Print a link that signs a browser in to the console once."""
+    from fettle.cli import sign_in
+    from fettle.tenancy import sessions
+
+    settings = Settings()
+    sign_in.check_page(settings)
+    link = asyncio.run(sign_in.make_link(settings))
+    console.print(link, highlight=False, soft_wrap=True)
+    console.print(f"[dim]It works once, within {sessions.LINK_SECONDS // 60} minutes.[/]")
+
+
+@app.command(epilog=example("fettle down"))
+def down() -> None:
+    """Stop the `fettle up` that uses FETTLE_DATA. A running job saves a checkpoint first."""
+    from fettle.cli import detached
+
+    detached.stop(Settings())
+
+
+@app.command(epilog=example("fettle api"))
 def api() -> None:
     """Run the HTTP API (no torch)."""
     become("api")
 
 
-@app.command()
+@app.command(epilog=example("FETTLE_SLOTS=2 fettle worker"))
 def worker() -> None:
     """Run a worker: claims jobs and trains them."""
     become("worker")
 
 
-@app.command()
+@app.command(epilog=example("fettle engine"))
 def engine() -> None:
     """Run the inference engine: serves base models and adapters."""
     become("worker.engine")
 
 
-@app.command()
+@app.command(epilog=example("FETTLE_VLLM_URL=http://127.0.0.1:8002 fettle vllm-agent"))
 def vllm_agent() -> None:
     """Run the agent that lets a vLLM server replace the engine."""
     become("worker.vllm")
 
 
-@app.command()
+@app.command(epilog=example("fettle export ft:starter:default:mine:abc123 --to merged"))
 def export(
     name: Annotated[str, typer.Argument(help="A tuned model or a checkpoint: ft:…")],
     to: Annotated[str, typer.Option(metavar="FOLDER", help="New, or empty.")],
@@ -99,7 +173,7 @@ def become(module: str, *arguments: str) -> None:
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606 — our own interpreter and module
 
 
-@app.command()
+@app.command(epilog=example("fettle migrate"))
 def migrate() -> None:
     """Bring the database to the newest schema."""
     from fettle import migrate as migrations
@@ -115,32 +189,38 @@ def migrate() -> None:
     console.print(f"schema {after}" + (" (unchanged)" if before == after else f" (was {before or 'empty'})"))
 
 
-@app.command()
-def doctor() -> None:
+@app.command(epilog=example("fettle doctor"))
+def doctor(as_json: AsJson = False) -> None:
     """Check every part of Fettle and say how to fix what fails."""
+    from dataclasses import asdict
+
     from fettle.cli.doctor.checks import examine
 
     results = asyncio.run(examine(Settings()))
+    broken = [result.part for result in results if result.needed and not result.ok]
+    if as_json:
+        show_json([asdict(result) for result in results])
+        sys.exit(1 if broken else 0)
     table = Table(box=None, show_header=False, pad_edge=False)
     for result in results:
         sign = "[green]✓[/]" if result.ok else ("[red]✗[/]" if result.needed else "[yellow]![/]")
         table.add_row(sign, result.part, plain(result.message))
     console.print(table)
-    broken = [result.part for result in results if result.needed and not result.ok]
     warnings = sum(not result.ok for result in results) - len(broken)
     console.print(f"[red]Fix: {', '.join(broken)}[/]" if broken else "[green]ready[/]", f"({warnings} warnings)")
     if broken:
         sys.exit(1)
 
 
-@app.command()
+@app.command(epilog=example("fettle preview train.jsonl --model starter --rows 5"))
 def preview(
     file: Annotated[str, typer.Argument(help="A dataset on this machine, or the id of an uploaded file.")],
     model: Annotated[
         str, typer.Option(help="Base model, its alias or a tuned model: whose template is used.")
     ] = "starter",
-    rows: Annotated[int, typer.Option(min=1, max=50)] = 3,
+    rows: Annotated[int, typer.Option(min=1, max=50, help="How many to show.")] = 3,
     max_seq_length: Annotated[int | None, typer.Option(min=16, help="Count the rows that are longer.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show a dataset as a job would train on it, with the learned text highlighted."""
     from pathlib import Path
@@ -156,16 +236,20 @@ def preview(
         query = {"model": model, "limit": rows, "max_seq_length": max_seq_length}
         sent = {name: value for name, value in query.items() if value is not None}
         seen = Client(settings).get(f"/v1/files/{file}/preview", **sent)
-    token_view.show(seen, console)
+    if as_json:
+        show_json(seen)
+    else:
+        token_view.show(seen, console)
 
 
-@app.command()
+@app.command(epilog=example("fettle dry-run job.json --prompts 4"))
 def dry_run(
     file: Annotated[str, typer.Argument(help="The body of POST /v1/fine_tuning/jobs, in a JSON file.")],
     prompts: Annotated[int | None, typer.Option(min=1, help="How many of the training file; unset: 8.")] = None,
     samples: Annotated[
         int | None, typer.Option(min=2, help="Completions of each; unset: the job's group_size.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Try a reinforcement job's rewards before you create it. Exits 1 if there are warnings."""
     from pathlib import Path
@@ -174,23 +258,31 @@ def dry_run(
     from fettle.cli.client import Client
 
     counts = {"prompts": prompts, "samples": samples}
-    body = job_body(Path(file)) | {name: count for name, count in counts.items() if count is not None}
+    body = train.read_body(Path(file)) | {name: count for name, count in counts.items() if count is not None}
     found = Client(Settings()).post("/v1/fine_tuning/dry_runs", body)
-    dry_run_view.show(found, console)
+    if as_json:
+        show_json(found)
+    else:
+        dry_run_view.show(found, console)
     if found["warnings"]:
         sys.exit(1)
 
 
-def job_body(file: "Path") -> dict[str, object]:
-    """Raises InvalidRequest for what cannot be read, or is no JSON object."""
-    import json
+@app.command(epilog=example("fettle estimate job.json", "fettle estimate job.json --json | jq .seconds.likely"))
+def estimate(
+    file: Annotated[str, typer.Argument(help="The body of POST /v1/fine_tuning/jobs, in a JSON file.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what a job would take: steps, memory, time and cost. Exits 1 if it does not fit in memory."""
+    from pathlib import Path
 
-    try:
-        body = json.loads(file.read_text())
-    except OSError as error:
-        raise InvalidRequest(f"{file} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise InvalidRequest(f"{file} is not JSON: {error}.") from error
-    if not isinstance(body, dict):
-        raise InvalidRequest(f"{file} does not contain a JSON object. It must be the body of a job.")
-    return body
+    from fettle.cli import estimate_view
+    from fettle.cli.client import Client
+
+    found = Client(Settings()).post("/v1/fine_tuning/estimate", train.read_body(Path(file)))
+    if as_json:
+        show_json(found)
+    else:
+        estimate_view.show(found, console)
+    if found["memory"]["fits"] is False:
+        sys.exit(1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from fettle.cli.terminal import console, moment, plain, uncut, with_database
+from fettle.cli.terminal import AsJson, console, example, moment, plain, show_json, uncut, with_database
 from fettle.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ Name = Annotated[str, typer.Argument(help="The project's name or id.")]
 Change = Annotated[list[str], typer.Argument(help="quota=limit: 5, 20G, none or default", metavar="[QUOTA=LIMIT]...")]
 
 
-@app.command("create")
+@app.command("create", epilog=example("fettle projects create blue-team"))
 def create(name: Annotated[str, typer.Argument(help="Lower-case letters, digits and '-'.")]) -> None:
     """Create a project and print its id."""
     from fettle.tenancy import projects
@@ -33,8 +33,8 @@ def create(name: Annotated[str, typer.Argument(help="Lower-case letters, digits 
     print(with_database(Settings(), make))
 
 
-@app.command("list")
-def show() -> None:
+@app.command("list", epilog=example("fettle projects list"))
+def show(as_json: AsJson = False) -> None:
     """Show every project with the quotas that differ from the defaults."""
     from fettle.tenancy import projects
 
@@ -42,15 +42,20 @@ def show() -> None:
         async with db.snapshot() as session:
             return await projects.everyone(session)
 
+    found = with_database(Settings(), read)
+    if as_json:
+        own_fields = ("id", "name", "created_at", "quotas")
+        show_json([{field: getattr(project, field) for field in own_fields} for project in found])
+        return
     table = Table("id", "name", "created", "own quotas", box=None)
-    for project in with_database(Settings(), read):
+    for project in found:
         own = ", ".join(f"{name}={shown(limit)}" for name, limit in (project.quotas or {}).items())
         table.add_row(project.id, plain(project.name), moment(project.created_at), plain(own))
     uncut.print(table)
 
 
-@app.command("quota")
-def quota(name: Name, change: Change = []) -> None:  # noqa: B006 — typer's way to say a default
+@app.command("quota", epilog=example("fettle projects quota blue-team queued_jobs=5 bytes=20G"))
+def quota(name: Name, change: Change = [], as_json: AsJson = False) -> None:  # noqa: B006 — typer's way to say a default
     """Show a project's quotas and usage; `queued_jobs=5 bytes=20G` changes them first."""
     from fettle.tenancy import projects, quotas
 
@@ -67,6 +72,9 @@ def quota(name: Name, change: Change = []) -> None:  # noqa: B006 — typer's wa
             return quotas.limits(project, quotas.defaults(settings)), await quotas.usage(session, project.id)
 
     limits, used = with_database(settings, work)
+    if as_json:
+        show_json({row: {"used": used[row], "limit": limit} for row, limit in limits.items()})
+        return
     table = Table("quota", "used", "limit", box=None)
     for row, limit in limits.items():
         table.add_row(row, f"{used[row]:,}", shown(limit))

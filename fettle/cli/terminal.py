@@ -1,11 +1,12 @@
 """What the commands share: consoles, a database for the length of one command, moments as people read them."""
 
 import asyncio
+import json
 import re
 import time
 import unicodedata
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -23,6 +24,35 @@ T = TypeVar("T")
 KEPT = "\n\t\u200c\u200d"  # the last two join letters and emoji
 UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode's categories of what moves a terminal, turns text around, or is none
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+def example(*commands: str) -> str:
+    """The end of a command's help: commands to copy."""
+    return "\n".join(["Example:" if len(commands) == 1 else "Examples:", *(f"  {each}" for each in commands)])
+
+
+def say(text: Text) -> None:
+    """A sentence, wrapped at the edge of a terminal; for a script it stays one line."""
+    console.print(text, soft_wrap=not console.is_terminal, highlight=False)
+
+
+def show_json(value: Any) -> None:
+    """In which nothing is obeyed by a terminal: what is not to be seen is escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    print(
+        "".join(escaped(sign) if unicodedata.category(sign) in UNSEEN and sign not in KEPT else sign for sign in text)
+    )
+
+
+def escaped(sign: str) -> str:
+    """As JSON writes it in ASCII."""
+    return json.dumps(sign)[1:-1] if ord(sign) > 0x9F else f"\\u{ord(sign):04x}"
+
+
+def figure(value: float) -> str:
+    """A loss or a reward in few signs: two digits after the point, or as many as a small one needs."""
+    return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
 
 
 def with_database(settings: Settings, work: "Callable[[Database], Awaitable[T]]") -> T:
@@ -30,7 +60,7 @@ def with_database(settings: Settings, work: "Callable[[Database], Awaitable[T]]"
     from sqlalchemy.exc import DBAPIError
 
     from fettle.db import DATABASE_AWAY, Database
-    from fettle.errors import Unavailable
+    from fettle.errors import FettleError, Unavailable
     from fettle.host import data_folder
 
     data_folder.prepare(settings.data)
@@ -44,7 +74,7 @@ def with_database(settings: Settings, work: "Callable[[Database], Awaitable[T]]"
             raise Unavailable(f"The database {where} does not answer: {error}. `fettle doctor` checks it.") from error
         except DBAPIError as error:
             where = db.engine.url.render_as_string(hide_password=True)
-            raise Unavailable(
+            raise FettleError(
                 f"The database {where} reported an error: {error.orig}. Run `fettle migrate` if you have not done so."
             ) from error
         finally:

@@ -76,14 +76,20 @@ def position_bias(votes: Sequence[Ballot]) -> dict[str, Any] | None:
     """
     from scipy.stats import binomtest
 
-    clear = [vote for vote in votes if vote["levels"] and len(vote["levels"]) > 1 and len(vote["levels"][0]) == 1]
+    clear = [(vote["shown"], levels[0][0]) for vote in votes if vote["shown"] and (levels := with_best(vote))]
     if not clear:
         return None
-    first = sum(vote["levels"][0][0] == vote["shown"][0] for vote in clear if vote["levels"])
-    expected = sum(1 / len(vote["shown"]) for vote in clear) / len(clear)
+    first = sum(best == shown[0] for shown, best in clear)
+    expected = sum(1 / len(shown) for shown, _ in clear) / len(clear)
     return {
         "votes": len(clear),
         "first_place_best": first / len(clear),
         "expected": expected,
         "p_value": float(binomtest(first, len(clear), expected).pvalue),
     }
+
+
+def with_best(vote: Ballot) -> list[list[str]] | None:
+    """Its order, if one response is better than all others."""
+    levels = vote["levels"]
+    return levels if levels and len(levels) > 1 and len(levels[0]) == 1 else None

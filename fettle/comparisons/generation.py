@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import delete, func, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle.comparisons import items, store
+from fettle.comparisons import items, prompts, store
 from fettle.comparisons.sources import GENERATED
 from fettle.db import database_now, lock
 from fettle.errors import Conflict, InvalidRequest
@@ -66,7 +66,12 @@ async def keep(
     await session.execute(
         update(ComparisonItem)
         .where(ComparisonItem.id == item.id, ComparisonItem.round == item.round, ~ComparisonItem.ready)
-        .values(responses=responses, error=null() if error is None else error, ready=error is None)
+        .values(
+            responses=responses,
+            error=null() if error is None else error,
+            ready=error is None,
+            digest=prompts.digest(item.prompt, [response["text"] for response in responses]),
+        )
     )
 
 

@@ -20,8 +20,8 @@ async def of_all(session: AsyncSession, rows: Sequence[Comparison], settings: Se
     """By id, with few queries whatever the number of rows.
 
     items: with a prompt whose responses are generated; ready, failed: of these. gold, imported: other items. votes:
-    on all items but gold; a vote on a repeated item counts once. votes_wanted: votes that the items still to be
-    annotated come to, with those that they have.
+    on generated items; a vote on a repeated item counts once. votes_wanted: as many as these items should get.
+    imported_votes: on imported items.
     """
     chosen = [row.id for row in rows]
     counted = {row.id: dict.fromkeys(("items", "ready", "failed", "gold", "imported"), 0) for row in rows}
@@ -42,14 +42,17 @@ async def of_all(session: AsyncSession, rows: Sequence[Comparison], settings: Se
             found["items"], found["ready"], found["failed"] = total, ready, failed
         else:
             found[source] = total
-    votes = await by_comparison(
-        session,
-        select(ComparisonVote.comparison_id, func.count())
-        .join(ComparisonItem, ComparisonItem.id == ComparisonVote.item_id)
-        .where(ComparisonVote.comparison_id.in_(chosen), ComparisonVote.choice.is_not(None))
-        .where(~ComparisonVote.repeat, ComparisonItem.source != GOLD)
-        .group_by(ComparisonVote.comparison_id),
-    )
+    on_generated = ComparisonItem.source == GENERATED
+    votes = {
+        comparison_id: (generated, imported)
+        for comparison_id, generated, imported in await session.execute(
+            select(ComparisonVote.comparison_id, func.count().filter(on_generated), func.count().filter(~on_generated))
+            .join(ComparisonItem, ComparisonItem.id == ComparisonVote.item_id)
+            .where(ComparisonVote.comparison_id.in_(chosen), ComparisonVote.choice.is_not(None))
+            .where(~ComparisonVote.repeat, ComparisonItem.source != GOLD)
+            .group_by(ComparisonVote.comparison_id)
+        )
+    }
     people = await by_comparison(
         session,
         select(ComparisonAnnotator.comparison_id, func.count())
@@ -60,8 +63,9 @@ async def of_all(session: AsyncSession, rows: Sequence[Comparison], settings: Se
     return {
         row.id: {
             **counted[row.id],
-            "votes": votes.get(row.id, 0),
+            "votes": votes.get(row.id, (0, 0))[0],
             "votes_wanted": counted[row.id]["items"] * (items.wanted_votes(row) or people.get(row.id, 0)),
+            "imported_votes": votes.get(row.id, (0, 0))[1],
             "annotators": people.get(row.id, 0),
             "waiting": waiting.get(row.id),
         }

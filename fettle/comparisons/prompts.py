@@ -1,5 +1,6 @@
 """Prompts of a comparison, taken out of a dataset file. Runs outside of the event loop's process."""
 
+import hashlib
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -47,6 +48,12 @@ def check(prompts: list[Messages]) -> list[Messages]:
 def size(messages: Sequence[dict[str, Any]]) -> int:
     """Characters."""
     return sum(len(str(message.get("content") or "")) for message in messages)
+
+
+def digest(prompt: Sequence[dict[str, Any]], responses: Sequence[str]) -> str:
+    """The same for the same prompt and the same responses, in whatever order they come."""
+    messages = [{"role": message["role"], "content": message.get("content")} for message in prompt]
+    return hashlib.sha256(orjson.dumps([messages, sorted(responses)])).hexdigest()
 
 
 def check_total(count: int, total: int) -> None:

@@ -1,5 +1,6 @@
 """Files: uploaded datasets and the results that jobs leave behind."""
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ async def named(session: AsyncSession, storage_key: str) -> bool:
 
 def new(project_id: str, filename: str, purpose: str, size: int) -> File:
     file_id = ids.new("file-")
+    filename = re.split(r"[/\\]", filename)[-1] or "upload"  # clients may send a path, of Windows too
     return File(
         id=file_id,
         project_id=project_id,
@@ -99,7 +101,7 @@ async def for_training(
         raise InvalidRequest(
             f"{file.filename} holds rows of the shape {report['shape']!r}, but the job's method takes: "
             f"{', '.join(sorted(shapes))}. Choose the method {' or '.join(map(repr, takers))}, or write the rows as "
-            f"this one wants them.{hint}",
+            f"this one wants them.{answers_of(report)}{hint}",
             code=f"invalid_{param}",
             param=param,
         )
@@ -111,6 +113,14 @@ async def for_training(
             param=param,
         )
     return file
+
+
+def answers_of(report: dict[str, Any]) -> str:
+    """Of a file of prompts: where the answers are that a method lacks."""
+    if report["shape"] != "prompts":
+        return ""
+    notes = (note["fix"] for note in report.get("notes", []) if note["code"] == "answer_is_an_item")
+    return next((f" {fix}" for fix in notes), " Its rows end with the prompt, without an answer.")
 
 
 async def delete(session: AsyncSession, project_id: str, file_id: str) -> File:

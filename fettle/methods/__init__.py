@@ -1,5 +1,6 @@
 """Training methods: one row each, and how a request becomes the values that a job will use."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fettle.methods import dpo, reinforcement, reward_model, rlhf, supervised
@@ -8,7 +9,7 @@ from fettle.methods.dpo import DPOMethod
 from fettle.methods.reinforcement import Reinforcement, ReinforcementHyperparameters, ReinforcementMethod
 from fettle.methods.reward_model import RewardModelMethod
 from fettle.methods.rlhf import RLHFMethod
-from fettle.methods.spec import Method, MethodSpec
+from fettle.methods.spec import REWARD_MODEL, Method, MethodSpec
 from fettle.methods.supervised import EARLIER, EARLIER_LORA, Supervised, SupervisedHyperparameters, SupervisedMethod
 
 __all__ = [
@@ -27,11 +28,14 @@ __all__ = [
     "Supervised",
     "SupervisedHyperparameters",
     "SupervisedMethod",
+    "existing_reward_model",
     "hyperparameters_of",
+    "requested_reward_model",
     "resolve",
     "resolved_from",
     "shapes",
     "spec_of",
+    "with_reward_model",
 ]
 
 # By the type that a request names; `grpo` is another name of `reinforcement`
@@ -78,3 +82,24 @@ def shapes(method: Method) -> frozenset[str]:
     """Of the rows that the method takes."""
     found = spec_of(method)
     return found.shapes_of(method) or found.shapes
+
+
+def requested_reward_model(method: Method) -> str | None:
+    """The name of the existing reward model that the request asks for."""
+    field = spec_of(method).reward_model
+    return getattr(getattr(method, method.type), field) if field else None
+
+
+def existing_reward_model(method: Mapping[str, Any]) -> str | None:
+    """The same of a job's method. None also where the job trains its own."""
+    spec, settings = METHODS[method["type"]], method[method["type"]]
+    if not spec.reward_model or settings.get(spec.publishes[REWARD_MODEL]) is not None:
+        return None
+    name: str | None = settings.get(spec.reward_model)
+    return name
+
+
+def with_reward_model(method: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A job's method that names the reward model which the job has trained."""
+    kind = method["type"]
+    return {**method, kind: {**method[kind], METHODS[kind].reward_model: name}}

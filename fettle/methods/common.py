@@ -122,7 +122,6 @@ class Given:
     lora: dict[str, Any] | None = None
 
 
-MAX_COMPLETION_TOKENS = 512
 SMALL_BASE = 100_000_000
 WARMUP_RATIO = 0.05
 EVALUATIONS = 10
@@ -257,14 +256,3 @@ def refuse_unknown_layers(lora: Lora, layers: Callable[[], frozenset[str] | None
                 f"The base model has no linear layer {name!r}; choose from: {', '.join(sorted(known))}.",
                 param=f"{where}.lora.target_modules",
             )
-
-
-def completion_tokens(asked: Auto | int, length: int, where: str) -> int:
-    """auto: 512, at most half of max_seq_length. Raises InvalidRequest where no room is left for a prompt."""
-    tokens = min(MAX_COMPLETION_TOKENS, length // 2) if asked == "auto" else asked
-    if tokens >= length:
-        raise InvalidRequest(
-            f"max_completion_tokens {tokens} leaves no room for a prompt in max_seq_length {length}: ask for less.",
-            param=f"{where}.max_completion_tokens",
-        )
-    return tokens

@@ -91,5 +91,6 @@ SPEC = MethodSpec(
     request=DPOMethod,
     resolve=resolve,
     shapes=COMPARISONS,
+    unit="pairs",
     figures={"preference_accuracy": ".1%", "reward_accuracy": ".1%", "reward_margin": ".4f"},
 )

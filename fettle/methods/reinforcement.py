@@ -8,12 +8,10 @@ from fettle.methods.common import (
     ITEMS_AT_MOST,
     Auto,
     Given,
-    Hyperparameters,
     Schedule,
-    completion_tokens,
     resolve_prompts,
-    sequence_length,
 )
+from fettle.methods.sampling import SamplingHyperparameters, resolve_sampling
 from fettle.methods.spec import PROMPTS, REWARDS, Method, MethodSpec
 from fettle.schemas.strict import Strict
 
@@ -27,7 +25,7 @@ CISPO_EPSILON_HIGH = 5.0  # it clips the ratio itself: 1 + 0.2 would hardly let 
 LossType = Literal["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "gspo"]
 
 
-class ReinforcementHyperparameters(Hyperparameters):
+class ReinforcementHyperparameters(SamplingHyperparameters):
     """As the request has them.
 
     batch_size auto: 16 prompts a step, or all there are; 8 were too noisy to learn from, measured on the starter.
@@ -36,26 +34,20 @@ class ReinforcementHyperparameters(Hyperparameters):
     tenth of it the starter learned nothing in 50 steps, measured.
     group_size auto: 8 completions a prompt, times compute_multiplier: what a completion is compared with.
     compute_multiplier: OpenAI's dial for how much to sample; it scales `auto` group_size and nothing else.
-    max_completion_tokens auto: 512, at most half of max_seq_length. A completion that reaches it is cut off.
-    temperature 1: the policy samples from its own distribution, which is the one that the gradient is of.
     kl_beta 0: no reference (DAPO, Yu et al. 2025, section 2.3); above 0 the KL to where the job started is penalised.
     loss_type "dapo": each token of the batch weighs the same, so that no length is favoured; "dr_grpo" also
     leaves out the division by the group's spread (Liu et al. 2025); "gspo" weighs whole sequences (Zheng et al.
     2025); "cispo" clips the ratio and keeps the gradient (MiniMax 2025).
     epsilon 0.2: by how much the ratio of new to old policy may leave 1 before the gradient ends (PPO's). One update is
     made from each batch of completions, so that the ratio hardly leaves 1. cispo takes 5 above and none below.
-    eval_samples: completions of each validation prompt.
     max_grader_errors 0.2: the share of completions on which graders may fail before the job does.
     """
 
     group_size: Auto | Annotated[int, Field(ge=2, le=LARGEST_GROUP)] = "auto"
     compute_multiplier: Auto | Annotated[float, Field(gt=1e-5, le=10)] = "auto"
-    max_completion_tokens: Auto | Annotated[int, Field(ge=1, le=32_768)] = "auto"
-    temperature: Annotated[float, Field(gt=0, le=2)] = 1.0
     kl_beta: Annotated[float, Field(ge=0, le=10)] = 0.0
     loss_type: LossType = "dapo"
     epsilon: Auto | Annotated[float, Field(gt=0, lt=10)] = "auto"
-    eval_samples: Auto | Annotated[int, Field(ge=1, le=16)] = "auto"
     max_grader_errors: Annotated[float, Field(ge=0, le=1)] = MAX_GRADER_ERRORS
     reasoning_effort: Literal["default"] | None = None  # OpenAI's; open base models have no such dial
 
@@ -105,24 +97,20 @@ class ReinforcementMethod(Method):
 def resolve(method: ReinforcementMethod, given: Given) -> dict[str, Any]:
     """Its settings with every `auto` replaced. Raises InvalidRequest."""
     asked = method.reinforcement.hyperparameters
-    length = sequence_length(asked, given, WHERE)
     multiplier = 1.0 if asked.compute_multiplier == "auto" else asked.compute_multiplier
     auto_group = min(LARGEST_GROUP, max(2, round(GROUP_SIZE * multiplier)))
-    tokens = completion_tokens(asked.max_completion_tokens, length, WHERE)
+    sampling = resolve_sampling(asked, given, WHERE)
     shared = resolve_prompts(asked, given, AUTO, auto_batch=BATCH, rows="prompts", where=WHERE)
     own = {
         "group_size": auto_group if asked.group_size == "auto" else asked.group_size,
         "compute_multiplier": multiplier,
-        "max_completion_tokens": tokens,
-        "temperature": asked.temperature,
         "kl_beta": asked.kl_beta,
         "loss_type": asked.loss_type,
         "epsilon": EPSILON if asked.epsilon == "auto" else asked.epsilon,
-        "eval_samples": 1 if asked.eval_samples == "auto" else asked.eval_samples,
         "reasoning_effort": asked.reasoning_effort or "default",
         "max_grader_errors": asked.max_grader_errors,
     }
-    return {**graders_of(method), "hyperparameters": shared | own}
+    return {**graders_of(method), "hyperparameters": shared | sampling | own}
 
 
 def graders_of(method: ReinforcementMethod) -> dict[str, Any]:
@@ -134,6 +122,7 @@ SPEC = MethodSpec(
     resolve=resolve,
     shapes=PROMPTS,
     graders=graders_of,
+    unit="prompts",
     labels=REWARDS,
     reported=(*REWARDS, "train_loss"),
     figures={"reward_mean": ".4f", "completion_length_mean": ".1f"},

@@ -52,6 +52,7 @@ SPEC = MethodSpec(
     request=RewardModelMethod,
     resolve=resolve,
     shapes=COMPARISONS,
+    unit="pairs",
     publishes={REWARD_MODEL: "hyperparameters"},
     starts_from=frozenset({CHAT, REWARD_MODEL}),
     accuracy="train_accuracy",

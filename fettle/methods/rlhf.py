@@ -9,13 +9,11 @@ from fettle.methods import reward_model
 from fettle.methods.common import (
     Auto,
     Given,
-    Hyperparameters,
     Schedule,
-    completion_tokens,
     resolve_prompts,
-    sequence_length,
 )
 from fettle.methods.reward_model import RewardModelHyperparameters
+from fettle.methods.sampling import SamplingHyperparameters, resolve_sampling
 from fettle.methods.spec import (
     CHAT,
     COMPARISONS,
@@ -37,7 +35,7 @@ KL_COEFFICIENT, KL_TARGET = 0.05, 6.0
 PPO_ALONE = ("kl_target", "ppo_epochs", "minibatch_size", "value_clip", "gamma", "lam", "value_learning_rate")
 
 
-class RLHFHyperparameters(Hyperparameters):
+class RLHFHyperparameters(SamplingHyperparameters):
     """Of the policy's training, as the request has them.
 
     batch_size auto: prompts of an update, each answered group_size times, so that 64 completions are made, or as many
@@ -47,8 +45,6 @@ class RLHFHyperparameters(Hyperparameters):
     parameters.
     group_size auto: 1 for PPO, whose value head tells what a completion is compared with; 4 for RLOO, which compares
     it with its siblings (Ahmadian et al. 2024, section 5: 2 and 4).
-    max_completion_tokens auto: 512, at most half of max_seq_length.
-    temperature 1: the policy samples from its own distribution, which is the one that the gradient is of.
     kl_coefficient auto: 0.05 a nat, TRL's. Rewards count in the spread of the start policy's scores, so that it means
     the same for every reward model. With a kl_target it is where β begins.
     kl_target auto: 6 nats a completion, which β is steered to (Ziegler et al. 2019, section 2.2; TRL's old default);
@@ -60,12 +56,9 @@ class RLHFHyperparameters(Hyperparameters):
     gamma 1: the end of a completion is as good as its beginning. lam 0.95: of the advantages (Schulman et al. 2015).
     missing_eos_penalty 1: what a completion that was cut off loses, in the spread of the scores (Huang et al. 2024).
     value_learning_rate auto: ten times learning_rate; the head begins at zero and must follow the policy.
-    eval_samples: completions of each validation prompt; one is greedy.
     """
 
     group_size: Auto | Annotated[int, Field(ge=1, le=64)] = "auto"
-    max_completion_tokens: Auto | Annotated[int, Field(ge=1, le=32_768)] = "auto"
-    temperature: Annotated[float, Field(gt=0, le=2)] = 1.0
     kl_coefficient: Auto | Annotated[float, Field(ge=0, le=10)] = "auto"
     kl_target: Auto | Annotated[float, Field(gt=0, le=1000)] | None = "auto"
     ppo_epochs: Auto | Annotated[int, Field(ge=1, le=16)] = "auto"
@@ -76,7 +69,6 @@ class RLHFHyperparameters(Hyperparameters):
     lam: Annotated[float, Field(ge=0, le=1)] = 0.95
     missing_eos_penalty: Annotated[float, Field(ge=0, le=100)] = 1.0
     value_learning_rate: Auto | Annotated[float, Field(gt=0, le=1)] = "auto"
-    eval_samples: Auto | Annotated[int, Field(ge=1, le=16)] = "auto"
 
 
 class RLHF(Strict):
@@ -115,23 +107,19 @@ class RLHFMethod(Method):
 def resolve(method: RLHFMethod, given: Given) -> dict[str, Any]:
     """Its settings with every `auto` replaced. Raises InvalidRequest."""
     asked, ppo = method.rlhf.hyperparameters, method.rlhf.algorithm == "ppo"
-    length = sequence_length(asked, given, WHERE)
     auto_group = 1 if ppo else RLOO_GROUP
     group_size = auto_group if asked.group_size == "auto" else asked.group_size
     auto_batch = max(1, COMPLETIONS // group_size)
-    tokens = completion_tokens(asked.max_completion_tokens, length, WHERE)
+    sampling = resolve_sampling(asked, given, WHERE)
     shared = resolve_prompts(asked, given, AUTO, auto_batch=auto_batch, rows="rows", where=WHERE)
     own = {
         "group_size": group_size,
-        "max_completion_tokens": tokens,
-        "temperature": asked.temperature,
         "kl_coefficient": KL_COEFFICIENT if asked.kl_coefficient == "auto" else asked.kl_coefficient,
         "clip": asked.clip,
         "missing_eos_penalty": asked.missing_eos_penalty,
-        "eval_samples": 1 if asked.eval_samples == "auto" else asked.eval_samples,
         **(of_ppo(asked, shared["batch_size"] * group_size, shared["learning_rate"]) if ppo else {}),
     }
-    return {**rest(method, given), "hyperparameters": shared | own}
+    return {**rest(method, given), "hyperparameters": shared | sampling | own}
 
 
 def of_ppo(asked: RLHFHyperparameters, completions: int, learning_rate: float) -> dict[str, Any]:
@@ -178,10 +166,6 @@ def rest(method: RLHFMethod, given: Given) -> dict[str, Any]:
     }
 
 
-def existing_reward_model(method: RLHFMethod) -> str | None:
-    return method.rlhf.reward_model
-
-
 def shapes_of(method: RLHFMethod) -> frozenset[str] | None:
     """With an existing reward model, prompts are enough."""
     return COMPARISONS | PROMPTS if method.rlhf.reward_model is not None else None
@@ -194,7 +178,8 @@ SPEC = MethodSpec(
     shapes_of=shapes_of,
     hint=" With an existing 'reward_model', prompts are enough.",
     publishes={CHAT: "hyperparameters", REWARD_MODEL: "reward_model_hyperparameters"},
-    reward_model=existing_reward_model,
+    reward_model="reward_model",
+    unit="prompts",
     labels=REWARDS | LOSSES,
     reported=(*REWARDS, *LOSSES),
     accuracy="train_accuracy",

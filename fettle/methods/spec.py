@@ -43,7 +43,8 @@ class MethodSpec:
     starts_from: the kinds of tuned model that a job can continue from. publishes: the kinds of model that a job
     leaves, the final one first, and the name of the hyperparameters each is trained with.
     graders: what grades the completions, for a method that learns from reward functions.
-    reward_model: the name of an existing reward model that a request asks for.
+    reward_model: the field of the settings that names the reward model, for a method that learns from one.
+    unit: what a job counts of its training file.
     labels: metrics in the terminal. reported: metrics in a step's event. accuracy: the metric that OpenAI's step
     metrics CSV calls `train_accuracy`. figures: of an evaluation, and how each is written.
     """
@@ -56,7 +57,8 @@ class MethodSpec:
     shapes_of: Callable[[Any], frozenset[str] | None] = nothing
     hint: str = ""
     graders: Callable[[Any], dict[str, Any] | None] = nothing
-    reward_model: Callable[[Any], str | None] = nothing
+    reward_model: str = ""
+    unit: str = "rows"
     labels: Mapping[str, str] = field(default_factory=lambda: LOSSES)
     reported: tuple[str, ...] = tuple(LOSSES)
     accuracy: str = "train_mean_token_accuracy"
@@ -66,3 +68,8 @@ class MethodSpec:
     def kind(self) -> str:
         """What the model that a job ends with is for."""
         return next(iter(self.publishes))
+
+    @property
+    def earlier_kinds(self) -> tuple[str, ...]:
+        """What the models are for that a job leaves before it ends."""
+        return tuple(self.publishes)[1:]

@@ -83,11 +83,14 @@ async def scorer(session: AsyncSession, project_id: str, name: str, base_model: 
 async def delete(session: AsyncSession, project_id: str, name: str) -> TunedModel | Checkpoint:
     """Deletes the row of a tuned model or a checkpoint; the caller deletes the objects after the commit.
 
-    Raises Conflict while a job that goes on from it, learns from it, or whose graders ask it, has not ended.
+    Raises Conflict while a job that continues from it, learns from it or has it as a judge has not ended.
     """
     model = await find(session, project_id, name)
     active = (Job.status.not_in(ENDED), Job.project_id == project_id)
-    learns = or_(Job.started_from == name, Job.method["rlhf"]["reward_model"].as_string() == name)
+    scored_by = [
+        Job.method[kind][spec.reward_model].as_string() == name for kind, spec in METHODS.items() if spec.reward_model
+    ]
+    learns = or_(Job.started_from == name, *scored_by)
     job_id = await session.scalar(select(Job.id).where(*active, learns).limit(1))
     if job_id is None:
         job_id = await judged_by(session, name, active)

@@ -65,6 +65,18 @@ class TestUpload:
     async def test_a_filename_keeps_its_umlauts(self, tenant: Tenant) -> None:
         assert (await tenant.upload(filename="Zähler 数.jsonl"))["filename"] == "Zähler 数.jsonl"
 
+    @pytest.mark.parametrize(
+        ("sent", "kept"),
+        [
+            ("/home/me/data/a.jsonl", "a.jsonl"),
+            ("../../a.jsonl", "a.jsonl"),
+            ("data\\\\a b.jsonl", "a b.jsonl"),
+            ("data/", "upload"),
+        ],
+    )
+    async def test_a_filename_with_a_path_becomes_a_bare_name(self, tenant: Tenant, sent: str, kept: str) -> None:
+        assert (await tenant.upload(filename=sent))["filename"] == kept
+
     async def test_content_goes_to_disk_as_it_comes(
         self, api: Api, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -117,7 +117,7 @@ async def test_a_preview_needs_a_base_model(tenant: Tenant) -> None:
 
 
 async def test_a_bad_file_is_refused_with_its_first_problem(tenant: Tenant) -> None:
-    file = await tenant.upload(b'{"prompt": "x"}\n', "bad.jsonl")
+    file = await tenant.upload(b'{"prompt": "x", "completion": null}\n', "bad.jsonl")
     answer = await preview(tenant, file["id"])
     assert refusal(answer) == (400, "invalid_file", "file_id")
     assert "bad.jsonl: Line 1, completion" in message(answer)

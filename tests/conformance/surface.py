@@ -27,7 +27,10 @@ from worker.engine.schemas import ChatRequest, CompletionRequest
 VERBS = {"get_api_list": "GET"}
 SENT_BESIDE = {"self", "extra_headers", "extra_query", "extra_body", "timeout", "security"}
 CALLED = re.compile(r'self\._(get|post|delete|put|patch|get_api_list)\(\s*(?:path_template\(\s*)?f?"([^"?]+)')
-FORMS = {"POST /v1/files": {"file", "purpose"}}  # multipart, which no schema describes
+FORMS = {
+    "POST /v1/files": {"file", "purpose"},
+    "POST /v1/comparisons/{comparison_id}/import": {"file", "annotator", "format", "prompt_key"},
+}  # multipart, which no schema describes
 CHAT, COMPLETIONS, RESPONSES = "POST /v1/chat/completions", "POST /v1/completions", "POST /v1/responses"
 ENGINES: dict[str, type[BaseModel]] = {CHAT: ChatRequest, COMPLETIONS: CompletionRequest}  # whose bodies it judges
 CREATE = "POST /v1/fine_tuning/jobs"

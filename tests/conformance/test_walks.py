@@ -52,7 +52,7 @@ class TestFiles:
         assert wire.requests["GET /v1/files"] == 6
 
     async def test_a_bad_dataset_says_what_to_mend(self, client: OpenAI) -> None:
-        file = upload(client, b'{"prompt": "p"}')
+        file = upload(client, b'{"prompt": "p", "completion": null}')
         assert file.status == "error"
         assert file.status_details and file.status_details.startswith("Line 1")
         with pytest.raises(openai.BadRequestError) as caught:

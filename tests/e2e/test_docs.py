@@ -56,13 +56,20 @@ def folder(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.setenv("PATH", f"{bin_folder}:{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("FETTLE_DATA", str(server.data))
+    monkeypatch.setenv("FETTLE_PORT", str(server.port))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))  # a developer's own logins must not reach the tests
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def in_the_shell(command: str) -> str:
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", command], capture_output=True, text=True, check=False, timeout=120
+        ["bash", "-euo", "pipefail", "-c", command],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout + done.stderr

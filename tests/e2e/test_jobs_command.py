@@ -29,7 +29,7 @@ def test_a_job_is_paused_resumed_cancelled_and_listed(server: Server) -> None:
     code, said, _ = fettle(server, "cancel", job.id)
     assert (code, said) == (0, "cancelled\n")
     code, said, _ = fettle(server, "watch", job.id)
-    assert (code, said.splitlines()[-1]) == (1, "cancelled")
+    assert (code, said.splitlines()[-1]) == (4, "cancelled")
     code, said, _ = fettle(server, "list", "--limit", "5")
     (line,) = [line for line in said.splitlines() if job.id in line]
     assert line.split()[1:4] == ["cancelled", "supervised", "starter"]

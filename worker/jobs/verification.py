@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fettle.errors import TrainingFailed
 from fettle.host.devices import Slot
 from fettle.jobs import proof_checks
+from fettle.methods import METHODS
 from fettle.registry import tuned_models
 from fettle.storage import Missing, artifacts
 from models import File, Job, Proof, TunedModel
@@ -109,7 +110,7 @@ async def earlier(attempt: Attempt) -> list[Adapter]:
         statement = select(Proof).where(Proof.job_id == attempt.job.id, Proof.kind == tuned_models.REWARD_MODEL)
         return (await session.scalars(statement)).all()
 
-    if attempt.job.method["type"] != "rlhf":
+    if tuned_models.REWARD_MODEL not in METHODS[attempt.job.method["type"]].earlier_kinds:
         return []
     return [
         Adapter(row.kind, row.model, row.prefix, row.probe, row.checks)

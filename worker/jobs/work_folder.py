@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from fettle import methods
 from fettle.errors import FettleError, NotFound, TrainingFailed
 from fettle.jobs import events
 from fettle.registry import catalog, tuned_models
@@ -52,15 +53,9 @@ async def prepare(attempt: Attempt, folder: Path) -> None:
         await fetch(attempt, attempt.job.validation_file, folder / "valid")
     if attempt.job.started_from is not None:
         await fetch_start(attempt, attempt.job.started_from, folder / "start")
-    if (reward_model := given_reward_model(attempt.job)) is not None:
+    if (reward_model := methods.existing_reward_model(attempt.job.method)) is not None:
         await fetch_start(attempt, reward_model, folder / "reward_model")
     await fetch_checkpoint(attempt, folder / "resume")
-
-
-def given_reward_model(job: Job) -> str | None:
-    """None also where the job trains its own, which its checkpoints carry."""
-    asked = job.method.get("rlhf") or {}
-    return asked.get("reward_model") if asked.get("reward_model_hyperparameters") is None else None
 
 
 async def fetch(attempt: Attempt, file_id: str, path: Path) -> None:

@@ -9,48 +9,38 @@ import os
 import socket
 import sys
 import traceback
+from importlib import import_module
 from pathlib import Path
 
 from fettle.host.parent_death import die_with_parent
-from worker.training.process.channel import Channel
+from worker.training.process.channel import Channel, SocketChannel
 from worker.training.process.job_spec import Work
 
 
 def verify(folder: str, sock: socket.socket) -> None:
-    """Says what the job's published adapters make of the probe rows. Exits with status 1 after an `error` line."""
+    """Reports what the job's published adapters give on the probe rows. Exits with status 1 after an `error` line."""
     stand_alone(Path(folder) / "log.txt")
-    channel = Channel(sock)
-
-    import worker.training.process.preload  # noqa: F401 — first, as in `run`
-    from worker.training import verify as verifying
-    from worker.training.process import failures
-
-    try:
-        verifying.run(Work.read(Path(folder)), channel)
-    except Exception as error:
-        traceback.print_exc()
-        failure = failures.explain(error)
-        channel.conclude("error", code=failure.code, message=failure.message, param=failure.param)
-        sys.exit(1)
+    conclude_with(SocketChannel(sock), Path(folder), "worker.training.verify")
 
 
 def run(folder: str, sock: socket.socket, number: int = 1) -> None:
     """Trains one job with this `number` of ranks. Exits with status 1 after an `error` line."""
     stand_alone(Path(folder) / "log.txt")
     if number > 1:
-        import worker.training.process.preload
         from worker.training.distributed import torchrun
 
         torchrun.launch(Path(folder), sock, number)
-        return
-    channel = Channel(sock)
+    else:
+        conclude_with(SocketChannel(sock), Path(folder), "worker.training.loop")
 
+
+def conclude_with(channel: Channel, folder: Path, module: str) -> None:
+    """Calls `run` of the module. Exits with status 1 when it raises, after an `error` line that says why."""
     import worker.training.process.preload  # noqa: F401 — first: it sets what the libraries read when they are imported
-    from worker.training import loop
     from worker.training.process import failures
 
     try:
-        loop.run(Work.read(Path(folder)), channel)
+        import_module(module).run(Work.read(folder), channel)
     except Exception as error:
         traceback.print_exc()
         failure = failures.explain(error)

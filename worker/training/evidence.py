@@ -7,6 +7,7 @@ import torch
 from peft import PeftModel
 
 from fettle.errors import TrainingFailed
+from fettle.methods import METHODS
 from worker.training import probe
 from worker.training.lines import Lines
 from worker.training.model import device
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from worker.training.callback import Report
     from worker.training.data.prompts import Prompts
     from worker.training.trainer import Tuner
-
-UNITS = {"supervised": "rows", "dpo": "pairs", "reward_model": "pairs", "reinforcement": "prompts", "rlhf": "prompts"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def gathered(tuner: "Tuner", report: "Report", work: Work, step: int) -> dict[st
         )
     return {
         "evidence": {
-            "unit": UNITS[work.method],
+            "unit": METHODS[work.method].unit,
             "rows_in_file": source.rows,
             "examples": source.examples,
             "left_out": source.lines.to_json(),

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from fettle.wording import quantity
 from worker.training.process.channel import Channel
 
 KEPT, SHOWN = 1000, 10
@@ -23,6 +24,13 @@ class Lines:
     def words(self, reason: str) -> str:
         """`line 3`, `lines 3, 7 and 12`, or the first few and how many more there are."""
         return words(self.first[reason], self.counts[reason])
+
+    def left_out(self, reason: str, noun: str, what: str) -> str:
+        """A sentence that says how many rows of this kind were left out; empty when there are none."""
+        if not (count := self.counts.get(reason, 0)):
+            return ""
+        verb = "is" if count == 1 else "are"
+        return f" {quantity(count, noun)} {what} {verb} left out ({self.words(reason)})."
 
     def data(self) -> dict[str, list[int]]:
         """For an event: `lines_<reason>`, where there are any."""

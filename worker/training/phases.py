@@ -41,14 +41,14 @@ class Phase:
 
 
 class PhaseChannel(Channel):
-    """The child's line as one phase speaks on it: its steps come after those before it, and all names the phase.
+    """The channel of one phase: its steps are counted after those before it, and every line names the phase.
 
     steps_after: of the phases to come.
     """
 
     def __init__(self, channel: Channel, name: str, before: Before, steps_after: int) -> None:
+        super().__init__(channel.stop, channel.answers)
         self.channel, self.name, self.before, self.steps_after = channel, name, before, steps_after
-        self.stop, self.answers = channel.stop, channel.answers
 
     def send(self, type: str, **fields: Any) -> None:
         self.channel.send(type, **self.placed(type, fields))
@@ -62,8 +62,8 @@ class PhaseChannel(Channel):
             placed["total_steps"] += self.before.steps + self.steps_after
         if type == "event":
             placed["message"] = f"{TITLES[self.name]}: {placed['message']}"
-        if (told := TOLD.get(type)) is not None:
-            placed[told] = {**self.after_before(placed[told]), "phase": self.name}
+        if (shown := SHOWN_FIELDS.get(type)) is not None:
+            placed[shown] = {**self.after_before(placed[shown]), "phase": self.name}
         return placed
 
     def after_before(self, fields: dict[str, Any]) -> dict[str, Any]:
@@ -72,14 +72,20 @@ class PhaseChannel(Channel):
         return {name: value + earlier[name] if name in earlier else value for name, value in fields.items()}
 
 
-# where a line has what users see
-TOLD = {"event": "data", "metrics": "data", "evaluation": "data", "checkpoint": "metrics"}
+# A line's type → the field that users see
+SHOWN_FIELDS = {"event": "data", "metrics": "data", "evaluation": "data", "checkpoint": "metrics"}
 
 
 def first(work: Work, channel: Channel) -> Phase:
-    """Where the job begins, or goes on. Raises TrainingFailed for files that no phase could train on."""
-    if work.method != "rlhf":
-        return Phase(work, channel, METHODS[work.method], partial(done, work, channel))
+    """The phase that the job begins with, or continues in. Raises TrainingFailed for files that none could train on."""
+    return SEVERAL[work.method](work, channel) if work.method in SEVERAL else only(work, channel)
+
+
+def only(work: Work, channel: Channel) -> Phase:
+    return Phase(work, channel, METHODS[work.method], partial(done, work, channel))
+
+
+def of_rlhf(work: Work, channel: Channel) -> Phase:
     if work.resume and (work.resume / STATE).exists():
         known = json.loads((work.resume / STATE).read_text())
         before = Before(**known["before"])
@@ -132,3 +138,7 @@ def done(work: Work, channel: Channel, outcome: Outcome) -> None:
         trained_tokens=outcome.trained_tokens,
         proof=outcome.proof,
     )
+
+
+# Methods of more than one phase → their first one
+SEVERAL: dict[str, Callable[[Work, Channel], Phase]] = {"rlhf": of_rlhf}

@@ -30,12 +30,11 @@ TRAINING = {
 
 
 class Tuner(Trainer):
-    """The part of a method's trainer that the loop calls; it stands before TRL's: `class Pairs(Tuner, DPOTrainer)`.
+    """The part of a method's trainer that the loop calls. TRL's comes after it: `class Pairs(Tuner, DPOTrainer)`.
 
     training: the trainer's names of what it logs at a step → ours; what it leaves out is not reported.
     of_a_checkpoint: which metrics a checkpoint shows. judged_by: the metric of `validate` that says which step is best.
     nothing_learned: what to do about a run whose gradient was 0 all along.
-    source, probe_rows, probe_conversations: set before it trains; the latter of a reward model, in the same order.
     visits: examples that this rank has trained on, one twice in two epochs; of one that draws several completions of
     an example, these. lessons: supervised tokens of all ranks.
     judged_steps, taught_steps: of a method that learns from rewards, the steps that had some, and those whose rewards
@@ -49,9 +48,6 @@ class Tuner(Trainer):
     no_spread: ClassVar[str] = ""
     judged_param: ClassVar[str] = "training_file"
     is_reward_model: ClassVar[bool] = False
-    source: Source
-    probe_rows: list[list[int]]
-    probe_conversations: list[list[dict[str, Any]]] | None = None
     completions_a_visit = 1
     visits = lessons = judged_steps = taught_steps = 0
 
@@ -60,10 +56,23 @@ class Tuner(Trainer):
     judged_by: ClassVar[str] = "valid_loss"
     higher_is_better: ClassVar[bool] = False
 
-    def __init__(self, *args: Any, work: Work, channel: Channel, **options: Any) -> None:
-        """work: with the hyperparameters as they are resolved on the rows that remain."""
-        super().__init__(*args, **options)
-        self.work, self.channel = work, channel
+    def __init__(
+        self,
+        *,
+        work: Work,
+        channel: Channel,
+        source: Source,
+        probe_rows: list[list[int]],
+        probe_conversations: list[list[dict[str, Any]]] | None = None,
+        **options: Any,
+    ) -> None:
+        """work: with the hyperparameters as they are resolved on the rows that remain.
+
+        probe_conversations: of a reward model, in the order of probe_rows.
+        """
+        super().__init__(**options)
+        self.work, self.channel, self.source = work, channel, source
+        self.probe_rows, self.probe_conversations = probe_rows, probe_conversations
 
     @abstractmethod
     def validate(self) -> Metrics | None:

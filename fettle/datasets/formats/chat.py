@@ -1,13 +1,14 @@
 """OpenAI's chat rows: `{"messages": [{"role", "content"}, …]}`; an assistant's message may have `weight` 0 or 1.
 
-A key whose value is null counts as absent: that is how columnar libraries write rows whose messages differ in keys.
+A content may be a list of text parts, which are one text. A key whose value is null counts as absent: that is how
+columnar libraries write rows whose messages differ in keys.
 Other keys beside `messages`, `tools` and `parallel_tool_calls` are allowed and kept out of training.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from fettle.datasets.formats import tools
+from fettle.datasets.formats import texts, tools
 from fettle.datasets.formats.problems import RowProblem, kind, quoted, step
 
 Message = dict[str, Any]
@@ -35,20 +36,22 @@ class Conversation(NamedTuple):
 
 def to_conversation(row: dict[str, Any]) -> Conversation:
     return Conversation(
-        [normalised(message) for message in row["messages"]], row.get("tools"), row.get("parallel_tool_calls")
+        [normalised(message) for message in row["messages"]],
+        tools.definitions(row.get("tools")),
+        row.get("parallel_tool_calls"),
     )
 
 
 def normalised(message: Message) -> Message:
     """As chat templates expect it: no nulls, `developer` as `system`, arguments of calls as objects."""
-    if len(message) == 2 and message["role"] != "developer" and message.get("content") is not None:
+    if len(message) == 2 and message["role"] != "developer" and type(message.get("content")) is str:
         return message  # nearly every one
     message = {key: value for key, value in message.items() if value is not None}
     if message["role"] == "developer":
         message["role"] = "system"
+    message["content"] = texts.joined(message.get("content", ""))
     if "tool_calls" in message:
         message["tool_calls"] = tools.for_template(message["tool_calls"])
-    message.setdefault("content", "")
     return message
 
 
@@ -132,6 +135,10 @@ def check_message(message: Message, index: int, parallel: bool = True) -> Iterat
     elif role in SYSTEM_ROLES and index:
         yield RowProblem(".role", "system_not_first")
     calls = message.get("tool_calls") is not None or message.get("function_call") is not None
+    if isinstance(content, list):
+        for path, code, names in texts.check_parts(content):
+            yield RowProblem(f".content{path}", code, names)
+        content = texts.joined(content)
     if isinstance(content, str):
         if role == "assistant" and (not content or content.isspace()) and not calls:
             yield RowProblem(".content", "empty_content")

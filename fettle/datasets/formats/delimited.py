@@ -1,27 +1,45 @@
-"""Strict reading of CSV (RFC 4180, or with `;` or tabs), record by record: UTF-8, a header line, no ragged rows.
+"""Reading of CSV (RFC 4180, or with `;` or tabs), record by record: UTF-8, a header line, no ragged rows.
 
-A byte order mark is allowed: spreadsheets write it. Every field is text; those of nested columns hold JSON.
+What spreadsheets write is taken as they mean it: a byte order mark, a first line `sep=;`, records and columns at the
+end without any text, names of columns with blanks around them or in capitals. Every field is text; those of nested
+columns hold JSON.
 """
 
 import csv
+import re
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from itertools import islice
+from typing import Any, BinaryIO, NamedTuple
 
-from fettle.datasets.formats import jsonl
+from fettle.datasets.formats import aliases, jsonl
 from fettle.datasets.formats.jsonl import BOM, Line, Row
 from fettle.datasets.formats.problems import RowProblem, plural, quoted
-from fettle.datasets.formats.rows import NESTED, SHAPE_KEYS, columns_read
+from fettle.datasets.formats.rows import COLUMNS, NESTED, SHAPE_KEYS, columns_read
 
 DELIMITERS = ",;\t"
 MAX_COLUMNS = 1000
+SEPARATOR = re.compile(r'"?sep=([,;\t])"?[,;\s]*')  # how Excel is told, on a line of its own
+JSON_TEXT = re.compile(r'"\s*[\[{](?:\s|\\[nrt])*(?:\\"|[\]}])')  # a row that was encoded as JSON twice
+NOTED = 1000  # empty records that are counted
+
+
+class Header(NamedTuple):
+    """columns: as they are read. written: as they stand there. lines: that the records come after."""
+
+    columns: list[str]
+    written: list[str]
+    delimiter: str
+    lines: int
 
 
 def looks_like_csv(head: bytes) -> bool:
     """Whether a file that begins like this is no JSON, but a table: its first line has several fields, or names one."""
     first = head.removeprefix(BOM).lstrip(b"\r\n").replace(b"\r", b"\n").partition(b"\n")[0].decode(errors="replace")
-    if not first or first.lstrip()[:1] in ("{", "[", "\0"):
+    if not first or first.lstrip()[:1] in ("{", "[", "\0") or JSON_TEXT.match(first.lstrip()):
         return False
-    return first.strip('"') in SHAPE_KEYS or any(len(fields(first, delimiter)) > 1 for delimiter in DELIMITERS)
+    if SEPARATOR.fullmatch(first) or aliases.normal(first.strip().strip('"')) in SHAPE_KEYS:
+        return True
+    return any(len(fields(first, delimiter)) > 1 for delimiter in DELIMITERS)
 
 
 def fields(line: str, delimiter: str) -> list[str]:
@@ -57,53 +75,72 @@ class Lines:
         raise StopIteration
 
 
-def read(file: BinaryIO, max_row_bytes: int) -> Iterator[Line]:
-    """The records of a file, each with the number of the line that it begins on."""
+def read(file: BinaryIO, max_row_bytes: int, empty: list[int] | None = None) -> Iterator[Line]:
+    """The records of a file, each with the number of the line that it begins on. empty: takes the lines of those that
+    are skipped, as they come.
+    """
     csv.field_size_limit(min(max_row_bytes, 1 << 30) + 1)  # the module's own: one limit for the whole process
+    header = read_header(file, max_row_bytes)
+    if isinstance(header, RowProblem):
+        yield 1, None, [header]
+        return
+    lines = Lines(file, max_row_bytes)
+    reader = csv.reader(lines, delimiter=header.delimiter, strict=True)
+    yield from records(reader, lines, header, [] if empty is None else empty)
+
+
+def read_header(file: BinaryIO, max_row_bytes: int) -> Header | RowProblem:
+    """Reads the lines that it stands on."""
     if file.read(len(BOM)) != BOM:
         file.seek(0)
     try:
-        header = file.readline(min(max_row_bytes, 1 << 20)).decode().rstrip("\r\n")
+        line = file.readline(min(max_row_bytes, 1 << 20)).decode().rstrip("\r\n")
+        told = SEPARATOR.fullmatch(line)
+        if told is not None:
+            line = file.readline(min(max_row_bytes, 1 << 20)).decode().rstrip("\r\n")
     except UnicodeDecodeError as error:
-        yield 1, None, [RowProblem("", "not_utf8", {"byte": error.start + 1})]
-        return
-    if "\r" in header:
-        yield 1, None, [RowProblem("", "csv_carriage_return")]
-        return
-    delimiter = max(DELIMITERS, key=lambda sign: len(SHAPE_KEYS.intersection(fields(header, sign))))
-    columns = fields(header, delimiter)
-    if problem := bad_header(header, columns):
-        yield 1, None, [problem]
-        return
-    lines = Lines(file, max_row_bytes)
-    blank: list[int] = []  # lines just before that are errors unless the file ends here
-    for number, row, findings in records(csv.reader(lines, delimiter=delimiter, strict=True), lines, columns):
-        if findings == jsonl.BLANK_LINE and len(blank) < jsonl.MAX_BLANK:
-            blank.append(number)
-            continue
-        yield from ((earlier, None, jsonl.BLANK_LINE) for earlier in blank)
-        blank.clear()
-        yield number, row, findings
+        return RowProblem("", "not_utf8", {"byte": error.start + 1})
+    if "\r" in line:
+        return RowProblem("", "csv_carriage_return")
+    delimiter = told[1] if told else max(DELIMITERS, key=lambda sign: len(SHAPE_KEYS.intersection(named(line, sign))))
+    written = fields(line, delimiter)
+    header = Header(as_read(written), written, delimiter, 2 if told else 1)
+    return bad_header(line, header.columns) or header
+
+
+def named(line: str, delimiter: str) -> list[str]:
+    return as_read(fields(line, delimiter))
+
+
+def as_read(written: list[str]) -> list[str]:
+    """Names without blanks around them; those that training reads in lower case, unless that one is there as well."""
+    stripped = [name.strip() for name in written]
+    return [
+        lower if (lower := aliases.normal(name)) in COLUMNS and name not in COLUMNS and lower not in stripped else name
+        for name in stripped
+    ]
 
 
 def bad_header(header: str, columns: list[str]) -> RowProblem | None:
     if header.count('"') % 2:
         return RowProblem("", "csv_unclosed_quote")
     if SHAPE_KEYS.isdisjoint(columns) or len(columns) > MAX_COLUMNS:
-        return RowProblem("", "csv_without_header")
+        widest = max((fields(header, sign) for sign in DELIMITERS), key=len)
+        return RowProblem("", "csv_without_header", {"rename": aliases.advice(widest[:MAX_COLUMNS])})
     for name in sorted(columns_read(columns)):
-        if columns.count(name) > 1:
+        if name and columns.count(name) > 1:
             return RowProblem("", "duplicate_column", {"key": quoted(name)})
     return None
 
 
-def records(reader: Any, lines: Lines, columns: list[str]) -> Iterator[Line]:
+def records(reader: Any, lines: Lines, header: Header, empty: list[int]) -> Iterator[Line]:
     """What comes after the header."""
+    columns, above = header.columns, header.lines + 1
     read = columns_read(columns)
-    wanted = [(index, name) for index, name in enumerate(columns) if name in read]
+    wanted = [(index, name) for index, name in enumerate(columns) if name in read and name]
     nested = NESTED.intersection(columns)
     while True:
-        number, lines.record = reader.line_num + 2, 0
+        number, lines.record = reader.line_num + above, 0
         try:
             record = next(reader, None)
         except csv.Error as error:
@@ -113,16 +150,37 @@ def records(reader: Any, lines: Lines, columns: list[str]) -> Iterator[Line]:
             record = None
         if record is None:
             if lines.row_problem is not None:
-                yield reader.line_num + 2, None, [lines.row_problem]
+                yield reader.line_num + above, None, [lines.row_problem]
             return
-        if not record:
-            yield number, None, jsonl.BLANK_LINE
-        elif len(record) != len(columns):
+        if not any(map(str.strip, record)):
+            if len(empty) < NOTED:
+                empty.append(number)
+        elif len(record) < len(columns) or any(map(str.strip, record[len(columns) :])):
             widths: dict[str, str | int] = {"fields": plural(len(record), "field"), "columns": str(len(columns))}
             yield number, None, [RowProblem("", "csv_ragged_row", widths)]
         else:
             row: Row = {name: record[index] for index, name in wanted}
             yield number, *parse_nested(row, nested)
+
+
+def notes(file: BinaryIO, max_row_bytes: int) -> Iterator[RowProblem]:
+    """How a file without errors was taken, where that is not as it was written."""
+    header = read_header(file, max_row_bytes)
+    if isinstance(header, RowProblem):
+        return
+    if header.lines > 1:
+        yield RowProblem("", "csv_separator_line")
+    columns_read_here = columns_read(header.columns)
+    pairs = zip(header.written, header.columns, strict=True)
+    renamed = [f"{quoted(old)} as {quoted(new)}" for old, new in pairs if old != new and new in columns_read_here]
+    if renamed:
+        yield RowProblem("", "csv_columns_renamed", {"columns": ", ".join(renamed[:10])})
+    file.seek(0)
+    empty: list[int] = []
+    for _ in islice(read(file, max_row_bytes, empty), NOTED):
+        pass
+    if empty:
+        yield RowProblem("", "csv_empty_rows", {"count": plural(len(empty), "row")})
 
 
 def parse_nested(row: Row, nested: frozenset[str]) -> tuple[Row | None, list[RowProblem]]:

@@ -6,6 +6,7 @@ line by line, and a line with something amiss once more, leniently, to say what 
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator
 from io import BytesIO
@@ -25,6 +26,9 @@ MAX_BLANK = 1000  # blank lines that a file may end with
 BLANK_LINE = [RowProblem("", "blank_line")]
 SOUND: list[RowProblem] = []  # what is wrong with nearly every line
 BOM = b"\xef\xbb\xbf"
+DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
+LONG_NUMBER = b"0" * 19  # after DIGITS: perhaps a whole number of more than 64 bits, which orjson rounds
+MESSAGES = re.compile(rb'\[\s*\{\s*"(?:role|content|from|value)"\s*:')  # a conversation without its object
 
 
 def read(file: BinaryIO, max_row_bytes: int, first: int = 1) -> Iterator[Line]:
@@ -52,7 +56,7 @@ def not_jsonl(head: bytes) -> str | None:
     text = head.removeprefix(BOM).strip()
     first = text.partition(b"\n")[0].rstrip()
     if text.startswith(b"["):
-        return "json_array"
+        return None if MESSAGES.match(first) else "json_array"
     return "pretty_printed_json" if first == b"{" and first != text else None
 
 
@@ -103,7 +107,7 @@ def _after_bom(line: bytes) -> tuple[Row | None, list[RowProblem]]:
 
 
 def suspicious(text: bytes, value: Any) -> bool:
-    """Whether text that orjson read as `value` repeats a key, nests too deeply or holds a NUL.
+    """Whether text that orjson read as `value` may repeat a key, nest too deeply, or hold a NUL or a long number.
 
     A repeated key is in the text but not in what orjson writes back, so that the text has more quotes; one that it
     spells as \\u0022 orjson writes as \\", which is a quote more.
@@ -111,6 +115,8 @@ def suspicious(text: bytes, value: Any) -> bool:
     try:
         written = orjson.dumps(value)
     except orjson.JSONEncodeError:  # too deep
+        return True
+    if LONG_NUMBER in text.translate(DIGITS):
         return True
     spelled = 0
     if b"\\u00" in text and (b"\\u0022" in text or b"\\u0000" in text):
@@ -130,9 +136,20 @@ def read_value(text: bytes) -> tuple[Any, list[RowProblem] | None]:
     if not suspicious(text, value):
         return value, []
     try:
-        return value, list(irregularities(json.loads(text, object_pairs_hook=_object)))
+        return value, list(irregularities(json.loads(text, object_pairs_hook=_object, parse_int=_whole)))
     except RecursionError:
         return value, [RowProblem("", "too_deep", {"limit": MAX_DEPTH})]
+
+
+class Rounded(float):
+    """A whole number of more than 64 bits."""
+
+
+def _whole(digits: str) -> float:
+    """An int, which may stand where a float may. One of thousands of digits is never made."""
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**64:
+        return Rounded(digits)
+    return int(digits)
 
 
 class Repeating(dict[str, Any]):
@@ -165,7 +182,7 @@ def examine(line: bytes, refusal: orjson.JSONDecodeError | None = None) -> tuple
             RowProblem("", "truncated_line") if cut else RowProblem("", "not_utf8", {"byte": error.start + 1})
         ]
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_int=float)  # float: an int has a limit of digits
+        value = json.loads(text, object_pairs_hook=_object, parse_int=_whole)
     except RecursionError:
         return None, [RowProblem("", "too_deep", {"limit": MAX_DEPTH})]
     except json.JSONDecodeError:
@@ -174,10 +191,19 @@ def examine(line: bytes, refusal: orjson.JSONDecodeError | None = None) -> tuple
         return None, [_invalid_json(text, last, refusal)]
     findings = list(irregularities(value))
     if not isinstance(value, dict):
-        return None, [*findings, RowProblem("", "row_not_object", {"kind": kind(value)})]
+        return None, [*findings, no_object(value)]
     if refusal and not findings:
         findings = [_invalid_json(text, last, refusal)]
     return value, findings
+
+
+def no_object(value: Any) -> RowProblem:
+    """What a line holds in place of an object."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        return RowProblem("", "row_encoded_twice")
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        return RowProblem("", "row_is_messages" if {"role", "from"} & value[0].keys() else "json_array")
+    return RowProblem("", "row_not_object", {"kind": kind(value)})
 
 
 def _invalid_json(text: str, last: bool, refusal: orjson.JSONDecodeError) -> RowProblem:
@@ -187,11 +213,13 @@ def _invalid_json(text: str, last: bool, refusal: orjson.JSONDecodeError) -> Row
 
 
 def irregularities(value: Any, path: str = "", depth: int = 1) -> Iterator[RowProblem]:
-    """What lenient JSON lets pass: NaN, NUL, lone surrogates, repeated keys, great depth."""
+    """What lenient JSON lets pass: NaN, NUL, lone surrogates, repeated keys, great depth, numbers beyond 64 bits."""
     if isinstance(value, str):
         yield from _irregular_text(value, path)
     elif isinstance(value, float) and not math.isfinite(value):
         yield RowProblem(path, "nan_or_infinity")
+    elif isinstance(value, Rounded):
+        yield RowProblem(path, "number_too_long")
     elif isinstance(value, dict | list) and depth > MAX_DEPTH:
         yield RowProblem("", "too_deep", {"limit": MAX_DEPTH})
     elif isinstance(value, list):

@@ -13,9 +13,9 @@ from typing import BinaryIO
 
 import orjson
 
-from fettle.datasets.formats import jsonl, reading, tools
+from fettle.datasets.formats import jsonl, notes, reading, tools
 from fettle.datasets.formats.rows import SHAPES, shape_of
-from fettle.datasets.formats.validation import Report, check, tally
+from fettle.datasets.formats.validation import Report, SeveralShapes, check, check_again, tally
 from fettle.host.parent_death import die_with_parent
 
 PIECE = 1 << 20  # bytes: what each process holds
@@ -32,7 +32,11 @@ def check_on(processes: int, file: BinaryIO, max_row_bytes: int) -> Report:
         return check(file, max_row_bytes)
     rows, start, needs = certified_rows(processes, file, shape, max_row_bytes)
     file.seek(start)
-    return tally("jsonl", jsonl.read(file, max_row_bytes, first=rows + 1), shape, rows, needs)
+    try:
+        report = tally("jsonl", jsonl.read(file, max_row_bytes, first=rows + 1), shape, rows, needs)
+    except SeveralShapes:
+        report = check_again(file, max_row_bytes)
+    return report.model_copy(update={"notes": notes.of(file, max_row_bytes)}) if report.ok else report
 
 
 def first_shape(head: bytes) -> str | None:
@@ -86,6 +90,6 @@ def certify(fd: int, start: int, end: int, shape: str, max_row_bytes: int) -> Ce
                 continue
             if shape_of(row) != shape or any(True for _ in check_row(row)):
                 return None
-            needs |= tools.needs(row, shape)
+            needs |= tools.needs(row)
         total += len(rows)
     return total, needs

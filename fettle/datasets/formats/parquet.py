@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from fettle.datasets.formats import jsonl
-from fettle.datasets.formats.delimited import parse_nested
+from fettle.datasets.formats import aliases, jsonl, prompts
+from fettle.datasets.formats.delimited import MAX_COLUMNS, parse_nested
 from fettle.datasets.formats.jsonl import Line, Row
 from fettle.datasets.formats.problems import RowProblem, quoted
 from fettle.datasets.formats.rows import NESTED, SHAPE_KEYS, columns_read
@@ -55,7 +55,8 @@ def read(file: BinaryIO, max_row_bytes: int) -> Iterator[Line]:
 
 def bad_columns(names: list[str]) -> RowProblem | None:
     if SHAPE_KEYS.isdisjoint(names):
-        return RowProblem("", "missing_columns", {"keys": ", ".join(map(quoted, names[:5])) or "none"})
+        keys = ", ".join(map(quoted, names[:5])) or "none"
+        return RowProblem("", "missing_columns", {"keys": keys, "rename": aliases.advice(names[:MAX_COLUMNS])})
     twice = sorted(name for name in columns_read(names) if names.count(name) > 1)
     return RowProblem("", "duplicate_column", {"key": quoted(twice[0])}) if twice else None
 
@@ -89,7 +90,9 @@ def decode_rows(batch: Any) -> Iterator[Row | None]:
 def checked(row: Row | None, nested: frozenset[str], max_row_bytes: int) -> tuple[Row | None, list[RowProblem]]:
     if row is None:
         return None, [RowProblem("", "not_utf8", {"byte": 1})]
-    texts = without_nulls(row)
+    # Of a prompt in a table with answers, the column of the answer says that it lacks one
+    kept = {key: value for key, value in row.items() if value is not None or key in prompts.OTHER_SHAPES}
+    texts = {key: without_nulls(value) for key, value in kept.items()}
     parsed, findings = parse_nested(texts, nested.intersection(texts))
     if parsed is None:
         return None, findings

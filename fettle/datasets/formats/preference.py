@@ -9,7 +9,7 @@ assistant's message.
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from fettle.datasets.formats import chat, tools
+from fettle.datasets.formats import chat, texts, tools
 from fettle.datasets.formats.chat import Conversation, Message
 from fettle.datasets.formats.problems import RowProblem, kind, quoted
 from fettle.datasets.formats.prompt_completion import as_messages, context
@@ -51,7 +51,7 @@ def sides(row: dict[str, Any]) -> Sides:
     """Of a row with one of KEYS."""
     better = next((key for key in BETTER if row.get(key) is not None), "")
     worse = next((key for key in WORSE if row.get(key) is not None), "")
-    if better in BETTER[:2] or worse in WORSE[:2]:
+    if better in BETTER[:2] or worse in WORSE[:2] or isinstance(row.get("input"), dict):
         parts = row.get("input")
         inside = parts if isinstance(parts, dict) else {}
         prompt_path, prompt, toolbox = "input.messages", inside.get("messages"), inside.get("tools")
@@ -83,7 +83,7 @@ def to_pairs(row: dict[str, Any]) -> list[Pair]:
 def pair(prompt: Any, better: Any, worse: Any, toolbox: Any) -> Pair:
     before = [chat.normalised(context(message)) for message in as_messages(prompt, "user")]
     (chosen,), (rejected,) = (as_messages(side, "assistant") for side in (better, worse))
-    return Pair(before, chat.normalised(chosen), chat.normalised(rejected), toolbox)
+    return Pair(before, chat.normalised(chosen), chat.normalised(rejected), tools.definitions(toolbox))
 
 
 def to_conversation(row: dict[str, Any]) -> Conversation:
@@ -192,6 +192,8 @@ def text_of(response: Any) -> Any:
     if isinstance(response, list) and len(response) == 1 and isinstance(response[0], dict):
         (message,) = response
         kept = {key: value for key, value in message.items() if value is not None and key not in ("role", "weight")}
+        if "content" in kept:
+            kept["content"] = texts.joined(kept["content"])
         return kept["content"] if kept.keys() == {"content"} else kept
     return response
 

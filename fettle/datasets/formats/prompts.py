@@ -25,13 +25,13 @@ class Prompt(NamedTuple):
 
 
 def claims(row: dict[str, Any]) -> bool:
-    """Whether a row is a prompt with keys of its own, and no completion; without any it could be a mistake in SFT."""
-    if not OTHER_SHAPES.isdisjoint(row) or not any(key not in NOT_ITEM for key in row):
+    """Whether a row is a prompt, and no completion. One among rows with completions is a mistake in these."""
+    if not OTHER_SHAPES.isdisjoint(row):
         return False
     messages = row.get("messages")
     if messages is None:
-        return "prompt" in row or "Prompt" in row
-    return isinstance(messages, list) and not ends_with_assistant(messages)
+        return row.get("prompt") is not None or row.get("Prompt") is not None
+    return isinstance(messages, list) and bool(messages) and not ends_with_assistant(messages)
 
 
 def ends_with_assistant(messages: list[Any]) -> bool:
@@ -66,7 +66,7 @@ def check(row: dict[str, Any]) -> Iterator[RowProblem]:
 
 
 def to_conversation(row: dict[str, Any]) -> Conversation:
-    return Conversation(to_prompt(row).messages, row.get("tools"), row.get("parallel_tool_calls"))
+    return Conversation(to_prompt(row).messages, tools.definitions(row.get("tools")), row.get("parallel_tool_calls"))
 
 
 def to_prompt(row: dict[str, Any]) -> Prompt:
@@ -80,4 +80,5 @@ def to_prompt(row: dict[str, Any]) -> Prompt:
 
 
 def prompt_of(row: dict[str, Any]) -> tuple[str, Any]:
-    return ("messages", row["messages"]) if "messages" in row else prompt_completion.find(row, "prompt")
+    messages = row.get("messages")
+    return prompt_completion.find(row, "prompt") if messages is None else ("messages", messages)

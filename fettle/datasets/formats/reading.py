@@ -19,7 +19,8 @@ Reader = Callable[[BinaryIO, int], Iterator[Line]]
 
 FORMATS: dict[str, Reader] = {"jsonl": jsonl.read, "csv": delimited.read, "parquet": parquet.read}
 
-SIGNATURES: dict[bytes, str] = {
+# How a file of another kind begins: its code, and its kind where the code stands for several
+SIGNATURES: dict[bytes, str | tuple[str, str]] = {
     b"\x1f\x8b": "gzip_file",
     b"PK\x03\x04": "zip_file",
     b"\x28\xb5\x2f\xfd": "zstd_file",
@@ -27,30 +28,58 @@ SIGNATURES: dict[bytes, str] = {
     b"\xfe\xff": "utf16_file",
     b"{\0": "utf16_file",
     b"\0{": "utf16_file",
+    b"BZh": "bzip2_file",
+    b"\xfd7zXZ\0": "xz_file",
+    b"7z\xbc\xaf\x27\x1c": ("archive_file", "7z"),
+    b"Rar!\x1a\x07": ("archive_file", "rar"),
+    b"\x04\x22\x4d\x18": ("archive_file", "lz4"),
+    b"ARROW1": "arrow_file",
+    b"FEA1": "arrow_file",
+    b"\xff\xff\xff\xff": "arrow_file",
+    b"Obj\x01": ("no_dataset_file", "Avro"),
+    b"SQLite format 3\0": ("no_dataset_file", "an SQLite database"),
+    b"\xd0\xcf\x11\xe0": ("no_dataset_file", "an old Excel or Word file"),
+    b"\x89HDF": ("no_dataset_file", "HDF5"),
+    b"\x93NUMPY": ("no_dataset_file", "a NumPy array"),
+    b"\x80\x04": ("no_dataset_file", "a Python pickle"),
+    b"\x80\x05": ("no_dataset_file", "a Python pickle"),
+    b"%PDF": ("no_dataset_file", "a PDF"),
+    b"\x89PNG": ("no_dataset_file", "an image"),
+    b"\xff\xd8\xff": ("no_dataset_file", "an image"),
+    b"<!DOCTYPE": ("no_dataset_file", "an HTML page"),
+    b"<!doctype": ("no_dataset_file", "an HTML page"),
+    b"<html": ("no_dataset_file", "an HTML page"),
+    b"<?xml": ("no_dataset_file", "XML"),
+    b"version https://git-lfs": ("no_dataset_file", "a pointer of Git LFS, not the file itself"),
 }
+TAR_AT, TAR = 257, b"ustar"
 
 
 class Unreadable(ValueError):
     """A file that does not pass validation was to be read."""
 
 
-def recognise(head: bytes) -> tuple[str, str | None]:
-    """The format of a file that begins like this, and the code of why it cannot be read, if so."""
+def recognise(head: bytes) -> tuple[str, RowProblem | None]:
+    """The format of a file that begins like this, and why it cannot be read, if so."""
     if head.startswith(parquet.MAGIC):
         return "parquet", None
-    code = next((code for signature, code in SIGNATURES.items() if head.startswith(signature)), None)
-    if code is None and delimited.looks_like_csv(head):
+    found: str | tuple[str, str] | None = ("archive_file", "tar") if head[TAR_AT:].startswith(TAR) else None
+    found = found or next((code for signature, code in SIGNATURES.items() if head.startswith(signature)), None)
+    if found is None and delimited.looks_like_csv(head):
         return "csv", None
-    return "jsonl", code or jsonl.not_jsonl(head)
+    found = found or jsonl.not_jsonl(head)
+    if found is None:
+        return "jsonl", None
+    return "jsonl", RowProblem("", found) if isinstance(found, str) else RowProblem("", found[0], {"kind": found[1]})
 
 
 def read(file: BinaryIO, max_row_bytes: int = ANY_LENGTH) -> tuple[str, Iterator[Line]]:
     """The file's format and its lines. One that is of no known format gives a single RowProblem."""
     head = file.read(HEAD)
     file.seek(0)
-    form, code = recognise(head)
-    if code is not None:
-        return form, iter([(1, None, [RowProblem("", code)])])
+    form, problem = recognise(head)
+    if problem is not None:
+        return form, iter([(1, None, [problem])])
     return form, FORMATS[form](file, max_row_bytes)
 
 

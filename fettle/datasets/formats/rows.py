@@ -39,6 +39,13 @@ SHAPES: dict[str, Shape] = {
     ),
     "alpaca": Shape(alpaca.KEYS, alpaca.plain, alpaca.check, alpaca.to_conversation),
 }
+# Shapes with answers: the keys of what comes before the answer
+COMPLETED_BY: dict[str, frozenset[str]] = {
+    "chat": chat.KEYS,
+    "prompt_completion": frozenset({"prompt", "Prompt"}),
+    "preference": frozenset({"prompt", "input"}),
+    "ranking": frozenset({"prompt"}),
+}
 SHAPE_KEYS = frozenset().union(*(shape.keys for shape in SHAPES.values()))
 # All that training reads of a row: of a table, only these columns are looked at
 COLUMNS = SHAPE_KEYS | {"tools", "parallel_tool_calls", "functions", "input", "system", "history"}
@@ -57,11 +64,21 @@ NESTED = frozenset(
 
 
 def shape_of(row: dict[str, Any]) -> str | None:
-    """The name of a row's shape; None if it has none of them."""
+    """The name of a row's shape; None if it has none of them. A key with null counts where no other tells."""
+    if None in row.values():
+        filled = {key: value for key, value in row.items() if value is not None}
+        found = shape_of(filled)
+        if found not in (None, "prompts"):
+            return found
     for name, shape in SHAPES.items():
         if not shape.keys.isdisjoint(row) and shape.claims(row):
             return name
     return None
+
+
+def answers_missing(row: dict[str, Any], shape: str) -> bool:
+    """Whether a row without an answer looks like the others of a file of this shape, but for the answer."""
+    return not COMPLETED_BY.get(shape, frozenset()).isdisjoint(row)
 
 
 def to_conversation(row: dict[str, Any]) -> Conversation:

@@ -87,3 +87,5 @@ def check_turn(turn: Any) -> Iterator[RowProblem]:
         yield RowProblem(".from", "unrecognized_role", {"role": quoted(speaker), **ROLES_NAMED})
     if value is None:
         yield RowProblem(".value", "message_missing_key", {"key": "'value'"})
+    elif not isinstance(value, str):
+        yield RowProblem(".value", "content_not_string", {"kind": kind(value)})

@@ -5,6 +5,8 @@ from typing import Any
 
 from fettle.datasets.formats.problems import RowProblem, kind, quoted
 
+TEXT_PARTS = ("text", "input_text", "output_text")  # of chats, and of what the Responses API is sent and answers
+
 
 def filled(text: Any) -> bool:
     return type(text) is str and bool(text) and not text.isspace()
@@ -25,3 +27,24 @@ def check_optional(row: dict[str, Any], key: str) -> Iterator[RowProblem]:
     text = row.get(key)
     if text is not None and not isinstance(text, str):
         yield RowProblem(key, "text_not_string", {"key": quoted(key), "kind": kind(text)})
+
+
+def joined(content: Any) -> Any:
+    """A message's content as one text: text parts are parts of it. What is no list stays as it is."""
+    if not isinstance(content, list):
+        return content
+    found = (part.get("text") if isinstance(part, dict) else part for part in content)
+    return "".join(text for text in found if isinstance(text, str))
+
+
+def check_parts(parts: list[Any]) -> Iterator[RowProblem]:
+    """What is no text among the parts of a content. Paths are relative to the list."""
+    for index, part in enumerate(parts):
+        if not isinstance(part, dict):
+            yield RowProblem(f"[{index}]", "content_part_unsupported", {"part": kind(part)})
+        elif part.get("type", "text") not in TEXT_PARTS:
+            named = part["type"]
+            what = f"of the type {quoted(named)}" if isinstance(named, str) else "of no known type"
+            yield RowProblem(f"[{index}]", "content_part_unsupported", {"part": what})
+        elif not isinstance(part.get("text"), str):
+            yield RowProblem(f"[{index}].text", "text_not_string", {"key": "'text'", "kind": kind(part.get("text"))})

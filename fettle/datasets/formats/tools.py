@@ -7,7 +7,11 @@ import orjson
 
 from fettle.datasets.formats.problems import RowProblem, kind, plural
 
-MESSAGES = {"chat": ("messages",), "prompt_completion": ("prompt", "completion")}  # the shapes that may have calls
+# Keys of a row that may hold messages, or lists of them
+MESSAGES = (
+    *("messages", "prompt", "completion", "Prompt", "Completion", "chosen", "rejected", "responses", "ranked"),
+    *("preferred_output", "non_preferred_output", "preferred_completion", "non_preferred_completion"),
+)
 OLD_KEYS = ("functions", "function_call")
 
 
@@ -124,19 +128,49 @@ def used(messages: Sequence[Any]) -> bool:
     )
 
 
-def needs(row: dict[str, Any], shape: str | None) -> set[str]:
+def turns(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every message of a row, whatever its shape."""
+    inside = row.get("input")
+    waiting = [row.get(key) for key in MESSAGES] + ([inside.get("messages")] if isinstance(inside, dict) else [])
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            yield value
+
+
+def needs(row: dict[str, Any]) -> set[str]:
     """What a chat template must know to show a row that passed its check: `tools`, `tool_calls`."""
-    found = {"tools"} if row.get("tools") else set()
-    for key in MESSAGES.get(shape or "", ()):
-        turns = row.get(key)
-        if isinstance(turns, list) and any(t.get("tool_calls") is not None or t["role"] == "tool" for t in turns):
-            found.add("tool_calls")
+    inside = row.get("input")
+    listed = row.get("tools") or (isinstance(inside, dict) and inside.get("tools"))
+    found = {"tools"} if listed else set()
+    if any(turn.get("tool_calls") is not None or turn.get("role") == "tool" for turn in turns(row)):
+        found.add("tool_calls")
     return found
+
+
+def called(function: dict[str, Any]) -> dict[str, Any]:
+    """With arguments that are an object. Of one that was an object, nulls are left out as in `definitions`; JSON text
+    says what it says.
+    """
+    found = arguments(function)
+    found = without_nulls(found) if isinstance(function.get("arguments"), dict) else found
+    return {**without_nulls(function), "arguments": found}
 
 
 def for_template(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """As chat templates expect them: with arguments that are objects."""
-    return [
-        {**call, "type": "function", "function": {**call["function"], "arguments": arguments(call["function"])}}
-        for call in calls
-    ]
+    return [{**without_nulls(call), "type": "function", "function": called(call["function"])} for call in calls]
+
+
+def definitions(found: Any) -> Any:
+    """`tools` as a chat template gets them. Columnar libraries write null for every key that only other rows have."""
+    return without_nulls(found) if found else found
+
+
+def without_nulls(value: Any) -> Any:
+    """Without the keys of objects whose value is null; a list keeps its nulls, such as an `enum`."""
+    if isinstance(value, dict):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [without_nulls(inner) for inner in value] if isinstance(value, list) else value

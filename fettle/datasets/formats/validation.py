@@ -1,5 +1,6 @@
 """Validation of an uploaded dataset file: all that is wrong with it at once, with line, path and a way out."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import chain, islice
 from pathlib import Path
@@ -7,13 +8,18 @@ from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict
 
-from fettle.datasets.formats import reading, tools
+from fettle.datasets.formats import aliases, notes, reading, tools
 from fettle.datasets.formats.jsonl import Line
-from fettle.datasets.formats.problems import OF_THE_FILE, Problem, RowProblem, plural, put_into_words, quoted
-from fettle.datasets.formats.rows import SHAPES, shape_of
+from fettle.datasets.formats.problem_codes import OF_THE_FILE
+from fettle.datasets.formats.problems import Problem, RowProblem, plural, put_into_words, quoted
+from fettle.datasets.formats.rows import SHAPES, answers_missing, shape_of
 
 MAX_ERRORS = 50  # problems kept
 STOP_AFTER = 10_000  # problems counted: a file that has more is no dataset
+
+
+class SeveralShapes(Exception):
+    """A row has another shape than those before it."""
 
 
 class Report(BaseModel):
@@ -21,7 +27,7 @@ class Report(BaseModel):
 
     format: a name in FORMATS. shape: a name in SHAPES; None if no row has one. rows: those without a problem.
     errors: the first MAX_ERRORS of error_count; counting stops at STOP_AFTER. needs: what a base model's chat template
-    must know to show every row, of `tools` and `tool_calls`.
+    must know to show every row, of `tools` and `tool_calls`. notes: what is no error, but may not be what was meant.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -32,6 +38,7 @@ class Report(BaseModel):
     error_count: int
     errors: list[Problem]
     needs: list[str] = []
+    notes: list[Problem] = []
 
     @property
     def ok(self) -> bool:
@@ -69,11 +76,30 @@ def validate(path: Path, *, max_row_bytes: int) -> Report:
 def check(file: BinaryIO, max_row_bytes: int) -> Report:
     """As `validate`, of an open file, which may still be growing."""
     form, lines = reading.read(file, max_row_bytes)
-    return tally(form, lines, None, 0, set())
+    try:
+        report = tally(form, lines, None, 0, set())
+    except SeveralShapes:
+        report = check_again(file, max_row_bytes)
+    return report.model_copy(update={"notes": notes.of(file, max_row_bytes)}) if report.ok else report
 
 
-def tally(form: str, lines: Iterable[Line], shape: str | None, rows: int, needs: set[str]) -> Report:
-    """shape, rows, needs: of what came before these lines, which had no problem."""
+def check_again(file: BinaryIO, max_row_bytes: int) -> Report:
+    """Of a file with several shapes: it has that of most rows, wherever the others are."""
+    file.seek(0)
+    shapes = Counter(shape_of(row) for _, row, _ in reading.read(file, max_row_bytes)[1] if row is not None)
+    shape = max((name for name in shapes if name), key=lambda name: (shapes[name], name != "prompts"))
+    file.seek(0)
+    form, lines = reading.read(file, max_row_bytes)
+    return tally(form, lines, shape, 0, set(), settled=True)
+
+
+def tally(
+    form: str, lines: Iterable[Line], shape: str | None, rows: int, needs: set[str], settled: bool = False
+) -> Report:
+    """shape, rows, needs: of what came before these lines, which had no problem. settled: the shape is the file's.
+
+    Raises SeveralShapes at a row of another shape, unless the file's is settled.
+    """
     plain: Callable[[dict[str, Any]], bool] = SHAPES[shape].plain if shape else never
     error_count = 0
     errors: list[Problem] = []
@@ -83,8 +109,11 @@ def tally(form: str, lines: Iterable[Line], shape: str | None, rows: int, needs:
             continue
         found: Iterable[RowProblem] = findings
         if row is not None:
-            if shape is None and (shape := shape_of(row)) is not None:
-                plain = SHAPES[shape].plain
+            own = shape_of(row)
+            if own is not None and own != shape and not settled:
+                if shape is not None or errors:  # errors: perhaps of rows that lack what these have
+                    raise SeveralShapes
+                shape, plain = own, SHAPES[own].plain
             found = chain(findings, check_row(row, shape)) if findings else check_row(row, shape)
         wrong = False
         for row_problem in found:
@@ -96,7 +125,7 @@ def tally(form: str, lines: Iterable[Line], shape: str | None, rows: int, needs:
                 return Report(format=form, shape=shape, rows=rows, error_count=error_count, errors=errors)
         rows += not wrong
         if not wrong and row is not None:
-            needs |= tools.needs(row, shape)
+            needs |= tools.needs(row)
     if not rows and not errors:
         error_count, errors = 1, [put_into_words(1, RowProblem("", "empty_file"))]
     return Report(format=form, shape=shape, rows=rows, error_count=error_count, errors=errors, needs=sorted(needs))
@@ -107,11 +136,15 @@ def never(row: dict[str, Any]) -> bool:
 
 
 def check_row(row: dict[str, Any], first: str | None) -> Iterable[RowProblem]:
-    """first: the shape of the file's first row that has one."""
+    """first: the shape of the file."""
     shape = shape_of(row)
+    if shape == first and shape is not None:
+        return SHAPES[shape].check(row)
+    if shape in (None, "prompts") and first is not None and answers_missing(row, first):
+        return SHAPES[first].check(row)
     if shape is None:
         keys = ", ".join(quoted(key) for key in islice(row, 5)) or "none"
-        return [RowProblem("", "missing_messages_list", {"keys": keys})]
-    if shape != first:
-        return [RowProblem("", "mixed_shapes", {"shape": quoted(shape), "first": quoted(str(first))})]
-    return SHAPES[shape].check(row)
+        return [RowProblem("", "missing_messages_list", {"keys": keys, "rename": aliases.advice(islice(row, 50))})]
+    if first == "prompts" and answers_missing(row, shape):
+        return [RowProblem("", "answer_among_prompts")]
+    return [RowProblem("", "mixed_shapes", {"shape": quoted(shape), "first": quoted(str(first))})]

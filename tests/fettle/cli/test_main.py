@@ -7,64 +7,21 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import structlog
 from rich.console import Console
 
-from fettle.cli import main, token_view, up
+from fettle.cli import token_view, up
 from fettle.cli.client import Client
 from fettle.cli.doctor import host
 from fettle.settings import Settings
 from fettle.tenancy import api_keys
+from tests.fettle.cli.conftest import Shell
 
 ROOT = Path(__file__).parents[3]
 NEWEST = max(file.name[:4] for file in (ROOT / "migrations" / "versions").glob("0*.py"))
-
-
-class Shell:
-    """Runs `fettle …` in this process, with a data folder of its own and nothing else on the machine."""
-
-    def __init__(self, data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        self.data, self.capsys, self.monkeypatch = data, capsys, monkeypatch
-        self.set(DATA=data, REDIS_URL="redis://127.0.0.1:1/0", ENGINE_URL="http://127.0.0.1:1")
-
-    def set(self, **settings: object) -> None:
-        for name, value in settings.items():
-            self.monkeypatch.setenv(f"FETTLE_{name}", str(value))
-
-    def run(self, *words: str) -> tuple[int, str, str]:
-        """Exit code, stdout, stderr."""
-        self.monkeypatch.setattr(sys, "argv", ["fettle", *words])
-        with pytest.raises(SystemExit) as ended:
-            main.main()
-        out, err = self.capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    def ok(self, *words: str) -> str:
-        code, out, err = self.run(*words)
-        assert (code, err) == (0, "")
-        return out
-
-    def refused(self, *words: str) -> str:
-        """The one sentence on stderr."""
-        code, out, err = self.run(*words)
-        assert (code, out.strip()) == (1, "")
-        assert err.startswith("error ")
-        assert err.count("\n") == 1, err
-        return err.removeprefix("error ").rstrip("\n")
-
-
-@pytest.fixture
-def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
-    monkeypatch.chdir(tmp_path)
-    return Shell(tmp_path / "data", capsys, monkeypatch)
-
-
-@pytest.fixture
-def migrated(shell: Shell) -> Shell:
-    shell.ok("migrate")
-    return shell
 
 
 class TestSecrets:
@@ -87,7 +44,7 @@ class TestMigrate:
 
     def test_a_database_that_is_away_is_one_sentence(self, shell: Shell) -> None:
         shell.set(DATABASE_URL="postgresql+asyncpg://fettle:canary@127.0.0.1:1/fettle")
-        sentence = shell.refused("migrate")
+        sentence = shell.refused("migrate", code=3)
         assert "fettle doctor" in sentence or "postgresql" in sentence
         assert "canary" not in sentence
 
@@ -230,9 +187,9 @@ class TestJobs:
 
     def test_an_api_that_is_away_is_one_sentence(self, shell: Shell) -> None:
         shell.set(API_KEY="fk_x", URL=f"http://127.0.0.1:{up.free_port()}")
-        assert "is not responding" in shell.refused("jobs", "list")
+        assert "is not responding" in shell.refused("jobs", "list", code=3)
         for command in ("watch", "pause", "resume", "cancel"):
-            assert "is not responding" in shell.refused("jobs", command, "ftjob-x")
+            assert "is not responding" in shell.refused("jobs", command, "ftjob-x", code=3)
 
 
 class TestPreview:
@@ -259,7 +216,7 @@ class TestPreview:
 
     def test_mistakes_are_one_sentence(self, shell: Shell, tmp_path: Path) -> None:
         bad = tmp_path / "bad.jsonl"
-        bad.write_text('{"prompt": "x"}\n')
+        bad.write_text('{"prompt": "x", "completion": null}\n')
         assert "Line 1, completion: The row has no 'completion'." in shell.refused("preview", str(bad))
         assert "does not exist" in shell.refused("preview", str(tmp_path / "none.jsonl"))
         assert "'gpt-9'" in shell.refused("preview", str(bad), "--model", "gpt-9")
@@ -361,6 +318,54 @@ def test_without_a_command_there_is_help(shell: Shell) -> None:
 
 def test_settings_of_the_tests_are_those_of_the_commands(shell: Shell) -> None:
     assert Settings().data == shell.data
+
+
+class TestEstimate:
+    FOUND: ClassVar[dict[str, Any]] = {
+        "steps": 1200,
+        "tokens": 35_000,
+        "tokens_from": "sample",
+        "seconds": {"likely": 240.0, "low": 80.0, "high": 7200.0},
+        "basis": "The speed of 'supervised' is from 1 earlier job on 'starter'.",
+        "cost": {"likely": 1.5, "low": 1.0, "high": 2.0, "currency": "EUR"},
+        "queue": {"seconds": 0.0, "message": "A slot is free. The job would start at once."},
+        "memory": {"fits": True, "message": "About 0.67 GiB are needed, and the CPU has 23.54 GiB."},
+    }
+
+    def asked(self, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **changed: Any) -> tuple[int, str]:
+        monkeypatch.setattr(Client, "post", lambda *_: {**self.FOUND, **changed})
+        monkeypatch.setenv("FETTLE_API_KEY", "fk_x")
+        job = tmp_path / "job.json"
+        job.write_text('{"model": "starter"}')
+        code, out, _ = shell.run("estimate", str(job))
+        return code, out
+
+    def test_it_says_what_the_job_would_take(
+        self, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        code, out = self.asked(shell, tmp_path, monkeypatch)
+        assert code == 0
+        for shown in (
+            "1,200",
+            "35,000 (counted in a sample)",
+            "4 min (between 80 s and 2.0 h).",
+            "A slot is free.",
+            "About 0.67 GiB are needed",
+            "1.50 EUR (between 1.00 and 2.00)",
+        ):
+            assert shown in out
+
+    def test_it_exits_with_1_when_the_job_does_not_fit(
+        self, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        memory = {"fits": False, "message": "Too much."}
+        unknown = "No job has finished on these workers yet, so the time is not known."
+        code, out = self.asked(
+            shell, tmp_path, monkeypatch, memory=memory, seconds=None, basis=unknown, cost=None, tokens_from="file_size"
+        )
+        assert code == 1
+        assert "Too much." in out and "cost" not in out
+        assert "from the file's size" in out and "the time is not known" in " ".join(out.split())
 
 
 class TestDryRun:

@@ -15,6 +15,7 @@ from fettle.datasets.formats import reading
 from fettle.datasets.formats.preference import Pair
 from fettle.datasets.formats.render import Message, Renderer
 from fettle.errors import TrainingFailed
+from fettle.wording import quantity
 from worker.training.data import remaining_rows
 from worker.training.data.supervised import LEFT_OUT_AT_MOST, Param
 from worker.training.distributed import ranks
@@ -83,26 +84,19 @@ def tokenised(
     heed = channel.heed_stop if ranks.count() == 1 else None  # several cannot agree before they have met
     found = read(path, renderer, max_seq_length, param, elsewhere, heed)
     message = (
-        f"{param} tokenised: {found.pairs:,} pairs of responses to {len(found.prompts):,} prompts, "
-        f"{found.tokens:,} tokens."
+        f"{param} tokenised: {quantity(found.pairs, 'pair')} of responses to {quantity(len(found.prompts), 'prompt')}, "
+        f"{quantity(found.tokens, 'token')}."
     )
-    if found.too_long:
-        where = found.lines.words("too_long")
-        message += f" {found.too_long:,} pairs with more than {max_seq_length:,} tokens are left out ({where})."
-    if found.known:
-        where = found.lines.words("with_training_prompt")
-        message += f" {found.known:,} pairs whose prompt the training file has as well are left out ({where})."
-    if found.silent:
-        where = found.lines.words("without_completion")
-        message += f" {found.silent:,} pairs with an empty response are left out ({where})."
-    if found.alike:
-        where = found.lines.words("alike")
-        message += (
-            f" {found.alike:,} pairs whose two responses the chat template turns into the same tokens are left out "
-            f"({where})."
+    left_out = "".join(
+        found.lines.left_out(reason, "pair", what)
+        for reason, what in (
+            ("too_long", f"with more than {max_seq_length:,} tokens"),
+            ("with_training_prompt", "with a prompt of the training file"),
+            ("without_completion", "with an empty response"),
+            ("alike", "with two responses that the chat template turns into the same tokens"),
         )
-    left_out = found.too_long or found.known or found.silent or found.alike
-    channel.event(message, found.counts(), level="warn" if left_out else "info")
+    )
+    channel.event(message + left_out, found.counts(), level="warn" if left_out else "info")
     return found
 
 

@@ -12,6 +12,7 @@ from fettle.datasets.formats import prompts, reading, rows
 from fettle.datasets.formats.prompts import Prompt
 from fettle.datasets.formats.render import Renderer
 from fettle.errors import TrainingFailed
+from fettle.wording import quantity
 from worker.training.data.supervised import LEFT_OUT_AT_MOST, Param
 from worker.training.lines import Lines, warn_of_known
 from worker.training.process.channel import Channel
@@ -47,10 +48,8 @@ def load(
 ) -> Prompts:
     """Says what it found, what it left out, and what the file `elsewhere` has as well. Raises TrainingFailed."""
     found = read(param, work, renderer, source, frozenset(elsewhere.dataset["prompt"]) if elsewhere else frozenset())
-    message = f"{param}: {found.total:,} prompts, the longest of {found.longest:,} tokens."
-    if found.too_long:
-        where = found.lines.words("too_long")
-        message += f" {found.too_long:,} with more than {found.room:,} tokens are left out ({where})."
+    message = f"{param}: {quantity(found.total, 'prompt')}. The longest has {quantity(found.longest, 'token')}."
+    message += found.lines.left_out("too_long", "prompt", f"with more than {found.room:,} tokens")
     counts = {"rows": found.total, "longest_prompt_tokens": found.longest, "rows_too_long": found.too_long}
     channel.event(message, counts | found.lines.data(), level="warn" if found.too_long else "info")
     warn_of_known(found.lines, found.total, channel)
@@ -104,8 +103,8 @@ def refuse_too_few(count: int, batch_size: int) -> None:
 
 def rows_of(path: Path) -> Iterator[tuple[int, Prompt, dict[str, Any]]]:
     """The prompt of every row."""
-    for line, prompt in reading.prompts(path):
-        yield line, prompt, {}
+    for line, row in reading.rows(path):
+        yield line, prompts.to_prompt(row), prompts.to_conversation(row).variables
 
 
 def each_once(path: Path) -> Iterator[tuple[int, Prompt, dict[str, Any]]]:
@@ -116,9 +115,15 @@ def each_once(path: Path) -> Iterator[tuple[int, Prompt, dict[str, Any]]]:
         if name is not None and rows.SHAPES[name].to_pairs is not None:
             found = [(Prompt(pair.prompt, {}), pair.variables) for pair in rows.to_pairs(row)]
         else:
-            found = [(prompts.to_prompt(row), {})]
+            found = [(prompts.to_prompt(row), prompts.to_conversation(row).variables)]
         for prompt, variables in found:
             key = json.dumps([prompt.messages, variables], sort_keys=True)
             if key not in seen:
                 seen.add(key)
                 yield line, prompt, variables
+
+
+def encoded(renderer: Renderer, dataset: Dataset, count: int) -> list[list[int]]:
+    """The ids of the first prompts."""
+    texts = dataset["prompt"][:count]
+    return [list(found.ids) for found in renderer.tokenizer.encode_batch(texts, add_special_tokens=False)]

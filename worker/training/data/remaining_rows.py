@@ -8,6 +8,7 @@ from typing import Any
 
 from fettle import methods
 from fettle.errors import FettleError
+from fettle.methods.spec import REWARD_MODEL
 from worker.training.distributed import ranks
 from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work, with_defaults
@@ -47,15 +48,22 @@ def resolved(work: Work, rows: int) -> Work:
 
 
 def values_of(work: Work, asked: dict[str, Any], given: methods.Given) -> dict[str, Any]:
-    kind = work.resolved_from["kind"] if work.resolved_from else work.method
+    kind = method_of(work)
+    spec = methods.METHODS[kind]
     rest = {name: value for name, value in work.options.items() if name not in methods.hyperparameters_of(kind)}
-    if kind == "rlhf" and work.options.get("reward_model_hyperparameters") is not None:
-        rest["reward_model"] = None  # the job's own, by its name
-    method = methods.METHODS[kind].request.model_validate({"type": kind, kind: rest | asked})
+    if spec.reward_model and work.options.get(spec.publishes[REWARD_MODEL]) is not None:
+        rest[spec.reward_model] = None  # the job's own, by its name
+    method = spec.request.model_validate({"type": kind, kind: rest | asked})
     found: dict[str, Any] = methods.resolve(method, given)[kind][place(work)]
     return found
 
 
 def place(work: Work) -> str:
-    """Of these hyperparameters in the job's method."""
-    return "reward_model_hyperparameters" if work.phase == "reward_model" else "hyperparameters"
+    """Of these hyperparameters in the job's method. A phase has the name of the model that it trains, or of none."""
+    published = methods.METHODS[method_of(work)].publishes
+    return published.get(work.phase, next(iter(published.values())))
+
+
+def method_of(work: Work) -> str:
+    """The job's: a phase may have another."""
+    return str(work.resolved_from["kind"]) if work.resolved_from else work.method

@@ -21,7 +21,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from fettle.host.parent_death import die_with_parent
 from worker.training.distributed import ranks
-from worker.training.process.channel import LOST_RANK, Channel
+from worker.training.process.channel import LOST_RANK, SocketChannel
 from worker.training.process.job_spec import Work
 
 PATIENCE = 2  # seconds that the other ranks get once one is dead
@@ -51,7 +51,7 @@ def launch(folder: Path, sock: socket.socket, number: int) -> None:
     except Exception:
         traceback.print_exc()
         for note in sorted(folder.glob("failure-*.json")):
-            Channel(sock).conclude("error", **json.loads(note.read_text()))
+            SocketChannel(sock).conclude("error", **json.loads(note.read_text()))
             sys.exit(1)
         sys.exit(LOST_RANK)
 
@@ -66,7 +66,7 @@ def rank_main(folder: str, sock: socket.socket) -> None:
 
     if not ranks.first():
         sock.close()
-    channel = Channel(sock if ranks.first() else None)
+    channel = SocketChannel(sock if ranks.first() else None)
     channel.stop = ranks.Agreed(threading.Event() if channel.sock is None else channel.stop)
     try:
         loop.run(Work.read(Path(folder)), channel)

@@ -119,6 +119,7 @@ def build(work: Work, channel: Channel) -> DPO:
         loss_type=[asked["loss_type"]],
         label_smoothing=asked["label_smoothing"],
     )
+    probed = found.dataset.select(range(min(probe.ROWS, len(found.dataset))))
     tuner = DPO(
         work=work,
         channel=channel,
@@ -128,9 +129,9 @@ def build(work: Work, channel: Channel) -> DPO:
         eval_dataset=valid,
         processing_class=loading.tokenizer(work.base_path),
         data_collator=DataCollatorForPreference(pad_token_id=renderer.pad_id),
+        source=found.source(),
+        probe_rows=[row["prompt_ids"] + row["chosen_ids"] for row in probed],
     )
     if work.start is None:  # TRL's copy of a fresh adapter says what the base says, and costs more
         cast(PeftModel, tuner.model).delete_adapter(REFERENCE)
-    tuner.source = found.source()
-    tuner.probe_rows = [row["prompt_ids"] + row["chosen_ids"] for row in found.dataset.select(range(probe.ROWS))]
     return tuner

@@ -4,7 +4,6 @@ The scorer, outside, gives the rewards.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -12,15 +11,13 @@ from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from fettle.datasets.formats.render import Renderer
-from worker.training import arguments, probe
 from worker.training.data import prompts, remaining_rows
 from worker.training.evidence import Source
-from worker.training.model import lm_head, loading
 from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
+from worker.training.rl import group_setup
 from worker.training.rl.group_trainer import GroupTrainer
 from worker.training.rl.rollouts import Scorer
-from worker.training.rl.sampling import colocated
 
 CISPO_EPSILON_HIGH = 5.0
 
@@ -76,7 +73,6 @@ class GRPO(GroupTrainer, GRPOTrainer):  # type: ignore[misc]  # TRL types its me
 
 def build(work: Work, channel: Channel) -> GRPO:
     """Raises TrainingFailed when the files cannot be trained on, Stopped when a stop comes first."""
-    lm_head.score_labels_only()
     renderer = Renderer(work.base_path)
     found = prompts.load("training_file", work, renderer, channel, prompts.rows_of(work.train))
     train, valid = found.dataset, None
@@ -86,31 +82,14 @@ def build(work: Work, channel: Channel) -> GRPO:
     work = remaining_rows.resolve(work, len(train), channel)
     asked = work.hyperparameters
     prompts.refuse_too_few(len(train), asked["batch_size"])
-    completions = replace(work, hyperparameters={**asked, "batch_size": asked["batch_size"] * asked["group_size"]})
-    args = GRPOConfig(
-        **colocated.options(asked["max_seq_length"], on_gpu=torch.cuda.is_available()),
-        **arguments.shared(completions) | {"include_num_input_tokens_seen": "no"},  # TRL counts them itself
-        num_generations=asked["group_size"],
-        num_generations_eval=asked["eval_samples"],
-        max_completion_length=asked["max_completion_tokens"],
-        temperature=asked["temperature"],
-        beta=asked["kl_beta"],
-        **loss(asked["loss_type"], asked["epsilon"]),
+    return GRPO(
+        args=GRPOConfig(
+            **group_setup.arguments_of(work), beta=asked["kl_beta"], **loss(asked["loss_type"], asked["epsilon"])
+        ),
+        source=Source.of_prompts(found, rows=True),
+        make_judge=lambda _: Scorer(channel),
+        **group_setup.parts_of(work, channel, renderer, train, valid),
     )
-    tuner = GRPO(
-        work=work,
-        channel=channel,
-        renderer=renderer,
-        model=loading.network(completions, channel),
-        args=args,
-        train_dataset=train,
-        eval_dataset=valid,
-        processing_class=loading.tokenizer(work.base_path),
-    )
-    tuner.judge = Scorer(channel)
-    tuner.source = Source.of_prompts(found, rows=True)
-    tuner.probe_rows = tuner.encoded(train["prompt"][: probe.ROWS])
-    return tuner
 
 
 def loss(loss_type: str, epsilon: float) -> dict[str, Any]:

@@ -4,7 +4,7 @@ One step of the trainer is one update: completions are drawn and scored, and sev
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import fmean, pstdev
 from typing import Any, ClassVar, cast
@@ -16,6 +16,7 @@ from transformers import TrainingArguments
 
 from fettle.datasets.formats.render import Renderer
 from worker.training import arguments, probe
+from worker.training.data.prompts import encoded
 from worker.training.distributed import ranks
 from worker.training.evidence import Source
 from worker.training.methods import rlhf
@@ -28,8 +29,8 @@ from worker.training.rl.group_trainer import SMALLEST_SPREAD, judged_metrics, sp
 from worker.training.rl.ppo import policy
 from worker.training.rl.ppo.experience import Prompt, Worth
 from worker.training.rl.ppo.learner import STATE, Learner, Settings
-from worker.training.rl.ppo.rewards import AdaptiveKL, FixedKL
-from worker.training.rl.reward_model_judge import Before, Carried, RewardModelJudge
+from worker.training.rl.ppo.rewards import AdaptiveKL, FixedKL, KLControl
+from worker.training.rl.reward_model_judge import Before, RewardModelJudge
 from worker.training.rl.rollouts import Rollout, Scored
 from worker.training.rl.sampling.completions import Sampling
 from worker.training.trainer import Interruptible, Metrics, share_of_rate
@@ -54,11 +55,7 @@ TRAINING = {
 
 
 class PPO(Interruptible):
-    """learner, judge, carried: set before it trains. It takes no row from the trainer's loader: the learner draws."""
-
-    learner: Learner
-    judge: RewardModelJudge
-    carried: Carried
+    """It takes no row from the trainer's loader: the learner draws the prompts."""
 
     training: ClassVar = {"epoch": "epoch", "num_input_tokens_seen": "tokens"}
     of_a_checkpoint = ("train_loss", "train_reward_mean", "kl", "valid_reward_mean")
@@ -71,9 +68,23 @@ class PPO(Interruptible):
         "temperature."
     )
 
-    def __init__(self, *, renderer: Renderer, sampling: Sampling, eval_samples: int, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        renderer: Renderer,
+        settings: Settings,
+        control: KLControl,
+        eval_samples: int,
+        make_judge: Callable[[PeftModel], RewardModelJudge],
+        **options: Any,
+    ) -> None:
+        """make_judge: called with the network when it is on its device."""
         super().__init__(**options)
-        self.renderer, self.sampling, self.eval_samples = renderer, sampling, eval_samples
+        self.renderer, self.sampling, self.eval_samples = renderer, settings.sampling, eval_samples
+        network, train = cast(PeftModel, self.model), cast(Dataset, self.train_dataset)
+        self.judge = make_judge(network)
+        every = [Prompt(row, tuple(ids)) for row, ids in enumerate(encoded(renderer, train, len(train)))]
+        self.learner = Learner(network, every, self.score, settings, control)
         self.found: Metrics = {}  # of the last step
 
     def training_step(self, *_: Any, **__: Any) -> torch.Tensor:
@@ -141,9 +152,8 @@ class PPO(Interruptible):
         super()._save_checkpoint(*args)
         if ranks.first():
             folder = self.checkpoint
-            own = {name: part for name, part in self.learner.state().items() if name != "optimizer"}
-            torch.save(own, folder / STATE)
-            self.carried.put_into(folder)
+            torch.save(self.learner.state(), folder / STATE)
+            self.judge.carried.put_into(folder)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
@@ -192,19 +202,6 @@ def build(work: Work, channel: Channel, *, files: Files, before: Before) -> PPO:
         "dataloader_drop_last": True,
         "remove_unused_columns": False,
     }
-    tuner = PPO(
-        work=work,
-        channel=channel,
-        renderer=renderer,
-        sampling=sampling,
-        eval_samples=asked["eval_samples"],
-        model=network,
-        args=TrainingArguments(**arguments.shared(work) | own),
-        train_dataset=train,
-        eval_dataset=valid,
-        data_collator=placeholder,
-    )
-    tuner.judge, tuner.carried = rlhf.judging(work, channel, network, files, before, train, sampling, renderer)
     settings = Settings(
         seed=work.seed,
         sampling=sampling,
@@ -220,12 +217,22 @@ def build(work: Work, channel: Channel, *, files: Files, before: Before) -> PPO:
         worth=Worth(asked["gamma"], asked["lam"], 0.0),  # the judge subtracts the penalty
     )
     coefficient, target = asked["kl_coefficient"], asked["kl_target"]
-    control = FixedKL(coefficient) if target is None else AdaptiveKL(coefficient, target)
-    every = [Prompt(row, tuple(ids)) for row, ids in enumerate(rlhf.encoded(renderer, train, len(train)))]
-    tuner.learner = Learner(network, every, tuner.score, settings, control)
-    tuner.source = Source.of_prompts(found)
-    tuner.probe_rows = rlhf.encoded(renderer, train, probe.ROWS)
-    return tuner
+    return PPO(
+        work=work,
+        channel=channel,
+        renderer=renderer,
+        settings=settings,
+        control=FixedKL(coefficient) if target is None else AdaptiveKL(coefficient, target),
+        eval_samples=asked["eval_samples"],
+        make_judge=lambda network: rlhf.judge(work, channel, network, files, before, train, sampling, renderer),
+        model=network,
+        args=TrainingArguments(**arguments.shared(work) | own),
+        train_dataset=train,
+        eval_dataset=valid,
+        data_collator=placeholder,
+        source=Source.of_prompts(found),
+        probe_rows=encoded(renderer, train, probe.ROWS),
+    )
 
 
 def placeholder(rows: list[dict[str, str]]) -> dict[str, torch.Tensor]:

@@ -43,18 +43,20 @@ class Comparing(Tuner):
         """Every rank takes every n-th batch, and as many turns as the others: to hear a stop is a step of all."""
         names = ("loss", *self.shown.values())
         sums = torch.zeros(len(names) + 1, dtype=torch.float64, device=self.args.device)  # the last: pairs
-        for rows in ranks.turns(self.batches(range(len(cast(Dataset, self.eval_dataset))))):
-            if rows:
-                sums += torch.tensor(self.figures(self.held_out(rows)), dtype=torch.float64, device=self.args.device)
-            if self.channel.stop.is_set():
-                return None
+        with ungathered(self.accelerator):
+            for rows in ranks.turns(self.batches(range(len(cast(Dataset, self.eval_dataset))))):
+                if rows:
+                    found = self.figures(self.held_out(rows))
+                    sums += torch.tensor(found, dtype=torch.float64, device=self.args.device)
+                if self.channel.stop.is_set():
+                    return None
         *totals, pairs = self.accelerator.reduce(sums).tolist()
         return {f"valid_{name}": total / pairs for name, total in zip(names, totals, strict=True)}
 
     def figures(self, inputs: dict[str, Any]) -> list[float]:
         """The loss and what is shown of a batch, each times its pairs, and then the pairs."""
         pairs = len(inputs["input_ids"]) // 2
-        with torch.no_grad(), self.compute_loss_context_manager(), ungathered(self.accelerator):
+        with torch.no_grad(), self.compute_loss_context_manager():
             loss = cast(torch.Tensor, self.compute_loss(cast(PeftModel, self.model), inputs))
         shown = [self._metrics["eval"][theirs][-1] for theirs in self.shown]
         self._metrics["eval"].clear()
@@ -91,13 +93,12 @@ class Comparing(Tuner):
 
 @contextmanager
 def ungathered(accelerator: Accelerator) -> Iterator[None]:
-    """What TRL gathers from all ranks is within here this rank's own: the others are at batches of another size."""
-    theirs = accelerator.gather, accelerator.gather_for_metrics
-    accelerator.gather = accelerator.gather_for_metrics = own
+    """TRL's losses gather their metrics from all ranks. Here each rank keeps its own: the batches differ in size."""
+    accelerator.gather = accelerator.gather_for_metrics = own  # in front of the class's, until they are deleted
     try:
         yield
     finally:
-        accelerator.gather, accelerator.gather_for_metrics = theirs
+        del accelerator.gather, accelerator.gather_for_metrics
 
 
 def own(figures: torch.Tensor) -> torch.Tensor:

@@ -102,7 +102,8 @@ def build(work: Work, channel: Channel) -> RewardModel:
         disable_dropout=False,  # it is the adapter's that was asked for
         center_rewards_coefficient=work.hyperparameters["center_rewards_coefficient"] or None,
     )
-    tuner = RewardModel(
+    probe_conversations, probe_rows = pairs.conversations(work.train, renderer, probe.ROWS, probe.TOKENS)
+    return RewardModel(
         work=work,
         channel=channel,
         model=loading.network(work, channel, scores=True),
@@ -111,7 +112,7 @@ def build(work: Work, channel: Channel) -> RewardModel:
         eval_dataset=valid,
         processing_class=loading.tokenizer(work.base_path),
         data_collator=Collator(renderer.pad_id),
+        source=found.source(),
+        probe_rows=probe_rows,
+        probe_conversations=probe_conversations,
     )
-    tuner.source = found.source()
-    tuner.probe_conversations, tuner.probe_rows = pairs.conversations(work.train, renderer, probe.ROWS, probe.TOKENS)
-    return tuner

@@ -47,7 +47,7 @@ def steps(work: Work, renderer: Renderer) -> int:
     return int(len(found.dataset) // batch_size * work.hyperparameters["n_epochs"])
 
 
-def judging(
+def judge(
     work: Work,
     channel: Channel,
     network: PeftModel,
@@ -56,21 +56,21 @@ def judging(
     train: Dataset,
     sampling: Sampling,
     renderer: Renderer,
-) -> tuple[RewardModelJudge, Carried]:
-    """The judge, on the device where the network is. Raises TrainingFailed, and Stopped when a stop comes first."""
+) -> RewardModelJudge:
+    """On the device where the network is. Raises TrainingFailed, and Stopped when a stop comes first."""
     adapter = RewardAdapter(network, files, sampling.pad_id, PROMPTS_AT_ONCE)
     if work.resume:
         scale = scale_in(work.resume)
     else:
         channel.heed_stop()
-        scale = Scale.of(first_scores(adapter, encoded(renderer, train, SCALE_PROMPTS), work.seed, sampling))
+        scale = Scale.of(first_scores(adapter, prompts.encoded(renderer, train, SCALE_PROMPTS), work.seed, sampling))
         channel.event(
             f"The policy's completions score {scale.mean:.4f} ± {scale.std:.4f} as it begins; rewards count from that "
             "mean, in that spread.",
             {"score_mean": scale.mean, "score_std": scale.std},
         )
-    judge = RewardModelJudge(adapter, scale, channel, work.hyperparameters["missing_eos_penalty"])
-    return judge, Carried(before, scale, files)
+    carried = Carried(before, scale, files)
+    return RewardModelJudge(adapter, carried, channel, work.hyperparameters["missing_eos_penalty"])
 
 
 def first_scores(adapter: RewardAdapter, rows: list[list[int]], seed: int, sampling: Sampling) -> list[float]:
@@ -86,15 +86,10 @@ def first_scores(adapter: RewardAdapter, rows: list[list[int]], seed: int, sampl
 
 def kl(network: PeftModel, renderer: Renderer, valid: Dataset, seed: int, sampling: Sampling) -> float:
     """From where the policy began, nats a completion, on the first prompts of the validation file."""
-    rows = encoded(renderer, valid, KL_PROMPTS)
+    rows = prompts.encoded(renderer, valid, KL_PROMPTS)
     nats = 0.0
     for first in range(0, len(rows), PROMPTS_AT_ONCE):
         part = rows[first : first + PROMPTS_AT_ONCE]
         seeds = [derived(seed, "kl", first + row) for row in range(len(part))]
         nats += len(part) * divergence.kl(network, part, seeds, sampling)
     return nats / len(rows)
-
-
-def encoded(renderer: Renderer, dataset: Dataset, count: int) -> list[list[int]]:
-    texts = dataset["prompt"][:count]
-    return [list(found.ids) for found in renderer.tokenizer.encode_batch(texts, add_special_tokens=False)]

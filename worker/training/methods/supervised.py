@@ -10,6 +10,7 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from fettle.datasets.formats.render import Renderer
+from fettle.wording import quantity
 from worker.training import arguments, probe, trainer
 from worker.training.data import packing, remaining_rows
 from worker.training.data import supervised as batches
@@ -112,7 +113,7 @@ def build(work: Work, channel: Channel) -> SupervisedTrainer:
         max_length=None,  # the rows are measured already
         dataset_kwargs={"skip_prepare_dataset": True},  # and tokenised and masked
     )
-    tuner = SupervisedTrainer(
+    return SupervisedTrainer(
         work=work,
         channel=channel,
         data_collator=Collator(renderer.pad_id, TOKENS_AT_ONCE[args.device.type]),
@@ -121,12 +122,9 @@ def build(work: Work, channel: Channel) -> SupervisedTrainer:
         train_dataset=train,
         eval_dataset=valid,
         processing_class=loading.tokenizer(work.base_path),
+        source=Source(examples.rows, len(examples.dataset), examples.lines, examples.supervised_tokens, examples.rows),
+        probe_rows=[list(ids) for ids in examples.dataset[: probe.ROWS]["input_ids"]],
     )
-    tuner.source = Source(
-        examples.rows, len(examples.dataset), examples.lines, examples.supervised_tokens, examples.rows
-    )
-    tuner.probe_rows = [list(ids) for ids in examples.dataset[: probe.ROWS]["input_ids"]]
-    return tuner
 
 
 def tokenised(
@@ -137,20 +135,16 @@ def tokenised(
     channel: Channel,
     elsewhere: frozenset[bytes] = frozenset(),
 ) -> batches.Examples:
-    """Says what it found, what it left out, and what the file with the digests `elsewhere` has as well."""
+    """Sends an event about the rows found and left out, and one about those that `elsewhere` has too, by digest."""
     max_seq_length = work.hyperparameters["max_seq_length"]
     heed = channel.heed_stop if ranks.count() == 1 else None  # several cannot agree before they have met
     examples = batches.read(path, renderer, max_seq_length, param, heed, elsewhere)
     message = (
-        f"{param} tokenised: {examples.rows:,} rows, {examples.tokens:,} tokens, "
+        f"{param} tokenised: {quantity(examples.rows, 'row')}, {quantity(examples.tokens, 'token')}, "
         f"{examples.supervised_tokens:,} of them supervised."
     )
-    if examples.too_long:
-        where = examples.lines.words("too_long")
-        message += f" {examples.too_long:,} rows with more than {max_seq_length:,} tokens are left out ({where})."
-    if examples.unsupervised:
-        where = examples.lines.words("without_completion")
-        message += f" {examples.unsupervised:,} rows with nothing to learn are left out ({where})."
+    message += examples.lines.left_out("too_long", "row", f"with more than {max_seq_length:,} tokens")
+    message += examples.lines.left_out("without_completion", "row", "with nothing to learn")
     channel.event(message, examples.counts(), level="warn" if examples.too_long or examples.unsupervised else "info")
     warn_of_known(examples.lines, examples.rows, channel)
     return examples

@@ -7,7 +7,7 @@ that every step is a generation boundary and a checkpoint taken after it is gone
 import json
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, pstdev
 from typing import Any, ClassVar, cast
 
@@ -61,10 +61,7 @@ class EpochSampler(RepeatSampler):
 
 
 class GroupTrainer(Interruptible):
-    """It stands before TRL's trainer: `class GRPO(GroupTrainer, GRPOTrainer)`, whose members these are.
-
-    judge: set before it trains.
-    """
+    """TRL's trainer comes after it: `class GRPO(GroupTrainer, GRPOTrainer)`. The members without a value are TRL's."""
 
     judge: Judge
     num_generations: int
@@ -88,9 +85,11 @@ class GroupTrainer(Interruptible):
         "temperature or group_size, or choose prompts that the model gets right sometimes."
     )
 
-    def __init__(self, *, renderer: Renderer, **options: Any) -> None:
+    def __init__(self, *, renderer: Renderer, make_judge: Callable[["GroupTrainer"], Judge], **options: Any) -> None:
+        """make_judge: called when the network is on its device."""
         super().__init__(reward_funcs=[self.reward], **options)
         self.renderer = renderer
+        self.judge = make_judge(self)
         self.completions_a_visit = int(self.num_generations or 1)
         self.before: dict[str, Any] | None = None  # what a broken-off step has used up
         self.began = 0.0  # when the newest completions were begun
@@ -155,10 +154,9 @@ class GroupTrainer(Interruptible):
             return None
         step, first = self.state.global_step + 1, self.accelerator.process_index * len(prompt_ids)
         seeds = [drawing.derived(self.args.seed, "completion", step, first + row) for row in range(len(prompt_ids))]
-        sampling = Sampling(self.longest, self.ends, self.renderer.pad_id, self.temperature)
         network = cast(PeftModel, self.model)
         watch = Progress(self.channel)
-        return drawing.draw(network, prompt_ids, int(self.num_generations or 1), seeds, sampling, watch)
+        return drawing.draw(network, prompt_ids, int(self.num_generations or 1), seeds, self.sampling, watch)
 
     def encoded(self, prompts: Sequence[str]) -> list[list[int]]:
         encodings = self.renderer.tokenizer.encode_batch(list(prompts), add_special_tokens=False)
@@ -203,6 +201,10 @@ class GroupTrainer(Interruptible):
 
     def compare(self, work: Work, step: int) -> None:
         self.evaluation().compare(self.eval_dataset, step)
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(self.longest, self.ends, self.renderer.pad_id, self.temperature)
 
     @property
     def ends(self) -> frozenset[int]:

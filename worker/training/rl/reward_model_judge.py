@@ -69,8 +69,8 @@ def scale_in(checkpoint: Path) -> Scale:
 class RewardModelJudge:
     """Scores become rewards by `scale`; to train on, a completion that was cut off loses `missing_eos_penalty`."""
 
-    def __init__(self, adapter: RewardAdapter, scale: Scale, channel: Channel, missing_eos_penalty: float) -> None:
-        self.adapter, self.scale, self.channel, self.penalty = adapter, scale, channel, missing_eos_penalty
+    def __init__(self, adapter: RewardAdapter, carried: Carried, channel: Channel, missing_eos_penalty: float) -> None:
+        self.adapter, self.carried, self.channel, self.penalty = adapter, carried, channel, missing_eos_penalty
         self.last: tuple[list[Rollout], Scored] | None = None
 
     def score(self, rollouts: Sequence[Rollout], step: int, purpose: Purpose, seconds: float | None = None) -> Scored:
@@ -88,7 +88,7 @@ class RewardModelJudge:
         began = time.monotonic()
         scores = self.adapter.scores([rollout.ids for rollout in rollouts])
         rewards: list[float | None] = [
-            self.scale.reward(score) - penalty * (rollout.stop_reason != "stop")
+            self.carried.scale.reward(score) - penalty * (rollout.stop_reason != "stop")
             for rollout, score in zip(rollouts, scores, strict=True)
         ]
         return Scored(rewards, {NAME: [*scores]}, 1, time.monotonic() - began)

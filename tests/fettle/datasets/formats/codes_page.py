@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from fettle.datasets.formats.problems import PROBLEMS
+from fettle.datasets.formats.problem_codes import NOTES, PROBLEMS
 
 PAGE = Path(__file__).parents[4] / "docs" / "datasets.md"
 BEGIN, END = "<!-- codes: written by tests/fettle/datasets/formats/codes_page.py -->\n", "<!-- end of codes -->"
@@ -12,15 +12,19 @@ BEGIN, END = "<!-- codes: written by tests/fettle/datasets/formats/codes_page.py
 def with_codes(page: str) -> str:
     """The page with the table as it should be."""
     before, rest = page.split(BEGIN)
-    rows = [f"| `{code}` | {cell(message)} | {cell(fix)} |" for code, (message, fix) in PROBLEMS.items()]
-    table = "\n".join(["| code | message | fix |", "|---|---|---|", *rows])
-    return f"{before}{BEGIN}\n{table}\n\n{END}{rest.split(END)[1]}"
+    notes = "Notes of a file without errors (`validation.notes`):"
+    return f"{before}{BEGIN}\n{table(PROBLEMS)}\n\n{notes}\n\n{table(NOTES)}\n\n{END}{rest.split(END)[1]}"
+
+
+def table(sentences: dict[str, tuple[str, str]]) -> str:
+    rows = [f"| `{code}` | {cell(message)} | {cell(fix)} |" for code, (message, fix) in sentences.items()]
+    return "\n".join(["| code | message | fix |", "|---|---|---|", *rows])
 
 
 def cell(text: str) -> str:
     """The names that come with a RowProblem in angle brackets, and nothing that Markdown would take for its own."""
     named = re.sub(r"(?<!\{)\{(\w+)\}", r"‹\1›", text).replace("{{", "{").replace("}}", "}")
-    return named.replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
+    return named.replace("|", "\\|").replace("*", "\\*").replace("&lt;", "&amp;lt;").replace("<", "&lt;")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,16 @@
 """Mistakes that a dataset file can have, by the code of the problem that each must be."""
 
+import bz2
 import gzip
 import io
 import json
+import lzma
+import pickle
+import tarfile
 import zipfile
 from typing import Any
 
+import pyarrow.feather
 import pyarrow.parquet
 
 from tests.fettle.datasets.formats.given import ASSISTANT, GOOD, MAX_ROW_BYTES, USER, chat, line, message
@@ -35,6 +40,25 @@ def zipped() -> bytes:
     return archive.getvalue()
 
 
+def tar() -> bytes:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as file:
+        member = tarfile.TarInfo("data.jsonl")
+        member.size = len(GOOD)
+        file.addfile(member, io.BytesIO(GOOD))
+    return archive.getvalue()
+
+
+def arrow(stream: bool) -> bytes:
+    table, file = pyarrow.table({"prompt": [SECRET]}), io.BytesIO()
+    if stream:  # as in the folders of datasets.save_to_disk
+        with pyarrow.ipc.new_stream(file, table.schema) as writer:
+            writer.write_table(table)
+    else:
+        pyarrow.feather.write_feather(table, file)
+    return file.getvalue()
+
+
 def parquet(columns: dict[str, list[Any]], twice: bool = False) -> bytes:
     """twice: the first column stands there once more."""
     table = pyarrow.table(columns)
@@ -50,6 +74,17 @@ FILES: dict[str, list[bytes]] = {
     "empty_file": [b"", b"\n", b" \r\n\n"],
     "gzip_file": [gzip.compress(GOOD, mtime=0)],
     "zip_file": [zipped()],
+    "bzip2_file": [bz2.compress(GOOD)],
+    "xz_file": [lzma.compress(GOOD)],
+    "archive_file": [tar(), b"7z\xbc\xaf\x27\x1c\0\4", b"Rar!\x1a\x07\1\0"],
+    "arrow_file": [arrow(stream=False), arrow(stream=True)],
+    "no_dataset_file": [
+        pickle.dumps([SECRET]),
+        b"SQLite format 3\0" + SECRET.encode(),
+        b"%PDF-1.7\n",
+        f"<!DOCTYPE html>\n<p>{SECRET}</p>, x".encode(),
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+    ],
     "zstd_file": [bytes.fromhex("28b52ffd0458690000") + GOOD],
     "utf16_file": [GOOD.decode().encode(encoding) for encoding in ("utf-16", "utf-16-le", "utf-16-be")],
     "csv_without_header": [
@@ -127,7 +162,13 @@ LINES: dict[str, list[tuple[bytes, list[str]]]] = {
         (b"42\n", [""]),
         (b"null\n", [""]),
         (b"true\n", [""]),
-        (line([USER, ASSISTANT]), [""]),
+        (line([SECRET]), [""]),
+    ],
+    "row_is_messages": [(line([USER, ASSISTANT]), [""]), (line([{"from": "human", "value": SECRET}]), [""])],
+    "row_encoded_twice": [(line(chat(ASKED, SAID).decode()), [""]), (line(json.dumps([ASKED, SAID])), [""])],
+    "number_too_long": [
+        (chat(ASKED, SAID, id=2**64), ["id"]),
+        (chat(ASKED, SAID, ids=[{"of": -(2**63) - 1}]), ["ids[0].of"]),
     ],
     "missing_messages_list": [(line({"text": SECRET}), [""]), (b"{}\n", [""])],
     "messages_not_list": [(line({"messages": SECRET}), ["messages"]), (line({"messages": None}), ["messages"])],
@@ -202,9 +243,17 @@ LINES: dict[str, list[tuple[bytes, list[str]]]] = {
         (chat(ASKED, message("assistant", None)), ["messages[1].content"]),
     ],
     "content_not_string": [
-        (chat(message("user", [{"type": "text", "text": SECRET}]), SAID), ["messages[0].content"]),
+        (chat(message("user", {"type": "text", "text": SECRET}), SAID), ["messages[0].content"]),
         (chat(ASKED, message("assistant", 5)), ["messages[1].content"]),
     ],
+    "content_part_unsupported": [
+        (
+            chat(message("user", [{"type": "text", "text": "x"}, {"type": kind, "x": SECRET}]), SAID),
+            ["messages[0].content[1]"],
+        )
+        for kind in ("image_url", "input_audio", "file", "refusal", 5)
+    ]
+    + [(chat(ASKED, message("assistant", [{"type": "text", "text": "x"}, SECRET])), ["messages[1].content[1]"])],
     "empty_content": [
         (chat(ASKED, message("assistant", "")), ["messages[1].content"]),
         (chat(ASKED, message("assistant", " \n\u3000")), ["messages[1].content"]),
@@ -254,6 +303,16 @@ PAIRS: dict[str, list[tuple[bytes, list[str]]]] = {
     ],
     "all_weights_zero": [(line({"prompt": [SAID, ASKED], "completion": [{**SAID, "weight": 0}]}), ["completion"])],
     "tools_need_chat": [(line({"prompt": SECRET, "completion": SECRET, "tools": [TOOL]}), ["tools"])],
+}
+
+# Of one line in a file of prompts without completions.
+PROMPTS: dict[str, list[tuple[bytes, list[str]]]] = {
+    "answer_among_prompts": [
+        (line({"prompt": SECRET, "completion": "5"}), [""]),
+        (chat(ASKED, SAID, answer=5), [""]),
+        (line({"prompt": SECRET, "chosen": "5", "rejected": "6"}), [""]),
+    ],
+    "mixed_shapes": [(line({"instruction": SECRET, "output": "5"}), [""])],
 }
 
 # Of one line in a file of Alpaca's rows, and of ShareGPT's.

@@ -147,3 +147,17 @@ class TestDepth:
     def test_a_wide_row_is_not_deep(self) -> None:
         wide: jsonl.Row = {"a": [{"b": []} for _ in range(1000)]}
         assert jsonl.read_line(json.dumps(wide).encode(), 100_000) == (wide, [])
+
+
+class TestLongNumbers:
+    @pytest.mark.parametrize("number", [0, -1, 2**63, 2**64 - 1, -(2**63), 1e300])
+    def test_one_that_is_kept_as_it_is_passes(self, number: float) -> None:
+        row = {"prompt": "0" * 30, "id": number, "digits": "1" * 40}  # long digits in texts are no numbers
+        ((_, got, found),) = read(line(row))
+        assert (got, found) == (row, [])
+        assert got is not None and type(got["id"]) is type(number)
+
+    @pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**300])
+    def test_one_that_would_be_rounded_does_not(self, number: int) -> None:
+        ((_, _, found),) = read(b'{"prompt": "x", "ids": [1, {"of": %d}]}\n' % number)
+        assert found == [RowProblem("ids[1].of", "number_too_long")]

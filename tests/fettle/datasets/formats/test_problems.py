@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from fettle.datasets.formats import jsonl
-from fettle.datasets.formats.problems import PROBLEMS, quoted, step
+from fettle.datasets.formats.problem_codes import PROBLEMS
+from fettle.datasets.formats.problems import quoted, step
 from tests.fettle.datasets.formats import codes_page, comparisons
 from tests.fettle.datasets.formats.given import ASSISTANT, GOOD, USER, chat, line, message, problems, report
 from tests.fettle.datasets.formats.mistakes import (
@@ -17,6 +18,7 @@ from tests.fettle.datasets.formats.mistakes import (
     FILES,
     LINES,
     PAIRS,
+    PROMPTS,
     SAID,
     SECRET,
     SHAREGPT,
@@ -29,6 +31,7 @@ PAIR = line({"prompt": "How much is 2 + 3?", "completion": "5"})
 
 MANY = {
     "pairs": (PAIR, PAIRS),
+    "prompts": (line({"prompt": "How much is 2 + 3?", "answer": 5}), PROMPTS),
     "alpaca": (line({"instruction": "How much is 2 + 3?", "input": "", "output": "5"}), ALPACA),
     "preferences": (comparisons.GOOD_PAIR, comparisons.PREFERENCES),
     "rankings": (comparisons.GOOD_RANKING, comparisons.RANKINGS),
@@ -99,7 +102,12 @@ def test_a_bad_row_is_found_far_into_a_file(code: str, case: tuple[bytes, list[s
     [
         *[(code, content) for code, contents in FILES.items() for content in contents],
         *[(code, GOOD + content + GOOD) for code, cases in LINES.items() for content, _ in cases],
-        *[(code, good + content) for good, cases in MANY.values() for code, of in cases.items() for content, _ in of],
+        *[
+            (code, good * 2 + content)
+            for good, cases in MANY.values()
+            for code, of in cases.items()
+            for content, _ in of
+        ],
         ("truncated_line", GOOD + chat(ASKED, SAID)[:-9]),
     ],
 )
@@ -144,7 +152,7 @@ BOMBS = {"parquet_too_many_rows", "parquet_too_large", "validation_too_slow", "v
 def test_every_problem_has_a_test() -> None:
     elsewhere = {"truncated_line", "cell_not_json", "parquet_group_too_large"} | BOMBS
     compared = {*comparisons.PREFERENCES, *comparisons.RANKINGS}
-    assert {*FILES, *LINES, *PAIRS, *ALPACA, *SHAREGPT, *CSV, *compared, *elsewhere} == set(PROBLEMS)
+    assert {*FILES, *LINES, *PAIRS, *PROMPTS, *ALPACA, *SHAREGPT, *CSV, *compared, *elsewhere} == set(PROBLEMS)
 
 
 def test_every_problem_is_told_in_sentences_and_has_a_fix_of_its_own() -> None:

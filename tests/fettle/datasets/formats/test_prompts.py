@@ -19,13 +19,16 @@ class TestShape:
             ({"prompt": "1 + 1 =", "answer": "2"}, "prompts"),
             ({"messages": QUESTION, "answer": "2"}, "prompts"),
             ({"messages": [{"role": "system", "content": "x"}, *QUESTION], "a": 1}, "prompts"),
-            ({"prompt": "1 + 1 ="}, "prompt_completion"),  # without an item it could be a mistake in SFT
-            ({"messages": QUESTION}, "chat"),
+            ({"prompt": "1 + 1 ="}, "prompts"),
+            ({"messages": QUESTION}, "prompts"),
+            ({"prompt": None, "answer": "2"}, "prompt_completion"),
+            ({"messages": None, "prompt": "1 + 1 ="}, "prompts"),
+            ({"prompt": "1 + 1 =", "completion": None}, "prompt_completion"),
             ({"prompt": "1 + 1 =", "completion": "2", "answer": "2"}, "prompt_completion"),
             ({"messages": [*QUESTION, {"role": "assistant", "content": "2"}], "answer": "2"}, "chat"),
         ],
     )
-    def test_a_prompt_has_keys_of_its_own_and_no_completion(self, row: dict[str, Any], shape: str) -> None:
+    def test_a_prompt_has_no_completion(self, row: dict[str, Any], shape: str) -> None:
         assert shape_of(row) == shape
 
     def test_a_table_of_prompts_is_read_whole_and_others_are_not(self) -> None:

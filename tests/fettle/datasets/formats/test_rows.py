@@ -1,9 +1,10 @@
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from fettle.datasets.formats import tools
 from fettle.datasets.formats.reading import Unreadable, conversations
 from fettle.datasets.formats.rows import SHAPES, shape_of, to_conversation
 from tests.fettle.datasets.formats.given import ASSISTANT, GOOD, USER, chat, line, message, problems
@@ -212,5 +213,92 @@ def test_a_row_of_no_shape_is_refused_by_its_keys() -> None:
 def test_every_shape_claims_a_row_of_its_own_keys() -> None:
     for name, shape in SHAPES.items():
         for key in shape.keys:
-            own = {"answer": "4"} if name == "prompts" else {}  # a prompt alone could be a mistake in SFT
-            assert shape_of({key: [] if key == "messages" else None, **own}) == name
+            value = [{"role": "user"}] if key == "messages" else "x"
+            if name == "chat":
+                value = [{"role": "assistant"}]
+            other = {"completion": "x"} if name == "prompt_completion" else {}
+            assert shape_of({key: value, **other}) == name
+
+
+def test_a_key_with_null_is_no_shape_where_another_key_is_one() -> None:
+    nothing = {"messages": None, "chosen": None, "rejected": None, "instruction": None, "output": None}
+    assert shape_of({"prompt": "x", "completion": "y", **nothing}) == "prompt_completion"
+    assert shape_of({"prompt": "x", "completion": "y", "chosen": "a", "rejected": "b"}) == "preference"
+    assert shape_of({"prompt": None, "completion": None}) == "prompt_completion"
+
+
+def test_text_parts_are_one_text() -> None:
+    parts = [{"type": "text", "text": "How much "}, {"type": "text", "text": "is 2 + 3?"}]
+    row = {"messages": [{"role": "user", "content": parts}, {"role": "assistant", "content": parts[:1], "weight": 1}]}
+    assert list(SHAPES["chat"].check(row)) == []
+    assert [turn["content"] for turn in to_conversation(row).messages] == ["How much is 2 + 3?", "How much "]
+    rows: list[dict[str, Any]] = [
+        {"prompt": row["messages"][:1], "completion": row["messages"][1:]},
+        {
+            "input": {"messages": row["messages"][:1]},
+            "preferred_output": row["messages"][1:],
+            "non_preferred_output": [{"role": "assistant", "content": "x"}],
+        },
+        {"messages": row["messages"][:1], "answer": "5"},
+    ]
+    for each in rows:
+        assert list(SHAPES[str(shape_of(each))].check(each)) == []
+        assert to_conversation(each).messages[0]["content"] == "How much is 2 + 3?"
+
+
+@pytest.mark.parametrize("content", [[], [{"type": "text", "text": " "}], [{"type": "text"}]])
+def test_parts_without_text_are_an_empty_answer(content: list[Any]) -> None:
+    row = {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": content}]}
+    assert "empty_content" in [found.code for found in SHAPES["chat"].check(row)]
+
+
+class TestNullInTools:
+    TOOL: ClassVar[Any] = {
+        "type": "function",
+        "function": {
+            "name": "f",
+            "description": None,
+            "parameters": {"properties": {"a": {"enum": ["x", None], "minimum": None}, "b": None}},
+        },
+    }
+    WITHOUT: ClassVar[Any] = {
+        "type": "function",
+        "function": {"name": "f", "parameters": {"properties": {"a": {"enum": ["x", None]}}}},
+    }
+
+    @pytest.mark.parametrize(
+        "row",
+        [
+            {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]},
+            {"messages": [{"role": "user", "content": "x"}], "answer": "y"},
+            {"prompt": "x", "ranked": ["y", "z"]},
+            {"prompt": "x", "chosen": "y", "rejected": "z"},
+        ],
+    )
+    def test_keys_that_only_other_rows_have_are_left_out(self, row: dict[str, Any]) -> None:
+        assert to_conversation({**row, "tools": [self.TOOL]}).tools == [self.WITHOUT]
+
+    def test_arguments_lose_nulls_only_where_they_are_an_object(self) -> None:
+        def told(arguments: Any) -> Any:
+            call = {"id": "1", "type": None, "function": {"name": "f", "arguments": arguments}}
+            turn = {"role": "assistant", "content": None, "tool_calls": [call]}
+            found = to_conversation({"messages": [{"role": "user", "content": "x"}, turn]})
+            return found.messages[1]["tool_calls"][0]["function"]["arguments"]
+
+        assert told({"a": 1, "b": None}) == {"a": 1}
+        assert told('{"a": 1, "b": null}') == {"a": 1, "b": None}
+
+
+@pytest.mark.parametrize(
+    ("row", "needed"),
+    [
+        ({"input": {"messages": [], "tools": [1]}, "preferred_output": []}, {"tools"}),
+        ({"prompt": "x", "chosen": [{"role": "assistant", "tool_calls": [1]}], "rejected": "y"}, {"tool_calls"}),
+        ({"prompt": [{"role": "tool"}], "ranked": ["x"]}, {"tool_calls"}),
+        ({"prompt": "x", "ranked": [["a"], [{"role": "assistant", "tool_calls": [1]}]]}, {"tool_calls"}),
+        ({"messages": [{"role": "tool"}], "tools": [1], "answer": [{"role": "tool"}]}, {"tools", "tool_calls"}),
+        ({"prompt": "x", "answer": [{"role": "tool"}]}, set()),
+    ],
+)
+def test_what_a_template_must_know_is_found_in_every_shape(row: dict[str, Any], needed: set[str]) -> None:
+    assert tools.needs(row) == needed

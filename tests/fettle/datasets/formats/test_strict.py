@@ -85,7 +85,7 @@ MISTAKES: dict[str, tuple[bytes, str]] = {
     ),
     "two shapes": (
         GOOD + b'{"prompt": "x", "completion": "y"}\n',
-        "Line 2: The row has the shape 'prompt_completion', but the file's first row has the shape 'chat'. "
+        "Line 2: The row has the shape 'prompt_completion', but most rows of the file have the shape 'chat'. "
         "Use one shape in each file.",
     ),
     "a damaged Parquet file": (

@@ -11,7 +11,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from fettle.datasets.formats.reading import conversations, recognise
+from fettle.datasets.formats.reading import conversations, prompts, recognise
 from fettle.datasets.formats.validation import Report, validate
 from tests.fettle.datasets.formats.given import ASSISTANT, GOOD, MAX_ROW_BYTES, USER, message, problems, report
 
@@ -68,9 +68,55 @@ class TestCsv:
         table = b'prompt,completion\n"a\nb",c\nd\n"e\nf\ng",\nh,i\n'
         assert problems(tmp_path, table) == [(4, "", "csv_ragged_row"), (5, "completion", "empty_text")]
 
-    def test_blank_lines_may_only_end_a_file(self, tmp_path: Path) -> None:
-        assert problems(tmp_path, b"prompt,completion\na,b\n\n\r\n") == []
-        assert problems(tmp_path, b"prompt,completion\na,b\n\nc,d\n") == [(3, "", "blank_line")]
+    def test_records_without_any_text_are_skipped_and_told(self, tmp_path: Path) -> None:
+        found = report(tmp_path, b"prompt,completion,\na,b,\n\n,,\r\n , ,\nc,d,,\n,\n,,\n")
+        assert (found.ok, found.rows) == (True, 2)
+        assert [(note.code, note.message.split()[0]) for note in found.notes] == [("csv_empty_rows", "5")]
+        assert [number for number, _ in conversations(tmp_path / "data.jsonl")] == [2, 6]
+        assert problems(tmp_path, b"prompt,completion\na,b\n,,\nc,\n") == [(4, "completion", "empty_text")]
+        assert problems(tmp_path, b"prompt,completion\na,b,x\n") == [(2, "", "csv_ragged_row")]
+
+    @pytest.mark.parametrize(
+        "header", [" prompt , Completion ", "PROMPT,COMPLETION", '"Prompt "," completion"', "\ufeffPrompt ,completion"]
+    )
+    def test_names_of_columns_may_have_blanks_and_capitals(self, header: str, tmp_path: Path) -> None:
+        table = f"{header}\nx,y\n".encode()
+        assert read(tmp_path, table) == [pair("x", "y")]
+        assert [note.code for note in report(tmp_path, table).notes] == ["csv_columns_renamed"]
+
+    def test_a_column_with_the_very_name_is_taken_and_the_other_left(self, tmp_path: Path) -> None:
+        table = b"PROMPT,prompt,completion\nno,x,y\n"
+        assert read(tmp_path, table) == [pair("x", "y")]
+        assert report(tmp_path, table).notes == []
+
+    def test_a_prompts_own_columns_lose_their_blanks_and_keep_their_capitals(self, tmp_path: Path) -> None:
+        assert problems(tmp_path, b"Prompt , Answer\nx,4\n") == []
+        assert [found.item for _, found in prompts(tmp_path / "data.jsonl")] == [{"Answer": "4"}]
+
+    @pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "sep=;;", "\ufeffsep=;"])
+    def test_a_line_that_only_names_the_delimiter_is_skipped(self, line: str, tmp_path: Path) -> None:
+        table = f"{line}\r\nprompt;completion\r\n1, 2;3\r\n;\r\nx\r\n".encode()
+        assert problems(tmp_path, table) == [(5, "", "csv_ragged_row")]
+        assert read(tmp_path, table.removesuffix(b"x\r\n")) == [pair("1, 2", "3")]
+        codes = [note.code for note in report(tmp_path, table.removesuffix(b"x\r\n")).notes]
+        assert codes == ["csv_separator_line", "csv_empty_rows"]
+
+    @pytest.mark.parametrize(
+        ("header", "renamed"),
+        [
+            ("question,answer", "Rename 'question' to 'prompt' and 'answer' to 'completion'. "),
+            ("Frage;Antwort;Quelle", "Rename 'Frage' to 'prompt' and 'Antwort' to 'completion'. "),
+            ("id\t問題\t答え", "Rename '問題' to 'prompt' and '答え' to 'completion'. "),
+            ("Pregunta , Respuesta", "Rename 'Pregunta ' to 'prompt' and ' Respuesta' to 'completion'. "),
+            ("text;label", ""),
+        ],
+    )
+    def test_columns_with_other_names_are_told_apart_by_their_meaning(
+        self, header: str, renamed: str, tmp_path: Path
+    ) -> None:
+        (found,) = report(tmp_path, f"{header}\nx,y\n".encode()).errors
+        assert found.code == "csv_without_header"
+        assert found.fix.startswith(f"{renamed}Start the file")
 
     @pytest.mark.parametrize(
         ("line", "code"), [(b"a\xe4,b\n", "not_utf8"), (b"a\0,b\n", "nul"), (b"a," + b"b" * 10_001, "line_too_long")]

@@ -49,7 +49,7 @@ class TestValidate:
             (1, "prompt", "duplicate_key"),
             (1, "prompt", "nul"),
             (1, "tools", "nan_or_infinity"),
-            (1, "completion", "missing_text"),
+            (1, "tools", "tools_not_list"),
         ]
 
     def test_problems_on_many_lines_are_all_found(self, tmp_path: Path) -> None:

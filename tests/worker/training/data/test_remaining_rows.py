@@ -15,7 +15,7 @@ from worker.training.process.job_spec import Work, with_defaults
 GRADED = {"reward_functions": ["answer_correct"]}
 
 
-class Heard(Channel):
+class Recorder(Channel):
     def __init__(self) -> None:
         self.events: list[str] = []
         self.sent: list[tuple[str, dict[str, Any]]] = []
@@ -47,12 +47,12 @@ def of(kind: str, rows: int, **own: Any) -> dict[str, Any]:
 def test_a_batch_of_all_twelve_prompts_becomes_one_of_the_eleven_that_remain() -> None:
     planned = work("reinforcement", 12, **GRADED)
     assert planned.hyperparameters["batch_size"] == 12
-    heard = Heard()
-    found = resolve(planned, 11, heard)
+    channel = Recorder()
+    found = resolve(planned, 11, channel)
     assert found.hyperparameters == of("reinforcement", 11, **GRADED)
     assert found.hyperparameters["batch_size"] == 11
-    assert heard.events == ["'auto' for the 11 rows that remain: batch_size 12 → 11."]
-    assert heard.sent == [("hyperparameters", {"of": "hyperparameters", "values": {"batch_size": 11}})]
+    assert channel.events == ["'auto' for the 11 rows that remain: batch_size 12 → 11."]
+    assert channel.sent == [("hyperparameters", {"of": "hyperparameters", "values": {"batch_size": 11}})]
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_what_was_asked_for_by_name_stays() -> None:
 
 
 def test_with_all_rows_left_nothing_changes_and_nothing_is_said() -> None:
-    heard, planned = Heard(), work("reinforcement", 12, **GRADED)
-    assert resolve(planned, 12, heard) is planned
-    assert (heard.events, heard.sent) == ([], [])
+    channel, planned = Recorder(), work("reinforcement", 12, **GRADED)
+    assert resolve(planned, 12, channel) is planned
+    assert (channel.events, channel.sent) == ([], [])
 
 
 def test_a_job_of_an_earlier_version_keeps_what_it_has() -> None:

@@ -12,7 +12,7 @@ from worker.training import loop
 from worker.training.evaluation import base_against_tuned
 from worker.training.evaluation.token_loss import HeldOut
 from worker.training.methods import supervised
-from worker.training.process.channel import Channel, Stopped
+from worker.training.process.channel import SocketChannel, Stopped
 from worker.training.process.job_spec import Work
 from worker.training.trainer import Tuner
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 VALID_ROWS = 16
 
 
-class Recorder(Channel):
+class Recorder(SocketChannel):
     def __init__(self) -> None:
         super().__init__(None)
         self.lines: list[Line] = []

@@ -7,7 +7,6 @@ kept: a run goes on from the weights, the optimizer, β and the count of updates
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -18,7 +17,6 @@ from torch.nn.functional import pad
 from torch.nn.utils import clip_grad_norm_
 
 from worker.training.distributed import ranks
-from worker.training.model import adapter
 from worker.training.rl.ppo import advantages, losses, policy
 from worker.training.rl.ppo.experience import Experience, Prompt, Rollout, Score, Worth, judged
 from worker.training.rl.ppo.policy import Said, Sequences, ValueHead
@@ -26,7 +24,7 @@ from worker.training.rl.ppo.rewards import KLControl, kl_k3
 from worker.training.rl.sampling.completions import Completions, Sampling, complete
 from worker.training.rl.sampling.drawing import derived
 
-STATE = "ppo.pt"  # in a checkpoint: everything but the adapter
+STATE = "ppo.pt"  # in a checkpoint
 MEANS = ("policy_loss", "value_loss", "clip_fraction", "approx_kl")  # over a minibatch's tokens
 ADAM_EPSILON = 1e-5  # Huang et al. 2024: small gradients shall not become large steps
 
@@ -228,29 +226,17 @@ class Learner:
     def temperature(self) -> float:
         return self.settings.sampling.temperature
 
-    def save(self, folder: Path) -> None:
-        """The adapter and all else that `load` needs to go on exactly."""
-        self.network.save_pretrained(str(folder), selected_adapters=[self.network.active_adapter])
-        torch.save(self.state(), folder / STATE)
-
     def state(self) -> dict[str, Any]:
+        """Everything that a checkpoint needs besides the adapter and the optimizer."""
         return {
             "head": self.head.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
             "kl_coefficient": self.kl.coefficient,
             "updates": self.updates,
             "tokens": self.tokens,
         }
 
-    def load(self, folder: Path) -> None:
-        """Of the same run: the same network, prompts and settings."""
-        adapter.load(self.network, folder)
-        state = torch.load(folder / STATE, weights_only=True, map_location=self.network.device)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.restore(state)
-
     def restore(self, state: dict[str, Any]) -> None:
-        """All of `state` but the optimizer."""
+        """state: of the same run, with the same network, prompts and settings."""
         self.head.load_state_dict(state["head"])
         self.kl = replace(self.kl, coefficient=state["kl_coefficient"])
         self.updates, self.tokens = state["updates"], state["tokens"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from peft import PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from worker.training.data.supervised import IGNORED
@@ -114,6 +115,12 @@ def reference(network: PeftModel) -> Iterator[None]:
         yield
     finally:
         network.set_adapter(policy)
+
+
+def is_reference(network: PeftModel) -> bool:
+    """Whether the network computes as it was when the run began: as within `reference`, whoever switched it."""
+    layer = next(module for module in network.modules() if isinstance(module, BaseTunerLayer))
+    return layer.disable_adapters or REFERENCE in layer.active_adapters
 
 
 def freeze_start(network: PeftModel) -> None:

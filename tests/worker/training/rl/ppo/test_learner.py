@@ -14,6 +14,7 @@ from peft import PeftModel
 from fettle.registry.catalog import STARTER
 from tests.worker.training.networks import adapted
 from tests.worker.training.rl.ppo.conftest import Learning
+from worker.training.model import adapter
 from worker.training.model.adapter import WEIGHTS
 from worker.training.rl.ppo.experience import Prompt
 from worker.training.rl.ppo.learner import Learner
@@ -132,10 +133,14 @@ class TestResume:
         expected = said(whole, 5)
         first = fresh()
         found = said(first, 2)
-        first.save(tmp_path)
+        adapter.save(first.network, tmp_path)
+        torch.save((first.state(), first.optimizer.state_dict()), tmp_path / "state.pt")
         torch.manual_seed(99)  # nothing depends on the global generator
         second = fresh()
-        second.load(tmp_path)
+        adapter.load(second.network, tmp_path)
+        state, optimizer = torch.load(tmp_path / "state.pt", weights_only=True)
+        second.restore(state)
+        second.optimizer.load_state_dict(optimizer)
         found += said(second, 3)
         assert found == expected
         assert weights(second) == weights(whole)
@@ -154,9 +159,9 @@ class TestResume:
         assert disturbed.update() == undisturbed.update()
         assert weights(disturbed) == weights(undisturbed)
 
-    def test_a_checkpoint_holds_one_adapter_and_no_reference(self, learning: Learning, tmp_path: Path) -> None:
+    def test_a_checkpoint_holds_one_adapter_and_no_reference(self, tmp_path: Path) -> None:
         network = adapted(Path(STARTER))
         freeze_start(network)
-        learning(network).save(tmp_path)
-        assert {path.name for path in tmp_path.iterdir()} - {"README.md"} == {"adapter_config.json", WEIGHTS, "ppo.pt"}
+        adapter.save(network, tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} - {"README.md"} == {"adapter_config.json", WEIGHTS}
         assert json.loads((tmp_path / "adapter_config.json").read_text())["r"] == 8

@@ -11,7 +11,15 @@ from trl.kernels import chunked_logprob
 from trl.trainer import utils
 
 from worker.training.rl.ppo.experience import Prompt
-from worker.training.rl.ppo.policy import Sequences, ValueHead, freeze_start, reference, said, without_dropout
+from worker.training.rl.ppo.policy import (
+    Sequences,
+    ValueHead,
+    freeze_start,
+    is_reference,
+    reference,
+    said,
+    without_dropout,
+)
 from worker.training.rl.sampling.completions import base_of
 
 pytestmark = pytest.mark.slow  # transformers and peft take seconds to import
@@ -190,3 +198,14 @@ class TestReference:
             assert torch.equal(said(quiet, None, sequences, 1.0).logprobs_BT, start)
         assert not torch.allclose(said(quiet, None, sequences, 1.0).logprobs_BT, start, atol=0.01)
         assert {name for name, tensor in quiet.named_parameters() if tensor.requires_grad} == trainable
+
+    @pytest.mark.parametrize("tuned", [False, True], ids=["from a base", "from a tuned model"])
+    def test_whoever_switches_to_it_is_seen(self, quiet: PeftModel, tuned: bool) -> None:
+        if tuned:
+            freeze_start(quiet)
+        assert not is_reference(quiet)
+        with utils.use_adapter(quiet, "ref" if tuned else None):  # as TRL's trainers do
+            assert is_reference(quiet)
+        with reference(quiet):
+            assert is_reference(quiet)
+        assert not is_reference(quiet)

@@ -1,0 +1,123 @@
+"""`fettle jobs download` and `rollouts`: what a job leaves."""
+
+import hashlib
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+from fettle.cli.jobs import JOBS, JobId
+from fettle.cli.terminal import AsJson, console, figure, plain, printable, show_json
+from fettle.errors import InvalidRequest
+from fettle.settings import Settings
+
+SHOWN = 600  # characters of a completion
+LISTED = 10
+
+
+def bar() -> Progress:
+    """Of bytes; it disappears when they are there."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def download(
+    job_id: JobId,
+    to: Annotated[Path | None, typer.Option(metavar="FOLDER", help="New, or empty; unset: the job's id.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Download a job's LoRA adapter into a folder that PEFT, transformers and vLLM read. Every file is checked."""
+    from fettle.cli.client import Client
+
+    client, folder = Client(Settings()), to or Path(job_id)
+    listed = client.get(f"{JOBS}/{job_id}/adapter", files="true")
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise InvalidRequest(f"{folder} exists and is not an empty folder. Choose another: --to FOLDER")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fettle-") as scratch:
+        archive = Path(scratch) / "adapter.zip"
+        with bar() as progress:
+            task = progress.add_task("downloading", total=sum(each["bytes"] for each in listed["files"]))
+            client.download(f"{JOBS}/{job_id}/adapter", archive, {}, lambda size: progress.advance(task, size))
+        whole = unpacked(archive, Path(scratch) / "adapter", listed["files"])
+        if folder.is_dir():
+            folder.rmdir()
+        whole.replace(folder)
+    if as_json:
+        show_json({**listed, "folder": str(folder.absolute())})
+        return
+    for each in listed["files"]:
+        console.print(plain(f"{folder / each['name']}  {each['bytes']:,} bytes"), soft_wrap=True, highlight=False)
+
+
+def unpacked(archive: Path, folder: Path, files: list[dict[str, Any]]) -> Path:
+    """The files that the server listed, and no others. Raises InvalidRequest for one that arrived otherwise."""
+    folder.mkdir()
+    with zipfile.ZipFile(archive) as found:
+        for each in files:
+            name = each["name"]
+            if Path(name).name != name:
+                raise InvalidRequest(f"The server sent a file with the name {name!r}, which is not a plain name.")
+            digest = hashlib.sha256()
+            with found.open(name) as source, (folder / name).open("wb") as target:
+                while piece := source.read(1 << 20):
+                    digest.update(piece)
+                    target.write(piece)
+            if digest.hexdigest() != each["sha256"]:
+                raise InvalidRequest(f"{name} was damaged on the way: its sha256 differs. Download it again.")
+    return folder
+
+
+def rollouts(
+    job_id: JobId,
+    step: Annotated[int | None, typer.Option(min=1, help="Only those of this step.")] = None,
+    min_reward: Annotated[float | None, typer.Option(help="Only those with this reward or more.")] = None,
+    max_reward: Annotated[float | None, typer.Option(help="Only those with this reward or less.")] = None,
+    errors: Annotated[bool, typer.Option("--errors", help="Only those that a grader failed on.")] = False,
+    sort: Annotated[str, typer.Option(help="step, -step, reward or -reward; '-': the highest first.")] = "-step",
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show.")] = LISTED,
+    to: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all of them to a file instead.")] = None,
+    form: Annotated[
+        Literal["jsonl", "dpo"], typer.Option("--format", help="Of the file; dpo: best and worst of each group.")
+    ] = "jsonl",
+    as_json: AsJson = False,
+) -> None:
+    """Show the completions that a job learned from, with their rewards; or write them all to a file."""
+    from fettle.cli.client import Client
+
+    client, path = Client(Settings()), f"{JOBS}/{job_id}/rollouts"
+    asked = {"step": step, "min_reward": min_reward, "max_reward": max_reward, "error": "true" if errors else None}
+    wanted = {name: value for name, value in asked.items() if value is not None}
+    if to is not None:
+        client.download(f"{path}/export", to, {"format": form, **wanted})
+        console.print(plain(f"{to}  {to.stat().st_size:,} bytes"), soft_wrap=True, highlight=False)
+        return
+    rows = client.pages(path, limit, sort=sort, **wanted)
+    if as_json:
+        show_json({"object": "list", "data": rows})
+        return
+    if not rows:
+        console.print("No rollouts match.", style="dim")
+    for row in rows:
+        show_rollout(row)
+
+
+def show_rollout(row: dict[str, Any]) -> None:
+    reward = "none" if row["reward"] is None else figure(row["reward"])
+    scores = ", ".join(f"{name} {figure(value)}" for name, value in (row["scores"] or {}).items() if value is not None)
+    console.print(plain(f"step {row['step']}  reward {reward}  {scores}".rstrip(), "bold"), soft_wrap=True)
+    console.print(plain(cut(last_message(row["prompt"])), "dim"), soft_wrap=True)
+    console.print(plain(cut(row["completion"])), soft_wrap=True)
+    console.print()
+
+
+def last_message(prompt: Any) -> str:
+    return str(prompt[-1].get("content") or "") if isinstance(prompt, list) and prompt else str(prompt or "")
+
+
+def cut(text: str) -> str:
+    shown = printable(text)
+    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"

@@ -1,0 +1,52 @@
+"""Every command says what it does, with an example that runs as it stands, and speaks JSON where it shows something."""
+
+import re
+
+import pytest
+
+from fettle import __version__
+from tests import commands_page
+from tests.fettle.cli.conftest import Shell
+
+# Commands that run a service, talk, or write a file
+WITHOUT_JSON = {
+    *("up", "down", "api", "worker", "engine", "vllm-agent", "export", "migrate", "login", "logout", "console"),
+    *("jobs watch", "files download", "keys create", "keys rotate", "keys revoke", "projects create"),
+}
+
+
+COMMANDS = dict(commands_page.commands())
+EXAMPLES = [(name, line.strip()) for name, one in COMMANDS.items() for line in one.epilog.splitlines()[1:]]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_an_example(shell: Shell, name: str) -> None:
+    said = " ".join(shell.ok(*name.split(), "--help").split())
+    assert re.search(rf"Examples?: .*fettle {name}\b", said), said
+
+
+@pytest.mark.parametrize(("name", "line"), EXAMPLES)
+def test_an_example_has_options_that_the_command_has(name: str, line: str) -> None:
+    known = {option for param in COMMANDS[name].params for option in param.opts}
+    assert set(re.findall(r"(?<= )--[a-z-]+", line)) <= known
+
+
+def test_what_shows_something_shows_it_as_json_as_well(shell: Shell) -> None:
+    silent = {name for name in COMMANDS if "--json" not in shell.ok(*name.split(), "--help")}
+    assert silent == WITHOUT_JSON
+
+
+def test_the_version_is_shown(shell: Shell) -> None:
+    assert shell.ok("--version") == f"fettle {__version__}\n"
+
+
+def test_a_shell_can_complete_commands(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_FETTLE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "fettle jobs re")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    assert shell.run()[1].split() == ["resume"]
+
+
+def test_the_page_lists_every_command_as_its_help_does() -> None:
+    text = commands_page.PAGE.read_text()
+    assert text == commands_page.page(text), "run: python -m tests.commands_page"

@@ -1,0 +1,49 @@
+"""What GRPO's and RLOO's trainers are made of in the same way."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from datasets import Dataset
+
+from fettle.datasets.formats.render import Renderer
+from worker.training import arguments, probe
+from worker.training.data import prompts
+from worker.training.model import lm_head, loading
+from worker.training.process.channel import Channel
+from worker.training.process.job_spec import Work
+from worker.training.rl.sampling import colocated
+
+
+def arguments_of(work: Work) -> dict[str, Any]:
+    """For GRPOConfig and RLOOConfig."""
+    asked = work.hyperparameters
+    return {
+        **colocated.options(asked["max_seq_length"], on_gpu=torch.cuda.is_available()),
+        **arguments.shared(in_completions(work)) | {"include_num_input_tokens_seen": "no"},  # TRL counts them itself
+        "num_generations": asked["group_size"],
+        "num_generations_eval": asked["eval_samples"],
+        "max_completion_length": asked["max_completion_tokens"],
+        "temperature": asked["temperature"],
+    }
+
+
+def parts_of(work: Work, channel: Channel, renderer: Renderer, train: Dataset, valid: Dataset | None) -> dict[str, Any]:
+    """For the constructor of a `GroupTrainer`, without `args`, `source` and `make_judge`. Raises TrainingFailed."""
+    lm_head.score_labels_only()
+    return {
+        "work": work,
+        "channel": channel,
+        "renderer": renderer,
+        "model": loading.network(in_completions(work), channel),
+        "train_dataset": train,
+        "eval_dataset": valid,
+        "processing_class": loading.tokenizer(work.base_path),
+        "probe_rows": prompts.encoded(renderer, train, probe.ROWS),
+    }
+
+
+def in_completions(work: Work) -> Work:
+    """The same with a batch_size of completions, as TRL counts: a request's is of prompts."""
+    asked = work.hyperparameters
+    return replace(work, hyperparameters={**asked, "batch_size": asked["batch_size"] * asked["group_size"]})
