@@ -37,7 +37,7 @@ def base_with(template: str, folder: Path, **fields: Any) -> BaseModelEntry:
 async def test_what_the_template_would_lose_is_refused_at_once(
     api: Api, tenant: Tenant, need: str, param: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(api.app.state.models, "plain", base_with(NO_TOOLS, tmp_path / "plain"))
+    monkeypatch.setitem(api.app.state.models.entries, "plain", base_with(NO_TOOLS, tmp_path / "plain"))
     file = await tenant.upload(b"\n".join([json.dumps(ROWS[need]).encode()] * 12), "calls.jsonl")
     assert file["validation"]["needs"] == [need]
     answer = await tenant.create(**{"model": "plain", param: file["id"]})
@@ -60,7 +60,7 @@ async def test_calls_that_no_engine_would_read_are_refused_unless_the_catalog_sa
         "read": base_with(UNREAD, tmp_path / "read", engine_reads_tools=True),
     }
     for name, entry in entries.items():
-        monkeypatch.setitem(api.app.state.models, name, entry)
+        monkeypatch.setitem(api.app.state.models.entries, name, entry)
     file = await tenant.upload(b"\n".join([json.dumps(ROWS["tool_calls"]).encode()] * 12), "calls.jsonl")
     answer = await tenant.create(model="unread", training_file=file["id"])
     assert refusal(answer) == (400, "tools_unsupported", "training_file")
@@ -72,7 +72,7 @@ async def test_a_template_that_is_elsewhere_is_the_trainings_to_judge(
     api: Api, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = BaseModelEntry(hub="acme/large", revision="0" * 40, parameters=1, length=2048)
-    monkeypatch.setitem(api.app.state.models, "acme/large", away)
+    monkeypatch.setitem(api.app.state.models.entries, "acme/large", away)
     file = await tenant.upload(b"\n".join([json.dumps(ROWS["tools"]).encode()] * 12))
     assert (await tenant.create(model="acme/large", training_file=file["id"])).status_code == 200
 

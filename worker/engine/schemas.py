@@ -29,7 +29,10 @@ MAX_TOP_LOGPROBS = 20
 MAX_BIASES = 1024
 MAX_CONVERSATIONS = 256
 INT64 = 2**63
-EMPTY_FIELDS = ("refusal", "audio", "annotations", "function_call", "tool_calls", "tool_call_id")
+# Keys of an assistant's message in an answer, which clients send back with the history
+EMPTY_FIELDS = (
+    *("name", "refusal", "annotations", "audio", "function_call", "tool_calls", "tool_call_id", "reasoning_content"),
+)
 
 
 def encodable(text: str) -> str:
@@ -152,13 +155,6 @@ class Generated(Strict):
         default_factory=dict
     )
     user: str | None = None  # says who asks; changes no answer
-
-    @model_validator(mode="before")
-    @classmethod
-    def null_is_the_default(cls, body: Any) -> Any:
-        if not isinstance(body, dict):
-            return body
-        return {name: value for name, value in body.items() if value is not None or name not in cls.model_fields}
 
     @model_validator(mode="after")
     def usage_goes_with_a_stream(self) -> Self:

@@ -93,7 +93,7 @@ def check_names(functions: list[Function]) -> None:
 
 def check_choice(choice: ToolChoice | None, functions: list[Function]) -> None:
     """Raises InvalidRequest for a choice without tools, or of a tool that is not there."""
-    if choice is None:
+    if choice is None or choice == "none":
         return
     if not functions:
         raise InvalidRequest("'tool_choice' requires 'tools'. Send the tools, or remove it.", param="tool_choice")
