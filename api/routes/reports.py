@@ -9,7 +9,7 @@ from api import isolation
 from api.deps import ProjectId, Services
 from api.schemas.file import file_object
 from api.schemas.job import job_object, proof_object
-from fettle.errors import Conflict
+from fettle.errors import Conflict, NotFound
 from fettle.jobs import events, lifecycle, proofs, states
 from fettle.reports import html
 from fettle.storage import Away, Missing, Refused, artifacts
@@ -36,7 +36,7 @@ async def report(
             "files": await files_of(session, job),
             "events": await events.messages(session, job.id),
             "evaluation": job.evaluation,
-            "proof": proof_object(job, await proofs.of_job(session, job)),
+            "proof": await proof_of(session, job),
         }
         prefix = await prefix_of(session, job)
         lines, _ = await events.metric_lines(session, job.id)
@@ -58,6 +58,14 @@ async def files_of(session: AsyncSession, job: Job) -> dict[str, dict[str, Any] 
             file = await session.get(File, file_id)
             found[name] = file_object(file) if file is not None and file.project_id == job.project_id else None
     return found
+
+
+async def proof_of(session: AsyncSession, job: Job) -> dict[str, Any] | None:
+    """None for a job without one."""
+    try:
+        return proof_object(job, await proofs.of_job(session, job))
+    except NotFound:
+        return None
 
 
 async def prefix_of(session: AsyncSession, job: Job) -> str | None:

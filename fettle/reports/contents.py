@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from fettle.methods import METHODS
 from fettle.reports import curves
 from fettle.reports.chart import number
 from fettle.reports.document import Block, Document, Notice, Sample, Section, Table, Text, visible
@@ -13,6 +14,8 @@ PROMPT_SHOWN, COMPLETION_SHOWN = 2_000, 3_000  # characters
 MESSAGES_AT_MOST = 60
 ROWS_AT_MOST = 200  # of a table
 DEPTH_AT_MOST = 6  # of settings in settings
+
+FORMS = {name: form for spec in METHODS.values() for name, form in spec.figures.items()} | {"exact_match": ".1%"}
 
 Facts = Mapping[str, Any]
 
@@ -32,7 +35,9 @@ def document(facts: Facts, steps: dict[int, dict[str, float]]) -> Document:
     )
     tuned = job["fine_tuned_model"]
     subtitle = f"{visible(job['model'])} → {visible(tuned)}" if tuned else f"{visible(job['model'])}, no tuned model"
-    return Document(f"Fine-tuning report: {job['id']}", subtitle, job["status"], list(figures(facts, steps)), sections)
+    return Document(
+        "Fine-tuning report", f"{job['id']}: {subtitle}", job["status"], list(figures(facts, steps)), sections
+    )
 
 
 def figures(facts: Facts, steps: Mapping[int, Any]) -> Iterator[tuple[str, str, str]]:
@@ -57,7 +62,7 @@ def headline(found: Facts | None) -> tuple[str, str, str] | None:
     base, tuned = (found or {}).get("base") or {}, (found or {}).get("tuned") or {}
     for name in names:
         if isinstance(base.get(name), int | float) and isinstance(tuned.get(name), int | float):
-            return words(name), number(tuned[name]), f"base model {number(base[name])}"
+            return words(name), figure(name, tuned[name]), f"base model {figure(name, base[name])}"
     return None
 
 
@@ -122,10 +127,7 @@ def evaluation(found: Facts | None) -> Iterator[Block]:
 def compared(found: Facts) -> Iterator[Block]:
     base, tuned = found.get("base") or {}, found.get("tuned") or {}
     names = [name for name in tuned if isinstance(tuned[name], int | float) and not isinstance(tuned[name], bool)]
-    rows = [
-        (words(name), number(base[name]) if isinstance(base.get(name), int | float) else "", number(tuned[name]))
-        for name in names[:ROWS_AT_MOST]
-    ]
+    rows = [(words(name), figure(name, base.get(name)), figure(name, tuned[name])) for name in names[:ROWS_AT_MOST]]
     if rows:
         yield Text(f"Measured on {found.get('rows', 0):,} rows of the validation file.")
         yield Table(("Figure", "Base model", "Tuned model"), rows)
@@ -213,6 +215,13 @@ def history(events: Sequence[Facts]) -> Block:
         shown = [*shown[:half], between, *shown[-half:]]
     rows = [(moment(each["created_at"]), visible(each["message"], 300)) for each in shown]
     return Table(("Time (UTC)", "Event"), rows, numbers=False)
+
+
+def figure(name: str, value: Any) -> str:
+    """As its method writes it; empty where it is not a number."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return ""
+    return f"{value:.1%}" if FORMS.get(name, "").endswith("%") else number(value)
 
 
 def words(name: str) -> str:
