@@ -49,7 +49,7 @@ Main = Callable[[str, socket.socket, Slot], None]
 
 
 class ProcessLauncher:
-    """Starts training processes. `warm` forks them from a server with the libraries loaded; otherwise each loads them."""
+    """Starts training processes. `warm` forks them from a server with the libraries loaded; else each loads them."""
 
     def __init__(self, warm: bool) -> None:
         self.context: ForkServerContext | SpawnContext = multiprocessing.get_context("spawn")
