@@ -12,7 +12,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 # program:package of Debian and Ubuntu. Tests that need a program which is absent are skipped.
-TEST_PROGRAMS := bwrap:bubblewrap node:nodejs
+TEST_PROGRAMS := bwrap:bubblewrap node:nodejs chromium:chromium
 
 PYTHON ?= python3
 TORCH_PIP ?=

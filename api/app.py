@@ -25,11 +25,14 @@ from api.routes import (
     comparison_votes,
     comparisons,
     completions,
+    console,
     docs,
     dry_runs,
+    estimates,
     files,
     graders,
     health,
+    job_comparisons,
     jobs,
     metrics,
     models,
@@ -37,6 +40,7 @@ from api.routes import (
     responses,
     reward_functions,
     rollouts,
+    session,
     workers,
 )
 from fettle import __version__
@@ -48,6 +52,7 @@ from fettle.isolation.pool import Pool
 from fettle.observability.metrics import Ledger
 from fettle.queue import Doorbell
 from fettle.registry import catalog
+from fettle.registry.live_catalog import LiveCatalog
 from fettle.settings import Settings
 from fettle.storage import open_storage, reserve, stale_files
 from fettle.tenancy import api_keys as keys
@@ -58,6 +63,7 @@ ROUTERS = (
     rollouts.router,
     dry_runs.router,
     advice.router,
+    estimates.router,
     graders.router,
     reward_functions.router,
     comparisons.router,
@@ -65,6 +71,7 @@ ROUTERS = (
     comparison_votes.router,
     comparison_annotators.router,
     comparison_imports.router,
+    job_comparisons.router,
     comparison_exports.router,
     workers.router,
     models.router,
@@ -76,6 +83,8 @@ ROUTERS = (
     health.router,
     metrics.router,
     docs.router,
+    session.router,
+    console.router,
 )
 
 
@@ -89,7 +98,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     state.storage = open_storage(settings)
     state.doorbell = Doorbell(settings)
     state.engine = Engine(settings)
-    state.models = catalog.load(settings.catalog_file)
+    state.models = LiveCatalog(settings)
     state.aliases = catalog.check_aliases(settings.model_aliases, state.models)
     state.pepper = keys.pepper(settings)
     state.readiness = Readiness()

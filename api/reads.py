@@ -14,7 +14,7 @@ from fettle.db import Database
 from fettle.errors import Unauthenticated
 from fettle.jobs import events, lifecycle, waiting
 from fettle.settings import Settings
-from fettle.tenancy import api_keys
+from fettle.tenancy import api_keys, sessions
 from models import ApiKey, Event, Job, JobStatus
 
 QUEUE_SECONDS = 1  # how old the look at the queue may be that explains why jobs wait
@@ -27,6 +27,7 @@ class Reads:
         self.queue_seen = 0.0
         self.queues = Batch(self._queue)
         self.keys = Batch(self._keys)
+        self.sessions = Batch(self._sessions)
         self.jobs = Batch(self._jobs)
         self.newest_events = Batch(self._newest_events)
         self.events_since = Batch(self._events_since)
@@ -66,6 +67,12 @@ class Reads:
                 except Unauthenticated as refusal:
                     found[key] = refusal
         return found
+
+    async def _sessions(self, secrets: Sequence[str]) -> Mapping[str, ApiKey]:
+        """The live key that each session stands for."""
+        async with self.db.snapshot() as session:
+            found = {secret: await sessions.authenticate(session, secret, self.pepper) for secret in secrets}
+        return {secret: key for secret, key in found.items() if key is not None}
 
     async def _jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
         async with self.db.snapshot() as session:

@@ -20,6 +20,7 @@ Prefix = Literal[
     "cmpresp_",
     "annot_",
     "vote_",
+    "session_",
     "chatcmpl-",
     "cmpl-",
     "resp_",

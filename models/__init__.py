@@ -8,6 +8,7 @@ from models.comparison_annotator import ComparisonAnnotator
 from models.comparison_export import ComparisonExport
 from models.comparison_item import ComparisonItem
 from models.comparison_vote import ComparisonVote
+from models.console_session import ConsoleSession
 from models.deletion import Deletion
 from models.event import Event
 from models.file import File, FileStatus
@@ -36,6 +37,7 @@ __all__ = [
     "ComparisonItem",
     "ComparisonStatus",
     "ComparisonVote",
+    "ConsoleSession",
     "Deletion",
     "Event",
     "File",

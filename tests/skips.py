@@ -24,6 +24,10 @@ def no_node() -> bool:
     return shutil.which("node") is None and not MAY_INSTALL
 
 
+def no_chromium() -> bool:
+    return shutil.which("chromium") is None and not MAY_INSTALL
+
+
 def no_bubblewrap() -> bool:
     """Absent where nothing may be installed, or without the rights that it needs, as in most containers."""
     return walls_of().bwrap is None and (shutil.which("bwrap") is not None or not MAY_INSTALL)
@@ -35,6 +39,7 @@ ALLOWED: dict[str, tuple[str, Callable[[], bool]]] = {
     "mounting a small disk takes root": ("the tests run as an ordinary user", lambda: not ROOT),
     "this process may make no memory group": ("no cgroup v2 that hands memory on", lambda: cgroup.find() is None),
     "there is no Node.js here": ("no Node.js, and nothing may be installed", no_node),
+    "there is no Chromium here": ("no Chromium, and nothing may be installed", no_chromium),
     "bubblewrap does not work here": ("bubblewrap absent and not installable, or without rights", no_bubblewrap),
     "neither bubblewrap nor a memory group can be had here": (
         "bubblewrap absent and not installable, or without rights; no memory group",

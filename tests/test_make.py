@@ -80,7 +80,7 @@ class TestSystem:
         assert "skipped" in make("system", **bare)
 
     def test_where_all_is_there_nothing_is_said(self, bare: dict[str, str]) -> None:
-        for program in ("bwrap", "node"):
+        for program in ("bwrap", "node", "chromium"):
             (Path(bare["PATH"]) / program).symlink_to("/bin/true")
         assert make("system", **bare) == ""
 

@@ -18,7 +18,7 @@ from fettle.host.devices import Slot
 from fettle.jobs import grading_requests, leases
 from fettle.observability.causes import in_words
 from fettle.observability.logs import configure
-from fettle.registry import catalog
+from fettle.registry.live_catalog import LiveCatalog
 from fettle.rewards.sandbox import SandboxError, cgroup, level
 from fettle.rollouts import retention
 from fettle.settings import Settings
@@ -50,7 +50,7 @@ def run() -> None:
         settings=settings,
         db=Database(settings.database),
         storage=open_storage(settings),
-        models=catalog.load(settings.catalog_file),
+        models=LiveCatalog(settings),
         threads=threads,
     )
     metrics.serve(settings, len(slots))

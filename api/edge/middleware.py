@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import isolation
-from api.edge import hosts
+from api.edge import cookies, hosts
 from api.errors import on_database_away, render
 from api.routes import docs
 from fettle import ids
@@ -21,8 +21,14 @@ from fettle.errors import FettleError, InvalidRequest, TooLarge, TooSlow, Unauth
 from fettle.isolation import json_body
 from models import ApiKey
 
-OPEN_PATHS = {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", *(f"/docs/{name}" for name in docs.FILES)}
+SESSION_PATH = "/session"  # signs in and out by itself
+OPEN_PATHS = {
+    *("/", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", SESSION_PATH),
+    *(f"/docs/{name}" for name in docs.FILES),
+}
+OPEN_FOLDER = "/console/"  # the page's own files
 UPLOAD_PATH = "/v1/files"
+SIGN_IN_BYTES = 4096  # the body of a stranger who signs in
 IMPORT_PATH = re.compile(r"/v1/comparisons/[^/]+/import")
 MULTIPART_OVERHEAD = 64 * 1024  # boundaries and the other fields
 BODY_SECONDS = 60  # for a whole JSON body
@@ -71,7 +77,7 @@ class Authentication:
         try:
             hosts.check(scope)
             check_framing(scope)
-            if scope["path"] not in OPEN_PATHS:
+            if scope["path"] not in OPEN_PATHS and not scope["path"].startswith(OPEN_FOLDER):
                 await authenticate(scope)
             check_target(scope)
             receive = await capped(scope, body)
@@ -130,6 +136,9 @@ async def authenticate(scope: Scope) -> None:
     """Puts the key and its project into the request's state. Raises Unauthenticated."""
     services = scope["app"].state
     scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
+    if not scheme and (secret := cookies.secret_of(scope)):
+        await admit_session(scope, secret)
+        return
     if scheme.lower() != "bearer" or not key:
         raise Unauthenticated(
             "The request has no API key. Send the header 'Authorization: Bearer fk_…', or use OpenAI(api_key=…). "
@@ -142,6 +151,17 @@ async def authenticate(scope: Scope) -> None:
     row = await services.reads.key(key.strip())
     if row is None:
         raise Unauthenticated(f"Incorrect API key: {key[:6]}…. `fettle keys list` shows the live keys.")
+    scope["state"]["project_id"], scope["state"]["api_key"] = row.project_id, row
+    structlog.contextvars.bind_contextvars(project_id=row.project_id)
+
+
+async def admit_session(scope: Scope, secret: str) -> None:
+    """As `authenticate`, for a signed-in browser. Raises Unauthenticated, and Forbidden without the CSRF token."""
+    services = scope["app"].state
+    row = await services.reads.sessions.get(secret)
+    if row is None:
+        raise Unauthenticated("This session has ended. Sign in again.", code="session_ended")
+    cookies.need_csrf_token(scope, secret, services.pepper)
     scope["state"]["project_id"], scope["state"]["api_key"] = row.project_id, row
     structlog.contextvars.bind_contextvars(project_id=row.project_id)
 
@@ -186,6 +206,8 @@ async def capped(scope: Scope, body: Body) -> Receive:
     upload = form and (scope["path"] == UPLOAD_PATH or bool(IMPORT_PATH.fullmatch(scope["path"])))
     largest = settings.max_upload_bytes if scope["path"] == UPLOAD_PATH else reader.BYTES_AT_MOST
     body.cap = largest + MULTIPART_OVERHEAD if upload else settings.max_body_bytes
+    if scope["path"] == SESSION_PATH:
+        body.cap = SIGN_IN_BYTES
     declared = headers.get("content-length", "")
     if declared.isdigit() and int(declared) > body.cap:
         raise too_large(int(declared), body.cap)

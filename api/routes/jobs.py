@@ -26,7 +26,7 @@ from api.streams import zips
 from api.streams.chunks import count_stream, json_response, start_reading
 from fettle import queue
 from fettle.errors import InvalidRequest, NotFound, from_schema
-from fettle.jobs import events, integrations, lifecycle, planning, proofs, waiting
+from fettle.jobs import events, integrations, lifecycle, metric_series, planning, proofs, waiting
 from fettle.registry import tuned_models
 from fettle.storage import artifacts
 from fettle.tenancy import quotas
@@ -39,6 +39,7 @@ PRESIGNED_SECONDS = 3600  # AWS allows seven days, but not past the end of a rol
 
 LABELS_AT_MOST = 16  # of a job, and so of a filter
 DEFAULT_LIMIT = 20  # events on a page
+INLINE_BYTES = 16 * 1024  # of metrics, which the event loop can read itself
 
 Limit = Annotated[int, Query(ge=1, le=100)]
 
@@ -74,7 +75,15 @@ async def create(
     )
     project = await session.get_one(Project, project_id)
     defaults = quotas.defaults(services.settings)
-    job, created = await lifecycle.create(session, project, wanted, services.models, defaults, aliases=services.aliases)
+    job, created = await lifecycle.create(
+        session,
+        project,
+        wanted,
+        services.models,
+        defaults,
+        aliases=services.aliases,
+        price=services.settings.price,
+    )
     if created:
         queue.ring_after_commit(session, job.id)
     return job_object(job, await waiting.explain(session, services.settings, job))
@@ -160,16 +169,17 @@ async def list_events(
     services: Services,
     after: str | None = None,
     limit: Limit | None = None,
+    type: events.Type | None = None,
     stream: bool = False,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Any:
     """A page, newest first; with `stream=true` server-sent events, oldest first, until the job ends.
 
-    A stream starts with the first event, or after the event in the header `Last-Event-ID`.
+    A stream starts with the first event, or after the event in the header `Last-Event-ID`. A page can be of one `type`.
     """
     job = await services.reads.job(project_id, job_id)
     if stream:
-        for name, value in (("after", after), ("limit", limit)):
+        for name, value in (("after", after), ("limit", limit), ("type", type)):
             if value is not None:
                 raise InvalidRequest(
                     f"{name!r} cannot be combined with 'stream'. To resume a stream, send the last event's id in the "
@@ -183,10 +193,10 @@ async def list_events(
         stream_of_events = count_stream(stream_events(services, job.project_id, job.id, seq))
         return EventSourceResponse(stream_of_events, ping=KEEPALIVE_SECONDS)
     limit = DEFAULT_LIMIT if limit is None else limit
-    if after is None:
+    if after is None and type is None:
         return json_response(await services.reads.newest_events.get((job.id, limit)))
     async with services.db.snapshot() as session:
-        rows, has_more = await events.newest(session, job.id, after=after, limit=limit)
+        rows, has_more = await events.newest(session, job.id, after=after, limit=limit, type=type)
     return listing(rows, event_object, has_more)
 
 
@@ -217,12 +227,26 @@ async def list_checkpoints(
 
 
 @router.get("/{job_id}/metrics")
-async def metrics(job_id: str, project_id: ProjectId, services: Services) -> Response:
-    """Columns of equal length, with one value for each step; null where a step has none."""
+async def metrics(
+    job_id: str,
+    project_id: ProjectId,
+    services: Services,
+    after: str | None = None,
+    points: Annotated[int | None, Query(ge=5, le=5_000)] = None,
+) -> Response:
+    """Columns of equal length, with one value for each step; null where a step has none.
+
+    With `points` each metric instead comes as a series of its own, thinned to so many points. `after` is the `last_id`
+    of an earlier response and gives only what followed.
+    """
     async with services.db.snapshot() as session:
         job = await lifecycle.get(session, project_id, job_id)
-        lines = await events.metric_lines(session, job.id)
-    argument = {"job_id": job.id}
+        since = 0 if after is None else await events.seq(session, job.id, after, "after")
+        lines, last_id = await events.metric_lines(session, job.id, since)
+    argument = {"job_id": job.id, "last_id": last_id or after, "points": points}
+    few = points is None or lines.count(b"\n") < points  # nothing to thin
+    if few and len(lines) <= INLINE_BYTES:  # what a page that follows a job asks for every few seconds
+        return json_response(metric_series.answer(argument, lines))
     return json_response(
         await isolation.run(services.pool, "metric_columns", project_id, "metrics", argument, lines, seconds=30)
     )

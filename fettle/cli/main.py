@@ -112,6 +112,19 @@ def up(
     run(Settings())
 
 
+@app.command("console", epilog=example("fettle console"))
+def console_link() -> None:
+    """Print a link that signs a browser in to the console once."""
+    from fettle.cli import sign_in
+    from fettle.tenancy import sessions
+
+    settings = Settings()
+    sign_in.check_page(settings)
+    link = asyncio.run(sign_in.make_link(settings))
+    console.print(link, highlight=False, soft_wrap=True)
+    console.print(f"[dim]It works once, within {sessions.LINK_SECONDS // 60} minutes.[/]")
+
+
 @app.command(epilog=example("fettle down"))
 def down() -> None:
     """Stop the `fettle up` that uses FETTLE_DATA. A running job saves a checkpoint first."""
@@ -252,4 +265,24 @@ def dry_run(
     else:
         dry_run_view.show(found, console)
     if found["warnings"]:
+        sys.exit(1)
+
+
+@app.command(epilog=example("fettle estimate job.json", "fettle estimate job.json --json | jq .seconds.likely"))
+def estimate(
+    file: Annotated[str, typer.Argument(help="The body of POST /v1/fine_tuning/jobs, in a JSON file.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what a job would take: steps, memory, time and cost. Exits 1 if it does not fit in memory."""
+    from pathlib import Path
+
+    from fettle.cli import estimate_view
+    from fettle.cli.client import Client
+
+    found = Client(Settings()).post("/v1/fine_tuning/estimate", train.read_body(Path(file)))
+    if as_json:
+        show_json(found)
+    else:
+        estimate_view.show(found, console)
+    if found["memory"]["fits"] is False:
         sys.exit(1)

@@ -24,13 +24,14 @@ import httpx
 from rich.console import Console
 
 from fettle import migrate
+from fettle.cli import sign_in
 from fettle.cli.terminal import inside_markup
 from fettle.db import Database
 from fettle.errors import FettleError
 from fettle.host import data_folder
 from fettle.host.parent_death import die_with_parent
 from fettle.settings import Settings
-from fettle.tenancy import api_keys, projects, scopes
+from fettle.tenancy import api_keys, projects, scopes, sessions
 
 console = Console()
 
@@ -234,9 +235,23 @@ def say_where(
     settings: Settings, data: Path, how_to_stop: str = "Ctrl-C stops it: a running job saves a checkpoint first"
 ) -> None:
     console.print(f"[green]●[/] Fettle is up   [bold]http://{settings.host}:{settings.port}/v1[/]", highlight=False)
+    say_console(settings)
     console.print(f"  API key         {inside_markup(data / 'admin.key')}", highlight=False)
     console.print(f"  logs            {inside_markup(data / 'logs')}", highlight=False)
     console.print(f"  {how_to_stop}", highlight=False)
+
+
+def say_console(settings: Settings) -> None:
+    """A link that signs a browser in, once the page has answered."""
+    try:
+        link = asyncio.run(sign_in.make_link(settings))
+        sign_in.check_page(settings)
+    except FettleError as error:
+        console.print(f"  [yellow]![/] console       {inside_markup(error.message)}", highlight=False, soft_wrap=True)
+        return
+    minutes = sessions.LINK_SECONDS // 60
+    console.print(f"  console         [bold]{link}[/]", highlight=False, soft_wrap=True)
+    console.print(f"                  signs you in once, within {minutes} minutes; `fettle console` prints another")
 
 
 def keep_running(parts: list[Part], stopping: list[int]) -> None:

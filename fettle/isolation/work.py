@@ -8,10 +8,10 @@ import orjson
 
 from fettle.comparisons import prompts, results
 from fettle.comparisons.imports import reader
-from fettle.datasets.formats import facts, preview, validation
+from fettle.datasets.formats import facts, preview, token_sample, validation
 from fettle.errors import InvalidRequest
 from fettle.isolation import json_body
-from fettle.jobs import step_metrics
+from fettle.jobs import metric_series
 from fettle.rewards import grader_fields
 from fettle.rollouts import selection
 
@@ -67,20 +67,13 @@ def look(argument: Any, content: bytes) -> bytes:
     return orjson.dumps(preview.look(path, base, **argument))
 
 
+def sample_tokens(argument: Any, content: bytes) -> bytes:
+    path, base = Path(argument.pop("path")), Path(argument.pop("base"))
+    return orjson.dumps(token_sample.look(path, base, **argument))
+
+
 def dataset_facts(argument: Any, content: bytes) -> bytes:
     return orjson.dumps(facts.look(Path(argument["path"])))
-
-
-def metric_columns(argument: Any, content: bytes) -> bytes:
-    """content: a line of JSON for each metrics event of a job, in their order. The body of GET …/metrics."""
-    steps = step_metrics.by_step(orjson.loads(line) for line in content.splitlines())
-    return orjson.dumps(
-        {
-            "object": "fine_tuning.job.metrics",
-            "fine_tuning_job_id": argument["job_id"],
-            "columns": step_metrics.columns(steps),
-        }
-    )
 
 
 WORK: dict[str, Work] = {
@@ -89,10 +82,11 @@ WORK: dict[str, Work] = {
     "validate": validate,
     "look": look,
     "dataset_facts": dataset_facts,
+    "sample_tokens": sample_tokens,
     "select_rollouts": selection.select,
     "comparison_prompts": prompts.read,
     "comparison_votes": reader.read,
     "comparison_results": results.compute,
     "export_rollouts": selection.export,
-    "metric_columns": metric_columns,
+    "metric_columns": metric_series.answer,
 }

@@ -13,6 +13,7 @@ from fettle.pagination import page
 from models import Event
 
 Level = Literal["info", "warn", "error"]
+Type = Literal["message", "metrics"]
 
 
 def add(
@@ -21,18 +22,21 @@ def add(
     message: str,
     *,
     level: Level = "info",
-    type: Literal["message", "metrics"] = "message",
+    type: Type = "message",
     data: dict[str, Any] | None = None,
 ) -> None:
     """The caller holds the job's row, so that events are committed in the order of `seq`: streams read on from it."""
     session.add(Event(id=ids.new("ftevent-"), job_id=job_id, level=level, type=type, message=message, data=data))
 
 
-async def newest(session: AsyncSession, job_id: str, *, after: str | None, limit: int) -> tuple[list[Event], bool]:
-    """A page of events, newest first, as OpenAI lists them."""
-    return await page(
-        session, select(Event).where(Event.job_id == job_id), (Event.seq,), Event.id, after=after, limit=limit
-    )
+async def newest(
+    session: AsyncSession, job_id: str, *, after: str | None, limit: int, type: Type | None = None
+) -> tuple[list[Event], bool]:
+    """A page of events, newest first, as OpenAI lists them; of one type where that is asked for."""
+    statement = select(Event).where(Event.job_id == job_id)
+    if type is not None:
+        statement = statement.where(Event.type == type)
+    return await page(session, statement, (Event.seq,), Event.id, after=after, limit=limit)
 
 
 async def since(session: AsyncSession, job_id: str, seq: int, limit: int = 500) -> Sequence[Event]:
@@ -41,11 +45,11 @@ async def since(session: AsyncSession, job_id: str, seq: int, limit: int = 500) 
     return (await session.scalars(statement)).all()
 
 
-async def seq(session: AsyncSession, job_id: str, event_id: str) -> int:
+async def seq(session: AsyncSession, job_id: str, event_id: str, param: str = "last-event-id") -> int:
     """Where an event of the job stands. Raises InvalidRequest."""
     found = await session.scalar(select(Event.seq).where(Event.job_id == job_id, Event.id == event_id))
     if found is None:
-        raise InvalidRequest(f"The job has no event {event_id!r} to go on from.", param="last-event-id")
+        raise InvalidRequest(f"The job has no event {event_id!r} to go on from.", param=param)
     return found
 
 
@@ -55,15 +59,23 @@ async def metrics(session: AsyncSession, job_id: str) -> dict[int, dict[str, flo
     return step_metrics.by_step(data or {} for data in await session.scalars(statement))
 
 
-async def metric_lines(session: AsyncSession, job_id: str) -> bytes:
-    """The same events as they are stored, a line of JSON each: nothing is decoded here."""
+async def metric_lines(session: AsyncSession, job_id: str, after: int = 0) -> tuple[bytes, str | None]:
+    """Metrics events that follow the seq `after`, as they are stored, a line of JSON each: nothing is decoded here.
+
+    And the id of the last one, None without any.
+    """
     text = cast(Event.data, Text)
-    statement = select(text).where(Event.job_id == job_id, Event.type == "metrics").order_by(Event.seq)
+    chosen = (Event.job_id == job_id, Event.type == "metrics", Event.seq > after)
+    last = (
+        await session.execute(select(Event.seq, Event.id).where(*chosen).order_by(Event.seq.desc()).limit(1))
+    ).first()
+    if last is None:
+        return b"", None
     lines: list[str] = []
-    result = await session.stream_scalars(statement)
+    result = await session.stream_scalars(select(text).where(*chosen, Event.seq <= last.seq).order_by(Event.seq))
     async for part in result.partitions(1000):
         lines += part
-    return "\n".join(lines).encode()
+    return "\n".join(lines).encode(), str(last.id)
 
 
 async def newest_step(session: AsyncSession, job_id: str) -> int:

@@ -10,7 +10,7 @@ from tests.fettle.cli.conftest import Shell
 
 # Commands that run a service, talk, or write a file
 WITHOUT_JSON = {
-    *("up", "down", "api", "worker", "engine", "vllm-agent", "export", "migrate", "login", "logout"),
+    *("up", "down", "api", "worker", "engine", "vllm-agent", "export", "migrate", "login", "logout", "console"),
     *("jobs watch", "files download", "keys create", "keys rotate", "keys revoke", "projects create"),
 }
 

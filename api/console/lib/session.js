@@ -1,0 +1,52 @@
+/** Who is signed in. The cookie itself is out of reach for every script. */
+import { signal } from "@preact/signals";
+
+/** @type {import("@preact/signals").Signal<any>} null when nobody is signed in */
+export const session = signal(null);
+
+/** Why the last session ended, for the sign-in page. */
+export const farewell = signal("");
+
+async function ask(method, body) {
+  const headers = body ? { "content-type": "application/json" } : {};
+  if (session.value) headers["x-csrf-token"] = session.value.csrf_token;
+  const response = await fetch("/session", { method, headers, body: body && JSON.stringify(body) });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.error.message);
+  session.value = answer.session;
+}
+
+export async function loadSession() {
+  try {
+    await ask("GET");
+  } catch {
+    farewell.value = "Fettle is not responding. Check that it is running, then reload this page.";
+  }
+}
+
+export async function signIn(apiKey) {
+  await ask("POST", { api_key: apiKey });
+  farewell.value = "";
+}
+
+export async function openLink(token) {
+  await ask("POST", { link_token: token });
+  farewell.value = "";
+}
+
+export async function signOut() {
+  await ask("DELETE");
+  farewell.value = "You are signed out.";
+}
+
+/** The server no longer knows the session. */
+export function ended() {
+  session.value = null;
+  farewell.value = "Your session has ended. Sign in again.";
+}
+
+/** Whether the key covers a scope. */
+export function may(scope) {
+  const scopes = session.value?.key.scopes ?? [];
+  return !scope || scopes.includes(scope) || (scope !== "admin" && scopes.includes("all"));
+}

@@ -1,0 +1,74 @@
+/** One job: where it is, its curves, its result, and what can be done about it. */
+import { get } from "../lib/api.js";
+import { reachedIn, useCurves } from "../lib/curves.js";
+import { html } from "../lib/html.js";
+import { etaOf, hasEnded, methodOf, nameOf, phaseOf } from "../lib/jobs.js";
+import { useLoad } from "../lib/load.js";
+import { Checks } from "../parts/checks.js";
+import { Checkpoints } from "../parts/checkpoints.js";
+import { Curves } from "../parts/curves.js";
+import { Evaluation } from "../parts/evaluation.js";
+import { Events } from "../parts/events.js";
+import { JobActions } from "../parts/job-actions.js";
+import { JobFacts } from "../parts/job-facts.js";
+import { JobFailure } from "../parts/job-failure.js";
+import { JobProgress } from "../parts/job-progress.js";
+import { JobResult } from "../parts/job-result.js";
+import { Loading } from "../parts/loading.js";
+import { Page as Frame } from "../parts/page.js";
+import { Problem } from "../parts/problem.js";
+import { Settings } from "../parts/settings.js";
+import { Status } from "../parts/status.js";
+
+const BACK = ["#/jobs", "Jobs"];
+
+/** The job and its messages, in one look. */
+async function look(id, signal) {
+  const path = `/v1/fine_tuning/jobs/${encodeURIComponent(id)}`;
+  const [job, events] = await Promise.all([get(path, {}, signal), get(`${path}/events`, { type: "message", limit: 100 }, signal)]);
+  return { job, events };
+}
+
+export function Page({ id }) {
+  const { data, error, loading, reload, set } = useLoad((signal) => look(id, signal), [id], (seen) => (hasEnded(seen.job) ? null : 2.5));
+  if (loading) return html`<${Frame} title="Job" back=${BACK}><${Loading}>Loading the job<//><//>`;
+  if (!data) return html`<${Frame} title="Job" back=${BACK}><${Problem} error=${error} retry=${reload} /><//>`;
+  const changed = (job) => {
+    set({ ...data, job });
+    reload();
+  };
+  return html`<${Shown} job=${data.job} events=${data.events} error=${error} changed=${changed} />`;
+}
+
+function Shown({ job, events, error, changed }) {
+  const ended = hasEnded(job);
+  const { series, error: curvesError } = useCurves(job.id, !ended);
+  const reached = reachedIn(series);
+  const warnings = events.data
+    .filter((event) => event.level === "warn" && event.data?.step)
+    .map((event) => ({ step: event.data.step, message: event.message }));
+  const title = html`<span class="row">${nameOf(job)} <${Status} of=${job.status} /></span>`;
+  const lead = `${methodOf(job)} on ${job.model}. ${phaseOf(job, reached)}`;
+  return html`<${Frame} title=${title} lead=${lead} back=${BACK} actions=${html`<${JobActions} job=${job} changed=${changed} />`}>
+    ${error && html`<${Problem} error=${error} />`}
+    ${job.status === "running" && html`<div class="card stack tight">
+      <${JobProgress} reached=${reached} name=${nameOf(job)} />
+      ${etaOf(job) && html`<p class="small quiet">${etaOf(job)}</p>`}
+    </div>`}
+    <${JobFailure} job=${job} />
+    <${JobResult} job=${job} />
+    <div class="columns">
+      <div class="stack wide">
+        <${Curves} job=${job} series=${series} error=${curvesError} warnings=${warnings} />
+        <${Evaluation} job=${job} />
+      </div>
+      <div class="stack">
+        <${JobFacts} job=${job} />
+        <${Checkpoints} job=${job} />
+        <${Checks} job=${job} />
+        <${Events} page=${events} />
+        <${Settings} job=${job} />
+      </div>
+    </div>
+  <//>`;
+}

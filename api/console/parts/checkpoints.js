@@ -1,0 +1,32 @@
+import { get } from "../lib/api.js";
+import { figure } from "../lib/format.js";
+import { html } from "../lib/html.js";
+import { hasEnded } from "../lib/jobs.js";
+import { useLoad } from "../lib/load.js";
+import { ROUTES } from "../routes.js";
+import { Problem } from "./problem.js";
+
+const has = (path) => ROUTES.some((route) => route.path === path);
+
+/** The job's checkpoints, newest first: chat with one, or go on from it. */
+export function Checkpoints({ job }) {
+  const ended = hasEnded(job);
+  const { data, error } = useLoad((signal) => get(`/v1/fine_tuning/jobs/${job.id}/checkpoints`, { limit: 20 }, signal), [job.id, ended], ended ? 0 : 10);
+  if (error) return html`<${Problem} error=${error} />`;
+  if (!data || data.data.length === 0) return null;
+  return html`<section class="card stack" aria-labelledby="checkpoints">
+    <h2 id="checkpoints">Checkpoints</h2>
+    <ul class="lines small">${data.data.map((checkpoint) => html`<li key=${checkpoint.id} class="row spread">
+      <div><strong>Step ${checkpoint.step_number}</strong> <span class="quiet">${scoreOf(checkpoint.metrics)}</span></div>
+      <div class="row">
+        ${has("/playground") && job.method.type !== "reward_model" && html`<a href=${`#/playground?models=${encodeURIComponent(checkpoint.fine_tuned_model_checkpoint)}`}>Chat</a>`}
+        ${has("/new-job") && html`<a href=${`#/new-job?model=${encodeURIComponent(checkpoint.fine_tuned_model_checkpoint)}`}>Go on from here</a>`}
+      </div>
+    </li>`)}</ul>
+  </section>`;
+}
+
+function scoreOf(metrics) {
+  const [name, word] = [["valid_reward_mean", "validation reward"], ["valid_loss", "validation loss"], ["train_reward_mean", "reward"], ["train_loss", "loss"]].find(([each]) => metrics[each] !== null && metrics[each] !== undefined) ?? [];
+  return name ? `${word} ${figure(metrics[name])}` : "";
+}

@@ -1,0 +1,21 @@
+import { figure } from "../lib/format.js";
+import { html } from "../lib/html.js";
+import { settingsOf } from "../lib/jobs.js";
+
+/** Every hyperparameter of the job, as it was resolved. */
+export function Settings({ job }) {
+  const rows = Object.entries(settingsOf(job)).flatMap(([name, value]) => flat(name === "hyperparameters" ? "" : name, value));
+  return html`<section class="card stack" aria-labelledby="settings">
+    <h2 id="settings">Settings</h2>
+    <p class="small quiet">Every value is the one that the job uses; what you left to Fettle is filled in.</p>
+    <dl class="facts">${rows.map(([name, value]) => html`<dt key=${name} class="mono wrap">${name}</dt><dd class="mono wrap">${value}</dd>`)}</dl>
+  </section>`;
+}
+
+/** Nested settings as rows with dotted names. */
+function flat(name, value) {
+  if (value === null || value === undefined) return [];
+  if (Array.isArray(value)) return [[name, value.map((each) => (typeof each === "object" ? JSON.stringify(each) : String(each))).join(", ")]];
+  if (typeof value === "object") return Object.entries(value).flatMap(([inner, each]) => flat(name ? `${name}.${inner}` : inner, each));
+  return [[name, typeof value === "number" ? figure(value) : String(value)]];
+}

@@ -1,0 +1,20 @@
+/**
+ * Every page of the console. A page is a file in pages/ that exports a component `Page`, and a row here.
+ *
+ * path: segments after `#`; `:name` becomes a property of the component. title: of the browser's tab, and of the entry
+ * in the navigation. nav: the navigation's group; without it the page has no entry there. scope: what the key needs for
+ * the entry to show. open: the page needs no sign-in.
+ *
+ * @typedef {{path: string, title: string, nav?: string, scope?: string, open?: boolean, load: () => Promise<{Page: any}>}} Route
+ * @type {Route[]}
+ */
+export const ROUTES = [
+  { path: "/", title: "Home", nav: "Work", load: () => import("./pages/home.js") },
+  { path: "/jobs", title: "Jobs", nav: "Work", scope: "jobs.read", load: () => import("./pages/jobs.js") },
+  { path: "/jobs/:id", title: "Job", load: () => import("./pages/job.js") },
+  { path: "/sign-in", title: "Sign in", open: true, load: () => import("./pages/sign-in.js") },
+  { path: "/sign-in/:token", title: "Sign in", open: true, load: () => import("./pages/sign-in.js") },
+];
+
+/** The navigation's groups, in their order. */
+export const NAV_GROUPS = ["Work", "People", "Admin"];

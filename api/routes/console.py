@@ -1,0 +1,54 @@
+"""The console at `/`: one page and its modules. Every byte comes from this package."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from api.console import assets
+from api.console.assets import Console, Content
+from fettle.errors import NotFound
+
+router = APIRouter(tags=["console"], include_in_schema=False)
+
+FILES = "/console/{version}/{name:path}"
+FOR_EVER = "public, max-age=31536000, immutable"
+ASK_FIRST = "no-cache"  # kept, and asked for by ETag before each use
+
+
+def current(request: Request) -> Console:
+    """Read again after a change, so that a developer only has to reload the page."""
+    state = request.app.state
+    loaded: Console | None = getattr(state, "console", None)
+    if loaded is None or loaded.newest != assets.newest_change():
+        loaded = state.console = assets.load()
+    return loaded
+
+
+@router.get("/")
+async def page(request: Request) -> Response:
+    console = current(request)
+    headers = {
+        "content-security-policy": console.policy,
+        "referrer-policy": "no-referrer",
+        "cross-origin-opener-policy": "same-origin",
+    }
+    return answer(request, console.page, ASK_FIRST, headers)
+
+
+@router.get(FILES)
+async def file(request: Request, version: str, name: str) -> Response:
+    """A page from before an update asks for an older version and gets the file of today."""
+    console: Console = getattr(request.app.state, "console", None) or current(request)
+    found = console.files.get(name)
+    if found is None:
+        raise NotFound(f"The console has no file {name[:200]!r}.")
+    return answer(request, found, FOR_EVER if version == console.version else ASK_FIRST, {})
+
+
+def answer(request: Request, content: Content, caching: str, headers: dict[str, str]) -> Response:
+    headers = {**headers, "etag": content.etag, "cache-control": caching, "vary": "accept-encoding"}
+    if request.headers.get("if-none-match") == content.etag:
+        return Response(status_code=304, headers=headers)
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers["content-encoding"] = "gzip"
+        return Response(content.packed, headers=headers, media_type=content.kind)
+    return Response(content.body, headers=headers, media_type=content.kind)
