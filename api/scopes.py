@@ -61,6 +61,7 @@ ROUTES: dict[str, str] = {
     "POST /v1/comparisons/{comparison_id}/export": "comparisons.write",
     "POST /v1/comparisons/{comparison_id}/train": "comparisons.write",
     "GET /v1/models": "models.read",
+    "POST /v1/models": "admin",
     "GET /v1/models/{model}": "models.read",
     "DELETE /v1/models/{model}": "models.write",
     "POST /v1/chat/completions": "chat",
