@@ -1,6 +1,7 @@
 """A preview says what training does: the same ids, the same mask, the same counts."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from fettle.datasets.formats.preview import look
 from fettle.datasets.formats.render import Renderer
 from fettle.errors import InvalidRequest
 from fettle.registry.catalog import STARTER
+from tests.bases import NO_TOOLS
 from tests.fettle.datasets.formats.given import ASSISTANT, USER, message
 
 SHORT = {"messages": [USER, ASSISTANT]}
@@ -18,11 +20,17 @@ LONG = {"messages": [USER, message("assistant", "1 " * 100)]}
 
 
 def seen(
-    folder: Path, rows: list[Any], *, limit: int = 5, max_seq_length: int | None = None, whole: bool = True
+    folder: Path,
+    rows: list[Any],
+    *,
+    limit: int = 5,
+    max_seq_length: int | None = None,
+    whole: bool = True,
+    base: Path = STARTER,
 ) -> Any:
     file = folder / "data"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return look(file, STARTER, limit=limit, max_seq_length=max_seq_length, whole=whole)
+    return look(file, base, limit=limit, max_seq_length=max_seq_length, whole=whole)
 
 
 def test_ids_and_mask_are_those_of_training(tmp_path: Path) -> None:
@@ -76,8 +84,10 @@ def test_the_beginning_of_a_file_is_not_all_of_it(tmp_path: Path) -> None:
 
 def test_a_row_that_the_template_cannot_show_is_refused_by_its_line(tmp_path: Path) -> None:
     tools = [{"type": "function", "function": {"name": "add"}}]
+    base = shutil.copytree(STARTER, tmp_path / "base")
+    (base / "chat_template.jinja").write_text(NO_TOOLS)
     with pytest.raises(InvalidRequest, match=r"^Line 2: The row has 'tools'") as raised:
-        seen(tmp_path, [SHORT, {**SHORT, "tools": tools}])
+        seen(tmp_path, [SHORT, {**SHORT, "tools": tools}], base=base)
     assert (raised.value.code, raised.value.param) == ("tools_unsupported", "model")
 
 

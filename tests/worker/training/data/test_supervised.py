@@ -1,5 +1,6 @@
 """Ids, labels and counts of real rows under the starter's tokenizer."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from fettle.datasets.formats.render import Renderer
 from fettle.errors import TrainingFailed
 from fettle.registry.catalog import STARTER
+from tests.bases import NO_TOOLS
 from tests.worker.training.children import Row, rows, write_rows
 
 pytestmark = pytest.mark.slow  # datasets and pyarrow take seconds to import
@@ -108,7 +110,10 @@ def test_a_table_is_trained_on_as_it_was_uploaded(content: bytes | str, tmp_path
     assert row == expected
 
 
-def test_a_row_that_the_template_cannot_show_fails_the_job_with_its_line(tmp_path: Path, renderer: Renderer) -> None:
+def test_a_row_that_the_template_cannot_show_fails_the_job_with_its_line(tmp_path: Path) -> None:
+    base = shutil.copytree(STARTER, tmp_path / "base")
+    (base / "chat_template.jinja").write_text(NO_TOOLS)
+    renderer = Renderer(base)
     tool = {"type": "function", "function": {"name": "add"}}
     messages = [{"role": "user", "content": "1 + 1?"}, {"role": "assistant", "content": "2"}]
     with pytest.raises(TrainingFailed, match=r"^Line 2 of training_file: The row has 'tools'") as failure:
