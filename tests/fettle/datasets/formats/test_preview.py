@@ -30,8 +30,7 @@ def seen(
     offset: int = 0,
 ) -> Any:
     file = folder / "data"
-    file.write_text("".join(json.dumps(row) + "
-" for row in rows))
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return look(file, base, limit=limit, max_seq_length=max_seq_length, whole=whole, offset=offset)
 
 
