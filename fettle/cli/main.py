@@ -100,6 +100,7 @@ def fail(message: str, code: int = REFUSED) -> None:
 @app.command(epilog=example("fettle up", "FETTLE_PORT=9000 fettle up --detach"))
 def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return once it serves; `fettle down` stops it.")] = False,
+    link: Annotated[bool, typer.Option(help="Print a link that signs a browser in; leave it out of logs.")] = True,
 ) -> None:
     """Run everything on this machine: API, worker, engine, Redis; SQLite and files under FETTLE_DATA."""
     if detach:
@@ -109,7 +110,7 @@ def up(
         return
     from fettle.cli.up import run
 
-    run(Settings())
+    run(Settings(), with_link=link)
 
 
 @app.command("console", epilog=example("fettle console"))
