@@ -12,6 +12,11 @@ export const ROUTES = [
   { path: "/", title: "Home", nav: "Work", load: () => import("./pages/home.js") },
   { path: "/jobs", title: "Jobs", nav: "Work", scope: "jobs.read", load: () => import("./pages/jobs.js") },
   { path: "/jobs/:id", title: "Job", load: () => import("./pages/job.js") },
+  { path: "/comparisons", title: "Comparisons", nav: "People", scope: "comparisons.read", load: () => import("./pages/comparisons.js") },
+  { path: "/new-comparison", title: "New comparison", load: () => import("./pages/new-comparison.js") },
+  { path: "/comparisons/:id", title: "Comparison", load: () => import("./pages/comparison.js") },
+  { path: "/comparisons/:id/results", title: "Results", load: () => import("./pages/results.js") },
+  { path: "/vote/:id", title: "Vote", open: true, load: () => import("./pages/vote.js") },
   { path: "/sign-in", title: "Sign in", open: true, load: () => import("./pages/sign-in.js") },
   { path: "/sign-in/:token", title: "Sign in", open: true, load: () => import("./pages/sign-in.js") },
 ];
