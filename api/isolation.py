@@ -69,6 +69,17 @@ def look(pool: Pool, project_id: str, base: Path) -> Look:
     return look
 
 
+def token_sample(pool: Pool, project_id: str, base: Path) -> Look:
+    """Of a dataset, with the tokenizer of the base model in this folder."""
+
+    async def look(**arguments: Any) -> dict[str, Any]:
+        argument = {"base": str(base), **arguments}
+        found = await run(pool, "sample_tokens", project_id, "training_file", argument, seconds=30, memory=1 << 30)
+        return cast(dict[str, Any], orjson.loads(found))
+
+    return look
+
+
 def facts(pool: Pool, project_id: str) -> Look:
     """Of a dataset, for the advisor."""
 

@@ -33,6 +33,7 @@ ROUTES: dict[str, str] = {
     "GET /v1/workers": "jobs.read",
     "POST /v1/fine_tuning/dry_runs": "jobs.write",
     "POST /v1/fine_tuning/advise": "jobs.write",
+    "POST /v1/fine_tuning/estimate": "jobs.write",
     "POST /v1/fine_tuning/alpha/graders/run": "jobs.write",
     "POST /v1/fine_tuning/alpha/graders/validate": "jobs.write",
     "POST /v1/comparisons": "comparisons.write",

@@ -1,5 +1,6 @@
 """Every setting, read from `FETTLE_*` variables or a `.env` file; the defaults run everything on one machine."""
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from fettle.errors import brief
 from fettle.schemas import phrases
 
+PRICE = re.compile(r"(?P<amount>\d{1,9}(\.\d{1,6})?)\s*(?P<currency>[A-Za-z]{1,8}|[€$£¥])?")
 INTEGRATIONS = ("wandb", "tensorboard", "mlflow")
 
 
@@ -111,6 +113,10 @@ class Settings(BaseSettings):
     )
     worker_metrics_host: str = Field("127.0.0.1", description="Address that the worker's metrics listen on")
 
+    gpu_hour_price: str | None = Field(
+        None, description='Price of an hour on one GPU, or on a CPU slot, such as "2.50 EUR"; unset: no costs are shown'
+    )
+
     integrations: str = Field("", description="Where jobs may report to: wandb,tensorboard,mlflow; unset: nowhere")
     wandb_api_key: SecretStr | None = Field(None, description="Weights & Biases API key for jobs' reports")
     wandb_base_url: str | None = Field(None, description="A W&B server of your own; unset: the public one")
@@ -133,6 +139,19 @@ class Settings(BaseSettings):
         if unknown := set(split(named)) - set(INTEGRATIONS):
             raise ValueError(f"unknown: {', '.join(sorted(unknown))}. Choose from: {', '.join(INTEGRATIONS)}")
         return named
+
+    @field_validator("gpu_hour_price")
+    @classmethod
+    def price_is_an_amount(cls, price: str | None) -> str | None:
+        if price is not None and not PRICE.fullmatch(price.strip()):
+            raise ValueError("Use an amount and a currency, such as 2.50 EUR")
+        return price
+
+    @cached_property
+    def price(self) -> tuple[float, str] | None:
+        """Of an hour on one GPU: amount and currency; None: not set."""
+        found = PRICE.fullmatch((self.gpu_hour_price or "").strip())
+        return (float(found["amount"]), found["currency"] or "") if found else None
 
     @cached_property
     def enabled_integrations(self) -> tuple[str, ...]:

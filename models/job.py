@@ -67,6 +67,9 @@ class Job(Base, Created):
     # since the last checkpoint that went further than all before it
     deaths: Mapped[int] = mapped_column(default=0, server_default="0")
 
+    estimate: Mapped[dict[str, Any] | None]  # steps, tokens and seconds, as foreseen when it was created
+    measured: Mapped[dict[str, Any] | None]  # what it took, when it succeeded
+
     kept_by: Mapped[str | None]  # the worker host on whose disk the adapter lies that storage refused
     # in storage, when the run ended or at the newest collection
     stored_bytes: Mapped[int | None] = mapped_column(BigInteger)

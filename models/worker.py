@@ -1,3 +1,6 @@
+from typing import Any
+
+from sqlalchemy import JSON
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base
@@ -12,6 +15,7 @@ class Worker(Base):
     host: Mapped[str]
     version: Mapped[str]
     slots: Mapped[list[str]]  # what each slot runs on: "CPU", "GPU 0", "GPUs 0, 1"
+    memory: Mapped[list[Any] | None] = mapped_column(JSON)  # bytes of each slot's device; null: not known
     base_models: Mapped[list[str]]
     sandbox: Mapped[str | None]  # what confines user code; null: user code cannot run here, or is not proved yet
     stopping: Mapped[bool] = mapped_column(default=False)

@@ -16,6 +16,7 @@ STAIRS = {
         "comparisons",
         "rollouts",
         "jobs",
+        "estimates",
         "datasets",
         "inference",
         "registry",

@@ -10,6 +10,7 @@ import structlog
 
 from fettle import __version__
 from fettle.db import DATABASE_AWAY
+from fettle.host import memory
 from fettle.host.devices import Slot
 from fettle.jobs import waiting, workers
 from models import Worker
@@ -35,6 +36,7 @@ def describe(resources: Resources, slots: list[Slot]) -> Worker:
         host=host(),
         version=__version__,
         slots=[str(slot) for slot in slots],
+        memory=memory.of_slots(slots),
         base_models=list(resources.models),
         sandbox=None,
         stopping=False,

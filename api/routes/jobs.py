@@ -75,7 +75,15 @@ async def create(
     )
     project = await session.get_one(Project, project_id)
     defaults = quotas.defaults(services.settings)
-    job, created = await lifecycle.create(session, project, wanted, services.models, defaults, aliases=services.aliases)
+    job, created = await lifecycle.create(
+        session,
+        project,
+        wanted,
+        services.models,
+        defaults,
+        aliases=services.aliases,
+        price=services.settings.price,
+    )
     if created:
         queue.ring_after_commit(session, job.id)
     return job_object(job, await waiting.explain(session, services.settings, job))

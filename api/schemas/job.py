@@ -88,6 +88,8 @@ def job_object(job: Job, waits: Waiting | None = None) -> dict[str, Any]:
         "integrations": job.integrations or [],
         "waiting": waits.to_json() if waits else None,  # ours: its place in the queue, and why it waits
         "progress": job.progress if job.status == JobStatus.RUNNING else None,  # ours: how far its step is
+        "estimate": job.estimate,  # ours: what it was foreseen to take when it was created
+        "measured": job.measured,  # ours: what it took; null: it has not succeeded
         "stored_bytes": job.stored_bytes,  # ours: what it takes up in storage; null: not measured yet
         "sandbox": job.sandbox,  # ours: what held user code; null: it has none, or has not started
         "error": job.error,

@@ -266,3 +266,23 @@ def dry_run(
         dry_run_view.show(found, console)
     if found["warnings"]:
         sys.exit(1)
+
+
+@app.command(epilog=example("fettle estimate job.json", "fettle estimate job.json --json | jq .seconds.likely"))
+def estimate(
+    file: Annotated[str, typer.Argument(help="The body of POST /v1/fine_tuning/jobs, in a JSON file.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what a job would take: steps, memory, time and cost. Exits 1 if it does not fit in memory."""
+    from pathlib import Path
+
+    from fettle.cli import estimate_view
+    from fettle.cli.client import Client
+
+    found = Client(Settings()).post("/v1/fine_tuning/estimate", train.read_body(Path(file)))
+    if as_json:
+        show_json(found)
+    else:
+        estimate_view.show(found, console)
+    if found["memory"]["fits"] is False:
+        sys.exit(1)

@@ -8,7 +8,7 @@ import orjson
 
 from fettle.comparisons import prompts, results
 from fettle.comparisons.imports import reader
-from fettle.datasets.formats import facts, preview, validation
+from fettle.datasets.formats import facts, preview, token_sample, validation
 from fettle.errors import InvalidRequest
 from fettle.isolation import json_body
 from fettle.jobs import metric_series
@@ -67,6 +67,11 @@ def look(argument: Any, content: bytes) -> bytes:
     return orjson.dumps(preview.look(path, base, **argument))
 
 
+def sample_tokens(argument: Any, content: bytes) -> bytes:
+    path, base = Path(argument.pop("path")), Path(argument.pop("base"))
+    return orjson.dumps(token_sample.look(path, base, **argument))
+
+
 def dataset_facts(argument: Any, content: bytes) -> bytes:
     return orjson.dumps(facts.look(Path(argument["path"])))
 
@@ -77,6 +82,7 @@ WORK: dict[str, Work] = {
     "validate": validate,
     "look": look,
     "dataset_facts": dataset_facts,
+    "sample_tokens": sample_tokens,
     "select_rollouts": selection.select,
     "comparison_prompts": prompts.read,
     "comparison_votes": reader.read,

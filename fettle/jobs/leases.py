@@ -59,6 +59,9 @@ async def claim(
     )
     job = (await session.scalars(claimed, execution_options={"populate_existing": True})).one_or_none()
     if job is not None:
+        seconds = (job.estimate or {}).get("seconds")
+        if seconds and job.attempts == 1:
+            job.estimated_finish = time.time() + seconds["likely"]  # until its own pace is known
         again = f" (attempt {job.attempts})" if job.attempts > 1 else ""
         events.add(session, job.id, f"Fine-tuning job started{again}")
     return job

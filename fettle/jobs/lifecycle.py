@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import String, cast, null, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fettle import ids
 from fettle.db import json_text
 from fettle.errors import Conflict, NotFound
+from fettle.estimates import estimate
+from fettle.estimates.amounts import Rows
 from fettle.jobs import events, idempotency, planning, states
 from fettle.jobs.planning import Plan, Request
 from fettle.pagination import page
@@ -29,12 +32,27 @@ async def create(
     defaults: quotas.Limits = quotas.UNLIMITED,
     *,
     aliases: Mapping[str, str] = planning.NO_ALIASES,
+    price: estimate.Price = None,
 ) -> tuple[Job, bool]:
     """The job and whether it is new: a retried request finds the job that its first try made."""
     if (earlier := await idempotency.find(session, project.id, request)) is not None:
         return earlier, False
     planned = await planning.make(session, project.id, request, models, aliases)
-    return await add(session, project, request, planned, defaults), True
+    job = await add(session, project, request, planned, defaults)
+    job.estimate = await foreseen(session, job, planned, models, price)
+    return job, True
+
+
+async def foreseen(
+    session: AsyncSession, job: Job, plan: Plan, models: dict[str, BaseModelEntry], price: estimate.Price
+) -> dict[str, Any]:
+    """From the size of the training file alone: creating a job reads no dataset."""
+    each = await estimate.tokens_per_byte(session, plan.base_model)
+    rows = Rows.of_size((plan.training.report or {})["rows"], plan.training.bytes, each)
+    validation = await session.get(File, job.validation_file) if job.validation_file else None
+    held_out = int(((validation.report if validation else None) or {}).get("rows") or 0)
+    found = await estimate.make(session, plan.base_model, plan.method, rows, models, held_out)
+    return found.to_json(price, 1)
 
 
 async def add(session: AsyncSession, project: Project, request: Request, plan: Plan, defaults: quotas.Limits) -> Job:

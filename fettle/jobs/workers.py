@@ -22,6 +22,27 @@ class Seen:
     busy: dict[int, str | None]
 
 
+@dataclass(frozen=True)
+class Device:
+    """What a job would run on. memory: bytes; None: not known. gpus: 0 on a CPU."""
+
+    name: str
+    memory: int | None
+    gpus: int
+
+
+async def smallest_device(session: AsyncSession, heartbeat_seconds: float) -> Device | None:
+    """Of all slots that take jobs, the one with the least memory: any of them may get the job. None: there is none."""
+    found = []
+    for each in await seen(session, heartbeat_seconds):
+        if each.alive and not each.worker.stopping:
+            sizes = each.worker.memory or [None] * len(each.worker.slots)
+            for slot, size in zip(each.worker.slots, sizes, strict=False):
+                gpus = slot.count(",") + 1 if slot.startswith("GPU") else 0
+                found.append(Device(slot, size, gpus))
+    return min(found, key=lambda device: (device.memory is not None, device.memory or 0), default=None)
+
+
 async def announce(session: AsyncSession, worker: Worker) -> None:
     """Writes the worker's row, with the database's clock. Removes the rows of workers that died long ago."""
     now = await session.scalar(select(database_now())) or 0.0

@@ -33,6 +33,7 @@ class TestAccepted:
         assert method["type"] == "supervised"
         assert method["supervised"]["hyperparameters"]["n_epochs"] == 3
         assert job.pop("waiting")["reason"] == "no_worker"
+        assert job.pop("estimate")["steps"] == 3 * 3  # 12 rows in batches of 4
         assert job == {
             "object": "fine_tuning.job",
             "status": "queued",
@@ -52,6 +53,7 @@ class TestAccepted:
             "estimated_finish": None,
             "progress": None,
             "stored_bytes": None,
+            "measured": None,
             "error": None,
             "pause_requested_at": None,
             "started_from": None,

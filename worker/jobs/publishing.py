@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fettle import ids, methods
 from fettle.datasets import files
 from fettle.errors import TrainingFailed
+from fettle.estimates import estimate, measurements
 from fettle.jobs import events, lifecycle, proof_checks, proofs, states
 from fettle.methods import METHODS
 from fettle.registry import tuned_models
@@ -161,6 +162,7 @@ async def publish(
     # Under the fence: without a row they are litter, and known as such
     result.storage_key = f"{attempt.prefix}/metrics.csv"
     await attempt.retry(lambda: artifacts.put_bytes(attempt.storage, result.storage_key, table))
+    measured = await attempt.read(lambda session: measure(session, attempt))
     results = [result]
     for path in more:
         results.append(await publish_file(attempt, path))
@@ -185,11 +187,21 @@ async def publish(
         row.finished_at = time.time()
         row.lease_until, row.pause_requested_at, row.kept_by = None, None, None
         row.fine_tuned_model, row.trained_tokens = name, done["trained_tokens"]
+        row.measured = measured
         row.result_files = [file.id for file in results]
         events.add(session, row.id, f"New fine-tuned model created: {name}")
         events.add(session, row.id, "The job has successfully completed")
 
     await attempt.write(change)
+
+
+async def measure(session: AsyncSession, attempt: Attempt) -> dict[str, Any] | None:
+    """What the job took, with its cost where the operator has set a price."""
+    found = await measurements.of_job(session, attempt.job, time.time())
+    price = attempt.settings.price
+    if found is not None:
+        found["cost"] = None if price is None else estimate.cost(found["seconds"], price, found["gpus"])
+    return found
 
 
 async def publish_file(attempt: Attempt, path: Path) -> File:

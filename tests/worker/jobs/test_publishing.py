@@ -76,6 +76,17 @@ class TestPublish:
         assert row["train_accuracy"] == accuracy
         assert {name: row[name] for name in behind} == behind
 
+    async def test_the_job_says_what_it_took(self, attempt: Attempt, adapter: Path) -> None:
+        async with attempt.resources.db.transaction() as session:
+            data = {"step": 1, "total_steps": 1, "train_loss": 0.5, "tokens": 60, "tokens_per_second": 120.0}
+            events.add(session, attempt.job.id, "Step 1/1", type="metrics", data=data)
+        await publishing.publish(attempt, adapter, DONE)
+        async with attempt.resources.db.snapshot() as session:
+            measured = (await session.get_one(Job, attempt.job.id)).measured
+        assert measured is not None
+        assert (measured["steps"], measured["tokens"], measured["phases"][0]["seconds"]) == (1, 60, 0.5)
+        assert measured["whole"] and measured["cost"] is None
+
     async def test_a_fenced_worker_publishes_nothing(self, attempt: Attempt, adapter: Path) -> None:
         async with attempt.resources.db.transaction() as session:
             await lifecycle.cancel(session, attempt.job.project_id, attempt.job.id)

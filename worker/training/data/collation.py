@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 
+from fettle.estimates import memory
 from worker.training.data.supervised import IGNORED
 
 # Enough to keep the device busy. More only leaves a CPU's caches; on a GPU it bounds the memory.
-TOKENS_AT_ONCE = {"cpu": 1024, "cuda": 16_384}
+TOKENS_AT_ONCE = {"cpu": memory.TOKENS_AT_ONCE["cpu"], "cuda": memory.TOKENS_AT_ONCE["gpu"]}
 
 Part = dict[str, torch.Tensor]  # input_ids, labels: BT
 Row = tuple[torch.Tensor, torch.Tensor]  # ids, labels: T

@@ -10,26 +10,20 @@ and activations may not fit.
 
 import gc
 import importlib.util
-import os
 import resource
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
 from transformers import AutoConfig
 
+from fettle.estimates.memory import FITS, NF4_SHRINKS, Load, activations, logits, tokens_at_once
+from fettle.host.memory import machine_memory
 from fettle.methods import METHODS
 from fettle.methods.spec import REWARD_MODEL
-from worker.training.data.collation import TOKENS_AT_ONCE
 from worker.training.process.job_spec import Work
 
-FITS = 0.6  # of the device's memory; the rest is for optimizer, workspace and fragmentation
-# TRL's LM head computes float32 logits of this many tokens and words at a time, and holds as many such tiles
-TILE_TOKENS, TILE_WORDS, TILES = 4096, 32_768, 3
 AMPERE = (8, 0)
-NF4_SHRINKS = 3.5  # 16 bits to 4, with double quantization 4.13 (Dettmers et al. 2023, section 3); embeddings stay
-CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True)
@@ -60,19 +54,6 @@ class Plan:
         return f"{self.name}, {self.precision}, {self.attention}, gradient checkpointing {checkpointing}"
 
 
-@dataclass(frozen=True)
-class Load:
-    """What a run brings to the device. tokens: of one forward pass. vocabulary: 0 where no logits are computed."""
-
-    weights: int  # bytes as they are stored
-    layers: int
-    hidden: int
-    intermediate: int
-    tokens: int
-    nf4: bool = False
-    vocabulary: int = 0
-
-
 def plan(work: Work, rows_at_once: int) -> Plan:
     """For this process, on the device that it sees."""
     found = probe()
@@ -86,27 +67,6 @@ def choose(probe: Probe, load: Load) -> Plan:
     weights = load.weights / NF4_SHRINKS if load.nf4 else load.weights
     fits = weights + activations(load, precision) + logits(load) <= FITS * probe.memory
     return Plan(probe.name, precision, "flash_attention_2" if flash else "sdpa", not fits, on_gpu)
-
-
-def activations(load: Load, precision: Literal["bf16", "fp32"]) -> int:
-    """Bytes that the backward pass needs of the forward pass.
-
-    34 · hidden bytes a token and layer in 16 bits, of which 19 are the MLP's (Korthikanti et al. 2022, section 4.1,
-    without the attention scores, which fused kernels do not store). A gated MLP of its own width keeps its input and
-    four tensors of that width instead: 2 · hidden + 8 · intermediate.
-    """
-    of_a_token = load.layers * (15 * load.hidden + 2 * load.hidden + 8 * load.intermediate)
-    return load.tokens * of_a_token * (1 if precision == "bf16" else 2)
-
-
-def logits(load: Load) -> int:
-    """Bytes of the LM head's tiles."""
-    return TILES * 4 * min(load.tokens, TILE_TOKENS) * min(load.vocabulary, TILE_WORDS)
-
-
-def tokens_at_once(rows: int, max_seq_length: int, on_gpu: bool) -> int:
-    """Of one forward pass, at most: a batch is cut into parts, but no row is."""
-    return max(max_seq_length, min(rows * max_seq_length, TOKENS_AT_ONCE["cuda" if on_gpu else "cpu"]))
 
 
 def load(work: Work, rows_at_once: int, *, on_gpu: bool) -> Load:
@@ -134,13 +94,6 @@ def probe() -> Probe:
         capability=(properties.major, properties.minor),
         flash_attention=importlib.util.find_spec("flash_attn") is not None,
     )
-
-
-def machine_memory(limit: Path = CGROUP_LIMIT) -> int:
-    """Bytes: what the machine has, or what the container may use of it."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    text = limit.read_text().strip() if limit.is_file() else "max"
-    return min(total, int(text)) if text.isdigit() else total
 
 
 def peaks() -> dict[str, int]:

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from fettle.estimates import memory
+from fettle.estimates.memory import Load
+from fettle.host import memory as host_memory
 from fettle.registry.catalog import STARTER
 from tests.worker.training.children import rows, work_folder
 from worker.training.data.collation import TOKENS_AT_ONCE
 from worker.training.model import device
-from worker.training.model.device import Load, Probe
+from worker.training.model.device import Probe
 from worker.training.process.job_spec import Work
 
 pytestmark = pytest.mark.slow  # torch and transformers take seconds to import
@@ -48,8 +51,8 @@ class TestAttention:
 class TestGradientCheckpointing:
     def test_activations_are_17_hidden_and_8_intermediate_bytes_a_token_and_layer_in_16_bits(self) -> None:
         """(17 · 896 + 8 · 4864) · 24 = 1,299,456 bytes a token; · 32,768 tokens = 42.6 GB; twice that in 32 bits."""
-        assert device.activations(SMALL, "bf16") == 1_299_456 * 32_768
-        assert device.activations(SMALL, "fp32") == 2 * 1_299_456 * 32_768
+        assert memory.activations(SMALL, "bf16") == 1_299_456 * 32_768
+        assert memory.activations(SMALL, "fp32") == 2 * 1_299_456 * 32_768
 
     def test_off_where_weights_and_activations_take_at_most_six_tenths(self) -> None:
         """1 + 42.6 GB of 80; of 72 that is 0.605."""
@@ -71,10 +74,10 @@ class TestGradientCheckpointing:
 class TestLogits:
     def test_three_float32_tiles_of_at_most_4096_tokens_and_32768_words(self) -> None:
         """3 · 4 · 4096 · 32,768 = 1.6 GB, however many tokens; of a vocabulary of 1,000, 3 · 4 · 4096 · 1000."""
-        assert device.logits(replace(SMALL, vocabulary=152_000)) == 1_610_612_736
-        assert device.logits(replace(SMALL, vocabulary=1000)) == 49_152_000
-        assert device.logits(replace(SMALL, vocabulary=1000, tokens=10)) == 120_000
-        assert device.logits(SMALL) == 0
+        assert memory.logits(replace(SMALL, vocabulary=152_000)) == 1_610_612_736
+        assert memory.logits(replace(SMALL, vocabulary=1000)) == 49_152_000
+        assert memory.logits(replace(SMALL, vocabulary=1000, tokens=10)) == 120_000
+        assert memory.logits(SMALL) == 0
 
     def test_they_count_where_memory_is_nearly_full(self) -> None:
         """1 + 42.6 GB are 0.594 of 73.4 GB; with 1.6 GB more they are 0.615."""
@@ -87,8 +90,8 @@ class TestLogits:
         from trl.trainer import utils
 
         assert (chunked_logprob.TOKEN_CHUNK_SIZE, utils._CHUNKED_LOGPROB_CHUNK_SIZE) == (  # type: ignore[attr-defined]
-            device.TILE_TOKENS,
-            device.TILE_WORDS,
+            memory.TILE_TOKENS,
+            memory.TILE_WORDS,
         )
 
 
@@ -113,18 +116,18 @@ def test_the_load_is_read_from_the_base_models_folder(tmp_path: Path) -> None:
 
 
 def test_a_forward_pass_has_the_tokens_of_its_rows_of_a_part_or_of_one_long_row() -> None:
-    assert device.tokens_at_once(4, 128, on_gpu=True) == 512
-    assert device.tokens_at_once(16, 2048, on_gpu=True) == TOKENS_AT_ONCE["cuda"]
-    assert device.tokens_at_once(16, 32_768, on_gpu=True) == 32_768
-    assert device.tokens_at_once(16, 2048, on_gpu=False) == 2048
+    assert memory.tokens_at_once(4, 128, on_gpu=True) == 512
+    assert memory.tokens_at_once(16, 2048, on_gpu=True) == TOKENS_AT_ONCE["cuda"]
+    assert memory.tokens_at_once(16, 32_768, on_gpu=True) == 32_768
+    assert memory.tokens_at_once(16, 2048, on_gpu=False) == 2048
 
 
 def test_a_containers_limit_is_its_memory(tmp_path: Path) -> None:
     limit = tmp_path / "memory.max"
     limit.write_text(f"{GB // 10}\n")
-    assert device.machine_memory(limit) == GB // 10
+    assert host_memory.machine_memory(limit) == GB // 10
     limit.write_text("max\n")
-    assert device.machine_memory(limit) == device.machine_memory(tmp_path / "no cgroup")
+    assert host_memory.machine_memory(limit) == host_memory.machine_memory(tmp_path / "no cgroup")
 
 
 def test_memory_is_said_in_gib_and_a_gpus_apart() -> None:
