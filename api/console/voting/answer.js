@@ -22,16 +22,15 @@ export const keepFocus = (event) => event.preventDefault();
 export function Answer({ number, response, mode, place, tied, best, press }) {
   const chosen = place > 0;
   const what = mode === "pick" ? (chosen ? "Picked" : "Pick") : chosen ? `${ordinal(place)} place${tied ? ", tied" : ""}` : "Rank next";
-  const spoken = mode === "pick" ? what : chosen ? `${what}. Press to take it out` : what;
   function click(event) {
     if (event.target.closest("button") || String(getSelection())) return; // somebody selects text
     press();
   }
   return html`<article class=${`answer ${chosen ? "chosen" : ""} ${best ? "best" : ""}`} aria-label=${`Response ${number}`} onClick=${click}>
     <header draggable=${mode === "rank"} onDragStart=${(event) => dragStart(event, response.id)}>
-      <span class="answer-number"><span class="hidden-text">Response </span>${number}</span>
-      <button type="button" class="answer-press" aria-pressed=${String(chosen)} aria-label=${`Response ${number}: ${spoken}`}
-        onMouseDown=${keepFocus} onClick=${press}>${what}<${Key}>${number}<//></button>
+      <span class="answer-number" aria-hidden="true">${number}</span>
+      <button type="button" class="answer-press" aria-pressed=${String(chosen)} onMouseDown=${keepFocus} onClick=${press}>
+        <span class="hidden-text">Response ${number}: </span>${what}<${Key}>${number}<//></button>
     </header>
     <div class="answer-text">${response.text || html`<span class="faint">(The response is empty.)</span>`}</div>
   </article>`;

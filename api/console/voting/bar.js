@@ -12,8 +12,8 @@ function Choice({ on, press, hint, children }) {
   </button>`;
 }
 
-/** @param {{mode: string, ballot: any, actions: any, noting: boolean, ready: boolean, spoken: string, note: (text: string) => void, closeNote: () => void, children: any}} props */
-export function Bar({ mode, ballot, actions, noting, ready, spoken, note, closeNote, children }) {
+/** @param {{mode: string, ballot: any, actions: any, noting: boolean, ready: boolean, spoken: string, why: string, note: (text: string) => void, closeNote: () => void, children: any}} props */
+export function Bar({ mode, ballot, actions, noting, ready, spoken, why, note, closeNote, children }) {
   const field = useRef(null);
   const first = useRef(true);
   useEffect(() => {
@@ -28,11 +28,12 @@ export function Bar({ mode, ballot, actions, noting, ready, spoken, note, closeN
     </div>`}
     <div class="vote-row">
       ${children}
-      <p class="spoken small" role="status" aria-live="polite">${spoken}</p>
+      <p class="hidden-text" role="status">${why ? "" : spoken}</p>
+      <p class="why small" role="status">${why}</p>
       <div class="vote-choices">
         ${mode === "pick"
           ? html`<${Choice} on=${ballot.word === "tie"} press=${actions.tie} hint="0">Tie<//>`
-          : html`<${Choice} press=${actions.tie} hint="=">Tie with above<//>`}
+          : html`<${Choice} press=${actions.tie} hint="=">Tie<span class="wide-only"> with above</span><//>`}
         <${Choice} on=${ballot.word === "both_bad"} press=${actions.bad} hint="b">${mode === "pick" ? "Both bad" : "All bad"}<//>
         <${Choice} on=${ballot.word === "skip"} press=${actions.skip} hint="s">Skip<//>
         <${Choice} press=${actions.note} hint="n">Note<//>

@@ -14,29 +14,33 @@ export function Booth({ mode, item, before, send, undo, help }) {
   const [ballot, setBallot] = useState(before);
   const [noting, setNoting] = useState(Boolean(before.note));
   const [spoken, setSpoken] = useState("");
+  const [why, setWhy] = useState(""); // it cannot be sent
   const prompt = useRef(null);
+  const latest = useRef(before); // keys may come faster than the page is drawn
   useEffect(() => {
     prompt.current.focus({ preventScroll: true });
     scrollTo(0, 0);
   }, []);
 
   const numberOf = (id) => item.responses.findIndex((response) => response.id === id) + 1;
-  function change(next) {
-    setBallot(next);
-    setSpoken(sentence(next, mode, numberOf));
+  function change(step) {
+    latest.current = step(latest.current);
+    setBallot(latest.current);
+    setSpoken(sentence(latest.current, mode, numberOf));
+    setWhy("");
   }
-  const press = (id) => change(pressed(ballot, mode, id));
+  const press = (id) => change((now) => pressed(now, mode, id));
   function finish() {
-    const why = missing(ballot, mode, item);
-    if (why) setSpoken(why);
-    else send(ballot);
+    const reason = missing(latest.current, mode, item);
+    if (reason) setWhy(reason);
+    else send(latest.current);
   }
   const actions = {
     number: (number) => item.responses[number - 1] && press(item.responses[number - 1].id),
-    tie: () => change(mode === "pick" ? worded(ballot, "tie") : joined(ballot)),
-    back: () => change(stepBack(ballot)),
-    bad: () => change(worded(ballot, "both_bad")),
-    skip: () => change(worded(ballot, "skip")),
+    tie: () => change((now) => (mode === "pick" ? worded(now, "tie") : joined(now))),
+    back: () => change(stepBack),
+    bad: () => change((now) => worded(now, "both_bad")),
+    skip: () => change((now) => worded(now, "skip")),
     note: () => setNoting(true),
     send: finish,
     undo,
@@ -44,20 +48,20 @@ export function Booth({ mode, item, before, send, undo, help }) {
   };
   useKeys(mode, (action, number) => actions[action]?.(number));
 
-  return html`<div class="booth">
+  return html`<div class=${`booth of-${item.responses.length}`}>
     <h1 class="hidden-text">${mode === "rank" ? "Rank the responses" : "Pick the better response"}</h1>
     <section class="asked" ref=${prompt} tabindex="-1" aria-label="Prompt">${promptText(item.prompt)}</section>
-    <div class=${`answers of-${item.responses.length}`}>
+    <div class="answers">
       ${item.responses.map((response, at) => {
         const place = placeOf(ballot, response.id);
         return html`<${Answer} key=${response.id} number=${at + 1} response=${response} mode=${mode} place=${place}
           tied=${place > 0 && ballot.places[place - 1].length > 1} best=${place === 1} press=${() => press(response.id)} />`;
       })}
     </div>
-    <${Bar} mode=${mode} ballot=${ballot} actions=${actions} noting=${noting} ready=${!missing(ballot, mode, item)} spoken=${spoken}
-      note=${(note) => setBallot({ ...ballot, note })} closeNote=${() => setNoting(false)}>
+    <${Bar} mode=${mode} ballot=${ballot} actions=${actions} noting=${noting} ready=${!missing(ballot, mode, item)} spoken=${spoken} why=${why}
+      note=${(note) => setBallot((latest.current = { ...latest.current, note }))} closeNote=${() => setNoting(false)}>
       ${mode === "rank" && html`<${Places} places=${ballot.places} numberOf=${numberOf} press=${press}
-        drop=${(id, target) => change(dropped(ballot, id, target))} />`}
+        drop=${(id, target) => change((now) => dropped(now, id, target))} />`}
     <//>
   </div>`;
 }

@@ -1,5 +1,5 @@
 /** The keys of the voting page. Single keys can be switched off, for who speaks to their computer. */
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { signal } from "@preact/signals";
 
 const SLOT = "fettle single keys";
@@ -61,6 +61,8 @@ function meaning(event, mode) {
 
 /** @param {(action: string, number?: number) => void} act */
 export function useKeys(mode, act) {
+  const latest = useRef(act);
+  latest.current = act;
   useEffect(() => {
     function pressed(event) {
       if (document.querySelector("dialog[open]")) return;
@@ -68,7 +70,7 @@ export function useKeys(mode, act) {
       const typing = target.matches("input, textarea, select");
       if (typing && event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
         event.preventDefault();
-        act("send");
+        latest.current("send");
         return;
       }
       if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.repeat || typing) return;
@@ -76,9 +78,9 @@ export function useKeys(mode, act) {
       const found = meaning(event, mode);
       if (!found) return;
       event.preventDefault();
-      act(...found);
+      latest.current(...found);
     }
     addEventListener("keydown", pressed);
     return () => removeEventListener("keydown", pressed);
-  });
+  }, [mode]);
 }
