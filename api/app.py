@@ -32,6 +32,7 @@ from api.routes import (
     files,
     graders,
     health,
+    job_comparisons,
     jobs,
     metrics,
     models,
@@ -51,6 +52,7 @@ from fettle.isolation.pool import Pool
 from fettle.observability.metrics import Ledger
 from fettle.queue import Doorbell
 from fettle.registry import catalog
+from fettle.registry.live_catalog import LiveCatalog
 from fettle.settings import Settings
 from fettle.storage import open_storage, reserve, stale_files
 from fettle.tenancy import api_keys as keys
@@ -69,6 +71,7 @@ ROUTERS = (
     comparison_votes.router,
     comparison_annotators.router,
     comparison_imports.router,
+    job_comparisons.router,
     comparison_exports.router,
     workers.router,
     models.router,
@@ -95,7 +98,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     state.storage = open_storage(settings)
     state.doorbell = Doorbell(settings)
     state.engine = Engine(settings)
-    state.models = catalog.load(settings.catalog_file)
+    state.models = LiveCatalog(settings)
     state.aliases = catalog.check_aliases(settings.model_aliases, state.models)
     state.pepper = keys.pepper(settings)
     state.readiness = Readiness()

@@ -16,7 +16,7 @@ from fettle.inference.client import Engine
 from fettle.isolation.pool import Pool
 from fettle.observability.metrics import Ledger
 from fettle.queue import Doorbell
-from fettle.registry.catalog import BaseModelEntry
+from fettle.registry.live_catalog import LiveCatalog
 from fettle.settings import Settings
 from fettle.storage import Storage, reserve
 from models import ApiKey
@@ -33,7 +33,7 @@ class AppState:
     storage: Storage
     doorbell: Doorbell
     engine: Engine
-    models: dict[str, BaseModelEntry]
+    models: LiveCatalog
     aliases: dict[str, str]  # other names of base models
     pepper: bytes
     uploads: Path

@@ -1,19 +1,18 @@
-"""`make demo`: one base model, two lessons, in a few minutes on this machine, with the plain `openai` client.
+"""`make demo`: one base model, two lessons, in a few minutes on this machine, by commands that you can repeat.
 
 Starts Fettle and teaches the starter model twice, from the same base: by answers that show their reasoning (SFT), and
-by rewards alone, with no answer shown (GRPO). Then all three answer the same held-out problems. KEEP=1 leaves it
-serving until Ctrl-C.
+by rewards alone, with no answer shown (GRPO). Every command is shown before it runs. Then all three models answer the
+same held-out problems, asked through the plain `openai` client. KEEP=1 leaves it serving until Ctrl-C.
 """
 
 import asyncio
-import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -28,11 +27,9 @@ from rich.table import Table
 
 from examples import grpo
 from examples.evaluation import Score, ask, evaluate, right
-from examples.running import upload
-from examples.word_problems import Problem, Split, problems
+from examples.word_problems import Problem, problems
 from fettle.cli import sign_in
-from fettle.cli.job_progress import watch
-from fettle.cli.terminal import inside_markup, plain, printable
+from fettle.cli.terminal import inside_markup, plain
 from fettle.settings import Settings
 
 BASE = "starter"
@@ -64,6 +61,42 @@ class Pupil:
     seconds: float = 0.0
 
 
+class Shell:
+    """Shows commands as a reader types them, and runs them. Files lie in the data folder."""
+
+    def __init__(self, data: Path, url: str, key: str) -> None:
+        self.folder = data / "demo"
+        self.folder.mkdir(exist_ok=True)
+        self.env = {**os.environ, "FETTLE_DATA": str(data), "FETTLE_URL": url, "FETTLE_API_KEY": key}
+
+    def rows(self, name: str, count: int, options: str = "") -> str:
+        """Problems in a file of that name, the same for each run; the file as a shell reads it."""
+        command = f"examples.word_problems --rows {count} --seed {SEED} {options}".rstrip()
+        file = self.folder / name
+        quoted = shlex.quote(str(file))
+        show_command(f"{python()} -m {command} > {quoted}")
+        with file.open("w") as out:
+            subprocess.run([sys.executable, "-m", *shlex.split(command)], stdout=out, check=True)
+        return quoted
+
+    def fettle(self, command: str) -> None:
+        """Raises SystemExit when it fails; it has said why."""
+        show_command(f"{python().with_name('fettle')} {command}")
+        sys.stdout.flush()
+        if code := subprocess.run([sys.executable, "-m", "fettle", *shlex.split(command)], env=self.env).returncode:
+            raise SystemExit(code)
+
+
+def python() -> Path:
+    """The interpreter, from here."""
+    found = Path(sys.executable)
+    return found.relative_to(Path.cwd()) if found.is_relative_to(Path.cwd()) else found
+
+
+def show_command(command: str) -> None:
+    console.print(f"[green]$[/] {inside_markup(command)}", soft_wrap=True)
+
+
 def main() -> None:
     started = time.monotonic()
     data = Path(os.environ.get("FETTLE_DATA", ".fettle"))
@@ -74,11 +107,12 @@ def main() -> None:
     server = start_server(data, port)
     try:
         wait_until_ready(server, port)
-        client = OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=(data / "admin.key").read_text().strip())
-        pupils = [meet_the_base(client), shown_how(client), told_what_is_right(client)]
+        url, key = f"http://127.0.0.1:{port}", (data / "admin.key").read_text().strip()
+        client, shell = OpenAI(base_url=f"{url}/v1", api_key=key), Shell(data, url, key)
+        pupils = [meet_the_base(client), shown_how(shell, client), told_what_is_right(shell, client)]
         compare(client, pupils)
         console.print(f"\n{time.monotonic() - started:.0f} seconds in all.")
-        say_what_next(data, port, kept := os.environ.get("KEEP", "") not in ("", "0"))
+        say_what_next(data, port, pupils, kept := os.environ.get("KEEP", "") not in ("", "0"))
         if kept:
             server.wait()
     except KeyboardInterrupt:
@@ -124,75 +158,33 @@ def meet_the_base(client: OpenAI) -> Pupil:
     return examined(client, Pupil("base", BASE, Score(0, 0)))
 
 
-def shown_how(client: OpenAI) -> Pupil:
+def shown_how(shell: Shell, client: OpenAI) -> Pupil:
     headline("Lesson 1: show it how", f"SFT on {SHOWN_ROWS:,} questions with reasoned answers")
-    method = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2, "batch_size": 16}}}
-    return taught(client, "SFT", "shown", dataset("train", SHOWN_ROWS), dataset("held_out", VALIDATION_ROWS), method)
+    rows = shell.rows("shown.jsonl", SHOWN_ROWS)
+    unseen = shell.rows("held_out.jsonl", VALIDATION_ROWS, "--split held_out")
+    options = f"--epochs 2 --batch-size 16 --seed {SEED} --suffix shown --watch"
+    return taught(shell, client, "SFT", f"train {rows} --valid {unseen} --base {BASE} {options}")
 
 
-def told_what_is_right(client: OpenAI) -> Pupil:
+def told_what_is_right(shell: Shell, client: OpenAI) -> Pupil:
     headline("Lesson 2: only tell it what is right", f"GRPO on {PROMPTS} questions, from the same base")
     say("It sees no answers. It tries each question 8 times; a right number earns 1.0, thinking first 0.2.")
-    method = {
-        "type": "reinforcement",
-        "reinforcement": {
-            "reward_functions": grpo.REWARDS,
-            "hyperparameters": {"n_epochs": 1, "max_completion_tokens": 40},
-        },
-    }
-    return taught(
-        client, "GRPO", "rewarded", questions("train", PROMPTS), questions("held_out", VALIDATION_ROWS), method
-    )
+    rows = shell.rows("prompts.jsonl", PROMPTS, "--style question")
+    unseen = shell.rows("held_out_prompts.jsonl", VALIDATION_ROWS, "--style question --split held_out")
+    rewards = "--reward answer_correct --reward think_format=0.2"
+    options = f"--epochs 1 --set max_completion_tokens=40 --seed {SEED} --suffix rewarded --watch"
+    return taught(shell, client, "GRPO", f"train {rows} --valid {unseen} --base {BASE} {rewards} {options}")
 
 
-def taught(client: OpenAI, name: str, suffix: str, training: bytes, held_out: bytes, method: Any) -> Pupil:
+def taught(shell: Shell, client: OpenAI, name: str, command: str) -> Pupil:
     """One lesson from the base, shown as it goes on; then the exam."""
     started = time.monotonic()
-    job = client.fine_tuning.jobs.create(
-        model=BASE,
-        training_file=upload(client, "word_problems.jsonl", training),
-        validation_file=upload(client, "held_out.jsonl", held_out),
-        suffix=suffix,
-        seed=SEED,
-        method=method,
-    )
-    watch(follow(client, job.id), console)
-    job = client.fine_tuning.jobs.retrieve(job.id)
-    if job.fine_tuned_model is None:
-        raise SystemExit(printable(f"the job {job.status}: {job.error}"))
+    shell.fettle(command)
     seconds = time.monotonic() - started
+    job = next(iter(client.fine_tuning.jobs.list(limit=1)))
     if name == "GRPO":
         show_attempts(client, job)
-    return examined(client, Pupil(name, job.fine_tuned_model, Score(0, 0), seconds))
-
-
-def dataset(split: Split, rows: int) -> bytes:
-    """Questions with reasoned answers."""
-    taken = islice(problems(split, SEED), rows)
-    return "\n".join(json.dumps(problem.row("reasoned")) for problem in taken).encode()
-
-
-def questions(split: Split, rows: int) -> bytes:
-    """Questions, and the answer for whoever grades."""
-    return b"".join(grpo.rows(rows, split, SEED))
-
-
-def follow(client: OpenAI, job_id: str) -> Iterator[dict[str, Any]]:
-    """A job's events as they come, oldest first, until it has ended."""
-    seen: set[str] = set()
-    while True:
-        ended = client.fine_tuning.jobs.retrieve(job_id).status in ("succeeded", "failed", "cancelled")
-        fresh = []
-        for event in client.fine_tuning.jobs.list_events(job_id, limit=100):  # newest first, page after page
-            if event.id in seen:
-                break
-            fresh.append(event)
-        for event in reversed(fresh):
-            seen.add(event.id)
-            yield event.model_dump()
-        if ended:
-            return
-        time.sleep(0.3)
+    return examined(client, Pupil(name, str(job.fine_tuned_model), Score(0, 0), seconds))
 
 
 def show_attempts(client: OpenAI, job: FineTuningJob) -> None:
@@ -254,9 +246,8 @@ def compare(client: OpenAI, pupils: list[Pupil]) -> None:
         console.print(plain(reply))
 
 
-def say_what_next(data: Path, port: int, kept: bool) -> None:
+def say_what_next(data: Path, port: int, pupils: list[Pupil], kept: bool) -> None:
     headline("What to try next", "" if kept else "the models stay in " + str(data))
-    url, key = f"http://127.0.0.1:{port}/v1", data / "admin.key"
     if kept:
         settings = Settings(data=data, port=port)
         sign_in.check_page(settings)
@@ -265,11 +256,13 @@ def say_what_next(data: Path, port: int, kept: bool) -> None:
         console.print("Serving until Ctrl-C. In another terminal:")
     else:
         console.print(f"FETTLE_DATA={data} FETTLE_PORT={port} make up   # serves them again; then:", soft_wrap=True)
-    console.print(f'export OPENAI_BASE_URL={url} OPENAI_API_KEY="$(cat {key})"', soft_wrap=True)
-    python = Path(sys.executable)
-    shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
+    url, key = f"http://127.0.0.1:{port}", data / "admin.key"
+    fettle = python().with_name("fettle")
+    console.print(f'export FETTLE_URL={url} FETTLE_API_KEY="$(cat {key})"', soft_wrap=True)
+    console.print(f"{fettle} chat {inside_markup(pupils[-1].model)} [dim]# /base compares[/]", soft_wrap=True)
+    console.print(f'export OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY="$(cat {key})"', soft_wrap=True)
     for script, what in NEXT.items():
-        console.print(f"{shown} -m {script:21} [dim]# {what}[/]", soft_wrap=True)
+        console.print(f"{python()} -m {script:21} [dim]# {what}[/]", soft_wrap=True)
     console.print("[dim]Your own rows and rewards: docs/datasets.md, docs/rewards.md[/]")
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Split = Literal["train", "held_out"]
-Style = Literal["answer", "reasoned"]
+Style = Literal["question", "answer", "reasoned"]
 HELD_OUT_SHARE = 10  # one question in ten
 
 NAMES = ["Tom", "Ana", "Sam", "Mia", "Leo", "Eva", "Max", "Zoe", "Ben", "Ida", "Kai", "Lea", "Jon", "Amy", "Gus", "Fay"]
@@ -56,7 +56,9 @@ class Problem:
         return " ".join(f"{left} {operator} {right} = {result}." for left, operator, right, result in self.steps)
 
     def row(self, style: Style) -> dict[str, str]:
-        """A dataset row: `prompt`, `completion`, and the bare `answer` for whoever grades it."""
+        """A dataset row: `prompt`, `completion` unless it is the question alone, and `answer` for whoever grades it."""
+        if style == "question":
+            return {"prompt": self.question, "answer": str(self.answer)}
         think = f"<think>{self.reasoning}</think>" if style == "reasoned" else ""
         return {
             "prompt": self.question,
@@ -105,7 +107,7 @@ def problems(split: Split, seed: int) -> Iterator[Problem]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=800)
-    parser.add_argument("--style", choices=["answer", "reasoned"], default="reasoned")
+    parser.add_argument("--style", choices=["question", "answer", "reasoned"], default="reasoned")
     parser.add_argument("--split", choices=["train", "held_out"], default="train")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

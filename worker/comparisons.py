@@ -101,12 +101,14 @@ class Run:
         self.engine = Engine(resources.settings)
         self.gone = False
         self.wait_reason: str | None = None
+        self.changed = asyncio.Event()
         bases = [servable["base_model"] for servable in comparison.servables]
         self.names = list(dict.fromkeys([*comparison.models, *(each["name"] for each in comparison.servables), *bases]))
 
     async def keep_lease(self) -> None:
         comparison = self.comparison
         while not self.gone:
+            self.changed.clear()  # before the reason is read
             try:
                 async with self.resources.db.transaction() as session:
                     there = await generation.renew(
@@ -115,7 +117,14 @@ class Run:
                 self.gone = not there
             except DATABASE_AWAY as error:
                 log.warning("lease_not_renewed", comparison_id=comparison.id, cause=in_words(error))
-            await asyncio.sleep(1.0 if self.wait_reason else LEASE_SECONDS / 6)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.changed.wait(), LEASE_SECONDS / 6)
+
+    def wait_for(self, reason: str | None) -> None:
+        """Whoever looks at the comparison sees at once why nothing happens, and that it goes on."""
+        if reason != self.wait_reason:
+            self.wait_reason = reason
+            self.changed.set()
 
     async def item(self, item: ComparisonItem) -> None:
         """Raises Gone."""
@@ -173,11 +182,11 @@ class Run:
                 await asyncio.sleep(PAUSE)
             except Away as away:
                 errors = 0
-                self.wait_reason = f"{away} Generation continues when the engine is back."
+                self.wait_for(f"{away} Generation continues when the engine is back.")
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
-                self.wait_reason = None
+                self.wait_for(None)
                 return choice
 
     async def once(self, servable: Servable, request: Line) -> Line:

@@ -21,7 +21,7 @@ from fettle.cli.terminal import printable
 from fettle.db import Database
 from fettle.errors import Conflict, FettleError, InvalidRequest, NotFound, Unavailable
 from fettle.registry import catalog, tuned_models
-from fettle.registry.catalog import BaseModelEntry
+from fettle.registry.catalog import BaseModelEntry, Catalog
 from fettle.settings import Settings, invalid_setting
 from fettle.storage import Missing, artifacts, open_storage
 from models import Checkpoint, Job, TunedModel
@@ -62,9 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(printable(summary))
 
 
-async def export(
-    settings: Settings, models: dict[str, BaseModelEntry], name: str, to: Path, dtype: str | None = None
-) -> str:
+async def export(settings: Settings, models: Catalog, name: str, to: Path, dtype: str | None = None) -> str:
     """Writes the folder, whole or not at all; returns a summary. Raises FettleError."""
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise Conflict(f"{to} exists and is not an empty folder. Name a new folder with --to.")

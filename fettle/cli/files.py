@@ -12,7 +12,7 @@ from rich.text import Text
 from fettle.cli import tables
 from fettle.cli.client import Client
 from fettle.cli.job_results import bar
-from fettle.cli.terminal import AsJson, console, example, moment, plain, show_json
+from fettle.cli.terminal import AsJson, console, example, moment, plain, say, show_json
 from fettle.errors import InvalidRequest
 from fettle.settings import Settings
 
@@ -68,11 +68,11 @@ def show_report(file: dict[str, Any], limit: int) -> None:
     problems, count = report.get("errors", []), report.get("error_count", 0)
     for problem in problems[:limit]:
         place = f"line {problem['line']}" + (f", {problem['path']}" if problem["path"] else "")
-        console.print(Text("✗ ", "red") + plain(f"{place}: {problem['message']} ") + plain(problem["fix"], "dim"))
+        say(Text("✗ ", "red") + plain(f"{place}: {problem['message']} ") + plain(problem["fix"], "dim"))
     if count > len(problems[:limit]):
         shown = f"{len(problems[:limit])} of {count:,} problems are shown."
         more = " Use --limit 50 to see more." if len(problems) > limit else ""
-        console.print(plain(shown + more, "dim"))
+        say(plain(shown + more, "dim"))
 
 
 @app.command("list", epilog=example("fettle files list"))

@@ -1,15 +1,17 @@
 """`fettle models`: base models and the project's tuned models."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from fettle.cli import tables
 from fettle.cli.client import Client
-from fettle.cli.terminal import AsJson, console, example, moment, plain, show_json
+from fettle.cli.terminal import AsJson, console, example, moment, plain, say, show_json
 from fettle.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Models: list, show, delete.")
+app = typer.Typer(no_args_is_help=True, help="Models: list, show, add, remove.")
 
 Name = Annotated[str, typer.Argument(help="A base model, or ft:… as `fettle models list` shows it.")]
 
@@ -40,22 +42,88 @@ def moment_of(model: dict[str, Any]) -> str:
 
 @app.command(epilog=example("fettle models show starter"))
 def show(name: Name, as_json: AsJson = False) -> None:
-    """Show one model."""
+    """Show one model; of a base model its size, length, licence, family and limits."""
     found = Client(Settings()).get(f"/v1/models/{name}")
     if as_json:
         show_json(found)
         return
-    tables.facts([("model", found["id"]), ("kind", kind_of(found)), ("created", moment_of(found))])
+    describe(found)
     if found["kind"] == "chat":
         console.print()
         console.print(plain(f"fettle chat {found['id']}", "dim"), soft_wrap=True)
 
 
-@app.command(epilog=example("fettle models delete ft:starter:default:mine:abc123"))
-def delete(name: Name, as_json: AsJson = False) -> None:
-    """Delete a tuned model or a checkpoint."""
+def describe(model: dict[str, Any]) -> None:
+    base = model.get("base") or {}
+    tables.facts(
+        [
+            ("model", model["id"]),
+            ("kind", kind_of(model)),
+            ("created", moment_of(model)),
+            ("from", base.get("path") or (base.get("hub") and f"{base['hub']}@{base['revision']}")),
+            ("family", base.get("family")),
+            ("architecture", base.get("architecture")),
+            ("parameters", base and f"{base['parameters']:,}"),
+            ("length", base and f"{base['length']:,} tokens"),
+            ("layers", base.get("layers")),
+            ("licence", base.get("license")),
+            ("turns end with", " ".join(base.get("stops") or [])),
+            ("tool calls", base.get("tool_calls")),
+            ("reasoning", base.get("reasoning")),
+            ("family note", base.get("note")),
+        ]
+    )
+    for each in base.get("limits") or []:
+        say(Text("! ", "yellow") + plain(each))
+
+
+@app.command(
+    epilog=example(
+        "fettle models add /models/qwen3-0.6b",
+        "fettle models add Qwen/Qwen3-0.6B --revision c1899de289a04d12100db370d81485cdf75e47ca",
+    )
+)
+def add(
+    source: Annotated[str, typer.Argument(help="A folder on the server, or a model's id on the Hugging Face hub.")],
+    name: Annotated[str | None, typer.Option(help="What jobs call it; unset: the folder's name.")] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="The commit on the hub, 40 hex digits; unset: the newest one, which is pinned.")
+    ] = None,
+    check: Annotated[bool, typer.Option(help="Let it answer, and train it for a step.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Add a base model while Fettle runs. Its size, length, licence and template are read from its files.
+
+    Needs a key with the scope `admin`. Then the model answers a question and trains for a step, so that you see what
+    works; exits with 1 if one of them does not.
+    """
+    from fettle.cli import model_check
+
+    client = Client(Settings())
+    body: dict[str, Any] = {"hub": source, "revision": revision}
+    folder = Path(source).expanduser()
+    if folder.is_dir() or source.startswith((".", "/", "~")):
+        body = {"path": str(folder.absolute())}
+    sent = {field: value for field, value in {**body, "name": name}.items() if value is not None}
+    found = client.post("/v1/models", sent)
+    if not as_json:
+        describe(found)
+    results = model_check.run(client, found["id"]) if check else []
+    if as_json:
+        show_json({**found, "checks": [{"check": each.name, "ok": each.ok, "message": each.said} for each in results]})
+    for each in [] if as_json else results:
+        console.print(
+            Text("✓ " if each.ok else "✗ ", "green" if each.ok else "red") + plain(f"{each.name}: {each.said}")
+        )
+    if not all(each.ok for each in results):
+        raise typer.Exit(1)
+
+
+@app.command(epilog=example("fettle models remove qwen3-0.6b", "fettle models remove ft:starter:default:mine:abc123"))
+def remove(name: Name, as_json: AsJson = False) -> None:
+    """Delete a tuned model or a checkpoint; or take a base model off the catalog, whose files stay where they are."""
     done = Client(Settings()).delete(f"/v1/models/{name}")
     if as_json:
         show_json(done)
     else:
-        console.print(plain(f"{name} deleted"), soft_wrap=True)
+        console.print(plain(f"{name} removed"), soft_wrap=True)

@@ -32,6 +32,11 @@ def example(*commands: str) -> str:
     return "\n".join(["Example:" if len(commands) == 1 else "Examples:", *(f"  {each}" for each in commands)])
 
 
+def say(text: Text) -> None:
+    """A sentence, wrapped at the edge of a terminal; for a script it stays one line."""
+    console.print(text, soft_wrap=not console.is_terminal, highlight=False)
+
+
 def show_json(value: Any) -> None:
     """In which nothing is obeyed by a terminal: what is not to be seen is escaped."""
     text = json.dumps(value, indent=2, ensure_ascii=False)

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fettle.errors import FettleError, InvalidRequest, Unavailable
 from fettle.observability import logs, metrics
 from fettle.registry import catalog, tuned_models
-from fettle.registry.catalog import BaseModelEntry
+from fettle.registry.catalog import Catalog
 from fettle.settings import Settings
 
 log = structlog.get_logger()
@@ -48,7 +48,7 @@ class Answer:
     close: Callable[[], Awaitable[None]]
 
 
-async def find(session: AsyncSession, project_id: str, name: str, models: dict[str, BaseModelEntry]) -> Servable:
+async def find(session: AsyncSession, project_id: str, name: str, models: Catalog) -> Servable:
     """Raises NotFound: an unknown model is never answered by another one. Raises InvalidRequest for a reward model."""
     if name in models:
         return Servable(name, name)
@@ -64,9 +64,7 @@ async def find(session: AsyncSession, project_id: str, name: str, models: dict[s
     return Servable(name, catalog.base_of(name), tuned.prefix)
 
 
-async def find_reward_model(
-    session: AsyncSession, project_id: str, name: str, models: dict[str, BaseModelEntry]
-) -> Servable:
+async def find_reward_model(session: AsyncSession, project_id: str, name: str, models: Catalog) -> Servable:
     """Raises NotFound, and InvalidRequest for a model that writes."""
     tuned = None if name in models else await tuned_models.find(session, project_id, name)
     if tuned is None or await tuned_models.chats(session, tuned):

@@ -9,14 +9,14 @@ from fettle import rewards
 from fettle.errors import InvalidRequest, NotFound
 from fettle.inference import client
 from fettle.inference.client import Servable
-from fettle.registry.catalog import BaseModelEntry
+from fettle.registry.catalog import Catalog
 
 
 async def find(
     session: AsyncSession,
     project_id: str,
     graders: list[dict[str, Any]],
-    models: dict[str, BaseModelEntry],
+    models: Catalog,
     aliases: Mapping[str, str],
     param: str = "model",
 ) -> dict[str, Servable]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 READ = (".", *catalog.CONFIGS, "tokenizer.json", "chat_template.jinja")  # the folder's own time: files come and go
 CONVERSATION = [{"role": "user", "content": "What is 1 + 1?"}, {"role": "assistant", "content": "2"}]
 
+SYSTEM = {"role": "system", "content": "Be brief."}
+
 Flaw = tuple[str, str]  # code, sentence
 
 
@@ -98,6 +100,26 @@ def template_flaw(name: str, renderer: "Renderer") -> Flaw | None:
         f"The chat template of the base model {name!r} does not show what the assistant says: there would be nothing "
         "to learn. Write another template into its folder."
     )
+
+
+def limits(folder: Path) -> list[str]:
+    """What jobs on this base model cannot have, though it can be trained. Blocking."""
+    from fettle.datasets.formats.render import Renderer  # the API starts without tokenizers
+
+    renderer, found = Renderer(folder), []
+    if missing := {"tools", "tool_calls"} - renderer.shows:
+        found.append(f"Rows with {' or '.join(sorted(missing))} are refused: its chat template does not show them.")
+    try:
+        renderer.render([SYSTEM, *CONVERSATION])
+    except TrainingFailed:
+        found.append("Rows with a system message are refused: its chat template does not take one.")
+    try:
+        renderer.render([*CONVERSATION, *CONVERSATION])
+    except TrainingFailed:
+        found.append("Rows with several assistant turns are refused: its chat template rewrites earlier turns.")
+    if "quantization_config" in read(folder / "config.json"):
+        found.append("Its weights are quantized, so that 'quantization' cannot be used.")
+    return found
 
 
 def read(config: Path) -> dict[str, Any]:

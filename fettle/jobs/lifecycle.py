@@ -16,7 +16,7 @@ from fettle.estimates.amounts import Rows
 from fettle.jobs import events, idempotency, planning, states
 from fettle.jobs.planning import Plan, Request
 from fettle.pagination import page
-from fettle.registry.catalog import BaseModelEntry
+from fettle.registry.catalog import Catalog
 from fettle.tenancy import quotas
 from models import RESUMABLE, File, Job, JobStatus, Project, RewardVersion
 
@@ -28,7 +28,7 @@ async def create(
     session: AsyncSession,
     project: Project,
     request: Request,
-    models: dict[str, BaseModelEntry],
+    models: Catalog,
     defaults: quotas.Limits = quotas.UNLIMITED,
     *,
     aliases: Mapping[str, str] = planning.NO_ALIASES,
@@ -44,7 +44,7 @@ async def create(
 
 
 async def foreseen(
-    session: AsyncSession, job: Job, plan: Plan, models: dict[str, BaseModelEntry], price: estimate.Price
+    session: AsyncSession, job: Job, plan: Plan, models: Catalog, price: estimate.Price
 ) -> dict[str, Any]:
     """From the size of the training file alone: creating a job reads no dataset."""
     each = await estimate.tokens_per_byte(session, plan.base_model)

@@ -17,7 +17,7 @@ from fettle.inference import judge_models
 from fettle.inference.client import Servable
 from fettle.jobs import capabilities, chat_templates
 from fettle.registry import catalog, tuned_models
-from fettle.registry.catalog import BaseModelEntry
+from fettle.registry.catalog import Catalog
 from fettle.rewards import grader_fields
 from models import File, Job
 
@@ -68,7 +68,7 @@ async def make(
     session: AsyncSession,
     project_id: str,
     request: Request,
-    models: dict[str, BaseModelEntry],
+    models: Catalog,
     aliases: Mapping[str, str] = NO_ALIASES,
 ) -> Plan:
     """Raises InvalidRequest and NotFound for what cannot be trained."""

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fettle.errors import Conflict
 from fettle.inference import judge_models
 from fettle.jobs import events, lifecycle, planning, states
-from fettle.registry.catalog import BaseModelEntry
+from fettle.registry.catalog import Catalog
 from fettle.rewards.grader_fields import Graders, check
 from models import Job, RewardVersion
 
@@ -37,7 +37,7 @@ async def edit(
     given: dict[str, Any],
     *,
     graders: Graders | None = None,
-    models: dict[str, BaseModelEntry] | None = None,
+    models: Catalog | None = None,
     aliases: Mapping[str, str] = planning.NO_ALIASES,
 ) -> RewardVersion:
     """A new version, which judges from the next step on. Raises Conflict for a job that has ended.

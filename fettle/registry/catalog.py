@@ -1,17 +1,20 @@
 """Base models: where their weights come from and what they can do.
 
-An entry is a local folder, or a hub id with a pinned revision. Nothing that is not in the catalog is ever loaded.
+An entry is a local folder, or a hub id with a pinned revision; its files tell the rest. Nothing that is not in the
+catalog is ever loaded.
 """
 
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from fettle.errors import FettleError, InvalidRequest, NotFound, Unavailable, from_schema
+from fettle.registry import model_files
 
 STARTER = Path(__file__).parents[2] / "assets" / "starter"
 CONFIGS = ("config.json", "tokenizer_config.json", "generation_config.json", "processor_config.json")
@@ -45,6 +48,9 @@ BUILT_IN: dict[str, BaseModelEntry] = {
 }
 
 
+Catalog = Mapping[str, BaseModelEntry]
+
+
 class CatalogError(FettleError):
     """The catalog file cannot be used."""
 
@@ -71,11 +77,29 @@ def load(file: Path | None) -> dict[str, BaseModelEntry]:
         if ":" in name or not name.strip():
             raise CatalogError(f"FETTLE_CATALOG={file}: the name {name!r} is not valid. Use a name without ':'")
         try:
-            catalog[name] = BaseModelEntry.model_validate(fields)
+            catalog[name] = BaseModelEntry.model_validate(completed(fields))
+        except model_files.Unreadable as error:
+            raise CatalogError(
+                f"FETTLE_CATALOG={file}: {name!r} does not say its 'parameters' and 'length', and its files cannot "
+                f"tell: {error}. Add both numbers, or run `fettle models add`"
+            ) from error
         except ValidationError as error:
             problem = from_schema(error.errors(), within=(name,)).message
             raise CatalogError(f"FETTLE_CATALOG={file}: {problem}") from error
     return catalog
+
+
+def completed(fields: Any) -> Any:
+    """With the numbers that the model's own files tell, where the entry does not. Raises Unreadable."""
+    if not isinstance(fields, dict) or {"parameters", "length"} <= fields.keys():
+        return fields
+    named = {key: fields.get(key) for key in ("path", "hub", "revision")}
+    try:
+        folder = folder_of(BaseModelEntry.model_validate({**named, "parameters": 1, "length": 1}))
+    except ValidationError:
+        return fields  # for the entry's own check to say
+    facts = model_files.read(folder)
+    return {"parameters": facts.parameters, "length": facts.length, "license": facts.license, **fields}
 
 
 def add(file: Path, name: str, entry: BaseModelEntry) -> None:
@@ -87,13 +111,17 @@ def add(file: Path, name: str, entry: BaseModelEntry) -> None:
         load(file)
     entries = json.loads(file.read_text("utf-8")) if file.is_file() else {}
     entries[name] = entry.model_dump(mode="json", exclude_none=True)
+    write(file, entries)
+
+
+def write(file: Path, entries: dict[str, Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     whole = file.with_suffix(".new")
     whole.write_text(json.dumps(entries, indent=1) + "\n", "utf-8")
     whole.replace(file)  # a server that starts meanwhile reads the old one or the new one
 
 
-def check_aliases(aliases: dict[str, str], catalog: dict[str, BaseModelEntry]) -> dict[str, str]:
+def check_aliases(aliases: dict[str, str], catalog: Catalog) -> dict[str, str]:
     """The same aliases. Raises CatalogError for one that leads nowhere or hides a name which means something else."""
     for alias, name in aliases.items():
         if name not in catalog:
@@ -111,7 +139,7 @@ def check_aliases(aliases: dict[str, str], catalog: dict[str, BaseModelEntry]) -
     return aliases
 
 
-def find(catalog: dict[str, BaseModelEntry], name: str, param: str = "model") -> BaseModelEntry:
+def find(catalog: Catalog, name: str, param: str = "model") -> BaseModelEntry:
     """Raises NotFound, which lists what there is."""
     if name not in catalog:
         raise NotFound(

@@ -19,7 +19,7 @@ SCOPES: dict[str, str] = {
     "keys.read": "list the project's API keys",
     "keys.write": "make, rotate and revoke the project's API keys",
     ALL: "everything above, in the key's own project",
-    ADMIN: "make projects, set quotas, and reach the API keys of every project",
+    ADMIN: "make projects, set quotas, add base models, and reach the API keys of every project",
 }
 
 

@@ -28,6 +28,7 @@ BODIES = {  # read before the id is
     "POST /v1/comparisons/{comparison_id}/votes": {"item_id": "x", "skip": True},
     "POST /v1/comparisons/{comparison_id}/annotators": {"name": "Ann"},
     "POST /v1/comparisons/{comparison_id}/export": {},
+    "POST /v1/fine_tuning/jobs/{job_id}/comparison": {},
     "POST /v1/comparisons/{comparison_id}/items/{item_id}/regenerate": {},
     "POST /v1/comparisons/{comparison_id}/prompts": {"prompts": ["hi"]},
     "POST /v1/comparisons/{comparison_id}/gold": {"items": [{"prompt": "hi", "ranked": ["a", "b"]}]},

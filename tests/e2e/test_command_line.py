@@ -12,6 +12,7 @@ import pytest
 
 from examples.word_problems import problems
 from fettle.cli.up import free_port
+from tests import bases
 from tests.e2e.conftest import QUICK
 
 pytestmark = pytest.mark.slow
@@ -73,6 +74,15 @@ def test_three_commands_lead_from_a_file_to_a_chat_and_the_server_stops(terminal
     terminal.ok("jobs", "download", job["id"], "--to", "adapter")
     assert (terminal.folder / "adapter" / "adapter_model.safetensors").stat().st_size > 10_000
     assert terminal.ok("rewards", "try", "answer_correct", "<answer>6</answer>", "--item", '{"answer": 6}') == "1.00\n"
+
+    folder = bases.copy(terminal.folder / "House-Model")
+    added = terminal.ok("models", "add", str(folder))
+    assert "1,669,312" in added and "2,048 tokens" in added
+    assert [line[:2] for line in added.splitlines()[-3:]] == ["✓ ", "✓ ", "✓ "], added
+    assert len(json.loads(terminal.ok("models", "list", "--json"))["data"]) == 3  # the check leaves no model
+    assert terminal.ok("chat", "house-model", "2 + 2?").strip()
+    assert terminal.ok("models", "remove", "house-model") == "house-model removed\n"
+    assert "does not exist" in terminal.run("chat", "house-model", "2 + 2?")[2]
 
     assert terminal.ok("down") == "Fettle has stopped.\n"
     code, _, err = terminal.run("jobs", "list")

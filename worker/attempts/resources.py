@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 
 from fettle.db import Database
-from fettle.registry.catalog import BaseModelEntry
+from fettle.registry.catalog import Catalog
 from fettle.settings import Settings
 from fettle.storage import Storage
 
@@ -13,5 +13,5 @@ class Resources:
     settings: Settings
     db: Database
     storage: Storage
-    models: dict[str, BaseModelEntry]
+    models: Catalog
     threads: int  # per child

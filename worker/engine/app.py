@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from fettle.errors import Unavailable
 from fettle.observability import metrics_auth
-from fettle.registry import catalog
+from fettle.registry.live_catalog import LiveCatalog
 from fettle.settings import Settings
 from fettle.storage import open_storage
 from worker.engine import errors, prompts, response_bodies, scoring, scrape
@@ -168,7 +168,7 @@ def json_response(body: dict[str, Any]) -> Response:
 @asynccontextmanager
 async def services(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
-    entries = catalog.load(settings.catalog_file)
+    entries = LiveCatalog(settings)
     thread = DecodeThread(threads_per_slot(settings.threads, SHARERS))
     pool = app.state.pool = Pool(entries, open_storage(settings), settings.data / "adapters", thread, settings.hf_token)
     warming = asyncio.create_task(warm(pool)) if entries.keys() == {"starter"} else None

@@ -24,7 +24,7 @@ from pydantic import SecretStr
 from fettle.datasets.formats.render import Renderer
 from fettle.errors import Conflict, NotFound, TrainingFailed, Unavailable
 from fettle.registry import catalog
-from fettle.registry.catalog import BaseModelEntry
+from fettle.registry.catalog import BaseModelEntry, Catalog
 from fettle.storage import Missing, Storage, artifacts, stale_files
 from worker.engine.decode_thread import DecodeThread
 from worker.engine.errors import AdapterRejected, Overloaded, UnknownModel
@@ -56,7 +56,7 @@ class Adapter:
 class Pool:
     def __init__(
         self,
-        models: dict[str, BaseModelEntry],
+        models: Catalog,
         storage: Storage,
         cache: Path,
         thread: DecodeThread,
@@ -69,6 +69,7 @@ class Pool:
         stale_files.sweep(cache, "tmp*")
         self.thread = thread
         self.bases: dict[str, Base] = {}
+        self.entries: dict[str, BaseModelEntry] = {}  # what they were read from
         self.resident: dict[str, Network] = {}  # bases with weights in memory, by name
         self.reading: dict[str, asyncio.Task[Network]] = {}  # those that are on their way there
         self.used: dict[str, float] = {}  # when each of them was last asked for
@@ -81,14 +82,26 @@ class Pool:
     async def base(self, name: str) -> Base:
         """Its tokenizer and template, without the weights. Raises NotFound, Unavailable."""
         async with self._lock(name):
-            if name not in self.bases:
-                entry = catalog.find(self.models, name, "base_model_name")
+            entry = catalog.find(self.models, name, "base_model_name")
+            if name not in self.bases or self.entries[name] != entry:
+                await self._forget_base(name)
                 folder = await asyncio.to_thread(catalog.local_path, entry, self.hub_token)
                 try:
                     self.bases[name] = await asyncio.to_thread(read_base, name, folder, entry.length)
                 except TrainingFailed as failure:
                     raise Unavailable(failure.message) from failure
+                self.entries[name] = entry
             return self.bases[name]
+
+    async def _forget_base(self, name: str) -> None:
+        """Where another model has come under the name: requests that are under way are finished first."""
+        if self.bases.pop(name, None) is None or name not in self.resident:
+            return
+        for request in self.thread.using(name):
+            await request.over.wait()
+        del self.resident[name]
+        self.adapters = {label: adapter for label, adapter in self.adapters.items() if adapter.base.name != name}
+        await self.thread.call(partial(self.thread.networks.pop, name))
 
     async def network(self, base: Base) -> "Network":
         """Its weights, read if they are not in memory; others are decoded meanwhile. Raises Unavailable, Overloaded."""

@@ -14,6 +14,18 @@ MAX_TOP_LOGPROBS = 20
 MAX_BIASES = 1024
 MAX_CONVERSATIONS = 256
 INT64 = 2**63
+# Keys of an assistant's message in an answer, which clients send back with the history
+OF_ANSWERS = (
+    "name",
+    "refusal",
+    "annotations",
+    "audio",
+    "function_call",
+    "tool_calls",
+    "tool_call_id",
+    "reasoning_content",
+)
+NO_TOOLS = "This server does not serve tools. Send a conversation without them."
 
 
 def encodable(text: str) -> str:
@@ -54,6 +66,17 @@ TokenId = Annotated[int, Field(ge=0)]
 class Message(Strict):
     role: Literal["system", "developer", "user", "assistant"]
     content: Annotated[Text, BeforeValidator(as_text)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def an_answer_may_come_back(cls, value: Any) -> Any:
+        """As answers have it: with keys that say nothing. Raises InvalidRequest for calls."""
+        if not isinstance(value, dict):
+            return value
+        value = {key: each for key, each in value.items() if key not in OF_ANSWERS or each not in (None, [])}
+        if value.get("role") in ("tool", "function") or {"tool_calls", "function_call", "tool_call_id"} & value.keys():
+            raise InvalidRequest(f"A message has tool calls or their results. {NO_TOOLS}", param="messages")
+        return value
 
     def for_template(self) -> dict[str, str]:
         """`developer` is the newer name of `system`; templates know the old one."""
@@ -106,13 +129,6 @@ class Generated(Strict):
     )
     user: str | None = None  # says who asks; changes no answer
 
-    @model_validator(mode="before")
-    @classmethod
-    def null_is_the_default(cls, body: Any) -> Any:
-        if not isinstance(body, dict):
-            return body
-        return {name: value for name, value in body.items() if value is not None or name not in cls.model_fields}
-
     @model_validator(mode="after")
     def usage_goes_with_a_stream(self) -> Self:
         if self.stream_options and not self.stream:
@@ -146,6 +162,16 @@ class ChatRequest(Generated):
     logprobs: bool = False
     top_logprobs: int = Field(0, ge=0, le=MAX_TOP_LOGPROBS)
     response_format: ResponseFormat | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def no_tools(cls, body: Any) -> Any:
+        """Raises InvalidRequest."""
+        if isinstance(body, dict):
+            for name in ("tools", "functions"):
+                if isinstance(body.get(name), list) and body[name]:
+                    raise InvalidRequest(f"{name!r} cannot be honoured. {NO_TOOLS}", param=name)
+        return body
 
     @model_validator(mode="after")
     def together(self) -> Self:

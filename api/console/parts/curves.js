@@ -32,7 +32,7 @@ export function Curves({ job, series, error, warnings, others }) {
     </div>
     ${view === "table"
       ? html`<${CurveTable} charts=${charts} series=${series} />`
-      : html`<div class="grid-2">${shown.map((chart) => html`<${Curve} key=${chart.title} chart=${chart} series=${series} log=${log} smooth=${smooth} warnings=${warnings} others=${others} />`)}</div>
+      : html`<div class="charts">${shown.map((chart) => html`<${Curve} key=${chart.title} chart=${chart} series=${series} log=${log} smooth=${smooth} warnings=${warnings} others=${others} />`)}</div>
         ${charts.length > FIRST && html`<div><button class="button" onClick=${() => setEvery(!every)}>${every ? "Show fewer charts" : `Show ${charts.length - FIRST} more charts`}</button></div>`}
         <p class="small faint">Drag across a chart to zoom in; double-click to see all of it.${warnings.length > 0 ? " Dashed lines mark warnings." : ""}</p>`}
   </section>`;

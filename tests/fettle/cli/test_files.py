@@ -17,9 +17,9 @@ def rows(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bad(tmp_path: Path) -> Path:
-    """30 rows without a completion."""
+    """30 rows whose messages are a number."""
     file = tmp_path / "bad.jsonl"
-    file.write_text('{"prompt": "1 + 1 ="}\n' * 30)
+    file.write_text('{"messages": 5}\n' * 30)
     return file
 
 
@@ -40,11 +40,11 @@ def test_a_file_is_uploaded_listed_shown_downloaded_and_deleted(asking: Shell, r
 def test_every_problem_of_a_file_is_shown_up_to_the_limit_and_the_others_are_counted(asking: Shell, bad: Path) -> None:
     code, out, _ = asking.run("files", "upload", str(bad))
     assert code == 1
-    assert out.count("The row has no 'completion'.") == 20
-    assert "line 20, completion" in out
+    assert out.count("'messages' is a number, not a list.") == 20
+    assert "line 20, messages" in out
     assert "20 of 30 problems are shown. Use --limit 50 to see more." in out
     file_id = out.split()[0]
-    assert asking.ok("files", "show", file_id, "--limit", "50").count("The row has no 'completion'.") == 30
+    assert asking.ok("files", "show", file_id, "--limit", "50").count("'messages' is a number, not a list.") == 30
 
 
 def test_a_download_never_overwrites_a_file(asking: Shell, rows: Path) -> None:

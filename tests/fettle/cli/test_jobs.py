@@ -69,7 +69,7 @@ def test_a_job_that_succeeded_is_listed_shown_and_downloaded(
     assert [file for file in Path().iterdir() if file.name.startswith(".fettle-")] == []
     (model,) = [line for line in asking.ok("models", "list").splitlines() if name in line]
     assert model.split()[1] == "tuned"
-    assert asking.ok("models", "delete", name) == f"{name} deleted\n"
+    assert asking.ok("models", "remove", name) == f"{name} removed\n"
     assert name not in asking.ok("models", "list")
 
 

@@ -91,10 +91,10 @@ def test_a_file_on_the_server_is_not_uploaded_again(asking: Shell, rows: str) ->
 
 def test_a_bad_file_is_told_in_full_and_leaves_neither_job_nor_file(asking: Shell) -> None:
     before = asking.json("files", "list")["data"]
-    Path("bad.jsonl").write_text('{"prompt": "x"}\n' * 3)
+    Path("bad.jsonl").write_text('{"messages": 5}\n' * 3)
     code, out, err = asking.run("train", "bad.jsonl", "--base", "starter")
     assert (code, err) == (1, "")
-    assert out.count("The row has no 'completion'.") == 3
+    assert out.count("'messages' is a number, not a list.") == 3
     assert asking.json("files", "list")["data"] == before
 
 
@@ -116,6 +116,13 @@ def test_what_is_missing_or_wrong_is_named(asking: Shell, rows: str, words: list
     code, _, err = asking.run("train", *words)
     assert code == 1
     assert named in err
+
+
+def test_rows_without_answers_are_refused_for_a_supervised_job_and_the_file_stays(asking: Shell, prompts: str) -> None:
+    code, out, err = asking.run("train", prompts, "--base", "starter")
+    assert code == 1
+    assert "12 rows, jsonl, prompts" in out
+    assert "Choose the method 'reinforcement'" in err
 
 
 @pytest.mark.parametrize("words", [("--set", "epochs"), ("--metadata", "blue"), ("--reward", "length=much")])

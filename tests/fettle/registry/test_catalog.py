@@ -70,7 +70,8 @@ class TestLoad:
     @pytest.mark.parametrize(
         ("entry", "says"),
         [
-            ({"path": "/x", "length": 512}, "Missing required parameter: 'acme/x.parameters'"),
+            ({"path": "/x", "length": 512}, "its files cannot tell: /x/config.json cannot be read"),
+            ({"hub": "acme/x", "revision": COMMIT}, "Add both numbers, or run `fettle models add`"),
             ({"path": "/x", **SIZES, "pat": 1}, "Unknown parameter: 'acme/x.pat'"),
             ({"path": "/x", **SIZES, "length": 0}, "'acme/x.length': 0. Use a number above 0."),
             ({"path": "/x", **SIZES, "parameters": -1}, "'acme/x.parameters': -1. Use"),

@@ -173,7 +173,27 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str | None, str]] = {
     "usage without a stream": ({"stream_options": {}}, "invalid_value", "stream_options", "stream"),
     "tools": ({"tools": []}, "unknown_parameter", "tools", "Unknown parameter"),
     "no messages": ({"messages": []}, "invalid_value", "messages", "[]"),
-    "an unknown role": ({"messages": [{"role": "tool", "content": ""}]}, "invalid_value", "messages[0].role", "'tool'"),
+    "an unknown role": ({"messages": [{"role": "bot", "content": ""}]}, "invalid_value", "messages[0].role", "'bot'"),
+    "a tool": ({"tools": [{"type": "function"}]}, "invalid_value", "tools", "does not serve tools"),
+    "a function": ({"functions": [{"name": "f"}]}, "invalid_value", "functions", "does not serve tools"),
+    "a tool's answer": (
+        {"messages": [{"role": "tool", "tool_call_id": "1", "content": ""}]},
+        "invalid_value",
+        "messages",
+        "does not serve tools",
+    ),
+    "a call without content": (
+        {"messages": [{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]},
+        "invalid_value",
+        "messages",
+        "does not serve tools",
+    ),
+    "a refusal": (
+        {"messages": [{"role": "assistant", "content": "", "refusal": "No."}]},
+        "unknown_parameter",
+        "messages[0].refusal",
+        "Unknown parameter",
+    ),
     "no content": ({"messages": [{"role": "user"}]}, "missing_required_parameter", "messages[0].content", "Missing"),
     "parts": ({"messages": [{"role": "user", "content": [1]}]}, "invalid_value", "messages[0].content", "[1]"),
     "a name": (
@@ -195,6 +215,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str | None, str]] = {
         "U+0000",
     ),
 }  # fmt: skip
+
+
+def test_an_answers_message_may_come_back_as_it_is(engine: Engine) -> None:
+    def asked(**message: Any) -> Any:
+        messages = [*user("Hi"), {"role": "assistant", "content": "Yes.", **message}, *user("More")]
+        body = {"model": "starter", "messages": messages, "max_tokens": 4, "temperature": 0}
+        response = engine.client.post("/v1/chat/completions", json=body)
+        assert response.status_code == 200, response.text
+        return response.json()["choices"]
+
+    nothing = {"refusal": None, "annotations": [], "audio": None, "function_call": None, "tool_calls": [], "name": None}
+    assert asked(**nothing, reasoning_content=None, tool_call_id=None) == asked()
 
 
 @pytest.mark.parametrize("case", REFUSED)
