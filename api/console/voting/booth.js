@@ -9,7 +9,7 @@ import { useKeys } from "./keys.js";
 import { ordinal } from "./ordinals.js";
 import { Places } from "./places.js";
 
-/** @param {{mode: "rank" | "pick", item: any, before: any, send: (ballot: any) => void, undo: () => void, help: () => void}} props */
+/** @param {{mode: "rank" | "pick", item: any, before: any, send: (item: any, ballot: any) => void, undo: () => void, help: () => void}} props */
 export function Booth({ mode, item, before, send, undo, help }) {
   const [ballot, setBallot] = useState(before);
   const [noting, setNoting] = useState(Boolean(before.note));
@@ -33,7 +33,7 @@ export function Booth({ mode, item, before, send, undo, help }) {
   function finish() {
     const reason = missing(latest.current, mode, item);
     if (reason) setWhy(reason);
-    else send(latest.current);
+    else send(item, latest.current);
   }
   const actions = {
     number: (number) => item.responses[number - 1] && press(item.responses[number - 1].id),

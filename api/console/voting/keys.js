@@ -1,5 +1,5 @@
 /** The keys of the voting page. Single keys can be switched off, for who speaks to their computer. */
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { signal } from "@preact/signals";
 
 const SLOT = "fettle single keys";
@@ -63,7 +63,7 @@ function meaning(event, mode) {
 export function useKeys(mode, act) {
   const latest = useRef(act);
   latest.current = act;
-  useEffect(() => {
+  useLayoutEffect(() => { // before the next key, which may come before the next frame
     function pressed(event) {
       if (document.querySelector("dialog[open]")) return;
       const { target } = event;

@@ -89,8 +89,9 @@ export function startVoting(comparison) {
     outbox,
     invited: token !== null,
     start: refill,
-    send(ballot) {
-      const { item, head } = state.value;
+    send(item, ballot) {
+      const { head } = state.value;
+      if (item !== state.value.item) return; // a key that was pressed twice
       made.push({ item, ballot });
       outbox.add(bodyOf(ballot, head.mode, item, watch.seconds()));
       set({ refused: null });
