@@ -33,7 +33,7 @@ export function Bar({ mode, ballot, actions, noting, ready, spoken, why, note, c
       <div class="vote-choices">
         ${mode === "pick"
           ? html`<${Choice} on=${ballot.word === "tie"} press=${actions.tie} hint="0">Tie<//>`
-          : html`<${Choice} press=${actions.tie} hint="=">Tie<span class="wide-only"> with above</span><//>`}
+          : html`<${Choice} press=${actions.tie} hint="="><span>Tie<span class="wide-only"> with above</span></span><//>`}
         <${Choice} on=${ballot.word === "both_bad"} press=${actions.bad} hint="b">${mode === "pick" ? "Both bad" : "All bad"}<//>
         <${Choice} on=${ballot.word === "skip"} press=${actions.skip} hint="s">Skip<//>
         <${Choice} press=${actions.note} hint="n">Note<//>
