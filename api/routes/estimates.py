@@ -15,12 +15,17 @@ from fettle.estimates import estimate, memory
 from fettle.estimates.amounts import Rows
 from fettle.jobs import planning, queue_time, workers
 from fettle.jobs.planning import Plan
+from fettle.methods.spec import COMPARISONS, nothing
 from fettle.registry import catalog
 from fettle.registry.catalog import BaseModelEntry
 
 router = APIRouter(prefix="/v1/fine_tuning/estimate", tags=["fine-tuning"])
 
-USES = {"supervised": "text", "dpo": "pairs", "reward_model": "pairs", "rlhf": "pairs", "reinforcement": "prompts"}
+
+def use(kind: str) -> str:
+    """What a method takes of a row."""
+    spec = methods.METHODS[kind]
+    return "prompts" if spec.graders is not nothing else "pairs" if spec.shapes <= COMPARISONS else "text"
 
 
 @router.post("")
@@ -75,10 +80,7 @@ async def sampled(
         plan.training,
         isolation.token_sample(services.pool, project_id, base),
         folder=services.uploads,
-        use=USES[plan.method["type"]],
+        use=use(plan.method["type"]),
         max_seq_length=asked["max_seq_length"],
     )
     return Rows.of_sample(rows, found), found
-
-
-assert set(USES) == set(methods.METHODS) - {"grpo"}  # noqa: S101
