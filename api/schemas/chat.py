@@ -8,7 +8,7 @@ from api.schemas.job import Label, LabelName
 from fettle.errors import InvalidRequest
 
 # Asks for nothing: some clients send it with every request
-NEUTRAL: dict[str, Any] = {"modalities": ["text"], "tools": [], "functions": [], "tool_choice": "none"}
+NEUTRAL: dict[str, Any] = {"modalities": ["text"], "tools": [], "functions": []}
 # Of OpenAI's parameters, those that not every engine knows: with null they were left out
 LEFT_OUT_BY_NULL = frozenset(
     {
