@@ -109,7 +109,7 @@ def page_figures(url: str, key: str, job_id: str) -> dict[str, Any]:
             context = browser.new_context(storage_state=signed_in.storage_state())
             page = context.new_page()
             page.goto(f"{url}/#/jobs/{job_id}", wait_until="commit")
-            page.locator(".curve canvas").first.wait_for()
+            page.locator(".curve canvas").first.wait_for(timeout=120_000)
             readies.append(page.evaluate("performance.now()") / 1000)
             paints.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime") / 1000)
             context.close()
@@ -161,7 +161,7 @@ async def follow(http: httpx.AsyncClient, path: str, last: str, end: float, plac
     while time.monotonic() < end:
         _, _, metrics = await asyncio.gather(
             http.get(path),
-            http.get(f"{path}/events", params={"type": "message", "limit": 100}),
+            http.get(f"{path}/events", params={"type": "message", "limit": 10}),
             http.get(f"{path}/metrics", params={"points": 800, "after": last}),
         )
         last = metrics.json()["last_id"]

@@ -20,6 +20,11 @@ export const ROUTES = [
   { path: "/playground", title: "Playground", nav: "Work", scope: "chat", load: () => import("./pages/playground.js") },
   { path: "/keys", title: "Keys and quotas", nav: "Admin", load: () => import("./pages/keys.js") },
   { path: "/system", title: "System", nav: "Admin", scope: "jobs.read", load: () => import("./pages/system.js") },
+  { path: "/comparisons", title: "Comparisons", nav: "People", scope: "comparisons.read", load: () => import("./pages/comparisons.js") },
+  { path: "/new-comparison", title: "New comparison", load: () => import("./pages/new-comparison.js") },
+  { path: "/comparisons/:id", title: "Comparison", load: () => import("./pages/comparison.js") },
+  { path: "/comparisons/:id/results", title: "Results", load: () => import("./pages/results.js") },
+  { path: "/vote/:id", title: "Vote", open: true, load: () => import("./pages/vote.js") },
   { path: "/sign-in", title: "Sign in", open: true, load: () => import("./pages/sign-in.js") },
   { path: "/sign-in/:token", title: "Sign in", open: true, load: () => import("./pages/sign-in.js") },
 ];

@@ -6,7 +6,7 @@ from html import escape
 
 from fettle.reports.document import Chart, Series
 
-WIDTH, HEIGHT = 640, 220
+WIDTH, HEIGHT = 480, 200
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 28
 POINTS = 300  # of a series; more would not be seen
 TICKS = 4

@@ -16,8 +16,8 @@ class Curve:
 
 
 CURVES = (
-    Curve("Loss", ("train_loss", "valid_loss"), "Validation that rises while training falls is overfitting."),
     Curve("Reward", ("train_reward_mean", "valid_reward_mean"), "Both should rise."),
+    Curve("Loss", ("train_loss", "valid_loss"), "Validation that rises while training falls is overfitting."),
     Curve(
         "Token accuracy",
         ("train_mean_token_accuracy", "valid_mean_token_accuracy"),

@@ -15,7 +15,7 @@ STYLE = """
 --s4:#5cc8d4;--s5:#f08bb0}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",sans-serif}
-main{max-width:1040px;margin:0 auto;padding:32px 20px 64px}
+main{max-width:1060px;margin:0 auto;padding:32px 20px 64px}
 header{margin-bottom:24px}
 h1{font-size:28px;line-height:1.2;margin:0 0 6px;overflow-wrap:anywhere}
 h2{font-size:19px;margin:0 0 14px}
@@ -26,10 +26,10 @@ p{margin:0 0 12px;overflow-wrap:anywhere}
 vertical-align:middle;border:1px solid currentColor}
 .succeeded{color:var(--ok)}.failed{color:var(--bad)}.cancelled{color:var(--warn)}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(145px,1fr));gap:12px;margin:0 0 20px}
-.figure{margin:0;background:var(--paper);border:1px solid var(--line);border-radius:12px;padding:14px 16px}
+.figure{margin:0;background:var(--paper);border:1px solid var(--line);border-radius:12px;padding:12px}
 .figure dt::first-letter{text-transform:uppercase}
 .figure dt{color:var(--soft);font-size:13px}
-.figure dd{margin:2px 0 0;font-size:20px;font-weight:650;overflow-wrap:break-word}
+.figure dd{margin:2px 0 0;font-size:16px;font-weight:650;overflow-wrap:break-word}
 .figure small{display:block;color:var(--soft);font-size:13px;font-weight:400}
 section{background:var(--paper);border:1px solid var(--line);border-radius:12px;padding:20px 22px;margin:0 0 20px}
 .wide{overflow-x:auto;margin:0 0 12px}

@@ -41,7 +41,7 @@ def names_of(server: Server) -> dict[str, str]:
     client: Any = server.client
     held_out = server.upload(40, "held_out")
     supervised = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2, "batch_size": 8}}}
-    training = server.upload(300)
+    training = server.upload(160)
     job = client.fine_tuning.jobs.create(
         model="starter", training_file=training, validation_file=held_out, suffix="word-problems", method=supervised
     )
@@ -50,15 +50,15 @@ def names_of(server: Server) -> dict[str, str]:
         "type": "reinforcement",
         "reinforcement": {
             "reward_functions": grpo.REWARDS,
-            "hyperparameters": {"n_epochs": 4, "max_completion_tokens": 40},
+            "hyperparameters": {"n_epochs": 2, "max_completion_tokens": 40},
         },
     }
     rewarded = client.fine_tuning.jobs.create(
         model="starter", training_file=prompts.id, validation_file=prompts.id, suffix="rewarded", method=reinforcement
     )
     broken = client.files.create(file=("customer-mails.jsonl", BROKEN), purpose="fine-tune")
-    ended = server.wait_for_end(job.id)
-    server.wait_for_end(rewarded.id)
+    ended = server.wait_for_end(job.id, 600)
+    server.wait_for_end(rewarded.id, 600)
     server.create(rows=400, epochs=50, suffix="overnight")
     server.create(rows=64, epochs=2, suffix="next-in-line")
     return {

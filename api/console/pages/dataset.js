@@ -6,7 +6,7 @@ import { rowsOf, shapeOf } from "../lib/files.js";
 import { bytes, count, many, moment } from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { useLoad } from "../lib/load.js";
-import { go } from "../lib/router.js";
+import { go, link } from "../lib/router.js";
 import { may } from "../lib/session.js";
 import { Confirm } from "../parts/confirm.js";
 import { DatasetPreview } from "../parts/dataset-preview.js";
@@ -16,7 +16,6 @@ import { Loading } from "../parts/loading.js";
 import { Page as Frame } from "../parts/page.js";
 import { Problem } from "../parts/problem.js";
 import { Status } from "../parts/status.js";
-import { link } from "../lib/router.js";
 
 const BACK = ["#/datasets", "Datasets"];
 
@@ -30,7 +29,7 @@ export function Page({ id }) {
   const broken = file.status === "error";
   const title = html`<span class="row"><span>${file.filename}</span> <${Status} of=${file.status} /></span>`;
   const lead = broken
-    ? `${many(file.validation.error_count, "problem")}. Fix them and upload the file again.`
+    ? `${many(file.validation.error_count, "problem")}. Fix ${file.validation.error_count === 1 ? "it" : "them"} and upload the file again.`
     : `${shapeOf(file)}, ${rowsOf(file) === null ? "" : `${many(rowsOf(file), "row")}, `}${bytes(file.bytes)}.`;
   const actions = html`
     ${!broken && may("jobs.write") && html`<a class="button primary" href=${`#/new-job?file=${encodeURIComponent(file.id)}`}>Train on it</a>`}

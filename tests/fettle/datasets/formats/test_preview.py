@@ -27,10 +27,11 @@ def seen(
     max_seq_length: int | None = None,
     whole: bool = True,
     base: Path = STARTER,
+    offset: int = 0,
 ) -> Any:
     file = folder / "data"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return look(file, base, limit=limit, max_seq_length=max_seq_length, whole=whole)
+    return look(file, base, limit=limit, max_seq_length=max_seq_length, whole=whole, offset=offset)
 
 
 def test_ids_and_mask_are_those_of_training(tmp_path: Path) -> None:
@@ -60,8 +61,10 @@ def test_the_figures_are_of_every_row(tmp_path: Path) -> None:
         "supervised_share": round(learned / tokens, 4),
         "row_tokens": {"min": counts[0], "median": counts[0], "max": counts[1]},
         "rows_without_completion": 0,
+        "lines_without_completion": [],
         "max_seq_length": 60,
         "rows_too_long": 1,
+        "lines_too_long": [2],
     }
     assert [row["too_long"] for row in seen(tmp_path, [SHORT, LONG], max_seq_length=60)["rows"]] == [False, True]
 
@@ -76,6 +79,23 @@ def test_the_work_is_bounded_in_rows_tokens_and_what_is_shown(tmp_path: Path, mo
     assert seen(tmp_path, [SHORT] * 4)["summary"]["complete"]
     monkeypatch.setattr(preview, "MAX_TOKENS", seen(tmp_path, [SHORT])["summary"]["tokens"])
     assert seen(tmp_path, [SHORT] * 4)["summary"]["rows"] == 2
+
+
+def test_rows_from_the_middle_have_their_lines_and_figures(tmp_path: Path) -> None:
+    found = seen(tmp_path, [SHORT, SHORT, LONG, SHORT, LONG], limit=2, max_seq_length=60, offset=2)
+    assert [row["line"] for row in found["rows"]] == [3, 4]
+    assert (found["summary"]["rows"], found["summary"]["lines_too_long"]) == (3, [3, 5])
+    assert found["summary"]["complete"]
+    assert seen(tmp_path, [SHORT], offset=5)["rows"] == []
+
+
+def test_what_is_shown_of_many_rows_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (row,) = seen(tmp_path, [SHORT])["rows"]
+    monkeypatch.setattr(preview, "ALL_SHOWN", row["token_count"] + 3)
+    rows = seen(tmp_path, [SHORT] * 3)["rows"]
+    assert [len(each["tokens"]) for each in rows] == [row["token_count"], 3, 0]
+    assert [each["cut"] for each in rows] == [False, True, True]
+    assert [each["token_count"] for each in rows] == [row["token_count"]] * 3
 
 
 def test_the_beginning_of_a_file_is_not_all_of_it(tmp_path: Path) -> None:

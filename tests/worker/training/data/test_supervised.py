@@ -83,7 +83,7 @@ def test_more_than_a_tenth_too_long_is_refused_with_the_longest_and_the_way_out(
         read(tmp_path, [*[SHORT] * 17, LONG, LONG], renderer)
     assert (failure.value.code, failure.value.param) == ("rows_too_long", "max_seq_length")
     assert "2 of the 19 rows of training_file have more than max_seq_length=100 tokens" in failure.value.message
-    assert f"Raise max_seq_length to {longest}" in failure.value.message
+    assert f"the longest has {longest}. Shorten or remove these rows" in failure.value.message
 
 
 def test_a_row_of_exactly_the_longest_length_stays(tmp_path: Path, renderer: Renderer) -> None:
