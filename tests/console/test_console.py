@@ -119,7 +119,7 @@ class TestPlayground:
         page = visit().open(f"/playground?models={both}", "Playground")
         page.get_by_label("Prompt", exact=True).fill(MARKUP)
         page.get_by_role("button", name="Ask 2 models").click()
-        answers = page.locator("article .answer")
+        answers = page.locator("article .reply")
         for place in range(2):
             answers.nth(place).get_by_text("Thinking").wait_for(state="detached")
         assert page.locator("main article img").count() == 0

@@ -60,7 +60,7 @@ export function Page() {
     </form>
     ${problem && html`<${Problem} error=${problem} />`}
     ${turn && html`<section class="stack" aria-label="Answers">
-      <div class="answers">${turn.models.map((model, number) => html`<${Answer} key=${`${turn.number} ${number}`} model=${model} messages=${turn.messages} sampling=${sampling} />`)}</div>
+      <div class="replies">${turn.models.map((model, number) => html`<${Answer} key=${`${turn.number} ${number}`} model=${model} messages=${turn.messages} sampling=${sampling} />`)}</div>
       ${may("comparisons.write") && turn.models.length > 1 && html`<div><button class="button" onClick=${compare}>Save as a comparison</button></div>`}
     </section>`}
   <//>`;

@@ -27,7 +27,7 @@ export function Answer({ model, messages, sampling }) {
   }, []);
   return html`<article class="card stack tight" aria-label=${`Answer of ${model}`}>
     <strong class="mono small wrap">${model}</strong>
-    ${error ? html`<${Problem} error=${error} />` : html`<p class="answer" aria-busy=${String(state === "waiting")}>${text || (state === "waiting" ? html`<span class="faint">Thinking…</span>` : html`<span class="faint">(empty)</span>`)}</p>`}
+    ${error ? html`<${Problem} error=${error} />` : html`<p class="reply" aria-busy=${String(state === "waiting")}>${text || (state === "waiting" ? html`<span class="faint">Thinking…</span>` : html`<span class="faint">(empty)</span>`)}</p>`}
     ${state === "cut" && html`<p class="small faint">Cut off at the limit of tokens.</p>`}
   </article>`;
 }
