@@ -40,7 +40,7 @@ async def test_a_template_that_knows_them_takes_them(
     template = knowing / "chat_template.jinja"
     template.write_text("{% if tools %}{{ tools | tojson }}{% endif %}{# tool_calls #}" + template.read_text())
     entry = BaseModelEntry(path=knowing, parameters=1, length=2048)
-    monkeypatch.setitem(api.app.state.models, "knowing", entry)
+    monkeypatch.setitem(api.app.state.models.entries, "knowing", entry)
     rows = [json.dumps(row).encode() for row in ROWS.values()] * 6
     file = await tenant.upload(b"\n".join(rows))
     assert file["validation"]["needs"] == ["tool_calls", "tools"]
@@ -51,7 +51,7 @@ async def test_a_template_that_is_elsewhere_is_the_trainings_to_judge(
     api: Api, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = BaseModelEntry(hub="acme/large", revision="0" * 40, parameters=1, length=2048)
-    monkeypatch.setitem(api.app.state.models, "acme/large", away)
+    monkeypatch.setitem(api.app.state.models.entries, "acme/large", away)
     file = await tenant.upload(b"\n".join([json.dumps(ROWS["tools"]).encode()] * 12))
     assert (await tenant.create(model="acme/large", training_file=file["id"])).status_code == 200
 
