@@ -17,6 +17,8 @@ from fettle.settings import Settings
 from fettle.tenancy import api_keys, sessions
 from models import ApiKey, Event, Job, JobStatus
 
+Page = tuple[str, int, events.Type | None]  # of events: a job, how many, and of which type
+
 QUEUE_SECONDS = 1  # how old the look at the queue may be that explains why jobs wait
 
 
@@ -78,13 +80,13 @@ class Reads:
         async with self.db.snapshot() as session:
             return {row.id: row for row in await session.scalars(select(Job).where(Job.id.in_(ids)))}
 
-    async def _newest_events(self, pages: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], bytes]:
-        """(job, limit) → the first page as it is sent."""
+    async def _newest_events(self, pages: Sequence[Page]) -> Mapping[Page, bytes]:
+        """The first page as it is sent."""
         found = {}
         async with self.db.snapshot() as session:
-            for job_id, limit in pages:
-                rows, has_more = await events.newest(session, job_id, after=None, limit=limit)
-                found[job_id, limit] = orjson.dumps(listing(rows, event_object, has_more))
+            for job_id, limit, type in pages:
+                rows, has_more = await events.newest(session, job_id, after=None, limit=limit, type=type)
+                found[job_id, limit, type] = orjson.dumps(listing(rows, event_object, has_more))
         return found
 
     async def _events_since(self, places: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], tuple[int, bytes]]:

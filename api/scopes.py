@@ -29,6 +29,7 @@ ROUTES: dict[str, str] = {
     "PATCH /v1/fine_tuning/jobs/{job_id}/rewards": "jobs.write",
     "GET /v1/fine_tuning/jobs/{job_id}/evaluation": "jobs.read",
     "GET /v1/fine_tuning/jobs/{job_id}/proof": "jobs.read",
+    "GET /v1/fine_tuning/jobs/{job_id}/report": "jobs.read",
     "GET /v1/reward_functions": "jobs.read",
     "GET /v1/workers": "jobs.read",
     "POST /v1/fine_tuning/dry_runs": "jobs.write",

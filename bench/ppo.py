@@ -118,8 +118,8 @@ def worth(problem: Problem, text: str) -> float:
 def examined(network: PeftModel, renderer: Renderer, exam: list[Problem]) -> dict[str, float]:
     """Shares of right and of reasoned answers, greedily."""
     greedy = Sampling(MAX_TOKENS, frozenset({renderer.eos_id}), renderer.pad_id, temperature=0.0)
-    said = complete(network, [ids(renderer, problem) for problem in exam], [0] * len(exam), greedy)
-    texts = [renderer.decode(row) for row in said.rows()]
+    forward = complete(network, [ids(renderer, problem) for problem in exam], [0] * len(exam), greedy)
+    texts = [renderer.decode(row) for row in forward.rows()]
     right = [worth(problem, text) >= 1 for problem, text in zip(exam, texts, strict=True)]
     return {
         "accuracy": round(sum(right) / len(exam), 3),

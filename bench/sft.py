@@ -10,8 +10,10 @@ from statistics import mean
 from openai import OpenAI
 
 from bench._server import server
-from examples.demo import BASE, dataset, follow
+from examples.demo import BASE
 from examples.evaluation import Score, evaluate
+from examples.running import wait
+from examples.sft import dataset
 from examples.word_problems import problems
 
 EXAM = 500
@@ -45,12 +47,7 @@ def train(client: OpenAI, training_file: str, seed: int) -> str:
         seed=seed,
         method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2, "batch_size": 16}}},
     )
-    for _ in follow(client, job.id):
-        pass
-    job = client.fine_tuning.jobs.retrieve(job.id)
-    if job.fine_tuned_model is None:
-        raise SystemExit(f"the job {job.status}: {job.error}")
-    return job.fine_tuned_model
+    return wait(client, job.id).fine_tuned_model or ""
 
 
 def show(name: str, score: Score) -> None:

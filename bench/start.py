@@ -14,7 +14,8 @@ import httpx
 from openai import OpenAI
 
 from bench._server import server
-from examples.demo import BASE, dataset
+from examples.demo import BASE
+from examples.sft import dataset
 
 WARM_RUNS_PER_COLD, ROUNDS = 3, 5
 ROWS = 800

@@ -26,6 +26,8 @@ Prefix = Literal[
     "resp_",
     "msg_",
     "req_",
+    "call_",
+    "fc_",
 ]
 
 

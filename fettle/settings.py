@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     graders_memory_bytes: int | None = Field(
         None, ge=2**28, description="Memory for all user code of a worker together; unset: as for one grader"
     )
-    judge_patience_seconds: float = Field(
+    judge_retry_seconds: float = Field(
         240, ge=0, description="How long a job's graders wait for an engine that is not responding"
     )
     event_poll_seconds: float = Field(0.5, gt=0, description="How often an event stream looks for new events")

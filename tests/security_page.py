@@ -20,7 +20,7 @@ def scopes_table() -> str:
 
 
 def quotas_table() -> str:
-    full = {"running_jobs": "further jobs wait in the queue, other projects' go first"}
+    full = {"running_jobs": "further jobs wait in the queue, and other projects' jobs go first"}
     rows = [
         f"| `{name}` | {quota.unit} | {full.get(name, f'429: {quota.way_out}')} |\n" for name, quota in QUOTAS.items()
     ]

@@ -237,6 +237,28 @@ def test_an_endpoint(scratch: Path) -> None:
     assert len(ENDPOINT) == promised()["endpoint"]
 
 
+PAGE: Change = {
+    "api/console/pages/hello.js": new(
+        """import { html } from "../lib/html.js";
+import { Page as Frame } from "../parts/page.js";
+
+export const Page = () => html`<${Frame} title="Hello">Good to see you.<//>`;
+"""
+    ),
+    "api/console/routes.js": after(
+        "export const ROUTES = [",
+        '  { path: "/hello", title: "Hello", nav: "Work", load: () => import("./pages/hello.js") },',
+    ),
+}
+
+
+def test_a_page_of_the_console(scratch: Path) -> None:
+    apply(scratch, PAGE)
+    assert len(PAGE) == promised()["page of the console"]
+    said = run_tests(scratch, "tests/api/test_console.py", "-k", "import and (hello or routes)")
+    assert "2 passed" in said  # the new page and the table
+
+
 def test_a_change_whose_test_fails_is_seen(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text("def test_it():\n    assert 1 == 2\n")
     with pytest.raises(AssertionError, match="1 failed"):

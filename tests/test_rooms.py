@@ -13,6 +13,7 @@ STAIRS = {
         "cli",
         "isolation",
         "advice",
+        "reports",
         "comparisons",
         "rollouts",
         "jobs",

@@ -29,7 +29,7 @@ from worker.attempts.attempt import Attempt
 from worker.attempts.resources import Resources
 from worker.jobs import engine_check, publish_retry, work_folder
 from worker.jobs.supervisor import supervise
-from worker.jobs.training_process import Nursery
+from worker.jobs.training_process import ProcessLauncher
 from worker.reporting import client
 from worker.rewards import guest_memory
 
@@ -57,10 +57,10 @@ def run() -> None:
     environment.scrub(threads)  # after this line no child can inherit a secret
     if unused := devices.idle(slots, found):
         log.warning("gpus_idle", devices=unused, gpus_per_job=settings.gpus_per_job, slots=len(slots))
-    nursery = Nursery(settings.warm_children)
+    launcher = ProcessLauncher(settings.warm_children)
     status = 1
     try:
-        asyncio.Runner().run(work(resources, nursery, slots))
+        asyncio.Runner().run(work(resources, launcher, slots))
         status = 0
     except Exception as error:
         log.critical("worker_failed", exc_info=error)
@@ -68,7 +68,7 @@ def run() -> None:
         os._exit(status)  # nothing that hangs, in a download, in storage, in a child, holds up the end
 
 
-async def work(resources: Resources, nursery: Nursery, slots: list[Slot]) -> None:
+async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot]) -> None:
     """Until SIGTERM or SIGINT; then every run leaves a checkpoint and goes back to the queue. Raises a slot's bug."""
     stopping, woken, asked, published = asyncio.Event(), asyncio.Event(), asyncio.Event(), asyncio.Event()
     compared = asyncio.Event()
@@ -81,7 +81,7 @@ async def work(resources: Resources, nursery: Nursery, slots: list[Slot]) -> Non
         compared.set()
 
     serving = [
-        asyncio.create_task(serve_slot(resources, nursery, number, slot, woken, stopping, published))
+        asyncio.create_task(serve_slot(resources, launcher, number, slot, woken, stopping, published))
         for number, slot in enumerate(slots)
     ]
     others = [
@@ -126,7 +126,7 @@ def prove_sandbox(row: Worker) -> None:
 
 async def serve_slot(
     resources: Resources,
-    nursery: Nursery,
+    launcher: ProcessLauncher,
     number: int,
     slot: Slot,
     woken: asyncio.Event,
@@ -159,7 +159,7 @@ async def serve_slot(
         with bound_contextvars(job_id=job.id, fence=job.fence), metrics.slots_busy.track_inprogress():
             log.info("job_claimed", attempt=job.attempts)
             try:
-                await supervise(Attempt(resources, job), nursery, slot, stopping)
+                await supervise(Attempt(resources, job), launcher, slot, stopping)
             except Exception as error:  # a bug: this job waits out its lease, the others go on
                 log.error("supervisor_failed", exc_info=error)
             await measure(resources, job.id)

@@ -1,4 +1,4 @@
-"""Short tasks beside the jobs: requests to grade, and dry runs. Each runs in a process that dies at its deadline."""
+"""Short tasks that run beside the jobs: grading requests and dry runs. Each runs in a process with a deadline."""
 
 import asyncio
 import contextlib
@@ -24,14 +24,14 @@ from worker.rewards import open_graders
 
 log = structlog.get_logger()
 
-AT_ONCE = 12  # places, each a process that runs only while it has a request
-SHARED = 6  # while fewer are taken a project may take a second one; the others are for projects that have none
-LEASE_SECONDS = 10.0  # of a request; a worker that dies is soon stood in for, while whoever asked still waits
+AT_ONCE = 12  # slots, each a process that runs only while it has a request
+SHARED = 6  # while fewer are taken a project may use a second one; the others are for projects that use none
+LEASE_SECONDS = 10.0  # of a request: another worker takes over soon enough for the client that waits
 DRY_RUNS = "dry-runs"  # in the data folder: the datasets that they read
 
 
 async def serve(resources: Resources, asked: asyncio.Event) -> None:
-    """Answers one request after another, for ever; `asked` is set when the bell rings."""
+    """Answers requests until cancelled. `asked` is set when a request arrives."""
     owner = f"{socket.gethostname()}:{os.getpid()}"
     running: set[asyncio.Task[None]] = set()
 
@@ -41,8 +41,8 @@ async def serve(resources: Resources, asked: asyncio.Event) -> None:
 
     try:
         while True:
-            asked.clear()  # before the look: a ring during it is heard
-            grading = await claimed(resources, owner, len(running)) if len(running) < AT_ONCE else None
+            asked.clear()  # first, so that a request that arrives meanwhile is not missed
+            grading = await claim(resources, owner, len(running)) if len(running) < AT_ONCE else None
             if grading is not None:
                 task = asyncio.create_task(answer(resources, grading))
                 running.add(task)
@@ -56,8 +56,8 @@ async def serve(resources: Resources, asked: asyncio.Event) -> None:
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def claimed(resources: Resources, owner: str, taken: int = 0) -> Grading | None:
-    """taken: how many places. Loops of one project, or of a few, leave places for the others."""
+async def claim(resources: Resources, owner: str, taken: int = 0) -> Grading | None:
+    """taken: slots in use. One project cannot use all of them."""
     seconds = resources.settings.grading_seconds
     try:
         async with resources.db.transaction() as session:
@@ -68,7 +68,7 @@ async def claimed(resources: Resources, owner: str, taken: int = 0) -> Grading |
                 wanted_seconds=seconds,
                 of_a_project=2 if taken < SHARED else 1,
             )
-    except Exception as error:  # whatever it is, the next look may go better
+    except Exception as error:  # whatever it is, the next try may succeed
         log.warning("not_claimed", cause=in_words(error), exc_info=None if isinstance(error, DATABASE_AWAY) else error)
         return None
 
@@ -76,10 +76,10 @@ async def claimed(resources: Resources, owner: str, taken: int = 0) -> Grading |
 async def answer(resources: Resources, grading: Grading) -> None:
     keeping = asyncio.create_task(keep_lease(resources, grading))
     try:
-        result = await graded(resources, grading.request)
+        result = await grade(resources, grading.request)
         async with resources.db.transaction() as session:
             await grading_requests.answer(session, grading, result)
-    except Exception as error:  # whoever waits gives up by itself; the next request must be answered
+    except Exception as error:  # the client times out by itself; the next request must be answered
         log.warning("not_graded", grading_id=grading.id, exc_info=error)
     finally:
         keeping.cancel()
@@ -96,19 +96,19 @@ async def keep_lease(resources: Resources, grading: Grading) -> None:
             log.warning("lease_not_renewed", grading_id=grading.id, cause=in_words(error))
 
 
-async def graded(resources: Resources, request: dict[str, Any]) -> dict[str, Any]:
-    """What `worker.rewards.grading_process` says to the request, within the time that somebody waits for it."""
+async def grade(resources: Resources, request: dict[str, Any]) -> dict[str, Any]:
+    """The answer of `worker.rewards.grading_process`, within the time that the client waits."""
     settings = resources.settings
     asked = {**request, "seconds": settings.grading_seconds, **open_graders.resources(settings)}
     try:
         async with asyncio.timeout(settings.grading_seconds), dataset(resources, request) as path:
-            return await judged({**asked, "dataset": path})
+            return await run_grader({**asked, "dataset": path})
     except TimeoutError:
         return {"error": {"kind": "timeout", "message": f"No answer within {settings.grading_seconds:g} seconds."}}
     except (Away, Missing, Refused) as error:
         log.warning("dataset_not_read", cause=in_words(error))
         words = for_tenants(in_words(error))
-        return {"error": {"kind": "storage", "message": f"Storage does not give the training file ({words})."}}
+        return {"error": {"kind": "storage", "message": f"The training file cannot be read from storage ({words})."}}
 
 
 @contextlib.asynccontextmanager
@@ -125,7 +125,7 @@ async def dataset(resources: Resources, request: dict[str, Any]) -> AsyncIterato
         yield str(path)
 
 
-async def judged(asked: dict[str, Any]) -> dict[str, Any]:
+async def run_grader(asked: dict[str, Any]) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -26,7 +26,7 @@ OPEN_PATHS = {
     *("/", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", SESSION_PATH),
     *(f"/docs/{name}" for name in docs.FILES),
 }
-OPEN_FOLDER = "/console/"  # the page's own files
+OPEN_FOLDERS = ("/console/", "/vote/")  # the page's own files, and the page that an invitation opens
 UPLOAD_PATH = "/v1/files"
 SIGN_IN_BYTES = 4096  # the body of a stranger who signs in
 IMPORT_PATH = re.compile(r"/v1/comparisons/[^/]+/import")
@@ -77,7 +77,7 @@ class Authentication:
         try:
             hosts.check(scope)
             check_framing(scope)
-            if scope["path"] not in OPEN_PATHS and not scope["path"].startswith(OPEN_FOLDER):
+            if scope["path"] not in OPEN_PATHS and not scope["path"].startswith(OPEN_FOLDERS):
                 await authenticate(scope)
             check_target(scope)
             receive = await capped(scope, body)

@@ -24,6 +24,7 @@ def current(request: Request) -> Console:
 
 
 @router.get("/")
+@router.get("/vote/{comparison_id}")
 async def page(request: Request) -> Response:
     console = current(request)
     headers = {

@@ -11,16 +11,21 @@ from api.schemas.job import JobCreate, method_of
 from fettle import methods
 from fettle.datasets import files, previews
 from fettle.errors import InvalidRequest, from_schema
-from fettle.estimates import estimate, memory
+from fettle.estimates import estimate, measurements, memory
 from fettle.estimates.amounts import Rows
 from fettle.jobs import planning, queue_time, workers
 from fettle.jobs.planning import Plan
+from fettle.methods.spec import COMPARISONS, nothing
 from fettle.registry import catalog
 from fettle.registry.catalog import BaseModelEntry
 
 router = APIRouter(prefix="/v1/fine_tuning/estimate", tags=["fine-tuning"])
 
-USES = {"supervised": "text", "dpo": "pairs", "reward_model": "pairs", "rlhf": "pairs", "reinforcement": "prompts"}
+
+def use(kind: str) -> str:
+    """What a method takes of a row."""
+    spec = methods.METHODS[kind]
+    return "prompts" if spec.graders is not nothing else "pairs" if spec.shapes <= COMPARISONS else "text"
 
 
 @router.post("")
@@ -50,10 +55,11 @@ async def create(body: JobCreate, project_id: ProjectId, services: Services) -> 
     entry = catalog.find(services.models, plan.base_model)
     rows, sample = await sampled(services, project_id, plan, entry)
     async with services.db.snapshot() as session:
+        earlier = await measurements.earlier(session, plan.base_model)
         if not rows.counted:
-            each = await estimate.tokens_per_byte(session, plan.base_model)
+            each = estimate.tokens_per_byte(earlier, plan.base_model)
             rows = Rows.of_size(rows.rows, plan.training.bytes, each)
-        found = await estimate.make(session, plan.base_model, plan.method, rows, services.models, validation_rows)
+        found = estimate.make(earlier, plan.base_model, plan.method, rows, services.models, validation_rows)
         start = await queue_time.of_new_job(session, services.settings, project_id)
         device = await workers.smallest_device(session, services.settings.heartbeat_seconds)
     base = await asyncio.to_thread(memory.base_of, catalog.folder_of(entry), entry.parameters)
@@ -75,10 +81,7 @@ async def sampled(
         plan.training,
         isolation.token_sample(services.pool, project_id, base),
         folder=services.uploads,
-        use=USES[plan.method["type"]],
+        use=use(plan.method["type"]),
         max_seq_length=asked["max_seq_length"],
     )
     return Rows.of_sample(rows, found), found
-
-
-assert set(USES) == set(methods.METHODS) - {"grpo"}  # noqa: S101

@@ -17,6 +17,7 @@ from fettle.datasets import files, previews
 from fettle.datasets.ingest import Upload
 from fettle.db import DATABASE_AWAY
 from fettle.errors import InvalidRequest
+from fettle.methods.common import auto_length
 from fettle.registry import catalog
 from fettle.storage import deletions
 from fettle.tenancy import quotas
@@ -116,22 +117,28 @@ async def preview(
     project_id: ProjectId,
     services: Services,
     model: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=50)] = 5,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 5,
+    offset: Annotated[int, Query(ge=0, le=100_000_000)] = 0,
     max_seq_length: Annotated[int | None, Query(ge=16, le=131_072)] = None,
 ) -> dict[str, Any]:
-    """What a job on this model would train on: tokens and loss mask of the first rows, and statistics."""
+    """What a job on this model would train on: tokens and loss mask of rows, and statistics.
+
+    `offset` passes over rows. Without `max_seq_length` it is what a job would take.
+    """
     async with services.db.snapshot() as session:
         file = await files.get(session, project_id, file_id)
     if model is None:
         raise InvalidRequest("Missing required parameter: 'model'.", code="missing_required_parameter", param="model")
     found = await generation.find(services, project_id, model)
-    base = catalog.on_disk(found.base_model, catalog.find(services.models, found.base_model))
+    entry = catalog.find(services.models, found.base_model)
+    base = catalog.on_disk(found.base_model, entry)
     seen = await previews.preview(
         services.storage,
         file,
         isolation.look(services.pool, project_id, base),
         limit=limit,
-        max_seq_length=max_seq_length,
+        offset=offset,
+        max_seq_length=max_seq_length or auto_length(entry.length),
         folder=services.uploads,
     )
     return {"object": "file.preview", "file_id": file.id, "model": found.name, **seen}

@@ -193,8 +193,8 @@ async def list_events(
         stream_of_events = count_stream(stream_events(services, job.project_id, job.id, seq))
         return EventSourceResponse(stream_of_events, ping=KEEPALIVE_SECONDS)
     limit = DEFAULT_LIMIT if limit is None else limit
-    if after is None and type is None:
-        return json_response(await services.reads.newest_events.get((job.id, limit)))
+    if after is None:
+        return json_response(await services.reads.newest_events.get((job.id, limit, type)))
     async with services.db.snapshot() as session:
         rows, has_more = await events.newest(session, job.id, after=after, limit=limit, type=type)
     return listing(rows, event_object, has_more)

@@ -7,7 +7,16 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from api.schemas.job import Label, LabelName
 from fettle.errors import InvalidRequest
 
-NEUTRAL: dict[str, Any] = {"modalities": ["text"]}  # asks for nothing: some clients send it with every request
+# Asks for nothing: some clients send it with every request
+NEUTRAL: dict[str, Any] = {"modalities": ["text"], "tools": [], "functions": []}
+# Of OpenAI's parameters, those that not every engine knows: with null they were left out
+LEFT_OUT_BY_NULL = frozenset(
+    {
+        *("audio", "function_call", "functions", "modalities", "moderation", "parallel_tool_calls", "prediction"),
+        *("prompt_cache_options", "prompt_cache_retention", "reasoning_effort", "tool_choice", "tools"),
+        *("verbosity", "web_search_options"),
+    }
+)
 
 
 class Unneeded(BaseModel):
@@ -47,6 +56,8 @@ def without(neutral: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
     """The body less what asks for nothing. `1` is not `true`."""
 
     def asks(name: str, value: object) -> bool:
+        if value is None and name in LEFT_OUT_BY_NULL:
+            return False
         return name not in neutral or type(value) is not type(neutral[name]) or value != neutral[name]
 
     return {name: value for name, value in body.items() if asks(name, value)}

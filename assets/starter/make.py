@@ -32,16 +32,7 @@ SYSTEM_PROMPTS = ("You are a helpful assistant.", "You are a careful tutor.", "S
 SYSTEM_SHARE = 0.1
 END_OF_TEXT, TURN_START, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 VOCABULARY = 768
-CHAT_TEMPLATE = (
-    "{%- for message in messages %}"
-    "{{- '<|im_start|>' + message.role + '\n' }}"
-    "{%- if message.role == 'assistant' %}"
-    "{%- generation %}{{- message.content + '<|im_end|>' }}{%- endgeneration %}"
-    "{%- else %}{{- message.content + '<|im_end|>' }}{%- endif %}"
-    "{{- '\n' }}"
-    "{%- endfor %}"
-    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
-)
+CHAT_TEMPLATE = (Path(__file__).parent / "chat_template.jinja").read_text(encoding="utf-8")
 
 
 def blurt(problem: Problem, rng: random.Random) -> int:

@@ -26,7 +26,7 @@ def start(settings: Settings) -> None:
     before = log.stat().st_size if log.is_file() else 0
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "fettle", "up"],
+            [sys.executable, "-m", "fettle", "up", "--no-link"],  # a log is no place for it
             env={**os.environ, "FETTLE_DATA": str(data), "COLUMNS": "200"},
             stdin=subprocess.DEVNULL,
             stdout=out,

@@ -1,6 +1,7 @@
 """`fettle jobs`: asks the API."""
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -102,6 +103,22 @@ def resume(job_id: JobId, as_json: AsJson = False) -> None:
 def cancel(job_id: JobId, as_json: AsJson = False) -> None:
     """Cancel a job; its checkpoints stay."""
     ask(job_id, "cancel", as_json)
+
+
+@app.command(
+    epilog=example("fettle jobs report ftjob-abc123", "fettle jobs report ftjob-abc123 --format markdown --to job.md")
+)
+def report(
+    job_id: JobId,
+    format: Annotated[str, typer.Option(help="html or markdown.")] = "html",
+    to: Annotated[Path | None, typer.Option(metavar="FILE", help="Unset: named after the job, in this folder.")] = None,
+) -> None:
+    """Save a report of an ended job: one file with data, settings, curves, evaluation, cost, proof and hashes."""
+    from fettle.cli.client import Client
+
+    path = to or Path(f"{job_id}.{'md' if format == 'markdown' else format}")
+    Client(Settings()).download(f"{JOBS}/{job_id}/report", path, {"format": format})
+    console.print(plain(str(path)), highlight=False, soft_wrap=True)
 
 
 def ask(job_id: str, verb: str, as_json: bool) -> dict[str, Any]:

@@ -4,10 +4,10 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from fettle.cli.terminal import AsJson, console, duration, example, moment, plain, show_json, uncut, with_database
+from fettle.cli import tables
+from fettle.cli.terminal import AsJson, console, duration, example, moment, plain, show_json, with_database
 from fettle.settings import Settings
 from fettle.tenancy.scopes import ADMIN, ALL, SCOPES
 
@@ -60,12 +60,12 @@ def show(as_json: AsJson = False) -> None:
     if as_json:
         show_json([as_object(key, project) for key, project in found])
         return
-    table = Table("id", "project", "name", "key", "scopes", "created", "state", box=None)
+    rows: list[tuple[object, ...]] = []
     for key, project in found:
         scopes = Text(" ".join(key.scopes), "bold" if ADMIN in key.scopes else "")
         made = moment(key.created_at)
-        table.add_row(key.id, plain(project.name), plain(key.name), f"{key.hint}…", scopes, made, state(key))
-    uncut.print(table)
+        rows.append((key.id, project.name, key.name, f"{key.hint}…", scopes, made, state(key)))
+    tables.show(("id", "project", "name", "key", "scopes", "created", "state"), rows)
 
 
 def as_object(key: "ApiKey", project: "Project") -> dict[str, object]:

@@ -100,6 +100,7 @@ def fail(message: str, code: int = REFUSED) -> None:
 @app.command(epilog=example("fettle up", "FETTLE_PORT=9000 fettle up --detach"))
 def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return once it serves; `fettle down` stops it.")] = False,
+    link: Annotated[bool, typer.Option(help="Print a link that signs a browser in; leave it out of logs.")] = True,
 ) -> None:
     """Run everything on this machine: API, worker, engine, Redis; SQLite and files under FETTLE_DATA."""
     if detach:
@@ -109,7 +110,7 @@ def up(
         return
     from fettle.cli.up import run
 
-    run(Settings())
+    run(Settings(), with_link=link)
 
 
 @app.command("console", epilog=example("fettle console"))
@@ -218,8 +219,11 @@ def preview(
     model: Annotated[
         str, typer.Option(help="Base model, its alias or a tuned model: whose template is used.")
     ] = "starter",
-    rows: Annotated[int, typer.Option(min=1, max=50, help="How many to show.")] = 3,
-    max_seq_length: Annotated[int | None, typer.Option(min=16, help="Count the rows that are longer.")] = None,
+    rows: Annotated[int, typer.Option(min=1, max=1000, help="How many to show.")] = 3,
+    offset: Annotated[int, typer.Option(min=0, help="How many rows to pass over.")] = 0,
+    max_seq_length: Annotated[
+        int | None, typer.Option(min=16, help="Count the rows that are longer; unset: what a job would take.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a dataset as a job would train on it, with the learned text highlighted."""
@@ -229,11 +233,11 @@ def preview(
 
     path, settings = Path(file), Settings()
     if path.is_file() or not file.startswith("file-"):
-        seen = token_view.of_path(path, model, settings, limit=rows, max_seq_length=max_seq_length)
+        seen = token_view.of_path(path, model, settings, limit=rows, offset=offset, max_seq_length=max_seq_length)
     else:
         from fettle.cli.client import Client
 
-        query = {"model": model, "limit": rows, "max_seq_length": max_seq_length}
+        query = {"model": model, "limit": rows, "offset": offset, "max_seq_length": max_seq_length}
         sent = {name: value for name, value in query.items() if value is not None}
         seen = Client(settings).get(f"/v1/files/{file}/preview", **sent)
     if as_json:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from fettle.cli.terminal import AsJson, console, example, moment, plain, show_json, uncut, with_database
+from fettle.cli import tables
+from fettle.cli.terminal import AsJson, console, example, moment, show_json, with_database
 from fettle.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,11 +48,11 @@ def show(as_json: AsJson = False) -> None:
         own_fields = ("id", "name", "created_at", "quotas")
         show_json([{field: getattr(project, field) for field in own_fields} for project in found])
         return
-    table = Table("id", "name", "created", "own quotas", box=None)
+    rows = []
     for project in found:
         own = ", ".join(f"{name}={shown(limit)}" for name, limit in (project.quotas or {}).items())
-        table.add_row(project.id, plain(project.name), moment(project.created_at), plain(own))
-    uncut.print(table)
+        rows.append((project.id, project.name, moment(project.created_at), own))
+    tables.show(("id", "name", "created", "own quotas"), rows)
 
 
 @app.command("quota", epilog=example("fettle projects quota blue-team queued_jobs=5 bytes=20G"))

@@ -26,8 +26,8 @@ async def make_link(settings: Settings) -> str:
             row = await api_keys.authenticate(session, key, pepper)
             if row is None:
                 raise NotFound(
-                    f"{file} has no live API key. Create one with `fettle keys create NAME --admin`, and sign in at "
-                    f"{address(settings)}/ with it."
+                    f"{file} has no live API key. Create one with `fettle keys create NAME --scope all --scope admin`, "
+                    f"and sign in at {address(settings)}/ with it."
                 )
             _, token = await sessions.create(session, row, pepper, link=True)
     finally:

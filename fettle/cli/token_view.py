@@ -12,24 +12,30 @@ from fettle.cli.terminal import plain, printable
 from fettle.datasets.formats.preview import look
 from fettle.datasets.formats.validation import validate
 from fettle.errors import InvalidRequest
+from fettle.methods.common import auto_length
 from fettle.registry import catalog
 from fettle.settings import Settings
 
 LEARNED, CONTEXT = "bold green", "dim"
 
 
-def of_path(path: Path, model: str, settings: Settings, *, limit: int, max_seq_length: int | None) -> dict[str, Any]:
+def of_path(
+    path: Path, model: str, settings: Settings, *, limit: int, max_seq_length: int | None, offset: int = 0
+) -> dict[str, Any]:
     """A file that was not uploaded yet, validated first. Raises InvalidRequest, NotFound, OSError."""
     name = settings.model_aliases.get(model, model)
     if name.startswith("ft:") and name.count(":") > 1:
         name = catalog.base_of(name)
-    base = catalog.on_disk(name, catalog.find(catalog.load(settings.catalog_file), name))
+    entry = catalog.find(catalog.load(settings.catalog_file), name)
+    base = catalog.on_disk(name, entry)
     if not path.is_file():
         raise InvalidRequest(f"The file {path} does not exist. Ids of uploaded files start with 'file-'.")
     report = validate(path, max_row_bytes=settings.max_row_bytes)
     if not report.ok:
         raise InvalidRequest(f"{path}: {report.summary()}")
-    return look(path, base, limit=limit, max_seq_length=max_seq_length, whole=True)
+    length = max_seq_length or auto_length(entry.length)
+    seen = look(path, base, limit=limit, offset=offset, max_seq_length=length, whole=True)
+    return {**seen, "notes": [note.model_dump() for note in report.notes]}
 
 
 def show(seen: dict[str, Any], console: Console) -> None:
@@ -48,6 +54,8 @@ def show(seen: dict[str, Any], console: Console) -> None:
         table.add_row(str(row["line"]), length, str(row["supervised_tokens"]), text)
     console.print(table)
     console.print(plain(sentence(seen["summary"])), soft_wrap=True)
+    for note in seen.get("notes", []):
+        console.print(plain(f"Line {note['line']}: {note['message']} {note['fix']}"), soft_wrap=True)
 
 
 def sentence(summary: dict[str, Any]) -> str:
@@ -60,7 +68,12 @@ def sentence(summary: dict[str, Any]) -> str:
     if lengths is not None:
         parts.append(f"Tokens of a row: {lengths['min']:,} to {lengths['max']:,}, median {lengths['median']:,.0f}.")
     if summary["rows_too_long"]:
-        parts.append(f"{summary['rows_too_long']:,} rows have more than {summary['max_seq_length']:,} tokens.")
+        lines = ", ".join(map(str, summary["lines_too_long"][:10]))
+        more = ", …" if summary["rows_too_long"] > 10 else ""
+        parts.append(
+            f"{summary['rows_too_long']:,} rows have more than {summary['max_seq_length']:,} tokens "
+            f"(lines {lines}{more})."
+        )
     if summary["rows_without_completion"]:
         parts.append(f"{summary['rows_without_completion']:,} rows have nothing to learn.")
     return " ".join(parts)

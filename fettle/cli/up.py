@@ -85,7 +85,7 @@ class Part:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, *, with_link: bool = True) -> None:
     """Until Ctrl-C or SIGTERM. Raises UpError."""
     data = settings.data.absolute()
     data_folder.prepare(data)  # datasets, adapters, keys
@@ -107,7 +107,7 @@ def run(settings: Settings) -> None:
                     part.start()
                 wait_until_ready(settings, [*redis, *parts], stopping)
             if not stopping:
-                say_where(settings, data)
+                say_where(settings, data, with_link=with_link)
             keep_running([*redis, *parts], stopping)
         finally:
             shut_down(parts, redis, settings.drain_seconds + 10)
@@ -232,10 +232,15 @@ def wait_until_ready(settings: Settings, parts: list[Part], stopping: list[int])
 
 
 def say_where(
-    settings: Settings, data: Path, how_to_stop: str = "Ctrl-C stops it: a running job saves a checkpoint first"
+    settings: Settings,
+    data: Path,
+    how_to_stop: str = "Ctrl-C stops it: a running job saves a checkpoint first",
+    *,
+    with_link: bool = True,
 ) -> None:
     console.print(f"[green]●[/] Fettle is up   [bold]http://{settings.host}:{settings.port}/v1[/]", highlight=False)
-    say_console(settings)
+    if with_link:
+        say_console(settings)
     console.print(f"  API key         {inside_markup(data / 'admin.key')}", highlight=False)
     console.print(f"  logs            {inside_markup(data / 'logs')}", highlight=False)
     console.print(f"  {how_to_stop}", highlight=False)
@@ -244,8 +249,8 @@ def say_where(
 def say_console(settings: Settings) -> None:
     """A link that signs a browser in, once the page has answered."""
     try:
-        link = asyncio.run(sign_in.make_link(settings))
         sign_in.check_page(settings)
+        link = asyncio.run(sign_in.make_link(settings))
     except FettleError as error:
         console.print(f"  [yellow]![/] console       {inside_markup(error.message)}", highlight=False, soft_wrap=True)
         return

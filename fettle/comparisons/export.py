@@ -168,10 +168,10 @@ def batched(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 def check_any(exported: Exported) -> None:
     """Raises InvalidRequest."""
     if not exported.written:
-        void = f" {exported.not_blind} more are void, as a response names its model." if exported.not_blind else ""
+        void = f" {exported.not_blind} void, as a response of the item names its model," if exported.not_blind else ""
         raise InvalidRequest(
-            f"The {exported.left_out} votes give no row: votes that skip, call all responses bad or tie all of them "
-            f"order nothing.{void} Collect more votes.",
+            f"No vote gives a row:{void} {exported.left_out} that skip, call all responses bad or tie all of them. "
+            "Collect more votes.",
             code="no_votes",
         )
 

@@ -64,7 +64,8 @@ async def of_all(session: AsyncSession, rows: Sequence[Comparison], settings: Se
         row.id: {
             **counted[row.id],
             "votes": votes.get(row.id, (0, 0))[0],
-            "votes_wanted": counted[row.id]["items"] * (items.wanted_votes(row) or people.get(row.id, 0)),
+            "votes_wanted": (counted[row.id]["items"] - counted[row.id]["failed"])
+            * (items.wanted_votes(row) or people.get(row.id, 0)),
             "imported_votes": votes.get(row.id, (0, 0))[1],
             "annotators": people.get(row.id, 0),
             "waiting": waiting.get(row.id),

@@ -18,13 +18,13 @@ HEAD = 16 << 20  # bytes read of a file whose beginning can be read alone
 
 
 async def preview(
-    storage: Storage, file: File, look: Look, *, limit: int, max_seq_length: int | None, folder: Path
+    storage: Storage, file: File, look: Look, *, limit: int, max_seq_length: int | None, folder: Path, offset: int = 0
 ) -> dict[str, Any]:
     """look: as `formats.preview.look` with a base model's folder, outside of this process.
 
     folder: for the bytes meanwhile. Raises InvalidRequest, Missing.
     """
-    return await examine(storage, file, look, folder=folder, limit=limit, max_seq_length=max_seq_length)
+    return await examine(storage, file, look, folder=folder, limit=limit, max_seq_length=max_seq_length, offset=offset)
 
 
 async def examine(storage: Storage, file: File, look: Look, *, folder: Path, **asked: Any) -> dict[str, Any]:

@@ -1,14 +1,13 @@
 """What a job will take: steps, tokens, time and cost, before it exists."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.estimates import amounts, forecast, measurements
 from fettle.estimates.amounts import Phase, Rows
 from fettle.estimates.forecast import Forecast, Interval
+from fettle.estimates.measurements import Earlier
 from fettle.registry.catalog import BaseModelEntry
 
 HOUR = 3600
@@ -44,16 +43,15 @@ class Estimate:
         }
 
 
-async def make(
-    session: AsyncSession,
+def make(
+    earlier: Sequence[Earlier],
     base_model: str,
     method: dict[str, Any],
     rows: Rows,
     models: Mapping[str, BaseModelEntry],
     validation_rows: int = 0,
 ) -> Estimate:
-    """method: resolved. rows: of the training file; their tokens are replaced where only the file's size is known."""
-    earlier = await measurements.earlier(session, base_model)
+    """earlier: what jobs took. method: resolved. rows: of the training file."""
     name = "policy" if method["type"] == "rlhf" else method["type"]
     phases = amounts.phases(method, rows, forecast.sample_tokens(base_model, name, earlier))
     steps = sum(phase.steps for phase in phases)
@@ -62,9 +60,8 @@ async def make(
     return Estimate(phases, rows.counted, forecast.forecast(phases, seen, base_model, earlier, sizes))
 
 
-async def tokens_per_byte(session: AsyncSession, base_model: str) -> float:
+def tokens_per_byte(earlier: Sequence[Earlier], base_model: str) -> float:
     """Of datasets' files, as earlier jobs on this base had it."""
-    earlier = await measurements.earlier(session, base_model)
     known = [each.found.get("tokens_per_byte") for each in earlier if each.base_model == base_model]
     return measurements.median(each for each in known if each) or 1 / amounts.BYTES_PER_TOKEN
 

@@ -12,6 +12,7 @@ from fettle.datasets.formats import facts, preview, token_sample, validation
 from fettle.errors import InvalidRequest
 from fettle.isolation import json_body
 from fettle.jobs import metric_series
+from fettle.reports import work as report_work
 from fettle.rewards import grader_fields
 from fettle.rollouts import selection
 
@@ -87,6 +88,7 @@ WORK: dict[str, Work] = {
     "comparison_prompts": prompts.read,
     "comparison_votes": reader.read,
     "comparison_results": results.compute,
+    "report": report_work.write,
     "export_rollouts": selection.export,
     "metric_columns": metric_series.answer,
 }

@@ -1,7 +1,7 @@
 """Whether a base model's chat template can show what a dataset holds: told when a job is made, not when it trains."""
 
 from fettle.errors import InvalidRequest
-from fettle.registry import catalog
+from fettle.registry import catalog, tool_formats
 from fettle.registry.catalog import BaseModelEntry
 from models import File
 
@@ -17,10 +17,19 @@ def check(name: str, base: BaseModelEntry, dataset: File, param: str) -> None:
         return
     from fettle.datasets.formats.template import chat_template, shown_by  # the API starts without jinja2
 
-    if lost := sorted(set(needs) - shown_by(chat_template(folder))):
+    template = chat_template(folder)
+    if lost := sorted(set(needs) - shown_by(template)):
         raise InvalidRequest(
             f"Rows of {dataset.filename} have {lost[0]!r}, but the chat template of {name!r} does not know them: they "
             "would be lost. Choose a base model whose template does, or leave the tools out of the rows.",
+            code="tools_unsupported",
+            param=param,
+        )
+    if "tool_calls" in needs and not base.engine_reads_tools and tool_formats.of_template(template) is None:
+        raise InvalidRequest(
+            f"Rows of {dataset.filename} have tool calls. The chat template of {name!r} writes calls in a form that "
+            "the engine does not read, so the tuned model could not be served with tools. Choose another base model, "
+            "or set 'engine_reads_tools' in its catalog entry if the engine behind FETTLE_ENGINE_URL reads them.",
             code="tools_unsupported",
             param=param,
         )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Text, cast, select
+from sqlalchemy import Text, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import ids
@@ -12,6 +12,7 @@ from fettle.jobs import step_metrics
 from fettle.pagination import page
 from models import Event
 
+MESSAGES_TOLD, MESSAGE_SHOWN = 200, 1000  # in a report: from each end, and characters of one
 Level = Literal["info", "warn", "error"]
 Type = Literal["message", "metrics"]
 
@@ -51,6 +52,17 @@ async def seq(session: AsyncSession, job_id: str, event_id: str, param: str = "l
     if found is None:
         raise InvalidRequest(f"The job has no event {event_id!r} to go on from.", param=param)
     return found
+
+
+async def messages(session: AsyncSession, job_id: str) -> list[dict[str, Any]]:
+    """What a report tells of them, oldest first: the first and the last of a long history, each cut short."""
+    columns = (Event.seq, Event.created_at, Event.level, func.substr(Event.message, 1, MESSAGE_SHOWN))
+    statement = select(*columns).where(Event.job_id == job_id, Event.type == "message")
+    found = {}
+    for order in (Event.seq, Event.seq.desc()):
+        for seq, at, level, message in (await session.execute(statement.order_by(order).limit(MESSAGES_TOLD))).all():
+            found[seq] = {"created_at": at, "level": level, "message": message}
+    return [found[seq] for seq in sorted(found)]
 
 
 async def metrics(session: AsyncSession, job_id: str) -> dict[int, dict[str, float]]:

@@ -99,7 +99,7 @@ async def renew(session: AsyncSession, job_id: str, fence: int, lease_seconds: f
         raise Fenced(job_id)
 
 
-def give_back(session: AsyncSession, job: Job, why: str, *, max_attempts: int, counted: bool = True) -> None:
+def release(session: AsyncSession, job: Job, why: str, *, max_attempts: int, counted: bool = True) -> None:
     """Back to the queue, paused if that was asked for, or failed as `worker_lost` when it was lost too often.
 
     `job` is held by this transaction. counted: a death, which uses up an attempt, and not a planned stop.
@@ -140,5 +140,5 @@ async def reclaim_expired(session: AsyncSession, max_attempts: int) -> Sequence[
     )
     lost = (await session.scalars(statement)).all()
     for job in lost:
-        give_back(session, job, "The worker stopped responding", max_attempts=max_attempts)
+        release(session, job, "The worker stopped responding", max_attempts=max_attempts)
     return [job.id for job in lost]

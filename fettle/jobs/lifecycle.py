@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fettle import ids
 from fettle.db import json_text
 from fettle.errors import Conflict, NotFound
-from fettle.estimates import estimate
+from fettle.estimates import estimate, measurements
 from fettle.estimates.amounts import Rows
 from fettle.jobs import events, idempotency, planning, states
 from fettle.jobs.planning import Plan, Request
@@ -47,11 +47,12 @@ async def foreseen(
     session: AsyncSession, job: Job, plan: Plan, models: Catalog, price: estimate.Price
 ) -> dict[str, Any]:
     """From the size of the training file alone: creating a job reads no dataset."""
-    each = await estimate.tokens_per_byte(session, plan.base_model)
+    earlier = await measurements.earlier(session, plan.base_model)
+    each = estimate.tokens_per_byte(earlier, plan.base_model)
     rows = Rows.of_size((plan.training.report or {})["rows"], plan.training.bytes, each)
     validation = await session.get(File, job.validation_file) if job.validation_file else None
     held_out = int(((validation.report if validation else None) or {}).get("rows") or 0)
-    found = await estimate.make(session, plan.base_model, plan.method, rows, models, held_out)
+    found = estimate.make(earlier, plan.base_model, plan.method, rows, models, held_out)
     return found.to_json(price, 1)
 
 

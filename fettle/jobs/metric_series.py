@@ -1,6 +1,7 @@
 """The body of GET …/metrics: a job's metrics as columns, or as series that are thinned for a chart."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -23,26 +24,32 @@ def answer(argument: Mapping[str, Any], lines: bytes) -> bytes:
     return orjson.dumps(body)
 
 
-def series(events: Iterable[Mapping[str, Any]], points: int) -> dict[str, dict[str, list[float]]]:
+def series(events: Sequence[Mapping[str, Any]], points: int) -> dict[str, dict[str, list[float]]]:
     """Each metric by itself: {"step", "value"}. A step that a resumed run did again counts as it was done last."""
-    found: dict[str, dict[int, float]] = {}
-    for event in events:
-        step = int(event["step"])
-        for name, value in event.items():
-            if name != "step" and value is not None:
-                found.setdefault(name, {})[step] = value
-    return {name: thinned(found[name], points) for name in sorted(found)}
+    steps = [int(event["step"]) for event in events]
+    ascending = all(one < other for one, other in pairwise(steps))
+    found = {}
+    for name in sorted(set().union(*events) - {"step"}):
+        values: list[Any] = [event.get(name) for event in events]
+        if not ascending:
+            last = {step: value for step, value in zip(steps, values, strict=True) if value is not None}
+            of_steps = sorted(last)
+            found[name] = thinned(of_steps, [last[step] for step in of_steps], points)
+        elif None in values:
+            known = [place for place, value in enumerate(values) if value is not None]
+            found[name] = thinned([steps[place] for place in known], [values[place] for place in known], points)
+        else:
+            found[name] = thinned(steps, values, points)
+    return {name: each for name, each in found.items() if each["step"]}
 
 
-def thinned(values: Mapping[int, float], points: int) -> dict[str, list[float]]:
-    steps = sorted(values)
+def thinned(steps: list[int], values: list[float], points: int) -> dict[str, list[float]]:
     if len(steps) <= points:
-        return {"step": list(steps), "value": [values[step] for step in steps]}
+        return {"step": list(steps), "value": values}
     import numpy as np  # only long curves need it, and they are not thinned in the API's own process
 
     from fettle.jobs import thinning
 
-    x = np.array(steps, np.float64)
-    y = np.array([values[step] for step in steps], np.float64)
+    x, y = np.array(steps, np.float64), np.array(values, np.float64)
     chosen = thinning.choose(x, y, points)
     return {"step": x[chosen].astype(np.int64).tolist(), "value": y[chosen].tolist()}

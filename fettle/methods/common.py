@@ -196,8 +196,13 @@ def resolve_lora(asked: Lora, start: dict[str, Any] | None, where: str) -> dict[
     return resolved
 
 
+def auto_length(base_length: int) -> int:
+    """Tokens of a row. base_length: those that the base model reads."""
+    return min(2048, base_length)
+
+
 def sequence_length(asked: Hyperparameters, given: Given, where: str) -> int:
-    length = min(2048, given.base_length) if asked.max_seq_length == "auto" else asked.max_seq_length
+    length = auto_length(given.base_length) if asked.max_seq_length == "auto" else asked.max_seq_length
     if length > given.base_length:
         raise InvalidRequest(
             f"max_seq_length {length} is more than the {given.base_length} tokens that the base model reads: "

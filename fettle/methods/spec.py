@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import model_validator
+
 from fettle.methods.common import Given
 from fettle.schemas.strict import Strict
 
@@ -23,10 +25,23 @@ LOSSES = {
 REWARDS = {"train_reward_mean": "reward", "valid_reward_mean": "valid reward"}
 
 
+SETTINGS = frozenset(
+    {"supervised", "dpo", "reinforcement", "grpo", "rlhf", "reward_model"}
+)  # where methods have theirs
+
+
 class Method(Strict):
     """A method as a request names it. The settings stand in a field that has the type's name."""
 
     type: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def null_is_no_other_method(cls, value: Any) -> Any:
+        """Clients that write every field of OpenAI's object send null for the methods that they do not mean."""
+        if not isinstance(value, dict):
+            return value
+        return {name: each for name, each in value.items() if each is not None or name not in SETTINGS}
 
 
 def nothing(_: Any) -> None:

@@ -33,6 +33,9 @@ class BaseModelEntry(BaseModel):
     parameters: int = Field(gt=0, description="Number of weights; `auto` hyperparameters depend on it")
     length: int = Field(gt=0, description="Longest sequence, tokens")
     license: str = "unknown"
+    engine_reads_tools: bool = Field(
+        False, description="The engine, such as vLLM with --tool-call-parser, reads calls that Fettle's own does not"
+    )
 
     @model_validator(mode="after")
     def one_source(self) -> "BaseModelEntry":

@@ -9,7 +9,11 @@ from fettle.rewards.samples import Sample
 
 HOLE = re.compile(r"\{\{([^{}]*)\}\}")
 PATH = re.compile(r"^(item|sample)((?:\.[^.\[\]\s]+|\[\d+\])*)$")
+# What is left of a hole with too few braces, or too many
+TORN = re.compile(r"\{+\s*(?:item|sample)\b[^{}\s]*\s*\}*|(?:item|sample)(?:\.[^.\[\]\s{}]+|\[\d+\])+\s*\}+|\}\}|\{\{")
+FILLED = "\0"  # where a hole was
 STEP = re.compile(r"\.([^.\[\]\s]+)|\[(\d+)\]")
+BRACE = re.compile(r"[{}]")
 OF_SAMPLE = ("output_text", "output_json", "output_tools", "choices")
 FILLED_AT_MOST = 4_000_000  # characters: a template may name a long text a thousand times
 
@@ -35,7 +39,28 @@ def check(template: str) -> str:
         steps = STEP.findall(match[2])
         if match[1] == "sample" and (not steps or steps[0][0] not in OF_SAMPLE):
             raise BadTemplate(f"{{{{{hole}}}}} is not a variable. `sample` has {', '.join(OF_SAMPLE)}")
+    refuse_torn(HOLE.sub(FILLED, template))
     return template
+
+
+def refuse_torn(rest: str) -> None:
+    """rest: a template with FILLED in place of its holes; braces of JSON around them are in pairs.
+
+    Raises BadTemplate.
+    """
+    depth = 0
+    for brace in BRACE.finditer(rest):
+        depth += 1 if brace[0] == "{" else -1
+        if depth < 0:
+            break
+    for torn in TORN.finditer(rest):
+        if depth or torn[0].strip("{}"):
+            shown = torn[0] if torn[0].strip("{}") else rest[max(0, torn.start() - 20) : torn.end() + 20]
+            shown = shown.replace(FILLED, "{{…}}")
+            raise BadTemplate(
+                f"{shown[:60]!r} has braces that are not closed or not opened. Write {{{{item.NAME}}}} or "
+                "{{sample.output_text}}, with two braces on each side"
+            )
 
 
 def fill(template: str, sample: Sample) -> str:

@@ -37,13 +37,19 @@ def encode_rows(content: bytes, wanted: RolloutFilter, format: Format) -> bytes:
 
 
 def preferences(rows: Sequence[Row]) -> Iterator[Row]:
-    """OpenAI's preference rows: of each group the best against the worst, where they differ in reward and text."""
+    """OpenAI's preference rows: of each group the best against the worst, where they differ in reward and text.
+
+    A completion that was cut off is never the better one: whoever learned from it would learn to end where it was cut.
+    """
     groups: dict[int, list[Row]] = {}
     for each in rows:
         if each["reward"] is not None:
             groups.setdefault(each["group"], []).append(each)
     for group in groups.values():
-        best, worst = max(group, key=reward_of), min(group, key=reward_of)
+        whole = [each for each in group if each["stop_reason"] != "length"]
+        if not whole:
+            continue
+        best, worst = max(whole, key=reward_of), min(group, key=reward_of)
         if best["reward"] > worst["reward"] and best["completion"] != worst["completion"]:
             yield pair(best, worst)
 

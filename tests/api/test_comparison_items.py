@@ -44,6 +44,23 @@ class TestNext:
         assert shown["item"]["responses"] == item["responses"]
 
 
+class TestProgress:
+    async def test_votes_wanted_follow_the_overlap(self, tenant: Tenant) -> None:
+        twice = await samples.comparison(tenant.db, tenant.project, prompts=3, votes_per_item=2)
+        full = await samples.comparison(tenant.db, tenant.project, prompts=3, overlap="full")
+        for name in ("Ann", "Bob", "Cem"):
+            await samples.annotator(tenant.db, full, name)
+        ann = await samples.annotator(tenant.db, twice, "Ann")
+        task = await samples.next_task(tenant.db, twice, ann)
+        assert task is not None
+        await samples.cast(tenant.db, twice, ann, Ballot(task.item.id, "skip"))
+        rows = (await tenant.http.get("/v1/comparisons")).json()["data"]
+        found = {
+            row["id"]: (row["progress"]["votes"], row["progress"]["votes_wanted"], row["annotators"]) for row in rows
+        }
+        assert found == {twice.id: (1, 6, 1), full.id: (0, 9, 3)}
+
+
 class TestRegenerate:
     async def test_an_item_with_a_vote_is_generated_again_only_on_request(self, tenant: Tenant) -> None:
         made = await samples.comparison(tenant.db, tenant.project, prompts=2)

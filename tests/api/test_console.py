@@ -5,6 +5,8 @@ import gzip
 import hashlib
 import json
 import re
+import tomllib
+from fnmatch import fnmatch
 
 import pytest
 
@@ -87,6 +89,25 @@ class TestFiles:
         before = assets.load().version
         monkeypatch.setattr(assets, "KINDS", {".js": "text/javascript", ".css": "text/css"})
         assert assets.load().version != before
+
+
+class TestShipping:
+    def test_the_wheel_and_the_images_take_the_folder_whole(self) -> None:
+        root = assets.FOLDER.parent.parent
+        hatch = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+        assert "api" in hatch["packages"]
+        assert not {"exclude", "include", "only-include"} & set(hatch)
+        assert "COPY api api" in (root / "Dockerfile").read_text()
+        ignored = [line for line in (root / ".gitignore").read_text().splitlines() if line and line[0] != "#"]
+        files = [str(path.relative_to(root)) for path in assets.FOLDER.rglob("*") if "__pycache__" not in path.parts]
+        left_out = [
+            file
+            for file in files
+            for line in ignored
+            if any(fnmatch(part, line.strip("/")) for part in file.split("/"))
+        ]
+        assert left_out == []
+        assert "api/console/parts/shell.js" in files
 
 
 class TestVendor:

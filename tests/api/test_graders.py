@@ -213,7 +213,7 @@ class TestReach:
             looping = {**LENGTH, "source": "def grade(sample, item):\n    while True: pass"}
             graders = [{"name": "length", "weight": 1.0, "grader": looping}]
             sample = {"prompt": "", "completion": ""}
-            result = await tasks.graded(resources, {"graders": graders, "samples": [sample], "models": {}})
+            result = await tasks.grade(resources, {"graders": graders, "samples": [sample], "models": {}})
         assert "no result within 0.5 seconds" in result["scores"][0]["errors"]["length"]["message"]
 
     async def test_old_requests_are_swept(self, tenant: Tenant) -> None:

@@ -71,6 +71,36 @@ class TestAccepted:
         names = ("validation_file", "method", "hyperparameters", "suffix", "seed", "metadata", "integrations")
         assert (await tenant.job(**dict.fromkeys(names)))["status"] == "queued"
 
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"hyperparameters": {"n_epochs": None, "batch_size": None}},
+            {"method": {"type": "supervised", "supervised": None}},
+            {"method": {"type": "supervised", "supervised": {"hyperparameters": None}}},
+            {"method": supervised(n_epochs=None, lora=None, eval_interval=None, early_stopping=None)},
+            {"method": supervised(lora={"rank": None, "alpha": None, "target_modules": None})},
+            {"method": {"type": "supervised", "dpo": None, "supervised": {}}},
+        ],
+    )
+    async def test_nulls_mean_left_out_inside_objects_too(self, tenant: Tenant, body: dict[str, Any]) -> None:
+        file = (await tenant.upload())["id"]
+        given = await tenant.job(training_file=file, **body)
+        assert given["method"] == (await tenant.job(training_file=file))["method"]
+
+    async def test_nulls_of_early_stopping_are_its_defaults(self, tenant: Tenant) -> None:
+        files = {
+            name: (await tenant.upload(jsonl(n)))["id"] for name, n in (("training_file", 12), ("validation_file", 11))
+        }
+        given = [
+            await tenant.job(**files, method=supervised(early_stopping=stopping))
+            for stopping in ({"patience": None, "min_delta": None}, True)
+        ]
+        assert given[0]["method"] == given[1]["method"]
+
+    async def test_null_is_no_value_of_what_must_be_there(self, tenant: Tenant) -> None:
+        answer = await tenant.create(method={"type": None, "supervised": {}})
+        assert answer.status_code == 400
+
     async def test_openais_older_place_for_hyperparameters_still_counts(self, tenant: Tenant) -> None:
         job = await tenant.job(hyperparameters={"n_epochs": 2, "batch_size": "auto"})
         assert job["hyperparameters"]["n_epochs"] == 2

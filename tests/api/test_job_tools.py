@@ -1,4 +1,4 @@
-"""A dataset with tools, on a base model whose chat template may not know any: the starter's knows none."""
+"""A dataset with tools, on base models whose chat templates know tools, know none, or write calls of an unread form."""
 
 import json
 import shutil
@@ -9,6 +9,7 @@ import pytest
 
 from fettle.registry.catalog import STARTER, BaseModelEntry
 from tests.api.tenants import Tenant, message, refusal
+from tests.bases import NO_TOOLS
 from tests.conftest import Api
 
 CALL: Any = {"id": "1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
@@ -22,29 +23,49 @@ ROWS: dict[str, Any] = {
 }
 
 
+UNREAD = "{% if tools %}{{ tools }}{% endif %}{# tool_calls: <tool_call><function=f> #}" + NO_TOOLS
+
+
+def base_with(template: str, folder: Path, **fields: Any) -> BaseModelEntry:
+    shutil.copytree(STARTER, folder)
+    (folder / "chat_template.jinja").write_text(template)
+    return BaseModelEntry(path=folder, parameters=1, length=2048, **fields)
+
+
 @pytest.mark.parametrize("need", ROWS)
 @pytest.mark.parametrize("param", ["training_file", "validation_file"])
-async def test_what_the_template_would_lose_is_refused_at_once(tenant: Tenant, need: str, param: str) -> None:
+async def test_what_the_template_would_lose_is_refused_at_once(
+    api: Api, tenant: Tenant, need: str, param: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(api.app.state.models.entries, "plain", base_with(NO_TOOLS, tmp_path / "plain"))
     file = await tenant.upload(b"\n".join([json.dumps(ROWS[need]).encode()] * 12), "calls.jsonl")
     assert file["validation"]["needs"] == [need]
-    answer = await tenant.create(**{param: file["id"]})
+    answer = await tenant.create(**{"model": "plain", param: file["id"]})
     assert refusal(answer) == (400, "tools_unsupported", param)
-    assert f"calls.jsonl have {need!r}" in message(answer) and "'starter'" in message(answer)
+    assert f"calls.jsonl have {need!r}" in message(answer) and "'plain'" in message(answer)
 
 
-async def test_a_template_that_knows_them_takes_them(
-    api: Api, tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    knowing = tmp_path / "knowing"
-    shutil.copytree(STARTER, knowing)
-    template = knowing / "chat_template.jinja"
-    template.write_text("{% if tools %}{{ tools | tojson }}{% endif %}{# tool_calls #}" + template.read_text())
-    entry = BaseModelEntry(path=knowing, parameters=1, length=2048)
-    monkeypatch.setitem(api.app.state.models.entries, "knowing", entry)
+async def test_the_starter_takes_them(tenant: Tenant) -> None:
     rows = [json.dumps(row).encode() for row in ROWS.values()] * 6
     file = await tenant.upload(b"\n".join(rows))
     assert file["validation"]["needs"] == ["tool_calls", "tools"]
-    assert (await tenant.create(model="knowing", training_file=file["id"])).status_code == 200
+    assert (await tenant.create(training_file=file["id"])).status_code == 200
+
+
+async def test_calls_that_no_engine_would_read_are_refused_unless_the_catalog_says_that_one_does(
+    api: Api, tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = {
+        "unread": base_with(UNREAD, tmp_path / "unread"),
+        "read": base_with(UNREAD, tmp_path / "read", engine_reads_tools=True),
+    }
+    for name, entry in entries.items():
+        monkeypatch.setitem(api.app.state.models.entries, name, entry)
+    file = await tenant.upload(b"\n".join([json.dumps(ROWS["tool_calls"]).encode()] * 12), "calls.jsonl")
+    answer = await tenant.create(model="unread", training_file=file["id"])
+    assert refusal(answer) == (400, "tools_unsupported", "training_file")
+    assert "could not be served with tools" in message(answer)
+    assert (await tenant.create(model="read", training_file=file["id"])).status_code == 200
 
 
 async def test_a_template_that_is_elsewhere_is_the_trainings_to_judge(

@@ -37,7 +37,8 @@ async def test_every_format_is_shown_alike(content: bytes, form: str, tenant: Te
     (tmp_path / "same").write_bytes(jsonl(12))
     expected = look(tmp_path / "same", STARTER, limit=2, max_seq_length=16, whole=True)
     assert [row["tokens"] for row in answer["rows"]] == [row["tokens"] for row in expected["rows"]]
-    assert answer["summary"] == {**expected["summary"], "format": form}
+    lines = [line + (form == "csv") for line in expected["summary"]["lines_too_long"]]  # a header comes first
+    assert answer["summary"] == {**expected["summary"], "format": form, "lines_too_long": lines}
     assert file["validation"]["format"] == form
 
 
@@ -124,7 +125,7 @@ async def test_a_bad_file_is_refused_with_its_first_problem(tenant: Tenant) -> N
 
 
 @pytest.mark.parametrize(
-    ("query", "param"), [({"limit": 0}, "limit"), ({"limit": 51}, "limit"), ({"max_seq_length": 3}, "max_seq_length")]
+    ("query", "param"), [({"limit": 0}, "limit"), ({"limit": 1001}, "limit"), ({"max_seq_length": 3}, "max_seq_length")]
 )
 async def test_a_bad_query_is_refused_by_name(query: dict[str, int], param: str, tenant: Tenant) -> None:
     file = await tenant.upload()
@@ -136,3 +137,19 @@ async def test_nothing_is_left_on_disk(api: Api, tenant: Tenant) -> None:
     await preview(tenant, file["id"])
     assert list(api.app.state.uploads.iterdir()) == []
     assert json.loads((await preview(tenant, file["id"])).content)["rows"]
+
+
+async def test_without_a_length_it_is_the_one_that_a_job_takes(tenant: Tenant) -> None:
+    row = b'{"prompt": "%s", "completion": "5"}\n'
+    file = await tenant.upload(row % b"x" * 3 + row % (b"word " * 3000) + row % b"x")
+    summary = (await preview(tenant, file["id"])).json()["summary"]
+    assert (summary["max_seq_length"], summary["rows_too_long"], summary["lines_too_long"]) == (2048, 1, [4])
+    job = await tenant.job()
+    assert job["method"]["supervised"]["hyperparameters"]["max_seq_length"] == summary["max_seq_length"]
+
+
+async def test_many_rows_and_those_after_an_offset_can_be_seen(tenant: Tenant) -> None:
+    file = await tenant.upload(jsonl(120))
+    rows = (await preview(tenant, file["id"], limit=100, offset=15)).json()["rows"]
+    assert [row["line"] for row in rows] == list(range(16, 116))
+    assert (await preview(tenant, file["id"], offset=-1)).status_code == 400

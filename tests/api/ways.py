@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from fastapi.routing import APIRoute
 
 from api.app import create_app
-from api.edge.middleware import OPEN_FOLDER, OPEN_PATHS
+from api.edge.middleware import OPEN_FOLDERS, OPEN_PATHS
 from fettle.settings import Settings
 
 
@@ -31,6 +31,6 @@ def ways(routes: list[Any]) -> Iterator[Way]:
 
 SAME_FOR_ALL = {"/v1/workers", "/v1/reward_functions"}
 WAYS = list(ways(create_app(Settings()).routes))
-GUARDED = [way for way in WAYS if way.path not in OPEN_PATHS and not way.path.startswith(OPEN_FOLDER)]
+GUARDED = [way for way in WAYS if way.path not in OPEN_PATHS and not way.path.startswith(OPEN_FOLDERS)]
 WITH_ID = [way for way in GUARDED if way.names]
 LISTS = [way for way in GUARDED if way.method == "GET" and not way.names and way.path not in SAME_FOR_ALL]

@@ -18,14 +18,14 @@ MARKUP = "<img src=x onerror=alert(1)><b>bold</b>"  # in every field that shows 
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     started = Server(tmp_path_factory.mktemp("console") / "data", free_port())
     yield started
     started.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("there is no Chromium here")
@@ -55,7 +55,7 @@ class Visitor:
     def open(self, path: str, heading: str) -> Any:
         self.page.goto(f"{self.url}/#{path}")
         self.page.get_by_role("heading", level=1, name=heading).wait_for()
-        self.expect(self.page.locator(".loading")).to_have_count(0)
+        self.expect(self.page.locator(".loading")).to_have_count(0, timeout=60_000)
         return self.page
 
     def serious_violations(self) -> list[str]:
@@ -70,7 +70,7 @@ class Visitor:
         ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def signed_in(chromium: Any, server: Server) -> Any:
     """A browser's cookies after sign-in."""
     context = chromium.new_context()
@@ -102,7 +102,7 @@ def visit(chromium: Any, server: Server, signed_in: Any) -> Iterator[Callable[..
     assert [complaint for visitor in visitors for complaint in visitor.complaints] == []
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def job(server: Server) -> Any:
     """A finished job whose texts hold markup."""
     rows = [

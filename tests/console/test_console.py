@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -14,10 +15,18 @@ from tests.e2e.conftest import Server
 pytestmark = pytest.mark.slow
 
 Visit = Callable[..., Visitor]
-PAGES = {  # path → its heading; {job} is the finished job
+PAGES = {  # path → its heading, or a part of it
     "/": "Home",
     "/jobs": "Jobs",
     "/jobs/{job}": "markup",
+    "/new-job": "New job",
+    "/datasets": "Datasets",
+    "/datasets/{file}": "<b>",
+    "/models": "Models",
+    "/models/{model}": "ft:starter",
+    "/playground": "Playground",
+    "/keys": "Keys and quotas",
+    "/system": "System",
 }
 
 
@@ -67,11 +76,64 @@ class TestJob:
         assert server.client.fine_tuning.jobs.retrieve(created.id).status == "cancelled"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", ["desktop", "phone"])
+class TestDatasets:
+    def test_a_dropped_file_shows_its_problems_at_their_lines_and_the_corrected_one_its_tokens(
+        self, visit: Visit
+    ) -> None:
+        page = visit().open("/datasets", "Datasets")
+        wrong = b'{"prompt": "a", "completion": "b"}\n{"prompt": "<i>no completion</i>"}\nnot JSON\n'
+        page.locator("input[type=file]").set_input_files({"name": "w.jsonl", "mimeType": "x/y", "buffer": wrong})
+        page.get_by_role("heading", name="Problems").wait_for()
+        assert page.locator(".tag").all_inner_texts()[:2] == ["Line 2", "Line 3"]
+        right = b'{"prompt": "a", "completion": "b"}\n' * 12
+        page.locator("input[type=file]").set_input_files({"name": "r.jsonl", "mimeType": "x/y", "buffer": right})
+        page.get_by_role("heading", level=1, name="r.jsonl").wait_for()
+        page.locator(".tokens .learned").first.wait_for()
+
+
+class TestNewJob:
+    def test_only_what_the_method_needs_is_asked_and_the_code_makes_the_same_job(
+        self, server: Server, visit: Visit, job: Any
+    ) -> None:
+        page = visit().open(f"/new-job?file={job.training_file}", "New job")
+        assert page.get_by_role("heading", name="Rewards").count() == 0
+        page.get_by_label("GRPO").check()
+        page.get_by_role("heading", name="Rewards").wait_for()
+        page.get_by_label("SFT").check()
+        page.get_by_text("Settings (all of them have good defaults)").click()
+        page.get_by_label("Epochs").fill("1")
+        page.get_by_label("Name (optional)").fill("by-hand")
+        assert '"n_epochs": 1' in page.locator(".code pre").inner_text()
+        page.get_by_role("button", name="Start the job").click()
+        page.get_by_role("heading", level=1, name="by-hand").wait_for()
+        newest = server.client.fine_tuning.jobs.list(limit=1).data[0]
+        assert (newest.user_provided_suffix, newest.hyperparameters.n_epochs) == ("by-hand", 1)
+        server.wait_for_end(newest.id)
+
+
+class TestPlayground:
+    def test_two_models_answer_side_by_side_and_the_answers_become_a_comparison(
+        self, server: Server, visit: Visit, job: Any
+    ) -> None:
+        both = quote(f"starter,{job.fine_tuned_model}")
+        page = visit().open(f"/playground?models={both}", "Playground")
+        page.get_by_label("Prompt", exact=True).fill(MARKUP)
+        page.get_by_role("button", name="Ask 2 models").click()
+        answers = page.locator("article .answer")
+        for place in range(2):
+            answers.nth(place).get_by_text("Thinking").wait_for(state="detached")
+        assert page.locator("main article img").count() == 0
+        page.get_by_role("button", name="Save as a comparison").click()
+        page.get_by_text("The comparison is saved.").wait_for()
+        made = server.http.get("/v1/comparisons").json()["data"][0]
+        assert made["models"] == ["starter", job.fine_tuned_model]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [("desktop", "light"), ("phone", "dark")])
 def test_every_page_is_accessible_and_fits_the_screen(visit: Visit, job: Any, width: str, scheme: str) -> None:
     visitor = visit(width, scheme)
     for path, heading in PAGES.items():
-        page = visitor.open(path.format(job=job.id), heading)
+        names = {"job": job.id, "file": job.training_file, "model": quote(job.fine_tuned_model, safe="")}
+        page = visitor.open(path.format(**names), heading)
         assert visitor.serious_violations() == [], path
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path

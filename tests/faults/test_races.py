@@ -67,10 +67,10 @@ class Race:
     async def publish(self) -> None:
         await publishing.publish(self.attempt, self.adapter, {"trained_tokens": 1})
 
-    async def give_back(self) -> None:
+    async def release(self) -> None:
         async with self.resources.db.transaction() as session:
             row = await leases.hold(session, self.job.id, self.job.fence)
-            leases.give_back(session, row, "The worker is stopping", max_attempts=3, counted=False)
+            leases.release(session, row, "The worker is stopping", max_attempts=3, counted=False)
 
     async def fail(self) -> None:
         async with self.resources.db.transaction() as session:
@@ -106,7 +106,7 @@ class TestRaces:
     async def test_everything_at_once_leaves_one_legal_state(
         self, db: Database, project: Project, resources: Resources, adapter: Path
     ) -> None:
-        everything = ("cancel", "pause", "resume", "publish", "give_back", "fail")
+        everything = ("cancel", "pause", "resume", "publish", "release", "fail")
         for seed in range(ROUNDS):
             race = Race(Attempt(resources, await given.claimed(db, project)), adapter, seed)
             took_place = await race.run(*everything)

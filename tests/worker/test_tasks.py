@@ -22,14 +22,14 @@ async def test_a_request_that_takes_longer_than_its_lease_is_not_given_to_anothe
         await asyncio.sleep(1)
         return {"scores": []}
 
-    monkeypatch.setattr(tasks, "graded", slowly)
+    monkeypatch.setattr(tasks, "grade", slowly)
     async with resources.db.transaction() as session:
         asked = await grading_requests.create(session, job.project_id, {})
-    grading = await tasks.claimed(resources, "one")
+    grading = await tasks.claim(resources, "one")
     assert grading is not None
     working = asyncio.create_task(tasks.answer(resources, grading))
     await asyncio.sleep(0.6)
-    assert await tasks.claimed(resources, "another") is None
+    assert await tasks.claim(resources, "another") is None
     await working
     async with resources.db.snapshot() as session:
         assert (await session.get_one(Grading, asked.id)).result == {"scores": []}
@@ -43,7 +43,7 @@ async def test_loops_of_a_few_projects_leave_a_place_for_another(
             await asyncio.sleep(60)
         return {"scores": []}
 
-    monkeypatch.setattr(tasks, "graded", looping)
+    monkeypatch.setattr(tasks, "grade", looping)
     few = [job.project_id, *[(await given.stranger(resources.db, f"loops-{number}")).id for number in range(3)]]
     for project_id in few:
         for _ in range(4):

@@ -100,7 +100,8 @@ async def unload_lora_adapter(body: UnloadAdapter, pool: ThePool) -> PlainTextRe
 
 @router.post("/v1/chat/completions")
 async def chat_completions(body: ChatRequest, http: Request, pool: ThePool) -> Response:
-    return await generate(body, http, pool, partial(prompts.of_chat, body=body), response_bodies.Chat())
+    shape = response_bodies.ToolChat(body) if body.callable else response_bodies.Chat()
+    return await generate(body, http, pool, partial(prompts.of_chat, body=body), shape)
 
 
 @router.post("/v1/completions")
@@ -126,6 +127,7 @@ async def generate(
     base, adapter = await pool.find(body.model)
     scoring.refuse_text(body.model, adapter)
     generation = await asyncio.to_thread(prepare, base, adapter, body, prompt_for)
+    shape.begin(base)
     await unless_gone(http, pool.network(base))
     submit(generation, adapter, pool)
     head = ResponseHead(body.model, shape)

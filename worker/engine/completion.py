@@ -1,5 +1,7 @@
 """One completion being written: its text so far, what its next token may be, and when it ends."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -15,7 +17,8 @@ class Completion:
         sampling = request.sampling
         self.request = request
         self.index = index
-        self.text = TextStream(request.base.renderer.decode, sampling.stops)
+        decode = partial(request.base.vocabulary.decode, shown=sampling.shown)
+        self.text = TextStream(decode if sampling.shown else request.base.renderer.decode, sampling.stops)
         self.tokens = 0
         self.finished = False
         self.logprobs: list[Logprob] = []  # not handed out yet

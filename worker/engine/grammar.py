@@ -5,6 +5,7 @@ and fetches no `$ref` from anywhere.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -48,28 +49,52 @@ class Grammar:
         return Matcher(self.start.deep_copy())
 
 
+SCHEMA = "response_format.json_schema.schema"
+
+
+def schema_text(
+    schema: Mapping[str, Any], where: str = SCHEMA, options: Mapping[str, Any] = MappingProxyType(OPTIONS)
+) -> str:
+    """As llguidance is to read it. Raises InvalidRequest for one that is too long."""
+    text = orjson.dumps(schema)
+    if len(text) > MAX_SCHEMA_BYTES:
+        raise refused(f"it has {len(text):,} bytes; the limit is {MAX_SCHEMA_BYTES:,}", where)
+    if "x-guidance" in schema:
+        raise refused("'x-guidance' is not a JSON Schema keyword", where)
+    return orjson.dumps({**schema, "x-guidance": dict(options)}).decode()
+
+
 def compiled(schema: Mapping[str, Any], vocabulary: Vocabulary) -> Grammar:
     """The grammar of all JSON texts that the schema allows. Blocking. Raises InvalidRequest, which says why."""
     from llguidance import LLMatcher
 
-    text = orjson.dumps(schema).decode()
-    if len(text) > MAX_SCHEMA_BYTES:
-        raise refused(f"it has {len(text):,} bytes; the limit is {MAX_SCHEMA_BYTES:,}")
-    if "x-guidance" in schema:
-        raise refused("'x-guidance' is not a JSON Schema keyword")
+    text = schema_text(schema)
     try:
-        grammar = LLMatcher.grammar_from_json_schema(text, overrides=OPTIONS)  # type: ignore[arg-type]
+        grammar = LLMatcher.grammar_from_json_schema(text)
     except ValueError as error:
         raise refused(str(error)) from error
+    return started(grammar, vocabulary, SCHEMA)
+
+
+def compiled_lark(lark: str, vocabulary: Vocabulary, where: str) -> Grammar:
+    """Blocking. Raises InvalidRequest, which says why."""
+    from llguidance import LLMatcher
+
+    try:
+        grammar = LLMatcher.grammar_from_lark(lark)
+    except ValueError as error:
+        raise refused(str(error), where) from error
+    return started(grammar, vocabulary, where)
+
+
+def started(grammar: str, vocabulary: Vocabulary, where: str) -> Grammar:
+    from llguidance import LLMatcher
+
     start = LLMatcher(vocabulary.guide, grammar, log_level=0)
     if start.is_error():
-        raise refused(start.get_error().splitlines()[0])
+        raise refused(start.get_error().splitlines()[0], where)
     return Grammar(start)
 
 
-def refused(why: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"The JSON schema cannot be used: {why}.",
-        code="invalid_json_schema",
-        param="response_format.json_schema.schema",
-    )
+def refused(why: str, where: str = SCHEMA) -> InvalidRequest:
+    return InvalidRequest(f"The JSON schema cannot be used: {why}.", code="invalid_json_schema", param=where)

@@ -9,6 +9,7 @@ from fettle.errors import InvalidRequest, TrainingFailed, from_schema
 from worker.engine import grammar
 from worker.engine.requests import Base, Sampling
 from worker.engine.schemas import ChatRequest, CompletionRequest, Generated, Message
+from worker.engine.tools import offers
 
 DEFAULT_MAX_TOKENS = 512
 
@@ -16,7 +17,8 @@ DEFAULT_MAX_TOKENS = 512
 def of_chat(base: Base, body: ChatRequest) -> list[int]:
     """Prompt ids (T), by the renderer that training uses."""
     try:
-        prompt = base.renderer.prompt([message.for_template() for message in body.messages])
+        messages = [message.for_template(index) for index, message in enumerate(body.messages)]
+        prompt = base.renderer.prompt(messages, **offers.variables(base, body))
     except TrainingFailed as failure:
         raise InvalidRequest(failure.message, code=failure.code, param="messages") from failure
     except jinja2.TemplateError as error:
@@ -92,6 +94,7 @@ def sampling(body: Generated, base: Base, prompt_tokens: int) -> Sampling:
             param="messages" if isinstance(body, ChatRequest) else "prompt",
         )
     check_ids(base, list(body.logit_bias), "logit_bias")
+    calls = offers.of(base, body) if isinstance(body, ChatRequest) else None
     return Sampling(
         n=body.n,
         temperature=body.temperature,
@@ -103,5 +106,10 @@ def sampling(body: Generated, base: Base, prompt_tokens: int) -> Sampling:
         presence_penalty=body.presence_penalty,
         logit_bias=body.logit_bias,
         logprobs=body.likeliest,
-        grammar=None if body.json_schema is None else grammar.compiled(body.json_schema, base.vocabulary),
+        grammar=calls.grammar if calls else schema_grammar(body, base),
+        shown=calls.shown if calls else frozenset(),
     )
+
+
+def schema_grammar(body: Generated, base: Base) -> grammar.Grammar | None:
+    return None if body.json_schema is None else grammar.compiled(body.json_schema, base.vocabulary)

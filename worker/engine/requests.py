@@ -42,6 +42,7 @@ class Sampling:
     logit_bias: Mapping[int, float] = field(default_factory=dict)  # token id → what is added to its logit
     logprobs: int | None = None  # how many of the likeliest tokens to name beside the chosen one; None: no logprobs
     grammar: Grammar | None = None  # what the text must be
+    shown: frozenset[int] = frozenset()  # control tokens that the text is to show
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,22 @@
 """OpenAI's response bodies: a whole completion, and the chunks of a streamed one, in the shape of either route."""
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
 from fettle import ids
 from fettle.errors import FettleError
-from worker.engine.requests import Logprob, Piece, Request
+from worker.engine.requests import Base, Logprob, Piece, Request
+from worker.engine.tools import legacy, offers, parsing
+from worker.engine.tools.parsing import CallParser
 from worker.engine.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from worker.engine.schemas import ChatRequest
 
 DONE = b"data: [DONE]\n\n"
 
@@ -31,12 +37,41 @@ class Shape(Protocol):
     def first_chunk(self) -> Mapping[str, Any] | None:
         """The first thing that a stream says of each choice."""
 
+    def begin(self, base: Base) -> None:
+        """Once it is known which base answers."""
+
     def whole(self, text: str, logprobs: list[Logprob] | None, vocabulary: Vocabulary) -> dict[str, Any]: ...
 
     def part(self, text: str, logprobs: Sequence[Logprob] | None, vocabulary: Vocabulary) -> dict[str, Any]: ...
 
+    def parts(
+        self, piece: Piece, logprobs: Sequence[Logprob] | None, vocabulary: Vocabulary
+    ) -> Iterator[dict[str, Any]]:
+        """What a stream says of one piece."""
 
-class Chat:
+    def reason(self, content: Mapping[str, Any], finish_reason: str) -> str:
+        """Why a choice ended, as OpenAI names it. content: the whole choice, or the last part of a streamed one."""
+
+
+class Plain:
+    """A choice whose text is passed on as it is."""
+
+    def begin(self, base: Base) -> None: ...
+
+    def part(self, text: str, logprobs: Sequence[Logprob] | None, vocabulary: Vocabulary) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def parts(
+        self, piece: Piece, logprobs: Sequence[Logprob] | None, vocabulary: Vocabulary
+    ) -> Iterator[dict[str, Any]]:
+        if piece.text or piece.logprobs:
+            yield self.part(piece.text, logprobs, vocabulary)
+
+    def reason(self, content: Mapping[str, Any], finish_reason: str) -> str:
+        return finish_reason
+
+
+class Chat(Plain):
     id_prefix: ids.Prefix = "chatcmpl-"
     kind, chunk_kind = "chat.completion", "chat.completion.chunk"
     first_chunk: Mapping[str, Any] = {"delta": {"role": "assistant", "content": "", "refusal": None}, "logprobs": None}
@@ -49,7 +84,42 @@ class Chat:
         return {"delta": {"content": text} if text else {}, "logprobs": chat_logprobs(logprobs, vocabulary)}
 
 
-class Text:
+class ToolChat(Chat):
+    """A chat in which the model may call tools."""
+
+    def __init__(self, body: "ChatRequest") -> None:
+        self.body = body
+        self.old = legacy.answer if body.old_form else lambda content: content
+        self.parsers: list[CallParser] = []
+
+    def begin(self, base: Base) -> None:
+        self.parsers = [offers.parser(base, self.body) for _ in range(self.body.n)]
+        self.new_parser = partial(offers.parser, base, self.body)
+
+    def whole(self, text: str, logprobs: list[Logprob] | None, vocabulary: Vocabulary) -> dict[str, Any]:
+        message = parsing.message(self.new_parser().push(text, last=True))
+        return {"message": self.old(message), "logprobs": chat_logprobs(logprobs, vocabulary)}
+
+    def parts(
+        self, piece: Piece, logprobs: Sequence[Logprob] | None, vocabulary: Vocabulary
+    ) -> Iterator[dict[str, Any]]:
+        details = chat_logprobs(logprobs, vocabulary)
+        deltas = self.parsers[piece.index].push(piece.text, last=piece.finish_reason is not None)
+        for delta in deltas or ([{}] if piece.logprobs else []):
+            yield {"delta": self.old(delta), "logprobs": details}
+            details = chat_logprobs([], vocabulary) if details else None
+        self.called = self.parsers[piece.index].calls > 0
+
+    def reason(self, content: Mapping[str, Any], finish_reason: str) -> str:
+        """OpenAI says `stop` where the request itself named the function."""
+        message = content.get("message")
+        called = self.called if message is None else bool(message.get("tool_calls") or message.get("function_call"))
+        if not called or finish_reason != "stop" or self.body.named:
+            return finish_reason
+        return "function_call" if self.body.old_form else "tool_calls"
+
+
+class Text(Plain):
     id_prefix: ids.Prefix = "cmpl-"
     kind = chunk_kind = "text_completion"
     first_chunk = None
@@ -125,7 +195,8 @@ async def whole(request: Request, head: ResponseHead) -> dict[str, Any]:
     for index, pieces in enumerate(pieces_by_choice):
         text = "".join(piece.text for piece in pieces)
         content = head.shape.whole(text, details(request, *pieces), vocabulary(request))
-        choices.append({"index": index, **content, "finish_reason": pieces[-1].finish_reason})
+        reason = head.shape.reason(content, pieces[-1].finish_reason or "stop")
+        choices.append({"index": index, **content, "finish_reason": reason})
     tokens = sum(pieces[-1].tokens for pieces in pieces_by_choice)
     return head.body(head.shape.kind, choices) | {"usage": usage(len(request.prompt), tokens)}
 
@@ -156,10 +227,11 @@ async def streamed(request: Request, head: ResponseHead, first: Piece, include_u
                 yield chunk(index, shape.first_chunk)
         piece = first
         while True:
-            if piece.text or piece.logprobs:
-                yield chunk(piece.index, shape.part(piece.text, details(request, piece), vocabulary(request)))
+            for part in shape.parts(piece, details(request, piece), vocabulary(request)):
+                yield chunk(piece.index, part)
             if piece.finish_reason:
-                yield chunk(piece.index, shape.part("", None, vocabulary(request)), piece.finish_reason)
+                last = shape.part("", None, vocabulary(request))
+                yield chunk(piece.index, last, shape.reason(last, piece.finish_reason))
                 tokens, going = tokens + piece.tokens, going - 1
             if not going:
                 break

@@ -6,6 +6,21 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from fettle.errors import InvalidRequest
 from fettle.schemas.strict import Strict
+from worker.engine.tools import legacy
+from worker.engine.tools.schemas import (
+    CallId,
+    Function,
+    FunctionChoice,
+    Functions,
+    NamedTool,
+    ToolCalls,
+    ToolChoice,
+    Tools,
+    check_choice,
+    check_history,
+    check_names,
+    for_template,
+)
 
 MAX_CHOICES = 16
 MAX_STOPS = 4
@@ -14,6 +29,10 @@ MAX_TOP_LOGPROBS = 20
 MAX_BIASES = 1024
 MAX_CONVERSATIONS = 256
 INT64 = 2**63
+# Keys of an assistant's message in an answer, which clients send back with the history
+EMPTY_FIELDS = (
+    *("name", "refusal", "annotations", "audio", "function_call", "tool_calls", "tool_call_id", "reasoning_content"),
+)
 
 
 def encodable(text: str) -> str:
@@ -52,12 +71,43 @@ TokenId = Annotated[int, Field(ge=0)]
 
 
 class Message(Strict):
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Annotated[Text, BeforeValidator(as_text)]
+    """A message of any role. The empty fields of an earlier answer may come back with it."""
 
-    def for_template(self) -> dict[str, str]:
-        """`developer` is the newer name of `system`; templates know the old one."""
-        return {"role": "system" if self.role == "developer" else self.role, "content": self.content}
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Annotated[Text | None, BeforeValidator(as_text)]
+    tool_calls: ToolCalls | None = None
+    tool_call_id: CallId | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def as_it_was_answered(cls, value: Any) -> Any:
+        """Without the fields that hold nothing. Beside calls there may be no content."""
+        if not isinstance(value, dict):
+            return value
+        empty = {name for name in EMPTY_FIELDS if name in value and value[name] in (None, [])}
+        dropped = empty | ({"name"} if value.get("role") == "tool" else set())  # its call names the function
+        kept = {name: each for name, each in value.items() if name not in dropped}
+        return {"content": None, **kept} if kept.get("tool_calls") else kept
+
+    @model_validator(mode="after")
+    def fields_of_its_role(self) -> Self:
+        if self.content is None and not self.tool_calls:
+            raise ValueError("use a string as 'content'")
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError(f"a message of role '{self.role}' cannot have 'tool_calls'")
+        if (self.tool_call_id is not None) != (self.role == "tool"):
+            raise ValueError("'tool_call_id' belongs to messages of role 'tool', which must have it")
+        return self
+
+    def for_template(self, index: int = 0) -> dict[str, Any]:
+        """`developer` is the newer name of `system`; templates know the old one. Raises InvalidRequest."""
+        made: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role}
+        made["content"] = self.content or ""
+        if self.tool_calls:
+            made["tool_calls"] = for_template(self.tool_calls, f"messages[{index}]")
+        if self.tool_call_id is not None:
+            made["tool_call_id"] = self.tool_call_id
+        return made
 
 
 class StreamOptions(Strict):
@@ -106,13 +156,6 @@ class Generated(Strict):
     )
     user: str | None = None  # says who asks; changes no answer
 
-    @model_validator(mode="before")
-    @classmethod
-    def null_is_the_default(cls, body: Any) -> Any:
-        if not isinstance(body, dict):
-            return body
-        return {name: value for name, value in body.items() if value is not None or name not in cls.model_fields}
-
     @model_validator(mode="after")
     def usage_goes_with_a_stream(self) -> Self:
         if self.stream_options and not self.stream:
@@ -146,6 +189,56 @@ class ChatRequest(Generated):
     logprobs: bool = False
     top_logprobs: int = Field(0, ge=0, le=MAX_TOP_LOGPROBS)
     response_format: ResponseFormat | None = None
+    tools: Tools | None = None
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool = True
+    functions: Functions | None = None  # the older form of `tools`
+    function_call: Literal["none", "auto"] | FunctionChoice | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def newer_messages(cls, body: Any) -> Any:
+        if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
+            return body
+        return {**body, "messages": legacy.mapped_messages(body["messages"])}
+
+    @model_validator(mode="after")
+    def tools_fit(self) -> Self:
+        if self.old_form:
+            if self.tools is not None or self.tool_choice is not None:
+                raise InvalidRequest(
+                    "'functions' and 'function_call' are the old names of 'tools' and 'tool_choice'. Send one form.",
+                    param="functions",
+                )
+            self.tools = legacy.tools(self.functions)
+            self.tool_choice = legacy.choice(self.function_call)
+            self.parallel_tool_calls = False
+        check_names(self.offered)
+        check_choice(self.tool_choice, self.offered)
+        history = [(m.role, [call.id for call in m.tool_calls or []], m.tool_call_id) for m in self.messages]
+        check_history(history)
+        return self
+
+    @property
+    def old_form(self) -> bool:
+        return self.functions is not None or self.function_call is not None
+
+    @property
+    def offered(self) -> list[Function]:
+        return [tool.function for tool in self.tools or []]
+
+    @property
+    def callable(self) -> list[Function]:
+        """What the model may call."""
+        if isinstance(self.tool_choice, NamedTool):
+            named = self.tool_choice.function.name
+            return [function for function in self.offered if function.name == named]
+        return [] if self.tool_choice == "none" else self.offered
+
+    @property
+    def named(self) -> str | None:
+        """The function that the model must call."""
+        return self.tool_choice.function.name if isinstance(self.tool_choice, NamedTool) else None
 
     @model_validator(mode="after")
     def together(self) -> Self:

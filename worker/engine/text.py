@@ -14,7 +14,7 @@ class TextStream:
         self.ids: list[int] = []
         self.context = 0  # a decoder may need earlier tokens (a leading space); these begin here
         self.fresh = 0  # tokens from here on have given no text yet
-        self.held = ""  # may be the beginning of a stop string
+        self.pending = ""  # may be the beginning of a stop string
         self.stopped = False  # a stop string was met: it and all after it are cut off
 
     def push(self, token: int) -> str:
@@ -26,7 +26,7 @@ class TextStream:
         text = self._until_stop(self._characters(last=True))
         if self.stopped:
             return text
-        return text + self.held
+        return text + self.pending
 
     def _characters(self, last: bool) -> str:
         text = self.decode(self.ids[self.context :])
@@ -37,13 +37,13 @@ class TextStream:
         return text[len(given) :]
 
     def _until_stop(self, text: str) -> str:
-        self.held += text
-        found = [at for stop in self.stops if (at := self.held.find(stop)) >= 0]
+        self.pending += text
+        found = [at for stop in self.stops if (at := self.pending.find(stop)) >= 0]
         if found:
             self.stopped = True
-            return self.held[: min(found)]
-        safe = len(self.held) - max((overlap(self.held, stop) for stop in self.stops), default=0)
-        given, self.held = self.held[:safe], self.held[safe:]
+            return self.pending[: min(found)]
+        safe = len(self.pending) - max((overlap(self.pending, stop) for stop in self.stops), default=0)
+        given, self.pending = self.pending[:safe], self.pending[safe:]
         return given
 
 

@@ -1,4 +1,4 @@
-"""What a training child says, turned into rows: metrics in batches, checkpoints and the evaluation as they come."""
+"""Turns the messages of a training process into rows: metrics in batches, checkpoints and evaluations as they come."""
 
 import asyncio
 import shutil
@@ -27,18 +27,18 @@ FLUSH_SECONDS = 0.25  # metrics reach the database in batches
 Line = dict[str, Any]
 
 
-class Died(Exception):
-    """The child ended without a word; another attempt may go better."""
+class TrainingCrashed(Exception):
+    """The training process ended without a last message. Another attempt may succeed."""
 
 
-class Drained(Exception):
-    """The run was halted; a child that had trained has left a checkpoint."""
+class RunHalted(Exception):
+    """The run was stopped. A process that had trained left a checkpoint."""
 
 
-async def relay(
+async def process_messages(
     attempt: Attempt, folder: Path, child: Child, reports: Reports, halt: asyncio.Event, recorder: RolloutRecorder
 ) -> Line:
-    """Until the child is done: returns its last line. Raises TrainingFailed, Died, Drained or Fenced."""
+    """Returns the last line when the process is done. Raises TrainingFailed, TrainingCrashed, RunHalted or Fenced."""
     pending: list[Line] = []
     flushed = time.monotonic()
     first: tuple[int, float] | None = None  # the first step that we saw, and when
@@ -78,8 +78,8 @@ async def relay(
             case {"type": "done" | "stopped" | "error"}:
                 end = line
         if halt.is_set() and pace.last is None and end is None:
-            raise Drained  # it has nothing to save yet, and while it loads or tokenises it hears nothing
-        pending += reports.told()
+            raise RunHalted  # it has nothing to save yet, and reads no messages while it loads or tokenises
+        pending += reports.take_events()
         if slow := inside.to_tell(time.monotonic()):
             pending.append({"type": "event", "level": "info", "message": slow[0], "data": slow[1]})
         if shown := inside.to_store(time.monotonic()):
@@ -90,13 +90,13 @@ async def relay(
             if total and first is None and not before_policy(pending):
                 first = step, flushed
             await flush(attempt, pending, finish_time(first, (step, flushed), total))
-    pending += reports.told()
+    pending += reports.take_events()
     await flush(attempt, pending, None)
     code = await child.exit_code()
     if end is None:
-        raise Died(describe_exit(code))
+        raise TrainingCrashed(describe_exit(code))
     if end["type"] == "stopped":
-        raise Drained
+        raise RunHalted
     if end["type"] == "error":
         raise TrainingFailed(end["code"], end["message"], end.get("param"))
     return end

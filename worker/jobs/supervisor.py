@@ -1,7 +1,7 @@
-"""One job's supervisor: claim in hand, it fills the work folder, runs the child, and writes down how that ended.
+"""One job's supervisor fills the work folder, runs the training process, and records how the run ended.
 
-No transaction waits for the child or for storage. Every write begins by holding the lease; a supervisor that finds
-itself fenced kills its child and publishes nothing.
+No transaction waits for the process or for storage. Every write first checks the lease. A supervisor that is fenced
+kills the process and publishes nothing.
 """
 
 import asyncio
@@ -28,21 +28,21 @@ from models import DISK_FULL, STORAGE_REFUSED, Job
 from worker import metrics
 from worker.attempts.attempt import DISK_FULL_MESSAGE, Attempt
 from worker.jobs import publish_retry, publishing, verification, work_folder
-from worker.jobs.messages import Died, Drained, relay
-from worker.jobs.training_process import Child, Nursery
+from worker.jobs.messages import RunHalted, TrainingCrashed, process_messages
+from worker.jobs.training_process import Child, ProcessLauncher
 from worker.reporting.client import Reports
 from worker.rewards.rollout_recorder import RolloutRecorder
 
 log = structlog.get_logger()
 
 
-async def supervise(attempt: Attempt, nursery: Nursery, slot: Slot, stopping: asyncio.Event) -> None:
-    """Runs one claimed job to whatever end it has. Never raises for the job's own troubles."""
+async def supervise(attempt: Attempt, launcher: ProcessLauncher, slot: Slot, stopping: asyncio.Event) -> None:
+    """Runs one claimed job until it ends. Never raises for a failure of the job itself."""
     folder = work_folder.path(attempt)
     halt = asyncio.Event()  # the worker stops, or a pause was asked for
     reports = Reports(attempt)
     lease = asyncio.create_task(keep_lease(attempt, halt))
-    work = asyncio.create_task(carry_out(attempt, nursery, slot, folder, halt, reports))
+    work = asyncio.create_task(carry_out(attempt, launcher, slot, folder, halt, reports))
     drain = asyncio.create_task(halt_with_worker(attempt.settings, stopping, halt))
     outcome = "lost"
     try:
@@ -50,7 +50,7 @@ async def supervise(attempt: Attempt, nursery: Nursery, slot: Slot, stopping: as
         if not work.done():
             work.cancel()  # the child dies with its task
             await asyncio.wait({work})
-        error = Drained() if work.cancelled() else explained(work.exception(), folder)
+        error = RunHalted() if work.cancelled() else cause_of(work.exception(), folder)
         if error is None:
             outcome = "published"
         elif lease.done():
@@ -60,7 +60,7 @@ async def supervise(attempt: Attempt, nursery: Nursery, slot: Slot, stopping: as
         else:
             outcome = OUTCOMES.get(type(error), "lost")
             tail = work_folder.log_tail(folder)
-            await clear_away(folder)  # first: a database on the same full disk needs the space to take this down
+            await clear_away(folder)  # first: a database on the same full disk needs the space to record the failure
             await settle(attempt, tail, error, planned=stopping.is_set())
     except Fenced:
         outcome = "fenced"
@@ -74,12 +74,12 @@ async def supervise(attempt: Attempt, nursery: Nursery, slot: Slot, stopping: as
         await clear_away(folder)
 
 
-OUTCOMES = {TrainingFailed: "failed", Drained: "drained"}
+OUTCOMES = {TrainingFailed: "failed", RunHalted: "drained"}
 
 
-def explained(error: BaseException | None, folder: Path) -> BaseException | None:
-    """A full disk is the job's end: another attempt would fill it again. It can kill a child before it says so."""
-    if isinstance(error, Died) and is_full(folder):
+def cause_of(error: BaseException | None, folder: Path) -> BaseException | None:
+    """A full disk fails the job: another attempt would fill it again. It can kill a process that cannot report it."""
+    if isinstance(error, TrainingCrashed) and is_full(folder):
         return TrainingFailed(DISK_FULL, DISK_FULL_MESSAGE)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return TrainingFailed(DISK_FULL, DISK_FULL_MESSAGE)
@@ -100,7 +100,7 @@ async def clear_away(folder: Path) -> None:
 
 
 async def settle(attempt: Attempt, tail: list[str], error: BaseException, *, planned: bool) -> None:
-    """Writes down how a run ended that did not succeed; a planned stop is nobody's fault. Raises Fenced.
+    """Records how a run ended that did not succeed. A planned stop does not count as an attempt. Raises Fenced.
 
     tail: the last lines that the child printed.
     """
@@ -108,26 +108,27 @@ async def settle(attempt: Attempt, tail: list[str], error: BaseException, *, pla
     if isinstance(error, TrainingFailed):
         failed = error
         await attempt.write(lambda s, row: leases.fail(s, row, failed.code, failed.message, failed.param), last=True)
-    elif isinstance(error, Drained):
+    elif isinstance(error, RunHalted):
         why = "The worker is stopping" if planned else "The pause was withdrawn"
-        await attempt.write(lambda s, row: leases.give_back(s, row, why, max_attempts=limit, counted=False), last=True)
+        await attempt.write(lambda s, row: leases.release(s, row, why, max_attempts=limit, counted=False), last=True)
     else:
-        log.error("run_lost", exc_info=None if isinstance(error, Died) else error)
-        why = str(error) if isinstance(error, Died) else f"The worker could not go on: {for_tenants(in_words(error))}"
+        log.error("run_lost", exc_info=None if isinstance(error, TrainingCrashed) else error)
+        crashed = isinstance(error, TrainingCrashed)
+        why = str(error) if crashed else f"The worker failed: {for_tenants(in_words(error))}"
 
         def change(session: AsyncSession, row: Job) -> None:
             if tail:
                 events.add(session, row.id, "Last lines of the training log", level="warn", data={"log": tail})
-            leases.give_back(session, row, why, max_attempts=limit, counted=not planned)
+            leases.release(session, row, why, max_attempts=limit, counted=not planned)
 
         await attempt.write(change, last=True)
     log.info("run_ended", why=f"{type(error).__name__}: {error}")
 
 
 async def keep_lease(attempt: Attempt, halt: asyncio.Event) -> None:
-    """Ends by raising Fenced, when the job is no longer ours. Sets `halt` when it is to be paused.
+    """Raises Fenced when the job is no longer ours. Sets `halt` when the job must pause.
 
-    While the database is away training goes on: nobody can take the job over without it, or write without the fence.
+    Training continues while the database is away: without it nobody can take over the job, or write without the fence.
     """
     settings = attempt.settings
     renewed = time.monotonic()
@@ -155,27 +156,27 @@ async def halt_with_worker(settings: Settings, stopping: asyncio.Event, halt: as
 
 
 async def carry_out(
-    attempt: Attempt, nursery: Nursery, slot: Slot, folder: Path, halt: asyncio.Event, reports: Reports
+    attempt: Attempt, launcher: ProcessLauncher, slot: Slot, folder: Path, halt: asyncio.Event, reports: Reports
 ) -> None:
-    """Returns when the job is published. Raises TrainingFailed, Died, Drained or Fenced."""
+    """Returns when the job is published. Raises TrainingFailed, TrainingCrashed, RunHalted or Fenced."""
     if (run := publish_retry.find(attempt)) is not None:
-        await publish_again(attempt, nursery, slot, run)
+        await publish_again(attempt, launcher, slot, run)
         return
-    await unless_halted(work_folder.prepare(attempt, folder), halt)
+    await cancel_on_halt(work_folder.prepare(attempt, folder), halt)
     await reports.start()
     metrics.children.inc()
-    child = await nursery.start(folder, slot)
+    child = await launcher.start(folder, slot)
     stop = asyncio.create_task(stop_when_halted(child, halt))
     recorder = RolloutRecorder(attempt, child)
     recorder.open()
     try:
-        done = await relay(attempt, folder, child, reports, halt, recorder)
+        done = await process_messages(attempt, folder, child, reports, halt, recorder)
         await recorder.conclude()
     finally:
         stop.cancel()
         await recorder.close()
         await child.kill()
-    verify = partial(verification.verify, attempt, nursery, slot, folder, done)
+    verify = partial(verification.verify, attempt, launcher, slot, folder, done)
     files = await reports.files()
     try:
         await publishing.publish(attempt, folder / done["path"], done, files, verify)
@@ -186,22 +187,22 @@ async def carry_out(
     metrics.trained_tokens.inc(done["trained_tokens"])
 
 
-async def publish_again(attempt: Attempt, nursery: Nursery, slot: Slot, run: publish_retry.Run) -> None:
-    """What an earlier attempt trained and storage refused. Raises TrainingFailed and Fenced."""
-    await attempt.tell("The adapter of the earlier attempt is published; nothing is trained again")
-    verify = partial(verification.verify, attempt, nursery, slot, run.folder, run.done)
+async def publish_again(attempt: Attempt, launcher: ProcessLauncher, slot: Slot, run: publish_retry.Run) -> None:
+    """Publishes what an earlier attempt trained and storage refused. Raises TrainingFailed and Fenced."""
+    await attempt.tell("The adapter of the earlier attempt will be published. No training is repeated.")
+    verify = partial(verification.verify, attempt, launcher, slot, run.folder, run.done)
     await publishing.publish(attempt, run.adapter, run.done, run.files, verify)
     metrics.trained_tokens.inc(run.done["trained_tokens"])
     await publish_retry.forget(attempt)
 
 
-async def unless_halted(preparation: Coroutine[Any, Any, None], halt: asyncio.Event) -> None:
-    """Nothing is lost by leaving it half-way. Raises Drained."""
+async def cancel_on_halt(preparation: Coroutine[Any, Any, None], halt: asyncio.Event) -> None:
+    """A preparation can be cancelled at any point without loss. Raises RunHalted."""
     task, halted = asyncio.create_task(preparation), asyncio.create_task(halt.wait())
     try:
         await asyncio.wait({task, halted}, return_when=asyncio.FIRST_COMPLETED)
         if halted.done():
-            raise Drained
+            raise RunHalted
         await task
     finally:
         for each in (task, halted):

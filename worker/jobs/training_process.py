@@ -48,8 +48,8 @@ def verifier_main(folder: str, channel: socket.socket, slot: Slot) -> None:
 Main = Callable[[str, socket.socket, Slot], None]
 
 
-class Nursery:
-    """Where children come from: `warm` forks them from a preloaded server, otherwise each starts cold."""
+class ProcessLauncher:
+    """Starts training processes. `warm` forks them from a server with the libraries loaded; else each loads them."""
 
     def __init__(self, warm: bool) -> None:
         self.context: ForkServerContext | SpawnContext = multiprocessing.get_context("spawn")

@@ -25,7 +25,7 @@ from fettle.registry import tuned_models
 from fettle.storage import Missing, artifacts
 from models import File, Job, Proof, TunedModel
 from worker.attempts.attempt import Attempt
-from worker.jobs.training_process import Nursery, describe_exit, verifier_main
+from worker.jobs.training_process import ProcessLauncher, describe_exit, verifier_main
 
 log = structlog.get_logger()
 
@@ -46,7 +46,7 @@ class Adapter:
 
 
 async def verify(
-    attempt: Attempt, nursery: Nursery, slot: Slot, folder: Path, done: dict[str, Any], prefix: str
+    attempt: Attempt, launcher: ProcessLauncher, slot: Slot, folder: Path, done: dict[str, Any], prefix: str
 ) -> Sequence[Proof]:
     """Rows to add when the job succeeds. Raises TrainingFailed when an adapter is not what was trained, and Fenced."""
     began = time.monotonic()
@@ -56,7 +56,7 @@ async def verify(
     for number, adapter in enumerate(adapters):
         await fetch(attempt, adapter, folder / "verify" / str(number))
     try:
-        results = await measured(nursery, slot, folder, adapters)
+        results = await measured(launcher, slot, folder, adapters)
         found = [proof_checks.of_storage(one.probe, again) for one, again in zip(adapters, results, strict=True)]
     except Unverified as error:
         found = [proof_checks.unchecked(adapter.probe, str(error)) for adapter in adapters]
@@ -138,7 +138,9 @@ async def fetch(attempt: Attempt, adapter: Adapter, folder: Path) -> None:
         ) from error
 
 
-async def measured(nursery: Nursery, slot: Slot, folder: Path, adapters: Sequence[Adapter]) -> list[dict[str, Any]]:
+async def measured(
+    launcher: ProcessLauncher, slot: Slot, folder: Path, adapters: Sequence[Adapter]
+) -> list[dict[str, Any]]:
     """What a fresh process makes of each adapter's probe rows. Raises Unverified."""
     asked = [
         {
@@ -153,7 +155,7 @@ async def measured(nursery: Nursery, slot: Slot, folder: Path, adapters: Sequenc
     for attempt in range(1, TRIES + 1):
         try:
             async with asyncio.timeout(SECONDS):
-                return await once(nursery, slot, folder)
+                return await once(launcher, slot, folder)
         except TimeoutError:
             why = f"the process that loads it was not done after {SECONDS:g} seconds"
         except Unverified as error:
@@ -163,8 +165,8 @@ async def measured(nursery: Nursery, slot: Slot, folder: Path, adapters: Sequenc
     raise Unverified(why)
 
 
-async def once(nursery: Nursery, slot: Slot, folder: Path) -> list[dict[str, Any]]:
-    child = await nursery.start(folder, slot, verifier_main)
+async def once(launcher: ProcessLauncher, slot: Slot, folder: Path) -> list[dict[str, Any]]:
+    child = await launcher.start(folder, slot, verifier_main)
     try:
         async for line in child.lines(pause=60.0):
             match line:

@@ -75,10 +75,10 @@ class Reports:
             for reporter in self.running:
                 reporter.say({"type": "metrics", "step": line["step"], "data": fresh})
 
-    def told(self) -> list[dict[str, Any]]:
+    def take_events(self) -> list[dict[str, Any]]:
         """Events since the last call."""
-        told, self.events = self.events, []
-        return told
+        take_events, self.events = self.events, []
+        return take_events
 
     def warn(self, kind: str, why: str) -> None:
         metrics.report_failures.labels(kind).inc()

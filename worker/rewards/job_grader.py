@@ -20,7 +20,7 @@ Line = dict[str, Any]
 class JobGrader:
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
-        patience = attempt.settings.judge_patience_seconds
+        patience = attempt.settings.judge_retry_seconds
         resources = {**open_graders.resources(attempt.settings), "patience": patience}
         self.scorer = Scorer(resources, seconds=OVERRUN_SECONDS + patience)
         self.recorded = attempt.job.sandbox

@@ -6,7 +6,7 @@ import torch
 
 from worker.training.distributed import ranks
 from worker.training.model import device
-from worker.training.model.device import Plan
+from worker.training.model.device import DevicePlan
 from worker.training.process.job_spec import Work
 
 ROWS_AT_ONCE = 16  # on a GPU; a larger batch is accumulated, so that it costs time and not memory
@@ -43,7 +43,7 @@ def shared(work: Work) -> dict[str, Any]:
     }
 
 
-def between_ranks(plan: Plan) -> dict[str, Any]:
+def between_ranks(plan: DevicePlan) -> dict[str, Any]:
     """Every rank holds all of the model, and every weight that trains gets a gradient in every step."""
     return {"ddp_backend": "nccl" if plan.on_gpu else "gloo", "ddp_find_unused_parameters": False}
 

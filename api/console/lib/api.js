@@ -65,11 +65,11 @@ export const patch = async (path, body) => (await send("PATCH", path, { body }))
 export const remove = async (path) => (await send("DELETE", path)).json();
 
 /** Every row of a list, page after page, up to `most`. */
-export async function all(path, query = {}, most = 1000) {
+export async function all(path, query = {}, most = 1000, signal = undefined) {
   const rows = [];
   let after;
   while (rows.length < most) {
-    const page = await get(path, { ...query, after });
+    const page = await get(path, { ...query, after }, signal);
     rows.push(...page.data);
     if (!page.has_more || page.data.length === 0) break;
     after = page.data.at(-1).id;

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 /**
  * @template T
- * @param {(signal: AbortSignal) => Promise<T>} read
+ * @param {(signal: AbortSignal, before?: T) => Promise<T>} read with what the last read of the same inputs gave
  * @param {any[]} [inputs] a change reads anew
  * @param {number | ((data: T) => number | null)} [every] seconds until the next read; null or 0: none
  * @returns {{data: T | undefined, error: Error | null, loading: boolean, reload: () => void, set: (data: T) => void}}
@@ -22,7 +22,7 @@ export function useLoad(read, inputs = [], every = 0) {
     async function turn() {
       if (document.hidden && latest !== undefined) return; // a hidden page costs the server nothing
       try {
-        latest = await read(stop.signal);
+        latest = await read(stop.signal, latest);
         if (!stop.signal.aborted) setState({ data: latest, error: null, loading: false });
       } catch (error) {
         if (stop.signal.aborted) return;

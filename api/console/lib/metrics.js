@@ -32,6 +32,8 @@ export function chartsOf(names) {
     metrics: [name, `valid_${name}`].filter((each) => known.has(each)),
     good: "This function's part of the reward, before its weight.",
   }));
+  const loss = charts.find((chart) => chart.title === "Loss");
+  if (known.has("train_reward_mean")) loss.good = "Says little where rewards teach: watch the reward instead.";
   const shown = [charts[0], ...rewards, ...charts.slice(1)].filter((chart) => chart.metrics.length > 0);
   const used = new Set(shown.flatMap((chart) => chart.metrics));
   const rest = names.filter((name) => !used.has(name) && !NOT_SHOWN.test(name) && !name.startsWith("valid_"));

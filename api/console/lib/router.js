@@ -1,9 +1,12 @@
-/** Which page is shown: what follows `#` in the address. The server sees none of it. */
+/**
+ * Which page is shown: what follows `#` in the address, of which the server sees nothing. Only the page of an invitation
+ * has a path of its own, as its token is what follows `#`.
+ */
 import { computed, signal } from "@preact/signals";
 import { ROUTES } from "../routes.js";
 
 const hash = signal("/");
-const read = () => (hash.value = location.hash.slice(1) || "/");
+const read = () => (hash.value = location.pathname === "/" ? location.hash.slice(1) || "/" : location.pathname);
 
 export function startRouter() {
   read();

@@ -22,15 +22,22 @@ import { Status } from "../parts/status.js";
 
 const BACK = ["#/jobs", "Jobs"];
 
-/** The job and its messages, in one look. */
-async function look(id, signal) {
+const FIRST_MESSAGES = 100;
+const NEW_MESSAGES = 10; // that a later look asks for
+
+/** The job and its messages, in one look; a later look asks only for the newest. */
+async function look(id, signal, before) {
   const path = `/v1/fine_tuning/jobs/${encodeURIComponent(id)}`;
-  const [job, events] = await Promise.all([get(path, {}, signal), get(`${path}/events`, { type: "message", limit: 100 }, signal)]);
-  return { job, events };
+  const [job, events] = await Promise.all([get(path, {}, signal), get(`${path}/events`, { type: "message", limit: before ? NEW_MESSAGES : FIRST_MESSAGES }, signal)]);
+  if (!before) return { job, events };
+  const seen = new Set(before.events.data.map((event) => event.id));
+  const fresh = events.data.filter((event) => !seen.has(event.id));
+  if (fresh.length === NEW_MESSAGES) return look(id, signal); // there may be others in between
+  return { job, events: { ...before.events, data: [...fresh, ...before.events.data] } };
 }
 
 export function Page({ id }) {
-  const { data, error, loading, reload, set } = useLoad((signal) => look(id, signal), [id], (seen) => (hasEnded(seen.job) ? null : 2.5));
+  const { data, error, loading, reload, set } = useLoad((signal, before) => look(id, signal, before), [id], (seen) => (hasEnded(seen.job) ? null : 2.5));
   if (loading) return html`<${Frame} title="Job" back=${BACK}><${Loading}>Loading the job<//><//>`;
   if (!data) return html`<${Frame} title="Job" back=${BACK}><${Problem} error=${error} retry=${reload} /><//>`;
   const changed = (job) => {

@@ -1,6 +1,5 @@
 /** One chart: its lines, the newest value, and a sentence that says what good looks like. */
 import { useEffect, useRef } from "preact/hooks";
-import { figure } from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { seriesName, shownValue } from "../lib/metrics.js";
 import { plot } from "../lib/plot.js";
@@ -29,7 +28,7 @@ export function Curve({ chart, series, log, smooth, warnings, others = [] }) {
   return html`<figure class="card curve">
     <div class="card-head"><h3>${chart.title}</h3><span class="latest">${shownValue(chart, latest)}</span></div>
     <div class="plot" ref=${box} role="img" aria-label=${`${chart.title}: from ${shownValue(chart, main.value[0])} at step ${main.step[0]} to ${shownValue(chart, latest)} at step ${main.step.at(-1)}.`}></div>
-    ${lines.length > 1 && html`<div class="legend">${lines.map((line, place) => html`<span key=${line.name} class=${`s${place + 1}`}><i></i>${line.name}${line.value.length ? ` ${figure(line.value.at(-1))}` : ""}</span>`)}</div>`}
+    ${lines.length > 1 && html`<div class="legend">${lines.map((line, place) => html`<span key=${line.name} class=${`s${place + 1}`}><i></i>${line.name}${line.value.length ? ` ${shownValue(chart, line.value.at(-1))}` : ""}</span>`)}</div>`}
     ${chart.good && html`<figcaption class="good-looks">${chart.good}</figcaption>`}
   </figure>`;
 }

@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { chartsOf } from "../lib/metrics.js";
+import { CompareWith } from "./compare-with.js";
 import { Curve } from "./curve.js";
 import { CurveTable } from "./curve-table.js";
 import { Empty } from "./empty.js";
@@ -11,11 +12,13 @@ import { Tabs } from "./tabs.js";
 
 const FIRST = 6; // charts that are shown at once
 
-export function Curves({ job, series, error, warnings, others }) {
+export function Curves({ job, series, error, warnings }) {
   const [log, setLog] = useState(false);
   const [smooth, setSmooth] = useState(false);
   const [view, setView] = useState("charts");
   const [every, setEvery] = useState(false);
+  const [other, setOther] = useState("");
+  const [others, setOthers] = useState([]);
   if (!series) return error ? html`<${Problem} error=${error} />` : html`<div class="card"><${Loading}>Loading the curves<//></div>`;
   const charts = chartsOf(Object.keys(series));
   if (charts.length === 0)
@@ -25,6 +28,7 @@ export function Curves({ job, series, error, warnings, others }) {
     <div class="row spread">
       <h2 id="curves">Curves</h2>
       <div class="row">
+        <${CompareWith} job=${job} chosen=${other} choose=${setOther} shown=${setOthers} />
         <label class="choice small"><input type="checkbox" checked=${smooth} onChange=${(event) => setSmooth(event.target.checked)} />Smooth</label>
         <label class="choice small"><input type="checkbox" checked=${log} onChange=${(event) => setLog(event.target.checked)} />Log scale</label>
         <${Tabs} label="View of the curves" value=${view} choose=${setView} options=${[["charts", "Charts"], ["table", "Table"]]} />
@@ -32,7 +36,7 @@ export function Curves({ job, series, error, warnings, others }) {
     </div>
     ${view === "table"
       ? html`<${CurveTable} charts=${charts} series=${series} />`
-      : html`<div class="grid-2">${shown.map((chart) => html`<${Curve} key=${chart.title} chart=${chart} series=${series} log=${log} smooth=${smooth} warnings=${warnings} others=${others} />`)}</div>
+      : html`<div class="charts">${shown.map((chart) => html`<${Curve} key=${chart.title} chart=${chart} series=${series} log=${log} smooth=${smooth} warnings=${warnings} others=${others} />`)}</div>
         ${charts.length > FIRST && html`<div><button class="button" onClick=${() => setEvery(!every)}>${every ? "Show fewer charts" : `Show ${charts.length - FIRST} more charts`}</button></div>`}
         <p class="small faint">Drag across a chart to zoom in; double-click to see all of it.${warnings.length > 0 ? " Dashed lines mark warnings." : ""}</p>`}
   </section>`;

@@ -1,6 +1,7 @@
 import { bytes, count, moment } from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { methodOf } from "../lib/jobs.js";
+import { FileName } from "./file-name.js";
 import { When } from "./when.js";
 
 /** What the job is made of. */
@@ -8,8 +9,8 @@ export function JobFacts({ job }) {
   const facts = [
     ["Method", methodOf(job)],
     ["Started from", job.model],
-    ["Training file", job.training_file],
-    ["Validation file", job.validation_file],
+    ["Training file", html`<${FileName} id=${job.training_file} />`],
+    ["Validation file", job.validation_file && html`<${FileName} id=${job.validation_file} />`],
     ["Created", html`<${When} at=${job.created_at} />`],
     ["Finished", job.finished_at && moment(job.finished_at)],
     ["Tokens trained", job.trained_tokens !== null && count(job.trained_tokens)],

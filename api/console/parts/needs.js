@@ -30,7 +30,7 @@ export function needsOf({ jobs, workers, comparisons }) {
   return needs;
 }
 
-const votesMissing = ({ progress, votes_per_item: each }) => progress.ready * each - progress.votes;
+const votesMissing = ({ status, progress }) => (status === "generating" ? 0 : progress.votes_wanted - progress.votes);
 
 export const Needs = ({ needs }) => html`<section class="stack" aria-labelledby="needs">
   <h2 id="needs">Needs you</h2>

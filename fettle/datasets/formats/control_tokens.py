@@ -1,7 +1,7 @@
 """Control tokens such as `<|im_end|>`: the template writes them; inside a message the same characters stay text.
 
 Otherwise whoever writes a message could end their turn and speak for another role. It takes two exchanges of one
-character, so no position in the text moves: while the template runs, control tokens in what it is given begin with a
+character, so no position in the text moves: while the template runs, control tokens in its input begin with a
 stand-in. Then the template's own ones get MARK as their first character, stand-ins become what they stand for, and a
 tokenizer that knows control tokens by their marked names alone reads the result.
 """
@@ -34,21 +34,21 @@ class ControlTokens:
         self.name = re.compile(names)
         self.beginning = re.compile(f"(?=(?:{names})).", re.DOTALL)  # each of several that overlap
 
-    def stand_ins(self, given: Any) -> StandIns:
-        """given: all that the template is to show, as JSON has it. Empty when no control token is in it."""
-        found = next((found for text in strings(given) if (found := self.name.search(text))), None)
+    def stand_ins(self, value: Any) -> StandIns:
+        """value: all that the template is to show, as JSON has it. Empty when no control token is in it."""
+        found = next((found for text in strings(value) if (found := self.name.search(text))), None)
         if found is None:
             return {}
         wanted = sorted({name[0] for name in self.names})
-        free = [mark for mark in NONCHARACTERS if not any(mark in text for text in strings(given))]
+        free = [mark for mark in NONCHARACTERS if not any(mark in text for text in strings(value))]
         if len(free) < len(wanted):
             raise cannot_stay_text(found[0], "the conversation holds the noncharacters U+FDD0 to U+FDEF as well")
         return dict(zip(free, wanted, strict=False))
 
-    def hidden(self, given: Any, stand_ins: StandIns) -> Any:
-        """`given` with no control token left in it."""
+    def hidden(self, value: Any, stand_ins: StandIns) -> Any:
+        """`value` with no control token left in it."""
         marks = {character: mark for mark, character in stand_ins.items()}
-        return mapped(given, lambda text: self.beginning.sub(lambda found: marks[found[0]], text))
+        return mapped(value, lambda text: self.beginning.sub(lambda found: marks[found[0]], text))
 
     def encode(self, text: str, stand_ins: StandIns) -> tuple[list[int], Sequence[Span]]:
         """ids (T), and the characters of each. text: what the template wrote."""
@@ -94,24 +94,24 @@ def shown(text: str, stand_ins: StandIns) -> str:
     return text
 
 
-def strings(given: Any) -> Iterator[str]:
+def strings(value: Any) -> Iterator[str]:
     """Every one in a JSON value, names included."""
-    if isinstance(given, str):
-        yield given
-    elif isinstance(given, Mapping):
-        for name, value in given.items():
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
             yield name
-            yield from strings(value)
-    elif isinstance(given, Sequence):
-        for value in given:
-            yield from strings(value)
+            yield from strings(inner)
+    elif isinstance(value, Sequence):
+        for inner in value:
+            yield from strings(inner)
 
 
-def mapped(given: Any, change: Callable[[str], str]) -> Any:
-    if isinstance(given, str):
-        return change(given)
-    if isinstance(given, Mapping):
-        return {change(name): mapped(value, change) for name, value in given.items()}
-    if isinstance(given, Sequence):
-        return [mapped(value, change) for value in given]
-    return given
+def mapped(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {change(name): mapped(inner, change) for name, inner in value.items()}
+    if isinstance(value, Sequence):
+        return [mapped(inner, change) for inner in value]
+    return value

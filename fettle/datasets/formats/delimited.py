@@ -18,6 +18,9 @@ from fettle.datasets.formats.rows import COLUMNS, NESTED, SHAPE_KEYS, columns_re
 
 DELIMITERS = ",;\t"
 MAX_COLUMNS = 1000
+MAX_HEADER = 64 << 10  # bytes
+# Rows of prompts keep all columns under their names, so that short records with long names unpack to a lot
+UNPACKED_WITHOUT_PROOF, UNPACKED_PER_BYTE = 256 << 20, 50  # bytes
 SEPARATOR = re.compile(r'"?sep=([,;\t])"?[,;\s]*')  # how Excel is told, on a line of its own
 JSON_TEXT = re.compile(r'"\s*[\[{](?:\s|\\[nrt])*(?:\\"|[\]}])')  # a row that was encoded as JSON twice
 NOTED = 1000  # empty records that are counted
@@ -94,18 +97,26 @@ def read_header(file: BinaryIO, max_row_bytes: int) -> Header | RowProblem:
     if file.read(len(BOM)) != BOM:
         file.seek(0)
     try:
-        line = file.readline(min(max_row_bytes, 1 << 20)).decode().rstrip("\r\n")
+        line = read_line(file)
         told = SEPARATOR.fullmatch(line)
         if told is not None:
-            line = file.readline(min(max_row_bytes, 1 << 20)).decode().rstrip("\r\n")
+            line = read_line(file)
     except UnicodeDecodeError as error:
         return RowProblem("", "not_utf8", {"byte": error.start + 1})
+    if len(line.encode()) > MAX_HEADER:
+        return RowProblem("", "csv_header_too_long", {"limit": MAX_HEADER})
     if "\r" in line:
         return RowProblem("", "csv_carriage_return")
     delimiter = told[1] if told else max(DELIMITERS, key=lambda sign: len(SHAPE_KEYS.intersection(named(line, sign))))
     written = fields(line, delimiter)
     header = Header(as_read(written), written, delimiter, 2 if told else 1)
     return bad_header(line, header.columns) or header
+
+
+def read_line(file: BinaryIO) -> str:
+    """Raises UnicodeDecodeError; of a header that is too long the end may be within a character."""
+    line = file.readline(MAX_HEADER + len(b"\r\n") + 1)
+    return line.decode(errors="replace" if len(line) > MAX_HEADER else "strict").rstrip("\r\n")
 
 
 def named(line: str, delimiter: str) -> list[str]:
@@ -139,7 +150,12 @@ def records(reader: Any, lines: Lines, header: Header, empty: list[int]) -> Iter
     read = columns_read(columns)
     wanted = [(index, name) for index, name in enumerate(columns) if name in read and name]
     nested = NESTED.intersection(columns)
+    names, unpacked, written = sum(len(name) for _, name in wanted), 0, 0
     while True:
+        written += lines.record
+        if unpacked > (most := max(UNPACKED_WITHOUT_PROOF, written * UNPACKED_PER_BYTE)):
+            yield reader.line_num + above, None, [RowProblem("", "csv_too_large", {"limit": most})]
+            return
         number, lines.record = reader.line_num + above, 0
         try:
             record = next(reader, None)
@@ -160,6 +176,7 @@ def records(reader: Any, lines: Lines, header: Header, empty: list[int]) -> Iter
             yield number, None, [RowProblem("", "csv_ragged_row", widths)]
         else:
             row: Row = {name: record[index] for index, name in wanted}
+            unpacked += names + lines.record
             yield number, *parse_nested(row, nested)
 
 

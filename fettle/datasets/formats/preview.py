@@ -4,7 +4,7 @@ Rendered by the same code that training uses. The work is bounded, whatever the 
 all of it was looked at.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MAX_ROWS = 1000  # rendered for the figures
 MAX_TOKENS = 500_000  # rendered for the figures; the row that passes it is the last
 MAX_SHOWN = 4096  # tokens shown of one row
+ALL_SHOWN = 200_000  # tokens shown of all rows
+LINES_NAMED = 50  # of the rows that a job would leave out
 
 
 @dataclass
@@ -40,32 +42,47 @@ class Row:
     cut: bool  # more tokens than are shown
     too_long: bool | None  # for max_seq_length, where one was asked about
 
+    def cut_to(self, tokens: int) -> "Row":
+        """The same, with at most so many tokens shown."""
+        if len(self.tokens) <= tokens:
+            return self
+        shown = (self.tokens[:tokens], self.token_ids[:tokens], self.loss_mask[:tokens])
+        return replace(self, tokens=shown[0], token_ids=shown[1], loss_mask=shown[2], cut=True)
+
 
 @dataclass
 class Figures:
     lengths: list[int] = field(default_factory=list)
     supervised: int = 0
-    unsupervised_rows: int = 0
+    too_long: list[int] = field(default_factory=list)  # lines
+    unsupervised: list[int] = field(default_factory=list)
 
 
-def look(path: Path, base: Path, *, limit: int, max_seq_length: int | None, whole: bool) -> dict[str, Any]:
-    """Blocking. whole: whether the file at `path` is not only the beginning of one."""
+def look(
+    path: Path, base: Path, *, limit: int, max_seq_length: int | None, whole: bool, offset: int = 0
+) -> dict[str, Any]:
+    """Blocking. whole: whether the file at `path` is not only the beginning of one. offset: rows to pass over; the
+    figures are of those after it.
+    """
     renderer = renderer_of(base)
     rows: list[Row] = []
     figures = Figures()
     with path.open("rb") as file:
         form, lines = reading.read(file)
         shape = None
-        for number, row, findings in islice(lines, MAX_ROWS):
+        for number, row, findings in islice(lines, offset, offset + MAX_ROWS):
             if row is None or findings:
                 break  # the beginning of a file may end within a record
             shape = shape or shape_of(row)
             shown = render(renderer, number, row, max_seq_length)
             figures.lengths.append(shown.token_count)
             figures.supervised += shown.supervised_tokens
-            figures.unsupervised_rows += not shown.supervised_tokens
+            if shown.too_long:
+                figures.too_long.append(number)
+            if not shown.supervised_tokens:
+                figures.unsupervised.append(number)
             if len(rows) < limit:
-                rows.append(shown)
+                rows.append(shown.cut_to(ALL_SHOWN - sum(len(each.tokens) for each in rows)))
             if sum(figures.lengths) > MAX_TOKENS:
                 break
         complete = whole and next(lines, None) is None
@@ -120,7 +137,9 @@ def summary(
         "supervised_tokens": figures.supervised,
         "supervised_share": round(figures.supervised / tokens, 4) if tokens else 0.0,
         "row_tokens": {"min": min(lengths), "median": median(lengths), "max": max(lengths)} if lengths else None,
-        "rows_without_completion": figures.unsupervised_rows,
+        "rows_without_completion": len(figures.unsupervised),
+        "lines_without_completion": figures.unsupervised[:LINES_NAMED],
         "max_seq_length": max_seq_length,
-        "rows_too_long": None if max_seq_length is None else sum(length > max_seq_length for length in lengths),
+        "rows_too_long": None if max_seq_length is None else len(figures.too_long),
+        "lines_too_long": None if max_seq_length is None else figures.too_long[:LINES_NAMED],
     }

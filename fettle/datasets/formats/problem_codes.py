@@ -45,6 +45,14 @@ PROBLEMS: dict[str, tuple[str, str]] = {
         "The first line of the CSV file has none of the column names that a dataset needs.",
         "{rename}Start the file with a header such as prompt,completion or instruction,input,output.",
     ),
+    "csv_header_too_long": (
+        "The first line of the CSV file is longer than {limit} bytes.",
+        "Shorten the names of columns, or remove columns that graders do not need.",
+    ),
+    "csv_too_large": (
+        "The rows of the CSV file, with the names of their columns, unpack to more than {limit} bytes.",
+        "Shorten the names of columns, or remove columns that graders do not need.",
+    ),
     "csv_ragged_row": (
         "The row has {fields}, but the header has {columns}.",
         "Quote fields that contain a comma or a line break, or write the file with a CSV library.",

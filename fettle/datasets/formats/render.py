@@ -127,10 +127,10 @@ class Renderer:
         messages, variables, stand_ins = self._guarded(messages, variables)
         return shown(self._text(messages, variables, opening), stand_ins)
 
-    def prompt(self, messages: Sequence[Message]) -> list[int]:
-        """Ids (T) after which the assistant speaks."""
-        messages, variables, stand_ins = self._guarded(messages, {})
-        return self.control_tokens.encode(self._text(messages, variables, opening=True), stand_ins)[0]
+    def prompt(self, messages: Sequence[Message], *, ahead: str = "", **variables: Any) -> list[int]:
+        """Ids (T) after which the assistant speaks. ahead: with what its answer begins, control tokens and all."""
+        messages, variables, stand_ins = self._guarded(messages, variables)
+        return self.control_tokens.encode(self._text(messages, variables, opening=True) + ahead, stand_ins)[0]
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))

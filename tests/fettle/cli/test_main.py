@@ -62,7 +62,7 @@ class TestKeys:
             assert shown in out
         assert first[:12] not in out
 
-    def test_nothing_is_cut_where_80_columns_are_not_enough(self, migrated: Shell) -> None:
+    def test_a_script_gets_a_whole_row_on_one_line_however_long(self, migrated: Shell) -> None:
         name, project = "a key with a rather long name", "a-project-with-a-rather-long-name"
         migrated.ok("keys", "create", name, "--project", project)
         _, row = migrated.ok("keys", "list").splitlines()

@@ -76,8 +76,24 @@ def test_a_pick_is_better_than_each_of_the_others_which_give_no_pair() -> None:
 
 @pytest.mark.parametrize("orders", [[[["a", "b", "c"]]], [None], [[["a"], ["b"], ["c"]], [["c"], ["b"], ["a"]]]])
 def test_votes_that_order_nothing_are_refused(orders: Any) -> None:
-    with pytest.raises(InvalidRequest, match="give no row"):
+    with pytest.raises(InvalidRequest, match="No vote gives a row"):
         export.check_any(made("rankings", "majority", *orders))
+
+
+def test_votes_on_an_item_of_which_a_response_names_its_model_are_void() -> None:
+    named = ComparisonItem(
+        id="i",
+        comparison_id="c",
+        number=1,
+        prompt=ITEM.prompt,
+        responses=[{**response, "names_model": response["id"] == "a"} for response in ITEM.responses or []],
+        source="generated",
+    )
+    vote = ComparisonVote(id="v", item_id="i", choice="ranking", order={"levels": [["a"], ["b"]]}, repeat=False)
+    found = export.export([named], [vote], "rankings", "majority")
+    assert (found.written, found.not_blind, found.left_out) == (0, 1, 0)
+    with pytest.raises(InvalidRequest, match="1 void, as a response of the item names its model"):
+        export.check_any(found)
 
 
 def test_too_few_rankings_are_refused_with_the_number_that_is_missing() -> None:

@@ -1,6 +1,11 @@
 """Small files that unpack to a lot: refused in bounded time and memory, and never in the process that asks."""
 
 import asyncio
+import bz2
+import gzip
+import lzma
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +13,7 @@ import pytest
 
 from bench.parquet_bombs import many_rows, shared_text
 from fettle.datasets import ingest
-from fettle.datasets.formats import parquet
+from fettle.datasets.formats import delimited, parquet
 from fettle.datasets.formats.validation import Report, validate
 from fettle.datasets.ingest import Checks, Upload
 from fettle.isolation.pool import Pool
@@ -53,6 +58,50 @@ def test_what_it_unpacks_to_is_counted_as_it_is_read(tmp_path: Path, monkeypatch
     assert code(validate(tmp_path / "bomb", max_row_bytes=LIMIT)) == "parquet_too_large"
     (tmp_path / "plain").write_bytes(written(rows[:900]))
     assert validate(tmp_path / "plain", max_row_bytes=LIMIT).ok
+
+
+def test_a_header_that_every_row_would_repeat_has_a_limit(tmp_path: Path) -> None:
+    names = ",".join(["prompt", *(f"{'x' * 200}{number}" for number in range(400))])
+    (tmp_path / "bomb").write_text(names + "\n" + "y" + "," * 400 + "\n")
+    assert code(validate(tmp_path / "bomb", max_row_bytes=LIMIT)) == "csv_header_too_long"
+
+
+def test_short_records_with_long_names_are_counted_as_they_unpack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delimited, "UNPACKED_WITHOUT_PROOF", 1 << 20)
+    header = ",".join(["prompt", *(f"{'x' * 200}{number}" for number in range(200))]) + "\n"
+    record = "y" + "," * 200 + "\n"  # 202 bytes for 40,000 of names
+    (tmp_path / "bomb").write_text(header + record * 2000)
+    assert code(validate(tmp_path / "bomb", max_row_bytes=LIMIT)) == "csv_too_large"
+    (tmp_path / "plain").write_text("prompt,answer\n" + "y,z\n" * 200_000)
+    assert validate(tmp_path / "plain", max_row_bytes=LIMIT).ok
+
+
+def test_too_many_columns_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "bomb").write_text("prompt" + ",a" * 1000 + "\ny" + "," * 1000 + "\n")
+    assert code(validate(tmp_path / "bomb", max_row_bytes=LIMIT)) == "csv_without_header"
+
+
+def test_records_without_text_take_no_memory(tmp_path: Path) -> None:
+    (tmp_path / "bomb").write_bytes(b"prompt,completion\n" + b",\n" * 500_000 + b"x,y\n")
+    tracemalloc.start()
+    report = validate(tmp_path / "bomb", max_row_bytes=LIMIT)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (report.ok, report.rows) == (True, 1)
+    assert peak < 2 << 20
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_a_packed_file_is_never_unpacked(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    (tmp_path / "bomb").write_bytes(pack(GOOD * 500_000))
+    tracemalloc.start()
+    found = code(validate(tmp_path / "bomb", max_row_bytes=LIMIT))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found in ("gzip_file", "bzip2_file", "xz_file")
+    assert peak < 1 << 20
 
 
 async def test_a_file_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

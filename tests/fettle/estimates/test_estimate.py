@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fettle.db import Database
-from fettle.estimates import estimate
+from fettle.estimates import estimate, measurements
 from fettle.estimates.amounts import Rows
 from fettle.registry.catalog import BUILT_IN
 from models import JobStatus, Project
@@ -23,7 +23,8 @@ MEASURED: dict[str, Any] = {
 async def made(db: Database, validation_rows: int = 0) -> estimate.Estimate:
     async with db.snapshot() as session:
         method = resolved("supervised", n_epochs=2, batch_size=10)
-        return await estimate.make(session, "starter", method, ROWS, BUILT_IN, validation_rows)
+        earlier = await measurements.earlier(session, "starter")
+    return estimate.make(earlier, "starter", method, ROWS, BUILT_IN, validation_rows)
 
 
 async def test_it_goes_by_jobs_that_succeeded_undisturbed(db: Database, project: Project) -> None:

@@ -34,10 +34,10 @@ async def reclaim(db: Database, max_attempts: int = 3) -> list[str]:
         return list(await leases.reclaim_expired(session, max_attempts))
 
 
-async def give_back(db: Database, job: Job, *, counted: bool = True, max_attempts: int = 3) -> Job:
+async def release(db: Database, job: Job, *, counted: bool = True, max_attempts: int = 3) -> Job:
     async with db.transaction() as session:
         row = await leases.hold(session, job.id, job.fence)
-        leases.give_back(session, row, "The child died", max_attempts=max_attempts, counted=counted)
+        leases.release(session, row, "The child died", max_attempts=max_attempts, counted=counted)
     return row
 
 
@@ -95,7 +95,7 @@ class TestClaim:
 
     async def test_every_attempt_moves_the_fence_on(self, db: Database, project: Project) -> None:
         first = await given.claimed(db, project)
-        await give_back(db, first)
+        await release(db, first)
         second = await given.claim(db)
         assert second is not None
         assert second.fence > first.fence
@@ -201,7 +201,7 @@ class TestFence:
 class TestGiveBack:
     async def test_a_counted_death_uses_up_an_attempt(self, db: Database, project: Project) -> None:
         job = await given.claimed(db, project)
-        await give_back(db, job)
+        await release(db, job)
         stored = await given.read(db, job)
         assert (stored.status, stored.attempts) == (JobStatus.QUEUED, 1)
         assert (stored.owner, stored.lease_until, stored.fence) == (None, None, job.fence + 1)
@@ -217,7 +217,7 @@ class TestGiveBack:
         for _ in range(5):
             job = await given.claim(db)
             assert job is not None
-            await give_back(db, job, counted=False, max_attempts=1)
+            await release(db, job, counted=False, max_attempts=1)
         stored = await given.read(db, job)
         assert (stored.status, stored.attempts) == (JobStatus.QUEUED, 0)
 
@@ -227,7 +227,7 @@ class TestGiveBack:
         for _ in range(3):
             job = await given.claim(db)
             assert job is not None
-            statuses.append((await give_back(db, job)).status)
+            statuses.append((await release(db, job)).status)
         assert statuses == [JobStatus.QUEUED, JobStatus.QUEUED, JobStatus.FAILED]
         stored = await given.read(db, job)
         message = "The child died. The job failed after 3 attempts without progress."

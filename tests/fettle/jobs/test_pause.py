@@ -22,10 +22,10 @@ async def resume(db: Database, job: Job, *, retry: bool = False) -> tuple[Job, b
         return await lifecycle.resume(session, job.project_id, job.id, retry=retry)
 
 
-async def give_back(db: Database, job: Job, *, counted: bool, max_attempts: int = 3) -> Job:
+async def release(db: Database, job: Job, *, counted: bool, max_attempts: int = 3) -> Job:
     async with db.transaction() as session:
         row = await leases.hold(session, job.id, job.fence)
-        leases.give_back(session, row, "The child died", max_attempts=max_attempts, counted=counted)
+        leases.release(session, row, "The child died", max_attempts=max_attempts, counted=counted)
     return await given.read(db, job)
 
 
@@ -112,7 +112,7 @@ class TestResume:
         resumed, waits = await resume(db, job)
         assert (resumed.status, resumed.pause_requested_at, waits) == (JobStatus.RUNNING, None, False)
         assert (await given.messages(db, job))[-1] == "Pause request cancelled"
-        assert (await give_back(db, job, counted=False)).status == JobStatus.QUEUED
+        assert (await release(db, job, counted=False)).status == JobStatus.QUEUED
 
     async def test_what_was_never_paused_is_a_conflict_unless_the_client_repeats_itself(
         self, db: Database, project: Project
@@ -130,14 +130,14 @@ class TestTheWorkersSide:
         job = await given.claimed(db, project)
         await given.change(db, job, estimated_finish=time.time() + 60)
         await pause(db, job)
-        stored = await give_back(db, job, counted=False)
+        stored = await release(db, job, counted=False)
         assert (stored.status, stored.attempts) == (JobStatus.PAUSED, 0)
         assert (stored.owner, stored.lease_until, stored.pause_requested_at) == (None, None, None)
         assert stored.estimated_finish is None
         assert stored.fence == job.fence + 1
         assert (await given.messages(db, job))[-2:] == [REQUESTED, "Fine-tuning job paused"]
         with pytest.raises(Fenced):
-            await give_back(db, job, counted=True)
+            await release(db, job, counted=True)
 
     async def test_a_silent_workers_job_is_paused_when_that_was_asked_for(self, db: Database, project: Project) -> None:
         job = await given.claimed(db, project, "silent", 0.01)
@@ -153,7 +153,7 @@ class TestTheWorkersSide:
     async def test_a_third_death_is_the_last_all_the_same(self, db: Database, project: Project) -> None:
         job = await given.claimed(db, project)
         await pause(db, job)
-        stored = await give_back(db, job, counted=True, max_attempts=1)
+        stored = await release(db, job, counted=True, max_attempts=1)
         assert (stored.status, stored.pause_requested_at) == (JobStatus.FAILED, None)
 
     async def test_a_cancel_forgets_the_pause(self, db: Database, project: Project) -> None:

@@ -161,7 +161,7 @@ class TestPacking:
         assert resolved(rows=100, file_bytes=100 * 512, packing=True)["batch_size"] == 1
 
     def test_only_true_and_false_will_do(self) -> None:
-        for value in ("yes", 1, "true", None):
+        for value in ("yes", 1, "true", []):
             with pytest.raises(ValidationError):
                 method(packing=value)
 
@@ -227,7 +227,7 @@ class TestBounds:
     @pytest.mark.parametrize(
         ("name", "least", "most", "outside"),
         [
-            ("n_epochs", 1, 50, [0, 51, -1, 1.5, "few", None]),
+            ("n_epochs", 1, 50, [0, 51, -1, 1.5, "few", []]),
             ("batch_size", 1, 256, [0, 257, 2.5, "big"]),
             ("learning_rate_multiplier", 0.001, 100, [0, -1, 100.1, float("nan"), float("inf")]),
             ("learning_rate", 1e-9, 1, [0, -1e-4, 1.1, float("nan")]),

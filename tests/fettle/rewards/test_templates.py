@@ -27,7 +27,11 @@ SAMPLE = Sample(
         ("{{sample.output_json.steps[1]}}", "b"),
         ("{{sample.output_tools[0].function.name}}", "add"),
         ("{{sample.choices[0].message.role}}", "assistant"),
-        ("{ {item.answer} }", "{ {item.answer} }"),
+        ('{"a": {"b": {{item.answer}}}}', '{"a": {"b": 4}}'),
+        ("\\boxed{{{item.answer}}}", "\\boxed{4}"),
+        ('{"a": {"b": {}}} item', '{"a": {"b": {}}} item'),
+        (":-} item", ":-} item"),
+        ("{x} items.", "{x} items."),
     ],
 )
 def test_each_hole_is_filled(template: str, text: str) -> None:
@@ -37,6 +41,26 @@ def test_each_hole_is_filled(template: str, text: str) -> None:
 @pytest.mark.parametrize("template", ["{{x}}", "{{}}", "{{item.a + 1}}", "{{sample}}", "{{sample.text}}"])
 def test_what_no_sample_can_fill_is_refused(template: str) -> None:
     with pytest.raises(BadTemplate, match="is not a variable"):
+        check(template)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        *("{{item.x", "{{item.x}", "{{item.x}}}}", "{item.x}}", "item.x}}", "{item.x}", "{ {item.answer} }", "a }} b"),
+        *(
+            "{{ sample.output_text",
+            "{{sample.output_text }",
+            "{{item.a}} and {{item.b}",
+            "{{",
+            "{{{{item.x}}",
+            "{{item",
+        ),
+        *("{{item.x[0]}", "item.x[0]}}", "Is {sample.output_text} right?"),
+    ],
+)
+def test_a_hole_with_too_few_braces_or_too_many_is_refused(template: str) -> None:
+    with pytest.raises(BadTemplate, match="braces that are not closed or not opened"):
         check(template)
 
 

@@ -171,9 +171,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str | None, str]] = {
     "an empty stop": ({"stop": ["a", ""]}, "invalid_value", "stop[1]", "''"),
     "a large seed": ({"seed": 2**63}, "invalid_value", "seed", str(2**63)),
     "usage without a stream": ({"stream_options": {}}, "invalid_value", "stream_options", "stream"),
-    "tools": ({"tools": []}, "unknown_parameter", "tools", "Unknown parameter"),
+    "no tools": ({"tools": []}, "invalid_value", "tools", "at least 1"),
     "no messages": ({"messages": []}, "invalid_value", "messages", "[]"),
-    "an unknown role": ({"messages": [{"role": "tool", "content": ""}]}, "invalid_value", "messages[0].role", "'tool'"),
+    "an unknown role": ({"messages": [{"role": "bot", "content": ""}]}, "invalid_value", "messages[0].role", "'bot'"),
+    "no call": ({"messages": [{"role": "tool", "content": ""}]}, "invalid_value", "messages[0]", "tool_call_id"),
+    "null": ({"messages": [{"role": "user", "content": None}]}, "invalid_value", "messages[0]", "Use a string"),
+    "a refusal": (
+        {"messages": [{"role": "assistant", "content": "", "refusal": "No."}]},
+        "unknown_parameter",
+        "messages[0].refusal",
+        "Unknown parameter",
+    ),
     "no content": ({"messages": [{"role": "user"}]}, "missing_required_parameter", "messages[0].content", "Missing"),
     "parts": ({"messages": [{"role": "user", "content": [1]}]}, "invalid_value", "messages[0].content", "[1]"),
     "a name": (
@@ -195,6 +203,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str | None, str]] = {
         "U+0000",
     ),
 }  # fmt: skip
+
+
+def test_an_answers_message_may_come_back_as_it_is(engine: Engine) -> None:
+    def asked(**message: Any) -> Any:
+        messages = [*user("Hi"), {"role": "assistant", "content": "Yes.", **message}, *user("More")]
+        body = {"model": "starter", "messages": messages, "max_tokens": 4, "temperature": 0}
+        response = engine.client.post("/v1/chat/completions", json=body)
+        assert response.status_code == 200, response.text
+        return response.json()["choices"]
+
+    nothing = {"refusal": None, "annotations": [], "audio": None, "function_call": None, "tool_calls": [], "name": None}
+    assert asked(**nothing, reasoning_content=None, tool_call_id=None) == asked()
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from models import Event, Job
 from worker.attempts.attempt import Attempt
-from worker.jobs.messages import Died, Drained, finish_time, relay
+from worker.jobs.messages import RunHalted, TrainingCrashed, finish_time, process_messages
 from worker.jobs.training_process import Child
 from worker.reporting.client import Reports
 from worker.rewards.rollout_recorder import RolloutRecorder
@@ -41,7 +41,7 @@ async def relayed(attempt: Attempt, child: Saying, *, halted: bool) -> dict[str,
     if halted:
         halt.set()
     return await asyncio.wait_for(
-        relay(
+        process_messages(
             attempt, Path(), cast(Child, child), Reports(attempt), halt, RolloutRecorder(attempt, cast(Child, child))
         ),
         30,
@@ -55,11 +55,11 @@ async def messages(attempt: Attempt) -> Sequence[str]:
 
 class TestHalt:
     async def test_a_child_that_has_not_trained_yet_is_not_waited_for(self, attempt: Attempt) -> None:
-        with pytest.raises(Drained):
+        with pytest.raises(RunHalted):
             await relayed(attempt, Saying(LOADING, silent=True), halted=True)
 
     async def test_a_child_that_trains_is_heard_to_its_end(self, attempt: Attempt) -> None:
-        with pytest.raises(Drained):
+        with pytest.raises(RunHalted):
             await relayed(attempt, Saying(STEP, None, LOADING, STOPPED), halted=True)
         assert "Device: CPU" in await messages(attempt)
 
@@ -72,7 +72,7 @@ class TestEnd:
     async def test_a_child_that_hangs_up_without_a_word_has_died_and_what_it_said_is_kept(
         self, attempt: Attempt
     ) -> None:
-        with pytest.raises(Died, match="ended with exit code 0 before it was done"):
+        with pytest.raises(TrainingCrashed, match="ended with exit code 0 before it was done"):
             await relayed(attempt, Saying(LOADING, STEP), halted=False)
         assert (await messages(attempt))[-2:] == ["Device: CPU", "Step 1/9: train loss=1.0000"]
 
@@ -83,11 +83,11 @@ class TestPhases:
             return {"type": "metrics", "step": number, "total_steps": 9, "data": {"phase": phase}}
 
         lines = [step(1, "reward_model"), None, step(2, "reward_model"), None]
-        with pytest.raises(Died):
+        with pytest.raises(TrainingCrashed):
             await relayed(attempt, Saying(*lines), halted=False)
         async with attempt.resources.db.snapshot() as session:
             assert (await session.get_one(Job, attempt.job.id)).estimated_finish is None
-        with pytest.raises(Died):
+        with pytest.raises(TrainingCrashed):
             await relayed(attempt, Saying(*lines, step(3, "policy"), None, step(4, "policy"), None), halted=False)
         async with attempt.resources.db.snapshot() as session:
             assert (await session.get_one(Job, attempt.job.id)).estimated_finish is not None
@@ -107,7 +107,7 @@ async def test_what_auto_came_to_on_the_rows_that_remained_is_shown_by_the_job(a
     kind = attempt.job.method["type"]
     before = attempt.job.method[kind]["hyperparameters"]
     line = {"type": "hyperparameters", "of": "hyperparameters", "values": {"batch_size": 11}}
-    with pytest.raises(Drained):
+    with pytest.raises(RunHalted):
         await relayed(attempt, Saying(line, STEP, STOPPED), halted=False)
     async with attempt.resources.db.snapshot() as session:
         found = (await session.get_one(Job, attempt.job.id)).method

@@ -12,7 +12,7 @@ from models import Checkpoint, Event, Job, JobStatus
 from worker.attempts.attempt import Attempt
 from worker.attempts.resources import Resources
 from worker.jobs.supervisor import supervise
-from worker.jobs.training_process import Nursery
+from worker.jobs.training_process import ProcessLauncher
 
 pytestmark = pytest.mark.slow
 
@@ -55,8 +55,8 @@ def ranks_of(worker: psutil.Process) -> list[psutil.Process]:
 async def test_kill_9_of_one_rank_sends_the_job_back_and_the_next_attempt_succeeds(
     resources: Resources, pair: Attempt
 ) -> None:
-    nursery = Nursery(warm=True)
-    run = asyncio.create_task(supervise(pair, nursery, PAIR, asyncio.Event()))
+    launcher = ProcessLauncher(warm=True)
+    run = asyncio.create_task(supervise(pair, launcher, PAIR, asyncio.Event()))
     await asyncio.wait_for(first_checkpoint(resources, run), 150)
     ranks_of(psutil.Process())[-1].kill()
     await asyncio.wait_for(run, 30)
@@ -67,7 +67,7 @@ async def test_kill_9_of_one_rank_sends_the_job_back_and_the_next_attempt_succee
         assert (row.status, row.attempts) == (JobStatus.QUEUED, 1)
         again = await leases.claim(session, "this worker", 60)
     assert again is not None
-    await asyncio.wait_for(supervise(Attempt(resources, again), nursery, PAIR, asyncio.Event()), 200)
+    await asyncio.wait_for(supervise(Attempt(resources, again), launcher, PAIR, asyncio.Event()), 200)
     async with resources.db.snapshot() as session:
         row = await session.get_one(Job, pair.job.id)
         messages = (await session.scalars(select(Event.message).where(Event.job_id == pair.job.id))).all()

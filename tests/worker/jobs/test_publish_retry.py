@@ -18,9 +18,9 @@ from worker.attempts.attempt import Attempt
 from worker.attempts.resources import Resources
 from worker.jobs import publish_retry, publishing, work_folder
 from worker.jobs.supervisor import supervise
-from worker.jobs.training_process import Nursery
+from worker.jobs.training_process import ProcessLauncher
 
-NOBODY = cast(Nursery, None)  # no child is started: what is published was trained before
+NOBODY = cast(ProcessLauncher, None)  # no child is started: what is published was trained before
 DONE = {"type": "done", "path": "out/adapter", "step": 2, "trained_tokens": 120}
 REFUSAL = "The storage refused the object a: 403. When the operator has mended that, resume the job."
 

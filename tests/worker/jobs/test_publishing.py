@@ -192,9 +192,7 @@ class TestCheckpoint:
     ) -> None:
         async def die() -> None:
             nonlocal attempt
-            await attempt.write(
-                lambda session, row: leases.give_back(session, row, "It died", max_attempts=3), last=True
-            )
+            await attempt.write(lambda session, row: leases.release(session, row, "It died", max_attempts=3), last=True)
             async with attempt.resources.db.transaction() as session:
                 claimed = await leases.claim(session, "this worker", 60)
             if claimed is not None:

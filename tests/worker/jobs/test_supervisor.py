@@ -15,9 +15,9 @@ from models import Event, Job, JobStatus
 from worker.attempts.attempt import Attempt
 from worker.jobs import work_folder
 from worker.jobs.supervisor import supervise
-from worker.jobs.training_process import Nursery
+from worker.jobs.training_process import ProcessLauncher
 
-NOBODY = cast(Nursery, None)  # these runs end before a child is needed
+NOBODY = cast(ProcessLauncher, None)  # these runs end before a child is needed
 
 
 class Broken:

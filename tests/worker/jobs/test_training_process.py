@@ -16,7 +16,7 @@ from fettle.errors import TrainingFailed
 from fettle.host.devices import Slot
 from tests.e2e.conftest import wait_for
 from tests.worker.training.children import rows, work_folder
-from worker.jobs.training_process import Child, Nursery, describe_exit
+from worker.jobs.training_process import Child, ProcessLauncher, describe_exit
 from worker.training.process.channel import LOST_RANK
 
 ROOT = Path(__file__).parents[3]
@@ -60,9 +60,9 @@ class SlowStart:
 async def test_a_child_whose_start_is_cancelled_is_killed_as_soon_as_there_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nursery, process = Nursery(warm=False), SlowStart()
-    monkeypatch.setattr(nursery, "context", SimpleNamespace(Process=lambda **_: process))
-    starting = asyncio.create_task(nursery.start(tmp_path, Slot()))
+    launcher, process = ProcessLauncher(warm=False), SlowStart()
+    monkeypatch.setattr(launcher, "context", SimpleNamespace(Process=lambda **_: process))
+    starting = asyncio.create_task(launcher.start(tmp_path, Slot()))
     await asyncio.to_thread(process.starting.wait, 30)
     starting.cancel()
     await asyncio.sleep(0)
@@ -76,10 +76,10 @@ WORKER = """
 import asyncio, pathlib, sys
 from fettle.host.devices import Slot
 from fettle.errors import TrainingFailed
-from worker.jobs.training_process import Nursery
+from worker.jobs.training_process import ProcessLauncher
 
 async def main():
-    child = await Nursery(warm=True).start(pathlib.Path(sys.argv[1]), Slot())
+    child = await ProcessLauncher(warm=True).start(pathlib.Path(sys.argv[1]), Slot())
     async for line in child.lines(1):
         print(child.process.pid, flush=True)
         await asyncio.sleep(600)

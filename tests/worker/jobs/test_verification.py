@@ -24,7 +24,7 @@ BASE = {"tuned": [[-1.5, -3.0]], "base": [[-1.5, -3.0]], "precision": "fp32"}
 SLOT = Slot(())
 
 
-class Nursery:
+class ProcessLauncher:
     """Each child that it starts says the next of `answers`; None dies without a word."""
 
     def __init__(self, *answers: list[dict[str, Any]] | None) -> None:
@@ -32,7 +32,7 @@ class Nursery:
         self.asked: list[Any] = []
         self.killed = 0
 
-    async def start(self, folder: Path, slot: Slot, main: Any) -> "Nursery":
+    async def start(self, folder: Path, slot: Slot, main: Any) -> "ProcessLauncher":
         self.asked.append(json.loads((folder / verification.REQUEST).read_text()))
         self.files = {path.relative_to(folder / "verify") for path in (folder / "verify").rglob("*.*")}
         return self
@@ -58,12 +58,12 @@ def adapter(tmp_path: Path) -> Path:
     return folder
 
 
-async def publish(attempt: Attempt, adapter: Path, nursery: Nursery, done: dict[str, Any] = DONE) -> None:
+async def publish(attempt: Attempt, adapter: Path, launcher: ProcessLauncher, done: dict[str, Any] = DONE) -> None:
     folder = adapter.parent / "work"
     folder.mkdir(exist_ok=True)
 
     async def verify(prefix: str) -> Any:
-        return await verification.verify(attempt, cast(Any, nursery), SLOT, folder, done, prefix)
+        return await verification.verify(attempt, cast(Any, launcher), SLOT, folder, done, prefix)
 
     await publishing.publish(attempt, adapter, done, verify=verify)
 
@@ -76,8 +76,8 @@ async def proof_of(attempt: Attempt) -> dict[str, Any]:
 
 
 async def test_the_same_values_make_a_success_that_says_what_was_checked(attempt: Attempt, adapter: Path) -> None:
-    nursery = Nursery([SAME])
-    await publish(attempt, adapter, nursery)
+    launcher = ProcessLauncher([SAME])
+    await publish(attempt, adapter, launcher)
     found = await proof_of(attempt)
     assert found["model"] == "ft:starter:default:s:0123456789"
     assert {name: each["status"] for name, each in found.items() if name != "model"} == {
@@ -88,15 +88,15 @@ async def test_the_same_values_make_a_success_that_says_what_was_checked(attempt
         "differs_from_base": "ok",
         "served_model": "not_checked",
     }
-    assert nursery.asked == [
+    assert launcher.asked == [
         {"adapters": [{"folder": "verify/0", "rows": [[1, 2, 3]], "scores": False, "quantization": None}]}
     ]
-    assert nursery.files == {Path("0/adapter_model.safetensors"), Path("0/adapter_config.json")}
-    assert nursery.killed == 1
+    assert launcher.files == {Path("0/adapter_model.safetensors"), Path("0/adapter_config.json")}
+    assert launcher.killed == 1
 
 
 async def test_what_a_check_warns_of_is_an_event(attempt: Attempt, adapter: Path) -> None:
-    await publish(attempt, adapter, Nursery([SAME]))
+    await publish(attempt, adapter, ProcessLauncher([SAME]))
     async with attempt.resources.db.snapshot() as session:
         events = (await session.scalars(select(Event).where(Event.level == "warn"))).all()
     assert [event.data for event in events] == [{"check": "rows"}]
@@ -104,7 +104,7 @@ async def test_what_a_check_warns_of_is_an_event(attempt: Attempt, adapter: Path
 
 async def test_the_base_models_values_from_storage_fail_and_publish_nothing(attempt: Attempt, adapter: Path) -> None:
     with pytest.raises(TrainingFailed, match=r"differ by 0\.750000 on average over 2 values") as refused:
-        await publish(attempt, adapter, Nursery([BASE]))
+        await publish(attempt, adapter, ProcessLauncher([BASE]))
     assert refused.value.code == "adapter_not_reproduced"
     async with attempt.resources.db.snapshot() as session:
         assert (await session.get_one(Job, attempt.job.id)).status == JobStatus.RUNNING
@@ -113,14 +113,14 @@ async def test_the_base_models_values_from_storage_fail_and_publish_nothing(atte
 
 
 async def test_a_checking_process_that_dies_gets_a_second_try(attempt: Attempt, adapter: Path) -> None:
-    nursery = Nursery(None, [SAME])
-    await publish(attempt, adapter, nursery)
+    launcher = ProcessLauncher(None, [SAME])
+    await publish(attempt, adapter, launcher)
     assert (await proof_of(attempt))["stored_adapter"]["status"] == "ok"
-    assert nursery.killed == 2
+    assert launcher.killed == 2
 
 
 async def test_after_two_deaths_the_proof_says_that_nothing_was_checked(attempt: Attempt, adapter: Path) -> None:
-    await publish(attempt, adapter, Nursery(None, None))
+    await publish(attempt, adapter, ProcessLauncher(None, None))
     stored = (await proof_of(attempt))["stored_adapter"]
     assert stored["status"] == "not_checked"
     assert "killed by SIGKILL" in stored["message"]
@@ -137,13 +137,13 @@ async def test_a_copy_that_storage_changed_is_not_published(
 
     monkeypatch.setattr(publishing, "upload_adapter", then_damage)
     with pytest.raises(TrainingFailed) as refused:
-        await publish(attempt, adapter, Nursery([SAME]))
+        await publish(attempt, adapter, ProcessLauncher([SAME]))
     assert refused.value.code == "adapter_not_stored"
 
 
 async def test_a_worker_that_is_fenced_while_it_checks_publishes_nothing(attempt: Attempt, adapter: Path) -> None:
-    class Cancelled(Nursery):
-        async def start(self, folder: Path, slot: Slot, main: Any) -> Nursery:
+    class Cancelled(ProcessLauncher):
+        async def start(self, folder: Path, slot: Slot, main: Any) -> ProcessLauncher:
             async with attempt.resources.db.transaction() as session:
                 await lifecycle.cancel(session, attempt.job.project_id, attempt.job.id)
             return await super().start(folder, slot, main)
@@ -155,7 +155,7 @@ async def test_a_worker_that_is_fenced_while_it_checks_publishes_nothing(attempt
 
 
 async def test_the_rows_go_with_the_training_file(attempt: Attempt, adapter: Path) -> None:
-    await publish(attempt, adapter, Nursery([SAME]))
+    await publish(attempt, adapter, ProcessLauncher([SAME]))
     async with attempt.resources.db.transaction() as session:
         await files.delete(session, attempt.job.project_id, attempt.job.training_file)
     async with attempt.resources.db.snapshot() as session:
@@ -176,9 +176,9 @@ class TestRewardModelOfAJobOfTwoPhases:
     async def test_it_is_checked_with_the_policy(self, attempt: Attempt, adapter: Path) -> None:
         await self.two_phases(attempt, adapter)
         scores = {"tuned": [[2.0]], "base": [[0.5]], "precision": "fp32"}
-        nursery = Nursery([scores, SAME])
-        await publish(attempt, adapter, nursery)
-        assert [each["scores"] for each in nursery.asked[0]["adapters"]] == [True, False]
+        launcher = ProcessLauncher([scores, SAME])
+        await publish(attempt, adapter, launcher)
+        assert [each["scores"] for each in launcher.asked[0]["adapters"]] == [True, False]
         async with attempt.resources.db.snapshot() as session:
             found = await proofs.of_job(session, await session.get_one(Job, attempt.job.id))
         assert [(row.kind, row.model.endswith(":reward-model")) for row in found] == [
@@ -192,6 +192,8 @@ class TestRewardModelOfAJobOfTwoPhases:
     ) -> None:
         await self.two_phases(attempt, adapter)
         with pytest.raises(TrainingFailed):
-            await publish(attempt, adapter, Nursery([{"tuned": [[1.0]], "base": [[0.5]], "precision": "fp32"}, SAME]))
+            await publish(
+                attempt, adapter, ProcessLauncher([{"tuned": [[1.0]], "base": [[0.5]], "precision": "fp32"}, SAME])
+            )
         async with attempt.resources.db.snapshot() as session:
             assert not (await session.scalars(select(TunedModel))).all()

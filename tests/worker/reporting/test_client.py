@@ -18,7 +18,7 @@ from worker import metrics
 from worker.attempts.attempt import Attempt
 from worker.attempts.resources import Resources
 from worker.jobs.supervisor import supervise
-from worker.jobs.training_process import Nursery
+from worker.jobs.training_process import ProcessLauncher
 from worker.reporting import client as reports
 from worker.reporting.client import Reports
 
@@ -55,7 +55,7 @@ async def end(resources: Resources, running: Reports, status: JobStatus) -> list
         (await session.get_one(Job, running.attempt.job.id)).status = status
     running.conclude()
     await reports.concluded()
-    return [event["message"] for event in running.told()]
+    return [event["message"] for event in running.take_events()]
 
 
 def offline_history(file: Path) -> list[dict[str, str]]:
@@ -85,8 +85,8 @@ class TestWandb:
         self, resources: Resources, job: Job
     ) -> None:
         resources = wanting(resources, job, "wandb", project="sums", name="first", tags=["a"])
-        told = await end(resources, await reported(resources, job, FIRST), JobStatus.QUEUED)
-        assert told[0].startswith("Reporting to Weights & Biases: offline")
+        take_events = await end(resources, await reported(resources, job, FIRST), JobStatus.QUEUED)
+        assert take_events[0].startswith("Reporting to Weights & Biases: offline")
         await end(resources, await reported(resources, job, SECOND), JobStatus.SUCCEEDED)
         files = sorted((resources.settings.data / "wandb").glob(f"offline-run-*/run-{job.id}.wandb"))
         rows = [
@@ -105,7 +105,7 @@ class TestWandb:
         resources = with_settings(wanting(resources, job, "wandb", project="sums"), wandb_mode="online")
         running = await reported(resources, job, FIRST)
         await asyncio.wait_for(running.running[0].listening, 60)
-        (event,) = running.told()
+        (event,) = running.take_events()
         assert event["level"] == "warn"
         assert event["message"].startswith("Reporting to Weights & Biases has stopped. The job continues. Cause: ")
         assert await running.files() == []
@@ -156,7 +156,7 @@ class TestReports:
         resources = with_settings(wanting(resources, job, "mlflow", experiment="x"), integrations="tensorboard")
         running = Reports(Attempt(resources, job))
         await running.start()
-        (event,) = running.told()
+        (event,) = running.take_events()
         assert event["message"].endswith("this worker's FETTLE_INTEGRATIONS does not name it")
         assert running.running == []
 
@@ -164,7 +164,7 @@ class TestReports:
         running = Reports(Attempt(resources, job))
         await running.start()
         running.feed({"type": "metrics", "step": 1, "total_steps": 1, "data": {"train_loss": 1.0}})
-        assert (running.running, await running.files(), running.told()) == ([], [], [])
+        assert (running.running, await running.files(), running.take_events()) == ([], [], [])
 
     async def test_a_reporter_that_does_not_read_is_given_up(
         self, resources: Resources, job: Job, monkeypatch: pytest.MonkeyPatch
@@ -176,7 +176,7 @@ class TestReports:
         await running.start()
         for step in range(10_000):
             running.feed({"type": "metrics", "step": step, "total_steps": 1, "data": {"train_loss": 1.0}})
-        (event,) = running.told()
+        (event,) = running.take_events()
         assert event["message"] == "Reporting to TensorBoard has stopped. The job continues. Cause: it does not keep up"
         await end(resources, running, JobStatus.SUCCEEDED)
         assert running.running[0].process.returncode is not None
@@ -205,7 +205,7 @@ async def test_a_whole_job_leaves_its_event_file_and_says_where_it_reported(reso
         methods.Given(rows=10, base_parameters=1_670_000, base_length=512),
     )
     before = metrics.runs.labels("published")._value.get(), metrics.steps._value.get()
-    await supervise(Attempt(resources, job), Nursery(warm=False), Slot(), asyncio.Event())
+    await supervise(Attempt(resources, job), ProcessLauncher(warm=False), Slot(), asyncio.Event())
     await reports.concluded()
     assert metrics.runs.labels("published")._value.get() - before[0] == 1
     assert metrics.steps._value.get() - before[1] == 4  # of five: the first one begins the clock

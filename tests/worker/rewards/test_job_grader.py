@@ -105,7 +105,7 @@ class TestModelsAsJudges:
             yield stub, url
 
     def asking(self, attempt: Attempt, url: str, **changed: Any) -> Attempt:
-        update = {"engine_url": url, "engine_key": SecretStr(KEY), "judge_patience_seconds": 0.0, **changed}
+        update = {"engine_url": url, "engine_key": SecretStr(KEY), "judge_retry_seconds": 0.0, **changed}
         settings = attempt.settings.model_copy(update=update)
         return replace(attempt, resources=replace(attempt.resources, settings=settings))
 

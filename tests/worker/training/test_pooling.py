@@ -13,11 +13,11 @@ from tests.bases import padding_with_eos
 from worker.training import pooling
 from worker.training.methods.reward_model import Collator
 from worker.training.model import loading
-from worker.training.model.device import Plan
+from worker.training.model.device import DevicePlan
 
 pytestmark = pytest.mark.slow  # torch and transformers take seconds to import
 
-PLAN = Plan("CPU", "fp32", "sdpa", gradient_checkpointing=False, on_gpu=False)
+PLAN = DevicePlan("CPU", "fp32", "sdpa", gradient_checkpointing=False, on_gpu=False)
 
 
 def test_each_row_scores_as_it_does_alone(tmp_path: Path) -> None:

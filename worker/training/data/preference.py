@@ -17,7 +17,7 @@ from fettle.datasets.formats.render import Message, Renderer
 from fettle.errors import TrainingFailed
 from fettle.wording import quantity
 from worker.training.data import remaining_rows
-from worker.training.data.supervised import LEFT_OUT_AT_MOST, Param
+from worker.training.data.supervised import LEFT_OUT_AT_MOST, SHORTEN, Param
 from worker.training.distributed import ranks
 from worker.training.evidence import Source
 from worker.training.lines import Lines
@@ -163,11 +163,11 @@ def read(
         )
     all_pairs = len(rows) + too_long + known + silent + alike
     if too_long > LEFT_OUT_AT_MOST * all_pairs or not rows:
+        where = f" ({lines.words('too_long')})" if too_long else ""
         raise TrainingFailed(
             "rows_too_long",
-            f"{too_long} of the {all_pairs} pairs of {param} have more than max_seq_length={max_seq_length} tokens; "
-            f"the longest has {longest}. Raise max_seq_length to {longest} if the base model can read that much, or "
-            "shorten the rows.",
+            f"{too_long} of the {all_pairs} pairs of {param} have more than max_seq_length={max_seq_length} tokens"
+            f"{where}; the longest has {longest}. {SHORTEN}",
             "max_seq_length",
         )
     columns = {name: [row[name] for row in rows] for name in ("prompt_ids", "chosen_ids", "rejected_ids")}

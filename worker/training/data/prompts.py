@@ -81,11 +81,12 @@ def read(
         raise TrainingFailed("file_unreadable", f"{param}, {error}", param) from error
     total = len(kept) + too_long
     if too_long > LEFT_OUT_AT_MOST * total or not kept:
+        where = f" ({lines.words('too_long')})" if too_long else ""
         raise TrainingFailed(
             "prompts_too_long",
             f"{too_long} of the {total} prompts of {param} have more than the {room} tokens that max_seq_length leaves "
-            f"beside max_completion_tokens; the longest has {longest}. Raise max_seq_length, lower "
-            "max_completion_tokens, or shorten the prompts.",
+            f"beside max_completion_tokens{where}; the longest has {longest}. Lower max_completion_tokens, shorten or "
+            "remove these prompts, or raise max_seq_length, at most to the length that the base model reads.",
             "max_seq_length",
         )
     return Prompts(Dataset.from_list(kept), longest, too_long, room, lines)

@@ -19,6 +19,7 @@ from worker.training.lines import Lines
 
 Param = Literal["training_file", "validation_file"]
 IGNORED = -100  # the label that the loss skips
+SHORTEN = "Shorten or remove these rows, or raise max_seq_length, at most to the length that the base model reads."
 LEFT_OUT_AT_MOST = 0.1  # of the rows; more is a mistake in the job, not noise in the data
 
 
@@ -135,8 +136,8 @@ def refuse_unusable(examples: Examples, max_seq_length: int, param: Param) -> No
         raise TrainingFailed(
             "rows_too_long",
             f"{examples.too_long} of the {examples.rows} rows of {param} have more than "
-            f"max_seq_length={max_seq_length} tokens; the longest has {examples.longest}. Raise max_seq_length to "
-            f"{examples.longest} if the base model can read that much, or shorten the rows.",
+            f"max_seq_length={max_seq_length} tokens ({examples.lines.words('too_long')}); the longest has "
+            f"{examples.longest}. {SHORTEN}",
             "max_seq_length",
         )
     if examples.unsupervised > allowed or not len(examples.dataset):

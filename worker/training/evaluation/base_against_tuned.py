@@ -15,7 +15,7 @@ from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaLis
 from fettle.datasets.formats import reading
 from fettle.datasets.formats.render import Message, Renderer
 from worker.training.evaluation import token_loss
-from worker.training.evaluation.token_loss import HeldOut, Score
+from worker.training.evaluation.token_loss import HeldOut, LossSum
 from worker.training.model import loading
 from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
@@ -62,7 +62,7 @@ def both_say(network: PeftModel, work: Work, channel: Channel) -> tuple[list[Sam
     return drawn, longest
 
 
-def of(score: Score, exact: float | None) -> dict[str, float | None]:
+def of(score: LossSum, exact: float | None) -> dict[str, float | None]:
     return {
         "loss": score.loss,
         "perplexity": score.perplexity,
@@ -71,11 +71,11 @@ def of(score: Score, exact: float | None) -> dict[str, float | None]:
     }
 
 
-def scores(network: PeftModel, held_out: HeldOut, channel: Channel, seed: int) -> tuple[Score, Score]:
+def scores(network: PeftModel, held_out: HeldOut, channel: Channel, seed: int) -> tuple[LossSum, LossSum]:
     """(base, tuned) over the same rows; one part at least."""
     groups = list(held_out.groups)
     random.Random(seed).shuffle(groups)
-    base = tuned = Score()
+    base = tuned = LossSum()
     deadline = time.monotonic() + SCORING_SECONDS
     for group in groups:
         channel.heed_stop()

@@ -11,7 +11,7 @@ from worker.training.data.collation import Collator, Part, grouped, rows_of
 
 
 @dataclass(frozen=True)
-class Score:
+class LossSum:
     """Sums over supervised tokens. loss_sum: nats."""
 
     loss_sum: float = 0.0
@@ -19,8 +19,8 @@ class Score:
     tokens: int = 0
     rows: int = 0
 
-    def __add__(self, other: "Score") -> "Score":
-        return Score(
+    def __add__(self, other: "LossSum") -> "LossSum":
+        return LossSum(
             self.loss_sum + other.loss_sum,
             self.right + other.right,
             self.tokens + other.tokens,
@@ -57,12 +57,12 @@ class HeldOut:
 
 
 @torch.no_grad()
-def score(network: torch.nn.Module, part: Part) -> Score:
+def score(network: torch.nn.Module, part: Part) -> LossSum:
     """network: in evaluation mode, with TRL's fused LM head."""
     device = next(network.parameters()).device
     inputs = {name: tensor.to(device) for name, tensor in part.items()}
     outputs = network(**inputs, use_cache=False, fused_lm_head=True)
-    return Score(
+    return LossSum(
         loss_sum=-outputs.log_probs.double().sum().item(),
         right=int(outputs.is_top1.sum().item()),
         tokens=int(outputs.label_mask.sum().item()),

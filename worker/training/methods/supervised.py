@@ -17,7 +17,7 @@ from worker.training.data import supervised as batches
 from worker.training.data.collation import TOKENS_AT_ONCE, Collator
 from worker.training.distributed import ranks
 from worker.training.evaluation import base_against_tuned, token_loss
-from worker.training.evaluation.token_loss import HeldOut, Score
+from worker.training.evaluation.token_loss import HeldOut, LossSum
 from worker.training.evidence import Source
 from worker.training.lines import warn_of_known
 from worker.training.model import lm_head, loading
@@ -81,7 +81,7 @@ class SupervisedTrainer(Tuner, SFTTrainer):
         Every rank takes every n-th part, and as many turns as the others: to hear a stop is a step of all.
         """
         assert self.held_out is not None  # noqa: S101 — nobody validates without a file
-        score = Score()
+        score = LossSum()
         for group in ranks.turns(self.held_out.groups):
             if group is not None:
                 score += token_loss.score(cast(PeftModel, self.model), self.held_out.part(group))
@@ -90,7 +90,7 @@ class SupervisedTrainer(Tuner, SFTTrainer):
         counted = [score.loss_sum, score.right, score.tokens, score.rows]
         sums = torch.tensor(counted, dtype=torch.float64, device=self.args.device)
         loss_sum, right, tokens, rows = self.accelerator.reduce(sums).tolist()
-        score = Score(loss_sum, int(right), int(tokens), int(rows))
+        score = LossSum(loss_sum, int(right), int(tokens), int(rows))
         return {"valid_loss": score.loss, "valid_mean_token_accuracy": score.accuracy}
 
     def compare(self, work: Work, step: int) -> None:

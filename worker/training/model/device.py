@@ -38,7 +38,7 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Plan:
+class DevicePlan:
     name: str
     precision: Literal["bf16", "fp32"]
     attention: Literal["sdpa", "flash_attention_2"]
@@ -54,19 +54,19 @@ class Plan:
         return f"{self.name}, {self.precision}, {self.attention}, gradient checkpointing {checkpointing}"
 
 
-def plan(work: Work, rows_at_once: int) -> Plan:
+def plan(work: Work, rows_at_once: int) -> DevicePlan:
     """For this process, on the device that it sees."""
     found = probe()
     return choose(found, load(work, rows_at_once, on_gpu=found.capability is not None))
 
 
-def choose(probe: Probe, load: Load) -> Plan:
+def choose(probe: Probe, load: Load) -> DevicePlan:
     on_gpu = probe.capability is not None
     precision: Literal["bf16", "fp32"] = "bf16" if on_gpu and probe.bf16 else "fp32"
     flash = precision == "bf16" and probe.flash_attention and (probe.capability or (0, 0)) >= AMPERE
     weights = load.weights / NF4_SHRINKS if load.nf4 else load.weights
     fits = weights + activations(load, precision) + logits(load) <= FITS * probe.memory
-    return Plan(probe.name, precision, "flash_attention_2" if flash else "sdpa", not fits, on_gpu)
+    return DevicePlan(probe.name, precision, "flash_attention_2" if flash else "sdpa", not fits, on_gpu)
 
 
 def load(work: Work, rows_at_once: int, *, on_gpu: bool) -> Load:

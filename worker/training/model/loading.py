@@ -31,7 +31,7 @@ from worker.training import arguments, pooling
 from worker.training.distributed import ranks
 from worker.training.model import adapter, device
 from worker.training.model import quantization as quantizer
-from worker.training.model.device import Plan
+from worker.training.model.device import DevicePlan
 from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
 
@@ -76,7 +76,7 @@ def network(work: Work, channel: Channel, *, scores: bool = False) -> PeftModel:
     return adapted
 
 
-def base_model(path: Path, plan: Plan, *, scores: bool = False, **options: Any) -> PreTrainedModel:
+def base_model(path: Path, plan: DevicePlan, *, scores: bool = False, **options: Any) -> PreTrainedModel:
     """Safetensors only, no code; float32 on a CPU. scores: with a scalar head, drawn from torch's generator."""
     kind, labels = (AutoModelForSequenceClassification, {"num_labels": 1}) if scores else (AutoModelForCausalLM, {})
     network: PreTrainedModel = kind.from_pretrained(
@@ -92,7 +92,7 @@ def base_model(path: Path, plan: Plan, *, scores: bool = False, **options: Any) 
     return pooling.at_last_token(network) if scores else network
 
 
-def quantized(path: Path, plan: Plan, *, scores: bool = False) -> PreTrainedModel:
+def quantized(path: Path, plan: DevicePlan, *, scores: bool = False) -> PreTrainedModel:
     """The base with its linear layers in nf4, computing in the plan's precision (QLoRA, Dettmers et al. 2023).
 
     The scales of the blocks are quantized too (double quantization); embeddings and LM head stay as they are. Raises

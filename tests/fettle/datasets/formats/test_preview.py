@@ -1,6 +1,7 @@
 """A preview says what training does: the same ids, the same mask, the same counts."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from fettle.datasets.formats.preview import look
 from fettle.datasets.formats.render import Renderer
 from fettle.errors import InvalidRequest
 from fettle.registry.catalog import STARTER
+from tests.bases import NO_TOOLS
 from tests.fettle.datasets.formats.given import ASSISTANT, USER, message
 
 SHORT = {"messages": [USER, ASSISTANT]}
@@ -18,11 +20,18 @@ LONG = {"messages": [USER, message("assistant", "1 " * 100)]}
 
 
 def seen(
-    folder: Path, rows: list[Any], *, limit: int = 5, max_seq_length: int | None = None, whole: bool = True
+    folder: Path,
+    rows: list[Any],
+    *,
+    limit: int = 5,
+    max_seq_length: int | None = None,
+    whole: bool = True,
+    base: Path = STARTER,
+    offset: int = 0,
 ) -> Any:
     file = folder / "data"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return look(file, STARTER, limit=limit, max_seq_length=max_seq_length, whole=whole)
+    return look(file, base, limit=limit, max_seq_length=max_seq_length, whole=whole, offset=offset)
 
 
 def test_ids_and_mask_are_those_of_training(tmp_path: Path) -> None:
@@ -52,8 +61,10 @@ def test_the_figures_are_of_every_row(tmp_path: Path) -> None:
         "supervised_share": round(learned / tokens, 4),
         "row_tokens": {"min": counts[0], "median": counts[0], "max": counts[1]},
         "rows_without_completion": 0,
+        "lines_without_completion": [],
         "max_seq_length": 60,
         "rows_too_long": 1,
+        "lines_too_long": [2],
     }
     assert [row["too_long"] for row in seen(tmp_path, [SHORT, LONG], max_seq_length=60)["rows"]] == [False, True]
 
@@ -70,14 +81,33 @@ def test_the_work_is_bounded_in_rows_tokens_and_what_is_shown(tmp_path: Path, mo
     assert seen(tmp_path, [SHORT] * 4)["summary"]["rows"] == 2
 
 
+def test_rows_from_the_middle_have_their_lines_and_figures(tmp_path: Path) -> None:
+    found = seen(tmp_path, [SHORT, SHORT, LONG, SHORT, LONG], limit=2, max_seq_length=60, offset=2)
+    assert [row["line"] for row in found["rows"]] == [3, 4]
+    assert (found["summary"]["rows"], found["summary"]["lines_too_long"]) == (3, [3, 5])
+    assert found["summary"]["complete"]
+    assert seen(tmp_path, [SHORT], offset=5)["rows"] == []
+
+
+def test_what_is_shown_of_many_rows_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (row,) = seen(tmp_path, [SHORT])["rows"]
+    monkeypatch.setattr(preview, "ALL_SHOWN", row["token_count"] + 3)
+    rows = seen(tmp_path, [SHORT] * 3)["rows"]
+    assert [len(each["tokens"]) for each in rows] == [row["token_count"], 3, 0]
+    assert [each["cut"] for each in rows] == [False, True, True]
+    assert [each["token_count"] for each in rows] == [row["token_count"]] * 3
+
+
 def test_the_beginning_of_a_file_is_not_all_of_it(tmp_path: Path) -> None:
     assert not seen(tmp_path, [SHORT], whole=False)["summary"]["complete"]
 
 
 def test_a_row_that_the_template_cannot_show_is_refused_by_its_line(tmp_path: Path) -> None:
     tools = [{"type": "function", "function": {"name": "add"}}]
+    base = shutil.copytree(STARTER, tmp_path / "base")
+    (base / "chat_template.jinja").write_text(NO_TOOLS)
     with pytest.raises(InvalidRequest, match=r"^Line 2: The row has 'tools'") as raised:
-        seen(tmp_path, [SHORT, {**SHORT, "tools": tools}])
+        seen(tmp_path, [SHORT, {**SHORT, "tools": tools}], base=base)
     assert (raised.value.code, raised.value.param) == ("tools_unsupported", "model")
 
 

@@ -255,8 +255,11 @@ class TestTools:
         ("messages", "tools", "lost"), [(CALLING, None, "'tool_calls'"), ([USER, ASSISTANT], [TOOL], "'tools'")]
     )
     def test_a_template_that_does_not_know_them_is_an_error_and_loses_nothing(
-        self, renderer: Renderer, messages: list[Message], tools: Any, lost: str
+        self, with_template: Callable[[str], Renderer], messages: list[Message], tools: Any, lost: str
     ) -> None:
+        renderer = with_template(
+            "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}"
+        )
         with pytest.raises(TrainingFailed, match=f"The row has {lost}, but") as raised:
             renderer.render(messages, **({"tools": tools} if tools else {}))
         assert raised.value.code == "tools_unsupported"

@@ -1,5 +1,6 @@
 """Ids, labels and counts of real rows under the starter's tokenizer."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from fettle.datasets.formats.render import Renderer
 from fettle.errors import TrainingFailed
 from fettle.registry.catalog import STARTER
+from tests.bases import NO_TOOLS
 from tests.worker.training.children import Row, rows, write_rows
 
 pytestmark = pytest.mark.slow  # datasets and pyarrow take seconds to import
@@ -81,7 +83,7 @@ def test_more_than_a_tenth_too_long_is_refused_with_the_longest_and_the_way_out(
         read(tmp_path, [*[SHORT] * 17, LONG, LONG], renderer)
     assert (failure.value.code, failure.value.param) == ("rows_too_long", "max_seq_length")
     assert "2 of the 19 rows of training_file have more than max_seq_length=100 tokens" in failure.value.message
-    assert f"Raise max_seq_length to {longest}" in failure.value.message
+    assert f"the longest has {longest}. Shorten or remove these rows" in failure.value.message
 
 
 def test_a_row_of_exactly_the_longest_length_stays(tmp_path: Path, renderer: Renderer) -> None:
@@ -108,7 +110,10 @@ def test_a_table_is_trained_on_as_it_was_uploaded(content: bytes | str, tmp_path
     assert row == expected
 
 
-def test_a_row_that_the_template_cannot_show_fails_the_job_with_its_line(tmp_path: Path, renderer: Renderer) -> None:
+def test_a_row_that_the_template_cannot_show_fails_the_job_with_its_line(tmp_path: Path) -> None:
+    base = shutil.copytree(STARTER, tmp_path / "base")
+    (base / "chat_template.jinja").write_text(NO_TOOLS)
+    renderer = Renderer(base)
     tool = {"type": "function", "function": {"name": "add"}}
     messages = [{"role": "user", "content": "1 + 1?"}, {"role": "assistant", "content": "2"}]
     with pytest.raises(TrainingFailed, match=r"^Line 2 of training_file: The row has 'tools'") as failure:

@@ -5,12 +5,12 @@ import torch
 
 from fettle.registry.catalog import STARTER
 from worker.training.model import loading
-from worker.training.model.device import Plan
+from worker.training.model.device import DevicePlan
 
 pytestmark = pytest.mark.slow  # torch and transformers take seconds to import
 
 
-PLAN = Plan("CPU", "fp32", "sdpa", gradient_checkpointing=False, on_gpu=False)
+PLAN = DevicePlan("CPU", "fp32", "sdpa", gradient_checkpointing=False, on_gpu=False)
 LORA = {"rank": 8, "alpha": 16, "dropout": 0.0, "use_rslora": False, "target_modules": "all-linear"}
 
 
@@ -37,5 +37,5 @@ def test_a_fresh_adapter_trains_two_matrices_per_linear_layer_and_changes_nothin
 def test_the_base_has_the_precision_of_the_plan() -> None:
     """The starter is stored in bf16."""
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        plan = Plan("CPU", precision, "sdpa", gradient_checkpointing=False, on_gpu=False)  # type: ignore[arg-type]
+        plan = DevicePlan("CPU", precision, "sdpa", gradient_checkpointing=False, on_gpu=False)  # type: ignore[arg-type]
         assert {tensor.dtype for tensor in loading.base_model(STARTER, plan).parameters()} == {dtype}

@@ -13,11 +13,11 @@ from fettle.registry.catalog import STARTER
 from tests.worker.training.children import Child, Line, contents, of, series, work_folder
 from tests.worker.training.test_run import loss_and_accuracy, rendered, unfamiliar
 from worker.training.model import loading
-from worker.training.model.device import Plan
+from worker.training.model.device import DevicePlan
 
 pytestmark = pytest.mark.slow
 
-PLAN = Plan("CPU", "fp32", "sdpa", gradient_checkpointing=False, on_gpu=False)
+PLAN = DevicePlan("CPU", "fp32", "sdpa", gradient_checkpointing=False, on_gpu=False)
 LORA = {"rank": 8, "alpha": 16, "dropout": 0.0, "use_rslora": False, "target_modules": "all-linear"}
 
 

@@ -14,9 +14,9 @@ from worker.training.rl.sampling.completions import Sampling, complete
 @torch.no_grad()
 def kl(network: PeftModel, prompts: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling) -> float:
     """Nats a completion, of one completion of each prompt, drawn from the policy: the mean of ln π − ln ρ."""
-    said = complete(network, prompts, seeds, sampling)
-    sequences = Sequences.of(prompts, said.ids_BT, said.mask_BT, sampling.pad_id)
-    now_BT = policy.said(network, None, sequences, sampling.temperature).logprobs_BT
+    forward = complete(network, prompts, seeds, sampling)
+    sequences = Sequences.of(prompts, forward.ids_BT, forward.mask_BT, sampling.pad_id)
+    now_BT = policy.forward(network, None, sequences, sampling.temperature).logprobs_BT
     with policy.reference(network):
-        then_BT = policy.said(network, None, sequences, sampling.temperature).logprobs_BT
-    return float(kl_k1(now_BT, then_BT, said.mask_BT).sum(-1).mean())
+        then_BT = policy.forward(network, None, sequences, sampling.temperature).logprobs_BT
+    return float(kl_k1(now_BT, then_BT, forward.mask_BT).sum(-1).mean())

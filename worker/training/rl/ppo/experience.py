@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from worker.training.rl.ppo import advantages, rewards
-from worker.training.rl.ppo.policy import Said, Sequences
+from worker.training.rl.ppo.policy import PolicyOutput, Sequences
 from worker.training.rl.sampling.completions import Completions
 
 
@@ -22,14 +22,14 @@ class Prompt:
     ids: tuple[int, ...]
 
 
-class Score(Protocol):
+class ScoreFunction(Protocol):
     """How good each completion is. prompts: one a completion. None, or NaN, for one that could not be scored."""
 
     def __call__(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[int]]) -> Sequence[float | None]: ...
 
 
 @dataclass(frozen=True)
-class Rollout:
+class PPORollout:
     """kl: nats of the whole completion. advantage: mean of its tokens, as the update takes it. score None: unscored."""
 
     prompt: Prompt
@@ -47,10 +47,10 @@ class Experience:
 
     sequences: Sequences
     mask_BT: Tensor
-    old: Said
+    old: PolicyOutput
     advantages_BT: Tensor
     returns_BT: Tensor
-    rollouts: tuple[Rollout, ...]
+    rollouts: tuple[PPORollout, ...]
     kl: float  # nats a completion, mean
     metrics: dict[str, float]
 
@@ -69,7 +69,7 @@ def judged(
     completions: Completions,
     scores: Sequence[float | None],
     sequences: Sequences,
-    old: Said,
+    old: PolicyOutput,
     reference_logprobs_BT: Tensor,
     coefficient: float,
     worth: Worth,
@@ -106,7 +106,7 @@ def judged(
     }
     mean_B = advantages_BT.sum(-1) / mask_BT.sum(-1).clamp(min=1)
     rollouts = tuple(
-        Rollout(prompt, tuple(ids), score if ok else None, reward, advantage, nats, ended)
+        PPORollout(prompt, tuple(ids), score if ok else None, reward, advantage, nats, ended)
         for prompt, ids, score, ok, reward, advantage, nats, ended in zip(
             prompts,
             completions.rows(),

@@ -18,8 +18,8 @@ from torch.nn.utils import clip_grad_norm_
 
 from worker.training.distributed import ranks
 from worker.training.rl.ppo import advantages, losses, policy
-from worker.training.rl.ppo.experience import Experience, Prompt, Rollout, Score, Worth, judged
-from worker.training.rl.ppo.policy import Said, Sequences, ValueHead
+from worker.training.rl.ppo.experience import Experience, PPORollout, Prompt, ScoreFunction, Worth, judged
+from worker.training.rl.ppo.policy import PolicyOutput, Sequences, ValueHead
 from worker.training.rl.ppo.rewards import KLControl, kl_k3
 from worker.training.rl.sampling.completions import Completions, Sampling, complete
 from worker.training.rl.sampling.drawing import derived
@@ -61,7 +61,7 @@ class Learner:
         self,
         network: PeftModel,
         prompts: Sequence[Prompt],
-        score: Score,
+        score: ScoreFunction,
         settings: Settings,
         kl: KLControl,
         rate: Callable[[int], float] = lambda update: 1.0,
@@ -78,7 +78,7 @@ class Learner:
         self.updates = 0
         self.tokens = 0  # of prompts and completions, read and written
 
-    def update(self) -> tuple[dict[str, float], tuple[Rollout, ...]]:
+    def update(self) -> tuple[dict[str, float], tuple[PPORollout, ...]]:
         """One update: its metrics, and what was sampled for it, before it.
 
         When scoring raises, nothing has changed: the same update can be made again, or a checkpoint taken.
@@ -130,7 +130,7 @@ class Learner:
         return drawn
 
     @torch.no_grad()
-    def look(self, sequences: Sequences, completions: Completions) -> tuple[Said, Tensor]:
+    def look(self, sequences: Sequences, completions: Completions) -> tuple[PolicyOutput, Tensor]:
         """What the policy says of its completions before it learns from them, and reference_logprobs_BT."""
         self.network.eval()
         shape = completions.mask_BT.shape
@@ -140,12 +140,12 @@ class Learner:
         for rows in torch.split(torch.arange(shape[0], device=self.network.device), self.settings.rows_at_once):
             part = sequences.part(rows)
             width = part.completion_width
-            now = policy.said(self.network, self.head, part, self.temperature)
+            now = policy.forward(self.network, self.head, part, self.temperature)
             logprobs_BT[rows, :width], entropy_BT[rows, :width] = now.logprobs_BT, now.entropy_BT
             values_BT[rows, :width] = now.values_BT
             with policy.reference(self.network):
-                reference_BT[rows, :width] = policy.said(self.network, None, part, self.temperature).logprobs_BT
-        return Said(logprobs_BT, entropy_BT, values_BT), reference_BT
+                reference_BT[rows, :width] = policy.forward(self.network, None, part, self.temperature).logprobs_BT
+        return PolicyOutput(logprobs_BT, entropy_BT, values_BT), reference_BT
 
     def learn(self, experience: Experience) -> dict[str, float]:
         """The optimizer steps of one update; means of what they report."""
@@ -213,7 +213,7 @@ class Learner:
                 experience.mask_BT,
             )
         )
-        now = policy.said(self.network, self.head, sequences, self.temperature)
+        now = policy.forward(self.network, self.head, sequences, self.temperature)
         by_token = {
             "policy_loss": losses.surrogate(now.logprobs_BT, old_logprobs_BT, advantages_BT, self.settings.clip),
             "value_loss": losses.value_loss(now.values_BT, old_values_BT, returns_BT, self.settings.value_clip),
@@ -242,7 +242,9 @@ class Learner:
         self.updates, self.tokens = state["updates"], state["tokens"]
 
 
-def together(completions: Completions, old: Said, reference_logprobs_BT: Tensor) -> tuple[Completions, Said, Tensor]:
+def together(
+    completions: Completions, old: PolicyOutput, reference_logprobs_BT: Tensor
+) -> tuple[Completions, PolicyOutput, Tensor]:
     """Those of all ranks, in the ranks' order, padded to the longest."""
     columns = (
         completions.ids_BT, completions.logprobs_BT, completions.mask_BT, completions.ended_B,
@@ -256,7 +258,7 @@ def together(completions: Completions, old: Said, reference_logprobs_BT: Tensor)
     )
     old_logprobs_BT, entropy_BT, values_BT, reference_BT = rest
     whole = Completions(ids_BT, logprobs_BT, mask_BT, ended_B)
-    return whole, Said(old_logprobs_BT, entropy_BT, values_BT), reference_BT
+    return whole, PolicyOutput(old_logprobs_BT, entropy_BT, values_BT), reference_BT
 
 
 def shuffled(count: int, seed: int) -> Tensor:

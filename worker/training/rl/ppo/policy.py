@@ -51,7 +51,7 @@ class Sequences:
 
 
 @dataclass(frozen=True)
-class Said:
+class PolicyOutput:
     """logprobs_BT and entropy_BT at the completions' tokens, values_BT of the states they were chosen in."""
 
     logprobs_BT: Tensor
@@ -77,7 +77,7 @@ class ValueHead(nn.Module):
         return values_BT
 
 
-def said(network: PeftModel, head: ValueHead | None, sequences: Sequences, temperature: float) -> Said:
+def forward(network: PeftModel, head: ValueHead | None, sequences: Sequences, temperature: float) -> PolicyOutput:
     """One forward pass with the active adapter. Without a head, values_BT is zero.
 
     logprobs and entropy: of softmax(logits / temperature), which is what was sampled from; 0 in the padding. Logits
@@ -99,7 +99,7 @@ def said(network: PeftModel, head: ValueHead | None, sequences: Sequences, tempe
     values_BT = torch.zeros_like(logprobs_BT)
     if head is not None:
         values_BT = head(hidden[0][:, -width - 1 : -1].detach())
-    return Said(logprobs_BT, output.entropy[:, -width:].detach(), values_BT)
+    return PolicyOutput(logprobs_BT, output.entropy[:, -width:].detach(), values_BT)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from examples.word_problems import problems
 from fettle.datasets.formats.render import Renderer
 from fettle.registry.catalog import STARTER
 from tests.worker.training.networks import adapted
-from worker.training.rl.ppo.experience import Prompt, Score
+from worker.training.rl.ppo.experience import Prompt, ScoreFunction
 from worker.training.rl.ppo.learner import Learner, Settings
 from worker.training.rl.ppo.rewards import AdaptiveKL, KLControl
 from worker.training.rl.sampling.completions import Sampling
@@ -43,7 +43,7 @@ def network() -> PeftModel:
 
 
 @pytest.fixture(scope="session")
-def reasons(renderer: Renderer) -> Score:
+def reasons(renderer: Renderer) -> ScoreFunction:
     """1 for a completion that begins with <think>."""
 
     def score(prompts: Sequence[Prompt], completions: Sequence[Sequence[int]]) -> list[float | None]:
@@ -53,8 +53,8 @@ def reasons(renderer: Renderer) -> Score:
 
 
 @pytest.fixture
-def learning(renderer: Renderer, prompts: list[Prompt], reasons: Score) -> Learning:
-    def made(network: PeftModel, score: Score = reasons, kl: KLControl | None = None, **fields: Any) -> Learner:
+def learning(renderer: Renderer, prompts: list[Prompt], reasons: ScoreFunction) -> Learning:
+    def made(network: PeftModel, score: ScoreFunction = reasons, kl: KLControl | None = None, **fields: Any) -> Learner:
         settings = Settings(
             seed=11,
             sampling=Sampling(24, frozenset({renderer.eos_id}), renderer.pad_id),

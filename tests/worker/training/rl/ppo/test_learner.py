@@ -126,13 +126,13 @@ class TestResume:
                 freeze_start(network)
             return learning(network)
 
-        def said(learner: Learner, updates: int) -> list[Any]:
+        def forward(learner: Learner, updates: int) -> list[Any]:
             return [learner.update() for _ in range(updates)]
 
         whole = fresh()
-        expected = said(whole, 5)
+        expected = forward(whole, 5)
         first = fresh()
-        found = said(first, 2)
+        found = forward(first, 2)
         adapter.save(first.network, tmp_path)
         torch.save((first.state(), first.optimizer.state_dict()), tmp_path / "state.pt")
         torch.manual_seed(99)  # nothing depends on the global generator
@@ -141,7 +141,7 @@ class TestResume:
         state, optimizer = torch.load(tmp_path / "state.pt", weights_only=True)
         second.restore(state)
         second.optimizer.load_state_dict(optimizer)
-        found += said(second, 3)
+        found += forward(second, 3)
         assert found == expected
         assert weights(second) == weights(whole)
         assert (second.kl, second.updates, second.tokens) == (whole.kl, whole.updates, whole.tokens)

@@ -14,10 +14,10 @@ from worker.training.rl.ppo.experience import Prompt
 from worker.training.rl.ppo.policy import (
     Sequences,
     ValueHead,
+    forward,
     freeze_start,
     is_reference,
     reference,
-    said,
     without_dropout,
 )
 from worker.training.rl.sampling.completions import base_of
@@ -63,7 +63,7 @@ class TestSaid:
         self, quiet: PeftModel, sequences: Sequences, prompts: list[Prompt]
     ) -> None:
         head = head_of(quiet)
-        found = said(quiet, head, sequences, TEMPERATURE)
+        found = forward(quiet, head, sequences, TEMPERATURE)
         for row, ids in enumerate(WRITTEN):
             logprobs_T, values_T = alone(quiet, head, prompts[row], ids)
             torch.testing.assert_close(found.logprobs_BT[row, : len(ids)], logprobs_T, atol=1e-4, rtol=0)
@@ -71,10 +71,10 @@ class TestSaid:
 
     def test_a_part_says_what_the_whole_does_in_fewer_columns(self, quiet: PeftModel, sequences: Sequences) -> None:
         head = head_of(quiet)
-        whole = said(quiet, head, sequences, TEMPERATURE)
+        whole = forward(quiet, head, sequences, TEMPERATURE)
         part = sequences.part(torch.tensor([1, 0]))
         assert part.completion_width == 3 and part.ids_BS.shape[1] < sequences.ids_BS.shape[1]
-        found = said(quiet, head, part, TEMPERATURE)
+        found = forward(quiet, head, part, TEMPERATURE)
         for mine, row in enumerate((1, 0)):
             length = len(WRITTEN[row])
             torch.testing.assert_close(
@@ -83,21 +83,21 @@ class TestSaid:
 
     def test_rows_without_a_token_still_have_a_column(self, quiet: PeftModel, prompts: list[Prompt]) -> None:
         empty = Sequences.of([prompts[0].ids], torch.zeros(1, 4, dtype=torch.long), torch.zeros(1, 4), 0)
-        assert said(quiet, None, empty.part(torch.tensor([0])), 1.0).logprobs_BT.shape == (1, 1)
+        assert forward(quiet, None, empty.part(torch.tensor([0])), 1.0).logprobs_BT.shape == (1, 1)
 
     def test_the_value_head_does_not_shape_the_policy(self, quiet: PeftModel, sequences: Sequences) -> None:
         head = head_of(quiet)
-        said(quiet, head, sequences, TEMPERATURE).values_BT.sum().backward()
+        forward(quiet, head, sequences, TEMPERATURE).values_BT.sum().backward()
         assert head.linear.weight.grad is not None and head.linear.weight.grad.any()
         assert all(tensor.grad is None for tensor in quiet.parameters())
 
     def test_a_fresh_head_says_0(self, quiet: PeftModel, sequences: Sequences) -> None:
-        assert not said(quiet, ValueHead(quiet.config.hidden_size), sequences, 1.0).values_BT.any()
+        assert not forward(quiet, ValueHead(quiet.config.hidden_size), sequences, 1.0).values_BT.any()
 
     def test_without_dropout_training_mode_says_what_evaluation_does(
         self, quiet: PeftModel, sequences: Sequences
     ) -> None:
-        found = [said(mode, None, sequences, 1.0).logprobs_BT for mode in (quiet.train(), quiet.eval())]
+        found = [forward(mode, None, sequences, 1.0).logprobs_BT for mode in (quiet.train(), quiet.eval())]
         assert torch.equal(found[0], found[1])
 
 
@@ -148,7 +148,7 @@ class TestTiles:
         self, quiet: PeftModel, sequences: Sequences
     ) -> None:
         mask_BT = sequences.real_BS[:, -sequences.completion_width :]
-        found = said(quiet, None, sequences, TEMPERATURE)
+        found = forward(quiet, None, sequences, TEMPERATURE)
         expected = whole(quiet, sequences)
         torch.testing.assert_close(found.logprobs_BT[mask_BT], expected[0][mask_BT], atol=1e-5, rtol=1e-6)
         torch.testing.assert_close(found.entropy_BT[mask_BT], expected[1][mask_BT], atol=1e-5, rtol=1e-6)
@@ -163,7 +163,7 @@ class TestTiles:
         many = Sequences(sequences.ids_BS.repeat(20, 1), sequences.real_BS.repeat(20, 1), sequences.completion_width)
         words = quiet.config.vocab_size
         with Largest(words) as made:
-            said(quiet, None, many, TEMPERATURE).logprobs_BT.sum().backward()
+            forward(quiet, None, many, TEMPERATURE).logprobs_BT.sum().backward()
         assert made.elements <= quiet.config.hidden_size * words < 60 * many.completion_width * words
         with Largest(words) as made:
             whole(quiet, many)
@@ -171,22 +171,22 @@ class TestTiles:
 
     def test_the_network_is_as_it_was_afterwards(self, quiet: PeftModel, sequences: Sequences) -> None:
         base = base_of(quiet)
-        said(quiet, None, sequences, TEMPERATURE)
+        forward(quiet, None, sequences, TEMPERATURE)
         assert "forward" not in base.__dict__
         assert not base.base_model._forward_hooks
 
 
 class TestReference:
     def test_from_a_base_it_is_the_base(self, quiet: PeftModel, sequences: Sequences) -> None:
-        policy = said(quiet, None, sequences, 1.0).logprobs_BT
+        policy = forward(quiet, None, sequences, 1.0).logprobs_BT
         with reference(quiet):
-            found = said(quiet, None, sequences, 1.0).logprobs_BT
+            found = forward(quiet, None, sequences, 1.0).logprobs_BT
         with quiet.disable_adapter():
-            assert torch.equal(found, said(quiet, None, sequences, 1.0).logprobs_BT)
+            assert torch.equal(found, forward(quiet, None, sequences, 1.0).logprobs_BT)
         assert not torch.equal(found, policy)
 
     def test_from_a_tuned_model_it_stays_what_the_run_began_with(self, quiet: PeftModel, sequences: Sequences) -> None:
-        start = said(quiet, None, sequences, 1.0).logprobs_BT.detach()
+        start = forward(quiet, None, sequences, 1.0).logprobs_BT.detach()
         trainable = {name for name, tensor in quiet.named_parameters() if tensor.requires_grad}
         freeze_start(quiet)
         without_dropout(quiet)
@@ -195,8 +195,8 @@ class TestReference:
                 if tensor.requires_grad:
                     tensor.add_(0.05)
         with reference(quiet):
-            assert torch.equal(said(quiet, None, sequences, 1.0).logprobs_BT, start)
-        assert not torch.allclose(said(quiet, None, sequences, 1.0).logprobs_BT, start, atol=0.01)
+            assert torch.equal(forward(quiet, None, sequences, 1.0).logprobs_BT, start)
+        assert not torch.allclose(forward(quiet, None, sequences, 1.0).logprobs_BT, start, atol=0.01)
         assert {name for name, tensor in quiet.named_parameters() if tensor.requires_grad} == trainable
 
     @pytest.mark.parametrize("tuned", [False, True], ids=["from a base", "from a tuned model"])
