@@ -13,8 +13,8 @@ import pytest
 from examples.word_problems import problems
 from fettle.cli.up import free_port
 from tests import bases
-from tests.fettle.datasets.formats.test_served_as_trained import TEMPLATES
 from tests.e2e.conftest import QUICK
+from tests.fettle.datasets.formats.test_served_as_trained import TEMPLATES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
