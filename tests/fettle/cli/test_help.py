@@ -11,7 +11,7 @@ from tests.fettle.cli.conftest import Shell
 # Commands that run a service, talk, or write a file
 WITHOUT_JSON = {
     *("up", "down", "api", "worker", "engine", "vllm-agent", "export", "migrate", "login", "logout", "console"),
-    *("jobs watch", "files download", "keys create", "keys rotate", "keys revoke", "projects create"),
+    *("jobs watch", "jobs report", "files download", "keys create", "keys rotate", "keys revoke", "projects create"),
 }
 
 
@@ -44,7 +44,7 @@ def test_a_shell_can_complete_commands(shell: Shell, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("_FETTLE_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_WORDS", "fettle jobs re")
     monkeypatch.setenv("COMP_CWORD", "2")
-    assert shell.run()[1].split() == ["resume"]
+    assert shell.run()[1].split() == ["resume", "report"]
 
 
 def test_the_page_lists_every_command_as_its_help_does() -> None:

@@ -117,3 +117,16 @@ def test_unknown_ids_are_named(asking: Shell) -> None:
     for words in (("jobs", "show"), ("jobs", "watch"), ("jobs", "download"), ("jobs", "rollouts"), ("files", "show")):
         assert "'ftjob-none'" in asking.refused(*words, "ftjob-none")
     assert "'ft:none:a:b'" in asking.refused("models", "show", "ft:none:a:b")
+
+
+def test_a_report_of_an_ended_job_is_saved_as_one_file(
+    asking: Shell, server: Server, job_id: str, tmp_path: Path
+) -> None:
+    assert "A job has a report when it has ended." in asking.refused("jobs", "report", job_id)
+    assert not Path(f"{job_id}.html").exists()
+    publish(server, job_id, tmp_path / "made")
+    assert asking.ok("jobs", "report", job_id).strip() == f"{job_id}.html"
+    assert Path(f"{job_id}.html").read_text().startswith("<!doctype html>")
+    asking.ok("jobs", "report", job_id, "--format", "markdown", "--to", "job.md")
+    assert Path("job.md").read_text().startswith("# Fine\\-tuning report\n")
+    assert "'html' or 'markdown'" in asking.refused("jobs", "report", job_id, "--format", "pdf")
