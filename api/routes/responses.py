@@ -16,7 +16,7 @@ router = APIRouter(prefix="/v1/responses", tags=["chat"])
 
 @router.post("")
 async def create(body: ResponseCreate, request: Request, project_id: ProjectId, services: Services) -> Response:
-    """Text in, text out, by the engine's chat route; nothing is stored."""
+    """Text or function calls, by the engine's chat route; nothing is stored."""
     servable = await generation.find(services, project_id, body.model)
 
     async def ask() -> tuple[client.Answer, bytes]:
@@ -34,6 +34,8 @@ async def create(body: ResponseCreate, request: Request, project_id: ProjectId, 
     completion = orjson.loads(content)
     choice = completion["choices"][0]
     made.text, made.usage = choice["message"]["content"] or "", completion["usage"]
+    for call in choice["message"].get("tool_calls") or ():
+        made.call(call)
     made.end(choice["finish_reason"])
     return JSONResponse(made.body())
 

@@ -7,6 +7,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from api.schemas.chat import Unneeded
+from api.schemas.response_tools import (
+    TOOLS_AT_MOST,
+    FunctionCall,
+    FunctionCallOutput,
+    FunctionTool,
+    ToolChoice,
+    chat_messages,
+)
 from fettle import ids
 from fettle.methods.common import ITEMS_AT_MOST
 from fettle.schemas.strict import Strict
@@ -24,7 +32,12 @@ def as_parts(content: object) -> object:
 
 
 def as_messages(value: object) -> object:
-    return [{"role": "user", "content": value}] if isinstance(value, str) else value
+    """Items, each with its type: only a message may go without."""
+    if isinstance(value, str):
+        return [{"type": "message", "role": "user", "content": value}]
+    if not isinstance(value, list):
+        return value
+    return [{"type": "message", **item} if isinstance(item, dict) else item for item in value]
 
 
 class Part(Strict):
@@ -47,6 +60,9 @@ class Message(Strict):
 
     def for_engine(self) -> dict[str, str]:
         return {"role": self.role, "content": "".join(part.text for part in self.content)}
+
+
+Item = Annotated[Message | FunctionCall | FunctionCallOutput, Field(discriminator="type")]
 
 
 class Format(Strict):
@@ -74,7 +90,7 @@ class ResponseCreate(Unneeded):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     model: str
-    input: Annotated[list[Message], Field(min_length=1, max_length=MESSAGES_AT_MOST), BeforeValidator(as_messages)]
+    input: Annotated[list[Item], Field(min_length=1, max_length=MESSAGES_AT_MOST), BeforeValidator(as_messages)]
     instructions: str | None = None
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: float | None = None
@@ -82,6 +98,9 @@ class ResponseCreate(Unneeded):
     text: Text | None = None
     stream: bool | None = None
     truncation: Literal["disabled"] | None = None
+    tools: Annotated[list[FunctionTool], Field(max_length=TOOLS_AT_MOST)] | None = None
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
 
     @property
     def format(self) -> Format:
@@ -89,14 +108,18 @@ class ResponseCreate(Unneeded):
 
     def for_engine(self) -> dict[str, Any]:
         """The chat request that asks the same."""
-        messages = [{"role": "system", "content": self.instructions}] if self.instructions else []
-        messages += [message.for_engine() for message in self.input]
+        messages: list[dict[str, Any]] = [{"role": "system", "content": self.instructions}] if self.instructions else []
+        messages += chat_messages(self.input)
+        choice = None if self.tool_choice is None or not self.tools else self.tool_choice
         request = {
             "messages": messages,
             "max_completion_tokens": self.max_output_tokens,
             "temperature": self.temperature,
             "top_p": self.top_p,
             "response_format": None if self.format.type == "text" else self.format.for_engine(),
+            "tools": [tool.for_engine() for tool in self.tools] if self.tools else None,
+            "tool_choice": choice if choice is None or isinstance(choice, str) else choice.for_engine(),
+            "parallel_tool_calls": self.parallel_tool_calls if self.tools else None,
             "stream": self.stream or None,
             "stream_options": {"include_usage": True} if self.stream else None,
         }
@@ -110,6 +133,8 @@ class Answer:
     request: ResponseCreate
     name: str  # of the model
     text: str = ""
+    calls: list[dict[str, Any]] = field(default_factory=list)  # function_call items
+    has_message: bool = False  # a stream has begun one
     status: Literal["in_progress", "completed", "incomplete", "failed"] = "in_progress"
     usage: dict[str, int] | None = None
     error: dict[str, str] | None = None
@@ -133,6 +158,24 @@ class Answer:
             "content": [self.part()] if ended else [],
         }
 
+    def output(self) -> list[dict[str, Any]]:
+        """Its items: text, unless there are calls alone."""
+        text = self.text or self.has_message or not self.calls
+        return [*([self.message()] if text else []), *self.calls]
+
+    def call(self, call: dict[str, Any]) -> dict[str, Any]:
+        """The item of a call that the engine makes."""
+        function = call["function"]
+        item = {"id": ids.new("fc_"), "type": "function_call", "status": "completed", "call_id": call["id"]}
+        self.calls.append(item | {"name": function["name"], "arguments": function.get("arguments") or ""})
+        return self.calls[-1]
+
+    def choice(self) -> str | dict[str, Any]:
+        asked = self.request.tool_choice
+        if asked is None:
+            return "auto" if self.request.tools else "none"
+        return asked if isinstance(asked, str) else asked.model_dump()
+
     def body(self) -> dict[str, Any]:
         """OpenAI's response object."""
         request, ended = self.request, self.status in ("completed", "incomplete")
@@ -148,13 +191,13 @@ class Answer:
             "max_output_tokens": request.max_output_tokens,
             "metadata": request.metadata or {},
             "model": self.name,
-            "output": [self.message()] if ended else [],
-            "parallel_tool_calls": True,  # the field must be there; no tool is ever called
+            "output": self.output() if ended else [],
+            "parallel_tool_calls": request.parallel_tool_calls is not False,
             "previous_response_id": None,
             "temperature": 1.0 if request.temperature is None else request.temperature,
             "text": {"format": request.format.model_dump(by_alias=True, exclude_none=True)},
-            "tool_choice": "none",
-            "tools": [],
+            "tool_choice": self.choice(),
+            "tools": [tool.body() for tool in request.tools or []],
             "top_p": 1.0 if request.top_p is None else request.top_p,
             "truncation": "disabled",
             "usage": usage_object(self.usage) if self.usage else None,

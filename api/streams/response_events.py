@@ -1,6 +1,6 @@
 """A streamed chat completion as the events of OpenAI's Responses API."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from typing import Any
 
@@ -11,19 +11,76 @@ from api.schemas.response import Answer
 BROKEN = "The engine stopped before its answer was complete."
 
 
-async def as_events(answer: Answer, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Server-sent events from `response.created` to `response.completed`, `.incomplete` or `.failed`."""
-    numbers = count()
-    place = {"item_id": answer.message_id, "output_index": 0, "content_index": 0}
+class Events:
+    """Writes events, each with its number, and knows which output item is being written."""
 
-    def event(kind: str, **fields: Any) -> bytes:
-        body = {"type": f"response.{kind}", "sequence_number": next(numbers), **fields}
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.numbers = count()
+        self.text_open = False
+        self.open_call: dict[str, Any] | None = None
+
+    def event(self, kind: str, **fields: Any) -> bytes:
+        body = {"type": f"response.{kind}", "sequence_number": next(self.numbers), **fields}
         return b"event: %s\ndata: %s\n\n" % (body["type"].encode(), orjson.dumps(body))
 
-    yield event("created", response=answer.body())
-    yield event("in_progress", response=answer.body())
-    yield event("output_item.added", output_index=0, item=answer.message())
-    yield event("content_part.added", **place, part=answer.part())
+    @property
+    def place(self) -> dict[str, Any]:
+        return {"item_id": self.answer.message_id, "output_index": 0, "content_index": 0}
+
+    @property
+    def call_place(self) -> dict[str, Any]:
+        item = self.open_call or {}
+        before = len(self.answer.calls) - 1 + self.answer.has_message
+        return {"item_id": item["id"], "output_index": before}
+
+    def begin_text(self) -> Iterator[bytes]:
+        if not self.text_open:
+            self.text_open = self.answer.has_message = True
+            yield self.event("output_item.added", output_index=0, item=self.answer.message())
+            yield self.event("content_part.added", **self.place, part=self.answer.part())
+
+    def text(self, piece: str) -> Iterator[bytes]:
+        yield from self.begin_text()
+        self.answer.text += piece
+        yield self.event("output_text.delta", **self.place, delta=piece, logprobs=[])
+
+    def call(self, piece: dict[str, Any]) -> Iterator[bytes]:
+        """A call begins, or its arguments go on."""
+        if "id" in piece:
+            yield from self.end_call()
+            self.open_call = self.answer.call(piece) | {}
+            item = {**self.open_call, "status": "in_progress"}
+            yield self.event("output_item.added", output_index=self.call_place["output_index"], item=item)
+        delta = piece["function"].get("arguments")
+        if delta and "id" not in piece:
+            self.answer.calls[-1]["arguments"] += delta
+            yield self.event("function_call_arguments.delta", **self.call_place, delta=delta)
+
+    def end_call(self) -> Iterator[bytes]:
+        if self.open_call is None:
+            return
+        item = self.answer.calls[-1]
+        done = {"name": item["name"], "arguments": item["arguments"]}
+        yield self.event("function_call_arguments.done", **self.call_place, **done)
+        yield self.event("output_item.done", output_index=self.call_place["output_index"], item=item)
+        self.open_call = None
+
+    def end_text(self) -> Iterator[bytes]:
+        if self.text_open:
+            yield self.event("output_text.done", **self.place, text=self.answer.text, logprobs=[])
+            yield self.event("content_part.done", **self.place, part=self.answer.part())
+            yield self.event("output_item.done", output_index=0, item=self.answer.message())
+
+
+async def as_events(answer: Answer, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Server-sent events from `response.created` to `response.completed`, `.incomplete` or `.failed`."""
+    events = Events(answer)
+    yield events.event("created", response=answer.body())
+    yield events.event("in_progress", response=answer.body())
+    if not answer.request.tools:
+        for each in events.begin_text():
+            yield each
     async for chunk in data(chunks):
         if "error" in chunk:
             answer.error = {"code": "server_error", "message": str(chunk["error"].get("message", BROKEN))}
@@ -31,18 +88,23 @@ async def as_events(answer: Answer, chunks: AsyncIterator[bytes]) -> AsyncIterat
         answer.usage = chunk.get("usage") or answer.usage
         for choice in chunk["choices"]:
             if piece := choice["delta"].get("content"):
-                answer.text += piece
-                yield event("output_text.delta", **place, delta=piece, logprobs=[])
+                for each in events.text(piece):
+                    yield each
+            for call in choice["delta"].get("tool_calls") or ():
+                for each in events.call(call):
+                    yield each
             if choice.get("finish_reason"):
                 answer.end(choice["finish_reason"])
     if answer.error or answer.status == "in_progress":
         answer.status, answer.error = "failed", answer.error or {"code": "server_error", "message": BROKEN}
-        yield event("failed", response=answer.body())
+        yield events.event("failed", response=answer.body())
         return
-    yield event("output_text.done", **place, text=answer.text, logprobs=[])
-    yield event("content_part.done", **place, part=answer.part())
-    yield event("output_item.done", output_index=0, item=answer.message())
-    yield event(answer.status, response=answer.body())
+    if not answer.calls:
+        for each in events.begin_text():
+            yield each
+    for each in (*events.end_call(), *events.end_text()):
+        yield each
+    yield events.event(answer.status, response=answer.body())
 
 
 async def data(chunks: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:

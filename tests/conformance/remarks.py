@@ -73,7 +73,10 @@ REMARKS: dict[tuple[str, str], str] = {
     (COMPLETIONS, "max_tokens"): "512 when it is left out, not 16",
     (COMPLETIONS, "user"): "as in chat",
     (RESPONSES, "model"): "as in chat",
-    (RESPONSES, "input"): "text, or messages of text; items of an earlier `output` too",
+    (
+        RESPONSES,
+        "input",
+    ): "text, or messages of text, calls and their outputs; items of an earlier `output` too",
     (RESPONSES, "metadata"): "comes back with the answer",
     (RESPONSES, "store"): "`true` is refused; left out it means `false`, for nothing is stored",
     (RESPONSES, "service_tier"): "`auto` or `default`; the others are refused",
@@ -82,6 +85,8 @@ REMARKS: dict[tuple[str, str], str] = {
     (RESPONSES, "prompt_cache_key"): "as in chat",
     (RESPONSES, "previous_response_id"): "send the earlier messages in `input`",
     (RESPONSES, "text"): "`json_object` and `json_schema` as far as chat takes `response_format`",
+    (RESPONSES, "tools"): "functions; the built-in tools of OpenAI are refused",
+    (RESPONSES, "tool_choice"): "as in chat",
     (RESPONSES, "truncation"): "`disabled` only",
     (RESPONSES, "conversation"): "send the earlier messages in `input`",
 }

@@ -88,7 +88,7 @@ RESPONSES: Table = {
     ),
     "responses model 404": (lambda c, t: respond(c, "gpt-5"), NO_MODEL),
     "responses previous": (lambda c, t: respond(c, previous_response_id="resp_x"), unknown("previous_response_id")),
-    "responses tools": (lambda c, t: respond(c, tools=[{"type": "web_search"}]), unknown("tools")),
+    "responses tools": (lambda c, t: respond(c, tools=[{"type": "web_search"}]), bad("tools[0].type")),
     "responses background": (lambda c, t: respond(c, background=True), unknown("background")),
     "responses store": (lambda c, t: respond(c, store=True), bad("store")),
     "responses image": (

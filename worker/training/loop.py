@@ -96,7 +96,7 @@ def finish(trainer: Tuner, report: Report, work: Work, channel: Channel) -> Outc
         if report.losses.blown_up and kept == step:
             channel.event(
                 f"Training ended blown up: {report.losses.rise}. The model that is published is most likely worse than "
-                "its base: start the job again with a lower learning_rate, or go on from an earlier checkpoint.",
+                "its base. Start the job again with a lower learning_rate, or continue from an earlier checkpoint.",
                 {"step": step, "warning": "ended_blown_up"},
                 level="warn",
             )

@@ -65,8 +65,8 @@ def judge(
         channel.heed_stop()
         scale = Scale.of(first_scores(adapter, prompts.encoded(renderer, train, SCALE_PROMPTS), work.seed, sampling))
         channel.event(
-            f"The policy's completions score {scale.mean:.4f} ± {scale.std:.4f} as it begins; rewards count from that "
-            "mean, in that spread.",
+            f"The policy's first completions score {scale.mean:.4f} ± {scale.std:.4f}. Rewards are scores minus "
+            "that mean, divided by that spread.",
             {"score_mean": scale.mean, "score_std": scale.std},
         )
     carried = Carried(before, scale, files)
