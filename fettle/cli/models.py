@@ -112,9 +112,7 @@ def add(
     if as_json:
         show_json({**found, "checks": [{"check": each.name, "ok": each.ok, "message": each.said} for each in results]})
     for each in [] if as_json else results:
-        console.print(
-            Text("✓ " if each.ok else "✗ ", "green" if each.ok else "red") + plain(f"{each.name}: {each.said}")
-        )
+        say(Text("✓ " if each.ok else "✗ ", "green" if each.ok else "red") + plain(f"{each.name}: {each.said}"))
     if not all(each.ok for each in results):
         raise typer.Exit(1)
 

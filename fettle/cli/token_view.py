@@ -1,5 +1,6 @@
 """A preview as a person reads it: the text of each row, what is learned in colour, and the file's figures."""
 
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,10 @@ def show(seen: dict[str, Any], console: Console) -> None:
     table = Table("line", "tokens", "learned", "text", box=None, padding=(0, 2, 1, 0))
     for row in seen["rows"]:
         text = Text()
-        for piece, counts in zip(row["tokens"], row["loss_mask"], strict=True):
+        starts = set(accumulate(row.get("sequences", [])[:-1]))
+        for place, (piece, counts) in enumerate(zip(row["tokens"], row["loss_mask"], strict=True)):
+            if place in starts:
+                text.append("\n— the next turn, as it is served —\n", "dim italic")
             text.append(printable(piece), LEARNED if counts else CONTEXT)
         text.rstrip()
         if row["cut"]:

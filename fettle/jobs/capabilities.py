@@ -93,7 +93,11 @@ def template_flaw(name: str, renderer: "Renderer") -> Flaw | None:
     try:
         lessons = renderer.render(CONVERSATION).lessons
     except TrainingFailed as failure:
-        return None if failure.code == "chat_template_refused" else (failure.code, f"{name!r}: {failure.message}")
+        if failure.code == "chat_template_refused":
+            return None
+        if failure.code != "chat_template_drops_text":
+            return failure.code, f"{name!r}: {failure.message}"
+        lessons = 0
     if lessons:
         return None
     return "chat_template_unsupported", (
@@ -114,9 +118,13 @@ def limits(folder: Path) -> list[str]:
     except TrainingFailed:
         found.append("Rows with a system message are refused: its chat template does not take one.")
     try:
-        renderer.render([*CONVERSATION, *CONVERSATION])
+        if len(renderer.sequences([*CONVERSATION, *CONVERSATION])) > 1:
+            found.append(
+                "Its chat template rewrites earlier turns: a row is trained as one sequence for each turn, exactly as "
+                "they are served, which takes more tokens."
+            )
     except TrainingFailed:
-        found.append("Rows with several assistant turns are refused: its chat template rewrites earlier turns.")
+        found.append("Rows with several assistant turns are refused by its chat template.")
     if "quantization_config" in read(folder / "config.json"):
         found.append("Its weights are quantized, so that 'quantization' cannot be used.")
     return found

@@ -15,7 +15,7 @@ def check(name: str, base: BaseModelEntry, dataset: File, param: str) -> None:
         folder = catalog.on_disk(name, base)
     except InvalidRequest:
         return
-    from fettle.datasets.formats.render import chat_template, shown_by  # the API starts without tokenizers
+    from fettle.datasets.formats.template import chat_template, shown_by  # the API starts without jinja2
 
     template = chat_template(folder)
     if lost := sorted(set(needs) - shown_by(template)):

@@ -64,7 +64,7 @@ def base(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the starter that the catalog knows as house-model."""
     folder = bases.padding_with_eos(tmp_path / "base")
     entry = BaseModelEntry(path=folder, parameters=1_669_312, length=2048)
-    monkeypatch.setitem(api.app.state.models, NAME, entry)
+    monkeypatch.setitem(api.app.state.models.entries, NAME, entry)
     return folder
 
 
@@ -106,6 +106,6 @@ async def test_a_base_that_is_not_on_this_machine_is_left_to_its_training(
     api: Api, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = BaseModelEntry(path=Path("/nowhere/model"), parameters=1_000, length=2048)
-    monkeypatch.setitem(api.app.state.models, NAME, entry)
+    monkeypatch.setitem(api.app.state.models.entries, NAME, entry)
     file = await tenant.upload(jsonl(ROW))
     assert (await tenant.create(training_file=file["id"], model=NAME)).status_code == 200

@@ -92,7 +92,7 @@ async def test_a_base_model_that_is_not_on_this_machine_is_not_fetched(
     api: Api, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = BaseModelEntry(hub="acme/large", revision="0" * 40, parameters=1, length=8)
-    monkeypatch.setitem(api.app.state.models, "acme/large", away)
+    monkeypatch.setitem(api.app.state.models.entries, "acme/large", away)
     file = await tenant.upload()
     answer = await preview(tenant, file["id"], model="acme/large")
     assert refusal(answer) == (400, "base_model_not_local", "model")
@@ -106,7 +106,7 @@ async def test_a_base_model_in_the_hubs_cache_is_used(
     snapshot.symlink_to(STARTER)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     cached = BaseModelEntry(hub="acme/small", revision="0" * 40, parameters=1, length=8)
-    monkeypatch.setitem(api.app.state.models, "acme/small", cached)
+    monkeypatch.setitem(api.app.state.models.entries, "acme/small", cached)
     file = await tenant.upload()
     assert (await preview(tenant, file["id"], model="acme/small")).status_code == 200
 

@@ -14,8 +14,9 @@ from examples.word_problems import problems
 from fettle.cli.up import free_port
 from tests import bases
 from tests.e2e.conftest import QUICK
+from tests.fettle.datasets.formats.test_served_as_trained import TEMPLATES
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 class Terminal:
@@ -29,6 +30,9 @@ class Terminal:
             taken = islice(problems(split, 3), count)  # type: ignore[arg-type]
             rows = (json.dumps(problem.row("reasoned")) + "\n" for problem in taken)
             (folder / f"{split}.jsonl").write_text("".join(rows))
+        turns = [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]
+        chats = ({"messages": [*turns, {"role": "user", "content": f"{n}?"}, turns[1]]} for n in range(12))
+        (folder / "chats.jsonl").write_text("".join(json.dumps(chat) + "\n" for chat in chats))
 
     def run(self, *words: str, typed: str = "") -> tuple[int, str, str]:
         command = [sys.executable, "-m", "fettle", *words]
@@ -75,12 +79,18 @@ def test_three_commands_lead_from_a_file_to_a_chat_and_the_server_stops(terminal
     assert (terminal.folder / "adapter" / "adapter_model.safetensors").stat().st_size > 10_000
     assert terminal.ok("rewards", "try", "answer_correct", "<answer>6</answer>", "--item", '{"answer": 6}') == "1.00\n"
 
-    folder = bases.copy(terminal.folder / "House-Model")
+    folder = bases.copy(terminal.folder / "House-Model")  # on Qwen3's own template, which rewrites earlier turns
+    (folder / "chat_template.jinja").write_text((TEMPLATES / "qwen3.jinja").read_text())
     added = terminal.ok("models", "add", str(folder))
     assert "1,669,312" in added and "2,048 tokens" in added
     assert [line[:2] for line in added.splitlines()[-3:]] == ["✓ ", "✓ ", "✓ "], added
     assert len(json.loads(terminal.ok("models", "list", "--json"))["data"]) == 3  # the check leaves no model
     assert terminal.ok("chat", "house-model", "2 + 2?").strip()
+    chats = terminal.ok("train", "chats.jsonl", "--base", "house-model", "--epochs", "1", "--watch")
+    assert "12 rows became 24 sequences" in chats
+    (tuned,) = [line.split()[1] for line in chats.splitlines() if line.startswith("succeeded")]
+    assert tuned in terminal.run("models", "remove", "house-model")[2]
+    terminal.ok("models", "remove", tuned)
     assert terminal.ok("models", "remove", "house-model") == "house-model removed\n"
     assert "does not exist" in terminal.run("chat", "house-model", "2 + 2?")[2]
 

@@ -58,7 +58,9 @@ def of_conversation(base: Base, given: list[dict[str, Any]]) -> list[int]:
     if not messages or messages[-1].role != "assistant":
         raise InvalidRequest("A conversation to be scored must end with an assistant message.", param="conversations")
     try:
-        rendered = base.renderer.render([message.for_template() for message in messages])
+        turns = [message.for_template() for message in messages]
+        context = [{**turn, "weight": 0} if turn["role"] == "assistant" else turn for turn in turns[:-1]]
+        rendered = base.renderer.render([*context, turns[-1]])
     except TrainingFailed as failure:
         raise InvalidRequest(failure.message, code=failure.code, param="conversations") from failure
     supervised = [position for position, counts in enumerate(rendered.supervised) if counts]

@@ -32,6 +32,11 @@ class Source:
     supervised_tokens: int | None = None
     rows: int | None = None
 
+    @property
+    def split(self) -> bool:
+        """Whether rows were taken apart, because a chat template rewrites earlier turns."""
+        return self.supervised_tokens is not None and self.rows is not None and self.rows != self.examples
+
     @classmethod
     def of_prompts(cls, found: "Prompts", *, rows: bool = False) -> "Source":
         return cls(found.total, len(found.dataset), found.lines, rows=found.total if rows else None)
@@ -60,7 +65,7 @@ def gathered(tuner: "Tuner", report: "Report", work: Work, step: int) -> dict[st
         )
     return {
         "evidence": {
-            "unit": METHODS[work.method].unit,
+            "unit": "sequences" if source.split else METHODS[work.method].unit,
             "rows_in_file": source.rows,
             "examples": source.examples,
             "left_out": source.lines.to_json(),

@@ -27,7 +27,10 @@ LINES_NAMED = 50  # of the rows that a job would leave out
 
 @dataclass
 class Row:
-    """One row (T tokens); `tokens` are texts, and `loss_mask` is 1 where a token is learned."""
+    """One row (T tokens); `tokens` are texts, and `loss_mask` is 1 where a token is learned.
+
+    sequences: their lengths. A row has several, one after the other, where the template rewrites earlier turns.
+    """
 
     line: int
     tokens: list[str]
@@ -35,6 +38,7 @@ class Row:
     loss_mask: list[int]
     token_count: int
     supervised_tokens: int
+    sequences: list[int]
     cut: bool  # more tokens than are shown
     too_long: bool | None  # for max_seq_length, where one was asked about
 
@@ -99,20 +103,23 @@ def renderer_of(base: Path) -> "Renderer":
 def render(renderer: "Renderer", number: int, row: dict[str, Any], max_seq_length: int | None) -> Row:
     conversation = to_conversation(row)
     try:
-        rendered, pieces = renderer.render_with_text(conversation.messages, **conversation.variables)
+        found = renderer.sequences_with_text(conversation.messages, **conversation.variables)
     except TrainingFailed as failure:
         raise InvalidRequest(f"Line {number}: {failure.message}", code=failure.code, param="model") from failure
-    mask = [int(counts) for counts in rendered.supervised[:MAX_SHOWN]]
-    mask[:1] = [0] * len(mask[:1])  # nothing predicts the first token
+    lengths = [len(rendered.ids) for rendered, _ in found]
+    mask: list[int] = []
+    for rendered, _ in found:
+        mask += [0, *(int(counts) for counts in rendered.supervised[1:])]  # nothing predicts the first token
     return Row(
         line=number,
-        tokens=pieces[:MAX_SHOWN],
-        token_ids=rendered.ids[:MAX_SHOWN],
-        loss_mask=mask,
-        token_count=len(rendered.ids),
-        supervised_tokens=rendered.lessons,
-        cut=len(rendered.ids) > MAX_SHOWN,
-        too_long=None if max_seq_length is None else len(rendered.ids) > max_seq_length,
+        tokens=[piece for _, pieces in found for piece in pieces][:MAX_SHOWN],
+        token_ids=[token for rendered, _ in found for token in rendered.ids][:MAX_SHOWN],
+        loss_mask=mask[:MAX_SHOWN],
+        token_count=sum(lengths),
+        supervised_tokens=sum(rendered.lessons for rendered, _ in found),
+        sequences=lengths,
+        cut=sum(lengths) > MAX_SHOWN,
+        too_long=None if max_seq_length is None else max(lengths) > max_seq_length,
     )
 
 

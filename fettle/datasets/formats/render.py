@@ -4,28 +4,38 @@ It reads a base model's own tokenizer.json and chat template, without transforme
 is what is served. Control tokens are the template's alone: in a message they stay text. Only what the assistant says is
 supervised. A template that marks it with `{% generation %}` says so itself;
 for one that does not, an assistant's turn is what rendering the conversation with it adds to rendering it without.
+A template that rewrites earlier turns (Qwen3 drops their reasoning) shows them in another way than they were served
+when they were said: each such turn is learned from a sequence of its own, which ends with it.
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import jinja2.ext
-import jinja2.meta
-import jinja2.nodes
-import jinja2.parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
+from fettle.datasets.formats import dropped_text
 from fettle.datasets.formats.control_tokens import MARK, ControlTokens, Span, StandIns, shown
+from fettle.datasets.formats.template import chat_template, environment, shown_by, token_text
 from fettle.errors import TrainingFailed
 
 Message = dict[str, Any]
+USER: Message = {"role": "user", "content": "a"}
+HISTORIES: tuple[list[Message], ...] = (  # conversations by which a template shows whether it rewrites earlier turns
+    [USER, {"role": "assistant", "content": "b"}, USER, {"role": "assistant", "content": "c"}],
+    [USER, {"role": "assistant", "content": "<think>\nr\n</think>\n\nb"}, USER, {"role": "assistant", "content": "c"}],
+    [
+        {"role": "system", "content": "s"},
+        USER,
+        {"role": "assistant", "content": "b"},
+        USER,
+        {"role": "assistant", "content": "c"},
+    ],
+)
 Variables = dict[str, Any]  # of the chat template, such as `tools`
 
 
@@ -40,20 +50,6 @@ class Rendered:
     def lessons(self) -> int:
         """How many tokens the loss counts: nothing predicts the first."""
         return sum(self.supervised[1:])
-
-
-class GenerationTag(jinja2.ext.Extension):
-    """`{% generation %}…{% endgeneration %}`: a MARK before and after what the assistant says."""
-
-    tags = {"generation"}  # noqa: RUF012 — jinja2's own contract
-
-    def parse(self, parser: jinja2.parser.Parser) -> jinja2.nodes.Node:
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return jinja2.nodes.CallBlock(self.call_method("_mark"), [], [], body).set_lineno(line)
-
-    def _mark(self, caller: Any) -> str:
-        return f"{MARK}{caller()}{MARK}"
 
 
 class Renderer:
@@ -92,6 +88,19 @@ class Renderer:
     @cached_property
     def shows(self) -> frozenset[str]:
         return shown_by(self.template_text)
+
+    @cached_property
+    def rewrites(self) -> bool:
+        """Whether the template may show an earlier turn in another way than it was served."""
+        return not all(self._keeps(messages) for messages in HISTORIES)
+
+    def _keeps(self, messages: Sequence[Message]) -> bool:
+        try:
+            whole = self._text(messages, {})
+            places = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
+            return all(self._turn(whole, messages, place, {}) is not None for place in places)
+        except (jinja2.TemplateError, TypeError):
+            return False
 
     @property
     def marks_generation(self) -> bool:
@@ -133,10 +142,10 @@ class Renderer:
         """
         return self._rendered(messages, variables)[0]
 
-    def render_with_text(self, messages: Sequence[Message], **variables: Any) -> tuple[Rendered, list[str]]:
-        """As `render`, and the text of each token (T)."""
-        rendered, text, offsets = self._rendered(messages, variables)
-        return rendered, pieces_of(text, offsets)
+    def sequences_with_text(self, messages: Sequence[Message], **variables: Any) -> list[tuple[Rendered, list[str]]]:
+        """As `sequences`, and the text of each token (T)."""
+        found = [self._rendered(part, variables) for part in self.parts(messages, variables)]
+        return [(rendered, pieces_of(text, offsets)) for rendered, text, offsets in found]
 
     def _rendered(self, messages: Sequence[Message], variables: Variables) -> tuple[Rendered, str, Sequence[Span]]:
         self._refuse_what_would_be_lost(messages, variables)
@@ -154,6 +163,7 @@ class Renderer:
         if len(spans) != len(turns):
             raise unsupported("marks another number of turns than the assistant has")
         lessons = [span for span, turn in zip(spans, turns, strict=True) if turn.get("weight") != 0]
+        dropped_text.refuse(messages, text, spans)
         ids, offsets = self.control_tokens.encode(text, stand_ins)
         supervised = [any(start <= begin < end <= stop for start, stop in lessons) for begin, end in offsets]
         return Rendered(ids, supervised), shown(text, stand_ins), offsets
@@ -184,42 +194,54 @@ class Renderer:
         return "".join(pieces), spans
 
     def _by_difference(self, messages: Sequence[Message], variables: Variables) -> tuple[str, list[Span]]:
+        """Turns that are context only have an empty span where the template rewrites them."""
         text = self._text(messages, variables)
         spans: list[Span] = []
-        for index, message in enumerate(messages):
+        for place, message in enumerate(messages):
             if message["role"] != "assistant":
                 continue
-            before = self._text(messages[:index], variables, opening=True)
-            upto = self._text(messages[: index + 1], variables)
-            if not (upto.startswith(before) and text.startswith(upto)):
+            span = self._turn(text, messages, place, variables)
+            if span is None and message.get("weight") != 0:
                 raise unsupported("rewrites earlier turns, so that an assistant's turn cannot be told apart")
-            spans.append((len(before), len(upto.rstrip("\n"))))
+            spans.append(span or (0, 0))
         return text, spans
 
+    def _turn(self, text: str, messages: Sequence[Message], place: int, variables: Variables) -> Span | None:
+        """Where the whole conversation's text has this turn as it is served; None where it is rewritten."""
+        before = self._text(messages[:place], variables, opening=True)
+        upto = self._text(messages[: place + 1], variables)
+        if not (upto.startswith(before) and text.startswith(upto)):
+            return None
+        return len(before), len(upto.rstrip("\n"))
 
-def environment() -> ImmutableSandboxedEnvironment:
-    """As transformers has it: a template may do no more than write."""
-    made = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, jinja2.ext.loopcontrols]
-    )
-    made.filters["tojson"] = lambda value, **kw: json.dumps(value, ensure_ascii=False, **kw)
-    made.globals["raise_exception"] = raise_exception
-    made.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-    return made
+    def sequences(self, messages: Sequence[Message], **variables: Any) -> list[Rendered]:
+        """What is learned of a conversation: each turn of weight 1 once, after exactly the tokens that serving sends.
 
+        One sequence, unless the template rewrites earlier turns. Raises TrainingFailed as `render` does.
+        """
+        return [self.render(part, **variables) for part in self.parts(messages, variables)]
 
-def chat_template(folder: Path) -> str:
-    """A base model's; empty when it has none."""
-    alone, config = folder / "chat_template.jinja", folder / "tokenizer_config.json"
-    if alone.is_file():
-        return alone.read_text()
-    return default_template(json.loads(config.read_text())) if config.is_file() else ""
-
-
-def shown_by(template: str) -> frozenset[str]:
-    """Which of `tools` and `tool_calls` the template shows to the model."""
-    known = jinja2.meta.find_undeclared_variables(environment().parse(template)) & {"tools"}
-    return frozenset(known | ({"tool_calls"} if "tool_calls" in template else set()))
+    def parts(self, messages: Sequence[Message], variables: Variables) -> list[Sequence[Message]]:
+        """Beginnings of the conversation, each with weight 0 for the turns that another part teaches."""
+        waiting = [n for n, turn in enumerate(messages) if turn["role"] == "assistant" and turn.get("weight") != 0]
+        if not waiting or not self.rewrites:
+            return [messages]
+        guarded, values, _ = self._guarded(messages, variables)
+        found: list[Sequence[Message]] = []
+        try:
+            while waiting:
+                last = waiting[-1]
+                text = self._text(guarded[: last + 1], values)
+                whole = {n for n in waiting if n == last or self._turn(text, guarded[: last + 1], n, values)}
+                part = [
+                    {**turn, "weight": 0} if turn["role"] == "assistant" and n not in whole else turn
+                    for n, turn in enumerate(messages[: last + 1])
+                ]
+                found.append(part)
+                waiting = [n for n in waiting if n not in whole]
+        except (jinja2.TemplateError, TypeError):
+            return [messages]  # `render` says what the template refuses
+        return found[::-1]
 
 
 def pieces_of(text: str, offsets: Sequence[Span]) -> list[str]:
@@ -238,20 +260,3 @@ def unsupported(habit: str) -> TrainingFailed:
         "template.",
         "model",
     )
-
-
-def default_template(config: dict[str, Any]) -> str:
-    """tokenizer_config.json holds one template, or a list of named ones."""
-    found = config.get("chat_template") or ""
-    if isinstance(found, list):
-        return next((str(entry["template"]) for entry in found if entry["name"] == "default"), "")
-    return str(found)
-
-
-def token_text(token: Any) -> str:
-    """tokenizer_config.json holds a token as text or as an object with its text in `content`."""
-    return str(token["content"] if isinstance(token, dict) else token)
-
-
-def raise_exception(message: str) -> None:
-    raise jinja2.TemplateError(message)

@@ -61,7 +61,8 @@ def count(found: Sample, renderer: "Renderer", row: dict[str, Any], use: Use, ma
     shape = shape_of(row)
     if use == "text":
         conversation = to_conversation(row)
-        add(found, [len(renderer.render(conversation.messages, **conversation.variables).ids)], max_seq_length)
+        sequences = renderer.sequences(conversation.messages, **conversation.variables)
+        add(found, [len(each.ids) for each in sequences], max_seq_length)
         return
     if shape is not None and SHAPES[shape].to_pairs is not None:
         pairs = to_pairs(row)

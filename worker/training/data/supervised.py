@@ -25,12 +25,14 @@ LEFT_OUT_AT_MOST = 0.1  # of the rows; more is a mistake in the job, not noise i
 
 @dataclass(frozen=True)
 class Examples:
-    """dataset: rows of `input_ids` (T) and `labels` (T). The counts of rows left out are beside it.
+    """dataset: sequences of `input_ids` (T) and `labels` (T). A row that is trained on has one, or several where the
+    base model's template rewrites earlier turns. The counts of rows left out are beside it.
 
-    digests: of each row's tokens. known: lines whose tokens another file has as well.
+    kept: rows that are trained on. digests: of each row's tokens. known: lines whose tokens another file has as well.
     """
 
     dataset: Dataset
+    kept: int
     tokens: int
     supervised_tokens: int
     too_long: int
@@ -42,6 +44,11 @@ class Examples:
     @property
     def rows(self) -> int:
         """As many as the file has."""
+        return self.kept + self.too_long + self.unsupervised
+
+    @property
+    def sequences(self) -> int:
+        """As many as there would be if no row were left out, where a row is one."""
         return len(self.dataset) + self.too_long + self.unsupervised
 
     def counts(self) -> dict[str, int | list[int]]:
@@ -71,43 +78,47 @@ def read(
     """
     lines, digests = Lines(), set[bytes]()
     ids_N, labels_N, ends = array("i"), array("i"), array("i", [0])  # 4 bytes a token, however many rows
-    supervised_tokens = too_long = longest = unsupervised = 0
-    for line, rendered in render(path, renderer, param):
+    supervised_tokens = too_long = longest = unsupervised = kept = 0
+    for line, sequences in render(path, renderer, param):
         if heed:
             heed()
-        longest = max(longest, len(rendered.ids))
-        if len(rendered.ids) > max_seq_length:
+        longest = max(longest, *(len(each.ids) for each in sequences))
+        if any(len(each.ids) > max_seq_length for each in sequences):
             too_long += 1
             lines.add("too_long", line)
-        elif not rendered.lessons:
+            continue
+        lessons = [each for each in sequences if each.lessons]
+        if not lessons:
             unsupervised += 1
             lines.add("without_completion", line)
-        else:
-            digest = hashlib.blake2b(array("i", rendered.ids).tobytes(), digest_size=16).digest()
-            digests.add(digest)
-            if digest in elsewhere:
-                lines.add("known", line)
-            supervised_tokens += rendered.lessons
-            ids_N.extend(rendered.ids)
+            continue
+        kept += 1
+        digest = hashlib.blake2b(array("i", lessons[-1].ids).tobytes(), digest_size=16).digest()
+        digests.add(digest)
+        if digest in elsewhere:
+            lines.add("known", line)
+        for each in lessons:
+            supervised_tokens += each.lessons
+            ids_N.extend(each.ids)
             labels_N.extend(
-                token if lesson else IGNORED for token, lesson in zip(rendered.ids, rendered.supervised, strict=True)
+                token if lesson else IGNORED for token, lesson in zip(each.ids, each.supervised, strict=True)
             )
             ends.append(len(ids_N))
     table = pyarrow.table({"input_ids": rows_of(ids_N, ends), "labels": rows_of(labels_N, ends)})
     dataset = Dataset(InMemoryTable(table), fingerprint=param)  # its own would pickle all of the table to hash it
     examples = Examples(
-        dataset, len(ids_N), supervised_tokens, too_long, longest, unsupervised, lines, frozenset(digests)
+        dataset, kept, len(ids_N), supervised_tokens, too_long, longest, unsupervised, lines, frozenset(digests)
     )
     refuse_unusable(examples, max_seq_length, param)
     return examples
 
 
-def render(path: Path, renderer: Renderer, param: Param) -> Iterator[tuple[int, Rendered]]:
-    """Line number and tokens of every row. Raises TrainingFailed with the line of one that cannot be read."""
+def render(path: Path, renderer: Renderer, param: Param) -> Iterator[tuple[int, list[Rendered]]]:
+    """Line number and sequences of every row. Raises TrainingFailed with the line of one that cannot be read."""
     try:
         for line, conversation in reading.conversations(path):
             try:
-                yield line, renderer.render(conversation.messages, **conversation.variables)
+                yield line, renderer.sequences(conversation.messages, **conversation.variables)
             except TrainingFailed as failure:
                 raise TrainingFailed(failure.code, f"Line {line} of {param}: {failure.message}", param) from failure
     except reading.Unreadable as error:

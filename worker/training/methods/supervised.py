@@ -122,7 +122,9 @@ def build(work: Work, channel: Channel) -> SupervisedTrainer:
         train_dataset=train,
         eval_dataset=valid,
         processing_class=loading.tokenizer(work.base_path),
-        source=Source(examples.rows, len(examples.dataset), examples.lines, examples.supervised_tokens, examples.rows),
+        source=Source(
+            examples.sequences, len(examples.dataset), examples.lines, examples.supervised_tokens, examples.rows
+        ),
         probe_rows=[list(ids) for ids in examples.dataset[: probe.ROWS]["input_ids"]],
     )
 
@@ -143,6 +145,11 @@ def tokenised(
         f"{param} tokenised: {quantity(examples.rows, 'row')}, {quantity(examples.tokens, 'token')}, "
         f"{examples.supervised_tokens:,} of them supervised."
     )
+    if len(examples.dataset) > examples.kept:
+        message += (
+            f" The chat template rewrites earlier turns, so that {quantity(examples.kept, 'row')} became "
+            f"{len(examples.dataset):,} sequences: each turn is learned after exactly what is sent when it is served."
+        )
     message += examples.lines.left_out("too_long", "row", f"with more than {max_seq_length:,} tokens")
     message += examples.lines.left_out("without_completion", "row", "with nothing to learn")
     channel.event(message, examples.counts(), level="warn" if examples.too_long or examples.unsupervised else "info")

@@ -185,6 +185,11 @@ def test_a_template_that_rewrites_earlier_turns_is_refused(with_template: Callab
     with pytest.raises(TrainingFailed, match="rewrites earlier turns") as raised:
         rewriting.render([USER, ASSISTANT, USER, ASSISTANT])
     assert raised.value.code == "chat_template_unsupported"
+    assert rewriting.rewrites
+    first, second = rewriting.sequences([USER, ASSISTANT, USER, ASSISTANT])
+    assert first == rewriting.render([USER, ASSISTANT])
+    assert rewriting.decode(second.ids) == f"{USER['content']}\n(cut)\n{USER['content']}\n5\n"
+    assert second.lessons == first.lessons == 1
 
 
 def test_the_mark_can_be_in_no_valid_dataset(tmp_path: Path) -> None:
@@ -275,7 +280,7 @@ def test_what_a_template_refuses_is_told_in_its_words(with_template: Callable[[s
 
 @pytest.mark.parametrize("messages", CONVERSATIONS)
 def test_the_texts_of_the_tokens_are_the_text_of_the_conversation(messages: list[Message], renderer: Renderer) -> None:
-    rendered, pieces = renderer.render_with_text(messages)
+    ((rendered, pieces),) = renderer.sequences_with_text(messages)
     assert rendered == renderer.render(messages)
     assert len(pieces) == len(rendered.ids)
     assert "".join(pieces) == renderer.text(messages)
