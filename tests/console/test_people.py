@@ -186,10 +186,14 @@ def test_people_pick_by_touch_and_a_revoked_invitation_says_so(server: Server, v
 def test_whoever_is_signed_in_votes_without_an_invitation_and_a_stranger_does_not(
     server: Server, visit: Visit, ranked: str
 ) -> None:
-    page = visit().page
-    page.goto(f"{server.url}/vote/{ranked}")
-    page.get_by_role("button", name="Start").click()
+    page = enter(visit(), f"{server.url}/vote/{ranked}")
     page.get_by_role("link", name="Back to the comparison").wait_for()
+    heads, places = page.locator(".answer header"), page.locator(".places")
+    heads.nth(2).drag_to(page.locator(".gap.last"))
+    heads.nth(0).drag_to(page.locator(".gap.last"))
+    assert places.inner_text().split() == ["1st", "3", "2nd", "1"]
+    heads.nth(1).drag_to(page.locator(".place").nth(0))  # onto a place: a tie
+    assert places.inner_text().split() == ["1st", "3", "2", "2nd", "1"]
     stranger = visit(state=None)
     stranger.page.goto(f"{server.url}/vote/{ranked}")
     stranger.page.get_by_role("heading", name="Open your invitation again").wait_for()
