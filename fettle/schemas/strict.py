@@ -1,6 +1,7 @@
 """The base of every schema that refuses what it does not know, and converts nothing."""
 
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -13,12 +14,12 @@ class Strict(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def null_is_the_default(cls, value: Any) -> Any:
-        """Where null is the default, or there is none, it stays: the field says what it takes."""
+        """Where the field's type takes null, or the field must be sent, null stays: it says something there."""
         if not isinstance(value, dict) or None not in value.values():
             return value
         defaults = {
             field.alias or name
             for name, field in cls.model_fields.items()
-            if not field.is_required() and field.get_default() is not None
+            if not field.is_required() and NoneType not in get_args(field.annotation)
         }
         return {name: each for name, each in value.items() if each is not None or name not in defaults}

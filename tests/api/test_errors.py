@@ -40,7 +40,7 @@ async def post(tenant: Tenant, content: bytes, headers: dict[str, str] = JSON) -
 
 
 class TestRoutes:
-    @pytest.mark.parametrize("path", ["/", "/v1", "/v1/nothing", "/v1/files/a/b/c", "/v2/files"])
+    @pytest.mark.parametrize("path", ["/nothing", "/v1", "/v1/nothing", "/v1/files/a/b/c", "/v2/files"])
     async def test_an_unknown_path_is_404(self, tenant: Tenant, path: str) -> None:
         answer = await tenant.http.get(path)
         assert refusal(answer) == (404, "unknown_url", None)

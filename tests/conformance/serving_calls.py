@@ -14,7 +14,10 @@ MODELS: Table = {
     "models.retrieve checkpoint": (lambda c, t: c.models.retrieve(t.checkpoint).id == t.checkpoint, True),
     "models.retrieve alias": (lambda c, t: c.models.retrieve(t.alias).id, "starter"),
     "models.retrieve 404": (lambda c, t: c.models.retrieve("Qwen/Qwen3-0.6B"), NO_MODEL),
-    "models.delete base": (lambda c, t: c.models.delete(t.base), bad("model")),
+    "models.delete base": (
+        lambda c, t: c.models.delete(t.base),
+        refused("PermissionDeniedError", 403, "insufficient_scope", None),
+    ),
     "models.delete alias": (lambda c, t: c.models.delete(t.alias), bad("model")),
     "models.delete 404": (lambda c, t: c.models.delete("ft:acme/tiny-1:x::none"), NO_MODEL),
     "models.delete": (lambda c, t: [c.models.delete(t.doomed).deleted, c.models.delete(t.doomed)], NO_MODEL),
