@@ -87,7 +87,7 @@ def add(
     source: Annotated[str, typer.Argument(help="A folder on the server, or a model's id on the Hugging Face hub.")],
     name: Annotated[str | None, typer.Option(help="What jobs call it; unset: the folder's name.")] = None,
     revision: Annotated[
-        str | None, typer.Option(help="The commit on the hub, 40 hex digits; unset: the newest one, which is pinned.")
+        str | None, typer.Option(help="The commit on the hub, 40 hex digits. A model on the hub needs it.")
     ] = None,
     check: Annotated[bool, typer.Option(help="Let it answer, and train it for a step.")] = True,
     as_json: AsJson = False,

@@ -76,7 +76,7 @@ class TestNothingLearned:
         mixed[4] = {"prompt": "q", "chosen": "answer", "rejected": " answer"}
         lines = Child(self.dpo(tmp_path, mixed)).rest()
         (warned,) = [line for line in of("event", lines) if line["level"] == "warn"]
-        assert "1 pairs whose two responses" in warned["message"]
+        assert "1 pair with two responses that the chat template turns into the same tokens" in warned["message"]
         assert "(line 5)" in warned["message"]
         evidence = lines[-1]["proof"]["evidence"]
         assert (evidence["kept"], evidence["examples"]) == (7, 8)
