@@ -46,7 +46,8 @@ class Visitor:
 
         self.context, self.url, self.expect = context, url, expect
         self.page = context.new_page()
-        self.page.set_default_timeout(15_000)
+        self.page.set_default_timeout(60_000)  # a busy machine is slow
+        expect.set_options(timeout=60_000)
         self.complaints: list[str] = []
         self.page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
