@@ -96,7 +96,7 @@ def page_figures(url: str, key: str, job_id: str) -> dict[str, Any]:
     """Seconds from the navigation's start to the first paint, and to curves that can be used."""
     chromium = shutil.which("chromium")
     if chromium is None:
-        return {"page": "not measured: there is no Chromium here"}
+        return {"page": "not measured: Chromium is not installed"}
     from playwright.sync_api import sync_playwright
 
     paints, readies = [], []

@@ -39,7 +39,7 @@ ALLOWED: dict[str, tuple[str, Callable[[], bool]]] = {
     "mounting a small disk takes root": ("the tests run as an ordinary user", lambda: not ROOT),
     "this process may make no memory group": ("no cgroup v2 that hands memory on", lambda: cgroup.find() is None),
     "there is no Node.js here": ("no Node.js, and nothing may be installed", no_node),
-    "there is no Chromium here": ("no Chromium, and nothing may be installed", no_chromium),
+    "Chromium is not installed": ("no Chromium, and nothing may be installed", no_chromium),
     "bubblewrap does not work here": ("bubblewrap absent and not installable, or without rights", no_bubblewrap),
     "neither bubblewrap nor a memory group can be had here": (
         "bubblewrap absent and not installable, or without rights; no memory group",

@@ -23,7 +23,7 @@ Messages = list[dict[str, str]]
 
 
 class Conversation:
-    """With one model. system: what it is told first; '' for nothing."""
+    """A conversation with one model. system: the system message; '' for none."""
 
     def __init__(self, client: Client, model: str, system: str, options: dict[str, Any]) -> None:
         self.client, self.model, self.system, self.options = client, model, system, options
@@ -138,7 +138,7 @@ def talk(
             console.print(plain(piece), end="", soft_wrap=True, highlight=False)
         console.print()
     else:
-        client.get(f"/v1/models/{model}")  # a wrong name is told before the first question
+        client.get(f"/v1/models/{model}")  # reports a wrong name before the first question
         converse(conversation)
 
 

@@ -114,7 +114,7 @@ def run(client: Client, body: Body, *, watch: bool, talk: bool, as_json: bool) -
 
 
 def uploaded(client: Client, name: str, limit: int, as_json: bool) -> str:
-    """The id of a file on the server. One that cannot be trained on is told, deleted there, and ends the process."""
+    """The id of the file, uploaded if `name` is a path. If no job can train on it: prints why, deletes it, exits."""
     path = Path(name)
     if name.startswith("file-") and not path.exists():
         return name
@@ -198,7 +198,7 @@ def reward_function(text: str) -> str | Body:
 
 
 def read_body(file: Path) -> Body:
-    """Raises InvalidRequest for what cannot be read, or is no JSON object."""
+    """Raises InvalidRequest if the file cannot be read or does not contain a JSON object."""
     try:
         body = json.loads(file.read_text())
     except OSError as error:

@@ -26,7 +26,7 @@ def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "screenshots")
     folder.mkdir(parents=True, exist_ok=True)
     if CHROMIUM is None:
-        raise SystemExit("There is no Chromium here. `make system` installs it as root.")
+        raise SystemExit("Chromium is not installed. As root, `make system` installs it.")
     with tempfile.TemporaryDirectory(prefix="fettle-screenshots-") as scratch:
         server = Server(Path(scratch) / "data", free_port())
         try:

@@ -21,7 +21,7 @@ class ImportedVote(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """A vote that says nothing about the order. message: why."""
+    """A vote that ranks nothing. message: the reason."""
 
     message: str
 

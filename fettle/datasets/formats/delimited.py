@@ -21,7 +21,7 @@ MAX_COLUMNS = 1000
 MAX_HEADER = 64 << 10  # bytes
 # Rows of prompts keep all columns under their names, so that short records with long names unpack to a lot
 UNPACKED_WITHOUT_PROOF, UNPACKED_PER_BYTE = 256 << 20, 50  # bytes
-SEPARATOR = re.compile(r'"?sep=([,;\t])"?[,;\s]*')  # how Excel is told, on a line of its own
+SEPARATOR = re.compile(r'"?sep=([,;\t])"?[,;\s]*')  # Excel reads the delimiter from this line
 JSON_TEXT = re.compile(r'"\s*[\[{](?:\s|\\[nrt])*(?:\\"|[\]}])')  # a row that was encoded as JSON twice
 NOTED = 1000  # empty records that are counted
 
