@@ -3,7 +3,6 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Header, Request
-from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import datasets, isolation
@@ -14,7 +13,7 @@ from api.schemas.job import job_object, method_of
 from fettle.comparisons import export, store
 from fettle.comparisons.export import Exported
 from fettle.datasets.files import MIN_TRAINING_ROWS
-from fettle.errors import InvalidRequest, from_schema
+from fettle.errors import InvalidRequest
 from fettle.jobs import idempotency, integrations, lifecycle, planning
 from fettle.tenancy import quotas, scopes
 from models import ApiKey, Comparison, File, Job, Project
@@ -49,10 +48,7 @@ async def train(
     """Export the votes and create a job on the file, both or neither. The answer is the job."""
     for scope in ("files.write", "jobs.write"):
         scopes.need(caller.scopes, scope)
-    try:
-        method = method_of(body)
-    except ValidationError as error:
-        raise from_schema(error.errors(), within=("method",)) from error
+    method = method_of(body)
     if method.type not in export.BY_METHOD:
         raise InvalidRequest(
             f"The method {method.type!r} does not train on votes. Choose one of: {', '.join(export.BY_METHOD)}.",

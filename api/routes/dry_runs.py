@@ -1,7 +1,6 @@
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import isolation
@@ -9,7 +8,6 @@ from api.deps import Caller, Services
 from api.grading import wait_for_answer
 from api.schemas.dry_run import DryRunCreate, dry_run_object
 from api.schemas.job import method_of
-from fettle.errors import from_schema
 from fettle.inference import client
 from fettle.jobs import dry_runs, planning
 from fettle.tenancy import scopes
@@ -22,10 +20,7 @@ router = APIRouter(prefix="/v1/fine_tuning/dry_runs", tags=["fine-tuning"])
 async def create(body: DryRunCreate, caller: Caller, services: Services) -> dict[str, Any]:
     """Try a job's rewards before you create it. The body is the job's, with optional `prompts` and `samples`."""
     scopes.need(caller.scopes, "chat")  # it shows what the model says
-    try:
-        method = method_of(body)
-    except ValidationError as error:
-        raise from_schema(error.errors(), within=("method",)) from error
+    method = method_of(body)
     wanted = planning.Request(
         model=services.aliases.get(body.model, body.model),
         training_file=body.training_file,

@@ -2,7 +2,6 @@ import asyncio
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import ValidationError
 
 from api import isolation
 from api.deps import ProjectId, Services
@@ -10,7 +9,7 @@ from api.schemas.estimate import estimate_object
 from api.schemas.job import JobCreate, method_of
 from fettle import methods
 from fettle.datasets import files, previews
-from fettle.errors import InvalidRequest, from_schema
+from fettle.errors import InvalidRequest
 from fettle.estimates import estimate, measurements, memory
 from fettle.estimates.amounts import Rows
 from fettle.jobs import planning, queue_time, workers
@@ -34,10 +33,7 @@ async def create(body: JobCreate, project_id: ProjectId, services: Services) -> 
 
     Time comes from what earlier jobs took on these workers. Nothing is created.
     """
-    try:
-        method = method_of(body)
-    except ValidationError as error:
-        raise from_schema(error.errors(), within=("method",)) from error
+    method = method_of(body)
     wanted = planning.Request(
         model=services.aliases.get(body.model, body.model),
         training_file=body.training_file,

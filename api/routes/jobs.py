@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 import orjson
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
-from pydantic import ValidationError
 from sse_starlette import EventSourceResponse
 
 from api import isolation
@@ -25,7 +24,7 @@ from api.schemas.job import (
 from api.streams import zips
 from api.streams.chunks import count_stream, json_response, start_reading
 from fettle import queue
-from fettle.errors import InvalidRequest, NotFound, from_schema
+from fettle.errors import InvalidRequest, NotFound
 from fettle.jobs import events, integrations, lifecycle, metric_series, planning, proofs, waiting
 from fettle.registry import tuned_models
 from fettle.storage import artifacts
@@ -55,10 +54,7 @@ async def create(
     x_stainless_retry_count: Annotated[int, Header()] = 0,
 ) -> dict[str, Any]:
     """Create a job. A request that the SDK repeats, or with the same `Idempotency-Key`, returns the first job."""
-    try:
-        method = method_of(body)
-    except ValidationError as error:
-        raise from_schema(error.errors(), within=("method",)) from error
+    method = method_of(body)
     wanted = planning.Request(
         model=services.aliases.get(body.model, body.model),
         training_file=body.training_file,

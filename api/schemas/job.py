@@ -1,10 +1,10 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from fettle import methods
-from fettle.errors import InvalidRequest, NotFound
+from fettle.errors import InvalidRequest, NotFound, from_schema
 from fettle.jobs import proof_checks, proofs
 from fettle.jobs.waiting import Waiting
 from fettle.methods.common import ITEMS_AT_MOST
@@ -41,7 +41,7 @@ class JobCreate(BaseModel):
 
 
 def method_of(body: JobCreate) -> methods.Method:
-    """Raises InvalidRequest for a method that Fettle does not train, and for two sets of hyperparameters."""
+    """Raises InvalidRequest for a method that Fettle does not train, wrong fields, and two sets of hyperparameters."""
     if body.method is None:
         return methods.SupervisedMethod(
             type="supervised",
@@ -57,7 +57,10 @@ def method_of(body: JobCreate) -> methods.Method:
             f"The method {body.method.type!r} is not supported. Choose one of: {', '.join(methods.METHODS)}.",
             param="method.type",
         )
-    return methods.METHODS[body.method.type].request.model_validate(body.method.model_dump())
+    try:
+        return methods.METHODS[body.method.type].request.model_validate(body.method.model_dump())
+    except ValidationError as error:
+        raise from_schema(error.errors(), within=("method",)) from error
 
 
 def job_object(job: Job, waits: Waiting | None = None) -> dict[str, Any]:
