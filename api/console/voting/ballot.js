@@ -68,7 +68,7 @@ export function bodyOf(ballot, mode, item, seconds) {
     : mode === "pick"
       ? { pick: ballot.places[0][0] }
       : { ranking: filled(ballot, item) };
-  const body = { item_id: item.id, vote_id: item.vote_id, ...choice, seconds: Math.min(86_400, Math.round(seconds * 10) / 10) };
+  const body = { item_id: item.id, vote_id: item.vote_id, ...choice, seconds: Math.min(86_400, Math.round(seconds * 1000) / 1000) };
   return ballot.note.trim() ? { ...body, note: ballot.note.trim() } : body;
 }
 
