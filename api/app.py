@@ -42,6 +42,7 @@ from api.routes import (
     reward_functions,
     rollouts,
     session,
+    uploads,
     workers,
 )
 from fettle import __version__
@@ -60,6 +61,7 @@ from fettle.tenancy import api_keys as keys
 
 ROUTERS = (
     files.router,
+    uploads.router,
     jobs.router,
     rollouts.router,
     dry_runs.router,

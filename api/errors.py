@@ -21,7 +21,6 @@ RETRIED_BY_SDK = {408, 409, 429, 500, 502, 503, 504, 507}
 ELSEWHERE = {  # OpenAI's routes that people try, and what to do instead
     "/v1/responses/": "Responses are not stored. Keep what POST /v1/responses returns.",
     "/v1/chat/completions/": "Completions are not stored. Keep what POST /v1/chat/completions returns.",
-    "/v1/uploads": "Send the whole file with POST /v1/files.",
 }
 HTTP_CODES = {404: "unknown_url", 405: "method_not_allowed"}
 

@@ -10,6 +10,8 @@ Prefix = Literal[
     "proj_",
     "key_",
     "file-",
+    "upload_",
+    "part_",
     "ftjob-",
     "ftevent-",
     "ftckpt_",

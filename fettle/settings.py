@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     secret: SecretStr | None = Field(None, description="Secret for hashing API keys; unset: created in the data folder")
 
     max_upload_bytes: int = Field(512 * 2**20, gt=0, description="Largest accepted dataset file")
+    max_chunked_upload_bytes: int = Field(
+        5 * 2**30, gt=0, description="Largest accepted file that is uploaded in parts"
+    )
     max_body_bytes: int = Field(4 * 2**20, gt=0, description="Largest accepted JSON body")
     max_row_bytes: int = Field(1 * 2**20, gt=0, description="Longest accepted dataset line")
 

@@ -20,6 +20,7 @@ from models.proof import Proof
 from models.reward_version import RewardVersion
 from models.rollout_chunk import RolloutChunk
 from models.tuned_model import TunedModel
+from models.upload import ChunkedUpload, UploadPart, UploadStatus
 from models.worker import Worker
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "ApiKey",
     "Base",
     "Checkpoint",
+    "ChunkedUpload",
     "Comparison",
     "ComparisonAnnotator",
     "ComparisonExport",
@@ -51,5 +53,7 @@ __all__ = [
     "RewardVersion",
     "RolloutChunk",
     "TunedModel",
+    "UploadPart",
+    "UploadStatus",
     "Worker",
 ]

@@ -24,4 +24,5 @@ class File(Base, Created):
     bytes: Mapped[int] = mapped_column(BigInteger)
     storage_key: Mapped[str]
     status: Mapped[FileStatus]
+    expires_at: Mapped[float | None] = mapped_column(index=True)  # then it is deleted
     report: Mapped[dict[str, Any] | None]  # what validation found: format, rows, errors

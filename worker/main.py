@@ -12,6 +12,7 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from fettle import queue
+from fettle.datasets import files, uploads
 from fettle.db import DATABASE_AWAY, Database
 from fettle.host import data_folder, devices, users
 from fettle.host.devices import Slot
@@ -211,6 +212,8 @@ async def tidy(resources: Resources) -> None:
             stale_files.sweep(resources.settings.data / tasks.DRY_RUNS)
             async with resources.db.transaction() as session:
                 await grading_requests.sweep(session)
+                await uploads.sweep(session)
+                await files.expire(session)
             if (days := resources.settings.rollout_days) is not None:
                 for removed in await retention.expire(resources.db, resources.storage, days):
                     metrics.rollouts_expired.inc(removed.rollouts)

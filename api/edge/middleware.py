@@ -16,9 +16,11 @@ from api.routes import docs
 from fettle import ids
 from fettle.comparisons import annotators
 from fettle.comparisons.imports import reader
+from fettle.datasets import uploads
 from fettle.db import DATABASE_AWAY
 from fettle.errors import FettleError, InvalidRequest, TooLarge, TooSlow, Unauthenticated
 from fettle.isolation import json_body
+from fettle.settings import Settings
 from models import ApiKey
 
 SESSION_PATH = "/session"  # signs in and out by itself
@@ -29,6 +31,7 @@ OPEN_PATHS = {
 OPEN_FOLDERS = ("/console/", "/vote/")  # the page's own files, and the page that an invitation opens
 UPLOAD_PATH = "/v1/files"
 SIGN_IN_BYTES = 4096  # the body of a stranger who signs in
+PART_PATH = re.compile(r"/v1/uploads/[^/]+/parts")
 IMPORT_PATH = re.compile(r"/v1/comparisons/[^/]+/import")
 MULTIPART_OVERHEAD = 64 * 1024  # boundaries and the other fields
 BODY_SECONDS = 60  # for a whole JSON body
@@ -203,9 +206,9 @@ async def capped(scope: Scope, body: Body) -> Receive:
     headers = Headers(scope=scope)
     content_type = headers.get("content-type", "application/json").lower()
     form = content_type.startswith("multipart/form-data")
-    upload = form and (scope["path"] == UPLOAD_PATH or bool(IMPORT_PATH.fullmatch(scope["path"])))
-    largest = settings.max_upload_bytes if scope["path"] == UPLOAD_PATH else reader.BYTES_AT_MOST
-    body.cap = largest + MULTIPART_OVERHEAD if upload else settings.max_body_bytes
+    largest = form_bytes(scope["path"], settings) if form else None
+    upload = largest is not None
+    body.cap = settings.max_body_bytes if largest is None else largest + MULTIPART_OVERHEAD
     if scope["path"] == SESSION_PATH:
         body.cap = SIGN_IN_BYTES
     declared = headers.get("content-length", "")
@@ -221,6 +224,15 @@ async def capped(scope: Scope, body: Body) -> Receive:
     if content and "json" in content_type:
         await check_json(scope, content)
     return replaying(content, body.receive)
+
+
+def form_bytes(path: str, settings: Settings) -> int | None:
+    """Of the file in a form that is read as it comes; None for a route that reads no such form."""
+    if path == UPLOAD_PATH:
+        return settings.max_upload_bytes
+    if PART_PATH.fullmatch(path):
+        return uploads.PART_BYTES
+    return reader.BYTES_AT_MOST if IMPORT_PATH.fullmatch(path) else None
 
 
 async def whole(body: Body) -> bytes:

@@ -30,14 +30,14 @@ class Form:
         self.closed = True
 
 
-async def read(content_type: str, chunks: AsyncIterator[bytes], sink: Sink) -> Form:
-    """Raises InvalidRequest for anything that is not a form with at most one part named `file`."""
+async def read(content_type: str, chunks: AsyncIterator[bytes], sink: Sink, *, name: str = "file") -> Form:
+    """Raises InvalidRequest for anything that is not a form with at most one file, in the part of this name."""
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data" or b"boundary" not in options:
         raise InvalidRequest(
-            f"Send uploads as multipart/form-data with a boundary, not as {content_type!r}.", param="file"
+            f"Send uploads as multipart/form-data with a boundary, not as {content_type!r}.", param=name
         )
-    form, part = Form(), Part(sink)
+    form, part = Form(), Part(sink, name)
     try:
         parser = MultipartParser(
             options[b"boundary"],
@@ -55,17 +55,17 @@ async def read(content_type: str, chunks: AsyncIterator[bytes], sink: Sink) -> F
         async for chunk in chunks:
             parser.write(chunk)
     except FormParserError as error:
-        raise InvalidRequest(f"The upload is not valid multipart data: {error}.", param="file") from error
+        raise InvalidRequest(f"The upload is not valid multipart data: {error}.", param=name) from error
     if not form.closed:  # the parser does not look for the end itself
-        raise InvalidRequest("The upload ends before its closing boundary. Send it again.", param="file")
+        raise InvalidRequest("The upload ends before its closing boundary. Send it again.", param=name)
     return form
 
 
 class Part:
     """The part that is being parsed."""
 
-    def __init__(self, sink: Sink) -> None:
-        self.sink = sink
+    def __init__(self, sink: Sink, file_name: str) -> None:
+        self.sink, self.file_name = sink, file_name
         self.begin()
 
     def begin(self) -> None:
@@ -88,14 +88,16 @@ class Part:
     def headers_finished(self, form: Form) -> None:
         _, options = parse_options_header(self.headers.get("content-disposition", ""))
         self.name = options.get(b"name", b"").decode("utf-8", "replace")
-        self.is_file = self.name == "file"
+        self.is_file = self.name == self.file_name
         if self.is_file:
             if form.filename is not None:
-                raise InvalidRequest("The upload has two parts named 'file'. Send one file at a time.", param="file")
+                raise InvalidRequest(
+                    f"The upload has two parts named {self.name!r}. Send one file at a time.", param=self.name
+                )
             form.filename = options.get(b"filename", b"upload").decode("utf-8", "replace")
             if "\0" in form.filename:
                 raise InvalidRequest(
-                    f"The filename {form.filename!r} contains the character U+0000. Remove it.", param="file"
+                    f"The filename {form.filename!r} contains the character U+0000. Remove it.", param=self.name
                 )
 
     def data(self, data: bytes, start: int, end: int) -> None:

@@ -1,9 +1,13 @@
 import secrets
-from typing import Annotated, Any, Literal
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import generation, isolation
 from api.deps import ProjectId, Room, Services, Snapshot
@@ -21,15 +25,18 @@ from fettle.methods.common import auto_length
 from fettle.registry import catalog
 from fettle.storage import deletions
 from fettle.tenancy import quotas
+from models import File
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
+Kept = TypeVar("Kept")
+ANCHOR, SECONDS = "expires_after[anchor]", "expires_after[seconds]"
 FILES_AT_MOST = 100  # on a page: each has its validation report, with up to 50 problems
 
 
 @router.post("")
 async def create(request: Request, services: Services, project_id: ProjectId) -> dict[str, Any]:
-    """Upload a dataset (multipart: `file`, `purpose`). It is validated before the answer."""
+    """Upload a file (multipart: `file`, `purpose`). A dataset is validated before the answer."""
     allowed = quotas.defaults(services.settings)
     async with services.db.snapshot() as snapshot:
         await quotas.foresee_file(snapshot, project_id, declared_bytes(request), allowed)
@@ -41,23 +48,56 @@ async def create(request: Request, services: Services, project_id: ProjectId) ->
         purpose = form.fields.get("purpose")
         if form.filename is None:
             raise InvalidRequest("The upload has no part named 'file'.", param="file")
-        if purpose != files.PURPOSE:
-            raise InvalidRequest(f"The purpose must be {files.PURPOSE!r}, not {purpose!r}.", param="purpose")
-        if refused := sorted(set(form.fields) - {"purpose"}):
+        if purpose not in files.PURPOSES:
+            raise InvalidRequest(
+                f"The purpose must be one of {', '.join(map(repr, files.PURPOSES))}, not {purpose!r}.", param="purpose"
+            )
+        if refused := sorted(set(form.fields) - {"purpose", ANCHOR, SECONDS}):
             raise InvalidRequest(f"Unknown parameter: {refused[0]!r}.", code="unknown_parameter", param=refused[0])
-        file = files.described(project_id, aside, form.filename, await upload.report())
-        async with services.db.transaction() as session:  # first: whatever happens now, no object stays without its row
-            await deletions.plan(session, file.storage_key, seconds=deletions.UPLOAD_SECONDS)
-        try:
-            await services.storage.put_file(file.storage_key, aside, keep=False)
-            async with services.db.transaction() as session:
-                await quotas.admit_file(session, project_id, file.bytes, allowed)
-                await deletions.strike_out(session, file.storage_key)
-                session.add(file)
-        except Exception:
-            await discard(services, file.storage_key)
-            raise
+        seconds = expires_after(form.fields)
+        file = await files.received(project_id, upload, form.filename, purpose)
+        file.expires_at = None if seconds is None else time.time() + seconds
+
+        async def keep(session: AsyncSession) -> None:
+            await quotas.admit_file(session, project_id, file.bytes, allowed)
+            session.add(file)
+
+        await store(services, file, aside, keep)
     return file_object(file)
+
+
+def expires_after(fields: dict[str, str]) -> int | None:
+    """Seconds; a form writes an object's fields as name[field]. Raises InvalidRequest."""
+    if ANCHOR not in fields and SECONDS not in fields:
+        return None
+    shortest, longest = files.EXPIRES_SECONDS
+    if (anchor := fields.get(ANCHOR)) != "created_at":
+        raise InvalidRequest(f"{ANCHOR!r} must be 'created_at', not {anchor!r}.", param=ANCHOR)
+    seconds = fields.get(SECONDS, "")
+    if not (seconds.isascii() and seconds.isdigit() and len(seconds) < 10 and shortest <= int(seconds) <= longest):
+        raise InvalidRequest(
+            f"{SECONDS!r} must be a whole number from {shortest:,} to {longest:,}, not {seconds!r}.", param=SECONDS
+        )
+    return int(seconds)
+
+
+async def store(services: Services, file: File, aside: Path, keep: Callable[[AsyncSession], Awaitable[Kept]]) -> Kept:
+    """The object and the row of a file, both or neither. keep: adds the row, or leaves the file out. Raises what it
+    raises."""
+    async with services.db.transaction() as session:  # first: whatever happens now, no object stays without its row
+        await deletions.plan(session, file.storage_key, seconds=deletions.UPLOAD_SECONDS)
+    try:
+        await services.storage.put_file(file.storage_key, aside, keep=False)
+        async with services.db.transaction() as session:
+            kept = await keep(session)
+            if added := file in session:
+                await deletions.strike_out(session, file.storage_key)
+    except Exception:
+        await discard(services, file.storage_key)
+        raise
+    if not added:
+        await discard(services, file.storage_key)
+    return kept
 
 
 async def discard(services: Services, key: str) -> None:

@@ -1,6 +1,7 @@
 """Files: uploaded datasets and the results that jobs leave behind."""
 
 import re
+import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import ids, methods
 from fettle.datasets.formats.validation import Report
+from fettle.datasets.ingest import Upload
 from fettle.errors import Conflict, InvalidRequest, NotFound
 from fettle.pagination import page
+from fettle.storage import deletions
 from models import ENDED, File, FileStatus, Job, Proof
 
 PURPOSE, RESULTS = "fine-tune", "fine-tune-results"
+EVALS, BATCH, USER_DATA = "evals", "batch", "user_data"
+PURPOSES = (PURPOSE, EVALS, BATCH, USER_DATA)  # of uploads
+EXPIRES_SECONDS = (3600, 30 * 24 * 3600)  # the shortest and the longest life that a client may choose
+EXPIRED_AT_ONCE = 500
 MIN_TRAINING_ROWS = 10  # OpenAI's rule: below it no method learns anything
 
 
@@ -38,9 +45,26 @@ async def named(session: AsyncSession, storage_key: str) -> bool:
     return await session.scalar(select(File.id).where(File.storage_key == storage_key)) is not None
 
 
+async def received(project_id: str, upload: Upload, filename: str, purpose: str) -> File:
+    """The row of a whole upload. A dataset is validated; a file of another purpose is kept as it came."""
+    if purpose == PURPOSE:
+        return described(project_id, upload.path, filename, await upload.report())
+    await upload.finish()
+    return new(project_id, filename, purpose, upload.size)
+
+
+def plain_name(filename: str) -> str:
+    """Clients may send a path, of Windows too."""
+    return re.split(r"[/\\]", filename)[-1] or "upload"
+
+
+def expired(file: File) -> bool:
+    return file.expires_at is not None and file.expires_at <= time.time()
+
+
 def new(project_id: str, filename: str, purpose: str, size: int) -> File:
     file_id = ids.new("file-")
-    filename = re.split(r"[/\\]", filename)[-1] or "upload"  # clients may send a path, of Windows too
+    filename = plain_name(filename)
     return File(
         id=file_id,
         project_id=project_id,
@@ -54,7 +78,7 @@ def new(project_id: str, filename: str, purpose: str, size: int) -> File:
 
 async def get(session: AsyncSession, project_id: str, file_id: str, *, lock: bool = False) -> File:
     file = await session.get(File, file_id, with_for_update=lock)
-    if file is None or file.project_id != project_id:
+    if file is None or file.project_id != project_id or expired(file):
         raise NotFound(f"The file {file_id!r} does not exist. GET /v1/files lists your files.", param="file_id")
     return file
 
@@ -62,7 +86,8 @@ async def get(session: AsyncSession, project_id: str, file_id: str, *, lock: boo
 async def newest(
     session: AsyncSession, project_id: str, *, purpose: str | None, after: str | None, limit: int, newest_first: bool
 ) -> tuple[list[File], bool]:
-    statement = select(File).where(File.project_id == project_id)
+    alive = or_(File.expires_at.is_(None), File.expires_at > time.time())
+    statement = select(File).where(File.project_id == project_id, alive)
     if purpose:
         statement = statement.where(File.purpose == purpose)
     order = (File.created_at, File.id)
@@ -84,7 +109,7 @@ async def for_training(
     """
     # Locked until the job's row is there as well: a delete at the same moment waits, and finds the file in use
     file = await session.get(File, file_id, with_for_update={"read": True})
-    if file is None or file.project_id != project_id:
+    if file is None or file.project_id != project_id or expired(file):
         raise InvalidRequest(
             f"The file {file_id!r} does not exist. Upload it first.", code="file_not_found", param=param
         )
@@ -126,17 +151,35 @@ def answers_of(report: dict[str, Any]) -> str:
 async def delete(session: AsyncSession, project_id: str, file_id: str) -> File:
     """Deletes the row; the caller deletes the object after the commit. Raises Conflict while a job needs it."""
     file = await get(session, project_id, file_id, lock=True)
-    needed = select(Job.id).where(
-        Job.status.not_in(ENDED),
-        or_(Job.training_file == file_id, Job.validation_file == file_id),
-    )
-    if job_id := await session.scalar(needed):
+    if job_id := await user(session, file_id):
         raise Conflict(
             f"The file {file_id!r} is in use by the job {job_id!r}. Cancel that job first.", code="file_in_use"
         )
     await forget(session, project_id, file_id)
     await session.delete(file)
     return file
+
+
+async def user(session: AsyncSession, file_id: str) -> str | None:
+    """A job that still needs the file."""
+    needed = select(Job.id).where(
+        Job.status.not_in(ENDED),
+        or_(Job.training_file == file_id, Job.validation_file == file_id),
+    )
+    return await session.scalar(needed)
+
+
+async def expire(session: AsyncSession) -> list[str]:
+    """Deletes the rows of files whose time is over and that no job needs; returns the keys of their objects."""
+    over = select(File).where(File.expires_at <= time.time()).limit(EXPIRED_AT_ONCE).with_for_update(skip_locked=True)
+    keys = []
+    for file in (await session.scalars(over)).all():
+        if await user(session, file.id) is None:
+            await forget(session, file.project_id, file.id)
+            await deletions.plan(session, file.storage_key)
+            keys.append(file.storage_key)
+            await session.delete(file)
+    return keys
 
 
 async def forget(session: AsyncSession, project_id: str, file_id: str) -> None:

@@ -49,15 +49,22 @@ class Checks:
 class Upload:
     """`write` takes what a parser hands over; `chunks` makes the client wait for the disk.
 
-    project: whose turn it is. pool: for small files; None: these get a process as well. Nothing is left behind when the
-    context ends.
+    project: whose turn it is. pool: for small files; None: these get a process as well. validates: False where no
+    report is asked for. Nothing is left behind when the context ends.
     """
 
     def __init__(
-        self, path: Path, checks: Checks, max_row_bytes: int, *, project: str = "", pool: Runner | None = None
+        self,
+        path: Path,
+        checks: Checks,
+        max_row_bytes: int,
+        *,
+        project: str = "",
+        pool: Runner | None = None,
+        validates: bool = True,
     ) -> None:
         self.path, self.checks, self.max_row_bytes = path, checks, max_row_bytes
-        self.project, self.pool = project, pool
+        self.project, self.pool, self.validates = project, pool, validates
         self.size = self.announced = 0  # bytes on disk, bytes that the process knows of
         self.held: list[bytes] = []
         self.held_bytes = 0
@@ -97,7 +104,7 @@ class Upload:
         await self._written()
         parts, self.held, self.held_bytes = self.held, [], 0
         self.writing = asyncio.ensure_future(asyncio.to_thread(self._append, parts))
-        if self.process is None and self.size > SMALL and not self.checks.following.locked():
+        if self.validates and self.process is None and self.size > SMALL and not self.checks.following.locked():
             await self.checks.following.acquire()
             self.follows = True
             await self._start()
@@ -117,10 +124,14 @@ class Upload:
                 view = view[written:]
             self.size += len(part)
 
-    async def report(self) -> Report:
-        """What validation finds in the whole file. Raises CheckFailed."""
+    async def finish(self) -> None:
+        """All is on the disk."""
         await self._flush()
         await self._written()
+
+    async def report(self) -> Report:
+        """What validation finds in the whole file. Raises CheckFailed."""
+        await self.finish()
         async with self.checks.whole.of(self.project):
             if self.process is None and self.size <= SMALL and self.pool is not None:
                 return await self._in_fork(self.pool)

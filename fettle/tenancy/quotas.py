@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.errors import QuotaExceeded
 from fettle.settings import Settings
-from models import File, Job, JobStatus, Project, RolloutChunk
+from models import ChunkedUpload, File, Job, JobStatus, Project, RolloutChunk, UploadStatus
 
 TOKEN_WINDOW = 30 * 24 * 3600  # seconds
 HOUR = 3600
@@ -21,15 +21,24 @@ Limits = Mapping[str, int | None]
 
 
 async def files(session: AsyncSession, project_id: str) -> int:
-    return await number(session, select(func.count()).select_from(File).where(File.project_id == project_id))
+    """Those that are on their way in parts as well."""
+    stored = await number(session, select(func.count()).select_from(File).where(File.project_id == project_id))
+    return stored + await number(session, pending(project_id, func.count()))
+
+
+def pending(project_id: str, counted: Any) -> Select[Any]:
+    """Of uploads in parts that go on."""
+    going = (ChunkedUpload.status == UploadStatus.PENDING, ChunkedUpload.expires_at > time.time())
+    return select(counted).select_from(ChunkedUpload).where(ChunkedUpload.project_id == project_id, *going)
 
 
 async def stored_bytes(session: AsyncSession, project_id: str) -> int:
-    """Of files, and of what jobs keep of their completions."""
+    """Of files, of those that are on their way in parts, and of what jobs keep of their completions."""
     of_files = select(func.coalesce(func.sum(File.bytes), 0)).where(File.project_id == project_id)
     chunks = select(func.coalesce(func.sum(RolloutChunk.bytes), 0)).join(Job, Job.id == RolloutChunk.job_id)
     of_rollouts = await number(session, chunks.where(Job.project_id == project_id))
-    return await number(session, of_files) + of_rollouts
+    coming = await number(session, pending(project_id, func.coalesce(func.sum(ChunkedUpload.bytes), 0)))
+    return await number(session, of_files) + coming + of_rollouts
 
 
 async def queued_jobs(session: AsyncSession, project_id: str) -> int:

@@ -21,12 +21,14 @@ FOUND_OR_NOT = {  # of a path's ids: the code that says that there is none
     "annotator_id": "not_found",
     "vote_id": "not_found",
     "item_id": "not_found",
+    "upload_id": "not_found",
 }
 
 BODIES = {  # read before the id is
     "PATCH /v1/fine_tuning/jobs/{job_id}/rewards": {"reward_functions": ["exact_match"]},
     "POST /v1/comparisons/{comparison_id}/votes": {"item_id": "x", "skip": True},
     "POST /v1/comparisons/{comparison_id}/annotators": {"name": "Ann"},
+    "POST /v1/uploads/{upload_id}/complete": {"part_ids": ["part_x"]},
     "POST /v1/comparisons/{comparison_id}/export": {},
     "POST /v1/fine_tuning/jobs/{job_id}/comparison": {},
     "POST /v1/comparisons/{comparison_id}/items/{item_id}/regenerate": {},
@@ -47,6 +49,7 @@ async def things(tenant: Tenant, folder: Path) -> dict[str, str]:
         "model": await tenant.publish(job["id"], folder),
         "key_id": (await tenant.http.get("/v1/api_keys")).json()["data"][0]["id"],
         "project_id": tenant.project.id,
+        "upload_id": (await tenant.upload_in_parts(9))["id"],
         **compared,
     }
 

@@ -12,6 +12,8 @@ from openai.types.fine_tuning.fine_tuning_job import Error, Hyperparameters
 from openai.types.fine_tuning.jobs import FineTuningJobCheckpoint
 from openai.types.fine_tuning.jobs.fine_tuning_job_checkpoint import Metrics
 from openai.types.responses import Response
+from openai.types.upload import Upload
+from openai.types.uploads import UploadPart as SdkUploadPart
 from pydantic import BaseModel
 
 from api.routes.models import model_object
@@ -19,13 +21,19 @@ from api.schemas.file import file_object
 from api.schemas.grader import run_object
 from api.schemas.job import checkpoint_object, deleted_object, event_object, job_object
 from api.schemas.response import Answer, ResponseCreate
-from models import Checkpoint, Event, File, FileStatus, Job, JobStatus
+from api.schemas.upload import part_object, upload_object
+from models import Checkpoint, ChunkedUpload, Event, File, FileStatus, Job, JobStatus, UploadPart, UploadStatus
 
 HYPERPARAMETERS = {"n_epochs": 1, "batch_size": 8, "learning_rate_multiplier": 1.0}
 FILE = File(
     id="file-x", project_id="proj_x", purpose="fine-tune", filename="sums.jsonl", bytes=9, created_at=1.0,
     status=FileStatus.PROCESSED,
 )  # fmt: skip
+UPLOAD = ChunkedUpload(
+    id="upload_x", project_id="proj_x", filename="sums.jsonl", purpose="fine-tune", bytes=9,
+    mime_type="application/jsonl", created_at=1.0, expires_at=9e9, status=UploadStatus.PENDING,
+)  # fmt: skip
+PART = UploadPart(id="part_x", upload_id="upload_x", bytes=9, created_at=1.0)
 JOB = Job(
     id="ftjob-x", project_id="proj_x", base_model="starter", training_file="file-x", created_at=1.0, seed=1,
     status=JobStatus.QUEUED, result_files=[],
@@ -51,6 +59,8 @@ COMPLETION = ("id", "object", "created", "model", "choices", "usage")
 OBJECTS: dict[str, tuple[type[BaseModel], tuple[str, ...]]] = {
     "file": (FileObject, (*file_object(FILE),)),
     "file, deleted": (FileDeleted, (*deleted_object("file-x", "file"),)),
+    "upload": (Upload, (*upload_object(UPLOAD),)),
+    "upload.part": (SdkUploadPart, (*part_object(PART),)),
     "fine_tuning.job": (FineTuningJob, (*job_object(JOB),)),
     "fine_tuning.job, hyperparameters": (Hyperparameters, (*job_object(JOB)["hyperparameters"],)),
     "fine_tuning.job, error": (Error, (*FAILURE,)),

@@ -28,7 +28,8 @@ VERBS = {"get_api_list": "GET"}
 SENT_BESIDE = {"self", "extra_headers", "extra_query", "extra_body", "timeout", "security"}
 CALLED = re.compile(r'self\._(get|post|delete|put|patch|get_api_list)\(\s*(?:path_template\(\s*)?f?"([^"?]+)')
 FORMS = {
-    "POST /v1/files": {"file", "purpose"},
+    "POST /v1/files": {"file", "purpose", "expires_after"},
+    "POST /v1/uploads/{upload_id}/parts": {"data"},
     "POST /v1/comparisons/{comparison_id}/import": {"file", "annotator", "format", "prompt_key"},
 }  # multipart, which no schema describes
 CHAT, COMPLETIONS, RESPONSES = "POST /v1/chat/completions", "POST /v1/completions", "POST /v1/responses"

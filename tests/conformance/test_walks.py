@@ -60,13 +60,16 @@ class TestFiles:
         assert (caught.value.code, caught.value.param) == ("invalid_training_file", "training_file")
         assert "Line 1" in caught.value.message
 
-    async def test_an_expiry_is_refused_and_not_ignored(self, client: OpenAI) -> None:
+    async def test_an_expiry_is_kept_and_a_short_one_refused(self, client: OpenAI) -> None:
+        def expiring(seconds: int) -> FileObject:
+            life: Any = {"anchor": "created_at", "seconds": seconds}
+            return client.files.create(file=jsonl(12), purpose="user_data", expires_after=life)
+
+        file = expiring(3600)
+        assert file.expires_at is not None and 3599 <= file.expires_at - file.created_at <= 3660
         with pytest.raises(openai.BadRequestError) as caught:
-            client.files.create(
-                file=jsonl(12), purpose="fine-tune", expires_after={"anchor": "created_at", "seconds": 3600}
-            )
-        assert caught.value.code == "unknown_parameter"
-        assert caught.value.param in ("expires_after[anchor]", "expires_after[seconds]")
+            expiring(60)
+        assert caught.value.param == "expires_after[seconds]"
 
     async def test_a_file_in_use_is_a_conflict_and_asked_once(self, client: OpenAI, wire: Wire) -> None:
         job = create(client)
