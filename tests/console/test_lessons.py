@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from examples import lessons
+from fettle.reports.curves import CURVES
 from tests.console.conftest import Visitor
 from tests.e2e.conftest import Server
 
@@ -74,6 +75,20 @@ class TestPages:
         page.get_by_role("link", name="New job with GRPO").click()
         page.get_by_role("heading", level=1, name="New job").wait_for()
         assert page.get_by_label("GRPO").is_checked()
+
+    def test_a_job_page_and_a_report_draw_the_same_metrics_together(self, visit: Visit) -> None:
+        page = visit().open("/learn", "Learn")
+        names = [name for curve in CURVES for name in curve.names]
+        charts = page.evaluate(
+            """async (names) => {
+              const base = document.querySelector('script[src$="main.js"]').src.replace("main.js", "");
+              const { chartsOf } = await import(base + "lib/metrics.js");
+              return chartsOf(names).map((chart) => chart.metrics);
+            }""",
+            names,
+        )
+        for curve in CURVES:
+            assert any(set(curve.names) <= set(metrics) for metrics in charts), curve.title
 
     def test_the_api_takes_the_job_of_each_lesson(self, server: Server, visit: Visit) -> None:
         page = visit().open("/learn", "Learn")

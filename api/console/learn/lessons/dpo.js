@@ -1,6 +1,5 @@
 import { percent } from "../../lib/format.js";
 import { Picture } from "../pictures/dpo.js";
-import { fromTo } from "./marks.js";
 
 export const dpo = {
   id: "dpo",
@@ -43,7 +42,7 @@ DPO is simple, stable and cheap, and it is good at style. It has a weak spot as 
     method: { type: "dpo", dpo: { hyperparameters: { beta: 0.1, n_epochs: 2, batch_size: 16 } } },
   },
   run: "Your picks and the 320 other pairs become one file, and the job learns from it in about 40 steps.",
-  curves: ["Preference accuracy", "Reward margin", "Loss"],
+  curves: ["Preference accuracy", "Reward margin"],
   read: {
     "Preference accuracy": "In how many pairs the preferred answer has gained on the other one, compared with the reference. It gets to 100% within a few steps.",
     "Reward margin": "By how much it has gained. It goes on growing after the accuracy is full.",
@@ -53,7 +52,7 @@ DPO is simple, stable and cheap, and it is good at style. It has a weak spot as 
   lesson: (result) =>
     result.tuned.reasoned - result.base.reasoned > 0.5
       ? `This time the preference became a habit: it reasons in ${percent(result.tuned.reasoned)} of its answers. On the starter that is rare. Short trainings usually change what a model prefers long before they change what it says.`
-      : `A preference learned is not yet a habit changed. The preferred answers went ${fromTo(result.numbers.base, result.numbers.tuned)} in held-out pairs. But the very first token of an answer decides whether it blurts or reasons, and there the old way is still the most probable one. Look at the answers below, not only at the figure. What helps is more pairs, or SFT first and DPO after it.`,
+      : `A preference learned is not yet a habit changed. The model held the better answer of held-out pairs to be the more probable one in ${percent(result.numbers.base)} of them before, and in ${percent(result.numbers.tuned)} after. But the very first token of an answer decides whether it blurts or reasons, and there the old way is still the most probable one. Look at the answers below, not only at the figure. The usual remedy is a short SFT first, and DPO after it.`,
   seen: ({ base, tuned }) => `${percent(base)} → ${percent(tuned)} of held-out pairs preferred rightly`,
   own: "Collect pairs where you already see answers side by side: an edited draft against the first one, a picked suggestion against the one passed over. Or make a comparison and pick.",
   choose: {
