@@ -138,7 +138,7 @@ def voted(server: Server, tuned: str) -> str:
         headers = {"Authorization": f"Bearer {invitation['token']}"}
         for _ in range(7):
             item = server.http.get(f"{at}/next", headers=headers).raise_for_status().json()["item"]
-            if item is None:  # the two models said the same to the others
+            if item is None:  # nothing is left
                 break
             best = max(item["responses"], key=lambda response: len(response["text"]))
             ballot = {"item_id": item["id"], "vote_id": item["vote_id"], "pick": best["id"], "seconds": 6.5}
@@ -166,6 +166,8 @@ def shoot(
 
 def open_page(page: Any, server: Server, path: str, names: dict[str, str]) -> None:
     """Until it shows what it has to show."""
+    from playwright.sync_api import expect
+
     alone = path.startswith("/vote/")
     page.goto(f"{server.url}{'' if alone else '/#'}{path.format(**names)}")
     if alone:
@@ -175,7 +177,7 @@ def open_page(page: Any, server: Server, path: str, names: dict[str, str]) -> No
         page.get_by_label("Prompt", exact=True).fill(PROMPT)
         page.get_by_role("button", name="Ask").click()
         page.get_by_text("Thinking").last.wait_for(state="detached")
-    page.wait_for_function("document.querySelectorAll('.loading').length === 0")
+    expect(page.locator(".loading")).to_have_count(0, timeout=MINUTE)
     page.wait_for_timeout(700)  # for curves to be drawn
 
 

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 MARKS = r"^(base|SFT|GRPO) +(\d+)% +(\d+)%"  # of the exam: right answers, reasoned ones
 
 
+@pytest.mark.timeout(1200)
 def test_both_lessons_teach_reasoning_and_a_kept_demo_waits_for_votes_and_leaves_no_process(tmp_path: Path) -> None:
     data, output = tmp_path / "data", tmp_path / "output"
     port = free_port()
