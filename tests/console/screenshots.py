@@ -128,7 +128,7 @@ def voted(server: Server, tuned: str) -> str:
         "mode": "pick",
         "overlap": "full",
         "instructions": "Pick the answer that is **right**. If both are, pick the one that shows how it was found.",
-        "sampling": {"temperature": 1.0, "max_completion_tokens": 40},
+        "sampling": {"temperature": 0, "max_completion_tokens": 40},
     }
     made: dict[str, Any] = server.http.post("/v1/comparisons", json=body).raise_for_status().json()
     at = f"/v1/comparisons/{made['id']}"
@@ -138,8 +138,6 @@ def voted(server: Server, tuned: str) -> str:
         headers = {"Authorization": f"Bearer {invitation['token']}"}
         for _ in range(7):
             item = server.http.get(f"{at}/next", headers=headers).raise_for_status().json()["item"]
-            if item is None:  # nothing is left
-                break
             best = max(item["responses"], key=lambda response: len(response["text"]))
             ballot = {"item_id": item["id"], "vote_id": item["vote_id"], "pick": best["id"], "seconds": 6.5}
             server.http.post(f"{at}/votes", json=ballot, headers=headers).raise_for_status()
@@ -154,14 +152,17 @@ def shoot(
         for scheme in ("light", "dark"):
             say(f"taking {len(paths)} pictures, {width}, {scheme}")
             size = {"width": wide, "height": high}
+            look = {"viewport": size, "color_scheme": scheme}
+            signed_in = browser.new_context(**look, storage_state=state)  # one for all: its cache holds the console
+            stranger = browser.new_context(**look)
             for path in dict.fromkeys(paths):
-                signed_in = None if path == "/sign-in" else state
-                context = browser.new_context(viewport=size, color_scheme=scheme, storage_state=signed_in)
-                context.set_default_timeout(MINUTE)
-                page = context.new_page()
+                page = (stranger if path == "/sign-in" else signed_in).new_page()
+                page.set_default_timeout(MINUTE)
                 open_page(page, server, path, names)
                 page.screenshot(path=folder / f"{name_of(path)}-{width}-{scheme}.png", full_page=True)
-                context.close()
+                page.close()
+            signed_in.close()
+            stranger.close()
 
 
 def open_page(page: Any, server: Server, path: str, names: dict[str, str]) -> None:
