@@ -123,7 +123,7 @@ def voted(server: Server, tuned: str) -> str:
     body = {
         "name": "Which answer is clearer?",
         "models": ["starter", tuned],
-        "prompts": [next(stream).question for _ in range(8)],
+        "prompts": [next(stream).question for _ in range(12)],
         "n": 2,
         "mode": "pick",
         "overlap": "full",
@@ -136,7 +136,7 @@ def voted(server: Server, tuned: str) -> str:
     for name in ("Ann", "Ben"):
         invitation = server.http.post(f"{at}/annotators", json={"name": name}).raise_for_status().json()
         headers = {"Authorization": f"Bearer {invitation['token']}"}
-        for _ in range(7):
+        for _ in range(11):
             item = server.http.get(f"{at}/next", headers=headers).raise_for_status().json()["item"]
             best = max(item["responses"], key=lambda response: len(response["text"]))
             ballot = {"item_id": item["id"], "vote_id": item["vote_id"], "pick": best["id"], "seconds": 6.5}
