@@ -127,8 +127,8 @@ class TestJsonSchema:
 
     def test_a_fence_that_never_ends_takes_no_time(self) -> None:
         begun = time.monotonic()
-        assert value("json_schema", "```" + " " * 10_000) == 0.0  # took many minutes
-        assert time.monotonic() - begun < 60
+        assert value("json_schema", "```" + " " * 3000) == 0.0  # took 20 s
+        assert time.monotonic() - begun < 15
 
     def test_a_pattern_of_the_schema_that_would_fill_the_memory_is_refused(self) -> None:
         with pytest.raises(InvalidRequest, match=r"not a valid pattern.*100,000 times"):
