@@ -156,9 +156,9 @@ class TestRuns:
         page.locator(".asked").wait_for()
         page.keyboard.press("1")
         page.keyboard.press("Enter")
-        page.get_by_text("1 of 6").wait_for()
+        page.get_by_text(re.compile(r"^1 of \d")).wait_for()  # items whose two answers are the same are left out
         page.get_by_role("link", name="Back to the lesson").click()
-        page.get_by_text("You voted on 1 of 6 items.").wait_for()
+        page.get_by_text(re.compile(r"You voted on 1 of \d items\.")).wait_for()
         assert page.get_by_role("button", name="Train the starter").is_enabled()
 
 
