@@ -97,6 +97,7 @@ def test_a_comparison_is_made_ranked_by_an_invited_person_and_counted(server: Se
     page.get_by_label("Tokens of a response").fill("8")
     page.get_by_label("Guidelines").fill(GUIDELINES)
     assert owner.serious_violations() == []
+    page.get_by_role("checkbox", name="starter", exact=True).check()  # not chosen for us where others were trained
     page.get_by_role("button", name="Create comparison").click()
     page.get_by_text("3 items ready for votes.").wait_for(timeout=120_000)
     comparison = page.url.rpartition("/")[2]
