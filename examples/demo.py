@@ -257,10 +257,10 @@ def ask_for_votes(client: OpenAI, *models: str) -> str:
         "name": "Which answer is better?",
         "models": list(models),
         "prompts": [problem.question for problem in islice(problems("held_out", SEED + 2), ASKED)],
-        "n": max(2, len(models)),
+        "n": len(models),
         "mode": "pick",
         "instructions": "Pick the answer that is **right**. If both are, pick the one that shows how it was found.",
-        "sampling": {"temperature": 1.0, "max_completion_tokens": 40},
+        "sampling": {"temperature": 0, "max_completion_tokens": 40},  # with chance, the base reasons at times, too
     }
     made: Any = client.post("/comparisons", body=body, cast_to=object)
     while made["status"] == "generating":

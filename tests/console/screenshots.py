@@ -123,12 +123,12 @@ def voted(server: Server, tuned: str) -> str:
     body = {
         "name": "Which answer is clearer?",
         "models": ["starter", tuned],
-        "prompts": [next(stream).question for _ in range(8)],
+        "prompts": [next(stream).question for _ in range(12)],
         "n": 2,
         "mode": "pick",
         "overlap": "full",
         "instructions": "Pick the answer that is **right**. If both are, pick the one that shows how it was found.",
-        "sampling": {"temperature": 1.0, "max_completion_tokens": 40},
+        "sampling": {"temperature": 0, "max_completion_tokens": 40},
     }
     made: dict[str, Any] = server.http.post("/v1/comparisons", json=body).raise_for_status().json()
     at = f"/v1/comparisons/{made['id']}"
@@ -136,10 +136,8 @@ def voted(server: Server, tuned: str) -> str:
     for name in ("Ann", "Ben"):
         invitation = server.http.post(f"{at}/annotators", json={"name": name}).raise_for_status().json()
         headers = {"Authorization": f"Bearer {invitation['token']}"}
-        for _ in range(7):
+        for _ in range(11):
             item = server.http.get(f"{at}/next", headers=headers).raise_for_status().json()["item"]
-            if item is None:  # the two models said the same to the others
-                break
             best = max(item["responses"], key=lambda response: len(response["text"]))
             ballot = {"item_id": item["id"], "vote_id": item["vote_id"], "pick": best["id"], "seconds": 6.5}
             server.http.post(f"{at}/votes", json=ballot, headers=headers).raise_for_status()
@@ -154,18 +152,23 @@ def shoot(
         for scheme in ("light", "dark"):
             say(f"taking {len(paths)} pictures, {width}, {scheme}")
             size = {"width": wide, "height": high}
+            look = {"viewport": size, "color_scheme": scheme}
+            signed_in = browser.new_context(**look, storage_state=state)  # one for all: its cache holds the console
+            stranger = browser.new_context(**look)
             for path in dict.fromkeys(paths):
-                signed_in = None if path == "/sign-in" else state
-                context = browser.new_context(viewport=size, color_scheme=scheme, storage_state=signed_in)
-                context.set_default_timeout(MINUTE)
-                page = context.new_page()
+                page = (stranger if path == "/sign-in" else signed_in).new_page()
+                page.set_default_timeout(MINUTE)
                 open_page(page, server, path, names)
                 page.screenshot(path=folder / f"{name_of(path)}-{width}-{scheme}.png", full_page=True)
-                context.close()
+                page.close()
+            signed_in.close()
+            stranger.close()
 
 
 def open_page(page: Any, server: Server, path: str, names: dict[str, str]) -> None:
     """Until it shows what it has to show."""
+    from playwright.sync_api import expect
+
     alone = path.startswith("/vote/")
     page.goto(f"{server.url}{'' if alone else '/#'}{path.format(**names)}")
     if alone:
@@ -175,7 +178,7 @@ def open_page(page: Any, server: Server, path: str, names: dict[str, str]) -> No
         page.get_by_label("Prompt", exact=True).fill(PROMPT)
         page.get_by_role("button", name="Ask").click()
         page.get_by_text("Thinking").last.wait_for(state="detached")
-    page.wait_for_function("document.querySelectorAll('.loading').length === 0")
+    expect(page.locator(".loading")).to_have_count(0, timeout=MINUTE)
     page.wait_for_timeout(700)  # for curves to be drawn
 
 

@@ -117,6 +117,7 @@ class TestPages:
 
 @pytest.mark.slow
 class TestRuns:
+    @pytest.mark.timeout(900)
     def test_the_first_lesson_runs_to_its_result_which_a_reload_keeps(self, server: Server, visit: Visit) -> None:
         visitor = visit()
         page = visitor.open("/learn/sft", LESSONS["sft"])
@@ -142,6 +143,7 @@ class TestRuns:
         visitor.page.get_by_text("Done", exact=True).wait_for()
         assert visitor.page.locator(".choose").get_by_text("→").count() >= 1
 
+    @pytest.mark.timeout(600)
     def test_votes_are_made_on_the_voting_page_which_leads_back_to_the_lesson(
         self, server: Server, visit: Visit
     ) -> None:
@@ -154,9 +156,9 @@ class TestRuns:
         page.locator(".asked").wait_for()
         page.keyboard.press("1")
         page.keyboard.press("Enter")
-        page.get_by_text("1 of 6").wait_for()
+        page.get_by_text(re.compile(r"^1 of \d")).wait_for()  # items whose two answers are the same are left out
         page.get_by_role("link", name="Back to the lesson").click()
-        page.get_by_text("You voted on 1 of 6 items.").wait_for()
+        page.get_by_text(re.compile(r"You voted on 1 of \d items\.")).wait_for()
         assert page.get_by_role("button", name="Train the starter").is_enabled()
 
 

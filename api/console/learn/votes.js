@@ -41,8 +41,8 @@ function Made({ lesson, id, changed }) {
   if (!data) return error ? html`<${Problem} error=${error} />` : html`<p class="quiet" role="status">Looking at the comparison…</p>`;
   const { votes, items, ready } = data.progress;
   return html`<div class="stack tight">
-    <progress class="progress" max=${items || 1} value=${isMoving(data) ? ready : votes} aria-label=${isMoving(data) ? "Answers written" : "Your votes"}></progress>
-    <p class="small quiet" role="status">${isMoving(data) ? generationOf(data) : `You voted on ${votes} of ${many(items, "item")}.`}</p>
-    ${!job && ready > 0 && html`<div><a class=${`button ${votes ? "" : "primary"}`} href=${votePath(id)}>${votes === 0 ? lesson.people.action : votes < items ? "Go on voting" : "See your votes again"}</a></div>`}
+    <progress class="progress" max=${(isMoving(data) ? items : ready) || 1} value=${isMoving(data) ? ready : votes} aria-label=${isMoving(data) ? "Answers written" : "Your votes"}></progress>
+    <p class="small quiet" role="status">${isMoving(data) ? generationOf(data) : `You voted on ${votes} of ${many(ready, "item")}.`}</p>
+    ${!job && ready > 0 && html`<div><a class=${`button ${votes ? "" : "primary"}`} href=${votePath(id)}>${votes === 0 ? lesson.people.action : votes < ready ? "Go on voting" : "See your votes again"}</a></div>`}
   </div>`;
 }
