@@ -5,11 +5,11 @@ from fastapi.responses import JSONResponse, Response
 from api import generation
 from api.deps import ProjectId, Services
 from api.generation import Relay
-from api.schemas import response
-from api.schemas.response import ResponseCreate
 from api.streams import response_events
 from api.streams.chunks import unless_gone
 from fettle.inference import client
+from fettle.inference.requests import response
+from fettle.inference.requests.response import ResponseCreate
 
 router = APIRouter(prefix="/v1/responses", tags=["chat"])
 
@@ -25,19 +25,13 @@ async def create(body: ResponseCreate, request: Request, project_id: ProjectId, 
         return answer, b"" if streams else b"".join([chunk async for chunk in answer.body])
 
     answer, content = await unless_gone(request, ask())
-    made = response.Answer(body, servable.name)
     if answer.status != 200:
         return engine_refusal(answer, content)
     if body.stream:
+        made = response.Answer(body, servable.name)
         headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
         return Relay(answer, response_events.as_events(made, answer.body), headers)
-    completion = orjson.loads(content)
-    choice = completion["choices"][0]
-    made.text, made.usage = choice["message"]["content"] or "", completion["usage"]
-    for call in choice["message"].get("tool_calls") or ():
-        made.call(call)
-    made.end(choice["finish_reason"])
-    return JSONResponse(made.body())
+    return JSONResponse(response.of_completion(body, servable.name, orjson.loads(content)))
 
 
 def engine_refusal(answer: client.Answer, content: bytes) -> Response:

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from api.schemas.chat import Unneeded
-from api.schemas.response_tools import (
+from fettle import ids
+from fettle.inference.requests.chat import Unneeded
+from fettle.inference.requests.response_tools import (
     TOOLS_AT_MOST,
     FunctionCall,
     FunctionCallOutput,
@@ -15,7 +16,6 @@ from api.schemas.response_tools import (
     ToolChoice,
     chat_messages,
 )
-from fettle import ids
 from fettle.methods.common import ITEMS_AT_MOST
 from fettle.schemas.strict import Strict
 
@@ -202,6 +202,17 @@ class Answer:
             "truncation": "disabled",
             "usage": usage_object(self.usage) if self.usage else None,
         }
+
+
+def of_completion(request: ResponseCreate, name: str, completion: dict[str, Any]) -> dict[str, Any]:
+    """The response object of a chat completion that is whole."""
+    made = Answer(request, name)
+    choice = completion["choices"][0]
+    made.text, made.usage = choice["message"]["content"] or "", completion["usage"]
+    for call in choice["message"].get("tool_calls") or ():
+        made.call(call)
+    made.end(choice["finish_reason"])
+    return made.body()
 
 
 def usage_object(usage: dict[str, int]) -> dict[str, Any]:
