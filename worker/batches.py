@@ -206,10 +206,12 @@ class Turn:
                     running = await self.some_of(running)
                 if self.over:
                     break
-                if time.monotonic() > self.ends_at and await self.others_wait():
+                if await self.turn_is_over():
                     return False
                 running.add(asyncio.create_task(self.answer(number, row)))
             while running and not self.over:
+                if await self.turn_is_over():
+                    return False
                 running = await self.some_of(running)
         finally:
             for task in running:
@@ -230,7 +232,9 @@ class Turn:
             task.result()
         return left
 
-    async def others_wait(self) -> bool:
+    async def turn_is_over(self) -> bool:
+        if time.monotonic() <= self.ends_at:
+            return False
         async with self.resources.db.snapshot() as session:
             return await store.others_wait(session)
 
