@@ -101,7 +101,7 @@ class Turn:
         self.gone = False
         self.wait_reason: str | None = None
         self.changed = asyncio.Event()
-        self.ends_at = time.monotonic() + TURN_SECONDS
+        self.ends_at = 0.0  # monotonic; a turn begins with the first request, not with the check of the file
 
     async def keep_lease(self) -> None:
         while not self.gone:
@@ -200,6 +200,7 @@ class Turn:
     async def answer_all(self, path: Path) -> bool:
         """Whether there is nothing left to answer, or no time. Raises Fenced."""
         running: set[asyncio.Task[None]] = set()
+        self.ends_at = time.monotonic() + TURN_SECONDS
         try:
             async for number, row in self.requests(path):
                 if len(running) >= AT_ONCE:

@@ -287,7 +287,7 @@ async def test_a_worker_that_is_killed_leaves_no_request_answered_twice(resource
 
 
 async def test_batches_take_turns(resources: Resources, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(batches, "TURN_SECONDS", 2.0)
     engine = Engine()
     engine.statuses = {"first 5": 503}
     first = await made(resources, *(request(f"first {n}") for n in range(6)))
