@@ -2,7 +2,8 @@
 
 Starts Fettle and teaches the starter model twice, from the same base: by answers that show their reasoning (SFT), and
 by rewards alone, with no answer shown (GRPO). Every command is shown before it runs. Then all three models answer the
-same held-out problems, asked through the plain `openai` client. KEEP=1 leaves it serving until Ctrl-C.
+same held-out problems, asked through the plain `openai` client. KEEP=1 leaves it serving until Ctrl-C, with a
+comparison of the base and the rewarded model that waits for your votes in the browser.
 """
 
 import asyncio
@@ -35,6 +36,7 @@ from fettle.settings import Settings
 BASE = "starter"
 SHOWN_ROWS, PROMPTS, VALIDATION_ROWS, EXAM = 800, 400, 60, 200
 SEED = 1
+ASKED = 12  # items of the comparison that waits for votes; a job takes ten or more
 BLOCKS = "▁▂▃▄▅▆▇█"
 CURVES = {  # what lesson 2 is shown to have changed: its metrics' names, and how they are written
     "train_reward_mean": ("reward", "{:.2f}"),
@@ -112,7 +114,10 @@ def main() -> None:
         pupils = [meet_the_base(client), shown_how(shell, client), told_what_is_right(shell, client)]
         compare(client, pupils)
         console.print(f"\n{time.monotonic() - started:.0f} seconds in all.")
-        say_what_next(data, port, pupils, kept := os.environ.get("KEEP", "") not in ("", "0"))
+        kept = os.environ.get("KEEP", "") not in ("", "0")
+        if kept:
+            ask_for_votes(client, pupils[0].model, pupils[-1].model)
+        say_what_next(data, port, pupils, kept)
         if kept:
             server.wait()
     except KeyboardInterrupt:
@@ -246,16 +251,38 @@ def compare(client: OpenAI, pupils: list[Pupil]) -> None:
         console.print(plain(reply))
 
 
+def ask_for_votes(client: OpenAI, *models: str) -> str:
+    """A comparison of the models that is ready for votes; its id."""
+    body = {
+        "name": "Which answer is better?",
+        "models": list(models),
+        "prompts": [problem.question for problem in islice(problems("held_out", SEED + 2), ASKED)],
+        "n": len(models),
+        "mode": "pick",
+        "instructions": "Pick the answer that is **right**. If both are, pick the one that shows how it was found.",
+        "sampling": {"temperature": 0, "max_completion_tokens": 40},  # with chance, the base reasons at times, too
+    }
+    made: Any = client.post("/comparisons", body=body, cast_to=object)
+    while made["status"] == "generating":
+        time.sleep(0.5)
+        made = client.get(f"/comparisons/{made['id']}", cast_to=object)
+    return str(made["id"])
+
+
 def say_what_next(data: Path, port: int, pupils: list[Pupil], kept: bool) -> None:
     headline("What to try next", "" if kept else "the models stay in " + str(data))
     if kept:
         settings = Settings(data=data, port=port)
         sign_in.check_page(settings)
         link = asyncio.run(sign_in.make_link(settings))
-        console.print(f"[bold]{link}[/]  [dim]# both lessons in the browser[/]", soft_wrap=True)
+        console.print(f"[bold]{link}[/]", soft_wrap=True)
+        console.print("[dim]# signs your browser in: a comparison waits for your votes, and Learn has five lessons[/]")
         console.print("Serving until Ctrl-C. In another terminal:")
     else:
-        console.print(f"FETTLE_DATA={data} FETTLE_PORT={port} make up   # serves them again; then:", soft_wrap=True)
+        console.print(f"FETTLE_DATA={data} FETTLE_PORT={port} make up", soft_wrap=True)
+        console.print(
+            f"[dim]# serves them again and prints a link that signs you in to http://127.0.0.1:{port}/; then:[/]"
+        )
     url, key = f"http://127.0.0.1:{port}", data / "admin.key"
     fettle = python().with_name("fettle")
     console.print(f'export FETTLE_URL={url} FETTLE_API_KEY="$(cat {key})"', soft_wrap=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".jsonl": "application/jsonl"}
 IMPORT_MAP = re.compile(r'<script type="importmap">(.*?)</script>', re.DOTALL)
 PRELOADED = ("main.js", "vendor/preact.js", "vendor/preact-hooks.js", "vendor/htm.js", "vendor/signals.js")
 FIRST_FOLDERS = ("parts", "lib", "styles")  # what every page needs: fetched at once, not import after import

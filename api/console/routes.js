@@ -10,6 +10,8 @@
  */
 export const ROUTES = [
   { path: "/", title: "Home", nav: "Work", load: () => import("./pages/home.js") },
+  { path: "/learn", title: "Learn", nav: "Work", load: () => import("./pages/learn.js") },
+  { path: "/learn/:lesson", title: "Lesson", load: () => import("./pages/lesson.js") },
   { path: "/jobs", title: "Jobs", nav: "Work", scope: "jobs.read", load: () => import("./pages/jobs.js") },
   { path: "/jobs/:id", title: "Job", load: () => import("./pages/job.js") },
   { path: "/new-job", title: "New job", nav: "Work", scope: "jobs.write", load: () => import("./pages/new-job.js") },

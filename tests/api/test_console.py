@@ -13,7 +13,7 @@ import pytest
 from api.console import assets
 from tests.conftest import Api
 
-OURS = [path for path in assets.sources() if "vendor" not in path.parts]
+OURS = [path for path in assets.sources() if "vendor" not in path.parts and path.suffix != ".jsonl"]
 SCRIPTS = [path for path in OURS if path.suffix == ".js"]
 VENDOR = assets.FOLDER / "vendor"
 IMPORT = re.compile(r'^import\b[^"]*?"([^"]+)";$|import\("([^"]+)"\)', re.MULTILINE)

@@ -17,6 +17,9 @@ pytestmark = pytest.mark.slow
 Visit = Callable[..., Visitor]
 PAGES = {  # path → its heading, or a part of it
     "/": "Home",
+    "/learn": "Learn",
+    "/learn/sft": "Show it the answers",
+    "/learn/rlhf": "Rank its answers",
     "/jobs": "Jobs",
     "/jobs/{job}": "markup",
     "/new-job": "New job",

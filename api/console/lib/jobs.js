@@ -42,7 +42,8 @@ export function phaseOf(job, reached = {}) {
   if (job.status === "failed") return "Failed.";
   if (job.pause_requested_at) return "Pausing at the next checkpoint.";
   const { progress } = job;
-  const phase = PHASES[progress?.phase] ?? (reached.step ? (reached.step >= reached.total ? PHASES.evaluating : PHASES.training) : PHASES.starting);
+  const known = reached.step && progress?.phase === "starting" ? null : PHASES[progress?.phase]; // the job says it a little later than its steps
+  const phase = known ?? (reached.step ? (reached.step >= reached.total ? PHASES.evaluating : PHASES.training) : PHASES.starting);
   const part = progress?.total ? ` (${progress.done} of ${progress.total}${progress.unit ? ` ${progress.unit}` : ""})` : "";
   return `${phase}${part}.`;
 }

@@ -30,7 +30,7 @@ async function choices(signal) {
 export function Page() {
   const { query } = place.value;
   const { data, error, loading, reload, set } = useLoad(choices);
-  const [form, setForm] = useState({ method: "supervised", model: query.get("model") ?? "", training: query.get("file") ?? "", validation: "", suffix: "", settings: {}, rewards: [] });
+  const [form, setForm] = useState({ method: METHODS[query.get("method")] ? query.get("method") : "supervised", model: query.get("model") ?? "", training: query.get("file") ?? "", validation: "", suffix: "", settings: {}, rewards: [] });
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState(null);
   const change = (part) => setForm((before) => ({ ...before, ...part }));

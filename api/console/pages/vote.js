@@ -4,6 +4,7 @@ import { announce } from "../lib/announce.js";
 import { many } from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { session } from "../lib/session.js";
+import { lessonWith } from "../learn/store.js";
 import { Empty } from "../parts/empty.js";
 import { Loading } from "../parts/loading.js";
 import { Problem } from "../parts/problem.js";
@@ -46,6 +47,8 @@ export function Page({ id }) {
     setBusy(false);
   }
 
+  const lesson = voting.invited ? undefined : lessonWith(id);
+  const back = lesson ? [`/#/learn/${encodeURIComponent(lesson)}`, "Back to the lesson"] : [`/#/comparisons/${encodeURIComponent(id)}`, "Back to the comparison"];
   const signIn = `/#/sign-in?to=${encodeURIComponent(`#/comparisons/${id}`)}`;
   if (stranger)
     return html`<${Alone}><${Empty} title="Open your invitation again" action=${html`<a class="button" href=${signIn}>Sign in instead</a>`}>
@@ -56,7 +59,7 @@ export function Page({ id }) {
   if (!head) return html`<${Alone}><${Loading}>Loading the comparison<//><//>`;
 
   return html`<div class="vote">
-    <${Head} head=${head} progress=${progress} unsent=${waiting.length} help=${() => setHelp("again")} back=${voting.invited ? null : `/#/comparisons/${encodeURIComponent(id)}`} />
+    <${Head} head=${head} progress=${progress} unsent=${waiting.length} help=${() => setHelp("again")} back=${voting.invited ? null : back} />
     <main class="vote-main">
       ${troubled && html`<div class="message warn" role="status"><p>Fettle is not responding. ${many(waiting.length, "vote")} of yours ${waiting.length === 1 ? "is" : "are"} kept and will be sent when it is back.</p>
         <p><button class="button small" onClick=${voting.retry}>Send now</button></p></div>`}
@@ -67,6 +70,7 @@ export function Page({ id }) {
         <h1>${message}</h1>
         <p>You voted on ${many(progress.voted + waiting.length, "item")}.</p>
         ${progress.voted + waiting.length > 0 && html`<button class="button" disabled=${busy} onClick=${undo}>Undo my last vote</button>`}
+        ${lesson && html`<a class="button primary" href=${back[0]}>${back[1]}</a>`}
       </div></section>`}
     </main>
     ${help && html`<${Guidelines} mode=${head.mode} instructions=${head.instructions} first=${help === "first"} close=${() => setHelp(null)} />`}

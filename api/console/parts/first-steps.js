@@ -20,4 +20,5 @@ export const FirstSteps = () => html`<section class="card stack wide" aria-label
       ${ROUTES.some((route) => route.path === path) && html`<p><a href=${`#${path}`}>Open ${page}</a></p>`}
     </li>`)}
   </ol>
+  <p class="quiet">New to fine-tuning? <a href="#/learn">Learn</a> has five short lessons that need no data of yours.</p>
 </section>`;
