@@ -286,22 +286,6 @@ async def test_a_worker_that_is_killed_leaves_no_request_answered_twice(resource
     assert await deletions.sweep(resources.db, resources.storage) == []
 
 
-async def test_batches_take_turns(resources: Resources, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "TURN_SECONDS", 2.0)
-    engine = Engine()
-    engine.statuses = {"first 5": 503}
-    first = await made(resources, *(request(f"first {n}") for n in range(6)))
-    second = await made(resources, request("second"))
-    with served(engine.app, port):
-        task = asyncio.create_task(batches.serve(resources, asyncio.Event()))
-        assert (await ended(resources, second)).status == BatchStatus.COMPLETED
-        engine.statuses = {}
-        assert (await ended(resources, first)).completed == 6
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
 async def test_a_worker_that_lost_its_batch_writes_nothing(resources: Resources) -> None:
     batch = await made(resources, request("a"))
     async with resources.db.transaction() as session:
