@@ -39,7 +39,7 @@ demo: $(READY) ## Train, serve and ask a model on this machine, from file to ans
 # What breaks processes and starves disks gets the machine to itself.
 test: $(READY) $(OPENAI_1) system ## Run every test; says at the end what was skipped and why
 	@rm -f $(SKIPS); failed=0; \
-	$(RUN) pytest --ignore tests/faults --numprocesses auto --maxprocesses 4 --dist loadfile --durations 20 --skips $(SKIPS) || failed=1; \
+	$(RUN) pytest --ignore tests/faults --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 20 --skips $(SKIPS) || failed=1; \
 	$(RUN) pytest tests/faults --durations 20 --skips $(SKIPS) || failed=1; \
 	exit $$failed
 

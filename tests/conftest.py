@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
+from redis import Redis
+from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -27,15 +30,43 @@ from fettle.tenancy import api_keys, projects  # noqa: E402
 from models import Project  # noqa: E402
 from tests.databases import upgraded  # noqa: E402
 
+LONG = ("console", "e2e", "conformance", "examples", "docs", "worker")  # folders of long tests
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first: started last, one of them would run alone while the other processes have nothing to do."""
+    root = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(root).parts[0] if item.path.is_relative_to(root) else ""
+        return LONG.index(folder) if folder in LONG else len(LONG)
+
+    items.sort(key=place)  # stable: the tests of a file stay together
+
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port = free_port()
-    command = [redis_server(), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=tmp_path_factory.mktemp("redis"))
+    folder = tmp_path_factory.mktemp("redis")
+    while True:
+        port = free_port()
+        command = [redis_server(), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=folder)
+        if is_up(server, port):
+            break
     yield f"redis://127.0.0.1:{port}/0"
     server.terminate()
     server.wait()
+
+
+def is_up(server: subprocess.Popen[bytes], port: int) -> bool:
+    """Waits until this very server answers. False if it ended, as when another process took the port first."""
+    with Redis(port=port) as client:
+        while server.poll() is None:
+            try:
+                return bool(client.info("server")["process_id"] == server.pid)
+            except RedisError:
+                time.sleep(0.02)
+    return False
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +87,7 @@ def s3_endpoint() -> Iterator[str]:
     """moto's server: faithful for objects and multipart uploads, not for signatures or expiry."""
     from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=free_port(), verbose=False)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"

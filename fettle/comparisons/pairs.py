@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import NamedTuple, TypedDict
 
-BETTER, TIE, WORSE = 1, 0, -1
+BETTER, WORSE = 1, -1  # a tie is 0
 
 
 class Ballot(TypedDict):

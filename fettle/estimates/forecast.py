@@ -35,10 +35,9 @@ NOTHING = Interval(0, 0, 0)
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds a unit of a phase. borrowed: from jobs unlike this one. basis: where it is from, as a sentence."""
+    """Seconds a unit of a phase. basis: where it is from, as a sentence."""
 
     seconds: Interval
-    borrowed: bool
     basis: str
 
 
@@ -73,12 +72,12 @@ def pace(phase: Phase, base_model: str, earlier: Sequence[Earlier], sizes: dict[
     own = rates(here, phase, phase.name)
     if own:
         noun = quantity(len(own), "earlier job")
-        return Pace(within(own), False, f"The speed of '{phase.name}' is from {noun} on {base_model!r}.")
+        return Pace(within(own), f"The speed of '{phase.name}' is from {noun} on {base_model!r}.")
     missing = f"No job of '{phase.name}' has run on {base_model!r} yet; the figure is from"
     if alike := rates(here, phase, None):
         names = ", ".join(sorted({repr(name) for each in here for name in phase_names(each, phase)}))
         basis = f"{missing} {quantity(len(alike), 'job')} of {names} on it and may be far off."
-        return Pace(borrow(alike), True, basis)
+        return Pace(borrow(alike), basis)
     elsewhere = [each for each in earlier if each.base_model != base_model and each.base_model in sizes]
     scaled = [
         rate * sizes[base_model] / sizes[each.base_model]
@@ -89,7 +88,7 @@ def pace(phase: Phase, base_model: str, earlier: Sequence[Earlier], sizes: dict[
         return None
     names = ", ".join(sorted({repr(each.base_model) for each in elsewhere if rates([each], phase, None)}))
     basis = f"{missing} jobs on {names}, scaled by the number of parameters, and may be far off."
-    return Pace(borrow(scaled), True, basis)
+    return Pace(borrow(scaled), basis)
 
 
 def rates(earlier: Iterable[Earlier], phase: Phase, name: str | None) -> list[float]:

@@ -101,18 +101,19 @@ class TestCreate:
 class TestExpiry:
     async def test_a_key_opens_until_it_expires_and_then_says_so(self, tenant: Tenant) -> None:
         made = await make(tenant.http, expires_in=DAY)
-        assert made["expires_at"] == pytest.approx(time.time() + DAY, abs=5)
-        async with await tenant.key("all", expires_at=time.time() + 0.3) as http:
+        assert made["expires_at"] == pytest.approx(time.time() + DAY, abs=60)
+        expires_at = time.time() + 3
+        async with await tenant.key("all", expires_at=expires_at) as http:
             assert (await http.get("/v1/models")).status_code == 200
-            await asyncio.sleep(0.35)
+            await asyncio.sleep(max(0.0, expires_at - time.time()) + 0.05)
             answer = await http.get("/v1/models")
         assert refusal(answer) == (401, "expired_api_key", None)
         assert "fettle keys create" in message(answer)
 
     async def test_a_key_makes_none_that_outlives_it(self, tenant: Tenant) -> None:
         async with await tenant.key("all", expires_at=time.time() + DAY) as http:
-            assert (await make(http))["expires_at"] == pytest.approx(time.time() + DAY, abs=5)
-            assert (await make(http, expires_in=60))["expires_at"] == pytest.approx(time.time() + 60, abs=5)
+            assert (await make(http))["expires_at"] == pytest.approx(time.time() + DAY, abs=60)
+            assert (await make(http, expires_in=60))["expires_at"] == pytest.approx(time.time() + 60, abs=30)
             answer = await http.post(KEYS, json={"name": "ci", "expires_in": 2 * DAY})
         assert refusal(answer) == (400, "invalid_value", "expires_at")
         assert "expires in 1.0 days" in message(answer)
@@ -170,7 +171,7 @@ class TestRevoke:
         assert answer.json() == {"id": made["id"], "object": "api_key", "deleted": True}
         assert not await works(tenant, made["value"])
         shown = (await tenant.http.get(f"{KEYS}/{made['id']}")).json()
-        assert (shown["status"], shown["revoked_at"]) == ("revoked", pytest.approx(time.time(), abs=5))
+        assert (shown["status"], shown["revoked_at"]) == ("revoked", pytest.approx(time.time(), abs=60))
 
     async def test_a_lesser_key_cannot_lock_out_a_greater_one(self, tenant: Tenant) -> None:
         made = await make(tenant.http)
@@ -190,7 +191,7 @@ class TestRotate:
         assert await works(tenant, old["value"])
         assert await works(tenant, new["value"])
         shown = (await tenant.http.get(f"{KEYS}/{old['id']}")).json()
-        assert shown["expires_at"] == pytest.approx(time.time() + DAY, abs=5)
+        assert shown["expires_at"] == pytest.approx(time.time() + DAY, abs=60)
 
     async def test_without_a_grace_the_old_key_ends_at_once(self, tenant: Tenant) -> None:
         old = await make(tenant.http)
@@ -220,9 +221,9 @@ class TestRotate:
     async def test_a_successor_lasts_as_long_as_its_predecessor_was_meant_to(self, tenant: Tenant) -> None:
         old = await make(tenant.http, expires_in=3600)
         new = (await tenant.http.post(f"{KEYS}/{old['id']}/rotate", json={"grace_seconds": 60})).json()
-        assert new["expires_at"] == pytest.approx(time.time() + 3600, abs=5)
+        assert new["expires_at"] == pytest.approx(time.time() + 3600, abs=60)
         assert (await tenant.http.get(f"{KEYS}/{old['id']}")).json()["expires_at"] == pytest.approx(
-            time.time() + 60, abs=5
+            time.time() + 60, abs=30
         )
 
     async def test_a_grace_never_prolongs_the_old_key(self, tenant: Tenant) -> None:

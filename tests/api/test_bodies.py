@@ -33,7 +33,7 @@ class Process:
         return int(psutil.Process(self.pid).memory_info().rss)
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=5)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from tests.api.served import served
 from tests.api.tenants import Tenant, running, settings_in
 from tests.conftest import Api
 
-PROMPTLY = 2  # seconds
+PROMPTLY = 30  # seconds
 
 
 class SlowEngine:
@@ -41,7 +41,7 @@ class SlowEngine:
         try:
             yield b'data: {"choices": [{"index": 0, "delta": {"content": "4"}}]}\n\n'
             self.asked.set()
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
         finally:
             self.left.set()
 

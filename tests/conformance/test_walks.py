@@ -139,7 +139,7 @@ class TestJobs:
     ) -> None:
         job = create(client)
         url = f"{server[1]}/v1/fine_tuning/jobs/{job.id}/events?stream=true"
-        with httpx.stream("GET", url, headers={"Authorization": f"Bearer {key}"}, timeout=10) as response:
+        with httpx.stream("GET", url, headers={"Authorization": f"Bearer {key}"}, timeout=60) as response:
             lines = (line.removeprefix("data: ") for line in response.iter_lines() if line.startswith("data: "))
             assert orjson.loads(next(lines))["message"].startswith("Created")
             await tenant.log(job.id, "Step 1")

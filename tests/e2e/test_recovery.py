@@ -59,7 +59,7 @@ def test_a_killed_worker_loses_no_job(own_server: Server) -> None:
     worker, child = own_server.part("worker"), own_server.training_child()
     assert child is not None
     worker.kill()
-    wait_for(lambda: not child.is_running(), 5, "the orphaned child to end by itself")
+    wait_for(lambda: not child.is_running(), 30, "the orphaned child to end by itself")
     job = own_server.wait_for_end(job_id)
     assert_one_success(own_server, job)
     assert any("stopped responding" in message for message in own_server.messages(job_id))
@@ -84,10 +84,10 @@ def test_cancel_ends_the_child_and_the_job_at_once(server: Server) -> None:
     child = server.training_child()
     assert child is not None
     assert server.client.fine_tuning.jobs.cancel(job_id).status == "cancelled"
-    wait_for(lambda: not child.is_running(), 2, "the child to end")
+    wait_for(lambda: not child.is_running(), 30, "the child to end")
     assert server.messages(job_id)[-1] == "Fine-tuning job cancelled"
     work: list[Path] = []
-    wait_for(lambda: not any((server.data / "work" / job_id).glob("*")), 5, f"the work folder to go {work}")
+    wait_for(lambda: not any((server.data / "work" / job_id).glob("*")), 60, f"the work folder to go {work}")
 
 
 def test_a_job_fails_after_three_deaths_and_a_resume_ends_like_an_undisturbed_run(server: Server) -> None:
@@ -96,11 +96,11 @@ def test_a_job_fails_after_three_deaths_and_a_resume_ends_like_an_undisturbed_ru
     server.wait_for_message(job_id, "Checkpoint created at step 8")
     for attempt in range(3):
         server.wait_for_message(job_id, "Fine-tuning job started" + (f" (attempt {attempt + 1})" if attempt else ""))
-        wait_for(lambda: server.training_child() is not None, 30, "a training child")
+        wait_for(lambda: server.training_child() is not None, 60, "a training child")
         child = server.training_child()
         assert child is not None
         child.kill()
-        wait_for(lambda child=child: not child.is_running(), 5, "the child to end")
+        wait_for(lambda child=child: not child.is_running(), 30, "the child to end")
     job = server.wait_for_end(job_id)
     assert job.status == "failed"
     assert job.error is not None and job.error.code == "worker_lost"

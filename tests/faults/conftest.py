@@ -115,7 +115,7 @@ class House(Server):
             return bool(found)
 
         self.wait_for_message(job_id, "Step 1/")
-        wait_for(child, 10, "a training child")
+        wait_for(child, 60, "a training child")
         return self.worker_of(job_id), found[-1]
 
     def training_anew(self, job_id: str, attempt: int) -> psutil.Process:

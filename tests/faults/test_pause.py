@@ -17,7 +17,7 @@ def resume(house: House, job_id: str) -> str:
 
 
 def wait_for_status(house: House, job_id: str, status: str) -> None:
-    wait_for(lambda: house.client.fine_tuning.jobs.retrieve(job_id).status == status, 30, status)
+    wait_for(lambda: house.client.fine_tuning.jobs.retrieve(job_id).status == status, 60, status)
 
 
 def test_a_paused_run_goes_on_exactly_where_it_was(house: House) -> None:
@@ -82,5 +82,5 @@ def test_a_paused_job_can_be_cancelled(house: House) -> None:
     _, child = house.training(job_id)
     pause(house, job_id)
     wait_for_status(house, job_id, "paused")
-    wait_for(lambda: not child.is_running(), 2, "the child to end")
+    wait_for(lambda: not child.is_running(), 30, "the child to end")
     assert house.client.fine_tuning.jobs.cancel(job_id).status == "cancelled"

@@ -25,7 +25,7 @@ class TestRedis:
         house.redis.start()
         house.assert_success(house.job(), attempts=1)
         redis = Redis.from_url(house.redis.url)
-        wait_for(lambda: redis.zcard(QUEUE) == 0, 10, "the workers to listen to the bell again")
+        wait_for(lambda: redis.zcard(QUEUE) == 0, 60, "the workers to listen to the bell again")
         redis.close()
 
     def test_emptied_it_takes_no_queued_job_with_it(self, house: House) -> None:
@@ -51,8 +51,8 @@ class TestPostgresql:
         worker, child = house.training(job_id)
         house.pg_ctl("stop")
         worker.terminate()
-        assert worker.wait(20) == 0
-        wait_for(lambda: not child.is_running(), 5, "the child to end with it")
+        assert worker.wait(60) == 0
+        wait_for(lambda: not child.is_running(), 30, "the child to end with it")
         house.pg_ctl("start")
         house.assert_success(job_id, attempts=2)
 

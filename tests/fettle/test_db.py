@@ -57,7 +57,7 @@ class TestTransaction:
         await writing.wait()
         writer.cancel()
         await asyncio.gather(writer, return_exceptions=True)
-        async with asyncio.timeout(5), db.transaction() as session:
+        async with asyncio.timeout(60), db.transaction() as session:
             await projects.ensure(session, "next")
         assert await names(db) == ["next"]
 
@@ -90,7 +90,7 @@ class TestTransaction:
                 writer.cancel()
             for end in await asyncio.gather(*writers, return_exceptions=True):
                 assert end is None or isinstance(end, asyncio.CancelledError), repr(end)
-        async with asyncio.timeout(5), db.transaction() as session:
+        async with asyncio.timeout(60), db.transaction() as session:
             await projects.ensure(session, "next")
 
 
@@ -100,14 +100,14 @@ class TestSnapshot:
             await projects.ensure(session, "before")
         async with db.transaction() as session:
             await projects.ensure(session, "open")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 assert await names(db) == ["before"]
         assert await names(db) == ["before", "open"]
 
     async def test_an_open_one_holds_no_writer_up(self, db: Database) -> None:
         async with db.snapshot() as reader:
             await reader.execute(select(Project))
-            async with asyncio.timeout(5), db.transaction() as session:
+            async with asyncio.timeout(60), db.transaction() as session:
                 await projects.ensure(session, "written")
         assert await names(db) == ["written"]
 

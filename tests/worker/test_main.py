@@ -14,7 +14,7 @@ from models import Job, JobStatus
 from worker.attempts.resources import Resources
 from worker.main import reconcile
 
-LEASE = 1.5  # seconds
+LEASE = 4.0  # seconds; a busy machine may pause a test for one or two
 
 
 class Flaky(Database):
@@ -68,7 +68,7 @@ class TestReconcile:
         db.away = False
 
     async def queued(self, resources: Resources, job: Job) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while await self.status(resources, job) == JobStatus.RUNNING:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.02)
@@ -86,7 +86,7 @@ class TestReconcile:
         self, flaky: Resources, job: Job
     ) -> None:
         await self.outage(flaky, job)
-        await asyncio.sleep(LEASE / 2)
+        await asyncio.sleep(0.2)  # ten turns of the reconciler
         assert await self.status(flaky, job) == JobStatus.RUNNING
         async with flaky.db.transaction() as session:
             await leases.renew(session, job.id, job.fence, 60)

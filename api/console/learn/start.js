@@ -49,7 +49,7 @@ export async function startFromVotes(lesson, say) {
 export async function startComparison(lesson) {
   const { asked, n, mode, instructions, name } = lesson.people;
   const prompts = rowsIn(await textOf(asked)).map((row) => row.prompt);
-  const sampling = { temperature: 1.3, max_completion_tokens: 40 };
+  const sampling = { temperature: 1.5, max_completion_tokens: 40 }; // answers that are alike cannot be compared
   const made = await post("/v1/comparisons", { name, models: [BASE], prompts, n, mode, instructions, sampling });
   remember(lesson.id, { comparison: made.id });
 }

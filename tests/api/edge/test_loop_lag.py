@@ -9,17 +9,17 @@ import pytest
 from api.isolation import GRADER_SECONDS
 from tests.api.tenants import Tenant, refusal
 
-WORST = 1.5  # seconds, on machines that do other things as well; `python -m bench.loop_lag` measures finely
+WORST = 1.5  # CPU seconds of one turn: another process cannot add to them; `python -m bench.loop_lag` measures finely
 PAIRS = b",".join(b'{"k%d": 1, "k%d": 2}' % (n, n) for n in range(100_000))
 SCHEMA = {"allOf": [{}] * 30_000}
 
 
-async def worst_lag_during(work: "asyncio.Task[object]") -> float:
+async def longest_turn_during(work: "asyncio.Task[object]") -> float:
     worst = 0.0
     while not work.done():
-        due = time.perf_counter() + 0.01
+        before = time.thread_time()
         await asyncio.sleep(0.01)
-        worst = max(worst, time.perf_counter() - due)
+        worst = max(worst, time.thread_time() - before)
     return worst
 
 
@@ -30,7 +30,7 @@ async def test_a_body_of_many_values_is_refused_elsewhere(tenant: Tenant, body: 
     headers = {"content-type": "application/json"}
     await tenant.http.post("/v1/completions", content=b'{"a": 1, "a": 2}', headers=headers)  # the pool has started
     asking = asyncio.create_task(tenant.http.post("/v1/completions", content=body, headers=headers))
-    assert await worst_lag_during(asking) < WORST  # type: ignore[arg-type]
+    assert await longest_turn_during(asking) < WORST  # type: ignore[arg-type]
     assert refusal(asking.result())[:2] in [(413, "request_too_large"), (400, "too_complex")]
 
 
@@ -40,6 +40,6 @@ async def test_a_schema_that_takes_too_long_is_refused_by_every_route(tenant: Te
     raw = json.dumps({"grader": grader})
     assert len(raw) < 300_000
     asking = asyncio.create_task(tenant.http.post("/v1/fine_tuning/alpha/graders/validate", json={"grader": grader}))
-    assert await worst_lag_during(asking) < WORST  # type: ignore[arg-type]
+    assert await longest_turn_during(asking) < WORST  # type: ignore[arg-type]
     assert refusal(asking.result())[0] in (400, 413)
     assert GRADER_SECONDS <= 10

@@ -16,7 +16,7 @@ import signal, time
 from fettle.host.parent_death import die_with_parent
 {}
 print("ready", flush=True)
-time.sleep(20)
+time.sleep(120)
 """
 
 
@@ -24,9 +24,9 @@ time.sleep(20)
 @pytest.mark.parametrize("call", ["die_with_parent()", ""])
 def test_a_process_ends_with_its_parent_only_after_the_call(call: str) -> None:
     command = [sys.executable, "-c", PARENT, CHILD.format(call)]
-    pid = int(subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=20).stdout)
+    pid = int(subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60).stdout)
     try:
-        assert ended_within(pid, 2.0 if call else 0.3) == bool(call)
+        assert ended_within(pid, 60.0 if call else 0.3) == bool(call)
     finally:
         if not call:
             subprocess.run(["kill", "-9", str(pid)], check=False)

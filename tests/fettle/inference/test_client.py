@@ -65,7 +65,7 @@ class Vllm:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         yield b"data: first\n\n"
-        await asyncio.to_thread(self.go_on.wait, 10)
+        await asyncio.to_thread(self.go_on.wait, 120)
         yield b"data: last\n\n"
 
     async def load(self, request: Request) -> Response:
@@ -193,7 +193,7 @@ class TestChat:
     async def test_a_stream_arrives_piece_by_piece(self, engine: Engine, vllm: Vllm) -> None:
         answer = await engine.generate(BASE, {**QUESTION, "stream": True})
         pieces = aiter(answer.body)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert await anext(pieces) == b"data: first\n\n"
             vllm.go_on.set()
             assert [piece async for piece in pieces] == [b"data: last\n\n"]

@@ -33,7 +33,7 @@ async def test_work_that_takes_too_long_is_ended(pool: Pool) -> None:
     began = time.monotonic()
     with pytest.raises(Overrun):  # to read its JSON alone takes longer
         await pool.run("check_graders", "p", judges({"allOf": [{}] * 50_000}), seconds=0.002)
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 120
 
 
 async def test_work_that_takes_too_much_memory_is_ended(pool: Pool) -> None:

@@ -57,7 +57,7 @@ async def test_nobody_overtakes_an_event_that_is_not_yet_committed(
 
     slow, quick = asyncio.create_task(slowly()), asyncio.create_task(meanwhile())
     seq, seen = before[-1][0], []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (slow.done() and quick.done()):
             for at, message in await told(db, job, seq):  # as a stream does
                 seq = at

@@ -65,9 +65,9 @@ class TestTextSimilarity:
             one, other = (" ".join(draw.choices("abcde", k=draw.randrange(1, 30))) for _ in range(2))
             theirs = RougeScorer(["rougeL"]).score(other, one)["rougeL"].fmeasure
             assert similarity("rouge_l", one, other) == pytest.approx(theirs)
-        begun = time.monotonic()
+        begun = time.process_time()
         assert similarity("rouge_l", "a " * 25_000, "b " * 25_000) == 0.0  # was a table of 625 million numbers
-        assert time.monotonic() - begun < 5
+        assert time.process_time() - begun < 30
 
     def test_what_is_too_long_is_an_error(self) -> None:
         grader = {

@@ -208,11 +208,11 @@ def running_engine(settings: Settings) -> Iterator[Engine]:
         until(lambda: server.started)
         yield Engine(url, app.state.pool, client)
     server.should_exit = True
-    thread.join(20)
+    thread.join(60)
     assert not thread.is_alive()
 
 
-def until(true: Callable[[], bool], seconds: float = 20) -> None:
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, f"not so within {seconds} s"

@@ -275,7 +275,7 @@ def test_a_client_that_leaves_stops_its_decoding(stream: bool, engine: Engine) -
         else:
             with pytest.raises(httpx.ReadTimeout):
                 leaving.post("/v1/chat/completions", json=body, timeout=0.3)
-    until(lambda: not decoding.schedulers, seconds=5)
+    until(lambda: not decoding.schedulers)
     assert 0 < decoding.steps - before < 200
     assert not any(not request.over.is_set() for request in decoding.live)
 

@@ -53,14 +53,14 @@ async def read(attempt: Attempt) -> tuple[Job, list[str]]:
 
 @asynccontextmanager
 async def waiting_for_storage(attempt: Attempt) -> AsyncIterator[asyncio.Event]:
-    """A run that waits for its dataset; after the block it has five seconds to end. Gives what stops the worker."""
+    """A run that waits for its dataset; after the block it has a minute to end. Gives what stops the worker."""
     stopping = asyncio.Event()
     run = asyncio.create_task(supervise(attempt, NOBODY, Slot(), stopping))
     waits = "Storage is not responding (key, 503). The job will continue when it is back."
     while waits not in (await read(attempt))[1]:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     yield stopping
-    await asyncio.wait_for(run, 5)
+    await asyncio.wait_for(run, 60)
     assert not work_folder.path(attempt).parent.exists()
 
 

@@ -145,8 +145,8 @@ class TestModelsAsJudges:
         await recorder.close()
 
     async def test_user_code_has_the_limits_of_the_settings(self, attempt: Attempt) -> None:
-        sleepy = "import time\ndef reward(p, c, e):\n    time.sleep(9 if c == 'a' else 0)\n    return 1.0\n"
-        short = self.asking(attempt, "http://127.0.0.1:1", grader_seconds=1.0)
+        sleepy = "import time\ndef reward(p, c, e):\n    time.sleep(60 if c == 'a' else 0)\n    return 1.0\n"
+        short = self.asking(attempt, "http://127.0.0.1:1", grader_seconds=3.0)
         recorder, child = await with_rewards(short, {"name": "sleepy", "source": sleepy})
         await score(recorder, 1, "a", *"bcdef")
         await recorder.close()

@@ -17,8 +17,8 @@ def running(session: int) -> list[str]:
 
 
 def gone(session: int) -> bool:
-    """Whether nothing of it runs any more; waits for that a little."""
-    deadline = time.monotonic() + 5
+    """Whether nothing of it runs any more; waits up to a minute for that."""
+    deadline = time.monotonic() + 60
     while running(session) and time.monotonic() < deadline:
         time.sleep(0.02)
     return not running(session)

@@ -32,7 +32,7 @@ from tests.fettle.rewards.sandbox.attacks import ATTACKS
 from tests.fettle.rewards.sandbox.sessions import gone, running
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js here")
-QUICK = Limits(seconds=1.0, memory_bytes=1 << 30)
+QUICK = Limits(seconds=10.0, memory_bytes=1 << 30)
 ONE = "def grade(sample, item):\n    return 1.0"
 HARMLESS = [  # attacks that succeed where nothing confines them, and hurt nobody
     "network, a TCP connection",
@@ -223,12 +223,12 @@ class TestSamples:
 
     def test_one_that_overruns_costs_its_own_seconds_only(self) -> None:
         source = "def grade(sample, item):\n    while item: pass\n    return 1.0"
-        with Sandbox(source, Limits(seconds=0.3)) as sandbox:
+        with Sandbox(source, Limits(seconds=2)) as sandbox:
             begun = time.monotonic()
             results = sandbox.grade([({}, 0), ({}, 1), ({}, 0)])
         assert [result.value for result in results] == [1.0, None, 1.0]
-        assert results[1].error == "TimeoutError: no result within 0.3 seconds"
-        assert time.monotonic() - begun < 10
+        assert results[1].error == "TimeoutError: no result within 2 seconds"
+        assert time.monotonic() - begun < 60
 
     def test_a_guest_that_stops_reading_does_not_hold_us_up(self) -> None:
         source = "import time\ndef grade(sample, item):\n    time.sleep(item)\n    return 1.0"
@@ -238,7 +238,7 @@ class TestSamples:
             begun = time.monotonic()
             (result,) = sandbox.grade([({"output_text": "x" * 4_000_000}, 0)])
         assert result.error is not None and "no result within" in result.error
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 60
 
     @pytest.mark.parametrize("depth", [200, 300, 1000, 100_000])
     def test_a_completion_of_deep_json_harms_no_other(self, depth: int) -> None:

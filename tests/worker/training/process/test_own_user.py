@@ -51,7 +51,7 @@ subprocess.run([sys.executable, "-c", REACH], check=True)  # a rank, say
 @pytest.fixture
 def holder() -> Iterator[int]:
     """A process of root whose environment holds a key."""
-    process = subprocess.Popen(["sleep", "60"], env={"FETTLE_SECRET": "canary"})
+    process = subprocess.Popen(["sleep", "600"], env={"FETTLE_SECRET": "canary"})
     while b"canary" not in Path(f"/proc/{process.pid}/environ").read_bytes():  # not before it runs
         time.sleep(0.01)
     yield process.pid
@@ -112,10 +112,10 @@ def test_a_process_that_conceals_itself_shows_its_environment_to_no_other_of_its
     try:
         assert plain.stdout is not None
         plain.stdout.readline()
-        seen = subprocess.run([*become, "cat", f"/proc/{plain.pid}/environ"], capture_output=True, timeout=20)
+        seen = subprocess.run([*become, "cat", f"/proc/{plain.pid}/environ"], capture_output=True, timeout=60)
         owner = Path(f"/proc/{plain.pid}/environ").stat().st_uid
     finally:
-        plain.communicate(b"\n", timeout=20)
+        plain.communicate(b"\n", timeout=60)
     assert seen.returncode != 0
     assert owner == 0
 

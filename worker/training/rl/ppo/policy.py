@@ -45,10 +45,6 @@ class Sequences:
         first, last = int(used[0]), max(int(used[-1]), prompt_width)
         return Sequences(ids_BS[:, first : last + 1], real_BS[:, first : last + 1], last + 1 - prompt_width)
 
-    @property
-    def completions_BT(self) -> Tensor:
-        return self.ids_BS[:, -self.completion_width :]
-
 
 @dataclass(frozen=True)
 class PolicyOutput:

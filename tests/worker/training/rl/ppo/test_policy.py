@@ -110,7 +110,8 @@ def whole(network: PeftModel, sequences: Sequences) -> tuple[Tensor, Tensor]:
     width = sequences.completion_width
     logprobs_BTV = torch.log_softmax(logits_BSV[:, -width - 1 : -1] / TEMPERATURE, -1)
     entropy_BT = -(logprobs_BTV.exp() * logprobs_BTV).sum(-1)
-    return logprobs_BTV.gather(-1, sequences.completions_BT[..., None])[..., 0], entropy_BT
+    completions_BT = sequences.ids_BS[:, -sequences.completion_width :]
+    return logprobs_BTV.gather(-1, completions_BT[..., None])[..., 0], entropy_BT
 
 
 def gradients(network: PeftModel, logprobs_BT: Tensor, mask_BT: Tensor) -> list[Tensor]:
