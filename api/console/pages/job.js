@@ -4,6 +4,7 @@ import { reachedIn, useCurves } from "../lib/curves.js";
 import { html } from "../lib/html.js";
 import { etaOf, hasEnded, methodOf, nameOf, phaseOf } from "../lib/jobs.js";
 import { useLoad } from "../lib/load.js";
+import { link } from "../lib/router.js";
 import { Checks } from "../parts/checks.js";
 import { Checkpoints } from "../parts/checkpoints.js";
 import { Curves } from "../parts/curves.js";
@@ -22,6 +23,7 @@ import { Status } from "../parts/status.js";
 
 const BACK = ["#/jobs", "Jobs"];
 
+const WITH_ROLLOUTS = ["reinforcement", "rlhf"];
 const FIRST_MESSAGES = 100;
 const NEW_MESSAGES = 10; // that a later look asks for
 
@@ -56,7 +58,7 @@ function Shown({ job, events, error, changed }) {
     .map((event) => ({ step: event.data.step, message: event.message }));
   const title = html`<span class="row">${nameOf(job)} <${Status} of=${job.status} /></span>`;
   const lead = `${methodOf(job)} on ${job.model}. ${phaseOf(job, reached)}`;
-  return html`<${Frame} title=${title} lead=${lead} back=${BACK} actions=${html`<${JobActions} job=${job} changed=${changed} />`}>
+  return html`<${Frame} title=${title} lead=${lead} back=${BACK} actions=${html`${WITH_ROLLOUTS.includes(job.method?.type) && html`<a class="button" href=${link("jobs", job.id, "rollouts")}>Rollouts</a>`}<${JobActions} job=${job} changed=${changed} />`}>
     ${error && html`<${Problem} error=${error} />`}
     ${job.status === "running" && html`<div class="card stack tight">
       <${JobProgress} reached=${reached} name=${nameOf(job)} />
