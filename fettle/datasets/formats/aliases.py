@@ -34,8 +34,8 @@ LOCAL: dict[str, str] = {
         "指令 指示 问题 提问 提示 質問 問題 질문"
     ),
     "completion": (
-        "ausgabe antwort lösung sortie réponse reponse salida respuesta saída resposta risposta antwoord odpowiedź svar "
-        "vastaus odpověď válasz răspuns απάντηση ответ відповідь جواب إجابة תשובה उत्तर "
+        "ausgabe antwort lösung sortie réponse reponse salida respuesta saída resposta risposta antwoord odpowiedź "
+        "svar vastaus odpověď válasz răspuns απάντηση ответ відповідь جواب إجابة תשובה उत्तर "
         "คำตอบ trả_lời jawaban cevap 输出 出力 回答 答案 回复 答え 応答 답변 대답"
     ),
     "instruction": "anweisung consigne instrucción instrução istruzione instructie instrukcja инструкция 指令 指示",
