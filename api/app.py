@@ -17,6 +17,7 @@ from api.reads import Reads
 from api.routes import (
     advice,
     api_keys,
+    batches,
     chat,
     comparison_annotators,
     comparison_exports,
@@ -82,6 +83,7 @@ ROUTERS = (
     chat.router,
     responses.router,
     completions.router,
+    batches.router,
     api_keys.router,
     projects.router,
     health.router,

@@ -12,6 +12,8 @@ Prefix = Literal[
     "file-",
     "upload_",
     "part_",
+    "batch_",
+    "batch_req_",
     "ftjob-",
     "ftevent-",
     "ftckpt_",

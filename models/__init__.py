@@ -2,6 +2,7 @@
 
 from models.api_key import ApiKey
 from models.base import Base
+from models.batch import GOING, Batch, BatchAnswer, BatchStatus
 from models.checkpoint import Checkpoint
 from models.comparison import Comparison, ComparisonStatus
 from models.comparison_annotator import ComparisonAnnotator
@@ -27,11 +28,15 @@ from models.worker import Worker
 __all__ = [
     "DISK_FULL",
     "ENDED",
+    "GOING",
     "RESUMABLE",
     "STORAGE_REFUSED",
     "WORKER_LOST",
     "ApiKey",
     "Base",
+    "Batch",
+    "BatchAnswer",
+    "BatchStatus",
     "Checkpoint",
     "ChunkedUpload",
     "Comparison",

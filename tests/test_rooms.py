@@ -15,6 +15,7 @@ STAIRS = {
         "advice",
         "reports",
         "comparisons",
+        "batches",
         "rollouts",
         "jobs",
         "estimates",

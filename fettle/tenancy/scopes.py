@@ -12,7 +12,7 @@ SCOPES: dict[str, str] = {
     "jobs.write": "create, cancel, pause and resume jobs, run graders",
     "models.read": "list base models and tuned models",
     "models.write": "delete tuned models",
-    "chat": "send prompts to models",
+    "chat": "send prompts to models, one by one and in batches",
     "comparisons.read": "see comparisons, their responses, votes and results",
     "comparisons.write": "create, export and delete comparisons, invite annotators",
     "comparisons.vote": "vote in the project's comparisons",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 
 from api.app import create_app
 from fettle import ids
@@ -27,6 +28,12 @@ ADAPTER = {"adapter_config.json": b'{"r": 16}', "adapter_model.safetensors": byt
 
 def jsonl(rows: int) -> bytes:
     return "\n".join(json.dumps({"prompt": f"{n} + 1 =", "completion": str(n + 1)}) for n in range(rows)).encode()
+
+
+def request(custom_id: str, url: str = "/v1/chat/completions", **body: Any) -> dict[str, Any]:
+    """A line of a batch's input file."""
+    asked = body or {"model": "starter", "messages": [{"role": "user", "content": custom_id}]}
+    return {"custom_id": custom_id, "method": "POST", "url": url, "body": asked}
 
 
 def settings_in(folder: Path, **changed: Any) -> Settings:
@@ -72,6 +79,15 @@ class Tenant:
         """One that has no part yet."""
         body = {"bytes": size, "filename": "sums.jsonl", "mime_type": "application/jsonl", "purpose": "fine-tune"}
         answer = await self.http.post("/v1/uploads", json=body | changed)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def batch(self, *rows: dict[str, Any], **changed: Any) -> Any:
+        """One of chats that no worker has seen yet."""
+        content = b"\n".join(map(orjson.dumps, rows or (request("a"),)))
+        file = (await self.send_file(content, "requests.jsonl", purpose="batch")).json()
+        body = {"input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h", **changed}
+        answer = await self.http.post("/v1/batches", json=body)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
