@@ -23,6 +23,7 @@ FOUND_OR_NOT = {  # of a path's ids: the code that says that there is none
     "item_id": "not_found",
     "upload_id": "not_found",
     "batch_id": "not_found",
+    "response_id": "not_found",
 }
 
 BODIES = {  # read before the id is
@@ -52,6 +53,7 @@ async def things(tenant: Tenant, folder: Path) -> dict[str, str]:
         "project_id": tenant.project.id,
         "batch_id": (await tenant.batch())["id"],
         "upload_id": (await tenant.upload_in_parts(9))["id"],
+        "response_id": await tenant.stored_response(),
         **compared,
     }
 

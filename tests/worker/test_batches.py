@@ -243,6 +243,24 @@ class TestEnds:
             assert len(await files.expire(session)) == 1
 
 
+async def test_batches_take_turns(resources: Resources, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "TURN_SECONDS", 0.2)
+    engine = Engine()
+    engine.statuses = {"first 5": 503}  # it never ends while the engine is as good as full
+    first = await made(resources, *(request(f"first {n}") for n in range(6)))
+    second = await made(resources, request("second"))
+    with served(engine.app, port):
+        task = asyncio.create_task(batches.serve(resources, asyncio.Event()))
+        assert (await ended(resources, second)).status == BatchStatus.COMPLETED
+        assert not (await now(resources, first)).status.is_terminal
+        engine.statuses = {}
+        assert (await ended(resources, first)).completed == 6
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    assert max(engine.asked[f"first {n}"] for n in range(5)) == 1  # a new turn goes on where the last one stopped
+
+
 WORKER = """
 import asyncio, sys
 from fettle.db import Database
