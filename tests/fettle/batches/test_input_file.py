@@ -62,3 +62,11 @@ def test_an_empty_file_and_one_with_too_many_requests_are_refused(
     monkeypatch.setattr(input_file, "REQUESTS_AT_MOST", 2)
     (error,) = check(tmp_path, request("a"), request("b"), request("c"))["errors"]
     assert (error["code"], error["line"]) == ("too_many_requests", 3)
+
+
+@pytest.mark.parametrize("changed", [{"store": True}, {"previous_response_id": "resp_x"}])
+def test_a_batch_stores_no_responses_and_continues_none(tmp_path: Path, changed: dict[str, Any]) -> None:
+    path = tmp_path / "requests.jsonl"
+    path.write_bytes(json.dumps(request("a", "/v1/responses", model="starter", input="hi", **changed)).encode())
+    (error,) = input_file.check(path, "/v1/responses", 1 << 20)["errors"]
+    assert error["param"] == next(iter(changed))
