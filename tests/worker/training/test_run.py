@@ -138,6 +138,7 @@ def test_every_epoch_ends_with_validation_and_then_its_checkpoint(heard: list[Li
         "valid" if "valid_loss" in line.get("data", {}) else line["type"] for line in heard if line["type"] != "event"
     ]
     assert kinds == ["metrics", "valid", "checkpoint"] * EPOCHS + ["evaluation", "done"]
+    assert all("train_loss" in line["data"] for line in of("metrics", heard))  # plots for OpenAI read it in each
     for line in of("checkpoint", heard):
         names = ("train_loss", "train_mean_token_accuracy", "valid_loss", "valid_mean_token_accuracy")
         expected = {name: series(heard)[line["step"]][name] for name in names} | {"step": line["step"]}
