@@ -44,6 +44,7 @@ from api.routes import (
     rollouts,
     session,
     uploads,
+    webhooks,
     workers,
 )
 from fettle import __version__
@@ -84,6 +85,7 @@ ROUTERS = (
     responses.router,
     completions.router,
     batches.router,
+    webhooks.router,
     api_keys.router,
     projects.router,
     health.router,

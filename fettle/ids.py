@@ -32,6 +32,9 @@ Prefix = Literal[
     "req_",
     "call_",
     "fc_",
+    "evt_",
+    "whep_",
+    "whd_",
 ]
 
 

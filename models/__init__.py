@@ -23,6 +23,7 @@ from models.rollout_chunk import RolloutChunk
 from models.stored_response import StoredResponse
 from models.tuned_model import TunedModel
 from models.upload import ChunkedUpload, UploadPart, UploadStatus
+from models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookEvent
 from models.worker import Worker
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "ComparisonVote",
     "ConsoleSession",
     "Deletion",
+    "DeliveryStatus",
     "Event",
     "File",
     "FileStatus",
@@ -62,5 +64,8 @@ __all__ = [
     "TunedModel",
     "UploadPart",
     "UploadStatus",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookEvent",
     "Worker",
 ]

@@ -20,6 +20,7 @@ STAIRS = {
         "jobs",
         "estimates",
         "datasets",
+        "webhooks",
         "inference",
         "registry",
         "rewards",

@@ -25,8 +25,9 @@ from fettle.rewards.sandbox import SandboxError, cgroup, level
 from fettle.rollouts import retention
 from fettle.settings import Settings
 from fettle.storage import Away, Refused, deletions, garbage_collection, open_storage, reserve, stale_files, usage
+from fettle.webhooks import store as deliveries
 from models import Worker
-from worker import batches, comparisons, environment, metrics, presence, tasks
+from worker import batches, comparisons, environment, metrics, presence, tasks, webhooks
 from worker.attempts.attempt import Attempt
 from worker.attempts.resources import Resources
 from worker.jobs import engine_check, publish_retry, work_folder
@@ -92,6 +93,7 @@ async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot
         asyncio.create_task(tasks.serve(resources, asked)),
         asyncio.create_task(comparisons.serve(resources, compared)),
         asyncio.create_task(batches.serve(resources, batched)),
+        asyncio.create_task(webhooks.serve(resources)),
         asyncio.create_task(reconcile(resources, woken)),
         asyncio.create_task(tidy(resources)),
         asyncio.create_task(engine_check.serve(resources, published)),
@@ -217,6 +219,7 @@ async def tidy(resources: Resources) -> None:
             async with resources.db.transaction() as session:
                 await grading_requests.sweep(session)
                 await uploads.sweep(session)
+                await deliveries.sweep(session)
                 await files.expire(session)
                 await stored_responses.sweep(session, resources.settings.response_days)
             if (days := resources.settings.rollout_days) is not None:

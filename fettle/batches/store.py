@@ -14,6 +14,7 @@ from fettle.db import database_now, lock
 from fettle.errors import Conflict, Fenced, InvalidRequest, NotFound
 from fettle.pagination import page
 from fettle.storage import deletions
+from fettle.webhooks import events as webhooks
 from models import GOING, Batch, BatchAnswer, BatchStatus, File
 
 GOING_AT_MOST = 100  # batches of a project at a time
@@ -186,13 +187,14 @@ async def refuse(session: AsyncSession, batch_id: str, owner: str, errors: list[
     batch = await hold(session, batch_id, owner)
     batch.errors = errors
     if batch.status == BatchStatus.CANCELLING:
-        end(batch, BatchStatus.CANCELLED)
+        end(session, batch, BatchStatus.CANCELLED)
     else:
-        end(batch, BatchStatus.FAILED)
+        end(session, batch, BatchStatus.FAILED)
 
 
-def end(batch: Batch, to: BatchStatus) -> None:
+def end(session: AsyncSession, batch: Batch, to: BatchStatus) -> None:
     move(batch, to)
+    webhooks.add(session, batch.project_id, f"batch.{to}", batch.id)
     batch.owner = batch.lease_until = batch.wait_reason = None
 
 
@@ -236,4 +238,4 @@ async def conclude(session: AsyncSession, batch_id: str, owner: str, to: BatchSt
         to = BatchStatus.CANCELLED
     if to == BatchStatus.COMPLETED:
         note(batch, "finalizing_at")
-    end(batch, to)
+    end(session, batch, to)

@@ -16,6 +16,8 @@ SCOPES: dict[str, str] = {
     "comparisons.read": "see comparisons, their responses, votes and results",
     "comparisons.write": "create, export and delete comparisons, invite annotators",
     "comparisons.vote": "vote in the project's comparisons",
+    "webhooks.read": "list webhook endpoints and what was delivered to them",
+    "webhooks.write": "make, change, test and delete webhook endpoints, deliver events again",
     "keys.read": "list the project's API keys",
     "keys.write": "make, rotate and revoke the project's API keys",
     ALL: "everything above, in the key's own project",

@@ -19,6 +19,8 @@ from fettle.registry import tuned_models
 from fettle.settings import Settings
 from fettle.storage import artifacts
 from fettle.tenancy import quotas
+from fettle.webhooks import events as events_of_webhooks
+from fettle.webhooks import store as webhooks
 from models import Checkpoint, Job, JobStatus, Project, TunedModel
 from tests.conftest import Api
 from tests.databases import upgraded
@@ -162,6 +164,17 @@ class Tenant:
         async with self.db.transaction() as session:
             stored_responses.add(session, self.project.id, previous_id=None, input=[], body=body)
         return str(body["id"])
+
+    async def webhook(self) -> dict[str, str]:
+        """An endpoint, and what is to be delivered to it: their ids."""
+        async with self.db.transaction() as session:
+            made = await webhooks.create(session, self.project.id, "ci", "https://hooks.example.com", ["batch.failed"])
+            events_of_webhooks.add(session, self.project.id, "batch.failed", "batch_x")
+        async with self.db.transaction() as session:
+            await webhooks.dispatch(session)
+        async with self.db.snapshot() as session:
+            (row,), _ = await webhooks.deliveries(session, made, status=None, after=None, limit=9)
+        return {"webhook_endpoint_id": made.id, "delivery_id": row.id}
 
     async def end(self, job_id: str, status: JobStatus) -> None:
         async with self.db.transaction() as session:

@@ -164,6 +164,6 @@ def add_event(session: AsyncSession, job: Job, line: Line) -> None:
 
 
 def in_openai_words(metric: str) -> str:
-    """"Step 3/9: training loss=0.5000, validation loss=0.6000": scripts find the losses in messages by these words."""
+    """ "Step 3/9: training loss=0.5000, validation loss=0.6000": scripts find the losses in messages by these words."""
     first, _, rest = metric.partition("_")
     return " ".join([{"train": "training", "valid": "validation"}.get(first, first), *rest.split("_")]).strip()
