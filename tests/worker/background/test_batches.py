@@ -26,10 +26,10 @@ from fettle.tenancy import projects
 from models import Batch, BatchAnswer, BatchStatus, File
 from tests.api.served import served
 from tests.api.tenants import request
-from worker import batches
 from worker.attempts.resources import Resources
+from worker.background import batches
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CHAT, RESPONSES, COMPLETIONS = "/v1/chat/completions", "/v1/responses", "/v1/completions"
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 
@@ -267,7 +267,7 @@ from fettle.db import Database
 from fettle.registry import catalog
 from fettle.settings import Settings
 from fettle.storage import open_storage
-from worker import batches
+from worker.background import batches
 from worker.attempts.resources import Resources
 
 batches.LEASE_SECONDS = 1.0
