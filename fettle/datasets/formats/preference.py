@@ -120,7 +120,10 @@ def check(row: dict[str, Any]) -> Iterator[RowProblem]:
             yield from check_different(parts.worse_path, parts.better, parts.worse)
             return
     if prompt is None:
-        names = {"key": quoted(parts.prompt_path), "rename": aliases.advice_for(parts.prompt_path, row)}
+        names: dict[str, str | int] = {
+            "key": quoted(parts.prompt_path),
+            "rename": aliases.advice_for(parts.prompt_path, row),
+        }
         yield RowProblem(parts.prompt_path, "missing_prompt", names)
     else:
         yield from check_prompt(parts.prompt_path, prompt)
