@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     )
     quota_queued_jobs: int | None = Field(None, ge=0, description="Queued and paused jobs per project; unset: no limit")
     quota_running_jobs: int | None = Field(None, ge=0, description="Running jobs per project; unset: no limit")
+    quota_high_priority_jobs: int | None = Field(
+        1, ge=0, description="High-priority jobs per project that have not ended; they interrupt others' jobs"
+    )
     quota_tokens: int | None = Field(
         None, ge=0, description="Tokens that a project may train in 30 days; unset: no limit"
     )
@@ -73,6 +76,7 @@ class Settings(BaseSettings):
     slots: int | None = Field(
         None, ge=1, description="Jobs that one worker runs at a time; unset: one per GPU or group"
     )
+    worker_labels: str = Field("", description="What jobs can ask this worker for, such as a100,eu; unset: no labels")
     gpus_per_job: int = Field(1, ge=1, description="GPUs that train one job together; see docs/gpus.md")
     threads: int | None = Field(None, ge=1, description="CPU threads per job; unset: cores ÷ slots")
     warm_children: bool = Field(True, description="Fork training children from a process that has torch loaded")

@@ -64,6 +64,8 @@ async def create(
         suffix=body.suffix,
         metadata=body.metadata,
         integrations=integrations.check(body.integrations or [], services.settings.enabled_integrations),
+        priority=body.priority or "normal",
+        resources=body.resources.model_dump(exclude_none=True) or None if body.resources else None,
         body=orjson.loads(await request.body()),
         idempotency_key=idempotency_key,
         retry=x_stainless_retry_count > 0,

@@ -4,18 +4,19 @@ What is counted is counted under a lock on the project's row, so that fifty requ
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, case, func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.errors import QuotaExceeded
 from fettle.settings import Settings
-from models import ChunkedUpload, File, Job, JobStatus, Project, RolloutChunk, UploadStatus
+from models import ENDED, ChunkedUpload, File, Job, JobStatus, Project, RolloutChunk, UploadStatus
 
 TOKEN_WINDOW = 30 * 24 * 3600  # seconds
 HOUR = 3600
+HIGH = 2  # a job's priority from which it counts as high
 
 Limits = Mapping[str, int | None]
 
@@ -56,6 +57,12 @@ async def tokens(session: AsyncSession, project_id: str) -> int:
     return await number(session, trained.where(Job.project_id == project_id, Job.finished_at > since()))
 
 
+async def high_priority_jobs(session: AsyncSession, project_id: str) -> int:
+    """That have not ended."""
+    counted = select(func.count()).select_from(Job).where(Job.project_id == project_id, Job.priority >= HIGH)
+    return await number(session, counted.where(Job.status.not_in(ENDED)))
+
+
 async def jobs(session: AsyncSession, project_id: str, *states: JobStatus) -> int:
     counted = select(func.count()).select_from(Job).where(Job.project_id == project_id, Job.status.in_(states))
     return await number(session, counted)
@@ -76,6 +83,9 @@ QUOTAS: dict[str, Quota] = {
     "bytes": Quota(stored_bytes, "bytes in files and rollouts", "delete some files"),
     "queued_jobs": Quota(queued_jobs, "queued or paused jobs", "wait until one starts, or cancel one"),
     "running_jobs": Quota(running_jobs, "running jobs", "wait until one ends"),
+    "high_priority_jobs": Quota(
+        high_priority_jobs, "high-priority jobs", "wait until one ends, or create the job with the priority 'normal'"
+    ),
     "tokens": Quota(
         tokens, "tokens trained within 30 days", "wait until the oldest of these jobs is more than 30 days old"
     ),
@@ -103,10 +113,10 @@ def change(project: Project, limits: Limits, back: list[str]) -> None:
     project.quotas = {name: limit for name, limit in kept.items() if name not in back} or None
 
 
-async def admit_job(session: AsyncSession, project_id: str, defaults: Limits) -> None:
+async def admit_job(session: AsyncSession, project_id: str, defaults: Limits, priority: int = 1) -> None:
     """Call it in the transaction that adds the job. Raises QuotaExceeded."""
     project = await locked(session, project_id)
-    for name in ("queued_jobs", "tokens"):
+    for name in ("queued_jobs", "tokens", *(("high_priority_jobs",) if priority >= HIGH else ())):
         await check(session, project, name, 1, defaults)
 
 
@@ -165,23 +175,18 @@ def since() -> float:
     return time.time() - TOKEN_WINDOW
 
 
-async def in_turn(session: AsyncSession, waiting: Select[Any], running_cap: int | None) -> Select[Any]:
-    """`waiting` selects jobs: now without those of projects that run all they may, first of those that run fewest.
+async def full(session: AsyncSession, project_ids: Collection[str], running_cap: int | None) -> set[str]:
+    """Which of these projects run all the jobs that they may.
 
     running_cap: the settings' default. A project with a cap is locked until this transaction ends.
     """
-    queued = select(Job.project_id).where(Job.status == JobStatus.QUEUED)
-    asking = (await session.scalars(select(Project).where(Project.id.in_(queued)))).all()
+    asking = (await session.scalars(select(Project).where(Project.id.in_(project_ids)))).all()
     caps = {project.id: limits(project, {"running_jobs": running_cap})["running_jobs"] for project in asking}
     capped = {project_id: cap for project_id, cap in caps.items() if cap is not None}
-    if capped:
-        rows = select(Project.id).where(Project.id.in_(capped)).order_by(Project.id)
-        await session.execute(rows.with_for_update(key_share=True))
+    if not capped:
+        return set()
+    rows = select(Project.id).where(Project.id.in_(capped)).order_by(Project.id)
+    await session.execute(rows.with_for_update(key_share=True))
     counted = select(Job.project_id, func.count()).where(Job.status == JobStatus.RUNNING).group_by(Job.project_id)
     running = dict((await session.execute(counted)).all())
-    full = [project_id for project_id, cap in capped.items() if running.get(project_id, 0) >= cap]
-    if full:
-        waiting = waiting.where(Job.project_id.not_in(full))
-    if running and len(asking) > 1:
-        waiting = waiting.order_by(case(running, value=Job.project_id, else_=0))
-    return waiting
+    return {project_id for project_id, cap in capped.items() if running.get(project_id, 0) >= cap}

@@ -56,6 +56,8 @@ REMARKS: dict[tuple[str, str], str] = {
     (CREATE, "seed"): "0 to 2³¹ − 1",
     (CREATE, "suffix"): "up to 64 letters, digits, `_`, `.`, `-`",
     (CREATE, "metadata"): "16 pairs; names up to 64 characters, values up to 512",
+    (CREATE, "priority"): "`low`, `normal` or `high`; the quota `high_priority_jobs` limits the last",
+    (CREATE, "resources"): "what the job asks of a worker; [Who runs next](queue.md)",
     ("GET /v1/fine_tuning/jobs", "metadata"): "`metadata[k]=v`, or `metadata=null` for jobs without any",
     ("GET /v1/fine_tuning/jobs", "limit"): "1 to 100",
     (CHAT, "model"): "a base model, its alias, a tuned model or a checkpoint; an unknown one is 404",

@@ -11,6 +11,7 @@ const QUOTAS = {
   bytes: ["Storage", bytes],
   queued_jobs: ["Waiting and paused jobs", count],
   running_jobs: ["Running jobs", count],
+  high_priority_jobs: ["High-priority jobs", count],
   tokens: ["Tokens trained in 30 days", count],
 };
 
