@@ -69,6 +69,10 @@ class Settings(BaseSettings):
     quota_high_priority_jobs: int | None = Field(
         1, ge=0, description="High-priority jobs per project that have not ended; they interrupt others' jobs"
     )
+    quota_job_hours: int | None = Field(None, ge=0, description="Hours that one job may run; unset: no limit")
+    quota_gpu_hours: int | None = Field(
+        None, ge=0, description="GPU-hours of a project in 30 days; a CPU slot counts as one GPU; unset: no limit"
+    )
     quota_tokens: int | None = Field(
         None, ge=0, description="Tokens that a project may train in 30 days; unset: no limit"
     )
@@ -94,6 +98,9 @@ class Settings(BaseSettings):
         15, gt=0, description="Longest pause between retries while storage is not responding"
     )
     drain_seconds: float = Field(20, gt=0, description="How long a stopping worker waits for a last checkpoint")
+    stall_seconds: float = Field(
+        1800, gt=0, description="A run that reports nothing for so long gets a warning, and after twice as long it ends"
+    )
     max_attempts: int = Field(3, ge=1, description="Attempts without progress after which a job fails as worker_lost")
     grading_seconds: float = Field(150, gt=0, description="How long a request to run a grader waits for its answer")
     grader_seconds: float = Field(120, gt=0, description="Longest time that user code may run for one sample")

@@ -16,7 +16,7 @@ from fettle.datasets import files, uploads
 from fettle.db import DATABASE_AWAY, Database
 from fettle.host import data_folder, devices, users
 from fettle.host.devices import Slot
-from fettle.jobs import grading_requests, leases, preemption, runs, workers
+from fettle.jobs import grading_requests, leases, preemption, runs, time_limits, workers
 from fettle.observability.causes import in_words
 from fettle.observability.logs import configure
 from fettle.registry.live_catalog import LiveCatalog
@@ -24,6 +24,7 @@ from fettle.rewards.sandbox import SandboxError, cgroup, level
 from fettle.rollouts import retention
 from fettle.settings import Settings
 from fettle.storage import Away, Refused, deletions, garbage_collection, open_storage, reserve, stale_files, usage
+from fettle.tenancy import quotas
 from models import Worker
 from worker import comparisons, environment, metrics, presence, tasks
 from worker.attempts.attempt import Attempt
@@ -147,7 +148,7 @@ async def serve_slot(
                     session,
                     owner,
                     settings.lease_seconds,
-                    settings.quota_running_jobs,
+                    quotas.defaults(settings),
                     offer=offer,
                     heartbeat_seconds=settings.heartbeat_seconds,
                 )
@@ -193,6 +194,8 @@ async def reconcile(resources: Resources, woken: asyncio.Event) -> None:
             async with resources.db.transaction() as session:
                 lost = await leases.reclaim_expired(session, resources.settings.max_attempts)
                 await runs.close(session)
+                if limited := await time_limits.enforce(session, quotas.defaults(resources.settings)):
+                    log.info("time_limits_reached", job_ids=limited)
             async with resources.db.transaction() as session:
                 if asked := await preemption.make_room(session, resources.settings):
                     log.info("preempted", job_ids=asked)

@@ -20,6 +20,7 @@ from api.schemas.job import (
     job_object,
     method_of,
     proof_object,
+    said,
 )
 from api.streams import zips
 from api.streams.chunks import count_stream, json_response, start_reading
@@ -65,7 +66,8 @@ async def create(
         metadata=body.metadata,
         integrations=integrations.check(body.integrations or [], services.settings.enabled_integrations),
         priority=body.priority or "normal",
-        resources=body.resources.model_dump(exclude_none=True) or None if body.resources else None,
+        resources=said(body.resources),
+        limits=said(body.limits),
         body=orjson.loads(await request.body()),
         idempotency_key=idempotency_key,
         retry=x_stainless_retry_count > 0,

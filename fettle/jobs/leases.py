@@ -26,21 +26,21 @@ async def claim(
     session: AsyncSession,
     owner: str,
     lease_seconds: float,
-    running_cap: int | None = None,
+    defaults: quotas.Limits = quotas.UNLIMITED,
     *,
     offer: Offer = ANY_SLOT,
     heartbeat_seconds: float = 10,
 ) -> Job | None:
     """The first job of the queue that the slot can run, now running and leased to `owner`; None when there is none.
 
-    running_cap: jobs that a project may run at once, unless its own quota says otherwise. A job whose adapter lies on
-    another host's disk waits for a worker there, as long as one is alive.
+    defaults: the quotas of projects that say nothing else. A job whose adapter lies on another host's disk waits for a
+    worker there, as long as one is alive.
     """
     await runs.close(session)
     elsewhere = workers.serving_hosts(heartbeat_seconds).where(Worker.host != offer.host if offer.host else true())
     here = or_(Job.kept_by.is_(None), Job.kept_by.not_in(elsewhere))
     queued = (await candidates.line(session, here, await candidates.fits(session, offer))).waiting
-    full = await quotas.full(session, {each.project_id for each in queued}, running_cap)
+    full = await quotas.full(session, {each.project_id for each in queued}, defaults)
     for each in queued:
         if each.project_id not in full and (job := await take(session, each.id, owner, lease_seconds, offer)):
             return job

@@ -74,6 +74,7 @@ async def add(session: AsyncSession, project: Project, request: Request, plan: P
         integrations=request.integrations or None,
         priority=priority,
         resources=request.resources,
+        limits=request.limits,
         request_digest=request.digest,
         status=JobStatus.QUEUED,
         result_files=[],

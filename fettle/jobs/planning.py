@@ -45,6 +45,7 @@ class Request:
     graders: list[dict[str, Any]] | None = None
     priority: placement.Priority = "normal"
     resources: dict[str, Any] | None = None
+    limits: dict[str, Any] | None = None
 
     @property
     def digest(self) -> str:

@@ -50,7 +50,7 @@ async def make_room(session: AsyncSession, settings: Settings) -> list[str]:
         for each in (await candidates.line(session)).waiting
         if each.priority > least and each.id not in served and now - each.created_at >= PATIENCE
     ]
-    full = await quotas.full(session, {each.project_id for each in waiting}, settings.quota_running_jobs)
+    full = await quotas.full(session, {each.project_id for each in waiting}, quotas.defaults(settings))
     holders, free = await slots(session, settings, now)
     asked = []
     for each in [each for each in waiting if each.project_id not in full][:ASKED_AT_ONCE]:

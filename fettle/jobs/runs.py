@@ -1,10 +1,11 @@
 """Runs: which job held a slot, and for how long. They say what a project has used, for its turn in the queue."""
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.db import database_now
 from fettle.jobs.placement import WINDOW
+from fettle.tenancy import gpu_time
 from models import Job, JobStatus, Run
 
 
@@ -28,13 +29,7 @@ async def close(session: AsyncSession) -> None:
 
 
 async def used(session: AsyncSession) -> dict[str, float]:
-    """Slot-seconds of the last hour by project, weighted by GPUs."""
+    """GPU-seconds of the last hour by project."""
     start = database_now() - WINDOW
-    began = case((Run.started_at < start, start), else_=Run.started_at)
-    gpus = case((Run.gpus > 1, Run.gpus), else_=1)
-    lately = (
-        select(Run.project_id, func.sum((func.coalesce(Run.ended_at, database_now()) - began) * gpus))
-        .where(or_(Run.ended_at.is_(None), Run.ended_at > start))
-        .group_by(Run.project_id)
-    )
-    return dict((await session.execute(lately)).all())
+    lately = select(Run.project_id, func.sum(gpu_time.gpu_seconds(start))).where(gpu_time.after(start))
+    return dict((await session.execute(lately.group_by(Run.project_id))).all())

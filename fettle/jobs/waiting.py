@@ -49,6 +49,7 @@ class Queue:
     free: Sequence[Offer]
     running: Mapping[str, int]  # jobs by project
     caps: Mapping[str, int | None]  # jobs that a project may run at once
+    spent: Mapping[str, int]  # GPU-hours that a project may use, of those that have used them up
     takes: Sequence[Interval | None]  # of the waiting jobs, in their order
     left: Sequence[Interval | None]  # of the running jobs
 
@@ -88,6 +89,9 @@ class Queue:
         if cap is not None and running >= cap:
             why = f"The project runs {many(running, 'job')}, and its quota 'running_jobs' allows {cap}."
             return Waiting(position, "quota", why)
+        if (hours := self.spent.get(job.project_id)) is not None:
+            why = f"The project has used the {many(hours, 'GPU-hour')} that its quota 'gpu_hours' allows in 30 days."
+            return Waiting(position, "quota", why)
         if not free:
             return Waiting(position, "slots_busy", busy_sentence(len(fitting), len(self.slots), position))
         if job.kept_by is not None and job.kept_by not in {offer.host for offer in free}:
@@ -122,8 +126,8 @@ async def queue(session: AsyncSession, settings: Settings) -> Queue:
     line = await candidates.line(session)
     queued = select(func.count()).select_from(Job).where(Job.status == JobStatus.QUEUED)
     asking = select(Project).where(Project.id.in_({each.project_id for each in line.waiting}))
-    defaults = {"running_jobs": settings.quota_running_jobs}
-    caps = {project.id: quotas.limits(project, defaults)["running_jobs"] for project in await session.scalars(asking)}
+    projects, defaults = (await session.scalars(asking)).all(), quotas.defaults(settings)
+    caps = {project.id: quotas.limits(project, defaults)["running_jobs"] for project in projects}
     offers = [(workers.offers(each.worker), each.busy) for each in serving]
     return Queue(
         places={each.id: place for place, each in enumerate(line.waiting, 1)},
@@ -132,6 +136,7 @@ async def queue(session: AsyncSession, settings: Settings) -> Queue:
         free=[offer for found, busy in offers for slot, offer in enumerate(found) if slot not in busy],
         running=running,
         caps=caps,
+        spent=await quotas.spent(session, projects, defaults),
         takes=[line.takes[each.id] for each in line.waiting],
         left=line.left,
     )

@@ -60,6 +60,7 @@ class TestAccepted:
             "sandbox": None,
             "priority": "normal",
             "resources": None,
+            "limits": None,
         }
 
     async def test_the_least_that_a_client_can_say_is_enough(self, tenant: Tenant) -> None:
@@ -153,6 +154,7 @@ class TestRefused:
             ({"modle": "starter"}, 400, "unknown_parameter", "modle", "'modle'"),
             ({"priority": "urgent"}, 400, "invalid_value", "priority", "low"),
             ({"resources": {"gpus": 0}}, 400, "invalid_value", "resources.gpus", "0"),
+            ({"limits": {"hours": 0}}, 400, "invalid_value", "limits.hours", "0"),
             ({"resources": {"cpus": 4}}, 400, "unknown_parameter", "resources.cpus", "cpus"),
             ({"method": "dpo"}, 400, "invalid_value", "method", "'dpo'"),
             ({"method": {}}, 400, "missing_required_parameter", "method.type", "method.type"),

@@ -57,6 +57,7 @@ REMARKS: dict[tuple[str, str], str] = {
     (CREATE, "suffix"): "up to 64 letters, digits, `_`, `.`, `-`",
     (CREATE, "metadata"): "16 pairs; names up to 64 characters, values up to 512",
     (CREATE, "priority"): "`low`, `normal` or `high`; the quota `high_priority_jobs` limits the last",
+    (CREATE, "limits"): "hours that all attempts at the job may run; then it fails as `time_limit_reached`",
     (CREATE, "resources"): "what the job asks of a worker; [Who runs next](queue.md)",
     ("GET /v1/fine_tuning/jobs", "metadata"): "`metadata[k]=v`, or `metadata=null` for jobs without any",
     ("GET /v1/fine_tuning/jobs", "limit"): "1 to 100",

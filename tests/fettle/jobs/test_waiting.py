@@ -105,7 +105,7 @@ class TestReason:
     async def test_behind_those_that_are_looked_at_no_place_is_promised(self) -> None:
         busy = [Offer(), Offer()]
         queue = waiting.Queue(
-            places={}, queued=2_000, slots=busy, free=[], running={}, caps={}, takes=[], left=[None, None]
+            places={}, queued=2_000, slots=busy, free=[], running={}, caps={}, spent={}, takes=[], left=[None, None]
         )
         found = queue.explain(Job(id="ftjob-x", project_id="p"))
         assert found.position is None
