@@ -159,14 +159,22 @@ def vllm_agent() -> None:
     become("worker.vllm")
 
 
-@app.command(epilog=example("fettle export ft:starter:default:mine:abc123 --to merged"))
+@app.command(
+    epilog=example(
+        "fettle export ft:starter:default:mine:abc123 --to merged",
+        "fettle export ft:starter:default:mine:abc123 --to merged --format gguf",
+    )
+)
 def export(
     name: Annotated[str, typer.Argument(help="A tuned model or a checkpoint: ft:…")],
     to: Annotated[str, typer.Option(metavar="FOLDER", help="New, or empty.")],
     dtype: Annotated[str | None, typer.Option(help="bf16 or fp32; unset: the base model's.")] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="safetensors, or gguf for llama.cpp and Ollama, with a Modelfile.")
+    ] = "safetensors",
 ) -> None:
     """Merge a tuned model into its base: an ordinary model in a folder (loads torch)."""
-    become("worker.export", name, "--to", to, *(["--dtype", dtype] if dtype else []))
+    become("worker.export", name, "--to", to, "--format", form, *(["--dtype", dtype] if dtype else []))
 
 
 def become(module: str, *arguments: str) -> None:
