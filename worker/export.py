@@ -26,7 +26,7 @@ from fettle.registry.catalog import BaseModelEntry, Catalog
 from fettle.settings import Settings, invalid_setting
 from fettle.storage import Missing, artifacts, open_storage
 from models import Checkpoint, Job, TunedModel
-from worker import gguf_file, modelfile
+from worker import gguf_file, hub, modelfile
 
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 FROM_THE_BASE = ["generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"]
@@ -52,14 +52,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="new, or empty")
     parser.add_argument("--dtype", choices=DTYPES, help="of the written weights; unset: the base model's")
     parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="gguf: for llama.cpp and Ollama")
+    parser.add_argument(
+        "--push", metavar="OWNER/NAME", help="also to this repository on the hub; needs FETTLE_HF_TOKEN"
+    )
     options = parser.parse_args(arguments)
     try:
         settings = Settings()
+        if options.push:
+            hub.check(options.push, settings.hf_token)
         summary = asyncio.run(
             export(
                 settings, catalog.load(settings.catalog_file), options.name, options.to, options.dtype, options.format
             )
         )
+        if options.push and settings.hf_token:
+            summary += f"\n{hub.push(options.to, options.push, settings.hf_token)}"
     except ValidationError as error:
         sys.exit(printable(f"error {invalid_setting(error)}"))
     except FettleError as error:

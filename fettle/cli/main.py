@@ -172,9 +172,16 @@ def export(
     form: Annotated[
         str, typer.Option("--format", help="safetensors, or gguf for llama.cpp and Ollama, with a Modelfile.")
     ] = "safetensors",
+    push: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OWNER/NAME", help="Also to this repository on the Hugging Face hub; FETTLE_HF_TOKEN writes."
+        ),
+    ] = None,
 ) -> None:
     """Merge a tuned model into its base: an ordinary model in a folder (loads torch)."""
-    become("worker.export", name, "--to", to, "--format", form, *(["--dtype", dtype] if dtype else []))
+    options = [*(["--dtype", dtype] if dtype else []), *(["--push", push] if push else [])]
+    become("worker.export", name, "--to", to, "--format", form, *options)
 
 
 def become(module: str, *arguments: str) -> None:
