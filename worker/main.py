@@ -27,9 +27,10 @@ from fettle.settings import Settings
 from fettle.storage import Away, Refused, deletions, garbage_collection, open_storage, reserve, stale_files, usage
 from fettle.webhooks import store as deliveries
 from models import Worker
-from worker import batches, comparisons, environment, metrics, presence, tasks, webhooks
+from worker import comparisons, environment, metrics, presence, tasks
 from worker.attempts.attempt import Attempt
 from worker.attempts.resources import Resources
+from worker.background import batches, webhooks
 from worker.jobs import engine_check, publish_retry, work_folder
 from worker.jobs.supervisor import supervise
 from worker.jobs.training_process import ProcessLauncher

@@ -251,17 +251,8 @@ async def record(session: AsyncSession, run_id: str, owner: str, total: int, out
     run.total = total
     counts = {name: list(both) for name, both in run.by_criterion.items()}
     for each in outcomes:
-        session.add(
-            EvalItem(
-                run_id=run_id,
-                number=each.number,
-                id=ids.new("outputitem_"),
-                status=each.status,
-                item=each.item,
-                sample=each.sample,
-                results=each.results,
-            )  # fmt: skip
-        )
+        made = {"id": ids.new("outputitem_"), "number": each.number, "status": each.status}
+        session.add(EvalItem(run_id=run_id, item=each.item, sample=each.sample, results=each.results, **made))
         run.passed += each.status == "pass"
         run.failed += each.status == "fail"
         run.errored += each.status == "error"

@@ -15,8 +15,8 @@ from fettle.db import Database
 from fettle.settings import Settings
 from tests.api.tenants import request
 from tests.conftest import Api
-from worker import batches
 from worker.attempts.resources import Resources
+from worker.background import batches
 
 ENDED = ("completed", "failed", "expired", "cancelled")
 

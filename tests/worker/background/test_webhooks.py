@@ -19,8 +19,8 @@ from fettle.tenancy import projects
 from fettle.webhooks import events, store
 from models import DeliveryStatus, Job, JobStatus, Project, WebhookDelivery, WebhookEndpoint
 from tests.api.served import served
-from worker import webhooks
 from worker.attempts.resources import Resources
+from worker.background import webhooks
 
 OPENAI = OpenAI(api_key="none", base_url="http://127.0.0.1:1")
 

@@ -31,7 +31,7 @@ from fettle.observability.causes import in_words
 from fettle.storage import Away, Missing, Refused, deletions
 from models import Batch, BatchAnswer, BatchStatus, File
 from worker.attempts.resources import Resources
-from worker.background import Background
+from worker.background.requests import Background
 
 log = structlog.get_logger()
 
