@@ -11,6 +11,7 @@ from models.comparison_item import ComparisonItem
 from models.comparison_vote import ComparisonVote
 from models.console_session import ConsoleSession
 from models.deletion import Deletion
+from models.evaluation import UNFINISHED, Eval, EvalItem, EvalRun, EvalRunStatus
 from models.event import Event
 from models.file import File, FileStatus
 from models.grading import Grading
@@ -32,6 +33,7 @@ __all__ = [
     "GOING",
     "RESUMABLE",
     "STORAGE_REFUSED",
+    "UNFINISHED",
     "WORKER_LOST",
     "ApiKey",
     "Base",
@@ -49,6 +51,10 @@ __all__ = [
     "ConsoleSession",
     "Deletion",
     "DeliveryStatus",
+    "Eval",
+    "EvalItem",
+    "EvalRun",
+    "EvalRunStatus",
     "Event",
     "File",
     "FileStatus",

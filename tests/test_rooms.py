@@ -16,6 +16,7 @@ STAIRS = {
         "reports",
         "comparisons",
         "batches",
+        "evals",
         "rollouts",
         "jobs",
         "estimates",

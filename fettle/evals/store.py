@@ -90,7 +90,7 @@ async def add_run(session: AsyncSession, project_id: str, eval_id: str, **values
         )
     if (await session.scalar(mine.where(EvalRun.eval_id == of.id)) or 0) >= RUNS_AT_MOST:
         raise Conflict(f"The eval has {RUNS_AT_MOST} runs, which is the limit. Delete some.", code="too_many_eval_runs")
-    source = values["data_source"]["source"]
+    source = values["data_source"]["asked"]["source"]
     if source["type"] == "file_id":
         await check_file(session, project_id, source["id"])
     run = EvalRun(

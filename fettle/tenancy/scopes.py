@@ -16,6 +16,8 @@ SCOPES: dict[str, str] = {
     "comparisons.read": "see comparisons, their responses, votes and results",
     "comparisons.write": "create, export and delete comparisons, invite annotators",
     "comparisons.vote": "vote in the project's comparisons",
+    "evals.read": "see evals, their runs and output items",
+    "evals.write": "make, change and delete evals, run them (asking a model needs `chat` as well)",
     "webhooks.read": "list webhook endpoints and what was delivered to them",
     "webhooks.write": "make, change, test and delete webhook endpoints, deliver events again",
     "keys.read": "list the project's API keys",

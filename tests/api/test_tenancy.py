@@ -26,6 +26,9 @@ FOUND_OR_NOT = {  # of a path's ids: the code that says that there is none
     "response_id": "not_found",
     "webhook_endpoint_id": "not_found",
     "delivery_id": "not_found",
+    "eval_id": "not_found",
+    "run_id": "not_found",
+    "output_item_id": "not_found",
 }
 
 BODIES = {  # read before the id is
@@ -36,6 +39,10 @@ BODIES = {  # read before the id is
     "POST /v1/comparisons/{comparison_id}/export": {},
     "POST /v1/fine_tuning/jobs/{job_id}/comparison": {},
     "POST /v1/webhook_endpoints/{webhook_endpoint_id}": {"name": "theirs"},
+    "POST /v1/evals/{eval_id}": {"name": "theirs"},
+    "POST /v1/evals/{eval_id}/runs": {
+        "data_source": {"type": "jsonl", "source": {"type": "file_content", "content": [{"item": {}}]}}
+    },
     "POST /v1/webhook_endpoints/{webhook_endpoint_id}/test": {"event_type": "batch.failed"},
     "POST /v1/comparisons/{comparison_id}/items/{item_id}/regenerate": {},
     "POST /v1/comparisons/{comparison_id}/prompts": {"prompts": ["hi"]},
@@ -59,6 +66,7 @@ async def things(tenant: Tenant, folder: Path) -> dict[str, str]:
         "upload_id": (await tenant.upload_in_parts(9))["id"],
         "response_id": await tenant.stored_response(),
         **await tenant.webhook(),
+        **await tenant.evaluated(),
         **compared,
     }
 
