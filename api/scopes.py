@@ -83,6 +83,7 @@ ROUTES: dict[str, str] = {
     "GET /v1/evals/{eval_id}/runs": "evals.read",
     "GET /v1/evals/{eval_id}/runs/{run_id}": "evals.read",
     "POST /v1/evals/{eval_id}/runs/{run_id}": "evals.write",
+    "POST /v1/evals/{eval_id}/runs/{run_id}/cancel": "evals.write",
     "DELETE /v1/evals/{eval_id}/runs/{run_id}": "evals.write",
     "GET /v1/evals/{eval_id}/runs/{run_id}/output_items": "evals.read",
     "GET /v1/evals/{eval_id}/runs/{run_id}/output_items/{output_item_id}": "evals.read",

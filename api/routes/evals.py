@@ -148,7 +148,8 @@ async def retrieve_run(eval_id: str, run_id: str, project_id: ProjectId, session
     return run_object(await store.get_run(session, project_id, eval_id, run_id))
 
 
-@router.post("/{eval_id}/runs/{run_id}", dependencies=[Room])
+@router.post("/{eval_id}/runs/{run_id}/cancel", dependencies=[Room])
+@router.post("/{eval_id}/runs/{run_id}", dependencies=[Room])  # as the SDK 1.x calls it
 async def cancel(eval_id: str, run_id: str, project_id: ProjectId, session: Transaction) -> dict[str, Any]:
     """Cancel a run. Its output items so far stay."""
     return run_object(await store.cancel(session, project_id, eval_id, run_id))
