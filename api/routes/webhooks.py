@@ -123,7 +123,7 @@ async def deliveries(
     after: str | None = None,
     limit: Limit = 20,
 ) -> dict[str, Any]:
-    """What was sent to an endpoint, or is still to be, and what came of the last try. `dead`: given up."""
+    """What was sent to an endpoint, or is still to be, and what came of the last try. `dead`: no more tries."""
     endpoint = await store.get(session, project_id, webhook_endpoint_id)
     rows, has_more = await store.deliveries(session, endpoint, status=status, after=after, limit=limit)
     kinds = await store.types_of(session, rows)
