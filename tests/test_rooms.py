@@ -11,11 +11,11 @@ STAIRS = {
     "worker": ("background", "jobs", "reporting", "rewards", "training", "vllm", "engine", "attempts"),
     "fettle": (
         "cli",
+        "batches",
         "isolation",
         "advice",
         "reports",
         "comparisons",
-        "batches",
         "evals",
         "rollouts",
         "jobs",
