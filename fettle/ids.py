@@ -17,6 +17,7 @@ Prefix = Literal[
     "ftjob-",
     "ftevent-",
     "ftckpt_",
+    "cp_",
     "rollouts-",
     "grading_",
     "cmp_",

@@ -4,6 +4,7 @@ from models.api_key import ApiKey
 from models.base import Base
 from models.batch import GOING, Batch, BatchAnswer, BatchStatus
 from models.checkpoint import Checkpoint
+from models.checkpoint_permission import CheckpointPermission
 from models.comparison import Comparison, ComparisonStatus
 from models.comparison_annotator import ComparisonAnnotator
 from models.comparison_export import ComparisonExport
@@ -41,6 +42,7 @@ __all__ = [
     "BatchAnswer",
     "BatchStatus",
     "Checkpoint",
+    "CheckpointPermission",
     "ChunkedUpload",
     "Comparison",
     "ComparisonAnnotator",

@@ -198,6 +198,13 @@ class Tenant:
             item = await session.scalar(select(EvalItem.id).where(EvalItem.run_id == run["id"]))
         return {"eval_id": made["id"], "run_id": run["id"], "output_item_id": str(item)}
 
+    async def permission(self, model: str, project_id: str | None = None) -> str:
+        """Of a project, by default the tenant's own, to ask the model; its id."""
+        path = f"/v1/fine_tuning/checkpoints/{model}/permissions"
+        answer = await self.http.post(path, json={"project_ids": [project_id or self.project.id]})
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["data"][0]["id"])
+
     async def webhook(self) -> dict[str, str]:
         """An endpoint, and what is to be delivered to it: their ids."""
         async with self.db.transaction() as session:
