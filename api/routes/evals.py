@@ -20,6 +20,7 @@ from fettle import queue
 from fettle.errors import InvalidRequest
 from fettle.evals import criteria, rows, store
 from fettle.inference import client, judge_models
+from fettle.inference.client import Servable
 from fettle.tenancy import scopes
 
 router = APIRouter(prefix="/v1/evals", tags=["evals"])
@@ -28,7 +29,7 @@ Limit = Annotated[int, Query(ge=1, le=100)]
 Order = Literal["asc", "desc"]
 
 
-@router.post("", status_code=200)
+@router.post("")
 async def create(body: EvalCreate, services: Services, project_id: ProjectId) -> dict[str, Any]:
     """Define a task: the shape of its rows, and the graders that judge the answers."""
     graders, thresholds = criteria.split(body.testing_criteria)
@@ -100,7 +101,9 @@ async def create_run(
     """Have a model answer rows in the background, and grade the answers. Chats go first."""
     project_id, source = caller.project_id, body.data_source
     of = await store.get(session, project_id, eval_id)
-    model, servables, sampling = None, {}, {}
+    model: str | None = None
+    servables: dict[str, Servable] = {}
+    sampling: dict[str, Any] = {}
     graders = criteria.graders_of(of.testing_criteria)
     if isinstance(source, Sampled):
         scopes.need(caller.scopes, "chat")

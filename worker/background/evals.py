@@ -157,7 +157,7 @@ class Turn:
         """Rows without an output item, with their numbers."""
         numbered = enumerate(rows.rows(source, file, self.resources.settings.max_row_bytes))
         left = (each for each in numbered if each[0] not in done)
-        while chunk := await asyncio.to_thread(list, islice(left, ROWS)):
+        while chunk := await asyncio.to_thread(lambda: list(islice(left, ROWS))):
             yield chunk
 
     async def outcomes(self, of: Eval, chunk: list[tuple[int, Row]]) -> list[Outcome]:
@@ -181,7 +181,7 @@ class Turn:
             await asyncio.gather(*asking, return_exceptions=True)
         scores = await self.scores(of, [row["item"] for _, row in chunk], samples)
         return [
-            outcome(number, row["item"], sample, score and criteria.results(of.testing_criteria, score))
+            outcome(of, number, row["item"], sample, score)
             for (number, row), sample, score in zip(chunk, samples, scores, strict=True)
         ]
 
@@ -196,8 +196,9 @@ class Turn:
             return sample_object([], asked, self.run.model, error={"code": error.flag, "message": str(error)})
         status, body = await self.background.ask(self.model, {"messages": messages, **asked})
         if status != 200:
-            error = {"code": str(body["error"].get("code") or status), "message": str(body["error"].get("message"))}
-            return sample_object(messages, asked, self.run.model, error=error)
+            said = body["error"]
+            refusal = {"code": str(said.get("code") or status), "message": str(said.get("message"))}
+            return sample_object(messages, asked, self.run.model, error=refusal)
         choice, usage = body["choices"][0], body.get("usage") or {}
         return sample_object(
             messages, asked, self.run.model, output=choice["message"], ended=choice["finish_reason"], usage=usage
@@ -269,10 +270,11 @@ def sample_object(
     }
 
 
-def outcome(number: int, item: Line, sample: Line, results: list[Line] | None) -> Outcome:
+def outcome(of: Eval, number: int, item: Line, sample: Line, score: Line | None) -> Outcome:
     """A row without an answer, and one that a grader could not judge, is an error: neither passed nor failed."""
-    if results is None or any("error" in result for result in results):
+    results = [] if score is None else criteria.results(of.testing_criteria, score)
+    if score is None or any("error" in result for result in results):
         status = "error"
     else:
         status = "pass" if all(result["passed"] for result in results) else "fail"
-    return Outcome(number, status, item, sample, results or [], sample["usage"])
+    return Outcome(number, status, item, sample, results, sample["usage"])

@@ -19,6 +19,8 @@ from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
 from worker.training.rl.sampling import colocated
 
+FORMAT: TypeAdapter[Any] = TypeAdapter(ResponseFormat)
+
 
 def arguments_of(work: Work) -> dict[str, Any]:
     """For GRPOConfig and RLOOConfig."""
@@ -51,7 +53,7 @@ def parts_of(work: Work, channel: Channel, renderer: Renderer, train: Dataset, v
 
 def grammar_of(work: Work, channel: Channel, renderer: Renderer, ends: frozenset[int]) -> Grammar | None:
     """What `response_format` holds the completions to. Raises TrainingFailed."""
-    form: Any = TypeAdapter(ResponseFormat).validate_python(work.options.get("response_format", {"type": "text"}))
+    form = FORMAT.validate_python(work.options.get("response_format", {"type": "text"}))
     if (schema := schema_of(form)) is None:
         return None
     try:
