@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from api.schemas.job import Label, LabelName
 from fettle.errors import InvalidRequest
+from fettle.schemas.strict import Strict
 
 # Asks for nothing: some clients send it with every request
 NEUTRAL: dict[str, Any] = {"modalities": ["text"], "tools": [], "functions": []}
@@ -19,10 +20,8 @@ LEFT_OUT_BY_NULL = frozenset(
 )
 
 
-class Unneeded(BaseModel):
+class Unneeded(Strict):
     """Parameters that change nothing about an answer: checked, then left out."""
-
-    model_config = ConfigDict(strict=True)
 
     metadata: Annotated[dict[LabelName, Label], Field(max_length=16)] | None = None
     prompt_cache_key: str | None = None

@@ -1,13 +1,14 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import ConfigDict, Field, StringConstraints, ValidationError
 
 from fettle import methods
 from fettle.errors import InvalidRequest, NotFound, from_schema
 from fettle.jobs import proof_checks, proofs
 from fettle.jobs.waiting import Waiting
 from fettle.methods.common import ITEMS_AT_MOST
+from fettle.schemas.strict import Strict
 from fettle.storage.artifacts import Manifest
 from models import Checkpoint, Event, Job, JobStatus, Proof
 
@@ -17,17 +18,15 @@ VALIDATED = ("valid_loss", "valid_mean_token_accuracy")
 LabelName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
-class AnyMethod(BaseModel):
+class AnyMethod(Strict):
     """Looked at for its type first, so that an unknown method is named as such."""
 
-    model_config = ConfigDict(extra="allow", strict=True)
+    model_config = ConfigDict(extra="allow")
     type: str
 
 
-class JobCreate(BaseModel):
+class JobCreate(Strict):
     """The body of POST /v1/fine_tuning/jobs."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     model: str
     training_file: str

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from api.schemas.chat import Unneeded
 from api.schemas.response_tools import (
@@ -86,8 +86,6 @@ class Text(Strict):
 
 class ResponseCreate(Unneeded):
     """The body of POST /v1/responses; what only OpenAI's service can do is refused by its name."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     model: str
     input: Annotated[list[Item], Field(min_length=1, max_length=MESSAGES_AT_MOST), BeforeValidator(as_messages)]
