@@ -91,7 +91,8 @@ class TestUpdate:
         assert list(heard) == ["generating", "comparing", "training"]
         assert [(done, total) for done, total, _ in heard["comparing"]] == [(4, 8), (8, 8)]
         assert [(done, total) for done, total, _ in heard["training"]] == [(4, 16), (8, 16), (12, 16), (16, 16)]
-        assert heard["generating"][-1][:2] == (8, 8)
+        assert len(heard["generating"]) <= 24  # a token each
+        assert {total for _, total, _ in heard["generating"]} == {8}
         assert heard["comparing"][-1][2] == learner.tokens
         assert heard["training"][-1][2] == 2 * learner.tokens  # in two epochs
 
