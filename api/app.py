@@ -17,6 +17,7 @@ from api.reads import Reads
 from api.routes import (
     advice,
     api_keys,
+    batches,
     chat,
     comparison_annotators,
     comparison_exports,
@@ -43,8 +44,10 @@ from api.routes import (
     rollouts,
     session,
     uploads,
+    webhooks,
     workers,
 )
+from api.statistics import Statistics
 from fettle import __version__
 from fettle.datasets.ingest import Checks
 from fettle.db import Database
@@ -82,6 +85,8 @@ ROUTERS = (
     chat.router,
     responses.router,
     completions.router,
+    batches.router,
+    webhooks.router,
     api_keys.router,
     projects.router,
     health.router,
@@ -113,12 +118,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     state.uploads.mkdir(parents=True, exist_ok=True)
     stale_files.sweep(state.uploads)
     state.pool = Pool()
+    state.statistics = Statistics()
     if state.warm:
         state.warming = asyncio.create_task(state.pool.start())
     state.checks = Checks(os.cpu_count() or 1)
     watching = asyncio.create_task(loop_lag.watch())
     yield
     watching.cancel()
+    await state.statistics.close()
     await state.pool.close()
     await state.engine.close()
     await state.doorbell.close()

@@ -2,6 +2,7 @@
 
 from models.api_key import ApiKey
 from models.base import Base
+from models.batch import GOING, Batch, BatchAnswer, BatchStatus
 from models.checkpoint import Checkpoint
 from models.comparison import Comparison, ComparisonStatus
 from models.comparison_annotator import ComparisonAnnotator
@@ -19,18 +20,25 @@ from models.project import Project
 from models.proof import Proof
 from models.reward_version import RewardVersion
 from models.rollout_chunk import RolloutChunk
+from models.run import Run
+from models.stored_response import StoredResponse
 from models.tuned_model import TunedModel
 from models.upload import ChunkedUpload, UploadPart, UploadStatus
+from models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookEvent
 from models.worker import Worker
 
 __all__ = [
     "DISK_FULL",
     "ENDED",
+    "GOING",
     "RESUMABLE",
     "STORAGE_REFUSED",
     "WORKER_LOST",
     "ApiKey",
     "Base",
+    "Batch",
+    "BatchAnswer",
+    "BatchStatus",
     "Checkpoint",
     "ChunkedUpload",
     "Comparison",
@@ -41,6 +49,7 @@ __all__ = [
     "ComparisonVote",
     "ConsoleSession",
     "Deletion",
+    "DeliveryStatus",
     "Event",
     "File",
     "FileStatus",
@@ -52,8 +61,13 @@ __all__ = [
     "Proof",
     "RewardVersion",
     "RolloutChunk",
+    "Run",
+    "StoredResponse",
     "TunedModel",
     "UploadPart",
     "UploadStatus",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookEvent",
     "Worker",
 ]
