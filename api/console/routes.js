@@ -14,6 +14,7 @@ export const ROUTES = [
   { path: "/learn/:lesson", title: "Lesson", load: () => import("./pages/lesson.js") },
   { path: "/jobs", title: "Jobs", nav: "Work", scope: "jobs.read", load: () => import("./pages/jobs.js") },
   { path: "/jobs/:id", title: "Job", load: () => import("./pages/job.js") },
+  { path: "/jobs/:id/rollouts", title: "Rollouts", load: () => import("./pages/rollouts.js") },
   { path: "/new-job", title: "New job", nav: "Work", scope: "jobs.write", load: () => import("./pages/new-job.js") },
   { path: "/datasets", title: "Datasets", nav: "Work", scope: "files.read", load: () => import("./pages/datasets.js") },
   { path: "/datasets/:id", title: "Dataset", load: () => import("./pages/dataset.js") },
