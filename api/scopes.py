@@ -53,6 +53,7 @@ ROUTES: dict[str, str] = {
     "POST /v1/comparisons/{comparison_id}/gold": "comparisons.write",
     "DELETE /v1/comparisons/{comparison_id}/gold/{item_id}": "comparisons.write",
     "GET /v1/comparisons/{comparison_id}/next": "comparisons.vote",
+    "POST /v1/comparisons/{comparison_id}/release": "comparisons.vote",
     "POST /v1/comparisons/{comparison_id}/votes": "comparisons.vote",
     "GET /v1/comparisons/{comparison_id}/votes": "comparisons.read",
     "GET /v1/comparisons/{comparison_id}/votes/mine": "comparisons.vote",

@@ -126,6 +126,14 @@ class VoteCreate(BaseModel):
     vote_id: Id | None = None  # of `next`; tells the vote on a repeated item from the first one
 
 
+class Release(BaseModel):
+    """leases: each item's `lease` by its `vote_id`, as `next` gave them."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    leases: Annotated[dict[Id, Annotated[str, StringConstraints(max_length=64)]], Field(max_length=items.OPEN_AT_MOST)]
+
+
 class Invitation(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -226,6 +234,7 @@ def blind(task: Task) -> dict[str, Any]:
         "vote_id": task.vote.id,
         "prompt": task.item.prompt,
         "responses": [{"id": id, "text": texts[id]} for id in task.vote.shown],
+        "lease": items.lease_of(task.vote),
         "lease_expires_at": whole(task.vote.lease_until),
     }
 
