@@ -17,6 +17,7 @@ Prefix = Literal[
     "ftckpt_",
     "rollouts-",
     "grading_",
+    "rewfn_",
     "cmp_",
     "cmpitem_",
     "cmpresp_",

@@ -22,10 +22,12 @@ FOUND_OR_NOT = {  # of a path's ids: the code that says that there is none
     "vote_id": "not_found",
     "item_id": "not_found",
     "upload_id": "not_found",
+    "function_id": "not_found",
 }
 
 BODIES = {  # read before the id is
     "PATCH /v1/fine_tuning/jobs/{job_id}/rewards": {"reward_functions": ["exact_match"]},
+    "POST /v1/comparisons/{comparison_id}/release": {"leases": {}},
     "POST /v1/comparisons/{comparison_id}/votes": {"item_id": "x", "skip": True},
     "POST /v1/comparisons/{comparison_id}/annotators": {"name": "Ann"},
     "POST /v1/uploads/{upload_id}/complete": {"part_ids": ["part_x"]},
@@ -50,6 +52,7 @@ async def things(tenant: Tenant, folder: Path) -> dict[str, str]:
         "key_id": (await tenant.http.get("/v1/api_keys")).json()["data"][0]["id"],
         "project_id": tenant.project.id,
         "upload_id": (await tenant.upload_in_parts(9))["id"],
+        "function_id": (await tenant.reward_function())["id"],
         **compared,
     }
 

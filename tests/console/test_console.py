@@ -25,6 +25,8 @@ PAGES = {  # path → its heading, or a part of it
     "/new-job": "New job",
     "/datasets": "Datasets",
     "/datasets/{file}": "<b>",
+    "/rewards": "Rewards",
+    "/new-reward": "New reward function",
     "/models": "Models",
     "/models/{model}": "ft:starter",
     "/playground": "Playground",
@@ -103,6 +105,8 @@ class TestNewJob:
         page.get_by_label("GRPO").check()
         page.get_by_role("heading", name="Rewards").wait_for()
         page.get_by_label("SFT").check()
+        page.get_by_text("See the tokens, and which of them are learned").click()
+        page.locator(".tokens .learned").first.wait_for()
         page.get_by_text("Settings (all of them have good defaults)").click()
         page.get_by_label("Epochs").fill("1")
         page.get_by_label("Name (optional)").fill("by-hand")
@@ -112,6 +116,54 @@ class TestNewJob:
         newest = server.client.fine_tuning.jobs.list(limit=1).data[0]
         assert (newest.user_provided_suffix, newest.hyperparameters.n_epochs) == ("by-hand", 1)
         server.wait_for_end(newest.id)
+
+
+class TestRewards:
+    def test_a_function_is_written_tried_saved_changed_and_dry_run(
+        self, server: Server, visit: Visit, job: Any
+    ) -> None:
+        visitor = visit()
+        page = visitor.open("/rewards", "Rewards")
+        page.get_by_role("link", name="Write a function").click()
+        page.get_by_label("Name").fill("mark_up")
+        source = page.get_by_label("Source")
+        source.fill(f"def reward(prompt, completion, example):\nprint({MARKUP!r})")
+        source.press("Home")
+        source.press("Tab")
+        source.press("Control+End")
+        source.press_sequentially('\n    return 2.0 * (completion == example["answer"])')
+        page.get_by_label("Completion 1").fill("5")
+        page.get_by_label("Row 2").fill("no JSON")
+        page.get_by_role("button", name="Try on 2 samples").click()
+        page.get_by_text("The row of sample 2 is not a JSON object.").wait_for()
+        page.get_by_label("Row 2").fill("{}")
+        page.get_by_role("button", name="Try on 2 samples").click()
+        page.get_by_text("1. Score 2").wait_for()
+        page.get_by_text("KeyError: 'answer'").wait_for()
+        assert page.locator("main img, main b").count() == 0
+        assert visitor.serious_violations() == []
+        page.get_by_role("button", name="Save", exact=True).click()
+        page.get_by_role("heading", level=1, name="mark_up").wait_for()
+        assert page.get_by_role("button", name="Save as version 2").is_disabled()
+        first = page.url
+        changed = "def reward(prompt, completion, example):\n    return 7.0"
+        source.fill(changed)
+        page.get_by_role("button", name="Save as version 2").click()
+        page.get_by_role("button", name="Save as version 3").wait_for()
+        page.get_by_role("link", name="Version 1").click()
+        page.get_by_text("Version 1 of 2.").wait_for()
+        assert page.url == first
+        assert "answer" in source.input_value()
+        page.get_by_role("link", name="Version 2").click()
+        visitor.expect(source).to_have_value(changed)
+
+        page.get_by_role("link", name="Train with it").click()
+        page.get_by_role("checkbox", name="mark_up", checked=True).wait_for()
+        page.get_by_label("Dataset", exact=True).select_option(job.training_file)
+        page.get_by_role("button", name="Try the rewards").click()
+        page.get_by_role("region", name="Scores").get_by_role("row", name="mark_up 7 7 7").wait_for()
+        assert "return 7.0" in page.locator(".code pre").inner_text()
+        assert visitor.serious_violations() == []
 
 
 class TestPlayground:

@@ -1,8 +1,9 @@
 /** Rewards as forms edit them, and as the API takes them. An entry is {name, weight, grader}. */
-import { post } from "./api.js";
+import { get } from "./api.js";
 
+export const FUNCTIONS = "/v1/reward_functions";
 export const START = `def reward(prompt, completion, example):
-    """A number: higher is better. What it prints is shown beside its score."""
+    """Higher is better. What it prints is shown beside its score."""
     return 1.0 if "<answer>" in completion else 0.0
 `;
 
@@ -12,8 +13,16 @@ export const builtIn = (name) => ({ name, weight: 1, grader: { type: "function",
 /** Somebody's own Python. */
 export const python = (name, source = START) => ({ name, weight: 1, grader: { type: "python", name, source } });
 
-/** Functions that need no parameters of their own: others are set up in code. */
-export const isSimple = (each) => !each.parameters.required?.length && !each.sandboxed;
+/** Written in this project, and not part of Fettle. */
+export const isOwn = (each) => Boolean(each.id);
+
+/** Functions that need no parameters: others are set up in code. */
+export const isSimple = (each) => isOwn(each) || (!each.parameters.required?.length && !each.sandboxed);
+
+export const sourceOf = async (id, signal) => get(`${FUNCTIONS}/${encodeURIComponent(id)}`, {}, signal);
+
+/** A listed function as an entry. */
+export const entryOf = async (each) => (isOwn(each) ? python(each.name, (await sourceOf(each.id)).source) : builtIn(each.name));
 
 /** A name that no entry has yet. */
 export function freeName(entries, name) {
@@ -29,16 +38,4 @@ export function asRequested({ name, weight, grader }) {
   if (grader.type === "python") return { name, source: grader.source, ...(weight === 1 ? {} : { weight }) };
   if (grader.type === "function" && grader.function === name && !Object.keys(grader.parameters ?? {}).length) return weight === 1 ? name : { name, weight };
   return { ...grader, weight };
-}
-
-/**
- * What a grader says to a sample.
- *
- * @param {{completion: string, item: Record<string, any>}} sample
- * @returns {Promise<{score: number | null, printed: string, seconds: number, error: string | null}>}
- */
-export async function tryOn(grader, { completion, item }, signal) {
-  const { reward, metadata } = await post("/v1/fine_tuning/alpha/graders/run", { grader, model_sample: completion, item }, signal);
-  const error = Object.entries(metadata.errors).find(([name, value]) => typeof value === "string" && name.endsWith("_details"))?.[1] ?? metadata.errors.python_grader_server_error_type;
-  return { score: reward, printed: metadata.printed, seconds: metadata.execution_time, error: error ?? (reward === null ? "The grader gave no score." : null) };
 }

@@ -8,15 +8,16 @@ import { Loading } from "./loading.js";
 import { Problem } from "./problem.js";
 import { Select } from "./select.js";
 
-export function DatasetPreview({ path }) {
+/** @param {{path: string, model?: string}} props model: whose tokens; without it the reader chooses one */
+export function DatasetPreview({ path, model: fixed }) {
   const [model, setModel] = useState("");
-  const models = useLoad((signal) => get("/v1/models", {}, signal).then((page) => page.data.filter((each) => each.kind === "chat").map((each) => each.id)));
+  const models = useLoad((signal) => (fixed ? [fixed] : get("/v1/models", {}, signal).then((page) => page.data.filter((each) => each.kind === "chat").map((each) => each.id))));
   const chosen = model || models.data?.[0];
   const { data, error } = useLoad((signal) => (chosen ? get(`${path}/preview`, { model: chosen, limit: 5 }, signal) : null), [path, chosen]);
   return html`<section class="stack" aria-labelledby="preview">
     <div class="row spread">
       <h2 id="preview">What the model sees</h2>
-      ${models.data && html`<${Select} label="Tokens of" value=${chosen} options=${models.data} choose=${setModel} inline />`}
+      ${models.data && !fixed && html`<${Select} label="Tokens of" value=${chosen} options=${models.data} choose=${setModel} inline />`}
     </div>
     ${error ? html`<${Problem} error=${error} />` : !data ? html`<div class="card"><${Loading}>Reading the rows<//></div>` : html`<${Shown} data=${data} />`}
   </section>`;

@@ -1,7 +1,8 @@
 /** Which functions reward a completion, how much each counts, and the source of those that are somebody's own. */
 import { useState } from "preact/hooks";
 import { html } from "../lib/html.js";
-import { builtIn, freeName, isSimple, python } from "../lib/rewards.js";
+import { entryOf, freeName, isSimple, python } from "../lib/rewards.js";
+import { Problem } from "../parts/problem.js";
 import { Source } from "./source.js";
 
 /**
@@ -35,18 +36,25 @@ function Entry({ entry, change, remove, children }) {
 /** Another function: one that comes with Fettle, one of the project, or new Python. */
 function Add({ entries, add, functions }) {
   const [chosen, setChosen] = useState("");
+  const [error, setError] = useState(null);
   const taken = new Set(entries.map((entry) => entry.name));
-  const known = functions.filter((each) => (each.source ?? isSimple(each)) && !taken.has(each.name));
-  function take() {
+  const known = functions.filter((each) => isSimple(each) && !taken.has(each.name));
+  async function take() {
+    setError(null);
     const found = known.find((each) => each.name === chosen);
-    add(!found ? python(freeName(entries, "my_reward")) : found.source ? python(found.name, found.source) : builtIn(found.name));
-    setChosen("");
+    try {
+      add(found ? await entryOf(found) : python(freeName(entries, "my_reward")));
+      setChosen("");
+    } catch (problem) {
+      setError(problem);
+    }
   }
   return html`<div class="row">
-    <select class="input short" aria-label="Function to add" value=${chosen} onChange=${(event) => setChosen(event.target.value)}>
-      <option value="">New Python function</option>
-      ${known.map((each) => html`<option key=${each.name} value=${each.name}>${each.name}</option>`)}
-    </select>
-    <button type="button" class="button small" onClick=${take}>Add</button>
-  </div>`;
+      <select class="input short" aria-label="Function to add" value=${chosen} onChange=${(event) => setChosen(event.target.value)}>
+        <option value="">New Python function</option>
+        ${known.map((each) => html`<option key=${each.name} value=${each.name}>${each.name}</option>`)}
+      </select>
+      <button type="button" class="button small" onClick=${take}>Add</button>
+    </div>
+    ${error && html`<${Problem} error=${error} />`}`;
 }

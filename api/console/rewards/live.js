@@ -4,7 +4,7 @@ import { get, patch } from "../lib/api.js";
 import { announce } from "../lib/announce.js";
 import { html } from "../lib/html.js";
 import { useLoad } from "../lib/load.js";
-import { asRequested } from "../lib/rewards.js";
+import { asRequested, FUNCTIONS } from "../lib/rewards.js";
 import { Loading } from "../parts/loading.js";
 import { Problem } from "../parts/problem.js";
 import { RewardEditor } from "./editor.js";
@@ -23,7 +23,7 @@ export function LiveRewards({ path, samples }) {
 }
 
 async function look(path, signal) {
-  const [rewards, functions] = await Promise.all([get(`${path}/rewards`, {}, signal), get("/v1/reward_functions", {}, signal)]);
+  const [rewards, functions] = await Promise.all([get(`${path}/rewards`, {}, signal), get(FUNCTIONS, {}, signal)]);
   return { rewards, functions: functions.data };
 }
 
@@ -49,7 +49,7 @@ function Edit({ path, samples }) {
   const tried = samples.slice(0, SAMPLES).map((row) => ({ completion: row.completion, item: { messages: row.prompt, ...row.item } }));
   return html`<p class="small quiet">Version ${data.rewards.version} is the newest one.</p>
     <${RewardEditor} entries=${entries ?? data.rewards.reward_functions} change=${setEntries} functions=${data.functions}>
-      ${(entry) => html`<${Trial} grader=${entry.grader} samples=${tried} what="completion of this step" />`}
+      ${(entry) => html`<${Trial} source=${entry.grader.source} samples=${tried} what="completion of this step" />`}
     <//>
     ${problem && html`<${Problem} error=${problem} />`}
     <div class="row"><button class="button primary" disabled=${!entries || busy} onClick=${save}>Save as version ${data.rewards.version + 1}</button>
