@@ -11,6 +11,7 @@ ROUTES: dict[str, str] = {
     "GET /v1/files": "files.read",
     "GET /v1/files/{file_id}": "files.read",
     "GET /v1/files/{file_id}/preview": "files.read",
+    "GET /v1/files/{file_id}/repeats": "files.read",
     "GET /v1/files/{file_id}/content": "files.read",
     "DELETE /v1/files/{file_id}": "files.write",
     "POST /v1/uploads": "files.write",
