@@ -88,6 +88,7 @@ ROUTES: dict[str, str] = {
     "GET /v1/projects": NONE,
     "POST /v1/projects": "admin",
     "GET /v1/projects/{project_id}": NONE,
+    "DELETE /v1/projects/{project_id}": "admin",
     "POST /v1/projects/{project_id}": "admin",
 }
 

@@ -182,6 +182,31 @@ class TestRewards:
         assert visitor.serious_violations() == []
 
 
+class TestKeys:
+    def test_a_key_has_an_owner_and_a_project_is_deleted_after_its_name_is_typed(
+        self, server: Server, visit: Visit
+    ) -> None:
+        visitor = visit()
+        page = visitor.open("/keys", "Keys and quotas")
+        page.get_by_label("Name of the project").fill("short-lived")
+        page.get_by_role("button", name="Create project").click()
+        page.get_by_role("heading", name="Quotas of short-lived").wait_for()
+        page.get_by_label("Name", exact=True).fill("laptop")
+        page.get_by_label("Owner (optional)").fill(MARKUP)
+        page.get_by_role("button", name="Create key").click()
+        page.get_by_role("cell", name=MARKUP).wait_for()
+        assert page.locator("main img, main b").count() == 0
+        page.get_by_role("button", name="Delete the project").click()
+        sure = page.get_by_role("button", name="Delete everything in it")
+        assert sure.is_disabled()
+        assert visitor.serious_violations() == []
+        page.get_by_label("Type short-lived to go on").fill("short-lived")
+        sure.click()
+        page.get_by_role("heading", name="Quotas of default").wait_for()
+        names = [each["name"] for each in server.http.get("/v1/projects").json()["data"]]
+        assert "short-lived" not in names
+
+
 class TestPlayground:
     def test_two_models_answer_side_by_side_and_the_answers_become_a_comparison(
         self, server: Server, visit: Visit, job: Any

@@ -1,0 +1,55 @@
+"""The end of a project: every row that belongs to it, and every object of its files, jobs and models."""
+
+from sqlalchemy import ColumnElement, Table, delete, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle.errors import Conflict
+from fettle.storage import deletions
+from models import ENDED, Base, Comparison, ComparisonStatus, Job, Project
+
+
+async def remove(session: AsyncSession, project: Project) -> list[str]:
+    """The keys of the objects that must go, which are written down.
+
+    Raises Conflict while jobs or comparisons of the project are under way.
+    """
+    await session.refresh(project, with_for_update=True)
+    await check_idle(session, project)
+    jobs = await session.scalars(select(Job.id).where(Job.project_id == project.id))
+    keys = [f"files/{project.id}", f"uploads/{project.id}", *(f"jobs/{job_id}" for job_id in jobs)]
+    for key in keys:
+        await deletions.plan(session, key)
+    for table in reversed(Base.metadata.sorted_tables):  # children before their parents
+        if (mine := rows_of(table, project.id)) is not None:
+            await session.execute(delete(table).where(mine))
+    return keys
+
+
+async def check_idle(session: AsyncSession, project: Project) -> None:
+    active = select(func.count()).where(Job.project_id == project.id, Job.status.not_in(ENDED))
+    if jobs := await session.scalar(active):
+        what = "1 job that has" if jobs == 1 else f"{jobs} jobs that have"
+        raise Conflict(
+            f"The project {project.name!r} has {what} not ended. Cancel {'it' if jobs == 1 else 'them'} first.",
+            code="project_in_use",
+        )
+    generating = Comparison.status == ComparisonStatus.GENERATING
+    name = await session.scalar(select(Comparison.name).where(Comparison.project_id == project.id, generating).limit(1))
+    if name is not None:
+        raise Conflict(
+            f"Responses of the comparison {name!r} are being generated. Delete the comparison first, or wait.",
+            code="project_in_use",
+        )
+
+
+def rows_of(table: Table, project_id: str) -> ColumnElement[bool] | None:
+    """Which rows of a table are the project's: by their own column, or by what they refer to. None: it has none."""
+    if table is Project.__table__:
+        return table.c.id == project_id
+    if "project_id" in table.c:
+        return table.c.project_id == project_id
+    ways = []
+    for key in table.foreign_keys:
+        if (parents := rows_of(key.column.table, project_id)) is not None:
+            ways.append(key.parent.in_(select(key.column).where(parents)))
+    return or_(*ways) if ways else None
