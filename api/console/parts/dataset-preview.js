@@ -38,7 +38,7 @@ function factsOf({ rows, tokens, supervised_share: share, row_tokens: lengths, r
 function Shown({ data }) {
   return html`
     <dl class="card tiles">${factsOf(data.summary).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
-    <${LengthHistogram} bars=${data.summary.length_histogram} />
+    <${LengthHistogram} bars=${data.summary.length_histogram} lengths=${data.summary.row_tokens} />
     <p class="small quiet"><mark class="token learned">Marked tokens</mark> are learned. The others are what the model reads first.</p>
     ${data.rows.map((row) => html`<article key=${row.line} class="card stack tight" aria-label=${`Line ${row.line}`}>
       <div class="row spread small"><span class="tag">Line ${row.line}</span>

@@ -23,9 +23,9 @@ export function DatasetRepeats({ file }) {
 }
 
 function Shown({ data: { rows, complete, duplicate_rows: twice, repeated_prompts: again, examples, overlap } }) {
-  const looked = complete ? `all ${many(rows, "row")}` : `the first ${many(rows, "row")}`;
+  const looked = `${complete ? "the" : "the first"} ${many(rows, "row")}`;
   return html`
-    <p class=${`message small ${twice ? "warn" : "good"}`}>${twice ? `${many(twice, "row")} of ${looked} ${twice === 1 ? "repeats" : "repeat"} an earlier row whole. The model learns such rows more often than the others.` : `No row comes twice in ${looked}.`}</p>
+    <p class=${`message small ${twice ? "warn" : "good"}`}>${twice ? `${count(twice)} of ${looked} ${twice === 1 ? "repeats" : "repeat"} an earlier row whole. The model learns such rows more often than the others.` : `None of ${looked} comes twice.`}</p>
     ${examples.length > 0 && html`<${Lines} words=${examples.map(({ line, of }) => `${count(line)} repeats ${count(of)}`)} total=${twice} />`}
     ${again > 0 && html`<p class="small quiet">${many(again, "row")} ${again === 1 ? "asks" : "ask"} what an earlier row asks, with another answer.</p>`}
     ${overlap && html`<p class=${`message small ${overlap.shared_rows ? "warn" : "good"}`}>${overlap.shared_rows
