@@ -20,6 +20,7 @@ from models.proof import Proof
 from models.reward_source import RewardSource
 from models.reward_version import RewardVersion
 from models.rollout_chunk import RolloutChunk
+from models.stored_response import StoredResponse
 from models.tuned_model import TunedModel
 from models.upload import ChunkedUpload, UploadPart, UploadStatus
 from models.worker import Worker
@@ -54,6 +55,7 @@ __all__ = [
     "RewardSource",
     "RewardVersion",
     "RolloutChunk",
+    "StoredResponse",
     "TunedModel",
     "UploadPart",
     "UploadStatus",

@@ -23,6 +23,7 @@ FOUND_OR_NOT = {  # of a path's ids: the code that says that there is none
     "item_id": "not_found",
     "upload_id": "not_found",
     "function_id": "not_found",
+    "response_id": "not_found",
 }
 
 BODIES = {  # read before the id is
@@ -53,6 +54,7 @@ async def things(tenant: Tenant, folder: Path) -> dict[str, str]:
         "project_id": tenant.project.id,
         "upload_id": (await tenant.upload_in_parts(9))["id"],
         "function_id": (await tenant.reward_function())["id"],
+        "response_id": await tenant.stored_response(),
         **compared,
     }
 
