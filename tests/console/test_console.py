@@ -142,7 +142,7 @@ class TestRewards:
         page = visitor.open("/rewards", "Rewards")
         page.get_by_role("link", name="Write a function").click()
         page.get_by_label("Name").fill("mark_up")
-        source = page.get_by_label("Source")
+        source = page.get_by_label("Source", exact=True)
         source.fill(f"def reward(prompt, completion, example):\nprint({MARKUP!r})")
         source.press("Home")
         source.press("Tab")

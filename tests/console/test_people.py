@@ -27,7 +27,7 @@ def write_markup(server: Server, comparison: str) -> None:
         for item, stored in rows:
             responses = json.loads(stored)
             for number, response in enumerate(responses):
-                response["text"] = f"{MARKUP} answer {number}"
+                response |= {"text": f"{MARKUP} answer {number}", "finish_reason": "stop"}  # whole, so that it counts
             db.execute("UPDATE comparison_items SET responses = ? WHERE id = ?", (json.dumps(responses), item))
         db.commit()
 

@@ -109,7 +109,7 @@ class TestRollouts:
         page.get_by_role("button", name="Add", exact=True).click()
         source = f"def reward(prompt, completion, example):\n    print({MARKUP!r})\n    return 2"
         page.get_by_label("Source of my_reward").fill(source)
-        page.get_by_role("button", name="Try on 6 completions of this step").click()
+        page.get_by_role("button", name="Try on 6 completions").click()
         page.get_by_text("Mean score 2, slowest").wait_for()
         assert page.locator("main img, main b").count() == 0
         page.get_by_role("button", name="Save as version 2").click()

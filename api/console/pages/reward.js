@@ -73,7 +73,7 @@ function Edit({ saved, versions, samples, setSamples }) {
   return html`<${Frame} title=${saved.id ? html`<span class="mono wrap">${saved.name}</span>` : "New reward function"} lead=${lead} back=${BACK} actions=${actions}>
     <form class="columns" onSubmit=${save}>
       <div class="stack">
-        <section class="card stack" aria-label="Source">
+        <section class="card stack" aria-label="Function">
           ${!saved.id && html`<${Field} label="Name" hint="1 to 64 letters, digits, '_', '.' or '-'.">${(attributes) => html`<input ...${attributes} class="input mono" required maxlength="64" value=${name} onInput=${(event) => setName(event.target.value)} />`}<//>`}
           <${Source} label="Source" value=${source} change=${setSource} />
           ${problem && html`<${Problem} error=${problem} />`}

@@ -49,7 +49,7 @@ function Edit({ path, samples }) {
   const tried = samples.slice(0, SAMPLES).map((row) => ({ completion: row.completion, item: { messages: row.prompt, ...row.item } }));
   return html`<p class="small quiet">Version ${data.rewards.version} is the newest one.</p>
     <${RewardEditor} entries=${entries ?? data.rewards.reward_functions} change=${setEntries} functions=${data.functions}>
-      ${(entry) => html`<${Trial} source=${entry.grader.source} samples=${tried} what="completion of this step" />`}
+      ${(entry) => html`<${Trial} source=${entry.grader.source} samples=${tried} what="completion" />`}
     <//>
     ${problem && html`<${Problem} error=${problem} />`}
     <div class="row"><button class="button primary" disabled=${!entries || busy} onClick=${save}>Save as version ${data.rewards.version + 1}</button>

@@ -33,7 +33,7 @@ export function Samples({ samples, change }) {
     <p class="small quiet">What a model might write, and the dataset row that it answers. The function gets the row as <code>example</code>.</p>
     <ol class="lines">${samples.map(({ completion, row }, place) => html`<li key=${place} class="stack tight">
       <${Field} label=${`Completion ${place + 1}`}>${(attributes) => html`<textarea ...${attributes} class="input low" rows="2" value=${completion} onInput=${(event) => replace(place, { completion: event.target.value })} />`}<//>
-      <${Field} label=${`Row ${place + 1}, as JSON (optional)`}>${(attributes) => html`<input ...${attributes} class="input mono" spellcheck="false" value=${row} onInput=${(event) => replace(place, { row: event.target.value })} />`}<//>
+      <${Field} label=${`Row ${place + 1}, as JSON (optional)`}>${(attributes) => html`<input ...${attributes} class="input mono" spellcheck=${false} value=${row} onInput=${(event) => replace(place, { row: event.target.value })} />`}<//>
       ${samples.length > 1 && html`<div><button type="button" class="button small plain" aria-label=${`Remove sample ${place + 1}`} onClick=${() => change(samples.filter((_, number) => number !== place))}>Remove</button></div>`}
     </li>`)}</ol>
     ${samples.length < AT_MOST && html`<div><button type="button" class="button small" onClick=${() => change([...samples, { completion: "", row: samples.at(-1).row }])}>Add a sample</button></div>`}

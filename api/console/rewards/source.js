@@ -19,7 +19,7 @@ export function Source({ label, value, change }) {
   const enter = (event) => delete event.target.dataset.leaving;
   return html`<div class="field">
     <label for=${id}>${label}</label>
-    <textarea id=${id} class="input source" spellcheck="false" autocapitalize="off" autocomplete="off" rows=${Math.min(24, Math.max(6, value.split("\n").length + 1))}
+    <textarea id=${id} class="input source" spellcheck=${false} autocapitalize="off" autocomplete="off" rows=${Math.min(24, Math.max(6, value.split("\n").length + 1))}
       value=${value} onInput=${(event) => change(event.target.value)} onKeyDown=${key} onFocus=${enter} aria-describedby=${`${id}-hint`}></textarea>
     <div class="hint" id=${`${id}-hint`}>Tab indents. Press Escape first to leave the field with Tab.</div>
   </div>`;
