@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.errors import Conflict
 from fettle.storage import deletions
-from models import ENDED, Base, Comparison, ComparisonStatus, Job, Project
+from models import ENDED, Base, Comparison, ComparisonStatus, Deletion, Job, Project
 
 
 async def remove(session: AsyncSession, project: Project) -> list[str]:
@@ -16,7 +16,10 @@ async def remove(session: AsyncSession, project: Project) -> list[str]:
     await session.refresh(project, with_for_update=True)
     await check_idle(session, project)
     jobs = await session.scalars(select(Job.id).where(Job.project_id == project.id))
-    keys = [f"files/{project.id}", f"uploads/{project.id}", *(f"jobs/{job_id}" for job_id in jobs)]
+    folders = [f"files/{project.id}", f"uploads/{project.id}"]
+    for folder in folders:  # what was to go one by one goes with its folder
+        await session.execute(delete(Deletion).where(Deletion.key.startswith(f"{folder}/", autoescape=True)))
+    keys = [*folders, *(f"jobs/{job_id}" for job_id in jobs)]
     for key in keys:
         await deletions.plan(session, key)
     for table in reversed(Base.metadata.sorted_tables):  # children before their parents
