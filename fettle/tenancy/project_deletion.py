@@ -1,17 +1,17 @@
 """The end of a project: every row that belongs to it, and every object of its files, jobs and models."""
 
-from sqlalchemy import ColumnElement, Table, delete, func, or_, select
+from sqlalchemy import ColumnElement, Table, delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.errors import Conflict
 from fettle.storage import deletions
-from models import ENDED, Base, Comparison, ComparisonStatus, Deletion, Job, Project
+from models import ENDED, GOING, Base, Batch, Comparison, ComparisonStatus, Deletion, Job, Project
 
 
 async def remove(session: AsyncSession, project: Project) -> list[str]:
     """The keys of the objects that must go, which are written down.
 
-    Raises Conflict while jobs or comparisons of the project are under way.
+    Raises Conflict while jobs, batches or comparisons of the project are under way.
     """
     await session.refresh(project, with_for_update=True)
     await check_idle(session, project)
@@ -29,20 +29,17 @@ async def remove(session: AsyncSession, project: Project) -> list[str]:
 
 
 async def check_idle(session: AsyncSession, project: Project) -> None:
-    active = select(func.count()).where(Job.project_id == project.id, Job.status.not_in(ENDED))
-    if jobs := await session.scalar(active):
-        what = "1 job that has" if jobs == 1 else f"{jobs} jobs that have"
-        raise Conflict(
-            f"The project {project.name!r} has {what} not ended. Cancel {'it' if jobs == 1 else 'them'} first.",
-            code="project_in_use",
-        )
-    generating = Comparison.status == ComparisonStatus.GENERATING
-    name = await session.scalar(select(Comparison.name).where(Comparison.project_id == project.id, generating).limit(1))
-    if name is not None:
-        raise Conflict(
-            f"Responses of the comparison {name!r} are being generated. Delete the comparison first, or wait.",
-            code="project_in_use",
-        )
+    for what, table, under_way in (
+        ("job", Job, Job.status.not_in(ENDED)),
+        ("batch", Batch, Batch.status.in_(GOING)),
+        ("comparison", Comparison, Comparison.status == ComparisonStatus.GENERATING),
+    ):
+        id = await session.scalar(select(table.id).where(table.project_id == project.id, under_way).limit(1))
+        if id is not None:
+            way_out = "Delete it, or wait for its responses" if table is Comparison else "Cancel it first, or wait"
+            raise Conflict(
+                f"The {what} {id!r} of the project {project.name!r} has not ended. {way_out}.", code="project_in_use"
+            )
 
 
 def rows_of(table: Table, project_id: str) -> ColumnElement[bool] | None:

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select
 
 from fettle.tenancy.quotas import QUOTAS
-from models import Base, JobStatus
+from models import Base, Batch, BatchStatus, JobStatus
 from tests.api.tenants import Tenant, jsonl, message, refusal
 from tests.api.test_tenancy import things
 
@@ -120,6 +120,10 @@ class TestDelete:
         mine = await things(tenant, tmp_path)
         before = await self.counts(tenant)
         theirs = await things(other, tmp_path)
+        refused = await operator.delete(f"{PROJECTS}/{other.project.id}")
+        assert f"The batch {theirs['batch_id']!r}" in message(refused)
+        async with other.db.transaction() as session:
+            (await session.get_one(Batch, theirs["batch_id"])).status = BatchStatus.CANCELLED
         folders = [f"files/{other.project.id}", f"jobs/{theirs['job_id']}", f"uploads/{other.project.id}"]
         assert await tenant.storage.sizes(folders[0])
         assert await tenant.storage.sizes(folders[1])
@@ -137,7 +141,7 @@ class TestDelete:
         made = await other.job()
         refused = await operator.delete(f"{PROJECTS}/{other.project.id}")
         assert refusal(refused)[:2] == (409, "project_in_use")
-        assert "1 job that has not ended. Cancel it first." in message(refused)
+        assert f"The job {made['id']!r}" in message(refused)
         await other.end(made["id"], JobStatus.CANCELLED)
         assert (await operator.delete(f"{PROJECTS}/{other.project.id}")).status_code == 200
         assert refusal(await operator.delete(f"{PROJECTS}/{tenant.project.id}"))[:2] == (409, "own_project")
