@@ -21,6 +21,7 @@ from models.proof import Proof
 from models.reward_source import RewardSource
 from models.reward_version import RewardVersion
 from models.rollout_chunk import RolloutChunk
+from models.run import Run
 from models.stored_response import StoredResponse
 from models.tuned_model import TunedModel
 from models.upload import ChunkedUpload, UploadPart, UploadStatus
@@ -62,6 +63,7 @@ __all__ = [
     "RewardSource",
     "RewardVersion",
     "RolloutChunk",
+    "Run",
     "StoredResponse",
     "TunedModel",
     "UploadPart",
