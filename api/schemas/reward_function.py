@@ -1,35 +1,30 @@
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from fettle.rewards import FUNCTIONS, RewardFunction
+from fettle.schemas.strict import Strict
 from models import RewardSource
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 SAMPLES_AT_MOST = 20
 
 
-class FunctionCreate(BaseModel):
+class FunctionCreate(Strict):
     """`source`: Python that defines `reward(prompt, completion, example)` or `grade(sample, item)`."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: Name
     source: str
 
 
-class TrialSample(BaseModel):
+class TrialSample(Strict):
     """`completion`: what is scored. `item`: the dataset row that it belongs to."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     completion: str
     item: dict[str, Any] = {}
 
 
-class Trial(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class Trial(Strict):
     source: str
     samples: Annotated[list[TrialSample], Field(min_length=1, max_length=SAMPLES_AT_MOST)]
 
