@@ -21,7 +21,7 @@ class TrialSample(Strict):
     """`completion`: what is scored. `item`: the dataset row that it belongs to."""
 
     completion: str
-    item: dict[str, Any] = {}
+    item: dict[str, Any] = Field(default_factory=dict)
 
 
 class Trial(Strict):
