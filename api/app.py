@@ -45,6 +45,7 @@ from api.routes import (
     uploads,
     workers,
 )
+from api.statistics import Statistics
 from fettle import __version__
 from fettle.datasets.ingest import Checks
 from fettle.db import Database
@@ -113,12 +114,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     state.uploads.mkdir(parents=True, exist_ok=True)
     stale_files.sweep(state.uploads)
     state.pool = Pool()
+    state.statistics = Statistics()
     if state.warm:
         state.warming = asyncio.create_task(state.pool.start())
     state.checks = Checks(os.cpu_count() or 1)
     watching = asyncio.create_task(loop_lag.watch())
     yield
     watching.cancel()
+    await state.statistics.close()
     await state.pool.close()
     await state.engine.close()
     await state.doorbell.close()

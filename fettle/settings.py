@@ -85,6 +85,9 @@ class Settings(BaseSettings):
     rollout_days: float | None = Field(
         None, gt=0, description="How long an ended job's rollouts are kept; unset: for ever"
     )
+    response_days: float = Field(
+        30, ge=0, description="How long stored responses are kept; 0: responses are not stored"
+    )
     resume_days: float = Field(7, gt=0, description="How long a failed job's checkpoints can be resumed from")
     storage_retry_seconds: float = Field(
         15, gt=0, description="Longest pause between retries while storage is not responding"

@@ -16,6 +16,7 @@ from fettle.datasets import files, uploads
 from fettle.db import DATABASE_AWAY, Database
 from fettle.host import data_folder, devices, users
 from fettle.host.devices import Slot
+from fettle.inference import stored_responses
 from fettle.jobs import grading_requests, leases
 from fettle.observability.causes import in_words
 from fettle.observability.logs import configure
@@ -214,6 +215,7 @@ async def tidy(resources: Resources) -> None:
                 await grading_requests.sweep(session)
                 await uploads.sweep(session)
                 await files.expire(session)
+                await stored_responses.sweep(session, resources.settings.response_days)
             if (days := resources.settings.rollout_days) is not None:
                 for removed in await retention.expire(resources.db, resources.storage, days):
                     metrics.rollouts_expired.inc(removed.rollouts)

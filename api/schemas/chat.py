@@ -31,21 +31,21 @@ class Unneeded(BaseModel):
     store: bool | None = None
     user: str | None = None
 
-    @field_validator("store")
-    @classmethod
-    def nothing_is_stored(cls, store: bool | None) -> bool | None:
-        if store:
-            raise InvalidRequest(
-                "Responses are not stored on this server. Remove 'store' or set it to false.", param="store"
-            )
-        return store
-
 
 class ChatRequest(Unneeded):
     """The body of POST /v1/chat/completions."""
 
     model_config = ConfigDict(extra="allow")
     model: str
+
+    @field_validator("store")
+    @classmethod
+    def nothing_is_stored(cls, store: bool | None) -> bool | None:
+        if store:
+            raise InvalidRequest(
+                "Chat completions are not stored on this server. Remove 'store' or set it to false.", param="store"
+            )
+        return store
 
     def for_engine(self) -> dict[str, Any]:
         """The rest of the body, as it came."""

@@ -13,7 +13,7 @@ from fettle.db import json_text
 from fettle.errors import Conflict, NotFound
 from fettle.estimates import estimate, measurements
 from fettle.estimates.amounts import Rows
-from fettle.jobs import events, idempotency, planning, states
+from fettle.jobs import events, idempotency, planning, states, without_effect
 from fettle.jobs.planning import Plan, Request
 from fettle.pagination import page
 from fettle.registry.catalog import Catalog
@@ -83,6 +83,8 @@ async def add(session: AsyncSession, project: Project, request: Request, plan: P
     if plan.graders is not None:
         session.add(RewardVersion(job_id=job.id, version=1, graders=plan.graders))
     events.add(session, job.id, f"Created fine-tuning job: {job.id}")
+    for sentence in without_effect.sentences(plan.method, plan.graders or []):
+        events.add(session, job.id, sentence)
     return job
 
 

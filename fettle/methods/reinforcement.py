@@ -40,6 +40,7 @@ class ReinforcementHyperparameters(SamplingHyperparameters):
     2025); "cispo" clips the ratio and keeps the gradient (MiniMax 2025).
     epsilon 0.2: by how much the ratio of new to old policy may leave 1 before the gradient ends (PPO's). One update is
     made from each batch of completions, so that the ratio hardly leaves 1. cispo takes 5 above and none below.
+    reasoning_effort: OpenAI's; open base models have no such setting, so a job's events say that it has no effect.
     max_grader_errors 0.2: the share of completions on which graders may fail before the job does.
     """
 
@@ -49,7 +50,7 @@ class ReinforcementHyperparameters(SamplingHyperparameters):
     loss_type: LossType = "dapo"
     epsilon: Auto | Annotated[float, Field(gt=0, lt=10)] = "auto"
     max_grader_errors: Annotated[float, Field(ge=0, le=1)] = MAX_GRADER_ERRORS
-    reasoning_effort: Literal["default"] | None = None  # OpenAI's; open base models have no such dial
+    reasoning_effort: Literal["default", "none", "minimal", "low", "medium", "high", "xhigh"] | None = None
 
     @model_validator(mode="after")
     def one_group_size(self) -> "ReinforcementHyperparameters":

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from fettle.rewards.samples import Sample
+from fettle.rewards.samples import NOT_JSON, Sample
 
 HOLE = re.compile(r"\{\{([^{}]*)\}\}")
 PATH = re.compile(r"^(item|sample)((?:\.[^.\[\]\s]+|\[\d+\])*)$")
@@ -86,14 +86,14 @@ def find(path: str, sample: Sample) -> Any:
     at = match[1]
     for key, index in STEP.findall(match[2]):
         if at == "sample.output_json" and value is None:
-            raise Unfilled("sample_parse_error", "sample.output_json: the completion is not JSON")
+            raise Unfilled(NOT_JSON, "sample.output_json: the completion is not JSON")
         try:
             value = value[int(index)] if index else value[key]
         except (KeyError, IndexError, TypeError) as error:
             raise Unfilled("invalid_variable_error", f"{at} has no {key or index!r}") from error
         at += f".{key}" if key else f"[{index}]"
     if at == "sample.output_json" and value is None:
-        raise Unfilled("sample_parse_error", "sample.output_json: the completion is not JSON")
+        raise Unfilled(NOT_JSON, "sample.output_json: the completion is not JSON")
     return value
 
 

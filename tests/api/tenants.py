@@ -12,6 +12,7 @@ from api.app import create_app
 from fettle import ids
 from fettle.comparisons.votes import Ballot
 from fettle.db import Database
+from fettle.inference import stored_responses
 from fettle.jobs import events, lifecycle
 from fettle.registry import tuned_models
 from fettle.settings import Settings
@@ -138,6 +139,13 @@ class Tenant:
         assert task is not None
         vote = await samples.cast(self.db, made, ann, Ballot(task.item.id, "ranking", ranking=task.vote.shown))
         return {"comparison_id": made.id, "annotator_id": ann.id, "vote_id": vote, "item_id": task.item.id}
+
+    async def stored_response(self) -> str:
+        """One as the engine answered it; its id."""
+        body = {"id": ids.new("resp_"), "object": "response", "output": []}
+        async with self.db.transaction() as session:
+            stored_responses.add(session, self.project.id, previous_id=None, input=[], body=body)
+        return str(body["id"])
 
     async def end(self, job_id: str, status: JobStatus) -> None:
         async with self.db.transaction() as session:

@@ -113,6 +113,7 @@ class TestRun:
     async def test_a_completion_that_is_no_json_is_flagged(self, tenant: Tenant) -> None:
         answer = await ran(tenant, {**EQUAL, "input": "{{sample.output_json.a}}"})
         assert answer["metadata"]["errors"]["sample_parse_error"] is True
+        assert answer["reward"] == 0.0
 
     async def test_a_reward_function_is_a_grader_too(self, tenant: Tenant) -> None:
         grader = {"type": "function", "name": "same", "function": "exact_match"}
@@ -178,7 +179,7 @@ class TestValidate:
             ({**EQUAL, "operation": "is"}, "grader.operation", "'eq', 'ne', 'neq', 'like' or 'ilike'"),
             ({**EQUAL, "input": "{{answer}}"}, "grader.input", "{{answer}} is not a variable"),
             ({**EQUAL, "colour": "red"}, "grader.colour", "Unknown parameter"),
-            ({**LENGTH, "image_tag": "2025-05-08"}, "grader.image_tag", "Leave 'image_tag' out"),
+            ({**LENGTH, "image_tag": 5}, "grader.image_tag", "a string"),
             ({**LENGTH, "source": "x = 1"}, "grader", "defines none of: grade, reward"),
             ({**LENGTH, "source": "#" * 256_001}, "grader", "at most 256,000"),
             ({**BOTH, "graders": {"equal": EQUAL}}, "grader", "there is no grader 'length'"),

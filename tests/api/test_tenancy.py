@@ -22,6 +22,7 @@ FOUND_OR_NOT = {  # of a path's ids: the code that says that there is none
     "vote_id": "not_found",
     "item_id": "not_found",
     "upload_id": "not_found",
+    "response_id": "not_found",
 }
 
 BODIES = {  # read before the id is
@@ -50,6 +51,7 @@ async def things(tenant: Tenant, folder: Path) -> dict[str, str]:
         "key_id": (await tenant.http.get("/v1/api_keys")).json()["data"][0]["id"],
         "project_id": tenant.project.id,
         "upload_id": (await tenant.upload_in_parts(9))["id"],
+        "response_id": await tenant.stored_response(),
         **compared,
     }
 
