@@ -17,6 +17,7 @@ from api.reads import Reads
 from api.routes import (
     advice,
     api_keys,
+    batches,
     chat,
     comparison_annotators,
     comparison_exports,
@@ -43,6 +44,7 @@ from api.routes import (
     rollouts,
     session,
     uploads,
+    webhooks,
     workers,
 )
 from api.statistics import Statistics
@@ -83,6 +85,8 @@ ROUTERS = (
     chat.router,
     responses.router,
     completions.router,
+    batches.router,
+    webhooks.router,
     api_keys.router,
     projects.router,
     health.router,

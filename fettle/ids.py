@@ -12,6 +12,8 @@ Prefix = Literal[
     "file-",
     "upload_",
     "part_",
+    "batch_",
+    "batch_req_",
     "ftjob-",
     "ftevent-",
     "ftckpt_",
@@ -30,6 +32,9 @@ Prefix = Literal[
     "req_",
     "call_",
     "fc_",
+    "evt_",
+    "whep_",
+    "whd_",
 ]
 
 

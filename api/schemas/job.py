@@ -8,13 +8,12 @@ from fettle.errors import InvalidRequest, NotFound, from_schema
 from fettle.jobs import proof_checks, proofs
 from fettle.jobs.waiting import Waiting
 from fettle.methods.common import ITEMS_AT_MOST
+from fettle.schemas.labels import Labels
 from fettle.storage.artifacts import Manifest
 from models import Checkpoint, Event, Job, JobStatus, Proof
 
-Label = Annotated[str, StringConstraints(max_length=512)]
 TRAINED = ("train_loss", "train_mean_token_accuracy")
 VALIDATED = ("valid_loss", "valid_mean_token_accuracy")
-LabelName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
 class AnyMethod(BaseModel):
@@ -36,7 +35,7 @@ class JobCreate(BaseModel):
     hyperparameters: methods.SupervisedHyperparameters | None = None  # OpenAI's older place for them
     suffix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
-    metadata: Annotated[dict[LabelName, Label], Field(max_length=16)] | None = None
+    metadata: Labels | None = None
     integrations: Annotated[list[dict[str, Any]], Field(max_length=ITEMS_AT_MOST)] | None = None
 
 

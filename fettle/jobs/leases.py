@@ -15,6 +15,7 @@ from fettle.db import database_now
 from fettle.errors import Fenced
 from fettle.jobs import events, states, workers
 from fettle.tenancy import quotas
+from fettle.webhooks import events as webhooks
 from models import WORKER_LOST, Job, JobStatus, Worker
 
 
@@ -129,6 +130,7 @@ def fail(session: AsyncSession, job: Job, code: str, message: str, param: str | 
     job.finished_at, job.lease_until, job.pause_requested_at = time.time(), None, None
     job.error = {"code": code, "message": message, "param": param}
     events.add(session, job.id, message, level="error", data={"code": code})
+    webhooks.add(session, job.project_id, "fine_tuning.job.failed", job.id)
 
 
 async def reclaim_expired(session: AsyncSession, max_attempts: int) -> Sequence[str]:
