@@ -17,7 +17,9 @@ from api.reads import Reads
 from api.routes import (
     advice,
     api_keys,
+    batches,
     chat,
+    checkpoint_permissions,
     comparison_annotators,
     comparison_exports,
     comparison_imports,
@@ -29,6 +31,7 @@ from api.routes import (
     docs,
     dry_runs,
     estimates,
+    evals,
     files,
     graders,
     health,
@@ -43,8 +46,10 @@ from api.routes import (
     rollouts,
     session,
     uploads,
+    webhooks,
     workers,
 )
+from api.statistics import Statistics
 from fettle import __version__
 from fettle.datasets.ingest import Checks
 from fettle.db import Database
@@ -79,9 +84,13 @@ ROUTERS = (
     comparison_exports.router,
     workers.router,
     models.router,
+    checkpoint_permissions.router,
     chat.router,
     responses.router,
     completions.router,
+    batches.router,
+    evals.router,
+    webhooks.router,
     api_keys.router,
     projects.router,
     health.router,
@@ -113,12 +122,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     state.uploads.mkdir(parents=True, exist_ok=True)
     stale_files.sweep(state.uploads)
     state.pool = Pool()
+    state.statistics = Statistics()
     if state.warm:
         state.warming = asyncio.create_task(state.pool.start())
     state.checks = Checks(os.cpu_count() or 1)
     watching = asyncio.create_task(loop_lag.watch())
     yield
     watching.cancel()
+    await state.statistics.close()
     await state.pool.close()
     await state.engine.close()
     await state.doorbell.close()

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.readiness import Readiness
 from api.reads import Reads
+from api.statistics import Statistics
 from fettle import queue
 from fettle.datasets.ingest import Checks
 from fettle.db import Database
@@ -39,6 +40,7 @@ class AppState:
     uploads: Path
     checks: Checks  # of datasets
     pool: Pool  # for work that the event loop must not do
+    statistics: Statistics  # of comparisons
 
 
 async def app_state(request: Request) -> AppState:

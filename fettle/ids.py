@@ -12,11 +12,15 @@ Prefix = Literal[
     "file-",
     "upload_",
     "part_",
+    "batch_",
+    "batch_req_",
     "ftjob-",
     "ftevent-",
     "ftckpt_",
+    "cp_",
     "rollouts-",
     "grading_",
+    "rewfn_",
     "cmp_",
     "cmpitem_",
     "cmpresp_",
@@ -30,6 +34,12 @@ Prefix = Literal[
     "req_",
     "call_",
     "fc_",
+    "eval_",
+    "evalrun_",
+    "outputitem_",
+    "evt_",
+    "whep_",
+    "whd_",
 ]
 
 

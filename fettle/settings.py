@@ -2,6 +2,7 @@
 
 import re
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
 
@@ -66,6 +67,13 @@ class Settings(BaseSettings):
     )
     quota_queued_jobs: int | None = Field(None, ge=0, description="Queued and paused jobs per project; unset: no limit")
     quota_running_jobs: int | None = Field(None, ge=0, description="Running jobs per project; unset: no limit")
+    quota_high_priority_jobs: int | None = Field(
+        1, ge=0, description="High-priority jobs per project that have not ended; they interrupt others' jobs"
+    )
+    quota_job_hours: int | None = Field(None, ge=0, description="Hours that one job may run; unset: no limit")
+    quota_gpu_hours: int | None = Field(
+        None, ge=0, description="GPU-hours of a project in 30 days; a CPU slot counts as one GPU; unset: no limit"
+    )
     quota_tokens: int | None = Field(
         None, ge=0, description="Tokens that a project may train in 30 days; unset: no limit"
     )
@@ -73,6 +81,7 @@ class Settings(BaseSettings):
     slots: int | None = Field(
         None, ge=1, description="Jobs that one worker runs at a time; unset: one per GPU or group"
     )
+    worker_labels: str = Field("", description="What jobs can ask this worker for, such as a100,eu; unset: no labels")
     gpus_per_job: int = Field(1, ge=1, description="GPUs that train one job together; see docs/gpus.md")
     threads: int | None = Field(None, ge=1, description="CPU threads per job; unset: cores ÷ slots")
     warm_children: bool = Field(True, description="Fork training children from a process that has torch loaded")
@@ -85,11 +94,17 @@ class Settings(BaseSettings):
     rollout_days: float | None = Field(
         None, gt=0, description="How long an ended job's rollouts are kept; unset: for ever"
     )
+    response_days: float = Field(
+        30, ge=0, description="How long stored responses are kept; 0: responses are not stored"
+    )
     resume_days: float = Field(7, gt=0, description="How long a failed job's checkpoints can be resumed from")
     storage_retry_seconds: float = Field(
         15, gt=0, description="Longest pause between retries while storage is not responding"
     )
     drain_seconds: float = Field(20, gt=0, description="How long a stopping worker waits for a last checkpoint")
+    stall_seconds: float = Field(
+        1800, gt=0, description="A run that reports nothing for so long gets a warning, and after twice as long it ends"
+    )
     max_attempts: int = Field(3, ge=1, description="Attempts without progress after which a job fails as worker_lost")
     grading_seconds: float = Field(150, gt=0, description="How long a request to run a grader waits for its answer")
     grader_seconds: float = Field(120, gt=0, description="Longest time that user code may run for one sample")
@@ -120,6 +135,10 @@ class Settings(BaseSettings):
         None, description='Price of an hour on one GPU, or on a CPU slot, such as "2.50 EUR"; unset: no costs are shown'
     )
 
+    webhook_allow_networks: str = Field(
+        "", description="Networks of yours that webhooks may reach, such as 10.0.0.0/8; unset: public addresses only"
+    )
+
     integrations: str = Field("", description="Where jobs may report to: wandb,tensorboard,mlflow; unset: nowhere")
     wandb_api_key: SecretStr | None = Field(None, description="Weights & Biases API key for jobs' reports")
     wandb_base_url: str | None = Field(None, description="A W&B server of your own; unset: the public one")
@@ -143,6 +162,13 @@ class Settings(BaseSettings):
             raise ValueError(f"unknown: {', '.join(sorted(unknown))}. Choose from: {', '.join(INTEGRATIONS)}")
         return named
 
+    @field_validator("webhook_allow_networks")
+    @classmethod
+    def networks_are_networks(cls, named: str) -> str:
+        for network in split(named):
+            ip_network(network)
+        return named
+
     @field_validator("gpu_hour_price")
     @classmethod
     def price_is_an_amount(cls, price: str | None) -> str | None:
@@ -159,6 +185,10 @@ class Settings(BaseSettings):
     @cached_property
     def enabled_integrations(self) -> tuple[str, ...]:
         return split(self.integrations)
+
+    @cached_property
+    def webhook_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        return tuple(ip_network(network) for network in split(self.webhook_allow_networks))
 
     @cached_property
     def hosts(self) -> tuple[str, ...]:

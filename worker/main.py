@@ -16,7 +16,8 @@ from fettle.datasets import files, uploads
 from fettle.db import DATABASE_AWAY, Database
 from fettle.host import data_folder, devices, users
 from fettle.host.devices import Slot
-from fettle.jobs import grading_requests, leases
+from fettle.inference import stored_responses
+from fettle.jobs import grading_requests, leases, preemption, runs, time_limits, workers
 from fettle.observability.causes import in_words
 from fettle.observability.logs import configure
 from fettle.registry.live_catalog import LiveCatalog
@@ -24,10 +25,13 @@ from fettle.rewards.sandbox import SandboxError, cgroup, level
 from fettle.rollouts import retention
 from fettle.settings import Settings
 from fettle.storage import Away, Refused, deletions, garbage_collection, open_storage, reserve, stale_files, usage
+from fettle.tenancy import quotas
+from fettle.webhooks import store as deliveries
 from models import Worker
 from worker import comparisons, environment, metrics, presence, tasks
 from worker.attempts.attempt import Attempt
 from worker.attempts.resources import Resources
+from worker.background import batches, evals, webhooks
 from worker.jobs import engine_check, publish_retry, work_folder
 from worker.jobs.supervisor import supervise
 from worker.jobs.training_process import ProcessLauncher
@@ -72,7 +76,7 @@ def run() -> None:
 async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot]) -> None:
     """Until SIGTERM or SIGINT; then every run leaves a checkpoint and goes back to the queue. Raises a slot's bug."""
     stopping, woken, asked, published = asyncio.Event(), asyncio.Event(), asyncio.Event(), asyncio.Event()
-    compared = asyncio.Event()
+    compared, batched, evaluated = asyncio.Event(), asyncio.Event(), asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sign, stopping.set)
 
@@ -80,15 +84,21 @@ async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot
         woken.set()
         asked.set()
         compared.set()
+        batched.set()
+        evaluated.set()
 
+    row = presence.describe(resources, slots)
     serving = [
-        asyncio.create_task(serve_slot(resources, launcher, number, slot, woken, stopping, published))
+        asyncio.create_task(serve_slot(resources, launcher, number, slot, row, woken, stopping, published))
         for number, slot in enumerate(slots)
     ]
     others = [
         asyncio.create_task(queue.listen(resources.settings, ring)),
         asyncio.create_task(tasks.serve(resources, asked)),
         asyncio.create_task(comparisons.serve(resources, compared)),
+        asyncio.create_task(batches.serve(resources, batched)),
+        asyncio.create_task(evals.serve(resources, evaluated)),
+        asyncio.create_task(webhooks.serve(resources)),
         asyncio.create_task(reconcile(resources, woken)),
         asyncio.create_task(tidy(resources)),
         asyncio.create_task(engine_check.serve(resources, published)),
@@ -96,7 +106,6 @@ async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot
             guest_memory.watch(resources.settings.graders_memory_bytes or resources.settings.grader_memory_bytes)
         ),
     ]
-    row = presence.describe(resources, slots)
     others.append(asyncio.create_task(asyncio.to_thread(prove_sandbox, row)))
     warm = resources.settings.warm_children
     log.info("worker_started", slots=[str(slot) for slot in slots], threads=resources.threads, warm=warm)
@@ -130,12 +139,14 @@ async def serve_slot(
     launcher: ProcessLauncher,
     number: int,
     slot: Slot,
+    row: Worker,
     woken: asyncio.Event,
     stopping: asyncio.Event,
     published: asyncio.Event,
 ) -> None:
     """Claims one job after another. published: set when one has ended."""
     owner = f"{presence.worker_id()}:{number}"
+    offer = workers.offers(row)[number]
     while not stopping.is_set():
         woken.clear()  # before the look: a ring during it is heard
         try:
@@ -145,8 +156,8 @@ async def serve_slot(
                     session,
                     owner,
                     settings.lease_seconds,
-                    settings.quota_running_jobs,
-                    host=presence.host(),
+                    quotas.defaults(settings),
+                    offer=offer,
                     heartbeat_seconds=settings.heartbeat_seconds,
                 )
         except DATABASE_AWAY as error:
@@ -190,6 +201,12 @@ async def reconcile(resources: Resources, woken: asyncio.Event) -> None:
                 continue
             async with resources.db.transaction() as session:
                 lost = await leases.reclaim_expired(session, resources.settings.max_attempts)
+                await runs.close(session)
+                if limited := await time_limits.enforce(session, quotas.defaults(resources.settings)):
+                    log.info("time_limits_reached", job_ids=limited)
+            async with resources.db.transaction() as session:
+                if asked := await preemption.make_room(session, resources.settings):
+                    log.info("preempted", job_ids=asked)
         except Exception as error:  # whatever it is, silent workers must go on being noticed
             away = isinstance(error, DATABASE_AWAY)
             log.warning("not_reconciled", cause=in_words(error), exc_info=None if away else error)
@@ -210,10 +227,14 @@ async def tidy(resources: Resources) -> None:
             await publish_retry.sweep(resources)
             await asyncio.to_thread(cgroup.sweep)
             stale_files.sweep(resources.settings.data / tasks.DRY_RUNS)
+            stale_files.sweep(resources.settings.data / batches.FOLDER)
+            stale_files.sweep(resources.settings.data / evals.FOLDER)
             async with resources.db.transaction() as session:
                 await grading_requests.sweep(session)
                 await uploads.sweep(session)
+                await deliveries.sweep(session)
                 await files.expire(session)
+                await stored_responses.sweep(session, resources.settings.response_days)
             if (days := resources.settings.rollout_days) is not None:
                 for removed in await retention.expire(resources.db, resources.storage, days):
                     metrics.rollouts_expired.inc(removed.rollouts)

@@ -3,7 +3,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Query
 
-from api import comparison_design, comparison_prompts, isolation
+from api import comparison_design, comparison_prompts
 from api.deps import Caller, ProjectId, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.comparison import ComparisonCreate, comparison_object
@@ -60,17 +60,7 @@ async def show_results(comparison_id: str, project_id: ProjectId, services: Serv
         material = await results.material(session, comparison)
         names = {row.id: row.name for row in await annotators.everyone(session, comparison)}
     content = orjson.dumps(material)
-    found = orjson.loads(
-        await isolation.run(
-            services.pool,
-            "comparison_results",
-            project_id,
-            "comparison_id",
-            content=content,
-            seconds=results.SECONDS,
-            memory=results.MEMORY,
-        )
-    )
+    found = orjson.loads(await services.statistics.of(project_id, content))
     for each in found["annotators"]:
         each["name"] = names.get(each["annotator_id"])
     return {"object": "comparison.results", "comparison_id": comparison.id, **found}

@@ -1,12 +1,12 @@
 """A streamed chat completion as the events of OpenAI's Responses API."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import count
 from typing import Any
 
 import orjson
 
-from api.schemas.response import Answer
+from fettle.inference.requests.response import Answer
 
 BROKEN = "The engine stopped before its answer was complete."
 
@@ -73,8 +73,13 @@ class Events:
             yield self.event("output_item.done", output_index=0, item=self.answer.message())
 
 
-async def as_events(answer: Answer, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Server-sent events from `response.created` to `response.completed`, `.incomplete` or `.failed`."""
+async def as_events(
+    answer: Answer, chunks: AsyncIterator[bytes], keep: Callable[[], Awaitable[None]]
+) -> AsyncIterator[bytes]:
+    """Server-sent events from `response.created` to `response.completed`, `.incomplete` or `.failed`.
+
+    keep: stores the answer once it is whole, before the client learns that it is.
+    """
     events = Events(answer)
     yield events.event("created", response=answer.body())
     yield events.event("in_progress", response=answer.body())
@@ -104,6 +109,7 @@ async def as_events(answer: Answer, chunks: AsyncIterator[bytes]) -> AsyncIterat
             yield each
     for each in (*events.end_call(), *events.end_text()):
         yield each
+    await keep()
     yield events.event(answer.status, response=answer.body())
 
 

@@ -2,12 +2,13 @@
 
 Rule `majority`: the votes on an item become one order. A response's score is how often it was voted better than another
 response of the item, less how often worse (Borda's count); equal scores tie. Rule `every_vote`: each vote is a row of
-its own, so that conflicts stay in the data. Under both a tie gives no pair, and votes that order nothing (both bad,
+its own, so that conflicts stay in the data. Under both a response that was cut off is never the better one, as whoever
+learned from it would learn to end where it was cut; a tie gives no pair, and votes that order nothing (both bad,
 skip, a tie of all) give no row.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,7 @@ class Exported:
     annotators: list[str]
     left_out: int
     not_blind: int  # votes on items of which a response names its model: they are void
+    cut_off: int  # responses that were better than another and ended at the limit of tokens: not exported as better
 
     def provenance(self) -> dict[str, Any]:
         return {
@@ -56,6 +58,7 @@ class Exported:
             "annotators": self.annotators,
             "left_out": self.left_out,
             "not_blind": self.not_blind,
+            "cut_off": self.cut_off,
         }
 
 
@@ -91,12 +94,15 @@ def export(items: Sequence[ComparisonItem], votes: Sequence[ComparisonVote], kin
         if vote.order is not None and len(vote.order["levels"]) > 1:
             of_item[vote.item_id].append(vote)
     lines: list[bytes] = []
-    size = 0
+    size = cut = 0
     used: dict[str, ComparisonVote] = {}
     for item in items:
         cast = of_item.get(item.id, [])
         for group in [cast] if rule == "majority" else [[vote] for vote in cast]:
-            made = rows_of(item, majority([(vote.order or {})["levels"] for vote in group]), group, kind)
+            order = majority([(vote.order or {})["levels"] for vote in group])
+            better_cut = cut_above(order, cut_off(item))
+            cut += len(better_cut)
+            made = rows_of(item, order, group, kind, better_cut)
             for row in made:
                 lines.append(orjson.dumps(row) + b"\n")
                 if (size := size + len(lines[-1])) > BYTES_AT_MOST:
@@ -116,6 +122,7 @@ def export(items: Sequence[ComparisonItem], votes: Sequence[ComparisonVote], kin
         list(dict.fromkeys(vote.annotator_id for vote in used.values())),
         len(votes) - len(used),
         not_blind,
+        cut,
     )
 
 
@@ -137,8 +144,30 @@ def majority(orders: Sequence[Levels]) -> Levels:
     return [sorted(levels[score]) for score in sorted(levels, reverse=True)]
 
 
-def rows_of(item: ComparisonItem, levels: Levels, votes: Sequence[ComparisonVote], kind: str) -> list[Row]:
-    """None where there is no vote, or all tie."""
+def cut_off(item: ComparisonItem) -> set[str]:
+    """Ids of the responses that ended at the limit of tokens."""
+    return {response["id"] for response in item.responses or [] if response.get("finish_reason") == "length"}
+
+
+def cut_above(levels: Levels, cut: Container[str]) -> set[str]:
+    """Those that were cut off and still voted better than another."""
+    return {each for level in levels[:-1] for each in level if each in cut}
+
+
+def without(levels: Levels, responses: Container[str]) -> Levels:
+    kept = [[each for each in level if each not in responses] for level in levels]
+    return [level for level in kept if level]
+
+
+def rows_of(
+    item: ComparisonItem, levels: Levels, votes: Sequence[ComparisonVote], kind: str, never_better: Container[str] = ()
+) -> list[Row]:
+    """None where there is no vote, or all tie.
+
+    never_better: these give no pair as the chosen response, and have no place in a ranking.
+    """
+    if kind == "rankings":
+        levels = without(levels, never_better)
     if len(levels) < 2:
         return []
     texts = {response["id"]: response["text"] for response in item.responses or []}
@@ -156,6 +185,7 @@ def rows_of(item: ComparisonItem, levels: Levels, votes: Sequence[ComparisonVote
         for rank, level in enumerate(levels)
         for lower in levels[rank + 1 :]
         for better in level
+        if better not in never_better
         for worse in lower
     ]
 
@@ -168,10 +198,11 @@ def batched(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 def check_any(exported: Exported) -> None:
     """Raises InvalidRequest."""
     if not exported.written:
+        cut = f" {exported.cut_off} prefer a response that was cut off," if exported.cut_off else ""
         void = f" {exported.not_blind} void, as a response of the item names its model," if exported.not_blind else ""
         raise InvalidRequest(
-            f"No vote gives a row:{void} {exported.left_out} that skip, call all responses bad or tie all of them. "
-            "Collect more votes.",
+            f"No vote gives a row:{void}{cut} {exported.left_out} that skip, call all responses bad or tie all of "
+            "them. Collect more votes.",
             code="no_votes",
         )
 

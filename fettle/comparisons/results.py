@@ -1,7 +1,7 @@
 """What the votes of a comparison come to. Computed outside of the event loop."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -15,7 +15,8 @@ from fettle.datasets.files import MIN_TRAINING_ROWS
 from models import Comparison, ComparisonVote
 
 SECONDS = 60.0
-MEMORY = 2 << 30  # bytes: scipy maps much and uses little
+MEMORY = 1 << 30  # bytes beyond what the libraries take
+LIBRARIES = ("fettle.comparisons.strengths", "choix", "nltk.metrics.agreement", "scipy.stats")  # seconds to import
 
 
 async def material(session: AsyncSession, comparison: Comparison) -> dict[str, Any]:
@@ -25,6 +26,7 @@ async def material(session: AsyncSession, comparison: Comparison) -> dict[str, A
         "models": list(dict.fromkeys(comparison.models)),
         "writers": {each["id"]: each["model"] for item in items for each in item.responses or [] if each["model"]},
         "named": [item.id for item in items if not export.blind(item)],
+        "cut_off": [response for item in items for response in export.cut_off(item)],
         "gold": {item.id: item.gold["levels"] for item in items if item.gold},
         "ballots": [ballot(vote) for vote in votes if not vote.repeat],
         "repeats": [ballot(vote) for vote in votes if vote.repeat],
@@ -44,7 +46,7 @@ def ballot(vote: ComparisonVote) -> Ballot:
 
 def compute(argument: Any, content: bytes) -> bytes:
     """Work for `fettle.isolation`: `material` as JSON in, results as JSON out."""
-    from fettle.comparisons import strengths  # only here, and only in a fork: scipy takes a second to import
+    from fettle.comparisons import strengths  # only where LIBRARIES are loaded: scipy takes a second
 
     given = orjson.loads(content)
     gold: dict[str, Levels] = given["gold"]
@@ -62,7 +64,7 @@ def compute(argument: Any, content: bytes) -> bytes:
                 {**each, **checks_of(each["annotator_id"], everything, given["repeats"], gold)}
                 for each in agreement.of_annotators(ballots, {ballot["annotator"] for ballot in everything})
             ],
-            "rows": {kind: count_rows(blind, kind) for kind in export.ROWS},
+            "rows": {kind: count_rows(blind, kind, set(given["cut_off"])) for kind in export.ROWS},
             "rows_needed": MIN_TRAINING_ROWS,
         }
     )
@@ -90,7 +92,7 @@ def share(items: int, pairs: Sequence[tuple[int, int]]) -> dict[str, Any]:
     return {"items": items, "agreement": same / all_ if all_ else None}
 
 
-def count_rows(ballots: Sequence[Ballot], kind: str) -> int:
+def count_rows(ballots: Sequence[Ballot], kind: str, cut_off: Container[str]) -> int:
     """That an export of the majority would have."""
     of_item: dict[str, list[Levels]] = defaultdict(list)
     for ballot in ballots:
@@ -98,5 +100,10 @@ def count_rows(ballots: Sequence[Ballot], kind: str) -> int:
             of_item[ballot["item"]].append(ballot["levels"])
     orders = [order for order in map(export.majority, of_item.values()) if len(order) > 1]
     if kind == "rankings":
-        return len(orders)
-    return sum(len(one) * len(other) for order in orders for one, other in combinations(order, 2))
+        whole = [export.without(order, export.cut_above(order, cut_off)) for order in orders]
+        return sum(len(order) > 1 for order in whole)
+    return sum(
+        sum(each not in cut_off for each in one) * len(other)
+        for order in orders
+        for one, other in combinations(order, 2)
+    )

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -31,7 +32,10 @@ class Broken(RuntimeError):
 
 
 class Pool:
-    def __init__(self, at_once: int | None = None) -> None:
+    """libraries: modules that every piece of its work needs, loaded once before the first fork."""
+
+    def __init__(self, at_once: int | None = None, libraries: Sequence[str] = ()) -> None:
+        self.libraries = libraries
         self.slots = Slots(at_once or max(2, os.cpu_count() or 1))
         self.process: subprocess.Popen[bytes] | None = None
         self.control: socket.socket | None = None
@@ -81,7 +85,7 @@ class Pool:
                 self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
                 self.control.setblocking(False)
                 with theirs:
-                    self.process = await asyncio.to_thread(spawn, theirs.fileno())
+                    self.process = await asyncio.to_thread(spawn, theirs.fileno(), self.libraries)
                 await self._loaded(self.control)
 
     async def _loaded(self, control: socket.socket) -> None:
@@ -120,11 +124,11 @@ class Pool:
             await asyncio.to_thread(process.wait)
 
 
-def spawn(descriptor: int) -> "subprocess.Popen[bytes]":
+def spawn(descriptor: int, libraries: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
     env = {name: value for name, value in os.environ.items() if not name.startswith("FETTLE_")}  # no secrets
     env |= LIMITED
     return subprocess.Popen(
-        [sys.executable, "-m", "fettle.isolation.process", str(descriptor)],
+        [sys.executable, "-m", "fettle.isolation.process", str(descriptor), *libraries],
         pass_fds=(descriptor,),
         stdin=subprocess.DEVNULL,
         env=env,

@@ -1,10 +1,11 @@
-"""`python -m fettle.isolation.process FD`: forks a process for each piece of work that the API sends it.
+"""`python -m fettle.isolation.process FD [LIBRARY …]`: forks a process for each piece of work that the API sends it.
 
 The API must not run what takes long or much memory in proportion to a request. This process has the libraries loaded,
 so that a fork takes milliseconds. Each fork ends itself by a timer of the kernel, and has a limit of memory.
 """
 
 import gc
+import importlib
 import os
 import signal
 import socket
@@ -106,6 +107,8 @@ def main() -> None:
 
     from fettle.isolation import work  # noqa: F401
 
+    for library in sys.argv[2:]:
+        importlib.import_module(library)
     control = socket.socket(fileno=int(sys.argv[1]))
     control.send(READY)
     serve(control)

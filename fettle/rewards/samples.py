@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import orjson
 
 Messages = Sequence[dict[str, Any]]
+NOT_JSON = "sample_parse_error"  # of a completion: OpenAI's flag
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Score:
-    """What one grader gives one sample: a finite value, or a failure. `parts`: of a `multi`, by name."""
+    """What one grader gives one sample: a finite value, or a failure; a completion that is not JSON has both.
+
+    parts: of a `multi`, by name.
+    """
 
     value: float | None
     failure: Failure | None = None
@@ -84,4 +88,7 @@ class Grader(Protocol):
 
 
 def no_score(flag: str, message: str) -> Score:
-    return Score(None, Failure(flag, message))
+    """A completion that is not JSON where a template reads `output_json` is the model's fault: it scores 0, as at
+    OpenAI, and is counted. Every other failure is the grader's, and gives no score.
+    """
+    return Score(0.0 if flag == NOT_JSON else None, Failure(flag, message))

@@ -6,6 +6,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from api import isolation
 from api.edge.rates import Rates
 from fettle.comparisons.votes import Ballot
 from fettle.tenancy import api_keys
@@ -183,3 +184,23 @@ async def test_results_say_who_wins_and_how_people_vote(tenant: Tenant) -> None:
     assert [each["model"] for each in found["strengths"]["models"]] == ["starter", "tuned"]
     assert found["strengths"]["flips"]["votes"] == 7
     assert (found["alpha"], found["annotators"][0]["name"], found["annotators"][0]["votes"]) == (None, "Ann", 12)
+
+
+async def test_results_are_computed_once_for_the_same_votes(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = await voted(tenant, 12)
+    at = f"/v1/comparisons/{made.id}"
+    first = (await tenant.http.get(f"{at}/results")).json()
+    run, works = isolation.run, []
+
+    async def watched(pool: Any, work: str, *given: Any, **limits: Any) -> bytes:
+        works.append(work)
+        return await run(pool, work, *given, **limits)
+
+    monkeypatch.setattr(isolation, "run", watched)
+    assert (await tenant.http.get(f"{at}/results")).json() == first
+    assert works == []
+    (vote, *_) = (await tenant.http.get(f"{at}/votes")).json()["data"]
+    deleted = await tenant.http.delete(f"{at}/annotators/{vote['annotator_id']}/votes")
+    assert deleted.status_code == 200, deleted.text
+    assert (await tenant.http.get(f"{at}/results")).json()["votes"] == 0
+    assert works == ["comparison_results"]

@@ -113,6 +113,7 @@ class TestRun:
     async def test_a_completion_that_is_no_json_is_flagged(self, tenant: Tenant) -> None:
         answer = await ran(tenant, {**EQUAL, "input": "{{sample.output_json.a}}"})
         assert answer["metadata"]["errors"]["sample_parse_error"] is True
+        assert answer["reward"] == 0.0
 
     async def test_a_reward_function_is_a_grader_too(self, tenant: Tenant) -> None:
         grader = {"type": "function", "name": "same", "function": "exact_match"}
@@ -178,7 +179,7 @@ class TestValidate:
             ({**EQUAL, "operation": "is"}, "grader.operation", "'eq', 'ne', 'neq', 'like' or 'ilike'"),
             ({**EQUAL, "input": "{{answer}}"}, "grader.input", "{{answer}} is not a variable"),
             ({**EQUAL, "colour": "red"}, "grader.colour", "Unknown parameter"),
-            ({**LENGTH, "image_tag": "2025-05-08"}, "grader.image_tag", "Leave 'image_tag' out"),
+            ({**LENGTH, "image_tag": 5}, "grader.image_tag", "a string"),
             ({**LENGTH, "source": "x = 1"}, "grader", "defines none of: grade, reward"),
             ({**LENGTH, "source": "#" * 256_001}, "grader", "at most 256,000"),
             ({**BOTH, "graders": {"equal": EQUAL}}, "grader", "there is no grader 'length'"),
@@ -224,6 +225,31 @@ class TestReach:
             await grading_requests.sweep(session)
         async with tenant.db.snapshot() as session:
             assert await session.get(Grading, old.id) is None
+
+
+class TestTry:
+    """A reward function on samples, before it is saved."""
+
+    SOURCE = "def reward(prompt, completion, example):\n    print(prompt)\n    return 1 / (len(completion) - 4)"
+
+    async def tried(self, tenant: Tenant, source: str, *completions: str) -> Any:
+        samples = [{"completion": each, "item": {"prompt": f"about {each}"}} for each in completions]
+        body = {"source": source, "samples": samples}
+        return await tenant.http.post("/v1/reward_functions/try", json=body, timeout=60)
+
+    async def test_each_sample_has_its_score_its_prints_and_its_seconds(self, tenant: Tenant) -> None:
+        found = (await self.tried(tenant, self.SOURCE, "fives", "four")).json()
+        good, bad = found["data"]
+        assert (good["score"], good["printed"], good["error"]) == (1.0, "about fives\n", None)
+        assert bad["score"] is None
+        assert "ZeroDivisionError" in bad["error"]
+        assert all(0 < each["seconds"] < 20 for each in found["data"])
+        assert found["sandbox"]
+
+    async def test_source_that_does_not_load_is_refused(self, tenant: Tenant) -> None:
+        refused = await self.tried(tenant, "import no_such_module\n" + self.SOURCE, "a")
+        assert refusal(refused) == (400, "invalid_grader", "source")
+        assert "no_such_module" in message(refused)
 
 
 async def test_the_functions_are_listed_with_parameters_and_examples(tenant: Tenant) -> None:

@@ -10,6 +10,8 @@ from openai.types.responses import Response
 from openai.types.responses.response_stream_event import ResponseStreamEvent
 from pydantic import TypeAdapter
 
+from fettle.inference import stored_responses
+from models import StoredResponse
 from tests.api.served import served
 from tests.api.stub_engine import USAGE, StubEngine, chunk
 from tests.api.tenants import Tenant, refusal, running, settings_in
@@ -211,3 +213,84 @@ class TestStreamed:
         halves = [cut[:20], cut[20:], b"data: [DONE]\n\n"]  # as a network may deliver it
         engine.answer = StreamingResponse(iter(halves), media_type="text/event-stream")
         assert (await events(tenant))[-1]["type"] == "response.incomplete"
+
+
+class TestStored:
+    async def test_a_next_request_goes_on_with_input_and_output_but_not_with_instructions(
+        self, tenant: Tenant, engine: StubEngine
+    ) -> None:
+        first = await ask(tenant, instructions="Add.")
+        second = await ask(tenant, input="And 3?", previous_response_id=first["id"])
+        await ask(tenant, input="And 4?", previous_response_id=second["id"], instructions="Be short.")
+        talk = ["2 + 2 =", "4", "And 3?", "4", "And 4?"]
+        assert second["previous_response_id"] == first["id"]
+        asked = engine.seen[-1][1]["messages"]
+        assert [message["content"] for message in asked] == ["Be short.", *talk]
+        assert [message["role"] for message in asked[1:]] == ["user", "assistant", "user", "assistant", "user"]
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_it_is_read_as_it_was_answered_until_it_is_deleted(
+        self, tenant: Tenant, engine: StubEngine, stream: bool
+    ) -> None:
+        made = (await events(tenant))[-1]["response"] if stream else await ask(tenant)
+        where = f"{RESPONSES}/{made['id']}"
+        assert made["store"] is True
+        assert (await tenant.http.get(where)).json() == made
+        assert (await tenant.http.delete(where)).json() == {"id": made["id"], "object": "response", "deleted": True}
+        assert refusal(await tenant.http.get(where)) == (404, "not_found", "response_id")
+        body = {"model": "starter", "input": "x", "previous_response_id": made["id"]}
+        gone = await tenant.http.post(RESPONSES, json=body)
+        assert refusal(gone) == (404, "previous_response_not_found", "previous_response_id")
+
+    async def test_a_conversation_whose_beginning_was_deleted_cannot_go_on(
+        self, tenant: Tenant, engine: StubEngine
+    ) -> None:
+        first = await ask(tenant)
+        second = await ask(tenant, previous_response_id=first["id"])
+        await tenant.http.delete(f"{RESPONSES}/{first['id']}")
+        body = {"model": "starter", "input": "x", "previous_response_id": second["id"]}
+        answer = await tenant.http.post(RESPONSES, json=body)
+        assert refusal(answer) == (404, "previous_response_not_found", "previous_response_id")
+        assert first["id"] in answer.json()["error"]["message"]
+
+    async def test_input_items_are_paged_in_both_orders(self, tenant: Tenant, engine: StubEngine) -> None:
+        first = await ask(tenant)
+        second = await ask(tenant, input=[{"role": "user", "content": "And 3?"}], previous_response_id=first["id"])
+        where = f"{RESPONSES}/{second['id']}/input_items"
+
+        def texts(page: Any) -> list[str]:
+            return [item["content"][0]["text"] for item in page["data"]]
+
+        assert texts((await tenant.http.get(where)).json()) == ["And 3?", "4", "2 + 2 ="]
+        page = (await tenant.http.get(f"{where}?order=asc&limit=2")).json()
+        assert (texts(page), page["has_more"]) == (["2 + 2 =", "4"], True)
+        rest = (await tenant.http.get(f"{where}?order=asc&after={page['last_id']}")).json()
+        assert (texts(rest), rest["has_more"]) == (["And 3?"], False)
+        assert refusal(await tenant.http.get(f"{where}?after=msg_x"))[::2] == (400, "after")
+
+    async def test_another_project_sees_nothing_of_it(self, tenant: Tenant, other: Tenant, engine: StubEngine) -> None:
+        made = await ask(tenant)
+        where = f"{RESPONSES}/{made['id']}"
+        for answer in (
+            await other.http.get(where),
+            await other.http.delete(where),
+            await other.http.get(f"{where}/input_items"),
+        ):
+            assert refusal(answer) == (404, "not_found", "response_id")
+        body = {"model": "starter", "input": "x", "previous_response_id": made["id"]}
+        assert refusal(await other.http.post(RESPONSES, json=body))[0] == 404
+        assert (await tenant.http.get(where)).status_code == 200
+
+    async def test_without_store_nothing_is_kept(self, tenant: Tenant, engine: StubEngine) -> None:
+        made = await ask(tenant, store=False)
+        assert made["store"] is False
+        assert refusal(await tenant.http.get(f"{RESPONSES}/{made['id']}"))[0] == 404
+
+    async def test_what_is_old_expires(self, tenant: Tenant, engine: StubEngine) -> None:
+        old, new = await ask(tenant), await ask(tenant)
+        async with tenant.db.transaction() as session:
+            (await session.get_one(StoredResponse, old["id"])).created_at -= 31 * 24 * 3600
+        async with tenant.db.transaction() as session:
+            await stored_responses.sweep(session, 30)
+        found = [(await tenant.http.get(f"{RESPONSES}/{each['id']}")).status_code for each in (old, new)]
+        assert found == [404, 200]

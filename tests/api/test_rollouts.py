@@ -44,6 +44,20 @@ class TestCreate:
         made = await job(tenant, reward_functions=["exact_match"], hyperparameters={"compute_multiplier": 2.0})
         assert made["method"]["reinforcement"]["hyperparameters"]["group_size"] == 16
 
+    async def test_what_has_no_effect_here_is_accepted_and_the_events_say_so(self, tenant: Tenant) -> None:
+        python = {"type": "python", "name": "p", "source": "def grade(sample, item):\n    return 1", "image_tag": "v9"}
+        several = {"type": "multi", "graders": {"own": python}, "calculate_output": "own"}
+        for grader in (python, several):
+            made = await job(tenant, grader=grader, hyperparameters={"reasoning_effort": "low"})
+            events = (await tenant.http.get(f"{JOBS}/{made['id']}/events")).json()["data"]
+            said = [event["message"] for event in events if "has no effect" in event["message"]]
+            assert len(said) == 2
+            assert any("reasoning_effort 'low'" in each for each in said)
+            assert any("image_tag 'v9'" in each for each in said)
+        plain = await job(tenant)
+        events = (await tenant.http.get(f"{JOBS}/{plain['id']}/events")).json()["data"]
+        assert [event["message"] for event in events] == [f"Created fine-tuning job: {plain['id']}"]
+
     async def test_openais_graders_are_taken_in_both_shapes(self, tenant: Tenant) -> None:
         grader = {
             "type": "string_check",
@@ -208,6 +222,11 @@ class TestRollouts:
         assert (await tenant.http.get(where, params={"step": 2})).json()["data"] == []
         low = (await tenant.http.get(where, params={"max_reward": 0.5})).json()
         assert [row["reward"] for row in low["data"]] == [0.0]
+        same = (await tenant.http.get(where, params={"prompt_of": "rollout-1-1"})).json()
+        assert [row["completion"] for row in same["data"]] == ["3", "2"]
+        for unknown in ("rollout-1-7", "rollout-9999999999-0", "x"):
+            refused = await tenant.http.get(where, params={"prompt_of": unknown})
+            assert refusal(refused) == (400, "invalid_value", "prompt_of")
         pairs = await tenant.http.get(f"{where}/export", params={"format": "dpo"})
         assert "preferences.jsonl" in pairs.headers["content-disposition"]
         (pair,) = pairs.text.splitlines()

@@ -29,7 +29,7 @@ REINFORCEMENT = {
     "eval_samples": 2,
     "learning_rate_multiplier": 0.5,
     "n_epochs": 1,
-    "reasoning_effort": "default",
+    "reasoning_effort": "high",
 }
 PAIR = (
     b'{"input": {"messages": [{"role": "user", "content": "%d + 1 ="}]}, '
@@ -130,7 +130,7 @@ METHODS: Table = {
         "equal + 2 * length",
     ),
     "jobs.create reinforcement effort": (
-        lambda c, t: reinforced(c, t, reasoning_effort="high"),
+        lambda c, t: reinforced(c, t, reasoning_effort="utmost"),
         bad("method.reinforcement.hyperparameters.reasoning_effort"),
     ),
     "jobs.create reinforcement grader": (

@@ -3,8 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
+from openai.types import Batch as SdkBatch
 from openai.types import Completion, FileDeleted, FileObject, Model, ModelDeleted
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.eval_create_response import EvalCreateResponse
+from openai.types.evals.run_create_response import RunCreateResponse
+from openai.types.evals.runs.output_item_list_response import OutputItemListResponse
 from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
 from openai.types.fine_tuning.alpha import GraderRunResponse, GraderValidateResponse
 from openai.types.fine_tuning.alpha.grader_run_response import Metadata, MetadataErrors
@@ -14,15 +18,38 @@ from openai.types.fine_tuning.jobs.fine_tuning_job_checkpoint import Metrics
 from openai.types.responses import Response
 from openai.types.upload import Upload
 from openai.types.uploads import UploadPart as SdkUploadPart
+from openai.types.webhooks import WebhookEndpoint as SdkEndpoint
+from openai.types.webhooks import WebhookEndpointWithSecret
 from pydantic import BaseModel
 
 from api.routes.models import model_object
+from api.schemas.batch import batch_object
+from api.schemas.evaluation import eval_object, item_object
+from api.schemas.evaluation import run_object as eval_run_object
 from api.schemas.file import file_object
 from api.schemas.grader import run_object
 from api.schemas.job import checkpoint_object, deleted_object, event_object, job_object
-from api.schemas.response import Answer, ResponseCreate
 from api.schemas.upload import part_object, upload_object
-from models import Checkpoint, ChunkedUpload, Event, File, FileStatus, Job, JobStatus, UploadPart, UploadStatus
+from api.schemas.webhook import endpoint_object
+from fettle.inference.requests.response import Answer, ResponseCreate
+from models import (
+    Batch,
+    BatchStatus,
+    Checkpoint,
+    ChunkedUpload,
+    Eval,
+    EvalItem,
+    EvalRun,
+    EvalRunStatus,
+    Event,
+    File,
+    FileStatus,
+    Job,
+    JobStatus,
+    UploadPart,
+    UploadStatus,
+    WebhookEndpoint,
+)
 
 HYPERPARAMETERS = {"n_epochs": 1, "batch_size": 8, "learning_rate_multiplier": 1.0}
 FILE = File(
@@ -34,9 +61,30 @@ UPLOAD = ChunkedUpload(
     mime_type="application/jsonl", created_at=1.0, expires_at=9e9, status=UploadStatus.PENDING,
 )  # fmt: skip
 PART = UploadPart(id="part_x", upload_id="upload_x", bytes=9, created_at=1.0)
+BATCH = Batch(
+    id="batch_x", project_id="proj_x", endpoint="/v1/responses", input_file="file-x", created_at=1.0,
+    status=BatchStatus.VALIDATING, total=0, completed=0, failed=0, input_tokens=0, output_tokens=0, expires_at=9e9,
+    moments={}, completion_window="24h",
+)  # fmt: skip
+EVAL = Eval(
+    id="eval_x", project_id="proj_x", name="sums", created_at=1.0, testing_criteria=[],
+    data_source_config={"asked": {"type": "custom", "item_schema": {}}},
+)  # fmt: skip
+EVAL_RUN = EvalRun(
+    id="evalrun_x", project_id="proj_x", eval_id="eval_x", name="base", created_at=1.0, model="starter", total=1,
+    passed=1, failed=0, errored=0, by_criterion={}, prompt_tokens=0, completion_tokens=0,
+    status=EvalRunStatus.QUEUED, data_source={"asked": {}},
+)  # fmt: skip
+EVAL_ITEM = EvalItem(
+    id="outputitem_x", run_id="evalrun_x", number=0, status="pass", item={}, sample={}, results=[], created_at=1.0
+)
+ENDPOINT = WebhookEndpoint(
+    id="whep_x", project_id="proj_x", name="ci", url="https://hooks.example.com", event_types=["batch.failed"],
+    secret="whsec_AAAA", created_at=1.0, updated_at=1.0,
+)  # fmt: skip
 JOB = Job(
     id="ftjob-x", project_id="proj_x", base_model="starter", training_file="file-x", created_at=1.0, seed=1,
-    status=JobStatus.QUEUED, result_files=[],
+    status=JobStatus.QUEUED, result_files=[], priority=1,
     method={"type": "supervised", "supervised": {"hyperparameters": HYPERPARAMETERS}},
 )  # fmt: skip
 FAILURE = {"code": "diverged", "message": "Training diverged", "param": "learning_rate"}
@@ -61,6 +109,12 @@ OBJECTS: dict[str, tuple[type[BaseModel], tuple[str, ...]]] = {
     "file, deleted": (FileDeleted, (*deleted_object("file-x", "file"),)),
     "upload": (Upload, (*upload_object(UPLOAD),)),
     "upload.part": (SdkUploadPart, (*part_object(PART),)),
+    "batch": (SdkBatch, (*batch_object(BATCH),)),
+    "eval": (EvalCreateResponse, (*eval_object(EVAL),)),
+    "eval.run": (RunCreateResponse, (*eval_run_object(EVAL_RUN),)),
+    "eval.run.output_item": (OutputItemListResponse, (*item_object(EVAL_ITEM, EVAL_RUN),)),
+    "webhook_endpoint": (SdkEndpoint, (*endpoint_object(ENDPOINT),)),
+    "webhook_endpoint, created": (WebhookEndpointWithSecret, (*endpoint_object(ENDPOINT, secret=True),)),
     "fine_tuning.job": (FineTuningJob, (*job_object(JOB),)),
     "fine_tuning.job, hyperparameters": (Hyperparameters, (*job_object(JOB)["hyperparameters"],)),
     "fine_tuning.job, error": (Error, (*FAILURE,)),

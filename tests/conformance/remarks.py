@@ -5,9 +5,10 @@ from tests.conformance.surface import CHAT, COMPLETIONS, CREATE, RESPONSES
 HEAD = """\
 # OpenAI compatibility
 
-Fettle speaks the wire format of OpenAI's files, uploads, fine-tuning, models, chat, completions and responses routes,
-so that the unmodified `openai` SDK drives it: give it a `base_url` and a key. This page says, route by route and field
-by field, what is the same, what Fettle adds, and what it refuses. **Nothing is ignored silently.**
+Fettle speaks the wire format of OpenAI's files, uploads, fine-tuning, models, chat, completions, responses, batches,
+evals and webhooks routes, so that the unmodified `openai` SDK drives it: give it a `base_url` and a key. This page
+says, route by route and field by field, what is the same, what Fettle adds, and what it refuses. **Nothing is ignored
+silently.**
 
 The tables are generated from the `openai` SDK {version} and from Fettle's own schemas by
 `python -m tests.conformance.page`; a test fails when they are stale. The calls of `tests/conformance` are made by that
@@ -45,6 +46,8 @@ SDK and, for the 1.x line, by `openai` 1.109.1.
 REMARKS: dict[tuple[str, str], str] = {
     ("POST /v1/files", "purpose"): "`fine-tune`, `evals`, `batch` or `user_data`",
     ("POST /v1/files", "expires_after"): "without it files stay until they are deleted, those for batches as well",
+    ("POST /v1/batches", "endpoint"): "chat completions, completions or responses",
+    ("POST /v1/batches", "input_file_id"): "up to 50,000 requests and 200 MiB",
     ("POST /v1/uploads", "bytes"): "up to 5 GiB, unless the operator says otherwise",
     ("POST /v1/uploads", "purpose"): "as for files",
     ("POST /v1/uploads/{upload_id}/parts", "data"): "at most 64 MiB",
@@ -56,6 +59,9 @@ REMARKS: dict[tuple[str, str], str] = {
     (CREATE, "seed"): "0 to 2³¹ − 1",
     (CREATE, "suffix"): "up to 64 letters, digits, `_`, `.`, `-`",
     (CREATE, "metadata"): "16 pairs; names up to 64 characters, values up to 512",
+    (CREATE, "priority"): "`low`, `normal` or `high`; the quota `high_priority_jobs` limits the last",
+    (CREATE, "limits"): "hours that all attempts at the job may run; then it fails as `time_limit_reached`",
+    (CREATE, "resources"): "what the job asks of a worker; [Who runs next](queue.md)",
     ("GET /v1/fine_tuning/jobs", "metadata"): "`metadata[k]=v`, or `metadata=null` for jobs without any",
     ("GET /v1/fine_tuning/jobs", "limit"): "1 to 100",
     (CHAT, "model"): "a base model, its alias, a tuned model or a checkpoint; an unknown one is 404",
@@ -80,13 +86,17 @@ REMARKS: dict[tuple[str, str], str] = {
         RESPONSES,
         "input",
     ): "text, or messages of text, calls and their outputs; items of an earlier `output` too",
-    (RESPONSES, "metadata"): "comes back with the answer",
-    (RESPONSES, "store"): "`true` is refused; left out it means `false`, for nothing is stored",
+    (RESPONSES, "metadata"): "comes back with the answer, and is stored with it",
+    (
+        RESPONSES,
+        "store",
+    ): "left out it means `true`; kept for 30 days (`FETTLE_RESPONSE_DAYS`)",
+    (RESPONSES, "reasoning"): "open base models have no such setting",
     (RESPONSES, "service_tier"): "`auto` or `default`; the others are refused",
     (RESPONSES, "user"): "as in chat",
     (RESPONSES, "safety_identifier"): "as in chat",
     (RESPONSES, "prompt_cache_key"): "as in chat",
-    (RESPONSES, "previous_response_id"): "send the earlier messages in `input`",
+    (RESPONSES, "previous_response_id"): "a stored response; its `instructions` do not carry over",
     (RESPONSES, "text"): "`json_object` and `json_schema` as far as chat takes `response_format`",
     (RESPONSES, "tools"): "functions; the built-in tools of OpenAI are refused",
     (RESPONSES, "tool_choice"): "as in chat",

@@ -90,16 +90,43 @@ RESPONSES: Table = {
         ],
     ),
     "responses model 404": (lambda c, t: respond(c, "gpt-5"), NO_MODEL),
-    "responses previous": (lambda c, t: respond(c, previous_response_id="resp_x"), unknown("previous_response_id")),
+    "responses previous": (
+        lambda c, t: [
+            len(respond(c, previous_response_id=(first := respond(c)).id, input="And 3?").output),
+            respond(c, previous_response_id=first.id).previous_response_id == first.id,
+        ],
+        [1, True],
+    ),
+    "responses previous 404": (
+        lambda c, t: respond(c, previous_response_id="resp_x"),
+        refused("NotFoundError", 404, "previous_response_not_found", "previous_response_id"),
+    ),
+    "responses.retrieve": (
+        lambda c, t: c.responses.retrieve((r := respond(c, store=True)).id).to_dict() == r.to_dict(),
+        True,
+    ),
+    "responses.input_items.list": (
+        lambda c, t: [item.type for item in c.responses.input_items.list(respond(c).id)],
+        ["message"],
+    ),
+    "responses.delete": (lambda c, t: c.responses.delete(respond(c).id), None),
+    "responses reasoning": (lambda c, t: respond(c, reasoning={"effort": "low"}).reasoning.effort, "low"),
+    "responses.cancel": (lambda c, t: c.responses.cancel("resp_x"), NO_ROUTE),
     "responses tools": (lambda c, t: respond(c, tools=[{"type": "web_search"}]), bad("tools[0].type")),
     "responses background": (lambda c, t: respond(c, background=True), unknown("background")),
-    "responses store": (lambda c, t: respond(c, store=True), bad("store")),
+    "responses not stored": (
+        lambda c, t: c.responses.retrieve(respond(c, store=False).id),
+        refused("NotFoundError", 404, "not_found", "response_id"),
+    ),
     "responses image": (
         lambda c, t: respond(c, input=[{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]),
         bad("input[0].content[0].type"),
     ),
     "responses limit as text": (lambda c, t: respond(c, max_output_tokens="9"), bad("max_output_tokens")),
-    "responses.retrieve": (lambda c, t: c.responses.retrieve("resp_x"), NO_ROUTE),
+    "responses.retrieve 404": (
+        lambda c, t: c.responses.retrieve("resp_x"),
+        refused("NotFoundError", 404, "not_found", "response_id"),
+    ),
 }
 
 REST: Table = {

@@ -18,9 +18,9 @@ from typing_extensions import is_typeddict
 
 from api.app import create_app
 from api.queries import declared
-from api.schemas.chat import Unneeded
 from api.schemas.job import AnyMethod
 from fettle import methods
+from fettle.inference.requests.chat import Unneeded
 from fettle.settings import Settings
 from worker.engine.schemas import ChatRequest, CompletionRequest
 
@@ -149,6 +149,8 @@ def same_path(route: str) -> str:
 
 def status(ours: Route, name: str) -> str:
     """same · no effect · refused; of a parameter that the SDK can send."""
+    if ours.route == RESPONSES and name in ("store", "reasoning"):
+        return "same" if name == "store" else "no effect"
     if name.partition(".")[0] in Unneeded.model_fields and ours.route in (CHAT, COMPLETIONS, RESPONSES):
         return "no effect"
     return "same" if name in ours.parameters else "refused"

@@ -17,6 +17,7 @@ from models import Job
 from worker import metrics
 from worker.attempts.attempt import Attempt
 from worker.jobs import publishing
+from worker.jobs.stall_watch import StallWatch
 from worker.jobs.step_progress import StepProgress
 from worker.jobs.training_process import Child, describe_exit
 from worker.reporting.client import Reports
@@ -43,13 +44,15 @@ async def process_messages(
     flushed = time.monotonic()
     first: tuple[int, float] | None = None  # the first step that we saw, and when
     end: Line | None = None
+    score_seen: Line | None = None
     pace = metrics.Pace()
     inside = StepProgress(began=flushed)
+    stall = StallWatch(attempt.settings.stall_seconds, flushed)
     async for line in child.lines(pause=FLUSH_SECONDS):
         recorder.check()
         if line is not None:
             inside.see(line, time.monotonic())
-        inside.see_scorer(recorder.grader.scorer.progress)
+        inside.see_scorer(scored := recorder.grader.scorer.progress)
         match line:
             case None:
                 pass
@@ -77,6 +80,14 @@ async def process_messages(
                 await recorder.store(line)
             case {"type": "done" | "stopped" | "error"}:
                 end = line
+        if line is not None or scored != score_seen:
+            score_seen = scored
+            stall.hear(time.monotonic())  # after it was handled: what we wait for ourselves is no silence of its own
+        if silence := stall.verdict(time.monotonic()):
+            why = stall.sentence(time.monotonic())
+            if silence == "end":
+                raise TrainingCrashed(why)
+            pending.append({"type": "event", "level": "warn", "message": f"{why}.", "data": None})
         if halt.is_set() and pace.last is None and end is None:
             raise RunHalted  # it has nothing to save yet, and reads no messages while it loads or tokenises
         pending += reports.take_events()
@@ -158,6 +169,12 @@ def add_event(session: AsyncSession, job: Job, line: Line) -> None:
         return
     step, total, values = line["step"], line["total_steps"], line["data"]
     reported = METHODS[job.method["type"]].reported
-    shown = ", ".join(f"{name.replace('_', ' ')}={values[name]:.4f}" for name in reported if name in values)
+    shown = ", ".join(f"{in_openai_words(name)}={values[name]:.4f}" for name in reported if name in values)
     data = {"step": step, "total_steps": total, **values}
     events.add(session, job.id, f"Step {step}/{total}: {shown}", type="metrics", data=data)
+
+
+def in_openai_words(metric: str) -> str:
+    """ "Step 3/9: training loss=0.5000, validation loss=0.6000": scripts find the losses in messages by these words."""
+    first, _, rest = metric.partition("_")
+    return " ".join([{"train": "training", "valid": "validation"}.get(first, first), *rest.split("_")]).strip()

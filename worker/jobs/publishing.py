@@ -21,6 +21,7 @@ from fettle.jobs import events, lifecycle, proof_checks, proofs, states
 from fettle.methods import METHODS
 from fettle.registry import tuned_models
 from fettle.storage import artifacts
+from fettle.webhooks import events as webhooks
 from models import Checkpoint, File, Job, JobStatus, Project, Proof, TunedModel
 from worker.attempts.attempt import Attempt
 from worker.jobs import verification
@@ -185,12 +186,13 @@ async def publish(
             await proofs.save(session, proof)
         states.move(row, JobStatus.SUCCEEDED)
         row.finished_at = time.time()
-        row.lease_until, row.pause_requested_at, row.kept_by = None, None, None
+        row.lease_until = row.pause_requested_at = row.preempted_for = row.kept_by = None
         row.fine_tuned_model, row.trained_tokens = name, done["trained_tokens"]
         row.measured = measured
         row.result_files = [file.id for file in results]
         events.add(session, row.id, f"New fine-tuned model created: {name}")
         events.add(session, row.id, "The job has successfully completed")
+        webhooks.add(session, row.project_id, "fine_tuning.job.succeeded", row.id)
 
     await attempt.write(change)
 

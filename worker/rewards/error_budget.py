@@ -28,10 +28,10 @@ class GraderErrors:
         """Raises TrainingFailed past the share of errors that a run may have."""
         self.graded += len(scores)
         for score in scores:
+            for flag in {error["flag"] for error in score["errors"].values()}:
+                metrics.grader_errors.labels(flag).inc()
             if score["reward"] is None:
                 self.failed += 1
-                for flag in {error["flag"] for error in score["errors"].values()}:
-                    metrics.grader_errors.labels(flag).inc()
                 for name, error in score["errors"].items():
                     said = f"{name}: {shortened(error['message'])}"
                     if len(self.samples) < TRACEBACKS_SHOWN and said not in self.samples:

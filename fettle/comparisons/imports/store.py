@@ -1,5 +1,6 @@
 """Imported votes as rows: on items of the comparison that have the same prompt and responses, or on new ones."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,10 +17,12 @@ from fettle.db import database_now
 from fettle.errors import InvalidRequest
 from models import Comparison, ComparisonAnnotator, ComparisonItem, ComparisonVote
 
-ITEMS_AT_ONCE = 100  # written between two looks of the event loop at other requests
+# written between two looks of the event loop at other requests
+ITEMS_AT_ONCE, VOTES_AT_ONCE, PEOPLE_AT_ONCE = 20, 200, 50
 BYTES_AT_MOST = 64 << 20  # of all imported items of a comparison
 
 Line = dict[str, Any]
+Place = tuple[str, list[Line]]  # an item's id and responses
 
 
 @dataclass
@@ -56,7 +59,7 @@ async def keep(session: AsyncSession, comparison: Comparison, name: str, content
         wanted = [orjson.loads(line) for line in part]
         known = await matching(session, comparison, [item["digest"] for item in wanted])
         new: list[Line] = []
-        votes: list[Line] = []
+        places: list[Place] = []
         for item in wanted:
             found = known.get(item["digest"])
             if found is None:
@@ -65,19 +68,25 @@ async def keep(session: AsyncSession, comparison: Comparison, name: str, content
                 found = row["id"], row["responses"]
             else:
                 done.matched_items += 1
-            votes += rows(comparison, item, found, name, now, voted, done)
+            places.append(found)
         number += len(new)
         done.new_items += len(new)
-        for table, written in ((ComparisonItem, new), (ComparisonVote, votes)):
-            if written:
-                await session.execute(insert(table), written)
-        done.votes += len(votes)
+        if new:
+            await session.execute(insert(ComparisonItem), new)
+        votes = (
+            vote
+            for item, place in zip(wanted, places, strict=True)
+            for vote in rows(comparison, item, place, name, now, voted, done)
+        )
+        while written := list(itertools.islice(votes, VOTES_AT_ONCE)):  # an item may have thousands
+            await session.execute(insert(ComparisonVote), written)
+            done.votes += len(written)
     return done
 
 
-def parts(lines: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
-    for start in range(0, len(lines), size):
-        yield lines[start : start + size]
+def parts(all_: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(all_), size):
+        yield all_[start : start + size]
 
 
 async def admit(session: AsyncSession, comparison: Comparison, votes: int, size: int) -> None:
@@ -114,12 +123,13 @@ async def people(
         raise InvalidRequest(
             f"The comparison would have more than {annotators.AT_MOST:,} annotators, which is the limit.", param="file"
         )
-    for each in missing:
-        known[each] = ComparisonAnnotator(
-            id=ids.new("annot_"), comparison_id=comparison.id, project_id=comparison.project_id, name=each
-        )
-        session.add(known[each])
-    await session.flush()
+    for part in parts(missing, PEOPLE_AT_ONCE):
+        for each in part:
+            known[each] = ComparisonAnnotator(
+                id=ids.new("annot_"), comparison_id=comparison.id, project_id=comparison.project_id, name=each
+            )
+            session.add(known[each])
+        await session.flush()
     done.annotators = {each: known[each] for each in wanted}
     votes = select(ComparisonVote.annotator_id, ComparisonVote.item_id).where(
         ComparisonVote.annotator_id.in_([row.id for row in done.annotators.values()])
@@ -127,9 +137,7 @@ async def people(
     return {(annotator_id, item_id) for annotator_id, item_id in await session.execute(votes)}
 
 
-async def matching(
-    session: AsyncSession, comparison: Comparison, digests: Sequence[str]
-) -> dict[str, tuple[str, list[Line]]]:
+async def matching(session: AsyncSession, comparison: Comparison, digests: Sequence[str]) -> dict[str, Place]:
     """Id and responses of the items with these prompts and responses, by digest."""
     statement = select(ComparisonItem.digest, ComparisonItem.id, ComparisonItem.responses).where(
         ComparisonItem.comparison_id == comparison.id,
@@ -162,7 +170,7 @@ def described(comparison: Comparison, item: Line, number: int) -> Line:
 def rows(
     comparison: Comparison,
     item: Line,
-    found: tuple[str, list[Line]],
+    found: Place,
     name: str,
     now: float | None,
     voted: set[tuple[str, str]],

@@ -35,6 +35,22 @@ async def test_a_body_of_many_values_is_refused_elsewhere(tenant: Tenant, body: 
 
 
 @pytest.mark.slow
+async def test_an_import_of_20_000_votes_keeps_nobody_waiting(tenant: Tenant) -> None:
+    made = (await tenant.http.post("/v1/comparisons", json={"name": "x", "models": [], "prompts": []})).json()
+    rows = (
+        {"prompt": f"prompt {item}", "ranked": ["a", "b"], "annotator": f"Ann {who}"}
+        for item in range(20)
+        for who in range(1000)
+    )
+    content = "\n".join(map(json.dumps, rows)).encode()
+    at = f"/v1/comparisons/{made['id']}/import"
+    sending = tenant.http.post(at, files={"file": ("votes.jsonl", content)}, data={"annotator": "Sim"}, timeout=300)
+    asking = asyncio.create_task(sending)
+    assert await longest_turn_during(asking) < WORST  # type: ignore[arg-type]
+    assert (asking.result().status_code, asking.result().json()["votes"]) == (200, 20_000), asking.result().text
+
+
+@pytest.mark.slow
 async def test_a_schema_that_takes_too_long_is_refused_by_every_route(tenant: Tenant) -> None:
     grader = {"type": "function", "name": "x", "function": "json_schema", "parameters": {"json_schema": SCHEMA}}
     raw = json.dumps({"grader": grader})

@@ -5,8 +5,9 @@ from typing import Any
 import orjson
 import pytest
 
-from fettle.comparisons import export
+from fettle.comparisons import export, results
 from fettle.comparisons.export import Exported
+from fettle.comparisons.pairs import Ballot
 from fettle.datasets.formats import preference, ranking
 from fettle.errors import InvalidRequest
 from models import ComparisonItem, ComparisonVote
@@ -94,6 +95,50 @@ def test_votes_on_an_item_of_which_a_response_names_its_model_are_void() -> None
     assert (found.written, found.not_blind, found.left_out) == (0, 1, 0)
     with pytest.raises(InvalidRequest, match="1 void, as a response of the item names its model"):
         export.check_any(found)
+
+
+def cut(*responses: str) -> ComparisonItem:
+    written = [
+        {**response, "finish_reason": "length" if response["id"] in responses else "stop"}
+        for response in ITEM.responses or []
+    ]
+    return ComparisonItem(
+        id="i", comparison_id="c", number=1, prompt=ITEM.prompt, responses=written, source="generated"
+    )
+
+
+def one_vote(item: ComparisonItem, levels: list[list[str]], kind: str) -> Exported:
+    vote = ComparisonVote(
+        id="v", item_id="i", annotator_id="a", choice="ranking", order={"levels": levels}, voted_at=1.0, repeat=False
+    )
+    return export.export([item], [vote], kind, "majority")
+
+
+def test_a_response_that_was_cut_off_is_never_the_better_one() -> None:
+    pairs = one_vote(cut("b"), [["a"], ["b"], ["c"]], "pairs")
+    assert [(row["chosen"], row["rejected"]) for row in rows(pairs)] == [("A", "B"), ("A", "C")]
+    rankings = one_vote(cut("b"), [["a"], ["b"], ["c"]], "rankings")
+    assert ranked(rankings) == [["A", "C"]]
+    assert pairs.provenance()["cut_off"] == rankings.provenance()["cut_off"] == 1
+
+
+def test_a_response_that_was_cut_off_may_be_the_worst() -> None:
+    assert ranked(one_vote(cut("c"), [["a"], ["b"], ["c"]], "rankings")) == [["A", "B", "C"]]
+    assert one_vote(cut("c"), [["a"], ["b"], ["c"]], "pairs").cut_off == 0
+
+
+def test_an_export_that_would_only_prefer_cut_off_responses_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="1 prefer a response that was cut off"):
+        export.check_any(one_vote(cut("a"), [["a"], ["b", "c"]], "pairs"))
+
+
+@pytest.mark.parametrize("kind", export.ROWS)
+@pytest.mark.parametrize("cut_off", ["", "a", "b", "c", "ab", "abc"])
+def test_results_count_the_rows_that_an_export_has(kind: str, cut_off: str) -> None:
+    levels = [["a"], ["b"], ["c"]]
+    ballot = Ballot(item="i", annotator="a", choice="ranking", levels=levels, shown=[], seconds=None)
+    counted = results.count_rows([ballot], kind, set(cut_off))
+    assert counted == one_vote(cut(*cut_off), levels, kind).written
 
 
 def test_too_few_rankings_are_refused_with_the_number_that_is_missing() -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -48,6 +49,20 @@ async def test_a_refusal_comes_back_as_it_was_raised(pool: Pool) -> None:
     with pytest.raises(InvalidRequest) as refused:
         await pool.run("check_body", "p", None, b'{"a": 1, "a": 2}')
     assert refused.value.param == "a"
+
+
+async def test_libraries_are_loaded_once_before_the_first_fork(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    note = tmp_path / "loaded"
+    (tmp_path / "noted.py").write_text(f"import os\nopen({str(note)!r}, 'a').write(f'{{os.getpid()}} ')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    own = Pool(1, ["noted"])
+    try:
+        for _ in range(2):
+            await own.run("check_body", "p", None, b"{}", seconds=60)
+        assert own.process is not None
+        assert note.read_text().split() == [str(own.process.pid)]
+    finally:
+        await own.close()
 
 
 async def test_a_process_that_died_is_started_again(pool: Pool) -> None:

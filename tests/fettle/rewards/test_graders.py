@@ -352,3 +352,11 @@ class TestOpening:
             assert graders.sandbox is None
         with Graders(check(reward_functions=[{"source": HALF}])) as graders:
             assert graders.sandbox is not None and graders.sandbox.startswith("landlock")
+
+
+def test_a_completion_that_is_not_json_counts_as_0_in_a_formula_too() -> None:
+    read = {**EQUAL, "operation": "eq", "input": "{{sample.output_json.answer}}"}
+    formula = {"type": "multi", "graders": {"read": read}, "calculate_output": "read + 0.25"}
+    (score,) = scored(check(grader=formula), [Sample("q", "not JSON", {"answer": "Four"})])
+    assert score.reward == 0.25
+    assert [failure.flag for failure in score.errors.values()] == ["sample_parse_error"]

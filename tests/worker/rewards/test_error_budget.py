@@ -42,6 +42,20 @@ class TestErrors:
         assert "KeyError" in failure.value.message
         assert child.lines == []
 
+    async def test_completions_that_are_not_json_score_0_and_never_fail_the_job(self, attempt: Attempt) -> None:
+        json_answer = {
+            "type": "string_check", "name": "json", "operation": "eq", "input": "{{sample.output_json.answer}}",
+            "reference": "2",
+        }  # fmt: skip
+        recorder, child = await with_rewards(attempt, json_answer)
+        await score(recorder, 1, "a", "{", "[", '{"answer": 2}')
+        await recorder.store({"type": "rollouts", "step": 1, "advantages": [0.0] * 4})
+        await recorder.close()
+        assert child.lines[0]["rewards"] == [0.0, 0.0, 0.0, 1.0]
+        (chunk,) = await stored(attempt)
+        marked = await store.load(attempt.storage, chunk, RolloutFilter())
+        assert [each["errors"].get("json", {}).get("flag") for each in marked] == ["sample_parse_error"] * 3 + [None]
+
     async def test_code_that_does_not_load_fails_the_job(self, attempt: Attempt) -> None:
         recorder, _ = await with_rewards(attempt, {"name": "odd", "source": "import numpy as reward"})
         with pytest.raises(TrainingFailed, match="cannot be started"):

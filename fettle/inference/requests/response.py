@@ -1,13 +1,16 @@
 """OpenAI's Responses API in its text form, told in the engine's words: a chat request, and its answer."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field, TypeAdapter
 
-from api.schemas.chat import Unneeded
-from api.schemas.response_tools import (
+from fettle import ids
+from fettle.errors import InvalidRequest
+from fettle.inference.requests.chat import Unneeded
+from fettle.inference.requests.response_tools import (
     TOOLS_AT_MOST,
     FunctionCall,
     FunctionCallOutput,
@@ -15,9 +18,9 @@ from api.schemas.response_tools import (
     ToolChoice,
     chat_messages,
 )
-from fettle import ids
 from fettle.methods.common import ITEMS_AT_MOST
 from fettle.schemas.strict import Strict
+from models import StoredResponse
 
 MESSAGES_AT_MOST = 2_000
 PARAMS = {  # of the engine's refusals: what our caller has said instead
@@ -65,6 +68,9 @@ class Message(Strict):
 Item = Annotated[Message | FunctionCall | FunctionCallOutput, Field(discriminator="type")]
 
 
+ITEMS: TypeAdapter[list[Any]] = TypeAdapter(list[Item])
+
+
 class Format(Strict):
     """json_schema has the other fields; whether it can be kept to is the engine's word."""
 
@@ -84,10 +90,16 @@ class Text(Strict):
     format: Format | None = None
 
 
+class Reasoning(Strict):
+    """OpenAI's settings of its own models: taken, but open base models have none."""
+
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    summary: Literal["auto", "concise", "detailed"] | None = None
+    generate_summary: Literal["auto", "concise", "detailed"] | None = None
+
+
 class ResponseCreate(Unneeded):
     """The body of POST /v1/responses; what only OpenAI's service can do is refused by its name."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     model: str
     input: Annotated[list[Item], Field(min_length=1, max_length=MESSAGES_AT_MOST), BeforeValidator(as_messages)]
@@ -101,15 +113,36 @@ class ResponseCreate(Unneeded):
     tools: Annotated[list[FunctionTool], Field(max_length=TOOLS_AT_MOST)] | None = None
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
+    previous_response_id: Annotated[str, Field(max_length=100)] | None = None
+    reasoning: Reasoning | None = None
+
+    @property
+    def is_stored(self) -> bool:
+        """As at OpenAI, unless the request says otherwise."""
+        return self.store is not False
+
+    def items(self) -> list[dict[str, Any]]:
+        """The input as `input_items` lists it: each item with an id."""
+        return [as_listed(item.model_dump(exclude_none=True)) for item in self.input]
 
     @property
     def format(self) -> Format:
         return (self.text and self.text.format) or Format()
 
-    def for_engine(self) -> dict[str, Any]:
-        """The chat request that asks the same."""
+    def for_engine(self, earlier: Sequence[Any] = ()) -> dict[str, Any]:
+        """The chat request that asks the same. earlier: the items of the conversation before, without instructions.
+
+        Raises InvalidRequest.
+        """
+        if len(earlier) + len(self.input) > MESSAGES_AT_MOST:
+            raise InvalidRequest(
+                f"The conversation has {len(earlier) + len(self.input):,} items with its earlier responses; the limit "
+                f"is {MESSAGES_AT_MOST:,}. Start a new one with the messages that matter in 'input'.",
+                code="context_length_exceeded",
+                param="previous_response_id",
+            )
         messages: list[dict[str, Any]] = [{"role": "system", "content": self.instructions}] if self.instructions else []
-        messages += chat_messages(self.input)
+        messages += chat_messages([*earlier, *self.input])
         choice = None if self.tool_choice is None or not self.tools else self.tool_choice
         request = {
             "messages": messages,
@@ -132,6 +165,7 @@ class Answer:
 
     request: ResponseCreate
     name: str  # of the model
+    stored: bool = False
     text: str = ""
     calls: list[dict[str, Any]] = field(default_factory=list)  # function_call items
     has_message: bool = False  # a stream has begun one
@@ -141,9 +175,19 @@ class Answer:
     id: str = field(default_factory=lambda: ids.new("resp_"))
     message_id: str = field(default_factory=lambda: ids.new("msg_"))
     created: float = field(default_factory=time.time)
+    ended: float = 0.0
 
     def end(self, finish_reason: str) -> None:
         self.status = "incomplete" if finish_reason == "length" else "completed"
+        self.ended = time.time()
+
+    def read(self, completion: dict[str, Any]) -> None:
+        """Takes a chat completion that is whole."""
+        choice = completion["choices"][0]
+        self.text, self.usage = choice["message"]["content"] or "", completion["usage"]
+        for call in choice["message"].get("tool_calls") or ():
+            self.call(call)
+        self.end(choice["finish_reason"])
 
     def part(self) -> dict[str, Any]:
         return {"type": "output_text", "text": self.text, "annotations": [], "logprobs": []}
@@ -183,7 +227,7 @@ class Answer:
             "id": self.id,
             "object": "response",
             "created_at": int(self.created),
-            "completed_at": int(time.time()) if self.status == "completed" else None,
+            "completed_at": int(self.ended) if self.status == "completed" else None,
             "status": self.status,
             "error": self.error,
             "incomplete_details": {"reason": "max_output_tokens"} if self.status == "incomplete" else None,
@@ -193,7 +237,9 @@ class Answer:
             "model": self.name,
             "output": self.output() if ended else [],
             "parallel_tool_calls": request.parallel_tool_calls is not False,
-            "previous_response_id": None,
+            "previous_response_id": request.previous_response_id,
+            "reasoning": request.reasoning.model_dump(exclude={"generate_summary"}) if request.reasoning else None,
+            "store": self.stored,
             "temperature": 1.0 if request.temperature is None else request.temperature,
             "text": {"format": request.format.model_dump(by_alias=True, exclude_none=True)},
             "tool_choice": self.choice(),
@@ -213,6 +259,29 @@ def usage_object(usage: dict[str, int]) -> dict[str, Any]:
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": usage["total_tokens"],
     }
+
+
+def as_listed(item: dict[str, Any]) -> dict[str, Any]:
+    prefix: ids.Prefix = "msg_" if item["type"] == "message" else "fc_"
+    return {"id": ids.new(prefix), "status": "completed", **item}
+
+
+def items_of(rows: Sequence[StoredResponse]) -> list[dict[str, Any]]:
+    """What the last of them was asked with: the input and output of those before, and its own input."""
+    listed: list[dict[str, Any]] = []
+    for row in rows:
+        listed += row.input
+        if row is not rows[-1]:
+            listed += row.body["output"]
+    return listed
+
+
+def read_back(items: list[dict[str, Any]]) -> list[Any]:
+    return ITEMS.validate_python(items)
+
+
+def deleted_object(response_id: str) -> dict[str, Any]:
+    return {"id": response_id, "object": "response", "deleted": True}
 
 
 def refusal(body: dict[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """What a chat request may hold besides the question: all else is the engine's to honour or to refuse."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import ConfigDict, field_validator
 
-from api.schemas.job import Label, LabelName
 from fettle.errors import InvalidRequest
+from fettle.schemas.labels import Labels
+from fettle.schemas.strict import Strict
 
 # Asks for nothing: some clients send it with every request
 NEUTRAL: dict[str, Any] = {"modalities": ["text"], "tools": [], "functions": []}
@@ -19,26 +20,15 @@ LEFT_OUT_BY_NULL = frozenset(
 )
 
 
-class Unneeded(BaseModel):
+class Unneeded(Strict):
     """Parameters that change nothing about an answer: checked, then left out."""
 
-    model_config = ConfigDict(strict=True)
-
-    metadata: Annotated[dict[LabelName, Label], Field(max_length=16)] | None = None
+    metadata: Labels | None = None
     prompt_cache_key: str | None = None
     safety_identifier: str | None = None
     service_tier: Literal["auto", "default"] | None = None
     store: bool | None = None
     user: str | None = None
-
-    @field_validator("store")
-    @classmethod
-    def nothing_is_stored(cls, store: bool | None) -> bool | None:
-        if store:
-            raise InvalidRequest(
-                "Responses are not stored on this server. Remove 'store' or set it to false.", param="store"
-            )
-        return store
 
 
 class ChatRequest(Unneeded):
@@ -46,6 +36,15 @@ class ChatRequest(Unneeded):
 
     model_config = ConfigDict(extra="allow")
     model: str
+
+    @field_validator("store")
+    @classmethod
+    def nothing_is_stored(cls, store: bool | None) -> bool | None:
+        if store:
+            raise InvalidRequest(
+                "Chat completions are not stored on this server. Remove 'store' or set it to false.", param="store"
+            )
+        return store
 
     def for_engine(self) -> dict[str, Any]:
         """The rest of the body, as it came."""
