@@ -4,6 +4,7 @@ from models.api_key import ApiKey
 from models.base import Base
 from models.batch import GOING, Batch, BatchAnswer, BatchStatus
 from models.checkpoint import Checkpoint
+from models.checkpoint_permission import CheckpointPermission
 from models.comparison import Comparison, ComparisonStatus
 from models.comparison_annotator import ComparisonAnnotator
 from models.comparison_export import ComparisonExport
@@ -11,6 +12,7 @@ from models.comparison_item import ComparisonItem
 from models.comparison_vote import ComparisonVote
 from models.console_session import ConsoleSession
 from models.deletion import Deletion
+from models.evaluation import UNFINISHED, Eval, EvalItem, EvalRun, EvalRunStatus
 from models.event import Event
 from models.file import File, FileStatus
 from models.grading import Grading
@@ -18,6 +20,7 @@ from models.idempotency import IdempotencyKey
 from models.job import DISK_FULL, ENDED, RESUMABLE, STORAGE_REFUSED, WORKER_LOST, Job, JobStatus
 from models.project import Project
 from models.proof import Proof
+from models.reward_source import RewardSource
 from models.reward_version import RewardVersion
 from models.rollout_chunk import RolloutChunk
 from models.run import Run
@@ -33,6 +36,7 @@ __all__ = [
     "GOING",
     "RESUMABLE",
     "STORAGE_REFUSED",
+    "UNFINISHED",
     "WORKER_LOST",
     "ApiKey",
     "Base",
@@ -40,6 +44,7 @@ __all__ = [
     "BatchAnswer",
     "BatchStatus",
     "Checkpoint",
+    "CheckpointPermission",
     "ChunkedUpload",
     "Comparison",
     "ComparisonAnnotator",
@@ -50,6 +55,10 @@ __all__ = [
     "ConsoleSession",
     "Deletion",
     "DeliveryStatus",
+    "Eval",
+    "EvalItem",
+    "EvalRun",
+    "EvalRunStatus",
     "Event",
     "File",
     "FileStatus",
@@ -59,6 +68,7 @@ __all__ = [
     "JobStatus",
     "Project",
     "Proof",
+    "RewardSource",
     "RewardVersion",
     "RolloutChunk",
     "Run",

@@ -55,9 +55,9 @@ async def retrieve(model: str, project_id: ProjectId, session: Snapshot, service
     model = services.aliases.get(model, model)
     if (entry := services.models.get(model)) is not None:
         return {**model_object(model, BASE_CREATED, "fettle"), "base": await described(entry)}
-    row = await tuned_models.find(session, project_id, model)
+    row = await tuned_models.usable(session, project_id, model)
     kind = tuned_models.CHAT if await tuned_models.chats(session, row) else tuned_models.REWARD_MODEL
-    return model_object(model, row.created_at, project_id, kind)
+    return model_object(model, row.created_at, row.project_id, kind)
 
 
 async def described(entry: BaseModelEntry) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fettle import __version__
-from fettle.cli import chat, files, job_results, jobs, keys, login, models, projects, rewards, train
+from fettle.cli import chat, files, job_results, jobs, keys, login, models, projects, rewards, train, webhooks
 from fettle.cli.terminal import AsJson, console, example, plain, show_json, with_database
 from fettle.errors import FettleError, Unavailable
 from fettle.host import users
@@ -70,6 +70,7 @@ jobs.app.command(
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
 app.add_typer(rewards.app, name="rewards")
+app.add_typer(webhooks.app, name="webhooks")
 app.command(epilog=example("fettle login https://fettle.example.com"))(login.login)
 app.command(epilog=example("fettle logout"))(login.logout)
 app.add_typer(keys.app, name="keys")
@@ -159,14 +160,29 @@ def vllm_agent() -> None:
     become("worker.vllm")
 
 
-@app.command(epilog=example("fettle export ft:starter:default:mine:abc123 --to merged"))
+@app.command(
+    epilog=example(
+        "fettle export ft:starter:default:mine:abc123 --to merged",
+        "fettle export ft:starter:default:mine:abc123 --to merged --format gguf",
+    )
+)
 def export(
     name: Annotated[str, typer.Argument(help="A tuned model or a checkpoint: ft:…")],
     to: Annotated[str, typer.Option(metavar="FOLDER", help="New, or empty.")],
     dtype: Annotated[str | None, typer.Option(help="bf16 or fp32; unset: the base model's.")] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="safetensors, or gguf for llama.cpp and Ollama, with a Modelfile.")
+    ] = "safetensors",
+    push: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OWNER/NAME", help="Also to this repository on the Hugging Face hub; FETTLE_HF_TOKEN writes."
+        ),
+    ] = None,
 ) -> None:
     """Merge a tuned model into its base: an ordinary model in a folder (loads torch)."""
-    become("worker.export", name, "--to", to, *(["--dtype", dtype] if dtype else []))
+    options = [*(["--dtype", dtype] if dtype else []), *(["--push", push] if push else [])]
+    become("worker.export", name, "--to", to, "--format", form, *options)
 
 
 def become(module: str, *arguments: str) -> None:

@@ -67,9 +67,9 @@ class Quality(BaseModel):
 
     rows: int
     complete: bool
-    characters: dict[str, float] | None
+    characters: dict[str, int | float] | None
     reasoning: float | None
-    labels: dict[str, float] | None
+    labels: dict[str, int | float] | None
     findings: list[Finding]
 
 
@@ -209,7 +209,7 @@ def summary(tally: Tally, complete: bool) -> Quality:
     )
 
 
-def labels(tally: Tally) -> dict[str, float] | None:
+def labels(tally: Tally) -> dict[str, int | float] | None:
     """Where answers are few and often repeated: how many, and the shares of the most and the least frequent."""
     counts = sorted(tally.answers.values())
     if not 2 <= len(counts) <= LABELS or tally.answered < REPEATED * len(counts):

@@ -8,10 +8,12 @@ from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict
 
-from fettle.datasets.formats import aliases, notes, quality, reading, tools
+from fettle.datasets.formats import aliases, notes, reading, tools
 from fettle.datasets.formats.jsonl import Line
 from fettle.datasets.formats.problem_codes import OF_THE_FILE
 from fettle.datasets.formats.problems import Problem, RowProblem, plural, put_into_words, quoted
+from fettle.datasets.formats.quality import Quality
+from fettle.datasets.formats.quality import of as quality_of
 from fettle.datasets.formats.rows import SHAPES, answers_missing, shape_of
 
 MAX_ERRORS = 50  # problems kept
@@ -40,7 +42,7 @@ class Report(BaseModel):
     errors: list[Problem]
     needs: list[str] = []
     notes: list[Problem] = []
-    quality: quality.Quality | None = None
+    quality: Quality | None = None
 
     @property
     def ok(self) -> bool:
@@ -90,7 +92,7 @@ def looked_over(report: Report, file: BinaryIO, max_row_bytes: int) -> Report:
     if not report.ok:
         return report
     return report.model_copy(
-        update={"notes": notes.of(file, max_row_bytes), "quality": quality.of(file, max_row_bytes)}
+        update={"notes": notes.of(file, max_row_bytes), "quality": quality_of(file, max_row_bytes)}
     )
 
 
