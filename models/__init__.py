@@ -19,6 +19,7 @@ from models.project import Project
 from models.proof import Proof
 from models.reward_version import RewardVersion
 from models.rollout_chunk import RolloutChunk
+from models.run import Run
 from models.stored_response import StoredResponse
 from models.tuned_model import TunedModel
 from models.upload import ChunkedUpload, UploadPart, UploadStatus
@@ -53,6 +54,7 @@ __all__ = [
     "Proof",
     "RewardVersion",
     "RolloutChunk",
+    "Run",
     "StoredResponse",
     "TunedModel",
     "UploadPart",

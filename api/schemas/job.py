@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from fettle import methods
 from fettle.errors import InvalidRequest, NotFound, from_schema
-from fettle.jobs import proof_checks, proofs
+from fettle.jobs import placement, proof_checks, proofs
 from fettle.jobs.waiting import Waiting
 from fettle.methods.common import ITEMS_AT_MOST
 from fettle.storage.artifacts import Manifest
@@ -24,6 +24,29 @@ class AnyMethod(BaseModel):
     type: str
 
 
+class Resources(BaseModel):
+    """What a job asks of a slot."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    gpus: Annotated[int, Field(ge=1, le=1024)] | None = None
+    gpu_memory_gib: Annotated[float, Field(gt=0, le=4096)] | None = None
+    labels: Annotated[list[LabelName], Field(max_length=16)] | None = None
+
+
+class TimeLimits(BaseModel):
+    """How long all attempts at a job may run together."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    hours: Annotated[float, Field(gt=0, le=87_600)] | None = None
+    gpu_hours: Annotated[float, Field(gt=0, le=10_000_000)] | None = None
+
+
+def said(fields: Resources | TimeLimits | None) -> dict[str, Any] | None:
+    return (fields.model_dump(exclude_none=True) or None) if fields else None
+
+
 class JobCreate(BaseModel):
     """The body of POST /v1/fine_tuning/jobs."""
 
@@ -38,6 +61,9 @@ class JobCreate(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     metadata: Annotated[dict[LabelName, Label], Field(max_length=16)] | None = None
     integrations: Annotated[list[dict[str, Any]], Field(max_length=ITEMS_AT_MOST)] | None = None
+    priority: placement.Priority | None = None  # ours
+    resources: Resources | None = None  # ours
+    limits: TimeLimits | None = None  # ours
 
 
 def method_of(body: JobCreate) -> methods.Method:
@@ -89,6 +115,9 @@ def job_object(job: Job, waits: Waiting | None = None) -> dict[str, Any]:
         "user_provided_suffix": job.suffix,
         "metadata": job.labels,
         "integrations": job.integrations or [],
+        "priority": placement.name_of(job.priority),  # ours
+        "resources": job.resources,  # ours: what it asks of a slot; null: nothing
+        "limits": job.limits,  # ours: how long its runs may take together; null: no limit of its own
         "waiting": waits.to_json() if waits else None,  # ours: its place in the queue, and why it waits
         "progress": job.progress if job.status == JobStatus.RUNNING else None,  # ours: how far its step is
         "estimate": job.estimate,  # ours: what it was foreseen to take when it was created

@@ -24,6 +24,9 @@ class Quotas(BaseModel):
     bytes: Limit = None
     queued_jobs: Limit = None
     running_jobs: Limit = None
+    high_priority_jobs: Limit = None
+    job_hours: Limit = None
+    gpu_hours: Limit = None
     tokens: Limit = None
 
     def apply(self, project: Project) -> None:

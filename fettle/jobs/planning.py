@@ -15,7 +15,7 @@ from fettle.datasets import files
 from fettle.errors import InvalidRequest
 from fettle.inference import judge_models
 from fettle.inference.client import Servable
-from fettle.jobs import capabilities, chat_templates
+from fettle.jobs import capabilities, chat_templates, placement
 from fettle.registry import catalog, tuned_models
 from fettle.registry.catalog import Catalog
 from fettle.rewards import grader_fields
@@ -43,6 +43,9 @@ class Request:
     idempotency_key: str | None = None
     retry: bool = False  # the SDK says that it has sent this before
     graders: list[dict[str, Any]] | None = None
+    priority: placement.Priority = "normal"
+    resources: dict[str, Any] | None = None
+    limits: dict[str, Any] | None = None
 
     @property
     def digest(self) -> str:

@@ -1,6 +1,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -75,6 +76,15 @@ class TestEnd:
         with pytest.raises(TrainingCrashed, match="ended with exit code 0 before it was done"):
             await relayed(attempt, Saying(LOADING, STEP), halted=False)
         assert (await messages(attempt))[-2:] == ["Device: CPU", "Step 1/9: train loss=1.0000"]
+
+
+class TestSilence:
+    async def test_a_child_that_reports_nothing_more_is_warned_of_and_then_lost(self, attempt: Attempt) -> None:
+        settings = attempt.settings.model_copy(update={"stall_seconds": 0.2})
+        attempt = replace(attempt, resources=replace(attempt.resources, settings=settings))
+        with pytest.raises(TrainingCrashed, match="The training process has reported nothing for"):
+            await relayed(attempt, Saying(LOADING, silent=True), halted=False)
+        assert len([said for said in await messages(attempt) if said.startswith("The training process has")]) == 1
 
 
 class TestPhases:
