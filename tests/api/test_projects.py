@@ -8,6 +8,7 @@ from fettle.tenancy.quotas import QUOTAS
 from tests.api.tenants import Tenant, jsonl, message, refusal
 
 PROJECTS = "/v1/projects"
+DEFAULTS = {**dict.fromkeys(QUOTAS), "high_priority_jobs": 1}
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ class TestCreate:
             "object": "project",
             "name": f"{tenant.project.name}-x",
             "created_at": made["created_at"],
-            "quotas": dict.fromkeys(QUOTAS),
+            "quotas": DEFAULTS,
         }
 
     async def test_with_quotas_of_its_own(self, operator: httpx.AsyncClient, tenant: Tenant) -> None:
@@ -68,7 +69,7 @@ class TestRetrieve:
         job = await tenant.job()
         shown = (await tenant.http.get(f"{PROJECTS}/{tenant.project.id}")).json()
         assert job["status"] == "queued"
-        assert shown["usage"] == {"files": 1, "bytes": len(jsonl(12)), "queued_jobs": 1, "running_jobs": 0, "tokens": 0}
+        assert shown["usage"] == {**dict.fromkeys(QUOTAS, 0), "files": 1, "bytes": len(jsonl(12)), "queued_jobs": 1}
 
     async def test_an_operator_sees_every_project(
         self, operator: httpx.AsyncClient, tenant: Tenant, other: Tenant
@@ -90,7 +91,7 @@ class TestChange:
         made = await make(operator, tenant, quotas={"queued_jobs": 5, "bytes": 100})
         path = f"{PROJECTS}/{made['id']}"
         changed = (await operator.post(path, json={"quotas": {"bytes": None, "tokens": 7}})).json()
-        assert changed["quotas"] == {**dict.fromkeys(QUOTAS), "queued_jobs": 5, "bytes": None, "tokens": 7}
+        assert changed["quotas"] == {**DEFAULTS, "queued_jobs": 5, "bytes": None, "tokens": 7}
         back = (await operator.post(path, json={"quotas": {"queued_jobs": "default"}})).json()
         assert back["quotas"]["queued_jobs"] is None
         assert back["name"] == made["name"]
