@@ -1,6 +1,7 @@
 """Database rows: columns, relations, legal states. No queries and no I/O."""
 
 from models.api_key import ApiKey
+from models.audit_log import AuditLog
 from models.base import Base
 from models.checkpoint import Checkpoint
 from models.comparison import Comparison, ComparisonStatus
@@ -32,6 +33,7 @@ __all__ = [
     "STORAGE_REFUSED",
     "WORKER_LOST",
     "ApiKey",
+    "AuditLog",
     "Base",
     "Checkpoint",
     "ChunkedUpload",

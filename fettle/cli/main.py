@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fettle import __version__
-from fettle.cli import chat, files, job_results, jobs, keys, login, models, projects, rewards, train
+from fettle.cli import audit, chat, files, job_results, jobs, keys, login, models, projects, rewards, train
 from fettle.cli.terminal import AsJson, console, example, plain, show_json, with_database
 from fettle.errors import FettleError, Unavailable
 from fettle.host import users
@@ -73,6 +73,7 @@ app.command(epilog=example("fettle login https://fettle.example.com"))(login.log
 app.command(epilog=example("fettle logout"))(login.logout)
 app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")
+app.command("audit", epilog=example("fettle audit --limit 20", "fettle audit --jsonl > audit.jsonl"))(audit.show)
 
 
 def main() -> None:
