@@ -45,6 +45,7 @@ from api.routes import (
     rollouts,
     session,
     uploads,
+    usage,
     workers,
 )
 from api.statistics import Statistics
@@ -88,6 +89,7 @@ ROUTERS = (
     api_keys.router,
     projects.router,
     audit_logs.router,
+    usage.router,
     health.router,
     metrics.router,
     docs.router,

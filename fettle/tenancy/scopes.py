@@ -16,7 +16,7 @@ SCOPES: dict[str, str] = {
     "comparisons.read": "see comparisons, their responses, votes and results",
     "comparisons.write": "create, export and delete comparisons, invite annotators",
     "comparisons.vote": "vote in the project's comparisons",
-    "keys.read": "list the project's API keys",
+    "keys.read": "list the project's API keys, and what each has used",
     "keys.write": "make, rotate and revoke the project's API keys",
     ALL: "everything above, in the key's own project",
     ADMIN: "make projects, set quotas, add base models, and reach the API keys of every project",
