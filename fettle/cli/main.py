@@ -141,10 +141,15 @@ def api() -> None:
     become("api")
 
 
-@app.command(epilog=example("FETTLE_SLOTS=2 fettle worker"))
-def worker() -> None:
+@app.command(epilog=example("FETTLE_SLOTS=2 fettle worker", "fettle worker --once --job ftjob-abc123"))
+def worker(
+    once: Annotated[bool, typer.Option("--once", help="Train one job, or none if none waits; then exit.")] = False,
+    job: Annotated[str | None, typer.Option(metavar="JOB", help="With --once: this job and no other.")] = None,
+) -> None:
     """Run a worker: claims jobs and trains them."""
-    become("worker")
+    if job is not None and not once:
+        raise typer.BadParameter("--job works only with --once. Add --once.", param_hint="--job")
+    become("worker", *(["--once"] if once else []), *(["--job", job] if job else []))
 
 
 @app.command(epilog=example("fettle engine"))
