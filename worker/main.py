@@ -88,7 +88,10 @@ def run(once: Once | None = None) -> None:
 
 
 async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot], once: Once | None = None) -> None:
-    """Until SIGTERM or SIGINT, or the end of the only job; then every run leaves a checkpoint and goes back to the queue. Raises a slot's bug."""
+    """Until SIGTERM or SIGINT; then every run leaves a checkpoint and goes back to the queue. Raises a slot's bug.
+
+    once: until the end of that job as well.
+    """
     stopping, woken, asked, published = asyncio.Event(), asyncio.Event(), asyncio.Event(), asyncio.Event()
     compared = asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
