@@ -19,6 +19,7 @@ from api.routes import (
     advice,
     api_keys,
     audit_logs,
+    batches,
     chat,
     comparison_annotators,
     comparison_exports,
@@ -46,6 +47,7 @@ from api.routes import (
     session,
     uploads,
     usage,
+    webhooks,
     workers,
 )
 from api.statistics import Statistics
@@ -86,6 +88,8 @@ ROUTERS = (
     chat.router,
     responses.router,
     completions.router,
+    batches.router,
+    webhooks.router,
     api_keys.router,
     projects.router,
     audit_logs.router,

@@ -7,9 +7,9 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from api.schemas.response_tools import ITEM_TYPES
 from fettle.db import DATABASE_AWAY, FULL_ERRORS, DatabaseFull
 from fettle.errors import DiskFull, FettleError, NotFound, StorageRefused, Unavailable, from_schema
+from fettle.inference.requests.response_tools import ITEM_TYPES
 from fettle.observability import metrics
 from fettle.observability.causes import for_tenants, in_words
 from fettle.storage import Away, Missing, Refused

@@ -206,7 +206,9 @@ async def write_events(db: Database, job: Job, stop: asyncio.Event) -> None:
             for _ in range(int(EVENTS_A_SECOND * BATCH_SECONDS)):
                 step += 1
                 data = {"step": step, "total_steps": 10_000, "train_loss": 1 / step}
-                events.add(session, job.id, f"Step {step}/10000: train loss={1 / step:.4f}", type="metrics", data=data)
+                events.add(
+                    session, job.id, f"Step {step}/10000: training loss={1 / step:.4f}", type="metrics", data=data
+                )
         await asyncio.sleep(BATCH_SECONDS)
     async with db.transaction() as session:
         (await leases.hold(session, job.id, job.fence)).status = JobStatus.SUCCEEDED

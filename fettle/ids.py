@@ -13,6 +13,8 @@ Prefix = Literal[
     "file-",
     "upload_",
     "part_",
+    "batch_",
+    "batch_req_",
     "ftjob-",
     "ftevent-",
     "ftckpt_",
@@ -31,6 +33,9 @@ Prefix = Literal[
     "req_",
     "call_",
     "fc_",
+    "evt_",
+    "whep_",
+    "whd_",
 ]
 
 

@@ -2,6 +2,7 @@
 
 import re
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
 
@@ -134,6 +135,10 @@ class Settings(BaseSettings):
         None, description='Price of an hour on one GPU, or on a CPU slot, such as "2.50 EUR"; unset: no costs are shown'
     )
 
+    webhook_allow_networks: str = Field(
+        "", description="Networks of yours that webhooks may reach, such as 10.0.0.0/8; unset: public addresses only"
+    )
+
     integrations: str = Field("", description="Where jobs may report to: wandb,tensorboard,mlflow; unset: nowhere")
     wandb_api_key: SecretStr | None = Field(None, description="Weights & Biases API key for jobs' reports")
     wandb_base_url: str | None = Field(None, description="A W&B server of your own; unset: the public one")
@@ -157,6 +162,13 @@ class Settings(BaseSettings):
             raise ValueError(f"unknown: {', '.join(sorted(unknown))}. Choose from: {', '.join(INTEGRATIONS)}")
         return named
 
+    @field_validator("webhook_allow_networks")
+    @classmethod
+    def networks_are_networks(cls, named: str) -> str:
+        for network in split(named):
+            ip_network(network)
+        return named
+
     @field_validator("gpu_hour_price")
     @classmethod
     def price_is_an_amount(cls, price: str | None) -> str | None:
@@ -173,6 +185,10 @@ class Settings(BaseSettings):
     @cached_property
     def enabled_integrations(self) -> tuple[str, ...]:
         return split(self.integrations)
+
+    @cached_property
+    def webhook_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        return tuple(ip_network(network) for network in split(self.webhook_allow_networks))
 
     @cached_property
     def hosts(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from models.api_key import ApiKey
 from models.audit_log import AuditLog
 from models.base import Base
+from models.batch import GOING, Batch, BatchAnswer, BatchStatus
 from models.checkpoint import Checkpoint
 from models.comparison import Comparison, ComparisonStatus
 from models.comparison_annotator import ComparisonAnnotator
@@ -24,17 +25,22 @@ from models.run import Run
 from models.stored_response import StoredResponse
 from models.tuned_model import TunedModel
 from models.upload import ChunkedUpload, UploadPart, UploadStatus
+from models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookEvent
 from models.worker import Worker
 
 __all__ = [
     "DISK_FULL",
     "ENDED",
+    "GOING",
     "RESUMABLE",
     "STORAGE_REFUSED",
     "WORKER_LOST",
     "ApiKey",
     "AuditLog",
     "Base",
+    "Batch",
+    "BatchAnswer",
+    "BatchStatus",
     "Checkpoint",
     "ChunkedUpload",
     "Comparison",
@@ -45,6 +51,7 @@ __all__ = [
     "ComparisonVote",
     "ConsoleSession",
     "Deletion",
+    "DeliveryStatus",
     "Event",
     "File",
     "FileStatus",
@@ -61,5 +68,8 @@ __all__ = [
     "TunedModel",
     "UploadPart",
     "UploadStatus",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookEvent",
     "Worker",
 ]

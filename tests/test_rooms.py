@@ -8,9 +8,10 @@ from tests.test_layers import ROOT, read_tree, write_tree
 
 # From the top down. A module that lies beside the rooms is a room of its own, without a fixed place.
 STAIRS = {
-    "worker": ("jobs", "reporting", "rewards", "training", "vllm", "engine", "attempts"),
+    "worker": ("background", "jobs", "reporting", "rewards", "training", "vllm", "engine", "attempts"),
     "fettle": (
         "cli",
+        "batches",
         "isolation",
         "advice",
         "reports",
@@ -19,6 +20,7 @@ STAIRS = {
         "jobs",
         "estimates",
         "datasets",
+        "webhooks",
         "inference",
         "registry",
         "rewards",

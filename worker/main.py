@@ -27,10 +27,12 @@ from fettle.rollouts import retention
 from fettle.settings import Settings
 from fettle.storage import Away, Refused, deletions, garbage_collection, open_storage, reserve, stale_files, usage
 from fettle.tenancy import quotas
+from fettle.webhooks import store as deliveries
 from models import Worker
 from worker import comparisons, environment, metrics, presence, tasks
 from worker.attempts.attempt import Attempt
 from worker.attempts.resources import Resources
+from worker.background import batches, webhooks
 from worker.jobs import engine_check, publish_retry, work_folder
 from worker.jobs.supervisor import supervise
 from worker.jobs.training_process import ProcessLauncher
@@ -93,7 +95,7 @@ async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot
     once: until the end of that job as well.
     """
     stopping, woken, asked, published = asyncio.Event(), asyncio.Event(), asyncio.Event(), asyncio.Event()
-    compared = asyncio.Event()
+    compared, batched = asyncio.Event(), asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sign, stopping.set)
 
@@ -101,6 +103,7 @@ async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot
         woken.set()
         asked.set()
         compared.set()
+        batched.set()
 
     row = presence.describe(resources, slots)
     serving = [
@@ -111,6 +114,8 @@ async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot
         asyncio.create_task(queue.listen(resources.settings, ring)),
         asyncio.create_task(tasks.serve(resources, asked)),
         asyncio.create_task(comparisons.serve(resources, compared)),
+        asyncio.create_task(batches.serve(resources, batched)),
+        asyncio.create_task(webhooks.serve(resources)),
         asyncio.create_task(reconcile(resources, woken)),
         asyncio.create_task(tidy(resources)),
         asyncio.create_task(engine_check.serve(resources, published)),
@@ -247,9 +252,11 @@ async def tidy(resources: Resources) -> None:
             await publish_retry.sweep(resources)
             await asyncio.to_thread(cgroup.sweep)
             stale_files.sweep(resources.settings.data / tasks.DRY_RUNS)
+            stale_files.sweep(resources.settings.data / batches.FOLDER)
             async with resources.db.transaction() as session:
                 await grading_requests.sweep(session)
                 await uploads.sweep(session)
+                await deliveries.sweep(session)
                 await files.expire(session)
                 await stored_responses.sweep(session, resources.settings.response_days)
             if (days := resources.settings.rollout_days) is not None:

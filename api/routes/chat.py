@@ -3,8 +3,8 @@ from fastapi import APIRouter, Request
 from api import generation
 from api.deps import ProjectId, Services
 from api.generation import Relay
-from api.schemas.chat import ChatRequest
 from api.streams.chunks import unless_gone
+from fettle.inference.requests.chat import ChatRequest
 
 router = APIRouter(prefix="/v1/chat/completions", tags=["chat"])
 

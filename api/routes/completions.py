@@ -3,9 +3,9 @@ from fastapi import APIRouter, Request
 from api import generation
 from api.deps import ProjectId, Services
 from api.generation import Relay
-from api.schemas.completion import CompletionRequest
 from api.streams.chunks import unless_gone
 from fettle.inference import client
+from fettle.inference.requests.completion import CompletionRequest
 
 router = APIRouter(prefix="/v1/completions", tags=["chat"])
 

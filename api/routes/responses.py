@@ -7,12 +7,12 @@ from fastapi.responses import JSONResponse, Response
 from api import generation
 from api.deps import AppState, ProjectId, Room, Services, Snapshot, Transaction
 from api.generation import Relay
-from api.schemas import response
-from api.schemas.response import ResponseCreate
 from api.streams import response_events
 from api.streams.chunks import unless_gone
 from fettle.errors import InvalidRequest
 from fettle.inference import client, stored_responses
+from fettle.inference.requests import response
+from fettle.inference.requests.response import ResponseCreate
 
 router = APIRouter(prefix="/v1/responses", tags=["chat"])
 
@@ -42,12 +42,7 @@ async def create(body: ResponseCreate, request: Request, project_id: ProjectId, 
     if body.stream:
         headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
         return Relay(answer, response_events.as_events(made, answer.body, keep), headers)
-    completion = orjson.loads(content)
-    choice = completion["choices"][0]
-    made.text, made.usage = choice["message"]["content"] or "", completion["usage"]
-    for call in choice["message"].get("tool_calls") or ():
-        made.call(call)
-    made.end(choice["finish_reason"])
+    made.read(orjson.loads(content))
     await keep()
     return JSONResponse(made.body())
 

@@ -8,13 +8,14 @@ from fettle.errors import InvalidRequest, NotFound, from_schema
 from fettle.jobs import placement, proof_checks, proofs
 from fettle.jobs.waiting import Waiting
 from fettle.methods.common import ITEMS_AT_MOST
+from fettle.schemas.labels import Labels
 from fettle.storage.artifacts import Manifest
 from models import Checkpoint, Event, Job, JobStatus, Proof
 
-Label = Annotated[str, StringConstraints(max_length=512)]
 TRAINED = ("train_loss", "train_mean_token_accuracy")
 VALIDATED = ("valid_loss", "valid_mean_token_accuracy")
-LabelName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+WorkerLabel = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
 class AnyMethod(BaseModel):
@@ -31,7 +32,7 @@ class Resources(BaseModel):
 
     gpus: Annotated[int, Field(ge=1, le=1024)] | None = None
     gpu_memory_gib: Annotated[float, Field(gt=0, le=4096)] | None = None
-    labels: Annotated[list[LabelName], Field(max_length=16)] | None = None
+    labels: Annotated[list[WorkerLabel], Field(max_length=16)] | None = None
 
 
 class TimeLimits(BaseModel):
@@ -59,7 +60,7 @@ class JobCreate(BaseModel):
     hyperparameters: methods.SupervisedHyperparameters | None = None  # OpenAI's older place for them
     suffix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
-    metadata: Annotated[dict[LabelName, Label], Field(max_length=16)] | None = None
+    metadata: Labels | None = None
     integrations: Annotated[list[dict[str, Any]], Field(max_length=ITEMS_AT_MOST)] | None = None
     priority: placement.Priority | None = None  # ours
     resources: Resources | None = None  # ours

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from api.schemas.response import Answer
+from fettle.inference.requests.response import Answer
 
 BROKEN = "The engine stopped before its answer was complete."
 

@@ -15,7 +15,7 @@ from fettle.datasets.ingest import Upload
 from fettle.errors import Conflict, InvalidRequest, NotFound
 from fettle.pagination import page
 from fettle.storage import deletions
-from models import ENDED, File, FileStatus, Job, Proof
+from models import ENDED, GOING, Batch, File, FileStatus, Job, Proof
 
 PURPOSE, RESULTS = "fine-tune", "fine-tune-results"
 EVALS, BATCH, USER_DATA = "evals", "batch", "user_data"
@@ -151,22 +151,23 @@ def answers_of(report: dict[str, Any]) -> str:
 async def delete(session: AsyncSession, project_id: str, file_id: str) -> File:
     """Deletes the row; the caller deletes the object after the commit. Raises Conflict while a job needs it."""
     file = await get(session, project_id, file_id, lock=True)
-    if job_id := await user(session, file_id):
-        raise Conflict(
-            f"The file {file_id!r} is in use by the job {job_id!r}. Cancel that job first.", code="file_in_use"
-        )
+    if found := await user(session, file_id):
+        raise Conflict(f"The file {file_id!r} is in use by {found}. Cancel it first.", code="file_in_use")
     await forget(session, project_id, file_id)
     await session.delete(file)
     return file
 
 
 async def user(session: AsyncSession, file_id: str) -> str | None:
-    """A job that still needs the file."""
+    """The job or batch that still needs the file."""
     needed = select(Job.id).where(
         Job.status.not_in(ENDED),
         or_(Job.training_file == file_id, Job.validation_file == file_id),
     )
-    return await session.scalar(needed)
+    if (job_id := await session.scalar(needed)) is not None:
+        return f"the job {job_id!r}"
+    batch_id = await session.scalar(select(Batch.id).where(Batch.input_file == file_id, Batch.status.in_(GOING)))
+    return None if batch_id is None else f"the batch {batch_id!r}"
 
 
 async def expire(session: AsyncSession) -> list[str]:

@@ -26,6 +26,7 @@ POOLING = "/pooling"  # scores by a reward model
 GONE = 404  # the engine's word for a name that is not loaded
 OURS = (401, GONE)  # between the engine and us: the user's key and model are in order
 LATER = (408, 429)  # of the refusals: those that the same request may not meet again
+PRIORITY, BACKGROUND = "x-fettle-priority", "background"  # a header of ours: answers that nobody waits for at once
 PASSED_ON = ("content-type", "retry-after", "x-should-retry")  # what a full engine says about trying again as well
 
 
@@ -94,13 +95,18 @@ class Engine:
             trust_env=False,
         )
 
-    async def generate(self, servable: Servable, request: dict[str, Any], path: str = CHAT) -> Answer:
-        """Forwards a request. Raises Unavailable when the engine is away or cannot load the adapter."""
-        response = await self._send(path, {**request, "model": servable.name})
+    async def generate(
+        self, servable: Servable, request: dict[str, Any], path: str = CHAT, *, background: bool = False
+    ) -> Answer:
+        """Forwards a request. background: it lets others go first.
+
+        Raises Unavailable when the engine is away or cannot load the adapter.
+        """
+        response = await self._send(path, {**request, "model": servable.name}, background=background)
         if response.status_code == GONE and servable.prefix is not None:
             await response.aclose()
             refusal = await self._load(servable)  # vLLM refuses also what another request has just loaded
-            response = await self._send(path, {**request, "model": servable.name})
+            response = await self._send(path, {**request, "model": servable.name}, background=background)
             if refusal is not None and response.status_code == GONE:
                 await response.aclose()
                 raise refusal
@@ -139,9 +145,13 @@ class Engine:
             return InvalidRequest(words, code="adapter_rejected", param="model")
         return misconfigured(words) if response.status_code in OURS else Unavailable(words)
 
-    async def _send(self, path: str, body: dict[str, Any], *, stream: bool = True) -> httpx.Response:
+    async def _send(
+        self, path: str, body: dict[str, Any], *, stream: bool = True, background: bool = False
+    ) -> httpx.Response:
         sent = logs.request_id()
         headers = {"x-request-id": sent} if sent else {}
+        if background:
+            headers[PRIORITY] = BACKGROUND
         request = self.client.build_request("POST", path, json=body, headers=headers)
         try:
             return await self.client.send(request, stream=stream)

@@ -41,7 +41,7 @@ async def line(session: AsyncSession, *conditions: ColumnElement[bool]) -> Line:
                 id=job.id,
                 project_id=job.project_id,
                 created_at=job.created_at,
-                seconds=seconds and seconds.likely,
+                seconds=likely(seconds),
                 priority=job.priority,
                 need=need_of(job.resources),
             )
@@ -50,7 +50,7 @@ async def line(session: AsyncSession, *conditions: ColumnElement[bool]) -> Line:
     left = []
     for job in await running(session):
         left.append(seconds := remaining(job.estimated_finish, job.estimate, usual))
-        used[job.project_id] = used.get(job.project_id, 0.0) + placement.charge(seconds and seconds.likely)
+        used[job.project_id] = used.get(job.project_id, 0.0) + placement.charge(likely(seconds))
     return Line(list(placement.order(found, used, time.time())), takes, left)
 
 
@@ -88,6 +88,10 @@ def expected(estimate: dict[str, Any] | None, usual: float | None) -> Interval |
     if seconds := (estimate or {}).get("seconds"):
         return Interval(seconds["likely"], seconds["low"], seconds["high"])
     return None if usual is None else Interval(usual, usual / BORROWED, usual * BORROWED)
+
+
+def likely(seconds: Interval | None) -> float | None:
+    return seconds.likely if seconds else None
 
 
 def remaining(finish: float | None, estimate: dict[str, Any] | None, usual: float | None) -> Interval | None:

@@ -16,6 +16,7 @@ from fettle.errors import Fenced
 from fettle.jobs import candidates, events, runs, states, workers
 from fettle.jobs.placement import Offer
 from fettle.tenancy import quotas
+from fettle.webhooks import events as webhooks
 from models import WORKER_LOST, Job, JobStatus, Worker
 
 ANY_SLOT = Offer()
@@ -145,6 +146,7 @@ def fail(session: AsyncSession, job: Job, code: str, message: str, param: str | 
     job.lease_until = job.pause_requested_at = job.preempted_for = None
     job.error = {"code": code, "message": message, "param": param}
     events.add(session, job.id, message, level="error", data={"code": code})
+    webhooks.add(session, job.project_id, "fine_tuning.job.failed", job.id)
 
 
 async def reclaim_expired(session: AsyncSession, max_attempts: int) -> Sequence[str]:

@@ -18,6 +18,7 @@ from fettle.jobs.planning import Plan, Request
 from fettle.pagination import page
 from fettle.registry.catalog import Catalog
 from fettle.tenancy import quotas
+from fettle.webhooks import events as webhooks
 from models import RESUMABLE, File, Job, JobStatus, Project, RewardVersion
 
 DAY = 24 * 3600
@@ -135,6 +136,7 @@ async def cancel(session: AsyncSession, project_id: str, job_id: str) -> Job:
     if done.rowcount == 0:  # type: ignore[attr-defined]  # an UPDATE's result has it
         raise Conflict(f"{states.sentence(job)}. It cannot be cancelled.", code="job_not_active")
     events.add(session, job.id, "Fine-tuning job cancelled")
+    webhooks.add(session, project_id, "fine_tuning.job.cancelled", job.id)
     return job
 
 

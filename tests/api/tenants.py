@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 
 from api.app import create_app
 from fettle import ids
@@ -18,6 +19,8 @@ from fettle.registry import tuned_models
 from fettle.settings import Settings
 from fettle.storage import artifacts
 from fettle.tenancy import quotas
+from fettle.webhooks import events as events_of_webhooks
+from fettle.webhooks import store as webhooks
 from models import Checkpoint, Job, JobStatus, Project, TunedModel
 from tests.conftest import Api
 from tests.databases import upgraded
@@ -28,6 +31,12 @@ ADAPTER = {"adapter_config.json": b'{"r": 16}', "adapter_model.safetensors": byt
 
 def jsonl(rows: int) -> bytes:
     return "\n".join(json.dumps({"prompt": f"{n} + 1 =", "completion": str(n + 1)}) for n in range(rows)).encode()
+
+
+def request(custom_id: str, url: str = "/v1/chat/completions", **body: Any) -> dict[str, Any]:
+    """A line of a batch's input file."""
+    asked = body or {"model": "starter", "messages": [{"role": "user", "content": custom_id}]}
+    return {"custom_id": custom_id, "method": "POST", "url": url, "body": asked}
 
 
 def settings_in(folder: Path, **changed: Any) -> Settings:
@@ -73,6 +82,15 @@ class Tenant:
         """One that has no part yet."""
         body = {"bytes": size, "filename": "sums.jsonl", "mime_type": "application/jsonl", "purpose": "fine-tune"}
         answer = await self.http.post("/v1/uploads", json=body | changed)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def batch(self, *rows: dict[str, Any], **changed: Any) -> Any:
+        """One of chats that no worker has seen yet."""
+        content = b"\n".join(map(orjson.dumps, rows or (request("a"),)))
+        file = (await self.send_file(content, "requests.jsonl", purpose="batch")).json()
+        body = {"input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h", **changed}
+        answer = await self.http.post("/v1/batches", json=body)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -146,6 +164,17 @@ class Tenant:
         async with self.db.transaction() as session:
             stored_responses.add(session, self.project.id, previous_id=None, input=[], body=body)
         return str(body["id"])
+
+    async def webhook(self) -> dict[str, str]:
+        """An endpoint, and what is to be delivered to it: their ids."""
+        async with self.db.transaction() as session:
+            made = await webhooks.create(session, self.project.id, "ci", "https://hooks.example.com", ["batch.failed"])
+            events_of_webhooks.add(session, self.project.id, "batch.failed", "batch_x")
+        async with self.db.transaction() as session:
+            await webhooks.dispatch(session)
+        async with self.db.snapshot() as session:
+            (row,), _ = await webhooks.deliveries(session, made, status=None, after=None, limit=9)
+        return {"webhook_endpoint_id": made.id, "delivery_id": row.id}
 
     async def end(self, job_id: str, status: JobStatus) -> None:
         async with self.db.transaction() as session:

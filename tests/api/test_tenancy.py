@@ -22,7 +22,10 @@ FOUND_OR_NOT = {  # of a path's ids: the code that says that there is none
     "vote_id": "not_found",
     "item_id": "not_found",
     "upload_id": "not_found",
+    "batch_id": "not_found",
     "response_id": "not_found",
+    "webhook_endpoint_id": "not_found",
+    "delivery_id": "not_found",
 }
 
 BODIES = {  # read before the id is
@@ -32,6 +35,8 @@ BODIES = {  # read before the id is
     "POST /v1/uploads/{upload_id}/complete": {"part_ids": ["part_x"]},
     "POST /v1/comparisons/{comparison_id}/export": {},
     "POST /v1/fine_tuning/jobs/{job_id}/comparison": {},
+    "POST /v1/webhook_endpoints/{webhook_endpoint_id}": {"name": "theirs"},
+    "POST /v1/webhook_endpoints/{webhook_endpoint_id}/test": {"event_type": "batch.failed"},
     "POST /v1/comparisons/{comparison_id}/items/{item_id}/regenerate": {},
     "POST /v1/comparisons/{comparison_id}/prompts": {"prompts": ["hi"]},
     "POST /v1/comparisons/{comparison_id}/gold": {"items": [{"prompt": "hi", "ranked": ["a", "b"]}]},
@@ -50,8 +55,10 @@ async def things(tenant: Tenant, folder: Path) -> dict[str, str]:
         "model": await tenant.publish(job["id"], folder),
         "key_id": (await tenant.http.get("/v1/api_keys")).json()["data"][0]["id"],
         "project_id": tenant.project.id,
+        "batch_id": (await tenant.batch())["id"],
         "upload_id": (await tenant.upload_in_parts(9))["id"],
         "response_id": await tenant.stored_response(),
+        **await tenant.webhook(),
         **compared,
     }
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from openai.types import Batch as SdkBatch
 from openai.types import Completion, FileDeleted, FileObject, Model, ModelDeleted
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
@@ -14,15 +15,32 @@ from openai.types.fine_tuning.jobs.fine_tuning_job_checkpoint import Metrics
 from openai.types.responses import Response
 from openai.types.upload import Upload
 from openai.types.uploads import UploadPart as SdkUploadPart
+from openai.types.webhooks import WebhookEndpoint as SdkEndpoint
+from openai.types.webhooks import WebhookEndpointWithSecret
 from pydantic import BaseModel
 
 from api.routes.models import model_object
+from api.schemas.batch import batch_object
 from api.schemas.file import file_object
 from api.schemas.grader import run_object
 from api.schemas.job import checkpoint_object, deleted_object, event_object, job_object
-from api.schemas.response import Answer, ResponseCreate
 from api.schemas.upload import part_object, upload_object
-from models import Checkpoint, ChunkedUpload, Event, File, FileStatus, Job, JobStatus, UploadPart, UploadStatus
+from api.schemas.webhook import endpoint_object
+from fettle.inference.requests.response import Answer, ResponseCreate
+from models import (
+    Batch,
+    BatchStatus,
+    Checkpoint,
+    ChunkedUpload,
+    Event,
+    File,
+    FileStatus,
+    Job,
+    JobStatus,
+    UploadPart,
+    UploadStatus,
+    WebhookEndpoint,
+)
 
 HYPERPARAMETERS = {"n_epochs": 1, "batch_size": 8, "learning_rate_multiplier": 1.0}
 FILE = File(
@@ -34,6 +52,15 @@ UPLOAD = ChunkedUpload(
     mime_type="application/jsonl", created_at=1.0, expires_at=9e9, status=UploadStatus.PENDING,
 )  # fmt: skip
 PART = UploadPart(id="part_x", upload_id="upload_x", bytes=9, created_at=1.0)
+BATCH = Batch(
+    id="batch_x", project_id="proj_x", endpoint="/v1/responses", input_file="file-x", created_at=1.0,
+    status=BatchStatus.VALIDATING, total=0, completed=0, failed=0, input_tokens=0, output_tokens=0, expires_at=9e9,
+    moments={}, completion_window="24h",
+)  # fmt: skip
+ENDPOINT = WebhookEndpoint(
+    id="whep_x", project_id="proj_x", name="ci", url="https://hooks.example.com", event_types=["batch.failed"],
+    secret="whsec_AAAA", created_at=1.0, updated_at=1.0,
+)  # fmt: skip
 JOB = Job(
     id="ftjob-x", project_id="proj_x", base_model="starter", training_file="file-x", created_at=1.0, seed=1,
     status=JobStatus.QUEUED, result_files=[], priority=1,
@@ -61,6 +88,9 @@ OBJECTS: dict[str, tuple[type[BaseModel], tuple[str, ...]]] = {
     "file, deleted": (FileDeleted, (*deleted_object("file-x", "file"),)),
     "upload": (Upload, (*upload_object(UPLOAD),)),
     "upload.part": (SdkUploadPart, (*part_object(PART),)),
+    "batch": (SdkBatch, (*batch_object(BATCH),)),
+    "webhook_endpoint": (SdkEndpoint, (*endpoint_object(ENDPOINT),)),
+    "webhook_endpoint, created": (WebhookEndpointWithSecret, (*endpoint_object(ENDPOINT, secret=True),)),
     "fine_tuning.job": (FineTuningJob, (*job_object(JOB),)),
     "fine_tuning.job, hyperparameters": (Hyperparameters, (*job_object(JOB)["hyperparameters"],)),
     "fine_tuning.job, error": (Error, (*FAILURE,)),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import openai
 
-from api.schemas import chat, completion
+from fettle.inference.requests import chat, completion
 from tests.conformance.objects import OBJECTS, compared
 from tests.conformance.remarks import HEAD, REMARKS
 from tests.conformance.surface import CHAT, COMPLETIONS, CREATE, Route, SdkRoute, listed, routes, same_path, sdk_routes

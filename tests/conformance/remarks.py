@@ -5,9 +5,9 @@ from tests.conformance.surface import CHAT, COMPLETIONS, CREATE, RESPONSES
 HEAD = """\
 # OpenAI compatibility
 
-Fettle speaks the wire format of OpenAI's files, uploads, fine-tuning, models, chat, completions and responses routes,
-so that the unmodified `openai` SDK drives it: give it a `base_url` and a key. This page says, route by route and field
-by field, what is the same, what Fettle adds, and what it refuses. **Nothing is ignored silently.**
+Fettle speaks the wire format of OpenAI's files, uploads, fine-tuning, models, chat, completions, responses and batches
+routes, so that the unmodified `openai` SDK drives it: give it a `base_url` and a key. This page says, route by route
+and field by field, what is the same, what Fettle adds, and what it refuses. **Nothing is ignored silently.**
 
 The tables are generated from the `openai` SDK {version} and from Fettle's own schemas by
 `python -m tests.conformance.page`; a test fails when they are stale. The calls of `tests/conformance` are made by that
@@ -45,6 +45,8 @@ SDK and, for the 1.x line, by `openai` 1.109.1.
 REMARKS: dict[tuple[str, str], str] = {
     ("POST /v1/files", "purpose"): "`fine-tune`, `evals`, `batch` or `user_data`",
     ("POST /v1/files", "expires_after"): "without it files stay until they are deleted, those for batches as well",
+    ("POST /v1/batches", "endpoint"): "chat completions, completions or responses",
+    ("POST /v1/batches", "input_file_id"): "up to 50,000 requests and 200 MiB",
     ("POST /v1/uploads", "bytes"): "up to 5 GiB, unless the operator says otherwise",
     ("POST /v1/uploads", "purpose"): "as for files",
     ("POST /v1/uploads/{upload_id}/parts", "data"): "at most 64 MiB",

@@ -18,9 +18,9 @@ from typing_extensions import is_typeddict
 
 from api.app import create_app
 from api.queries import declared
-from api.schemas.chat import Unneeded
 from api.schemas.job import AnyMethod
 from fettle import methods
+from fettle.inference.requests.chat import Unneeded
 from fettle.settings import Settings
 from worker.engine.schemas import ChatRequest, CompletionRequest
 

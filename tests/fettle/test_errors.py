@@ -11,10 +11,10 @@ from api.schemas.api_key import KeyCreate, KeyRotate
 from api.schemas.dry_run import DryRunCreate
 from api.schemas.job import JobCreate
 from api.schemas.project import ProjectCreate
-from api.schemas.response import ResponseCreate
 from api.schemas.rollout import RewardsEdit
 from fettle import methods
 from fettle.errors import from_schema
+from fettle.inference.requests.response import ResponseCreate
 from fettle.jobs import integrations
 from fettle.rewards import specs
 from fettle.schemas import phrases

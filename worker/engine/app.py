@@ -14,6 +14,7 @@ from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from fettle.errors import Unavailable
+from fettle.inference.client import BACKGROUND, PRIORITY
 from fettle.observability import metrics_auth
 from fettle.registry.live_catalog import LiveCatalog
 from fettle.settings import Settings
@@ -126,7 +127,8 @@ async def generate(
 ) -> Response:
     base, adapter = await pool.find(body.model)
     scoring.refuse_text(body.model, adapter)
-    generation = await asyncio.to_thread(prepare, base, adapter, body, prompt_for)
+    background = http.headers.get(PRIORITY) == BACKGROUND
+    generation = await asyncio.to_thread(prepare, base, adapter, body, prompt_for, background)
     shape.begin(base)
     await unless_gone(http, pool.network(base))
     submit(generation, adapter, pool)
@@ -144,12 +146,13 @@ async def generate(
 
 
 def prepare(
-    base: Base, adapter: Adapter | None, body: Generated, prompt_for: Callable[[Base], list[int]]
+    base: Base, adapter: Adapter | None, body: Generated, prompt_for: Callable[[Base], list[int]], background: bool
 ) -> Generation:
     prompt = prompt_for(base)
     if body.likeliest is not None:
         base.vocabulary.guide  # noqa: B018 — read here, not on the event loop
-    return Generation(base, adapter.slot if adapter else None, prompt, prompts.sampling(body, base, len(prompt)))
+    sampling = prompts.sampling(body, base, len(prompt))
+    return Generation(base, adapter.slot if adapter else None, prompt, sampling, background)
 
 
 def submit(generation: Generation, adapter: Adapter | None, pool: Pool) -> None:

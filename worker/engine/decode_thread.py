@@ -121,7 +121,8 @@ class DecodeThread:
             with self.changed:
                 loads = {base: scheduler.load for base, scheduler in self.schedulers.items()}
                 reading = [base for base, scheduler in self.schedulers.items() if scheduler.full]
-                admitted = admit(self.waiting, loads, reading)
+                running = [request for scheduler in self.schedulers.values() for request in scheduler.requests]
+                admitted = admit(self.waiting, loads, reading, running)
                 for base, requests in admitted.items():
                     if base not in self.schedulers:
                         self.schedulers[base] = BaseScheduler(self.networks[base])

@@ -71,8 +71,10 @@ class Request:
     slot: str | None  # which of the base's adapters; None: the base itself
     prompt: list[int]  # ids (T)
     sampling: Sampling
+    background: bool = False  # joins only where it slows nobody who waits for an answer
     unfinished: int = field(init=False)  # rows
     overtaken: int = field(default=0, init=False)  # times that a later request was admitted before it
+    kept_back: int = field(default=0, init=False)  # looks at which a background request let others go first
     over: asyncio.Event = field(default_factory=asyncio.Event, init=False)  # no row of it is decoded any more
     cancelled: bool = field(default=False, init=False)  # read by the decode thread before every step
     queue: asyncio.Queue[Piece | FettleError] = field(default_factory=asyncio.Queue, init=False)

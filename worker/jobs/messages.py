@@ -169,6 +169,12 @@ def add_event(session: AsyncSession, job: Job, line: Line) -> None:
         return
     step, total, values = line["step"], line["total_steps"], line["data"]
     reported = METHODS[job.method["type"]].reported
-    shown = ", ".join(f"{name.replace('_', ' ')}={values[name]:.4f}" for name in reported if name in values)
+    shown = ", ".join(f"{in_openai_words(name)}={values[name]:.4f}" for name in reported if name in values)
     data = {"step": step, "total_steps": total, **values}
     events.add(session, job.id, f"Step {step}/{total}: {shown}", type="metrics", data=data)
+
+
+def in_openai_words(metric: str) -> str:
+    """ "Step 3/9: training loss=0.5000, validation loss=0.6000": scripts find the losses in messages by these words."""
+    first, _, rest = metric.partition("_")
+    return " ".join([{"train": "training", "valid": "validation"}.get(first, first), *rest.split("_")]).strip()

@@ -21,6 +21,7 @@ from fettle.jobs import events, lifecycle, proof_checks, proofs, states
 from fettle.methods import METHODS
 from fettle.registry import tuned_models
 from fettle.storage import artifacts
+from fettle.webhooks import events as webhooks
 from models import Checkpoint, File, Job, JobStatus, Project, Proof, TunedModel
 from worker.attempts.attempt import Attempt
 from worker.jobs import verification
@@ -194,6 +195,7 @@ async def publish(
         row.result_files = [file.id for file in results]
         events.add(session, row.id, f"New fine-tuned model created: {name}")
         events.add(session, row.id, "The job has successfully completed")
+        webhooks.add(session, row.project_id, "fine_tuning.job.succeeded", row.id)
 
     await attempt.write(change)
 

@@ -122,6 +122,8 @@ class Report(TrainerCallback):
         metrics = self.tuner.named(logs) if "loss" in logs else validated(logs)
         if not metrics:
             return
+        if "loss" not in logs:
+            metrics = self.last_train_loss(state) | metrics
         refuse_diverged(metrics, (*VITAL, judged_by), state.global_step, logs.get("learning_rate", args.learning_rate))
         metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
         if "loss" in logs:
@@ -133,6 +135,11 @@ class Report(TrainerCallback):
             metrics["tokens_per_second"] = self.pace(state)
         self.latest |= metrics
         self.channel.send("metrics", step=state.global_step, total_steps=state.max_steps, data=metrics)
+
+    def last_train_loss(self, state: TrainerState) -> Metrics:
+        """For events of a validation: OpenAI's have both losses, and scripts read train_loss in every event."""
+        trained = next((logs for logs in reversed(state.log_history) if "loss" in logs), {})
+        return {name: value for name, value in self.tuner.named(trained).items() if name == "train_loss"}
 
     def on_evaluate(
         self,

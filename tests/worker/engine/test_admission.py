@@ -76,3 +76,32 @@ def test_cancelled_requests_are_thrown_out(ask: Ask) -> None:
     waiting = deque([gone, here, gone_too])
     assert admit(waiting, {}) == {"starter": [here]}
     assert not waiting
+
+
+def background(ask: Ask, **changed: object) -> Request:
+    return replace(ask(**changed), background=True)
+
+
+def test_background_requests_join_an_idle_engine_and_few_at_a_time(ask: Ask) -> None:
+    requests = [background(ask) for _ in range(admission.BACKGROUND_ROWS + 2)]
+    waiting = deque(requests)
+    taken = admit(waiting, {})["starter"]
+    assert taken == requests[: admission.BACKGROUND_ROWS]
+    assert admit(waiting, {"starter": Load(4, 100)}, running=taken) == {}
+
+
+def test_background_requests_let_others_go_first(ask: Ask) -> None:
+    later, chat = background(ask), ask()
+    waiting = deque([later, chat])
+    assert admit(waiting, {}) == {"starter": [chat]}
+    assert admit(waiting, {"starter": Load(1, 100)}, running=[chat]) == {}
+    assert admit(waiting, {}) == {"starter": [later]}
+
+
+def test_under_constant_load_one_background_request_joins_now_and_then(ask: Ask) -> None:
+    chat, requests = ask(), [background(ask), background(ask)]
+    waiting = deque(requests)
+    for _ in range(admission.BACKGROUND_TURN):
+        assert admit(waiting, {"starter": Load(1, 100)}, running=[chat]) == {}
+    assert admit(waiting, {"starter": Load(1, 100)}, running=[chat]) == {"starter": requests[:1]}
+    assert admit(waiting, {"starter": Load(2, 100)}, running=[chat, requests[0]]) == {}

@@ -75,7 +75,16 @@ class TestEnd:
     ) -> None:
         with pytest.raises(TrainingCrashed, match="ended with exit code 0 before it was done"):
             await relayed(attempt, Saying(LOADING, STEP), halted=False)
-        assert (await messages(attempt))[-2:] == ["Device: CPU", "Step 1/9: train loss=1.0000"]
+        assert (await messages(attempt))[-2:] == ["Device: CPU", "Step 1/9: training loss=1.0000"]
+
+
+async def test_a_step_is_told_in_the_words_that_scripts_for_openai_look_for(attempt: Attempt) -> None:
+    found = {"train_loss": 0.5, "valid_loss": 0.625, "valid_mean_token_accuracy": 0.75, "learning_rate": 1e-4}
+    with pytest.raises(RunHalted):
+        await relayed(attempt, Saying({**STEP, "data": found}, STOPPED), halted=True)
+    assert (await messages(attempt))[-1] == (
+        "Step 1/9: training loss=0.5000, validation loss=0.6250, validation mean token accuracy=0.7500"
+    )
 
 
 class TestSilence:

@@ -179,5 +179,9 @@ def test_a_checkpoint_of_an_earlier_version_is_resumed_with_the_validation_that_
     killed.kill()
     (killed.folder / checkpoint["path"] / "progress.json").unlink()
     resumed = Child(folder(tmp_path / "resumed", "plain", killed.folder / checkpoint["path"]))
-    assert resumed.until("metrics")[-1]["data"].keys() == {"valid_loss", "valid_mean_token_accuracy"}
+    assert resumed.until("metrics")[-1]["data"].keys() == {
+        "train_loss",
+        "valid_loss",
+        "valid_mean_token_accuracy",
+    }
     assert_equal_from(STEPS_PER_EPOCH, undisturbed("plain"), resumed, counted=False)

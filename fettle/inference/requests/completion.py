@@ -2,7 +2,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from api.schemas.chat import without
+from fettle.inference.requests.chat import without
 
 NEUTRAL: dict[str, Any] = {"best_of": 1, "echo": False, "suffix": None}  # as for chats
 

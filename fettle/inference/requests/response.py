@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
 
-from api.schemas.chat import Unneeded
-from api.schemas.response_tools import (
+from fettle import ids
+from fettle.errors import InvalidRequest
+from fettle.inference.requests.chat import Unneeded
+from fettle.inference.requests.response_tools import (
     TOOLS_AT_MOST,
     FunctionCall,
     FunctionCallOutput,
@@ -16,8 +18,6 @@ from api.schemas.response_tools import (
     ToolChoice,
     chat_messages,
 )
-from fettle import ids
-from fettle.errors import InvalidRequest
 from fettle.methods.common import ITEMS_AT_MOST
 from fettle.schemas.strict import Strict
 from models import StoredResponse
@@ -182,6 +182,14 @@ class Answer:
     def end(self, finish_reason: str) -> None:
         self.status = "incomplete" if finish_reason == "length" else "completed"
         self.ended = time.time()
+
+    def read(self, completion: dict[str, Any]) -> None:
+        """Takes a chat completion that is whole."""
+        choice = completion["choices"][0]
+        self.text, self.usage = choice["message"]["content"] or "", completion["usage"]
+        for call in choice["message"].get("tool_calls") or ():
+            self.call(call)
+        self.end(choice["finish_reason"])
 
     def part(self) -> dict[str, Any]:
         return {"type": "output_text", "text": self.text, "annotations": [], "logprobs": []}

@@ -1,11 +1,11 @@
 """What a chat request may hold besides the question: all else is the engine's to honour or to refuse."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator
 
-from api.schemas.job import Label, LabelName
 from fettle.errors import InvalidRequest
+from fettle.schemas.labels import Labels
 
 # Asks for nothing: some clients send it with every request
 NEUTRAL: dict[str, Any] = {"modalities": ["text"], "tools": [], "functions": []}
@@ -24,7 +24,7 @@ class Unneeded(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    metadata: Annotated[dict[LabelName, Label], Field(max_length=16)] | None = None
+    metadata: Labels | None = None
     prompt_cache_key: str | None = None
     safety_identifier: str | None = None
     service_tier: Literal["auto", "default"] | None = None
