@@ -1,11 +1,12 @@
 import time
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from api.schemas.job import whole
 from fettle.errors import InvalidRequest
 from fettle.methods.common import ITEMS_AT_MOST
+from fettle.schemas.strict import Strict
 from fettle.tenancy import api_keys
 from models import ApiKey
 
@@ -14,9 +15,7 @@ Seconds = Annotated[int, Field(gt=0, lt=2**40)]
 MONTH = 30 * 24 * 3600
 
 
-class Lifetime(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class Lifetime(Strict):
     expires_at: Moment | None = None
     expires_in: Seconds | None = None
 

@@ -1,8 +1,7 @@
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from fettle.rewards import FUNCTIONS, RewardFunction
+from fettle.schemas.strict import Strict
 
 FLAGS = (
     "formula_parse_error",
@@ -26,9 +25,7 @@ FLAG_OF = {  # of what `worker.rewards.grading_process` and its keeper say
 DETAILED = ("model_grader_server_error", "python_grader_runtime_error")
 
 
-class GraderValidate(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class GraderValidate(Strict):
     grader: dict[str, Any]
 
 

@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import ConfigDict, Field, StringConstraints, ValidationError
 
 from fettle import methods
 from fettle.errors import InvalidRequest, NotFound, from_schema
@@ -9,6 +9,7 @@ from fettle.jobs import placement, proof_checks, proofs
 from fettle.jobs.waiting import Waiting
 from fettle.methods.common import ITEMS_AT_MOST
 from fettle.schemas.labels import Labels
+from fettle.schemas.strict import Strict
 from fettle.storage.artifacts import Manifest
 from models import Checkpoint, Event, Job, JobStatus, Proof
 
@@ -18,27 +19,23 @@ VALIDATED = ("valid_loss", "valid_mean_token_accuracy")
 WorkerLabel = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
-class AnyMethod(BaseModel):
+class AnyMethod(Strict):
     """Looked at for its type first, so that an unknown method is named as such."""
 
-    model_config = ConfigDict(extra="allow", strict=True)
+    model_config = ConfigDict(extra="allow")
     type: str
 
 
-class Resources(BaseModel):
+class Resources(Strict):
     """What a job asks of a slot."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     gpus: Annotated[int, Field(ge=1, le=1024)] | None = None
     gpu_memory_gib: Annotated[float, Field(gt=0, le=4096)] | None = None
     labels: Annotated[list[WorkerLabel], Field(max_length=16)] | None = None
 
 
-class TimeLimits(BaseModel):
+class TimeLimits(Strict):
     """How long all attempts at a job may run together."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     hours: Annotated[float, Field(gt=0, le=87_600)] | None = None
     gpu_hours: Annotated[float, Field(gt=0, le=10_000_000)] | None = None
@@ -48,10 +45,8 @@ def said(fields: Resources | TimeLimits | None) -> dict[str, Any] | None:
     return (fields.model_dump(exclude_none=True) or None) if fields else None
 
 
-class JobCreate(BaseModel):
+class JobCreate(Strict):
     """The body of POST /v1/fine_tuning/jobs."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     model: str
     training_file: str

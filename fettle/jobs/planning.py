@@ -80,6 +80,7 @@ async def make(
     base_model = start.base_model if start else request.model
     base = catalog.find(models, base_model)
     await capabilities.check(base_model, base)
+    await asyncio.to_thread(capabilities.check_score_head, base_model, base, request.method)
     spec = methods.spec_of(request.method)
     if (reward_model := methods.requested_reward_model(request.method)) is not None:
         await tuned_models.scorer(session, project_id, reward_model, base_model)

@@ -2,10 +2,11 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import ConfigDict, field_validator
 
 from fettle.errors import InvalidRequest
 from fettle.schemas.labels import Labels
+from fettle.schemas.strict import Strict
 
 # Asks for nothing: some clients send it with every request
 NEUTRAL: dict[str, Any] = {"modalities": ["text"], "tools": [], "functions": []}
@@ -19,10 +20,8 @@ LEFT_OUT_BY_NULL = frozenset(
 )
 
 
-class Unneeded(BaseModel):
+class Unneeded(Strict):
     """Parameters that change nothing about an answer: checked, then left out."""
-
-    model_config = ConfigDict(strict=True)
 
     metadata: Labels | None = None
     prompt_cache_key: str | None = None
