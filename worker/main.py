@@ -177,7 +177,7 @@ async def serve_slot(
                     quotas.defaults(settings),
                     offer=offer,
                     heartbeat_seconds=settings.heartbeat_seconds,
-                    job_id=once and once.job_id,
+                    job_id=once.job_id if once else None,
                 )
         except DATABASE_AWAY as error:
             log.warning("database_away", cause=in_words(error))

@@ -5,15 +5,18 @@ import io
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, func, select
+from sqlalchemy import Select, case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from fettle.db import database_now
 from models import File, Job, Run
 
 KEYS_AT_MOST = 10_000  # keys of a project, or of all, in one answer
 
+Owner = tuple[InstrumentedAttribute[str], InstrumentedAttribute[str | None]]  # project and key of a row
 Rows = dict[tuple[str, str | None], dict[str, float]]
 
 
@@ -40,7 +43,8 @@ async def by_key(session: AsyncSession, project_id: str | None, since: float, un
     jobs = select(*owner, func.sum(Job.stored_bytes)).where(Job.stored_bytes > 0)
     uploads = select(File.project_id, File.created_by, func.sum(File.bytes)).where(File.storage_key.not_like("jobs/%"))
     found: Rows = defaultdict(lambda: defaultdict(float))
-    for name, statement in (("gpu_seconds", gpu), ("trained_tokens", tokens), ("bytes", jobs)):
+    sums: list[tuple[str, Select[Any]]] = [("gpu_seconds", gpu), ("trained_tokens", tokens), ("bytes", jobs)]
+    for name, statement in sums:
         await collect(session, found, name, statement, project_id, owner)
     await collect(session, found, "bytes", uploads, project_id, (File.project_id, File.created_by))
     return [
@@ -53,9 +57,9 @@ async def collect(
     session: AsyncSession,
     found: Rows,
     name: str,
-    statement: Select[tuple[str, str | None, float]],
+    statement: Select[Any],
     project_id: str | None,
-    owner: tuple[ColumnElement[str], ColumnElement[str | None]],
+    owner: Owner,
 ) -> None:
     if project_id is not None:
         statement = statement.where(owner[0] == project_id)
