@@ -24,6 +24,7 @@ UNRECORDED = {
     "POST /v1/fine_tuning/dry_runs",
     "POST /v1/fine_tuning/alpha/graders/run",
     "POST /v1/fine_tuning/alpha/graders/validate",
+    "POST /v1/comparisons/{comparison_id}/release",
     "POST /v1/comparisons/{comparison_id}/votes",  # a vote is a record of its own
     "DELETE /v1/comparisons/{comparison_id}/votes/{vote_id}",
 }

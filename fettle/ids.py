@@ -20,6 +20,7 @@ Prefix = Literal[
     "ftckpt_",
     "rollouts-",
     "grading_",
+    "rewfn_",
     "cmp_",
     "cmpitem_",
     "cmpresp_",

@@ -19,6 +19,7 @@ from models.idempotency import IdempotencyKey
 from models.job import DISK_FULL, ENDED, RESUMABLE, STORAGE_REFUSED, WORKER_LOST, Job, JobStatus
 from models.project import Project
 from models.proof import Proof
+from models.reward_source import RewardSource
 from models.reward_version import RewardVersion
 from models.rollout_chunk import RolloutChunk
 from models.run import Run
@@ -61,6 +62,7 @@ __all__ = [
     "JobStatus",
     "Project",
     "Proof",
+    "RewardSource",
     "RewardVersion",
     "RolloutChunk",
     "Run",
