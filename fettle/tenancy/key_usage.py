@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from sqlalchemy import Select, case, func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -17,6 +17,7 @@ from models import File, Job, Run
 KEYS_AT_MOST = 10_000  # keys of a project, or of all, in one answer
 
 Owner = tuple[InstrumentedAttribute[str], InstrumentedAttribute[str | None]]  # project and key of a row
+Statement = Any  # a SELECT of a project, a key and a number; SQLAlchemy's type holds the number's own
 Rows = dict[tuple[str, str | None], dict[str, float]]
 
 
@@ -43,7 +44,7 @@ async def by_key(session: AsyncSession, project_id: str | None, since: float, un
     jobs = select(*owner, func.sum(Job.stored_bytes)).where(Job.stored_bytes > 0)
     uploads = select(File.project_id, File.created_by, func.sum(File.bytes)).where(File.storage_key.not_like("jobs/%"))
     found: Rows = defaultdict(lambda: defaultdict(float))
-    sums: list[tuple[str, Select[Any]]] = [("gpu_seconds", gpu), ("trained_tokens", tokens), ("bytes", jobs)]
+    sums: list[tuple[str, Statement]] = [("gpu_seconds", gpu), ("trained_tokens", tokens), ("bytes", jobs)]
     for name, statement in sums:
         await collect(session, found, name, statement, project_id, owner)
     await collect(session, found, "bytes", uploads, project_id, (File.project_id, File.created_by))
@@ -57,7 +58,7 @@ async def collect(
     session: AsyncSession,
     found: Rows,
     name: str,
-    statement: Select[Any],
+    statement: Statement,
     project_id: str | None,
     owner: Owner,
 ) -> None:
