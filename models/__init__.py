@@ -5,6 +5,7 @@ from models.audit_log import AuditLog
 from models.base import Base
 from models.batch import GOING, Batch, BatchAnswer, BatchStatus
 from models.checkpoint import Checkpoint
+from models.checkpoint_permission import CheckpointPermission
 from models.comparison import Comparison, ComparisonStatus
 from models.comparison_annotator import ComparisonAnnotator
 from models.comparison_export import ComparisonExport
@@ -12,6 +13,7 @@ from models.comparison_item import ComparisonItem
 from models.comparison_vote import ComparisonVote
 from models.console_session import ConsoleSession
 from models.deletion import Deletion
+from models.evaluation import UNFINISHED, Eval, EvalItem, EvalRun, EvalRunStatus
 from models.event import Event
 from models.file import File, FileStatus
 from models.grading import Grading
@@ -35,6 +37,7 @@ __all__ = [
     "GOING",
     "RESUMABLE",
     "STORAGE_REFUSED",
+    "UNFINISHED",
     "WORKER_LOST",
     "ApiKey",
     "AuditLog",
@@ -43,6 +46,7 @@ __all__ = [
     "BatchAnswer",
     "BatchStatus",
     "Checkpoint",
+    "CheckpointPermission",
     "ChunkedUpload",
     "Comparison",
     "ComparisonAnnotator",
@@ -53,6 +57,10 @@ __all__ = [
     "ConsoleSession",
     "Deletion",
     "DeliveryStatus",
+    "Eval",
+    "EvalItem",
+    "EvalRun",
+    "EvalRunStatus",
     "Event",
     "File",
     "FileStatus",

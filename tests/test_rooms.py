@@ -16,6 +16,7 @@ STAIRS = {
         "advice",
         "reports",
         "comparisons",
+        "evals",
         "rollouts",
         "jobs",
         "estimates",

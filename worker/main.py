@@ -32,7 +32,7 @@ from models import Worker
 from worker import comparisons, environment, metrics, presence, tasks
 from worker.attempts.attempt import Attempt
 from worker.attempts.resources import Resources
-from worker.background import batches, webhooks
+from worker.background import batches, evals, webhooks
 from worker.jobs import engine_check, publish_retry, work_folder
 from worker.jobs.supervisor import supervise
 from worker.jobs.training_process import ProcessLauncher
@@ -95,7 +95,7 @@ async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot
     once: until the end of that job as well.
     """
     stopping, woken, asked, published = asyncio.Event(), asyncio.Event(), asyncio.Event(), asyncio.Event()
-    compared, batched = asyncio.Event(), asyncio.Event()
+    compared, batched, evaluated = asyncio.Event(), asyncio.Event(), asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sign, stopping.set)
 
@@ -104,6 +104,7 @@ async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot
         asked.set()
         compared.set()
         batched.set()
+        evaluated.set()
 
     row = presence.describe(resources, slots)
     serving = [
@@ -115,6 +116,7 @@ async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot
         asyncio.create_task(tasks.serve(resources, asked)),
         asyncio.create_task(comparisons.serve(resources, compared)),
         asyncio.create_task(batches.serve(resources, batched)),
+        asyncio.create_task(evals.serve(resources, evaluated)),
         asyncio.create_task(webhooks.serve(resources)),
         asyncio.create_task(reconcile(resources, woken)),
         asyncio.create_task(tidy(resources)),
@@ -253,6 +255,7 @@ async def tidy(resources: Resources) -> None:
             await asyncio.to_thread(cgroup.sweep)
             stale_files.sweep(resources.settings.data / tasks.DRY_RUNS)
             stale_files.sweep(resources.settings.data / batches.FOLDER)
+            stale_files.sweep(resources.settings.data / evals.FOLDER)
             async with resources.db.transaction() as session:
                 await grading_requests.sweep(session)
                 await uploads.sweep(session)

@@ -13,7 +13,7 @@ from fettle.registry import base_models, catalog, tuned_models
 from fettle.registry.catalog import BaseModelEntry
 from fettle.storage import deletions
 from fettle.tenancy import scopes
-from models import TunedModel
+from models import Checkpoint, TunedModel
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -59,10 +59,14 @@ async def retrieve(model: str, project_id: ProjectId, session: Snapshot, service
     model = services.aliases.get(model, model)
     if (entry := services.models.get(model)) is not None:
         return {**model_object(model, BASE_CREATED, "fettle"), "base": await described(entry)}
-    row = await tuned_models.find(session, project_id, model)
+    row = await tuned_models.usable(session, project_id, model)
     kind = tuned_models.CHAT if await tuned_models.chats(session, row) else tuned_models.REWARD_MODEL
-    maker = row.created_by if isinstance(row, TunedModel) else None
-    return model_object(model, row.created_at, project_id, kind, maker)
+    return model_object(model, row.created_at, row.project_id, kind, maker_of(row, project_id))
+
+
+def maker_of(row: TunedModel | Checkpoint, project_id: str) -> str | None:
+    """A model that is shared does not name another project's key."""
+    return row.created_by if isinstance(row, TunedModel) and row.project_id == project_id else None
 
 
 async def described(entry: BaseModelEntry) -> dict[str, Any]:

@@ -8,11 +8,13 @@ from typing import Any
 
 import httpx
 import orjson
+from sqlalchemy import select
 
 from api.app import create_app
 from fettle import ids
 from fettle.comparisons.votes import Ballot
 from fettle.db import Database
+from fettle.evals import store as evals
 from fettle.inference import stored_responses
 from fettle.jobs import events, lifecycle
 from fettle.registry import tuned_models
@@ -21,7 +23,7 @@ from fettle.storage import artifacts
 from fettle.tenancy import quotas
 from fettle.webhooks import events as events_of_webhooks
 from fettle.webhooks import store as webhooks
-from models import Checkpoint, Job, JobStatus, Project, TunedModel
+from models import Checkpoint, EvalItem, EvalRun, Job, JobStatus, Project, TunedModel
 from tests.conftest import Api
 from tests.databases import upgraded
 from tests.fettle.comparisons import samples
@@ -170,6 +172,44 @@ class Tenant:
         async with self.db.transaction() as session:
             stored_responses.add(session, self.project.id, previous_id=None, input=[], body=body)
         return str(body["id"])
+
+    async def eval(self, **changed: Any) -> Any:
+        """One that looks for the item's answer in what the model says."""
+        check = {"type": "string_check", "name": "has", "operation": "ilike"}
+        body = {
+            "name": "sums",
+            "data_source_config": {
+                "type": "custom",
+                "item_schema": {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]},
+                "include_sample_schema": True,
+            },
+            "testing_criteria": [{**check, "input": "{{sample.output_text}}", "reference": "{{item.a}}"}],
+        }
+        answer = await self.http.post("/v1/evals", json=body | changed)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def evaluated(self) -> dict[str, str]:
+        """An eval with a run and an output item: their ids."""
+        made = await self.eval()
+        source = {"type": "file_content", "content": [{"item": {"a": "4"}, "sample": {"output_text": "4"}}]}
+        body = {"data_source": {"type": "jsonl", "source": source}}
+        run = (await self.http.post(f"/v1/evals/{made['id']}/runs", json=body)).json()
+        outcome = evals.Outcome(0, "pass", {"a": "4"}, {}, [], {})
+        async with self.db.transaction() as session:
+            row = await session.get_one(EvalRun, run["id"])
+            row.owner = "worker"
+            await session.flush()
+            await evals.record(session, run["id"], "worker", 1, [outcome])
+            item = await session.scalar(select(EvalItem.id).where(EvalItem.run_id == run["id"]))
+        return {"eval_id": made["id"], "run_id": run["id"], "output_item_id": str(item)}
+
+    async def permission(self, model: str, project_id: str | None = None) -> str:
+        """Of a project, by default the tenant's own, to ask the model; its id."""
+        path = f"/v1/fine_tuning/checkpoints/{model}/permissions"
+        answer = await self.http.post(path, json={"project_ids": [project_id or self.project.id]})
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["data"][0]["id"])
 
     async def webhook(self) -> dict[str, str]:
         """An endpoint, and what is to be delivered to it: their ids."""

@@ -27,6 +27,10 @@ FOUND_OR_NOT = {  # of a path's ids: the code that says that there is none
     "response_id": "not_found",
     "webhook_endpoint_id": "not_found",
     "delivery_id": "not_found",
+    "permission_id": "not_found",
+    "eval_id": "not_found",
+    "run_id": "not_found",
+    "output_item_id": "not_found",
 }
 
 BODIES = {  # read before the id is
@@ -38,6 +42,11 @@ BODIES = {  # read before the id is
     "POST /v1/comparisons/{comparison_id}/export": {},
     "POST /v1/fine_tuning/jobs/{job_id}/comparison": {},
     "POST /v1/webhook_endpoints/{webhook_endpoint_id}": {"name": "theirs"},
+    "POST /v1/evals/{eval_id}": {"name": "theirs"},
+    "POST /v1/fine_tuning/checkpoints/{model}/permissions": {"project_ids": ["proj_x"]},
+    "POST /v1/evals/{eval_id}/runs": {
+        "data_source": {"type": "jsonl", "source": {"type": "file_content", "content": [{"item": {}}]}}
+    },
     "POST /v1/webhook_endpoints/{webhook_endpoint_id}/test": {"event_type": "batch.failed"},
     "POST /v1/comparisons/{comparison_id}/items/{item_id}/regenerate": {},
     "POST /v1/comparisons/{comparison_id}/prompts": {"prompts": ["hi"]},
@@ -54,7 +63,8 @@ async def things(tenant: Tenant, folder: Path) -> dict[str, str]:
     return {
         "file_id": job["training_file"],
         "job_id": job["id"],
-        "model": await tenant.publish(job["id"], folder),
+        "model": (model := await tenant.publish(job["id"], folder)),
+        "permission_id": await tenant.permission(model),
         "key_id": (await tenant.http.get("/v1/api_keys")).json()["data"][0]["id"],
         "project_id": tenant.project.id,
         "batch_id": (await tenant.batch())["id"],
@@ -62,6 +72,7 @@ async def things(tenant: Tenant, folder: Path) -> dict[str, str]:
         "function_id": (await tenant.reward_function())["id"],
         "response_id": await tenant.stored_response(),
         **await tenant.webhook(),
+        **await tenant.evaluated(),
         **compared,
     }
 

@@ -5,9 +5,10 @@ from tests.conformance.surface import CHAT, COMPLETIONS, CREATE, RESPONSES
 HEAD = """\
 # OpenAI compatibility
 
-Fettle speaks the wire format of OpenAI's files, uploads, fine-tuning, models, chat, completions, responses and batches
-routes, so that the unmodified `openai` SDK drives it: give it a `base_url` and a key. This page says, route by route
-and field by field, what is the same, what Fettle adds, and what it refuses. **Nothing is ignored silently.**
+Fettle speaks the wire format of OpenAI's files, uploads, fine-tuning, models, chat, completions, responses, batches,
+evals and webhooks routes, so that the unmodified `openai` SDK drives it: give it a `base_url` and a key. This page
+says, route by route and field by field, what is the same, what Fettle adds, and what it refuses. **Nothing is ignored
+silently.**
 
 The tables are generated from the `openai` SDK {version} and from Fettle's own schemas by
 `python -m tests.conformance.page`; a test fails when they are stale. The calls of `tests/conformance` are made by that
