@@ -26,7 +26,7 @@ from fettle.registry.catalog import BaseModelEntry, Catalog
 from fettle.settings import Settings, invalid_setting
 from fettle.storage import Missing, artifacts, open_storage
 from models import Checkpoint, Job, TunedModel
-from worker import gguf_file, hub, modelfile
+from worker.exports import gguf_file, hub, modelfile
 
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 FROM_THE_BASE = ["generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"]

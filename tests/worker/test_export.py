@@ -14,9 +14,9 @@ from fettle.registry import catalog
 from fettle.registry.catalog import STARTER
 from fettle.storage import artifacts
 from models import Checkpoint, Job, TunedModel
-from worker import gguf_file
 from worker.attempts.resources import Resources
 from worker.export import export, find
+from worker.exports import gguf_file
 
 pytestmark = pytest.mark.slow  # torch and transformers take seconds to import
 

@@ -89,7 +89,7 @@ class Tally:
     counts: Counter[str] = field(default_factory=Counter)
     seen: dict[bytes, bytes] = field(default_factory=dict)  # prompt: its first answer
     examples: set[bytes] = field(default_factory=set)
-    answers: Counter[bytes] = field(default_factory=Counter)
+    answers: Counter[bytes] = field(default_factory=Counter)  # of rows that are no copies
     lengths: list[tuple[int, int]] = field(default_factory=list)  # characters, line
     answered: int = 0
     reasoned: int = 0
@@ -144,17 +144,18 @@ def said(message: dict[str, Any]) -> str:
 
 def digest(value: Any) -> bytes:
     """Of messages, or of a text; blanks aside."""
-    texts = [value] if isinstance(value, str) else [f"{turn['role']}\0{said(turn)}" for turn in value]
-    joined = "\1".join(" ".join(text.split()) for text in texts)
+    texts = [value] if isinstance(value, str) else [text for turn in value for text in (turn["role"], said(turn))]
+    joined = "\0".join(" ".join(text.split()) for text in texts)
     return hashlib.blake2b(joined.encode(errors="replace"), digest_size=12).digest()
 
 
 def look(tally: Tally, line: int, found: Example) -> None:
     """One row."""
     tally.lengths.append((len(found.text), line))
-    answer = b"" if found.answer is None else digest(found.answer + "\1" + (found.rejected or ""))
-    whole = found.prompt + answer
-    if whole in tally.examples:
+    answer, rejected = digest(found.answer or ""), digest(found.rejected or "")
+    whole = found.prompt + answer + rejected
+    again = whole in tally.examples
+    if again:
         tally.add("duplicate_rows", line)
     elif found.answer is not None and contradicts(tally, found):
         tally.add("conflicting_answers", line)
@@ -163,10 +164,10 @@ def look(tally: Tally, line: int, found: Example) -> None:
         tally.add(code, line)
     if found.answer is None:
         return
-    tally.seen.setdefault(found.prompt, digest(found.answer))
+    tally.seen.setdefault(found.prompt, answer)
     tally.answered += 1
     tally.reasoned += found.reasons
-    tally.answers[digest(found.answer)] += 1
+    tally.answers[answer] += not again
     plain = found.answer.strip().lower()
     if plain.rstrip(".") in PLACEHOLDERS or any(sign in plain for sign in UNFILLED):
         tally.add("empty_answers", line)
@@ -191,9 +192,10 @@ def summary(tally: Tally, complete: bool) -> Quality:
     balance = labels(tally)
     if balance is not None and balance["largest"] > UNBALANCED:
         tally.counts["labels_unbalanced"] = tally.answered
-    if balance is None and tally.answered >= 2 * LABELS:
+    distinct = sum(tally.answers.values())
+    if balance is None and distinct >= 2 * LABELS:
         same = tally.answers.most_common(1)[0][1]
-        if same > max(1, SAME_ANSWER * tally.answered):
+        if same > max(1, SAME_ANSWER * distinct):
             tally.counts["same_answer"] = same
     share = round(tally.reasoned / tally.answered, 4) if tally.answered else None
     if share is not None and 0 < share < 1:
@@ -212,9 +214,10 @@ def summary(tally: Tally, complete: bool) -> Quality:
 def labels(tally: Tally) -> dict[str, int | float] | None:
     """Where answers are few and often repeated: how many, and the shares of the most and the least frequent."""
     counts = sorted(tally.answers.values())
-    if not 2 <= len(counts) <= LABELS or tally.answered < REPEATED * len(counts):
+    rows = sum(counts)
+    if not 2 <= len(counts) <= LABELS or rows < REPEATED * len(counts):
         return None
-    share = {"largest": counts[-1] / tally.answered, "smallest": counts[0] / tally.answered}
+    share = {"largest": counts[-1] / rows, "smallest": counts[0] / rows}
     return {"count": len(counts), **{name: round(value, 4) for name, value in share.items()}}
 
 

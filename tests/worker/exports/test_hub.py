@@ -9,15 +9,15 @@ import pytest
 from pydantic import SecretStr
 
 from fettle.errors import InvalidRequest
-from tests.worker import hub_server
-from worker import hub
+from tests.worker.exports import hub_server
+from worker.exports import hub
 
 PUSH = """
 import sys
 from pathlib import Path
 from pydantic import SecretStr
 from fettle.errors import Unavailable
-from worker import hub
+from worker.exports import hub
 try:
     print(hub.push(Path(sys.argv[1]), "ann/shop", SecretStr(sys.argv[2])))
 except Unavailable as error:
