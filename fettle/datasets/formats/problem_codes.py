@@ -341,7 +341,7 @@ QUALITY: dict[str, tuple[str, str]] = {
         "Remove them from one of the files: they make the model look better than it is.",
     ),
     "empty_answers": (
-        "The answer says nothing, such as n/a, or has gaps of a template that nobody filled in: {rows}.",
+        "The answer is a placeholder, such as n/a, or a template with gaps that nobody filled in: {rows}.",
         "Write the answer, or remove the row.",
     ),
     "same_answer": ("The very same answer follows different prompts: {rows}.", "Check that it is meant."),

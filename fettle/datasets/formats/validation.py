@@ -88,7 +88,7 @@ def check(file: BinaryIO, max_row_bytes: int) -> Report:
 
 
 def looked_over(report: Report, file: BinaryIO, max_row_bytes: int) -> Report:
-    """With what is no error, but worth knowing; of a file without errors."""
+    """With notes and quality, if it is of a file without errors."""
     if not report.ok:
         return report
     return report.model_copy(
