@@ -22,6 +22,7 @@ from models.project import Project
 from models.proof import Proof
 from models.reward_version import RewardVersion
 from models.rollout_chunk import RolloutChunk
+from models.stored_completion import StoredCompletion
 from models.stored_response import StoredResponse
 from models.tuned_model import TunedModel
 from models.upload import ChunkedUpload, UploadPart, UploadStatus
@@ -68,6 +69,7 @@ __all__ = [
     "Proof",
     "RewardVersion",
     "RolloutChunk",
+    "StoredCompletion",
     "StoredResponse",
     "TunedModel",
     "UploadPart",

@@ -67,7 +67,10 @@ REMARKS: dict[tuple[str, str], str] = {
     (CHAT, "tool_choice"): "`none`, `auto`, `required` or a function",
     (CHAT, "functions"): "the older form of `tools`; not both",
     (CHAT, "function_call"): "the older form of `tool_choice`",
-    (CHAT, "store"): "`true` is refused: answers are not stored",
+    (
+        CHAT,
+        "store",
+    ): "`true` is refused until the operator turns storing on for the project; kept for 30 days (`FETTLE_COMPLETION_DAYS`)",
     (CHAT, "service_tier"): "`auto` or `default`; the others are refused",
     (CHAT, "user"): "there is no abuse detection to feed",
     (CHAT, "safety_identifier"): "there is no abuse detection to feed",

@@ -2,9 +2,8 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict
 
-from fettle.errors import InvalidRequest
 from fettle.schemas.labels import Labels
 
 # Asks for nothing: some clients send it with every request
@@ -37,15 +36,6 @@ class ChatRequest(Unneeded):
 
     model_config = ConfigDict(extra="allow")
     model: str
-
-    @field_validator("store")
-    @classmethod
-    def nothing_is_stored(cls, store: bool | None) -> bool | None:
-        if store:
-            raise InvalidRequest(
-                "Chat completions are not stored on this server. Remove 'store' or set it to false.", param="store"
-            )
-        return store
 
     def for_engine(self) -> dict[str, Any]:
         """The rest of the body, as it came."""
