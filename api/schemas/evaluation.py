@@ -14,6 +14,7 @@ from models import Eval, EvalItem, EvalRun
 
 SCHEMA_BYTES = 64 * 1024
 CRITERIA_AT_MOST = 32
+SOURCE_TYPES = frozenset({"jsonl", "completions", "responses", "file_content", "file_id"})  # no names of parameters
 Name = Annotated[str, Field(max_length=500)]
 
 

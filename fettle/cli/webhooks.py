@@ -41,7 +41,7 @@ def show(as_json: AsJson = False) -> None:
         show_json(found)
         return
     rows = [(each["id"], each["name"], each["url"], " ".join(each["event_types"])) for each in found]
-    tables.show(("id", "name", "url", "events"), rows, "No webhook endpoints.")
+    tables.show(("id", "name", "url", "events"), rows, nothing="There are no webhook endpoints yet.")
 
 
 @app.command(epilog=example("fettle webhooks test whep_abc123 fine_tuning.job.succeeded"))
@@ -79,18 +79,30 @@ def deliveries(
         )
         for each in found
     ]
-    tables.show(("id", "event", "status", "tries", "created", "last error"), rows, "No deliveries.")
+    tables.show(
+        ("id", "event", "status", "tries", "created", "last error"), rows, nothing="There are no deliveries yet."
+    )
 
 
 @app.command(epilog=example("fettle webhooks redeliver whep_abc123 whd_def456"))
-def redeliver(endpoint_id: EndpointId, delivery_id: Annotated[str, typer.Argument(help="The delivery's id.")]) -> None:
+def redeliver(
+    endpoint_id: EndpointId,
+    delivery_id: Annotated[str, typer.Argument(help="The delivery's id.")],
+    as_json: AsJson = False,
+) -> None:
     """Send an event again, with the same id and body."""
-    Client(Settings()).post(f"{PATH}/{endpoint_id}/deliveries/{delivery_id}/redeliver")
+    found = Client(Settings()).post(f"{PATH}/{endpoint_id}/deliveries/{delivery_id}/redeliver")
+    if as_json:
+        show_json(found)
+        return
     console.print(plain(f"{delivery_id} will be sent again"))
 
 
 @app.command(epilog=example("fettle webhooks delete whep_abc123"))
-def delete(endpoint_id: EndpointId) -> None:
+def delete(endpoint_id: EndpointId, as_json: AsJson = False) -> None:
     """Delete an endpoint and its deliveries."""
-    Client(Settings()).delete(f"{PATH}/{endpoint_id}")
+    found = Client(Settings()).delete(f"{PATH}/{endpoint_id}")
+    if as_json:
+        show_json(found)
+        return
     console.print(plain(f"{endpoint_id} deleted"))
