@@ -62,7 +62,7 @@ REMARKS: dict[tuple[str, str], str] = {
     ("GET /v1/fine_tuning/jobs", "metadata"): "`metadata[k]=v`, or `metadata=null` for jobs without any",
     ("GET /v1/fine_tuning/jobs", "limit"): "1 to 100",
     (CHAT, "model"): "a base model, its alias, a tuned model or a checkpoint; an unknown one is 404",
-    (CHAT, "metadata"): "OpenAI keeps it with stored answers; here nothing is stored",
+    (CHAT, "metadata"): "kept with stored completions, which it finds again",
     (CHAT, "tools"): "functions; custom tools are refused",
     (CHAT, "tool_choice"): "`none`, `auto`, `required` or a function",
     (CHAT, "functions"): "the older form of `tools`; not both",
@@ -70,7 +70,7 @@ REMARKS: dict[tuple[str, str], str] = {
     (
         CHAT,
         "store",
-    ): "`true` is refused until the operator turns storing on for the project; kept for 30 days (`FETTLE_COMPLETION_DAYS`)",
+    ): "`true` is refused until the operator turns storing on; kept for 30 days (`FETTLE_COMPLETION_DAYS`)",
     (CHAT, "service_tier"): "`auto` or `default`; the others are refused",
     (CHAT, "user"): "there is no abuse detection to feed",
     (CHAT, "safety_identifier"): "there is no abuse detection to feed",
