@@ -164,8 +164,9 @@ class Tenant:
         """One as the engine answered it; its id."""
         body: dict[str, Any] = {"id": ids.new("chatcmpl-"), "object": "chat.completion", "choices": []}
         body["choices"].append({"index": 0, "message": {"role": "assistant", "content": "4"}, "finish_reason": "stop"})
+        question = {"role": "user", "content": f"What was {body['id']}?"}
         async with self.db.transaction() as session:
-            stored_completions.add(session, self.project.id, "starter", {"messages": []}, body, None)
+            stored_completions.add(session, self.project.id, "starter", {"messages": [question]}, body, None)
         return str(body["id"])
 
     async def stored_response(self) -> str:
