@@ -20,6 +20,7 @@ Prefix = Literal[
     "cp_",
     "rollouts-",
     "grading_",
+    "rewfn_",
     "cmp_",
     "cmpitem_",
     "cmpresp_",

@@ -67,6 +67,13 @@ class Settings(BaseSettings):
     )
     quota_queued_jobs: int | None = Field(None, ge=0, description="Queued and paused jobs per project; unset: no limit")
     quota_running_jobs: int | None = Field(None, ge=0, description="Running jobs per project; unset: no limit")
+    quota_high_priority_jobs: int | None = Field(
+        1, ge=0, description="High-priority jobs per project that have not ended; they interrupt others' jobs"
+    )
+    quota_job_hours: int | None = Field(None, ge=0, description="Hours that one job may run; unset: no limit")
+    quota_gpu_hours: int | None = Field(
+        None, ge=0, description="GPU-hours of a project in 30 days; a CPU slot counts as one GPU; unset: no limit"
+    )
     quota_tokens: int | None = Field(
         None, ge=0, description="Tokens that a project may train in 30 days; unset: no limit"
     )
@@ -74,6 +81,7 @@ class Settings(BaseSettings):
     slots: int | None = Field(
         None, ge=1, description="Jobs that one worker runs at a time; unset: one per GPU or group"
     )
+    worker_labels: str = Field("", description="What jobs can ask this worker for, such as a100,eu; unset: no labels")
     gpus_per_job: int = Field(1, ge=1, description="GPUs that train one job together; see docs/gpus.md")
     threads: int | None = Field(None, ge=1, description="CPU threads per job; unset: cores ÷ slots")
     warm_children: bool = Field(True, description="Fork training children from a process that has torch loaded")
@@ -95,6 +103,9 @@ class Settings(BaseSettings):
         15, gt=0, description="Longest pause between retries while storage is not responding"
     )
     drain_seconds: float = Field(20, gt=0, description="How long a stopping worker waits for a last checkpoint")
+    stall_seconds: float = Field(
+        1800, gt=0, description="A run that reports nothing for so long gets a warning, and after twice as long it ends"
+    )
     max_attempts: int = Field(3, ge=1, description="Attempts without progress after which a job fails as worker_lost")
     grading_seconds: float = Field(150, gt=0, description="How long a request to run a grader waits for its answer")
     grader_seconds: float = Field(120, gt=0, description="Longest time that user code may run for one sample")

@@ -20,8 +20,10 @@ from models.idempotency import IdempotencyKey
 from models.job import DISK_FULL, ENDED, RESUMABLE, STORAGE_REFUSED, WORKER_LOST, Job, JobStatus
 from models.project import Project
 from models.proof import Proof
+from models.reward_source import RewardSource
 from models.reward_version import RewardVersion
 from models.rollout_chunk import RolloutChunk
+from models.run import Run
 from models.stored_completion import StoredCompletion
 from models.stored_response import StoredResponse
 from models.tuned_model import TunedModel
@@ -67,8 +69,10 @@ __all__ = [
     "JobStatus",
     "Project",
     "Proof",
+    "RewardSource",
     "RewardVersion",
     "RolloutChunk",
+    "Run",
     "StoredCompletion",
     "StoredResponse",
     "TunedModel",

@@ -53,8 +53,12 @@ class Job(Base, Created):
     fine_tuned_model: Mapped[str | None]
     trained_tokens: Mapped[int | None] = mapped_column(BigInteger)
     result_files: Mapped[list[str]] = mapped_column(default=list)
+    priority: Mapped[int] = mapped_column(default=1, server_default="1")  # 0 low, 1 normal, 2 high
+    resources: Mapped[dict[str, Any] | None]  # what it asks of a slot: {"gpus", "gpu_memory_gib", "labels"}
+    limits: Mapped[dict[str, Any] | None]  # of its runs together: {"hours", "gpu_hours"}
     evaluation: Mapped[dict[str, Any] | None]  # base against tuned on the validation file
     pause_requested_at: Mapped[float | None]  # honoured at the next boundary
+    preempted_for: Mapped[str | None]  # the job that its slot is wanted for; honoured at the next boundary
 
     wait_reason: Mapped[str | None]  # why it waits in the queue, as its newest event about that says
     progress: Mapped[dict[str, Any] | None]  # inside the step that runs: phase, done, total, rate

@@ -17,7 +17,7 @@ from fettle.db import DATABASE_AWAY, Database
 from fettle.host import data_folder, devices, users
 from fettle.host.devices import Slot
 from fettle.inference import stored_completions, stored_responses
-from fettle.jobs import grading_requests, leases
+from fettle.jobs import grading_requests, leases, preemption, runs, time_limits, workers
 from fettle.observability.causes import in_words
 from fettle.observability.logs import configure
 from fettle.registry.live_catalog import LiveCatalog
@@ -25,6 +25,7 @@ from fettle.rewards.sandbox import SandboxError, cgroup, level
 from fettle.rollouts import retention
 from fettle.settings import Settings
 from fettle.storage import Away, Refused, deletions, garbage_collection, open_storage, reserve, stale_files, usage
+from fettle.tenancy import quotas
 from fettle.webhooks import store as deliveries
 from models import Worker
 from worker import comparisons, environment, metrics, presence, tasks
@@ -86,8 +87,9 @@ async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot
         batched.set()
         evaluated.set()
 
+    row = presence.describe(resources, slots)
     serving = [
-        asyncio.create_task(serve_slot(resources, launcher, number, slot, woken, stopping, published))
+        asyncio.create_task(serve_slot(resources, launcher, number, slot, row, woken, stopping, published))
         for number, slot in enumerate(slots)
     ]
     others = [
@@ -104,7 +106,6 @@ async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot
             guest_memory.watch(resources.settings.graders_memory_bytes or resources.settings.grader_memory_bytes)
         ),
     ]
-    row = presence.describe(resources, slots)
     others.append(asyncio.create_task(asyncio.to_thread(prove_sandbox, row)))
     warm = resources.settings.warm_children
     log.info("worker_started", slots=[str(slot) for slot in slots], threads=resources.threads, warm=warm)
@@ -138,12 +139,14 @@ async def serve_slot(
     launcher: ProcessLauncher,
     number: int,
     slot: Slot,
+    row: Worker,
     woken: asyncio.Event,
     stopping: asyncio.Event,
     published: asyncio.Event,
 ) -> None:
     """Claims one job after another. published: set when one has ended."""
     owner = f"{presence.worker_id()}:{number}"
+    offer = workers.offers(row)[number]
     while not stopping.is_set():
         woken.clear()  # before the look: a ring during it is heard
         try:
@@ -153,8 +156,8 @@ async def serve_slot(
                     session,
                     owner,
                     settings.lease_seconds,
-                    settings.quota_running_jobs,
-                    host=presence.host(),
+                    quotas.defaults(settings),
+                    offer=offer,
                     heartbeat_seconds=settings.heartbeat_seconds,
                 )
         except DATABASE_AWAY as error:
@@ -198,6 +201,12 @@ async def reconcile(resources: Resources, woken: asyncio.Event) -> None:
                 continue
             async with resources.db.transaction() as session:
                 lost = await leases.reclaim_expired(session, resources.settings.max_attempts)
+                await runs.close(session)
+                if limited := await time_limits.enforce(session, quotas.defaults(resources.settings)):
+                    log.info("time_limits_reached", job_ids=limited)
+            async with resources.db.transaction() as session:
+                if asked := await preemption.make_room(session, resources.settings):
+                    log.info("preempted", job_ids=asked)
         except Exception as error:  # whatever it is, silent workers must go on being noticed
             away = isinstance(error, DATABASE_AWAY)
             log.warning("not_reconciled", cause=in_words(error), exc_info=None if away else error)

@@ -13,6 +13,7 @@ from fettle.db import DATABASE_AWAY
 from fettle.host import memory
 from fettle.host.devices import Slot
 from fettle.jobs import waiting, workers
+from fettle.settings import split
 from models import Worker
 from worker.attempts.resources import Resources
 
@@ -37,6 +38,8 @@ def describe(resources: Resources, slots: list[Slot]) -> Worker:
         version=__version__,
         slots=[str(slot) for slot in slots],
         memory=memory.of_slots(slots),
+        gpus=[len(slot.devices) for slot in slots],
+        labels=split(resources.settings.worker_labels),
         base_models=list(resources.models),
         sandbox=None,
         stopping=False,

@@ -12,7 +12,7 @@ from fettle.datasets import files, previews
 from fettle.errors import InvalidRequest
 from fettle.estimates import estimate, measurements, memory
 from fettle.estimates.amounts import Rows
-from fettle.jobs import planning, queue_time, workers
+from fettle.jobs import planning, waiting, workers
 from fettle.jobs.planning import Plan
 from fettle.methods.spec import COMPARISONS, nothing
 from fettle.registry import catalog
@@ -56,7 +56,7 @@ async def create(body: JobCreate, project_id: ProjectId, services: Services) -> 
             each = estimate.tokens_per_byte(earlier, plan.base_model)
             rows = Rows.of_size(rows.rows, plan.training.bytes, each)
         found = estimate.make(earlier, plan.base_model, plan.method, rows, services.models, validation_rows)
-        start = await queue_time.of_new_job(session, services.settings, project_id)
+        start = (await waiting.queue(session, services.settings)).start_of_new_job()
         device = await workers.smallest_device(session, services.settings.heartbeat_seconds)
     base = await asyncio.to_thread(memory.base_of, catalog.folder_of(entry), entry.parameters)
     return estimate_object(body.model, plan, found, sample, start, device, base, services.settings)

@@ -184,6 +184,22 @@ async def preview(
     return {"object": "file.preview", "file_id": file.id, "model": found.name, **seen}
 
 
+@router.get("/{file_id}/repeats")
+async def repeats(
+    file_id: str, project_id: ProjectId, services: Services, against: str | None = None
+) -> dict[str, Any]:
+    """Rows that the dataset has twice, and with `against` the prompts that it shares with another dataset.
+
+    At most 100,000 rows of each are compared; `complete` says whether that was all.
+    """
+    async with services.db.snapshot() as session:
+        file = await files.get(session, project_id, file_id)
+        other = None if against is None else await files.get(session, project_id, against)
+    look = isolation.repeats(services.pool, project_id)
+    found = await previews.repeats(services.storage, file, other, look, folder=services.uploads)
+    return {"object": "file.repeats", "file_id": file.id, "against": against, **found}
+
+
 @router.delete("/{file_id}", dependencies=[Room])
 async def delete(file_id: str, project_id: ProjectId, services: Services) -> dict[str, Any]:
     async with services.db.transaction() as session:

@@ -20,6 +20,7 @@ from api.schemas.job import (
     job_object,
     method_of,
     proof_object,
+    said,
 )
 from api.streams import zips
 from api.streams.chunks import count_stream, json_response, start_reading
@@ -63,6 +64,9 @@ async def create(
         suffix=body.suffix,
         metadata=body.metadata,
         integrations=integrations.check(body.integrations or [], services.settings.enabled_integrations),
+        priority=body.priority or "normal",
+        resources=said(body.resources),
+        limits=said(body.limits),
         body=orjson.loads(await request.body()),
         idempotency_key=idempotency_key,
         retry=x_stainless_retry_count > 0,

@@ -1,20 +1,19 @@
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from fettle.advice.situation import Goal
 from fettle.jobs.dry_runs import PROMPTS, PROMPTS_AT_MOST, SAMPLES_AT_MOST
 from fettle.methods.common import ITEMS_AT_MOST
+from fettle.schemas.strict import Strict
 
 Count = Annotated[int, Field(ge=0, le=10**12)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 SAMPLES = 8
 
 
-class Counts(BaseModel):
+class Counts(Strict):
     """Rows that there are, of each kind. reasoned: labels that show their reasoning."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     prompts: Count = 0
     labels: Count = 0
@@ -23,15 +22,13 @@ class Counts(BaseModel):
     rankings: Count = 0
 
 
-class AdviseCreate(BaseModel):
+class AdviseCreate(Strict):
     """The body of POST /v1/fine_tuning/advise.
 
     file: a dataset to count. verifiable: whether a program can tell if a response is right; unset: yes if a reward is
     given. accurate: whether the labels are right. base: a model to measure with the reward. pass_threshold: the reward
     from which a completion is right; unset: the highest that there is. samples: of each prompt, the k of pass@k.
     """
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     file: Id | None = None
     counts: Counts | None = None

@@ -1,11 +1,12 @@
 import time
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from api.schemas.job import whole
 from fettle.errors import InvalidRequest
 from fettle.methods.common import ITEMS_AT_MOST
+from fettle.schemas.strict import Strict
 from fettle.tenancy import api_keys
 from models import ApiKey
 
@@ -14,9 +15,7 @@ Seconds = Annotated[int, Field(gt=0, lt=2**40)]
 MONTH = 30 * 24 * 3600
 
 
-class Lifetime(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class Lifetime(Strict):
     expires_at: Moment | None = None
     expires_in: Seconds | None = None
 
@@ -27,10 +26,14 @@ class Lifetime(BaseModel):
         return self.expires_at if self.expires_in is None else time.time() + self.expires_in
 
 
-class KeyCreate(Lifetime):
-    """`project`: a name or an id, for admins; without it the caller's own."""
+Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,256}$")]
 
-    name: Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,256}$")]
+
+class KeyCreate(Lifetime):
+    """`project`: a name or an id, for admins; without it the caller's own. `owner`: whose key it is, in words."""
+
+    name: Line
+    owner: Line | None = None
     scopes: Annotated[list[str], Field(max_length=ITEMS_AT_MOST)] | None = None
     project: str | None = None
 
@@ -46,6 +49,7 @@ def key_object(key: ApiKey) -> dict[str, Any]:
         "id": key.id,
         "object": "api_key",
         "name": key.name,
+        "owner": key.owner,
         "project_id": key.project_id,
         "redacted_value": f"{key.hint}…",
         "scopes": key.scopes,

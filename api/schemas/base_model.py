@@ -1,20 +1,19 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from fettle.errors import InvalidRequest
 from fettle.registry import families
 from fettle.registry.catalog import BaseModelEntry
 from fettle.registry.model_files import Facts
+from fettle.schemas.strict import Strict
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
 
-class BaseModelCreate(BaseModel):
+class BaseModelCreate(Strict):
     """The body of POST /v1/models: a folder on the server, or a hub id with the commit to use."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     path: Text | None = None
     hub: Annotated[str, StringConstraints(pattern=r"^[\w.-]+(/[\w.-]+)?$", max_length=200)] | None = None

@@ -1,7 +1,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from api.schemas.job import AnyMethod, JobCreate, whole
 from fettle.comparisons import annotators, items
@@ -10,6 +10,7 @@ from fettle.comparisons.imports.store import Imported
 from fettle.comparisons.items import Task
 from fettle.comparisons.prompts import AT_MOST, CHARACTERS_AT_MOST, RESPONSES_AT_MOST
 from fettle.comparisons.votes import CHOICES
+from fettle.schemas.strict import Strict
 from models import Comparison, ComparisonAnnotator, ComparisonItem, ComparisonVote
 
 DAY = 24 * 3600
@@ -20,16 +21,12 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=CHARACTERS_AT_M
 Id = Annotated[str, StringConstraints(max_length=100)]
 
 
-class PromptMessage(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class PromptMessage(Strict):
     role: Literal["system", "developer", "user", "assistant"]
     content: Text
 
 
-class Sampling(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class Sampling(Strict):
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     max_completion_tokens: Annotated[int, Field(ge=1, le=8192)] = 256
@@ -38,10 +35,8 @@ class Sampling(BaseModel):
 Prompt = Text | Annotated[list[PromptMessage], Field(min_length=1, max_length=100)]
 
 
-class Prompts(BaseModel):
+class Prompts(Strict):
     """prompts: a file's id, or the prompts themselves: texts or messages."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     prompts: Id | Annotated[list[Prompt], Field(max_length=AT_MOST)]
     limit: Annotated[int, Field(ge=1, le=AT_MOST)] | None = None  # of a file's prompts
@@ -53,10 +48,8 @@ class PromptsAdd(Prompts):
     prompts: Id | Annotated[list[Prompt], Field(min_length=1, max_length=AT_MOST)]
 
 
-class Design(BaseModel):
+class Design(Strict):
     """How a comparison is made, whatever its models and prompts are."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     n: Annotated[int, Field(ge=2, le=RESPONSES_AT_MOST)] | None = None
     mode: Literal["rank", "pick"] = "rank"
@@ -86,16 +79,12 @@ class JobComparison(Design):
     mode: Literal["rank", "pick"] = "pick"
 
 
-class Regenerate(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class Regenerate(Strict):
     delete_votes: bool = False
 
 
-class GoldItem(BaseModel):
+class GoldItem(Strict):
     """ranked: the responses, best first; a list of several is a tie."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     prompt: Prompt
     ranked: Annotated[
@@ -104,16 +93,12 @@ class GoldItem(BaseModel):
     ]
 
 
-class GoldCreate(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class GoldCreate(Strict):
     items: Annotated[list[GoldItem], Field(min_length=1, max_length=GOLD_AT_MOST)]
 
 
-class VoteCreate(BaseModel):
+class VoteCreate(Strict):
     """One of ranking, pick, tie, both_bad and skip."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     item_id: Id
     ranking: Annotated[list[Id | list[Id]], Field(min_length=1, max_length=RESPONSES_AT_MOST)] | None = None
@@ -126,26 +111,26 @@ class VoteCreate(BaseModel):
     vote_id: Id | None = None  # of `next`; tells the vote on a repeated item from the first one
 
 
-class Invitation(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+class Release(Strict):
+    """leases: each item's `lease` by its `vote_id`, as `next` gave them."""
 
+    leases: Annotated[dict[Id, Annotated[str, StringConstraints(max_length=64)]], Field(max_length=items.OPEN_AT_MOST)]
+
+
+class Invitation(Strict):
     name: Name
     expires_in_days: Annotated[float, Field(gt=0, le=90)] = 7.0
 
 
-class ImportForm(BaseModel):
+class ImportForm(Strict):
     """The text fields of POST /v1/comparisons/{id}/import. prompt_key: the field with the prompt, in other formats."""
-
-    model_config = ConfigDict(extra="forbid")
 
     annotator: Name
     format: Literal["auto", "fettle", "argilla", "label_studio"] = "auto"
     prompt_key: Name | None = None
 
 
-class ExportCreate(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class ExportCreate(Strict):
     rows: Literal["rankings", "pairs"] | None = None  # by the mode
     rule: Literal["majority", "every_vote"] = "majority"
 
@@ -226,6 +211,7 @@ def blind(task: Task) -> dict[str, Any]:
         "vote_id": task.vote.id,
         "prompt": task.item.prompt,
         "responses": [{"id": id, "text": texts[id]} for id in task.vote.shown],
+        "lease": items.lease_of(task.vote),
         "lease_expires_at": whole(task.vote.lease_until),
     }
 

@@ -1,32 +1,52 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import ConfigDict, Field, StringConstraints, ValidationError
 
 from fettle import methods
 from fettle.errors import InvalidRequest, NotFound, from_schema
-from fettle.jobs import proof_checks, proofs
+from fettle.jobs import placement, proof_checks, proofs
 from fettle.jobs.waiting import Waiting
 from fettle.methods.common import ITEMS_AT_MOST
 from fettle.schemas.labels import Labels
+from fettle.schemas.strict import Strict
 from fettle.storage.artifacts import Manifest
 from models import Checkpoint, Event, Job, JobStatus, Proof
 
 TRAINED = ("train_loss", "train_mean_token_accuracy")
 VALIDATED = ("valid_loss", "valid_mean_token_accuracy")
 
+WorkerLabel = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
-class AnyMethod(BaseModel):
+
+class AnyMethod(Strict):
     """Looked at for its type first, so that an unknown method is named as such."""
 
-    model_config = ConfigDict(extra="allow", strict=True)
+    model_config = ConfigDict(extra="allow")
     type: str
 
 
-class JobCreate(BaseModel):
-    """The body of POST /v1/fine_tuning/jobs."""
+class Resources(Strict):
+    """What a job asks of a slot."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    gpus: Annotated[int, Field(ge=1, le=1024)] | None = None
+    gpu_memory_gib: Annotated[float, Field(gt=0, le=4096)] | None = None
+    labels: Annotated[list[WorkerLabel], Field(max_length=16)] | None = None
+
+
+class TimeLimits(Strict):
+    """How long all attempts at a job may run together."""
+
+    hours: Annotated[float, Field(gt=0, le=87_600)] | None = None
+    gpu_hours: Annotated[float, Field(gt=0, le=10_000_000)] | None = None
+
+
+def said(fields: Resources | TimeLimits | None) -> dict[str, Any] | None:
+    return (fields.model_dump(exclude_none=True) or None) if fields else None
+
+
+class JobCreate(Strict):
+    """The body of POST /v1/fine_tuning/jobs."""
 
     model: str
     training_file: str
@@ -37,6 +57,9 @@ class JobCreate(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     metadata: Labels | None = None
     integrations: Annotated[list[dict[str, Any]], Field(max_length=ITEMS_AT_MOST)] | None = None
+    priority: placement.Priority | None = None  # ours
+    resources: Resources | None = None  # ours
+    limits: TimeLimits | None = None  # ours
 
 
 def method_of(body: JobCreate) -> methods.Method:
@@ -88,6 +111,9 @@ def job_object(job: Job, waits: Waiting | None = None) -> dict[str, Any]:
         "user_provided_suffix": job.suffix,
         "metadata": job.labels,
         "integrations": job.integrations or [],
+        "priority": placement.name_of(job.priority),  # ours
+        "resources": job.resources,  # ours: what it asks of a slot; null: nothing
+        "limits": job.limits,  # ours: how long its runs may take together; null: no limit of its own
         "waiting": waits.to_json() if waits else None,  # ours: its place in the queue, and why it waits
         "progress": job.progress if job.status == JobStatus.RUNNING else None,  # ours: how far its step is
         "estimate": job.estimate,  # ours: what it was foreseen to take when it was created

@@ -1,7 +1,8 @@
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, PlainValidator
+from pydantic import PlainValidator
 
+from fettle.schemas.strict import Strict
 from fettle.tenancy import quotas
 from models import Project
 
@@ -15,15 +16,16 @@ def limit(value: Any) -> Any:
 Limit = Annotated[int | Literal["default"] | None, PlainValidator(limit)]
 
 
-class Quotas(BaseModel):
+class Quotas(Strict):
     """null: no limit; "default": what the settings say."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     files: Limit = None
     bytes: Limit = None
     queued_jobs: Limit = None
     running_jobs: Limit = None
+    high_priority_jobs: Limit = None
+    job_hours: Limit = None
+    gpu_hours: Limit = None
     tokens: Limit = None
 
     def apply(self, project: Project) -> None:
@@ -32,16 +34,12 @@ class Quotas(BaseModel):
         quotas.change(project, {name: limit for name, limit in changes.items() if limit != "default"}, back)
 
 
-class ProjectCreate(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class ProjectCreate(Strict):
     name: str
     quotas: Quotas | None = None
 
 
-class ProjectChange(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class ProjectChange(Strict):
     name: str | None = None
     quotas: Quotas | None = None
     stores_completions: bool | None = None

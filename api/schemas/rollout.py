@@ -1,15 +1,14 @@
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from fettle.methods.common import ITEMS_AT_MOST
+from fettle.schemas.strict import Strict
 from models import RewardVersion
 
 
-class RewardsEdit(BaseModel):
+class RewardsEdit(Strict):
     """The body of PATCH …/rewards: one of the three, as in the job's method."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     grader: dict[str, Any] | None = None
     graders: dict[str, Any] | Annotated[list[dict[str, Any]], Field(max_length=ITEMS_AT_MOST)] | None = None

@@ -1,17 +1,16 @@
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
+from pydantic import StringConstraints, model_validator
 
 from api.schemas.api_key import key_object
+from fettle.schemas.strict import Strict
 from models import ApiKey, Project
 
 Secret = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
-class SignIn(BaseModel):
+class SignIn(Strict):
     """The body of POST /session: an API key, or the token of a sign-in link."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     api_key: Secret | None = None
     link_token: Secret | None = None

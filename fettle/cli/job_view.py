@@ -10,6 +10,7 @@ from fettle.cli import tables
 from fettle.cli.client import Client, Refused
 from fettle.cli.terminal import console, figure, moment, plain
 from fettle.methods import METHODS, hyperparameters_of
+from fettle.wording import quantity
 
 COLOURS = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "cyan"}
 
@@ -23,6 +24,9 @@ def show(client: Client, job: dict[str, Any]) -> None:
             ("status", plain(job["status"], COLOURS.get(job["status"], ""))),
             ("waits", waiting.get("message")),
             ("place", place(waiting)),
+            ("starts", starts(waiting)),
+            ("priority", job["priority"] if job["priority"] != "normal" else None),
+            ("asks for", asked(job["resources"] or {})),
             ("progress", progress(job)),
             ("error", error and plain(f"{error.get('code')}: {error.get('message')}", "red")),
             ("method", kind),
@@ -46,6 +50,23 @@ def place(waiting: dict[str, Any]) -> str | None:
     """In the queue."""
     number = waiting.get("position")
     return None if number is None else "next" if number == 1 else f"{number:,} in the queue"
+
+
+def starts(waiting: dict[str, Any]) -> str | None:
+    """When, as far as the estimates say."""
+    if (start := waiting.get("estimated_start")) is None:
+        return None
+    likely, earliest, latest = (span(start[name] - time.time()) for name in ("likely", "earliest", "latest"))
+    return f"in about {likely} (between {earliest} and {latest})"
+
+
+def asked(resources: dict[str, Any]) -> str:
+    """What the job asks of a slot."""
+    gpus, memory = resources.get("gpus"), resources.get("gpu_memory_gib")
+    parts = [quantity(gpus, "GPU")] if gpus else []
+    parts += [f"{memory:g} GiB of GPU memory"] if memory else []
+    parts += [f"the label {label}" for label in resources.get("labels") or ()]
+    return ", ".join(parts)
 
 
 def progress(job: dict[str, Any]) -> str | None:

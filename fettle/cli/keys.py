@@ -29,6 +29,7 @@ def create(
     project: Annotated[str, typer.Option(help="The key's project; created if it does not exist.")] = "default",
     scope: Scopes = [ALL],  # noqa: B006 — typer's way to say a default
     expires_in: End = None,
+    owner: Annotated[str | None, typer.Option(help="The person or team that the key belongs to.")] = None,
 ) -> None:
     """Create a key and print it. It is never shown again."""
     from fettle.tenancy import api_keys, projects
@@ -38,9 +39,9 @@ def create(
 
     async def make(db: "Database") -> str:
         async with db.transaction() as session:
-            owner = await projects.ensure(session, project)
+            home = await projects.ensure(session, project)
             _, key = await api_keys.create(
-                session, owner.id, name, api_keys.pepper(settings), key_scopes=scope, expires_at=end
+                session, home.id, name, api_keys.pepper(settings), key_scopes=scope, expires_at=end, owner=owner
             )
             return key
 
@@ -64,14 +65,21 @@ def show(as_json: AsJson = False) -> None:
     for key, project in found:
         scopes = Text(" ".join(key.scopes), "bold" if ADMIN in key.scopes else "")
         made = moment(key.created_at)
-        rows.append((key.id, project.name, key.name, f"{key.hint}…", scopes, made, state(key)))
-    tables.show(("id", "project", "name", "key", "scopes", "created", "state"), rows)
+        rows.append((key.id, project.name, key.name, key.owner or "", f"{key.hint}…", scopes, made, state(key)))
+    tables.show(("id", "project", "name", "owner", "key", "scopes", "created", "state"), rows)
 
 
 def as_object(key: "ApiKey", project: "Project") -> dict[str, object]:
     from fettle.tenancy import api_keys
 
-    known = {"id": key.id, "project": project.name, "name": key.name, "hint": key.hint, "scopes": key.scopes}
+    known = {
+        "id": key.id,
+        "project": project.name,
+        "name": key.name,
+        "owner": key.owner,
+        "hint": key.hint,
+        "scopes": key.scopes,
+    }
     times = {"created_at": key.created_at, "expires_at": key.expires_at, "revoked_at": key.revoked_at}
     return {**known, **times, "state": api_keys.state(key)}
 

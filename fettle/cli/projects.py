@@ -55,6 +55,23 @@ def show(as_json: AsJson = False) -> None:
     tables.show(("id", "name", "created", "own quotas"), rows)
 
 
+@app.command("delete", epilog=example("fettle projects delete blue-team --yes"))
+def delete(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Delete a project with all that is its: keys, files, jobs, models, comparisons. It cannot be brought back."""
+    from fettle.tenancy import project_deletion, projects
+
+    if not yes:
+        typer.confirm(f"Delete the project {name} and everything in it?", abort=True)
+
+    async def remove(db: "Database") -> str:
+        async with db.transaction() as session:
+            project = await projects.find(session, name)
+            await project_deletion.remove(session, project)  # a running worker deletes the objects
+            return project.name
+
+    print(f"The project {with_database(Settings(), remove)} is deleted.")
+
+
 @app.command("quota", epilog=example("fettle projects quota blue-team queued_jobs=5 bytes=20G"))
 def quota(name: Name, change: Change = [], as_json: AsJson = False) -> None:  # noqa: B006 — typer's way to say a default
     """Show a project's quotas and usage; `queued_jobs=5 bytes=20G` changes them first."""

@@ -59,6 +59,12 @@ def train(
         typer.Option("--set", metavar="NAME=VALUE", help="Any other hyperparameter: lora.alpha=64. Repeatable."),
     ] = [],  # noqa: B006
     metadata: Annotated[list[str], typer.Option(metavar="NAME=VALUE", help="A label of the job. Repeatable.")] = [],  # noqa: B006
+    priority: Annotated[str | None, typer.Option(help="low, normal or high; unset: normal.")] = None,
+    gpus: Annotated[int | None, typer.Option(min=1, help="GPUs that the job's slot must have.")] = None,
+    gpu_memory: Annotated[float | None, typer.Option(metavar="GIB", help="Memory that each of them must have.")] = None,
+    on: Annotated[list[str], typer.Option(metavar="LABEL", help="A label that the worker must have. Repeatable.")] = [],  # noqa: B006
+    max_hours: Annotated[float | None, typer.Option(metavar="HOURS", help="Of running; then the job fails.")] = None,
+    max_gpu_hours: Annotated[float | None, typer.Option(metavar="HOURS", help="The same, times the GPUs.")] = None,
     job: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The body of a job as JSON; the other options change it.")
     ] = None,
@@ -79,7 +85,13 @@ def train(
     settings = flags | dict(pair(text, "--set") for text in setting)
     labels = {name: str(value) for name, value in (pair(text, "--metadata", raw=True) for text in metadata)}
     named = {"model": base, "training_file": data, "validation_file": valid, "suffix": suffix, "seed": seed}
+    named["priority"] = priority
     body |= {name: value for name, value in named.items() if value is not None}
+    resources = {"gpus": gpus, "gpu_memory_gib": gpu_memory, "labels": on or None}
+    limits = {"hours": max_hours, "gpu_hours": max_gpu_hours}
+    for field, options in (("resources", resources), ("limits", limits)):
+        if asked := {name: value for name, value in options.items() if value is not None}:
+            body[field] = {**(body.get(field) or {}), **asked}
     if labels:
         body["metadata"] = {**body.get("metadata", {}), **labels}
     shape_method(body, method, settings, [reward_function(text) for text in reward])

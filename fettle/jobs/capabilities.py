@@ -6,8 +6,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fettle import methods
 from fettle.errors import InvalidRequest, TrainingFailed
-from fettle.registry import catalog
+from fettle.methods.spec import REWARD_MODEL
+from fettle.registry import catalog, score_heads
 from fettle.registry.catalog import BaseModelEntry
 
 if TYPE_CHECKING:
@@ -39,6 +41,15 @@ def check_quantization(name: str, entry: BaseModelEntry, method: dict[str, Any])
             code="quantization_unavailable",
             param=f"method.{method['type']}.hyperparameters.quantization",
         )
+
+
+def check_score_head(name: str, entry: BaseModelEntry, method: methods.Method) -> None:
+    """Raises InvalidRequest for a method that trains a reward model, on a base that cannot become one."""
+    config = catalog.folder_of(entry) / "config.json"
+    if REWARD_MODEL not in methods.spec_of(method).publishes or not config.is_file():
+        return
+    if sentence := score_heads.flaw(name, read(config)):
+        raise InvalidRequest(sentence, code="base_model_unsupported", param="model")
 
 
 def stamps(folder: Path) -> tuple[int, ...]:
@@ -125,7 +136,9 @@ def limits(folder: Path) -> list[str]:
             )
     except TrainingFailed:
         found.append("Rows with several assistant turns are refused by its chat template.")
-    if "quantization_config" in read(folder / "config.json"):
+    if score_heads.flaw(folder.name, config := read(folder / "config.json")):
+        found.append("The methods reward_model and rlhf are refused: its type has no score head in transformers.")
+    if "quantization_config" in config:
         found.append("Its weights are quantized, so that 'quantization' cannot be used.")
     return found
 

@@ -13,38 +13,45 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.db import database_now
 from fettle.errors import Fenced
-from fettle.jobs import events, states, workers
+from fettle.jobs import candidates, events, runs, states, workers
+from fettle.jobs.placement import Offer
 from fettle.tenancy import quotas
 from fettle.webhooks import events as webhooks
 from models import WORKER_LOST, Job, JobStatus, Worker
+
+ANY_SLOT = Offer()
+PREEMPTED = "A job of a higher priority needed the slot"  # never which one: it may be another tenant's
 
 
 async def claim(
     session: AsyncSession,
     owner: str,
     lease_seconds: float,
-    running_cap: int | None = None,
+    defaults: quotas.Limits = quotas.UNLIMITED,
     *,
-    host: str | None = None,
+    offer: Offer = ANY_SLOT,
     heartbeat_seconds: float = 10,
 ) -> Job | None:
-    """The oldest queued job of the project that runs fewest, now running and leased to `owner`; None when none may.
+    """The first job of the queue that the slot can run, now running and leased to `owner`; None when there is none.
 
-    running_cap: jobs that a project may run at once, unless its own quota says otherwise. host: the caller's. A job
-    whose adapter lies on another host's disk waits for a worker there, as long as one is alive.
+    defaults: the quotas of projects that say nothing else. A job whose adapter lies on another host's disk waits for a
+    worker there, as long as one is alive.
     """
-    elsewhere = workers.serving_hosts(heartbeat_seconds).where(Worker.host != host if host else true())
-    waiting = select(Job.id).where(
-        Job.status == JobStatus.QUEUED, or_(Job.kept_by.is_(None), Job.kept_by.not_in(elsewhere))
-    )
-    oldest = (
-        (await quotas.in_turn(session, waiting, running_cap))
-        .order_by(Job.created_at, Job.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    job_id = await session.scalar(oldest)
-    if job_id is None:
+    await runs.close(session)
+    elsewhere = workers.serving_hosts(heartbeat_seconds).where(Worker.host != offer.host if offer.host else true())
+    here = or_(Job.kept_by.is_(None), Job.kept_by.not_in(elsewhere))
+    queued = (await candidates.line(session, here, await candidates.fits(session, offer))).waiting
+    full = await quotas.full(session, {each.project_id for each in queued}, defaults)
+    for each in queued:
+        if each.project_id not in full and (job := await take(session, each.id, owner, lease_seconds, offer)):
+            return job
+    return None
+
+
+async def take(session: AsyncSession, job_id: str, owner: str, lease_seconds: float, offer: Offer) -> Job | None:
+    """None when another worker was faster, or the job no longer waits."""
+    free = select(Job.id).where(Job.id == job_id, Job.status == JobStatus.QUEUED).with_for_update(skip_locked=True)
+    if await session.scalar(free) is None:
         return None
     claimed = (
         states.moving(JobStatus.RUNNING)
@@ -53,18 +60,22 @@ async def claim(
             fence=Job.fence + 1,
             attempts=Job.attempts + 1,
             owner=owner,
-            kept_by=case((Job.kept_by == host, Job.kept_by), else_=None),  # nobody else has its adapter
+            preempted_for=None,
+            kept_by=case((Job.kept_by == offer.host, Job.kept_by), else_=None),  # nobody else has its adapter
             lease_until=database_now() + lease_seconds,
         )
-        .returning(Job)
+        .returning(Job, database_now())
     )
-    job = (await session.scalars(claimed, execution_options={"populate_existing": True})).one_or_none()
-    if job is not None:
-        seconds = (job.estimate or {}).get("seconds")
-        if seconds and job.attempts == 1:
-            job.estimated_finish = time.time() + seconds["likely"]  # until its own pace is known
-        again = f" (attempt {job.attempts})" if job.attempts > 1 else ""
-        events.add(session, job.id, f"Fine-tuning job started{again}")
+    found = (await session.execute(claimed, execution_options={"populate_existing": True})).one_or_none()
+    if found is None:
+        return None
+    job, now = found
+    runs.begin(session, job, owner, offer.gpus, now)
+    seconds = (job.estimate or {}).get("seconds")
+    if seconds and job.attempts == 1:
+        job.estimated_finish = time.time() + seconds["likely"]  # until its own pace is known
+    again = f" (attempt {job.attempts})" if job.attempts > 1 else ""
+    events.add(session, job.id, f"Fine-tuning job started{again}")
     return job
 
 
@@ -78,14 +89,14 @@ async def hold(session: AsyncSession, job_id: str, fence: int) -> Job:
 
 
 async def check(session: AsyncSession, job_id: str, fence: int) -> bool:
-    """Whether a pause was asked for. Reads only. Raises Fenced."""
-    statement = select(Job.pause_requested_at).where(
+    """Whether the job must stop at its next boundary: paused, or making room. Reads only. Raises Fenced."""
+    statement = select(Job.pause_requested_at, Job.preempted_for).where(
         Job.id == job_id, Job.fence == fence, Job.status == JobStatus.RUNNING
     )
     row = (await session.execute(statement)).one_or_none()
     if row is None:
         raise Fenced(job_id)
-    return row.pause_requested_at is not None
+    return row.pause_requested_at is not None or row.preempted_for is not None
 
 
 async def renew(session: AsyncSession, job_id: str, fence: int, lease_seconds: float) -> None:
@@ -105,7 +116,9 @@ def release(session: AsyncSession, job: Job, why: str, *, max_attempts: int, cou
 
     `job` is held by this transaction. counted: a death, which uses up an attempt, and not a planned stop.
     """
-    job.owner, job.lease_until = None, None
+    if job.preempted_for is not None and not counted:
+        why = PREEMPTED
+    job.owner = job.lease_until = job.preempted_for = None
     job.fence += 1  # whoever ran it can write no more, even if it is still alive
     if counted:
         job.deaths += 1
@@ -127,7 +140,8 @@ def release(session: AsyncSession, job: Job, why: str, *, max_attempts: int, cou
 
 def fail(session: AsyncSession, job: Job, code: str, message: str, param: str | None = None) -> None:
     states.move(job, JobStatus.FAILED)
-    job.finished_at, job.lease_until, job.pause_requested_at = time.time(), None, None
+    job.finished_at = time.time()
+    job.lease_until = job.pause_requested_at = job.preempted_for = None
     job.error = {"code": code, "message": message, "param": param}
     events.add(session, job.id, message, level="error", data={"code": code})
     webhooks.add(session, job.project_id, "fine_tuning.job.failed", job.id)
@@ -142,5 +156,6 @@ async def reclaim_expired(session: AsyncSession, max_attempts: int) -> Sequence[
     )
     lost = (await session.scalars(statement)).all()
     for job in lost:
+        await runs.end(session, job.id, job.fence, job.lease_until or 0.0)
         release(session, job, "The worker stopped responding", max_attempts=max_attempts)
     return [job.id for job in lost]

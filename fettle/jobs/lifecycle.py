@@ -13,7 +13,7 @@ from fettle.db import json_text
 from fettle.errors import Conflict, NotFound
 from fettle.estimates import estimate, measurements
 from fettle.estimates.amounts import Rows
-from fettle.jobs import events, idempotency, planning, states, without_effect
+from fettle.jobs import events, idempotency, placement, planning, states, without_effect
 from fettle.jobs.planning import Plan, Request
 from fettle.pagination import page
 from fettle.registry.catalog import Catalog
@@ -59,7 +59,8 @@ async def foreseen(
 
 async def add(session: AsyncSession, project: Project, request: Request, plan: Plan, defaults: quotas.Limits) -> Job:
     """Raises QuotaExceeded."""
-    await quotas.admit_job(session, project.id, defaults)
+    priority = placement.CLASSES[request.priority]
+    await quotas.admit_job(session, project.id, defaults, priority)
     job = Job(
         id=ids.new("ftjob-"),
         project_id=project.id,
@@ -72,6 +73,9 @@ async def add(session: AsyncSession, project: Project, request: Request, plan: P
         suffix=request.suffix,
         labels=request.metadata,
         integrations=request.integrations or None,
+        priority=priority,
+        resources=request.resources,
+        limits=request.limits,
         request_digest=request.digest,
         status=JobStatus.QUEUED,
         result_files=[],
@@ -122,7 +126,9 @@ async def cancel(session: AsyncSession, project_id: str, job_id: str) -> Job:
     done = await session.execute(
         states.moving(JobStatus.CANCELLED)
         .where(Job.id == job_id)
-        .values(fence=Job.fence + 1, finished_at=time.time(), lease_until=None, pause_requested_at=None)
+        .values(
+            fence=Job.fence + 1, finished_at=time.time(), lease_until=None, pause_requested_at=None, preempted_for=None
+        )
         .execution_options(synchronize_session=False)
     )
     await session.refresh(job)
@@ -198,7 +204,7 @@ async def restart(session: AsyncSession, job: Job, resume_days: float, defaults:
                 f"The job {job.id!r} cannot be resumed because its file {file_id!r} was deleted. Create a new job.",
                 code="job_not_resumable",
             )
-    await quotas.admit_job(session, job.project_id, defaults)
+    await quotas.admit_job(session, job.project_id, defaults, job.priority)
     code = (job.error or {})["code"]
     states.move(job, JobStatus.QUEUED)
     job.error = job.finished_at = job.estimated_finish = None

@@ -15,7 +15,7 @@ from fettle.datasets import files
 from fettle.errors import InvalidRequest
 from fettle.inference import judge_models
 from fettle.inference.client import Servable
-from fettle.jobs import capabilities, chat_templates
+from fettle.jobs import capabilities, chat_templates, placement
 from fettle.registry import catalog, tuned_models
 from fettle.registry.catalog import Catalog
 from fettle.rewards import grader_fields
@@ -43,6 +43,9 @@ class Request:
     idempotency_key: str | None = None
     retry: bool = False  # the SDK says that it has sent this before
     graders: list[dict[str, Any]] | None = None
+    priority: placement.Priority = "normal"
+    resources: dict[str, Any] | None = None
+    limits: dict[str, Any] | None = None
 
     @property
     def digest(self) -> str:
@@ -76,6 +79,7 @@ async def make(
     base_model = start.base_model if start else request.model
     base = catalog.find(models, base_model)
     await capabilities.check(base_model, base)
+    await asyncio.to_thread(capabilities.check_score_head, base_model, base, request.method)
     spec = methods.spec_of(request.method)
     if (reward_model := methods.requested_reward_model(request.method)) is not None:
         await tuned_models.scorer(session, project_id, reward_model, base_model)

@@ -1,21 +1,13 @@
-"""When a job that is created now would start: the slots and the queue as they are, and what each job will take."""
+"""When a job starts, from what the jobs before it take. Pure."""
 
 import heapq
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
-from sqlalchemy import String, cast, select
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from fettle.estimates.measurements import median
-from fettle.jobs import waiting
-from fettle.settings import Settings
+from fettle.estimates.forecast import Interval
 from fettle.wording import quantity
-from models import Job, JobStatus
-
-NEWEST = 50  # ended jobs whose median stands in for one that has no estimate
 
 
 @dataclass(frozen=True)
@@ -29,36 +21,8 @@ class Start:
         return {"seconds": None if self.seconds is None else round(self.seconds, 1), "message": self.message}
 
 
-async def of_new_job(session: AsyncSession, settings: Settings, project_id: str) -> Start:
-    queue = await waiting.queue(session, settings)
-    if queue.slots == 0:
-        return Start(None, "No worker is running, so the job would wait. Start one with `fettle worker`.")
-    columns = (Job.id, Job.estimated_finish, Job.estimate)
-    active = Job.status == JobStatus.RUNNING
-    running = (await session.execute(select(*columns).where(active).limit(waiting.LOOKED_AT))).all()
-    queued = (await session.execute(select(*columns).where(Job.id.in_(list(queue.places))))).all()
-    usual = await usual_seconds(session)
-    left = [remaining(finish, estimate, usual) for _, finish, estimate in running]
-    order = sorted(queued, key=lambda row: queue.places[row[0]])
-    ahead = [remaining(None, estimate, usual) for _, _, estimate in order]
-    return start(queue.slots, left, ahead, behind=queue.queued - len(ahead))
-
-
-def remaining(finish: float | None, estimate: dict[str, Any] | None, usual: float | None) -> float | None:
-    if finish is not None:
-        return max(0.0, finish - time.time())
-    seconds = (estimate or {}).get("seconds")
-    return float(seconds["likely"]) if seconds else usual
-
-
-async def usual_seconds(session: AsyncSession) -> float | None:
-    measured = (Job.status == JobStatus.SUCCEEDED, Job.measured.is_not(None), cast(Job.measured, String) != "null")
-    newest = select(Job.measured).where(*measured).order_by(Job.created_at.desc()).limit(NEWEST)
-    return median(float(each["seconds"]) for each in await session.scalars(newest) if each)
-
-
-def start(slots: int, running: Sequence[float | None], ahead: Sequence[float | None], behind: int = 0) -> Start:
-    """running: seconds that each still takes. ahead: seconds that each queued job will take, in their order.
+def start(slots: int, running: Sequence[Interval | None], ahead: Sequence[Interval | None], behind: int = 0) -> Start:
+    """Of a job after all others. running: what each still takes. ahead: what each queued job will take, in their order.
 
     behind: queued jobs that were not looked at.
     """
@@ -67,13 +31,28 @@ def start(slots: int, running: Sequence[float | None], ahead: Sequence[float | N
     jobs = f"{quantity(len(running), 'job')} running and {len(ahead) + behind} waiting"
     if behind:
         return Start(None, f"With {jobs} before it, the start of this job cannot be foreseen.")
-    if any(each is None for each in (*running, *ahead)):
+    found = starts(slots, running, ahead)
+    if len(found) <= len(ahead):
         return Start(None, f"There are {jobs}, and no job has finished yet to tell how long they take.")
-    known = sorted(float(each or 0) for each in running)[-slots:]
-    free = [0.0] * (slots - len(known)) + known
+    why = f"There are {jobs}, on {quantity(slots, 'slot')}. This assumes that they take what was estimated."
+    return Start(found[-1].likely, why)
+
+
+def starts(slots: int, running: Sequence[Interval | None], ahead: Sequence[Interval | None]) -> list[Interval]:
+    """Seconds until each of `ahead` starts, and until the one behind them does: as far as it is known."""
+    busy = [each for each in running if each is not None]
+    if not slots or len(busy) < len(running):
+        return []
+    known = list(takewhile(lambda each: each is not None, ahead))
+    bounds = (turns(slots, *([getattr(each, end) for each in some] for some in (busy, known))) for end in ENDS)
+    return [Interval(*each) for each in zip(*bounds, strict=True)]
+
+
+ENDS = ("likely", "low", "high")
+
+
+def turns(slots: int, running: Sequence[float], ahead: Sequence[float]) -> list[float]:
+    """The slot that is free first takes the next."""
+    free = ([0.0] * slots + sorted(running))[-slots:]
     heapq.heapify(free)
-    for each in ahead:
-        heapq.heapreplace(free, free[0] + float(each or 0))
-    return Start(
-        free[0], f"There are {jobs}, on {quantity(slots, 'slot')}. This assumes that they take what was estimated."
-    )
+    return [heapq.heapreplace(free, free[0] + each) for each in ahead] + [free[0]]

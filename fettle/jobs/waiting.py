@@ -1,30 +1,36 @@
-"""Why a queued job waits, and how many jobs stand before it."""
+"""Why a queued job waits, and how many jobs will start before it."""
 
-import heapq
-from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle.jobs import events, workers
+from fettle.estimates.forecast import Interval
+from fettle.jobs import candidates, events, placement, queue_time, workers
+from fettle.jobs.placement import Offer
+from fettle.jobs.queue_time import Start
 from fettle.settings import Settings
 from fettle.tenancy import quotas
 from models import Job, JobStatus, Project
 
-Reason = Literal["no_worker", "quota", "slots_busy", "adapter_elsewhere", "starting"]
-LOOKED_AT = 1_000  # queued jobs, oldest first: what this page says of a queue must not grow with the queue
+Reason = Literal["no_worker", "no_fitting_worker", "quota", "slots_busy", "adapter_elsewhere", "starting"]
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """position: 1 starts next; None is behind the first thousand. message: the reason in words."""
+    """position: 1 starts next; None: behind those that were looked at. message: the reason in words.
+
+    estimated_start: seconds since 1970, with the earliest and the latest that the estimates allow; None: not known.
+    """
 
     position: int | None
     reason: Reason
     message: str
+    estimated_start: dict[str, int] | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -32,46 +38,80 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Queue:
-    """What decides when a queued job starts. places: of the oldest queued jobs by id, from 1 on.
+    """What decides when a queued job starts. places: by job id, from 1 on, in the order of `placement`.
 
     queued: how many jobs wait in all.
     """
 
     places: Mapping[str, int]
     queued: int
-    slots: int  # of workers that are alive and not stopping
-    busy: int
-    running: dict[str, int]  # jobs by project
-    caps: dict[str, int | None]  # jobs that a project may run at once
-    free: Mapping[str, int]  # slots by host
+    slots: Sequence[Offer]  # of workers that are alive and not stopping
+    free: Sequence[Offer]
+    running: Mapping[str, int]  # jobs by project
+    caps: Mapping[str, int | None]  # jobs that a project may run at once
+    spent: Mapping[str, int]  # GPU-hours that a project may use, of those that have used them up
+    takes: Sequence[Interval | None]  # of the waiting jobs, in their order
+    left: Sequence[Interval | None]  # of the running jobs
 
     def knows(self, job: Job) -> bool:
-        """Whether the job was in the queue at this look, or is behind the first thousand."""
-        return job.id in self.places or self.queued > LOOKED_AT
+        """Whether the job was in the queue at this look, or is behind those that were looked at."""
+        return job.id in self.places or self.queued > len(self.places)
+
+    def start_of_new_job(self) -> Start:
+        """When a job would start that came now: behind all others."""
+        if not self.slots:
+            return Start(None, "No worker is running, so the job would wait. Start one with `fettle worker`.")
+        return queue_time.start(len(self.slots), self.left, self.takes, behind=self.queued - len(self.takes))
+
+    @cached_property
+    def starts(self) -> Sequence[Interval]:
+        """Seconds until each place starts."""
+        return queue_time.starts(len(self.slots), self.left, self.takes)
 
     def explain(self, job: Job) -> Waiting:
-        position = self.places.get(job.id)
+        found = self.reason(job)
+        if found.reason != "slots_busy" or found.position is None or found.position > len(self.starts):
+            return found
+        start, now = self.starts[found.position - 1], time.time()
+        moments = {"likely": start.likely, "earliest": start.low, "latest": start.high}
+        return replace(found, estimated_start={name: int(now + seconds) for name, seconds in moments.items()})
+
+    def reason(self, job: Job) -> Waiting:
+        position, need = self.places.get(job.id), candidates.need_of(job.resources)
         running, cap = self.running.get(job.project_id, 0), self.caps.get(job.project_id)
-        if self.slots == 0:
+        fitting = [offer for offer in self.slots if placement.lacks(need, offer) is None]
+        free = [offer for offer in self.free if placement.lacks(need, offer) is None]
+        if not self.slots:
             return Waiting(position, "no_worker", "No worker is running. Start one with `fettle worker`.")
+        if (miss := placement.nearest_miss(need, self.slots)) is not None:
+            why = f"No worker can run this job. On the slot that comes closest, {miss}."
+            return Waiting(position, "no_fitting_worker", why)
         if cap is not None and running >= cap:
             why = f"The project runs {many(running, 'job')}, and its quota 'running_jobs' allows {cap}."
             return Waiting(position, "quota", why)
-        if self.busy >= self.slots:
-            return Waiting(position, "slots_busy", busy_sentence(self.slots, position))
-        if job.kept_by is not None and self.free.get(job.kept_by) == 0:
+        if (hours := self.spent.get(job.project_id)) is not None:
+            why = f"The project has used the {many(hours, 'GPU-hour')} that its quota 'gpu_hours' allows in 30 days."
+            return Waiting(position, "quota", why)
+        if not free:
+            return Waiting(position, "slots_busy", busy_sentence(len(fitting), len(self.slots), position))
+        if job.kept_by is not None and job.kept_by not in {offer.host for offer in free}:
             why = "The worker that keeps the trained adapter is busy. It publishes the adapter when a slot is free."
             return Waiting(position, "adapter_elsewhere", why)
         return Waiting(position, "starting", "A slot is free. The job is about to start.")
 
 
-def busy_sentence(slots: int, position: int | None) -> str:
-    all_busy = "The only slot is busy." if slots == 1 else f"All {slots} slots are busy."
+def busy_sentence(fitting: int, slots: int, position: int | None) -> str:
+    """fitting: slots that can run the job, of all."""
+    if fitting < slots:
+        busy = f"{'The only slot' if fitting == 1 else f'All {fitting} slots'} that can run it "
+        busy += f"{'is' if fitting == 1 else 'are'} busy."
+    else:
+        busy = "The only slot is busy." if slots == 1 else f"All {slots} slots are busy."
     if position is None:
-        return f"{all_busy} More than {LOOKED_AT:,} jobs will start before this one."
+        return f"{busy} More than {candidates.OF_A_PROJECT} jobs wait before this one."
     if position == 1:
-        return f"{all_busy} This job starts next."
-    return f"{all_busy} {many(position - 1, 'job')} will start before this one."
+        return f"{busy} This job starts next."
+    return f"{busy} {many(position - 1, 'job')} will start before this one."
 
 
 def many(count: int, noun: str) -> str:
@@ -83,50 +123,23 @@ async def queue(session: AsyncSession, settings: Settings) -> Queue:
     serving = [each for each in alive if not each.worker.stopping]
     counted = select(Job.project_id, func.count()).where(Job.status == JobStatus.RUNNING).group_by(Job.project_id)
     running = dict((await session.execute(counted)).all())
-    waiting = (
-        await session.execute(
-            select(Job.id, Job.project_id)
-            .where(Job.status == JobStatus.QUEUED)
-            .order_by(Job.created_at, Job.id)
-            .limit(LOOKED_AT)
-        )
-    ).all()
+    line = await candidates.line(session)
     queued = select(func.count()).select_from(Job).where(Job.status == JobStatus.QUEUED)
-    asking = select(Project).where(Project.id.in_({project_id for _, project_id in waiting}))
-    defaults = {"running_jobs": settings.quota_running_jobs}
-    caps = {project.id: quotas.limits(project, defaults)["running_jobs"] for project in await session.scalars(asking)}
-    free: dict[str, int] = defaultdict(int)
-    for each in serving:
-        free[each.worker.host] += len(each.worker.slots) - len(each.busy)
+    asking = select(Project).where(Project.id.in_({each.project_id for each in line.waiting}))
+    projects, defaults = (await session.scalars(asking)).all(), quotas.defaults(settings)
+    caps = {project.id: quotas.limits(project, defaults)["running_jobs"] for project in projects}
+    offers = [(workers.offers(each.worker), each.busy) for each in serving]
     return Queue(
-        places={job_id: place for place, job_id in enumerate(claim_order(waiting, running), 1)},
+        places={each.id: place for place, each in enumerate(line.waiting, 1)},
         queued=await session.scalar(queued) or 0,
-        slots=sum(len(each.worker.slots) for each in serving),
-        busy=sum(len(each.busy) for each in serving),
+        slots=[offer for found, _ in offers for offer in found],
+        free=[offer for found, busy in offers for slot, offer in enumerate(found) if slot not in busy],
         running=running,
         caps=caps,
-        free=free,
+        spent=await quotas.spent(session, projects, defaults),
+        takes=[line.takes[each.id] for each in line.waiting],
+        left=line.left,
     )
-
-
-def claim_order(waiting: Iterable[tuple[str, str]], running: Mapping[str, int]) -> list[str]:
-    """Job ids as `leases.claim` takes them if no job ends: the oldest of the project that runs fewest comes first.
-
-    waiting: (job id, project id), oldest first.
-    """
-    lines: dict[str, deque[tuple[int, str]]] = {}
-    for age, (job_id, project_id) in enumerate(waiting):
-        lines.setdefault(project_id, deque()).append((age, job_id))
-    heap = [(running.get(project_id, 0), line[0][0], project_id) for project_id, line in lines.items()]
-    heapq.heapify(heap)
-    order = []
-    while heap:
-        count, _, project_id = heapq.heappop(heap)
-        line = lines[project_id]
-        order.append(line.popleft()[1])
-        if line:
-            heapq.heappush(heap, (count + 1, line[0][0], project_id))
-    return order
 
 
 async def explain(session: AsyncSession, settings: Settings, job: Job) -> Waiting | None:
@@ -136,7 +149,9 @@ async def explain(session: AsyncSession, settings: Settings, job: Job) -> Waitin
 
 async def note_changes(session: AsyncSession, settings: Settings) -> None:
     """Adds an event to each queued job that waits for another reason than its last event said."""
-    statement = select(Job).where(Job.status == JobStatus.QUEUED).order_by(Job.created_at, Job.id).limit(LOOKED_AT)
+    statement = (
+        select(Job).where(Job.status == JobStatus.QUEUED).order_by(Job.created_at, Job.id).limit(candidates.LOOKED_AT)
+    )
     queued = (await session.scalars(statement.with_for_update(skip_locked=True))).all()
     if not queued:
         return
@@ -146,5 +161,5 @@ async def note_changes(session: AsyncSession, settings: Settings) -> None:
         if found.reason in ("starting", job.wait_reason):
             continue
         job.wait_reason = found.reason
-        level: events.Level = "warn" if found.reason == "no_worker" else "info"
+        level: events.Level = "warn" if found.reason in ("no_worker", "no_fitting_worker") else "info"
         events.add(session, job.id, f"Waiting to start. {found.message}", level=level, data=found.to_json())

@@ -7,6 +7,7 @@ from sqlalchemy import Select, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.db import database_now
+from fettle.jobs.placement import Offer
 from models import Job, JobStatus, Worker
 
 SILENT_HEARTBEATS = 3  # a worker that missed so many in a row no longer counts as alive
@@ -20,6 +21,14 @@ class Seen:
     worker: Worker
     alive: bool
     busy: dict[int, str | None]
+
+
+def offers(worker: Worker) -> list[Offer]:
+    """What each slot of the worker has to give."""
+    count = len(worker.slots)
+    gpus, memory = worker.gpus or [0] * count, worker.memory or [None] * count
+    labels = frozenset(worker.labels or ())
+    return [Offer(worker.host, gpus[slot], memory[slot], labels) for slot in range(count)]
 
 
 @dataclass(frozen=True)

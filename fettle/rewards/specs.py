@@ -161,8 +161,14 @@ def named(graders: object) -> object:
     if isinstance(graders.get("type"), str):
         return {str(graders.get("name") or "grader"): graders}
     return {
-        name: {"name": name, **grader} if isinstance(grader, Mapping) else grader for name, grader in graders.items()
+        name: {"name": name, **given(grader)} if isinstance(grader, Mapping) else grader
+        for name, grader in graders.items()
     }
+
+
+def given(grader: Mapping[str, Any]) -> dict[str, Any]:
+    """null: left out."""
+    return {name: value for name, value in grader.items() if value is not None}
 
 
 class Multi(Strict):
@@ -173,8 +179,8 @@ class Multi(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def both_shapes(cls, given: Any) -> Any:
-        return {**given, "graders": named(given.get("graders"))} if isinstance(given, Mapping) else given
+    def both_shapes(cls, value: Any) -> Any:
+        return {**value, "graders": named(value.get("graders"))} if isinstance(value, Mapping) else value
 
     @model_validator(mode="after")
     def formula_is_arithmetic(self) -> "Multi":
@@ -240,7 +246,7 @@ def as_grader(entry: Any, where: tuple[str, ...]) -> tuple[float, Any]:
         return 1.0, {"type": "function", "name": entry, "function": entry}
     if not isinstance(entry, Mapping):
         raise InvalidRequest("A reward function is a name or an object with a name.", param=".".join(where))
-    rest = dict(entry)
+    rest = given(entry)
     weight = rest.pop("weight", 1.0)
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not -1e6 < weight < 1e6:
         raise InvalidRequest(

@@ -9,8 +9,11 @@ from fettle.rewards.samples import NOT_JSON, Sample
 
 HOLE = re.compile(r"\{\{([^{}]*)\}\}")
 PATH = re.compile(r"^(item|sample)((?:\.[^.\[\]\s]+|\[\d+\])*)$")
-# What is left of a hole with too few braces, or too many
-TORN = re.compile(r"\{+\s*(?:item|sample)\b[^{}\s]*\s*\}*|(?:item|sample)(?:\.[^.\[\]\s{}]+|\[\d+\])+\s*\}+|\}\}|\{\{")
+VARIABLE = r"(?<![\w.\]])(?:item|sample)(?:\.[^.\[\]\s{}]+|\[\d+\])+"
+# Always meant as a hole: {item.x}, {{item}
+TORN = re.compile(rf"\{{\s*{VARIABLE}\s*\}}|\{{\{{\s*(?:item|sample)\s*\}}")
+# Meant as a hole where one of the braces has no partner: {{item.x, item.x}}, {{x, and braces that touch a hole
+UNPAIRED = re.compile(rf"\{{\s*{VARIABLE}|{VARIABLE}\s*\}}\}}|\{{\{{\s*\w[\w.\[\]]*|\{{\0|\0\}}")
 FILLED = "\0"  # where a hole was
 STEP = re.compile(r"\.([^.\[\]\s]+)|\[(\d+)\]")
 BRACE = re.compile(r"[{}]")
@@ -35,7 +38,10 @@ def check(template: str) -> str:
     for hole in HOLE.findall(template):
         match = PATH.match(hole.strip())
         if match is None:
-            raise BadTemplate(f"{{{{{hole}}}}} is not a variable. Use {{{{item.NAME}}}} or {{{{sample.output_text}}}}")
+            raise BadTemplate(
+                f"{{{{{hole}}}}} is not a variable. Use {{{{item.NAME}}}} or {{{{sample.output_text}}}}. If the braces "
+                "are text, put a space between them: { {"
+            )
         steps = STEP.findall(match[2])
         if match[1] == "sample" and (not steps or steps[0][0] not in OF_SAMPLE):
             raise BadTemplate(f"{{{{{hole}}}}} is not a variable. `sample` has {', '.join(OF_SAMPLE)}")
@@ -44,23 +50,33 @@ def check(template: str) -> str:
 
 
 def refuse_torn(rest: str) -> None:
-    """rest: a template with FILLED in place of its holes; braces of JSON around them are in pairs.
+    """rest: a template with FILLED in place of its holes. Braces of its text, as in JSON and LaTeX, are no holes.
 
     Raises BadTemplate.
     """
-    depth = 0
-    for brace in BRACE.finditer(rest):
-        depth += 1 if brace[0] == "{" else -1
-        if depth < 0:
-            break
-    for torn in TORN.finditer(rest):
-        if depth or torn[0].strip("{}"):
-            shown = torn[0] if torn[0].strip("{}") else rest[max(0, torn.start() - 20) : torn.end() + 20]
-            shown = shown.replace(FILLED, "{{…}}")
-            raise BadTemplate(
-                f"{shown[:60]!r} has braces that are not closed or not opened. Write {{{{item.NAME}}}} or "
-                "{{sample.output_text}}, with two braces on each side"
-            )
+    alone = without_partner(rest)
+    unpaired = (each for each in UNPAIRED.finditer(rest) if not alone.isdisjoint(range(*each.span())))
+    torn = next(TORN.finditer(rest), None) or next(unpaired, None)
+    if torn is not None:
+        shown = rest[max(0, torn.start() - 20) : torn.end()].replace(FILLED, "{{…}}")
+        raise BadTemplate(
+            f"{shown[:80]!r} has braces that are not closed or not opened. Write {{{{item.NAME}}}} or "
+            "{{sample.output_text}}, with two braces on each side"
+        )
+
+
+def without_partner(text: str) -> set[int]:
+    """Where the braces are that nothing closes or opens."""
+    opened: list[int] = []
+    alone: set[int] = set()
+    for brace in BRACE.finditer(text):
+        if brace[0] == "{":
+            opened.append(brace.start())
+        elif opened:
+            opened.pop()
+        else:
+            alone.add(brace.start())
+    return alone.union(opened)
 
 
 def fill(template: str, sample: Sample) -> str:

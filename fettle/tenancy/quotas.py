@@ -4,18 +4,21 @@ What is counted is counted under a lock on the project's row, so that fifty requ
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, case, func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from fettle.db import database_now
 from fettle.errors import QuotaExceeded
 from fettle.settings import Settings
-from models import ChunkedUpload, File, Job, JobStatus, Project, RolloutChunk, UploadStatus
+from fettle.tenancy import gpu_time
+from models import ENDED, ChunkedUpload, File, Job, JobStatus, Project, RolloutChunk, Run, UploadStatus
 
 TOKEN_WINDOW = 30 * 24 * 3600  # seconds
 HOUR = 3600
+HIGH = 2  # a job's priority from which it counts as high
 
 Limits = Mapping[str, int | None]
 
@@ -56,6 +59,31 @@ async def tokens(session: AsyncSession, project_id: str) -> int:
     return await number(session, trained.where(Job.project_id == project_id, Job.finished_at > since()))
 
 
+async def gpu_hours(session: AsyncSession, project_id: str) -> int:
+    """Of the last 30 days, those of jobs that are running as well."""
+    return int((await gpu_seconds(session, [project_id])).get(project_id, 0.0) // HOUR)
+
+
+async def gpu_seconds(session: AsyncSession, project_ids: Collection[str]) -> dict[str, float]:
+    start = database_now() - TOKEN_WINDOW
+    spent = select(Run.project_id, func.sum(gpu_time.gpu_seconds(start))).where(gpu_time.after(start))
+    rows = await session.execute(spent.where(Run.project_id.in_(project_ids)).group_by(Run.project_id))
+    return dict(rows.all())
+
+
+async def job_hours(session: AsyncSession, project_id: str) -> int:
+    """Of the running job that has run longest, all its attempts together."""
+    held = select(func.sum(gpu_time.seconds()).label("seconds")).join(Job, Job.id == Run.job_id)
+    held = held.where(Job.project_id == project_id, Job.status == JobStatus.RUNNING).group_by(Run.job_id)
+    return await number(session, select(func.max(held.subquery().c.seconds))) // HOUR
+
+
+async def high_priority_jobs(session: AsyncSession, project_id: str) -> int:
+    """That have not ended."""
+    counted = select(func.count()).select_from(Job).where(Job.project_id == project_id, Job.priority >= HIGH)
+    return await number(session, counted.where(Job.status.not_in(ENDED)))
+
+
 async def jobs(session: AsyncSession, project_id: str, *states: JobStatus) -> int:
     counted = select(func.count()).select_from(Job).where(Job.project_id == project_id, Job.status.in_(states))
     return await number(session, counted)
@@ -76,6 +104,13 @@ QUOTAS: dict[str, Quota] = {
     "bytes": Quota(stored_bytes, "bytes in files and rollouts", "delete some files"),
     "queued_jobs": Quota(queued_jobs, "queued or paused jobs", "wait until one starts, or cancel one"),
     "running_jobs": Quota(running_jobs, "running jobs", "wait until one ends"),
+    "high_priority_jobs": Quota(
+        high_priority_jobs, "high-priority jobs", "wait until one ends, or create the job with the priority 'normal'"
+    ),
+    "job_hours": Quota(job_hours, "hours of one job", "train with fewer steps"),
+    "gpu_hours": Quota(
+        gpu_hours, "GPU-hours within 30 days", "wait until the oldest of these runs is more than 30 days old"
+    ),
     "tokens": Quota(
         tokens, "tokens trained within 30 days", "wait until the oldest of these jobs is more than 30 days old"
     ),
@@ -103,10 +138,10 @@ def change(project: Project, limits: Limits, back: list[str]) -> None:
     project.quotas = {name: limit for name, limit in kept.items() if name not in back} or None
 
 
-async def admit_job(session: AsyncSession, project_id: str, defaults: Limits) -> None:
+async def admit_job(session: AsyncSession, project_id: str, defaults: Limits, priority: int = 1) -> None:
     """Call it in the transaction that adds the job. Raises QuotaExceeded."""
     project = await locked(session, project_id)
-    for name in ("queued_jobs", "tokens"):
+    for name in ("queued_jobs", "tokens", "gpu_hours", *(("high_priority_jobs",) if priority >= HIGH else ())):
         await check(session, project, name, 1, defaults)
 
 
@@ -165,23 +200,27 @@ def since() -> float:
     return time.time() - TOKEN_WINDOW
 
 
-async def in_turn(session: AsyncSession, waiting: Select[Any], running_cap: int | None) -> Select[Any]:
-    """`waiting` selects jobs: now without those of projects that run all they may, first of those that run fewest.
+async def full(session: AsyncSession, project_ids: Collection[str], defaults: Limits) -> set[str]:
+    """Which of these projects may start no further job: they run all that they may, or have used up their GPU-hours.
 
-    running_cap: the settings' default. A project with a cap is locked until this transaction ends.
+    A project with a cap on its running jobs is locked until this transaction ends.
     """
-    queued = select(Job.project_id).where(Job.status == JobStatus.QUEUED)
-    asking = (await session.scalars(select(Project).where(Project.id.in_(queued)))).all()
-    caps = {project.id: limits(project, {"running_jobs": running_cap})["running_jobs"] for project in asking}
+    asking = (await session.scalars(select(Project).where(Project.id.in_(project_ids)))).all()
+    found = set(await spent(session, asking, defaults))
+    caps = {project.id: limits(project, defaults)["running_jobs"] for project in asking}
     capped = {project_id: cap for project_id, cap in caps.items() if cap is not None}
-    if capped:
-        rows = select(Project.id).where(Project.id.in_(capped)).order_by(Project.id)
-        await session.execute(rows.with_for_update(key_share=True))
+    if not capped:
+        return found
+    rows = select(Project.id).where(Project.id.in_(capped)).order_by(Project.id)
+    await session.execute(rows.with_for_update(key_share=True))
     counted = select(Job.project_id, func.count()).where(Job.status == JobStatus.RUNNING).group_by(Job.project_id)
     running = dict((await session.execute(counted)).all())
-    full = [project_id for project_id, cap in capped.items() if running.get(project_id, 0) >= cap]
-    if full:
-        waiting = waiting.where(Job.project_id.not_in(full))
-    if running and len(asking) > 1:
-        waiting = waiting.order_by(case(running, value=Job.project_id, else_=0))
-    return waiting
+    return found | {project_id for project_id, cap in capped.items() if running.get(project_id, 0) >= cap}
+
+
+async def spent(session: AsyncSession, projects: Collection[Project], defaults: Limits) -> dict[str, int]:
+    """Of the projects that have used up their GPU-hours the limit, by the project's id."""
+    caps = {project.id: limits(project, defaults)["gpu_hours"] for project in projects}
+    capped = {project_id: cap for project_id, cap in caps.items() if cap is not None}
+    used = await gpu_seconds(session, capped) if capped else {}
+    return {project_id: cap for project_id, cap in capped.items() if used.get(project_id, 0.0) >= cap * HOUR}

@@ -151,6 +151,12 @@ class Tenant:
         async with self.db.transaction() as session:
             (await session.get_one(TunedModel, name)).kind = tuned_models.REWARD_MODEL
 
+    async def reward_function(self, name: str = "short", returns: str = "-len(completion)") -> dict[str, Any]:
+        source = f"def reward(prompt, completion, example):\n    return {returns}\n"
+        saved = await self.http.post("/v1/reward_functions", json={"name": name, "source": source})
+        found: dict[str, Any] = saved.raise_for_status().json()
+        return found
+
     async def comparison(self) -> dict[str, str]:
         """One that is ready, with an annotator and a vote: their ids."""
         made = await samples.comparison(self.db, self.project, prompts=2)

@@ -109,3 +109,18 @@ async def test_a_base_that_is_not_on_this_machine_is_left_to_its_training(
     monkeypatch.setitem(api.app.state.models.entries, NAME, entry)
     file = await tenant.upload(jsonl(ROW))
     assert (await tenant.create(training_file=file["id"], model=NAME)).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["reward_model", "rlhf"])
+@pytest.mark.parametrize("route", ["jobs", "dry_runs", "estimate"])
+async def test_a_base_without_a_score_head_is_refused_by_what_trains_reward_models(
+    route: str, method: str, base: Path, tenant: Tenant
+) -> None:
+    bases.rewrite(base / "config.json", model_type="granite")
+    file = await tenant.upload(jsonl(PAIR))
+    body = {"training_file": file["id"], "model": NAME}
+    asked = body | {"method": {"type": method, method: {}}}
+    answer = await tenant.http.post(f"/v1/fine_tuning/{route}", json=asked)
+    assert refusal(answer) == (400, "base_model_unsupported", "model")
+    assert all(part in message(answer) for part in (NAME, "'granite'", "'dpo'"))
+    assert (await tenant.create(**body, method={"type": "dpo", "dpo": {}})).status_code == 200

@@ -58,6 +58,9 @@ class TestAccepted:
             "pause_requested_at": None,
             "started_from": None,
             "sandbox": None,
+            "priority": "normal",
+            "resources": None,
+            "limits": None,
         }
 
     async def test_the_least_that_a_client_can_say_is_enough(self, tenant: Tenant) -> None:
@@ -122,6 +125,14 @@ class TestAccepted:
         labels = {f"{n:064}": "v" * 512 for n in range(16)}
         assert (await tenant.job(metadata=labels))["metadata"] == labels
 
+    async def test_a_second_high_priority_job_is_more_than_a_project_may_have_by_default(self, tenant: Tenant) -> None:
+        first = await tenant.job(priority="high", resources={"gpus": 1, "labels": ["eu"]})
+        assert (first["priority"], first["resources"]) == ("high", {"gpus": 1, "labels": ["eu"]})
+        refused = await tenant.create(priority="high")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "quota_exceeded")
+        assert "create the job with the priority 'normal'" in refused.json()["error"]["message"]
+        assert (await tenant.create(priority="normal")).status_code == 200
+
     async def test_its_first_event_says_that_it_was_created(self, tenant: Tenant) -> None:
         job = await tenant.job()
         (event,) = (await tenant.http.get(f"{JOBS}/{job['id']}/events")).json()["data"]
@@ -141,6 +152,10 @@ class TestRefused:
             ({"validation_file": "file-none"}, 400, "file_not_found", "validation_file", "file-none"),
             ({"training_file": 5}, 400, "invalid_value", "training_file", ": 5. Use"),
             ({"modle": "starter"}, 400, "unknown_parameter", "modle", "'modle'"),
+            ({"priority": "urgent"}, 400, "invalid_value", "priority", "low"),
+            ({"resources": {"gpus": 0}}, 400, "invalid_value", "resources.gpus", "0"),
+            ({"limits": {"hours": 0}}, 400, "invalid_value", "limits.hours", "0"),
+            ({"resources": {"cpus": 4}}, 400, "unknown_parameter", "resources.cpus", "cpus"),
             ({"method": "dpo"}, 400, "invalid_value", "method", "'dpo'"),
             ({"method": {}}, 400, "missing_required_parameter", "method.type", "method.type"),
             ({"method": {"type": "sft"}}, 400, "invalid_value", "method.type", "Choose one of: supervised"),

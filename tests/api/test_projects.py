@@ -1,13 +1,18 @@
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import func, select
 
 from fettle.tenancy.quotas import QUOTAS
+from models import Base, Batch, BatchStatus, JobStatus
 from tests.api.tenants import Tenant, jsonl, message, refusal
+from tests.api.test_tenancy import things
 
 PROJECTS = "/v1/projects"
+DEFAULTS = {**dict.fromkeys(QUOTAS), "high_priority_jobs": 1}
 
 
 @pytest.fixture
@@ -30,7 +35,7 @@ class TestCreate:
             "object": "project",
             "name": f"{tenant.project.name}-x",
             "created_at": made["created_at"],
-            "quotas": dict.fromkeys(QUOTAS),
+            "quotas": DEFAULTS,
             "stores_completions": False,
         }
 
@@ -69,7 +74,7 @@ class TestRetrieve:
         job = await tenant.job()
         shown = (await tenant.http.get(f"{PROJECTS}/{tenant.project.id}")).json()
         assert job["status"] == "queued"
-        assert shown["usage"] == {"files": 1, "bytes": len(jsonl(12)), "queued_jobs": 1, "running_jobs": 0, "tokens": 0}
+        assert shown["usage"] == {**dict.fromkeys(QUOTAS, 0), "files": 1, "bytes": len(jsonl(12)), "queued_jobs": 1}
 
     async def test_an_operator_sees_every_project(
         self, operator: httpx.AsyncClient, tenant: Tenant, other: Tenant
@@ -91,7 +96,7 @@ class TestChange:
         made = await make(operator, tenant, quotas={"queued_jobs": 5, "bytes": 100})
         path = f"{PROJECTS}/{made['id']}"
         changed = (await operator.post(path, json={"quotas": {"bytes": None, "tokens": 7}})).json()
-        assert changed["quotas"] == {**dict.fromkeys(QUOTAS), "queued_jobs": 5, "bytes": None, "tokens": 7}
+        assert changed["quotas"] == {**DEFAULTS, "queued_jobs": 5, "bytes": None, "tokens": 7}
         back = (await operator.post(path, json={"quotas": {"queued_jobs": "default"}})).json()
         assert back["quotas"]["queued_jobs"] is None
         assert back["name"] == made["name"]
@@ -102,3 +107,43 @@ class TestChange:
         assert (await operator.post(path, json={"name": f"{made['name']}-2"})).json()["name"] == f"{made['name']}-2"
         assert refusal(await operator.post(path, json={"name": tenant.project.name}))[:2] == (409, "project_exists")
         assert (await operator.post(path, json={"name": f"{made['name']}-2"})).status_code == 200
+
+
+class TestDelete:
+    async def counts(self, tenant: Tenant) -> dict[str, int]:
+        """Rows of every table."""
+        async with tenant.db.snapshot() as session:
+            tables = Base.metadata.sorted_tables
+            return {table.name: await session.scalar(select(func.count()).select_from(table)) or 0 for table in tables}
+
+    async def test_all_that_is_its_goes_and_nothing_of_others(
+        self, operator: httpx.AsyncClient, tenant: Tenant, other: Tenant, tmp_path: Path
+    ) -> None:
+        mine = await things(tenant, tmp_path)
+        before = await self.counts(tenant)
+        theirs = await things(other, tmp_path)
+        refused = await operator.delete(f"{PROJECTS}/{other.project.id}")
+        assert f"The batch {theirs['batch_id']!r}" in message(refused)
+        async with other.db.transaction() as session:
+            (await session.get_one(Batch, theirs["batch_id"])).status = BatchStatus.CANCELLED
+        folders = [f"files/{other.project.id}", f"jobs/{theirs['job_id']}", f"uploads/{other.project.id}"]
+        assert await tenant.storage.sizes(folders[0])
+        assert await tenant.storage.sizes(folders[1])
+        deleted = await operator.delete(f"{PROJECTS}/{other.project.id}")
+        assert deleted.json() == {"id": other.project.id, "object": "project", "deleted": True}
+        left = await self.counts(tenant)
+        assert left == {**before, "projects": before["projects"] - 1, "api_keys": before["api_keys"] - 1}
+        assert [await tenant.storage.sizes(folder) for folder in folders] == [{}, {}, {}]
+        assert refusal(await other.http.get("/v1/files"))[0] == 401
+        assert (await tenant.http.get(f"/v1/files/{mine['file_id']}/content")).status_code == 200
+
+    async def test_not_while_it_works_or_under_the_feet_of_its_own_key(
+        self, operator: httpx.AsyncClient, tenant: Tenant, other: Tenant
+    ) -> None:
+        made = await other.job()
+        refused = await operator.delete(f"{PROJECTS}/{other.project.id}")
+        assert refusal(refused)[:2] == (409, "project_in_use")
+        assert f"The job {made['id']!r}" in message(refused)
+        await other.end(made["id"], JobStatus.CANCELLED)
+        assert (await operator.delete(f"{PROJECTS}/{other.project.id}")).status_code == 200
+        assert refusal(await operator.delete(f"{PROJECTS}/{tenant.project.id}"))[:2] == (409, "own_project")

@@ -128,9 +128,9 @@ class TestTokens:
 
 
 class TestDefaults:
-    def test_nothing_is_limited_unless_the_operator_says_so(self) -> None:
-        assert quotas.defaults(Settings()) == dict.fromkeys(quotas.QUOTAS)
+    def test_nothing_but_high_priority_is_limited_unless_the_operator_says_so(self) -> None:
+        assert quotas.defaults(Settings()) == {**dict.fromkeys(quotas.QUOTAS), "high_priority_jobs": 1}
 
     def test_every_quota_has_its_setting(self, tmp_path: Path) -> None:
         given = {f"quota_{name}": number for number, name in enumerate(quotas.QUOTAS)}
-        assert list(quotas.defaults(Settings(data=tmp_path, **given)).values()) == [0, 1, 2, 3, 4]
+        assert list(quotas.defaults(Settings(data=tmp_path, **given)).values()) == list(range(len(quotas.QUOTAS)))

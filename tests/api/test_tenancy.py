@@ -22,6 +22,7 @@ FOUND_OR_NOT = {  # of a path's ids: the code that says that there is none
     "vote_id": "not_found",
     "item_id": "not_found",
     "upload_id": "not_found",
+    "function_id": "not_found",
     "batch_id": "not_found",
     "response_id": "not_found",
     "webhook_endpoint_id": "not_found",
@@ -35,6 +36,7 @@ FOUND_OR_NOT = {  # of a path's ids: the code that says that there is none
 
 BODIES = {  # read before the id is
     "PATCH /v1/fine_tuning/jobs/{job_id}/rewards": {"reward_functions": ["exact_match"]},
+    "POST /v1/comparisons/{comparison_id}/release": {"leases": {}},
     "POST /v1/comparisons/{comparison_id}/votes": {"item_id": "x", "skip": True},
     "POST /v1/comparisons/{comparison_id}/annotators": {"name": "Ann"},
     "POST /v1/uploads/{upload_id}/complete": {"part_ids": ["part_x"]},
@@ -69,6 +71,7 @@ async def things(tenant: Tenant, folder: Path) -> dict[str, str]:
         "project_id": tenant.project.id,
         "batch_id": (await tenant.batch())["id"],
         "upload_id": (await tenant.upload_in_parts(9))["id"],
+        "function_id": (await tenant.reward_function())["id"],
         "response_id": await tenant.stored_response(),
         "completion_id": await tenant.stored_completion(),
         **await tenant.webhook(),

@@ -8,7 +8,16 @@ JOBS = "/v1/fine_tuning/jobs"
 async def announce(tenant: Tenant, id: str) -> None:
     async with tenant.db.transaction() as session:
         row = Worker(
-            id=id, host="gpu-1", version="0.1", slots=["GPU 0"], base_models=["starter"], sandbox=None, stopping=False
+            id=id,
+            host="gpu-1",
+            version="0.1",
+            slots=["GPU 0"],
+            gpus=[1],
+            memory=[80],
+            labels=["eu"],
+            base_models=["starter"],
+            sandbox=None,
+            stopping=False,
         )
         await workers.announce(session, row)
 
@@ -20,6 +29,7 @@ async def leave(tenant: Tenant, id: str) -> None:
 
 async def test_a_worker_shows_its_slots_and_names_a_job_to_its_owner_only(tenant: Tenant, other: Tenant) -> None:
     id = f"gpu-1:{tenant.project.id}"
+    slot = {"device": "GPU 0", "gpus": 1, "memory_bytes": 80, "busy": True}
     job = await tenant.job()
     await announce(tenant, id)
     try:
@@ -29,9 +39,10 @@ async def test_a_worker_shows_its_slots_and_names_a_job_to_its_owner_only(tenant
             mine = claimed.id == job["id"]
         (shown,) = [each for each in (await tenant.http.get("/v1/workers")).json()["data"] if each["id"] == id]
         assert (shown["object"], shown["host"], shown["status"]) == ("worker", "gpu-1", "ready")
-        assert shown["slots"] == [{"device": "GPU 0", "busy": True, "job_id": job["id"] if mine else None}]
+        assert shown["labels"] == ["eu"]
+        assert shown["slots"] == [{**slot, "job_id": job["id"] if mine else None}]
         (theirs,) = [each for each in (await other.http.get("/v1/workers")).json()["data"] if each["id"] == id]
-        assert theirs["slots"] == [{"device": "GPU 0", "busy": True, "job_id": None}]
+        assert theirs["slots"] == [{**slot, "job_id": None}]
     finally:
         await leave(tenant, id)
 

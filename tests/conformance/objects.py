@@ -84,7 +84,7 @@ ENDPOINT = WebhookEndpoint(
 )  # fmt: skip
 JOB = Job(
     id="ftjob-x", project_id="proj_x", base_model="starter", training_file="file-x", created_at=1.0, seed=1,
-    status=JobStatus.QUEUED, result_files=[],
+    status=JobStatus.QUEUED, result_files=[], priority=1,
     method={"type": "supervised", "supervised": {"hyperparameters": HYPERPARAMETERS}},
 )  # fmt: skip
 FAILURE = {"code": "diverged", "message": "Training diverged", "param": "learning_rate"}

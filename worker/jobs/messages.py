@@ -17,6 +17,7 @@ from models import Job
 from worker import metrics
 from worker.attempts.attempt import Attempt
 from worker.jobs import publishing
+from worker.jobs.stall_watch import StallWatch
 from worker.jobs.step_progress import StepProgress
 from worker.jobs.training_process import Child, describe_exit
 from worker.reporting.client import Reports
@@ -43,13 +44,15 @@ async def process_messages(
     flushed = time.monotonic()
     first: tuple[int, float] | None = None  # the first step that we saw, and when
     end: Line | None = None
+    score_seen: Line | None = None
     pace = metrics.Pace()
     inside = StepProgress(began=flushed)
+    stall = StallWatch(attempt.settings.stall_seconds, flushed)
     async for line in child.lines(pause=FLUSH_SECONDS):
         recorder.check()
         if line is not None:
             inside.see(line, time.monotonic())
-        inside.see_scorer(recorder.grader.scorer.progress)
+        inside.see_scorer(scored := recorder.grader.scorer.progress)
         match line:
             case None:
                 pass
@@ -77,6 +80,14 @@ async def process_messages(
                 await recorder.store(line)
             case {"type": "done" | "stopped" | "error"}:
                 end = line
+        if line is not None or scored != score_seen:
+            score_seen = scored
+            stall.hear(time.monotonic())  # after it was handled: what we wait for ourselves is no silence of its own
+        if silence := stall.verdict(time.monotonic()):
+            why = stall.sentence(time.monotonic())
+            if silence == "end":
+                raise TrainingCrashed(why)
+            pending.append({"type": "event", "level": "warn", "message": f"{why}.", "data": None})
         if halt.is_set() and pace.last is None and end is None:
             raise RunHalted  # it has nothing to save yet, and reads no messages while it loads or tokenises
         pending += reports.take_events()

@@ -186,7 +186,7 @@ async def publish(
             await proofs.save(session, proof)
         states.move(row, JobStatus.SUCCEEDED)
         row.finished_at = time.time()
-        row.lease_until, row.pause_requested_at, row.kept_by = None, None, None
+        row.lease_until = row.pause_requested_at = row.preempted_for = row.kept_by = None
         row.fine_tuned_model, row.trained_tokens = name, done["trained_tokens"]
         row.measured = measured
         row.result_files = [file.id for file in results]

@@ -13,6 +13,7 @@ PHASES = {
     "evaluating": "comparing the base model with the tuned one",
     "generating": "writing completions",
     "scoring": "scoring completions",
+    "comparing": "comparing completions with the reference model",
     "training": "training",
 }
 
@@ -26,6 +27,8 @@ class StepProgress:
     total_steps: int | None = None
     phase: str = "starting"
     details: Line = field(default_factory=dict)  # done, total, unit, rate, slow
+    entered: float | None = None  # the phase; None: when the step began
+    seconds: dict[str, float] = field(default_factory=dict)  # of the step's phases that are done
     stored: float = 0.0
     told_after: float = TOLD_AFTER
 
@@ -33,20 +36,26 @@ class StepProgress:
         match line:
             case {"type": "metrics", "step": step, "total_steps": total}:
                 self.step, self.total_steps = step, total
-                self.began, self.told_after = now, TOLD_AFTER
-                self.enter("training" if step < total else "evaluating")
+                self.enter("training" if step < total else "evaluating", now)
+                self.began, self.entered, self.seconds, self.told_after = now, now, {}, TOLD_AFTER
             case {"type": "progress"}:
-                self.enter(line["phase"])
+                self.enter(line["phase"], now)
                 self.details = {name: value for name, value in line.items() if name not in ("type", "phase")}
             case {"type": "score", "rollouts": rollouts}:
-                self.enter("scoring")
+                self.enter("scoring", now)
                 self.details = {"done": 0, "total": len(rollouts), "unit": "completions"}
             case {"type": "rollouts"}:
-                self.enter("training")
+                self.enter("training", now)
 
-    def enter(self, phase: str) -> None:
+    def enter(self, phase: str, now: float) -> None:
         if phase != self.phase:
-            self.phase, self.details = phase, {}
+            self.seconds[self.phase] = self.seconds.get(self.phase, 0.0) + now - self.since
+            self.phase, self.details, self.entered = phase, {}, now
+
+    @property
+    def since(self) -> float:
+        """When the phase began."""
+        return self.began if self.entered is None else self.entered
 
     def see_scorer(self, details: Line | None) -> None:
         if details is not None and self.phase == "scoring":
@@ -55,7 +64,7 @@ class StepProgress:
     @property
     def current(self) -> int | None:
         """The step that runs; None after the last one."""
-        return None if self.phase == "evaluating" else self.step + 1
+        return None if self.total_steps is not None and self.step >= self.total_steps else self.step + 1
 
     def to_store(self, now: float) -> Line | None:
         """What the job shows, when it is time to store it again."""
@@ -67,6 +76,7 @@ class StepProgress:
             "total_steps": self.total_steps,
             "phase": self.phase,
             **self.details,
+            **self.slowest(now),
             "seconds": round(now - self.began, 1),
         }
 
@@ -77,15 +87,23 @@ class StepProgress:
             return None
         self.told_after *= 2
         data = {"step": self.current, "phase": self.phase, "seconds": round(seconds, 1), **self.details}
+        data |= self.slowest(now)
         what = "The evaluation" if self.current is None else f"Step {self.current}"
-        return f"{what} has taken {seconds:.0f} s so far. {self.sentence()}", data
+        return f"{what} has taken {seconds:.0f} s so far. {self.sentence(data.get('slow'))}", data
 
-    def sentence(self) -> str:
+    def slowest(self, now: float) -> Line:
+        """What takes long, where the scorer does not say it: the phase of this step that has had the most time."""
+        if "slow" in self.details or not self.seconds:
+            return {}
+        seconds = {**self.seconds, self.phase: self.seconds.get(self.phase, 0.0) + now - self.since}
+        phase = max(seconds, key=seconds.__getitem__)
+        return {"slow": f"{PHASES[phase]} ({seconds[phase]:.0f} s)"}
+
+    def sentence(self, slow: str | None) -> str:
         found = self.details
         doing = f"The job is {PHASES[self.phase]}"
         if "done" in found:
             doing += f": {found['done']:,} of {found['total']:,} {found['unit']} done"
         if found.get("rate"):
             doing += f", {found['rate']:,.0f} tokens/s"
-        slow = f" The slowest part is {found['slow']}." if found.get("slow") else ""
-        return f"{doing}.{slow}"
+        return f"{doing}." + (f" The slowest part is {slow}." if slow else "")

@@ -11,6 +11,9 @@ const QUOTAS = {
   bytes: ["Storage", bytes],
   queued_jobs: ["Waiting and paused jobs", count],
   running_jobs: ["Running jobs", count],
+  high_priority_jobs: ["High-priority jobs", count],
+  job_hours: ["Hours of one job", count],
+  gpu_hours: ["GPU-hours in 30 days", count],
   tokens: ["Tokens trained in 30 days", count],
 };
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from fettle.datasets.formats import texts, tools
 from fettle.datasets.formats.problems import RowProblem, kind, quoted, step
+from fettle.datasets.formats.texts import EMPTY
 
 Message = dict[str, Any]
 
@@ -18,6 +19,14 @@ SYSTEM_ROLES = ("system", "developer")  # two names of one role
 ROLES = ("system", "developer", "user", "assistant", "tool")
 ROLES_NAMED = {"roles": "system, developer, user, assistant, tool"}
 MESSAGE_KEYS = frozenset({"role", "content", "name", "weight", "tool_calls", "tool_call_id", "function_call"})
+
+
+REASONING_KEYS = frozenset({"reasoning", "reasoning_content", "reasoning_details", "thinking", "thought", "thoughts"})
+OTHER_ROLES = {
+    **dict.fromkeys(("human", "prompter", "customer", "question"), "user"),
+    **dict.fromkeys(("ai", "model", "bot", "gpt", "chatgpt", "chatbot", "assistent", "agent", "answer"), "assistant"),
+    "function_response": "tool",
+}
 
 
 class Conversation(NamedTuple):
@@ -46,7 +55,7 @@ def normalised(message: Message) -> Message:
     """As chat templates expect it: no nulls, `developer` as `system`, arguments of calls as objects."""
     if len(message) == 2 and message["role"] != "developer" and type(message.get("content")) is str:
         return message  # nearly every one
-    message = {key: value for key, value in message.items() if value is not None}
+    message = {key: value for key, value in message.items() if key in MESSAGE_KEYS and value not in EMPTY}
     if message["role"] == "developer":
         message["role"] = "system"
     message["content"] = texts.joined(message.get("content", ""))
@@ -60,10 +69,21 @@ def check(row: dict[str, Any]) -> Iterator[RowProblem]:
     if len(row) > 1:
         yield from tools.check_row(row)
     messages = row["messages"]
-    if not isinstance(messages, list):
-        yield RowProblem("messages", "messages_not_list", {"key": "'messages'", "kind": kind(messages)})
+    if (wrong := not_messages(messages, "messages")) is not None:
+        yield wrong
         return
     yield from check_messages(messages, "messages", lambda index: f"messages[{index}]", row.get("parallel_tool_calls"))
+
+
+def not_messages(value: Any, key: str) -> RowProblem | None:
+    """What a value is in place of a list of messages."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        return RowProblem(key, "cell_encoded_twice", {"key": quoted(key)})
+    if not isinstance(value, list):
+        return RowProblem(key, "messages_not_list", {"key": quoted(key), "kind": kind(value)})
+    if value and all(isinstance(turn, dict) and "from" in turn and "role" not in turn for turn in value):
+        return RowProblem(key, "messages_are_turns")
+    return None
 
 
 def plain(row: dict[str, Any]) -> bool:
@@ -121,8 +141,9 @@ def check_message(message: Message, index: int, parallel: bool = True) -> Iterat
     role, content = message.get("role"), message.get("content")
     if not message.keys() <= MESSAGE_KEYS:
         for key in message.keys() - MESSAGE_KEYS:
-            if message[key] is not None:
-                yield RowProblem(step(key), "message_unrecognized_key", {"key": quoted(key)})
+            if message[key] not in EMPTY:
+                code = "message_with_reasoning" if key in REASONING_KEYS else "message_unrecognized_key"
+                yield RowProblem(step(key), code, {"key": quoted(key)})
     if not isinstance(role, str):
         if role is None:
             yield RowProblem(".role", "message_missing_key", {"key": quoted("role")})
@@ -131,10 +152,11 @@ def check_message(message: Message, index: int, parallel: bool = True) -> Iterat
     elif role == "function":
         yield RowProblem(".role", "functions_unsupported", {"key": "The role 'function'"})
     elif role not in ROLES:
-        yield RowProblem(".role", "unrecognized_role", {"role": quoted(role), **ROLES_NAMED})
+        rename = f"Write {meant!r} in place of {quoted(role)}. " if (meant := meant_role(role)) else ""
+        yield RowProblem(".role", "unrecognized_role", {"role": quoted(role), "rename": rename, **ROLES_NAMED})
     elif role in SYSTEM_ROLES and index:
         yield RowProblem(".role", "system_not_first")
-    calls = message.get("tool_calls") is not None or message.get("function_call") is not None
+    calls = message.get("tool_calls") not in EMPTY or message.get("function_call") is not None
     if isinstance(content, list):
         for path, code, names in texts.check_parts(content):
             yield RowProblem(f".content{path}", code, names)
@@ -148,8 +170,14 @@ def check_message(message: Message, index: int, parallel: bool = True) -> Iterat
         yield RowProblem(".content", "missing_content")
     if len(message) > 2:
         yield from _check_options(message, role)
-    if len(message) > 2 or role == "tool":
+    if len(message) > 2 or role == "tool" or calls:
         yield from tools.check_calls(message, role, parallel)
+
+
+def meant_role(role: str) -> str | None:
+    """A role that goes by another name elsewhere."""
+    plain_role = role.strip().lower()
+    return plain_role if plain_role in ROLES else OTHER_ROLES.get(plain_role)
 
 
 def _check_options(message: Message, role: Any) -> Iterator[RowProblem]:

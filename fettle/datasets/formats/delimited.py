@@ -16,33 +16,46 @@ from fettle.datasets.formats.jsonl import BOM, Line, Row
 from fettle.datasets.formats.problems import RowProblem, plural, quoted
 from fettle.datasets.formats.rows import COLUMNS, NESTED, SHAPE_KEYS, columns_read
 
-DELIMITERS = ",;\t"
+DELIMITERS = ",;\t|"
 MAX_COLUMNS = 1000
 MAX_HEADER = 64 << 10  # bytes
 # Rows of prompts keep all columns under their names, so that short records with long names unpack to a lot
 UNPACKED_WITHOUT_PROOF, UNPACKED_PER_BYTE = 256 << 20, 50  # bytes
-SEPARATOR = re.compile(r'"?sep=([,;\t])"?[,;\s]*')  # Excel reads the delimiter from this line
-JSON_TEXT = re.compile(r'"\s*[\[{](?:\s|\\[nrt])*(?:\\"|[\]}])')  # a row that was encoded as JSON twice
+SEPARATOR = re.compile(r'"?sep=([,;\t|])"?[,;|\s]*', re.IGNORECASE)  # Excel reads the delimiter from this line
+JSON_TEXT = re.compile(r'"(?:\s|\\[nrt]|[\[{])*(?:\\+"|[\]}])')  # a row that was encoded as JSON twice
+JSON_BEHIND = re.compile(r"""[^"]{0,40}\{\s*["']""")  # a row behind a number, `data:` or the b of Python's bytes
+EMPTY_ABOVE = 100  # lines without any text that a header may come after
 NOTED = 1000  # empty records that are counted
 
 
 class Header(NamedTuple):
-    """columns: as they are read. written: as they stand there. lines: that the records come after."""
+    """columns: as they are read. written: as they stand there. lines: that the records come after. told: by a line of
+    its own, how columns are separated. empty: the lines above it without any text.
+    """
 
     columns: list[str]
     written: list[str]
     delimiter: str
     lines: int
+    told: bool
+    empty: int
 
 
 def looks_like_csv(head: bytes) -> bool:
     """Whether a file that begins like this is no JSON, but a table: its first line has several fields, or names one."""
-    first = head.removeprefix(BOM).lstrip(b"\r\n").replace(b"\r", b"\n").partition(b"\n")[0].decode(errors="replace")
-    if not first or first.lstrip()[:1] in ("{", "[", "\0") or JSON_TEXT.match(first.lstrip()):
+    lines = head.removeprefix(BOM).replace(b"\r", b"\n").decode(errors="replace").split("\n")
+    first = next((line for line in lines if not without_text(line)), "")
+    if not first or first.lstrip()[:1] in ("{", "[", "\0", "<") or JSON_TEXT.match(first.lstrip()):
         return False
-    if SEPARATOR.fullmatch(first) or aliases.normal(first.strip().strip('"')) in SHAPE_KEYS:
+    if JSON_BEHIND.match(first) or (first.startswith("|") and first.rstrip().endswith("|")):
+        return False
+    if SEPARATOR.fullmatch(first) or aliases.normal(first) in SHAPE_KEYS | aliases.NAMES:
         return True
     return any(len(fields(first, delimiter)) > 1 for delimiter in DELIMITERS)
+
+
+def without_text(line: str) -> bool:
+    return not line.strip(DELIMITERS + '" \r\n')
 
 
 def fields(line: str, delimiter: str) -> list[str]:
@@ -97,10 +110,11 @@ def read_header(file: BinaryIO, max_row_bytes: int) -> Header | RowProblem:
     if file.read(len(BOM)) != BOM:
         file.seek(0)
     try:
-        line = read_line(file)
+        line, empty = read_first(file)
         told = SEPARATOR.fullmatch(line)
         if told is not None:
-            line = read_line(file)
+            line, more = read_first(file)
+            empty += more
     except UnicodeDecodeError as error:
         return RowProblem("", "not_utf8", {"byte": error.start + 1})
     if len(line.encode()) > MAX_HEADER:
@@ -109,14 +123,22 @@ def read_header(file: BinaryIO, max_row_bytes: int) -> Header | RowProblem:
         return RowProblem("", "csv_carriage_return")
     delimiter = told[1] if told else max(DELIMITERS, key=lambda sign: len(SHAPE_KEYS.intersection(named(line, sign))))
     written = fields(line, delimiter)
-    header = Header(as_read(written), written, delimiter, 2 if told else 1)
+    header = Header(as_read(written), written, delimiter, empty + (2 if told else 1), told is not None, empty)
     return bad_header(line, header.columns) or header
+
+
+def read_first(file: BinaryIO) -> tuple[str, int]:
+    """The next line with a text, and how many were skipped. Raises UnicodeDecodeError."""
+    empty = 0
+    while (line := read_line(file)) and without_text(line) and empty < EMPTY_ABOVE:
+        empty += 1
+    return line.rstrip("\r\n"), empty
 
 
 def read_line(file: BinaryIO) -> str:
     """Raises UnicodeDecodeError; of a header that is too long the end may be within a character."""
     line = file.readline(MAX_HEADER + len(b"\r\n") + 1)
-    return line.decode(errors="replace" if len(line) > MAX_HEADER else "strict").rstrip("\r\n")
+    return line.decode(errors="replace" if len(line) > MAX_HEADER else "strict")
 
 
 def named(line: str, delimiter: str) -> list[str]:
@@ -124,12 +146,17 @@ def named(line: str, delimiter: str) -> list[str]:
 
 
 def as_read(written: list[str]) -> list[str]:
-    """Names without blanks around them; those that training reads in lower case, unless that one is there as well."""
+    """Names without blanks around them; those that training reads in lower case, unless that one is there as well, and
+    in another language where all that a shape needs are.
+    """
     stripped = [name.strip() for name in written]
-    return [
-        lower if (lower := aliases.normal(name)) in COLUMNS and name not in COLUMNS and lower not in stripped else name
-        for name in stripped
+    columns = [
+        lower if (lower := aliases.normal(name)) in COLUMNS and lower not in stripped else name for name in stripped
     ]
+    if not SHAPE_KEYS.isdisjoint(columns):
+        return columns
+    renamed = aliases.from_abroad(columns)
+    return [renamed.get(name, name) for name in columns]
 
 
 def bad_header(header: str, columns: list[str]) -> RowProblem | None:
@@ -138,10 +165,22 @@ def bad_header(header: str, columns: list[str]) -> RowProblem | None:
     if SHAPE_KEYS.isdisjoint(columns) or len(columns) > MAX_COLUMNS:
         widest = max((fields(header, sign) for sign in DELIMITERS), key=len)
         return RowProblem("", "csv_without_header", {"rename": aliases.advice(widest[:MAX_COLUMNS])})
+    if lacking(columns) and (advice := aliases.advice(columns)):
+        names = ", ".join(map(quoted, columns[:5]))
+        return RowProblem("", "missing_columns", {"keys": names, "rename": advice})
     for name in sorted(columns_read(columns)):
         if name and columns.count(name) > 1:
             return RowProblem("", "duplicate_column", {"key": quoted(name)})
     return None
+
+
+def lacking(columns: list[str]) -> bool:
+    """Whether one column of a shape of texts is there, and another that it needs is not."""
+    return any(
+        not some.isdisjoint(columns) and not some.issubset(columns)
+        for some in ({"instruction", "output"}, {"prompt", "chosen", "rejected"})
+        if some != {"prompt", "chosen", "rejected"} or not {"chosen", "rejected"}.isdisjoint(columns)
+    )
 
 
 def records(reader: Any, lines: Lines, header: Header, empty: list[int]) -> Iterator[Line]:
@@ -185,7 +224,7 @@ def notes(file: BinaryIO, max_row_bytes: int) -> Iterator[RowProblem]:
     header = read_header(file, max_row_bytes)
     if isinstance(header, RowProblem):
         return
-    if header.lines > 1:
+    if header.told:
         yield RowProblem("", "csv_separator_line")
     columns_read_here = columns_read(header.columns)
     pairs = zip(header.written, header.columns, strict=True)
@@ -196,8 +235,8 @@ def notes(file: BinaryIO, max_row_bytes: int) -> Iterator[RowProblem]:
     empty: list[int] = []
     for _ in islice(read(file, max_row_bytes, empty), NOTED):
         pass
-    if empty:
-        yield RowProblem("", "csv_empty_rows", {"count": plural(len(empty), "row")})
+    if count := len(empty) + header.empty:
+        yield RowProblem("", "csv_empty_rows", {"count": plural(count, "row")})
 
 
 def parse_nested(row: Row, nested: frozenset[str]) -> tuple[Row | None, list[RowProblem]]:

@@ -28,6 +28,9 @@ SOUND: list[RowProblem] = []  # what is wrong with nearly every line
 BOM = b"\xef\xbb\xbf"
 DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 LONG_NUMBER = b"0" * 19  # after DIGITS: perhaps a whole number of more than 64 bits, which orjson rounds
+PYTHON = re.compile(r"\s*(?:b['\"]\s*)?[\[{]\s*'|\s*b['\"]\s*\{|\s*\[\s*\{\s*'")  # as Python prints a row
+PYTHON_NAME = re.compile(r"[\s:,\[]?(?:None|True|False)\b")
+INI = re.compile(rb"\[\[?[A-Za-z_][\w.-]*\]\]?\s*$")
 MESSAGES = re.compile(rb'\[\s*\{\s*"(?:role|content|from|value)"\s*:')  # a conversation without its object
 
 
@@ -51,10 +54,21 @@ def read(file: BinaryIO, max_row_bytes: int, first: int = 1) -> Iterator[Line]:
             yield number, found, findings
 
 
-def not_jsonl(head: bytes) -> str | None:
-    """The code of what JSON text is instead of JSONL, told by its beginning."""
+def not_jsonl(head: bytes) -> str | tuple[str, str] | None:
+    """The code of what text is instead of JSONL, told by its beginning; its kind where the code has several."""
     text = head.removeprefix(BOM).strip()
-    first = text.partition(b"\n")[0].rstrip()
+    first, _, rest = text.partition(b"\n")
+    first = first.rstrip()
+    if text.startswith(b"<"):
+        return "no_dataset_file", "HTML or XML"
+    if (first.startswith(b"- ") and b":" in first) or first == b"---":
+        return "no_dataset_file", "YAML"
+    if INI.match(first):
+        return "no_dataset_file", "TOML or INI"
+    if first.startswith(b"|") and re.match(rb"\|?[\s:|-]+$", rest.partition(b"\n")[0]):
+        return "no_dataset_file", "a Markdown table"
+    if re.match(rb"\[\s*\{\s*'", text):
+        return "python_not_json"
     if text.startswith(b"["):
         return None if MESSAGES.match(first) else "json_array"
     return "pretty_printed_json" if first == b"{" and first != text else None
@@ -199,7 +213,7 @@ def examine(line: bytes, refusal: orjson.JSONDecodeError | None = None) -> tuple
 
 def no_object(value: Any) -> RowProblem:
     """What a line holds in place of an object."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "[", '"'):
         return RowProblem("", "row_encoded_twice")
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         return RowProblem("", "row_is_messages" if {"role", "from"} & value[0].keys() else "json_array")
@@ -209,6 +223,11 @@ def no_object(value: Any) -> RowProblem:
 def _invalid_json(text: str, last: bool, refusal: orjson.JSONDecodeError) -> RowProblem:
     if last and refusal.pos == len(text):
         return RowProblem("", "truncated_line")
+    after = refusal.msg.startswith("unexpected content after") and text.lstrip().startswith("{")
+    if after and text[refusal.pos :].lstrip()[:1] in ("{", ","):
+        return RowProblem("", "several_on_a_line")
+    if PYTHON.match(text) or PYTHON_NAME.match(text, max(0, refusal.pos - 1)):
+        return RowProblem("", "python_not_json")
     return RowProblem("", "invalid_json", {"reason": refusal.msg, "column": refusal.colno})
 
 

@@ -9,11 +9,11 @@ assistant's message.
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from fettle.datasets.formats import chat, texts, tools
+from fettle.datasets.formats import aliases, chat, texts, tools
 from fettle.datasets.formats.chat import Conversation, Message
 from fettle.datasets.formats.problems import RowProblem, kind, quoted
 from fettle.datasets.formats.prompt_completion import as_messages, context
-from fettle.datasets.formats.texts import filled
+from fettle.datasets.formats.texts import EMPTY, filled
 
 BETTER = ("preferred_output", "preferred_completion", "chosen")
 WORSE = ("non_preferred_output", "non_preferred_completion", "rejected")
@@ -107,7 +107,7 @@ def check(row: dict[str, Any]) -> Iterator[RowProblem]:
     for path, value in ((parts.better_path, parts.better), (parts.worse_path, parts.worse)):
         if value is None:
             missing = True
-            yield RowProblem(path, "missing_response", {"key": quoted(path)})
+            yield RowProblem(path, "missing_response", {"key": quoted(path), "rename": aliases.advice_for(path, row)})
     prompt = parts.prompt
     if prompt is None and not missing:
         whole = isinstance(parts.better, list) and isinstance(parts.worse, list)
@@ -120,7 +120,11 @@ def check(row: dict[str, Any]) -> Iterator[RowProblem]:
             yield from check_different(parts.worse_path, parts.better, parts.worse)
             return
     if prompt is None:
-        yield RowProblem(parts.prompt_path, "missing_prompt", {"key": quoted(parts.prompt_path)})
+        names: dict[str, str | int] = {
+            "key": quoted(parts.prompt_path),
+            "rename": aliases.advice_for(parts.prompt_path, row),
+        }
+        yield RowProblem(parts.prompt_path, "missing_prompt", names)
     else:
         yield from check_prompt(parts.prompt_path, prompt)
     for path, value in ((parts.better_path, parts.better), (parts.worse_path, parts.worse)):
@@ -135,6 +139,9 @@ def check_prompt(path: str, prompt: Any) -> Iterator[RowProblem]:
     if isinstance(prompt, str):
         if not filled(prompt):
             yield RowProblem(path, "empty_text", {"key": quoted(path)})
+        return
+    if texts.is_parts(prompt):
+        yield from (RowProblem(f"{path}{inner}", code, names) for inner, code, names in texts.check_parts(prompt))
         return
     if not isinstance(prompt, list):
         yield RowProblem(path, "prompt_not_text_or_messages", {"key": quoted(path), "kind": kind(prompt)})
@@ -163,6 +170,9 @@ def check_response(path: str, response: Any) -> Iterator[RowProblem]:
         if not filled(response):
             yield RowProblem(path, "empty_text", {"key": quoted(path)})
         return
+    if texts.is_parts(response):
+        yield from (RowProblem(f"{path}{inner}", code, names) for inner, code, names in texts.check_parts(response))
+        return
     if not isinstance(response, list):
         yield RowProblem(path, "response_not_text_or_message", {"key": quoted(path), "kind": kind(response)})
         return
@@ -189,9 +199,11 @@ def text_of(response: Any) -> Any:
     """What a response comes to, however it is written; for telling two apart."""
     if isinstance(response, str):
         return response
+    if texts.is_parts(response):
+        return texts.joined(response)
     if isinstance(response, list) and len(response) == 1 and isinstance(response[0], dict):
         (message,) = response
-        kept = {key: value for key, value in message.items() if value is not None and key not in ("role", "weight")}
+        kept = {key: value for key, value in message.items() if value not in EMPTY and key not in ("role", "weight")}
         if "content" in kept:
             kept["content"] = texts.joined(kept["content"])
         return kept["content"] if kept.keys() == {"content"} else kept

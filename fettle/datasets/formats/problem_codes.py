@@ -26,7 +26,7 @@ PROBLEMS: dict[str, tuple[str, str]] = {
         "Write the rows as JSONL, CSV or Parquet.",
     ),
     "zstd_file": ("The file is compressed with zstd.", "Decompress it (unzstd) and upload the file inside."),
-    "utf16_file": ("The file is UTF-16 text.", "Save it as UTF-8 without a byte order mark."),
+    "utf16_file": ("The file is {kind} text.", "Save it as UTF-8 without a byte order mark."),
     "json_array": (
         "The file is a JSON array, not one object on each line.",
         "Write each element on its own line, without the array's brackets and commas (jq -c '.[]').",
@@ -36,7 +36,7 @@ PROBLEMS: dict[str, tuple[str, str]] = {
         "Write each object on one line, without indentation (jq -c .).",
     ),
     "missing_columns": (
-        "The file has none of the columns that a dataset needs. Its columns are: {keys}.",
+        "The file lacks columns that a dataset needs. Its columns are: {keys}.",
         "{rename}A table needs messages, prompt and completion, instruction and output, or conversations.",
     ),
     "duplicate_column": ("The file has two columns named {key}.", "Rename or remove one of them."),
@@ -108,6 +108,14 @@ PROBLEMS: dict[str, tuple[str, str]] = {
         "The last line ends in the middle of a row.",
         "Upload the whole file again, or remove this line.",
     ),
+    "python_not_json": (
+        "The line is a Python literal, not JSON.",
+        "Write each row with json.dumps(row), not with str(row) or print(row).",
+    ),
+    "several_on_a_line": (
+        "The line has more than one row, or a comma after the row.",
+        "Write each row on its own line that ends with \\n, without commas between rows.",
+    ),
     "invalid_json": ("The line is not JSON: {reason} at column {column}.", DUMP),
     "nan_or_infinity": ("The number is NaN, infinite or too large.", "Use a finite number or null."),
     "number_too_long": (
@@ -143,6 +151,15 @@ PROBLEMS: dict[str, tuple[str, str]] = {
         "'conversations'. Its keys are: {keys}.",
         '{rename}Write {{"messages": […]}} or {{"prompt": "…", "completion": "…"}}.',
     ),
+    "cell_encoded_twice": (
+        "{key} is a string that holds JSON: it was encoded twice.",
+        "Write the list itself, without json.dumps around it.",
+    ),
+    "messages_are_turns": (
+        "The messages have 'from' and 'value', as ShareGPT's turns.",
+        "Rename 'messages' to 'conversations', or 'from' to 'role' and 'value' to 'content'.",
+    ),
+    "turns_are_messages": ("The turns have 'role' and 'content', as chat messages.", "Rename {key} to 'messages'."),
     "messages_not_list": ("{key} is {kind}, not a list.", "Make it a list of objects, one for each message."),
     "empty_messages_list": ("{key} is empty.", "Add at least a user message and an assistant message."),
     # a message
@@ -152,7 +169,11 @@ PROBLEMS: dict[str, tuple[str, str]] = {
         "A message cannot have the key {key}.",
         "Remove it. A message has a role and a content, and may have a name, weight, tool_calls and tool_call_id.",
     ),
-    "unrecognized_role": ("The role {role} is unknown.", "Use one of: {roles}."),
+    "message_with_reasoning": (
+        "A message cannot have the key {key}.",
+        "Write the reasoning at the beginning of the content: <think>…</think>, or as the base model writes it.",
+    ),
+    "unrecognized_role": ("The role {role} is unknown.", "{rename}Use one of: {roles}."),
     "role_not_string": ("The role is {kind}, not a string.", "Use one of: {roles}."),
     "system_not_first": (
         "A system message comes after another message.",
@@ -225,13 +246,13 @@ PROBLEMS: dict[str, tuple[str, str]] = {
         "Add a message with the role 'tool' and the call's tool_call_id for each.",
     ),
     # comparisons
-    "missing_prompt": ("The row has no {key}.", "Add the prompt that all responses of the row answer."),
+    "missing_prompt": ("The row has no {key}.", "{rename}Add the prompt that all responses of the row answer."),
     "prompt_not_text_or_messages": ("{key} is {kind}, not a string or a list of messages.", "Use one of these."),
     "prompt_ends_with_assistant": (
         "The last message of the prompt is an assistant message.",
         "End the prompt before the assistant's turn. The responses contain what it says.",
     ),
-    "missing_response": ("The row has no {key}.", "Add both responses, the better one and the worse one."),
+    "missing_response": ("The row has no {key}.", "{rename}Add both responses, the better one and the worse one."),
     "response_not_text_or_message": (
         "{key} is {kind}, not a string or a list with one message.",
         'Write the response as a string, or as [{{"role": "assistant", "content": "…"}}].',
@@ -260,7 +281,7 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "ranking_incomplete": ("The ranking leaves out {responses}.", "Rank every response once, with ties in a list."),
     "ranking_all_tied": ("All responses in {key} are tied, so there is nothing to prefer.", "Remove the row."),
     # a prompt and its completion, an instruction and its output
-    "missing_text": ("The row has no {key}.", "Add both the question and the answer."),
+    "missing_text": ("The row has no {key}.", "{rename}Add both the question and the answer."),
     "text_not_string": ("{key} is {kind}, not a string.", "Make it a string."),
     "empty_text": ("{key} is empty.", "Fill it in, or remove the row."),
     "history_unsupported": (
@@ -281,12 +302,16 @@ NOTES: dict[str, tuple[str, str]] = {
         "If the model should not write HTML, remove the tags and unescape the text, such as with html.unescape, and "
         "upload the file again.",
     ),
+    "keys_not_used": (
+        "Training does not use {keys} of {rows}: rows of this shape have no such key.",
+        'To train on them, write the rows as {{"messages": […]}} with a system message, and reasoning in the content.',
+    ),
     "names_in_messages": (
         "Messages of {rows} have a name. Most chat templates do not show names to the model.",
         "Look at the preview. If the names are missing there, write them into the content.",
     ),
     "csv_columns_renamed": (
-        "Names of columns were read without blanks and in lower case: {columns}.",
+        "Columns were read under the names that Fettle knows: {columns}.",
         "Nothing to do, unless another column was meant.",
     ),
     "csv_empty_rows": ("{count} without any text, and lines that are blank, were skipped.", "Nothing to do."),

@@ -6,7 +6,7 @@ Only the completion is trained on: an assistant's messages in a prompt are conte
 from collections.abc import Iterator
 from typing import Any
 
-from fettle.datasets.formats import chat, tools
+from fettle.datasets.formats import chat, texts, tools
 from fettle.datasets.formats.chat import Conversation
 from fettle.datasets.formats.problems import RowProblem
 from fettle.datasets.formats.texts import check_text, filled
@@ -23,7 +23,8 @@ def to_conversation(row: dict[str, Any]) -> Conversation:
 
 
 def as_messages(value: Any, role: str) -> list[Any]:
-    return [{"role": role, "content": value}] if isinstance(value, str) else value
+    """Messages as they are; a text, or its parts, as one."""
+    return [{"role": role, "content": value}] if isinstance(value, str) or texts.is_parts(value) else value
 
 
 def context(message: Any) -> Any:
@@ -67,11 +68,11 @@ def check_lists(row: dict[str, Any], prompt_key: str, completion_key: str) -> It
 
     def at(index: int) -> str:
         if index < len(before):
-            return prompt_key if isinstance(prompt, str) else f"{prompt_key}[{index}]"
-        return completion_key if isinstance(completion, str) else f"{completion_key}[{index - len(before)}]"
+            return prompt_key if before is not prompt else f"{prompt_key}[{index}]"
+        return completion_key if after is not completion else f"{completion_key}[{index - len(before)}]"
 
     yield from tools.check_row(row)
-    if not any(isinstance(message, dict) and message.get("role") == "assistant" for message in after):
+    if all(isinstance(each, dict) and each.get("role") != "assistant" for each in after):
         yield RowProblem(completion_key, "example_missing_assistant_message")
         return
     for index, message in enumerate(before):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from fettle.datasets.formats import chat, prompt_completion, tools
 from fettle.datasets.formats.chat import Conversation, Message
 from fettle.datasets.formats.problems import RowProblem, kind
-from fettle.datasets.formats.texts import check_text, filled
+from fettle.datasets.formats.texts import check_parts, check_text, filled, is_parts
 
 KEYS = frozenset({"messages", "prompt", "Prompt"})
 NOT_ITEM = frozenset({"messages", "prompt", "Prompt", "tools", "parallel_tool_calls"})
@@ -51,8 +51,11 @@ def check(row: dict[str, Any]) -> Iterator[RowProblem]:
     if key != "messages" and not isinstance(value, list):
         yield from check_text(row, key)
         return
-    if not isinstance(value, list):
-        yield RowProblem(key, "messages_not_list", {"key": repr(key), "kind": kind(value)})
+    if is_parts(value):
+        yield from (RowProblem(f"{key}{path}", code, names) for path, code, names in check_parts(value))
+        return
+    if (wrong := chat.not_messages(value, key)) is not None:
+        yield wrong
         return
     if not value:
         yield RowProblem(key, "empty_messages_list", {"key": repr(key)})

@@ -8,7 +8,7 @@ list. Such a row stands for all of its ordered pairs.
 from collections.abc import Iterator
 from typing import Any
 
-from fettle.datasets.formats import tools
+from fettle.datasets.formats import aliases, tools
 from fettle.datasets.formats.chat import Conversation
 from fettle.datasets.formats.preference import Pair, all_pairs, check_prompt, check_response, text_of
 from fettle.datasets.formats.problems import RowProblem, kind, plural, quoted
@@ -63,7 +63,7 @@ def check(row: dict[str, Any]) -> Iterator[RowProblem]:
     """Everything that keeps a row with one of KEYS from being trained on."""
     yield from tools.check_row({"tools": row.get("tools")})
     if row.get("prompt") is None:
-        yield RowProblem("prompt", "missing_prompt", {"key": "'prompt'"})
+        yield RowProblem("prompt", "missing_prompt", {"key": "'prompt'", "rename": aliases.advice_for("prompt", row)})
     else:
         yield from check_prompt("prompt", row["prompt"])
     found = list(check_ranked(row["ranked"]) if row.get("ranked") is not None else check_numbered(row))

@@ -1,5 +1,6 @@
 """Dataset files of every format, told apart by what they hold; validation, previews and training read them here."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,35 +24,48 @@ FORMATS: dict[str, Reader] = {"jsonl": jsonl.read, "csv": delimited.read, "parqu
 SIGNATURES: dict[bytes, str | tuple[str, str]] = {
     b"\x1f\x8b": "gzip_file",
     b"PK\x03\x04": "zip_file",
+    b"PK\x05\x06": "zip_file",
     b"\x28\xb5\x2f\xfd": "zstd_file",
-    b"\xff\xfe": "utf16_file",
-    b"\xfe\xff": "utf16_file",
-    b"{\0": "utf16_file",
-    b"\0{": "utf16_file",
+    b"\xff\xfe\0\0": ("utf16_file", "UTF-32"),
+    b"\0\0\xfe\xff": ("utf16_file", "UTF-32"),
+    b"\xff\xfe": ("utf16_file", "UTF-16"),
+    b"\xfe\xff": ("utf16_file", "UTF-16"),
+    b"{\0": ("utf16_file", "UTF-16"),
+    b"\0{": ("utf16_file", "UTF-16"),
     b"BZh": "bzip2_file",
     b"\xfd7zXZ\0": "xz_file",
     b"7z\xbc\xaf\x27\x1c": ("archive_file", "7z"),
     b"Rar!\x1a\x07": ("archive_file", "rar"),
     b"\x04\x22\x4d\x18": ("archive_file", "lz4"),
+    b"LZIP": ("archive_file", "lzip"),
+    b"\x1f\x9d": ("archive_file", "compress"),
+    b"\x5d\0\0": ("archive_file", "lzma"),
+    b"x\x01": ("archive_file", "zlib"),
+    b"x\x9c": ("archive_file", "zlib"),
+    b"x\xda": ("archive_file", "zlib"),
+    b"\xff\x06\0\0sNaPpY": ("archive_file", "snappy"),
+    b"MSCF": ("archive_file", "cab"),
+    b"!<arch>": ("archive_file", "ar"),
     b"ARROW1": "arrow_file",
     b"FEA1": "arrow_file",
     b"\xff\xff\xff\xff": "arrow_file",
     b"Obj\x01": ("no_dataset_file", "Avro"),
+    b"ORC": ("no_dataset_file", "ORC"),
+    b"GGUF": ("no_dataset_file", "a model in GGUF"),
     b"SQLite format 3\0": ("no_dataset_file", "an SQLite database"),
     b"\xd0\xcf\x11\xe0": ("no_dataset_file", "an old Excel or Word file"),
     b"\x89HDF": ("no_dataset_file", "HDF5"),
     b"\x93NUMPY": ("no_dataset_file", "a NumPy array"),
+    b"\x80\x02": ("no_dataset_file", "a Python pickle"),
+    b"\x80\x03": ("no_dataset_file", "a Python pickle"),
     b"\x80\x04": ("no_dataset_file", "a Python pickle"),
     b"\x80\x05": ("no_dataset_file", "a Python pickle"),
     b"%PDF": ("no_dataset_file", "a PDF"),
     b"\x89PNG": ("no_dataset_file", "an image"),
     b"\xff\xd8\xff": ("no_dataset_file", "an image"),
-    b"<!DOCTYPE": ("no_dataset_file", "an HTML page"),
-    b"<!doctype": ("no_dataset_file", "an HTML page"),
-    b"<html": ("no_dataset_file", "an HTML page"),
-    b"<?xml": ("no_dataset_file", "XML"),
     b"version https://git-lfs": ("no_dataset_file", "a pointer of Git LFS, not the file itself"),
 }
+CONTROLS = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]")
 TAR_AT, TAR = 257, b"ustar"
 
 
@@ -65,12 +79,23 @@ def recognise(head: bytes) -> tuple[str, RowProblem | None]:
         return "parquet", None
     found: str | tuple[str, str] | None = ("archive_file", "tar") if head[TAR_AT:].startswith(TAR) else None
     found = found or next((code for signature, code in SIGNATURES.items() if head.startswith(signature)), None)
+    found = found or not_text(head)
     if found is None and delimited.looks_like_csv(head):
         return "csv", None
     found = found or jsonl.not_jsonl(head)
     if found is None:
         return "jsonl", None
     return "jsonl", RowProblem("", found) if isinstance(found, str) else RowProblem("", found[0], {"kind": found[1]})
+
+
+def not_text(head: bytes) -> tuple[str, str] | None:
+    """What a file that begins like this is, where many of its bytes are no text; rows of JSON say themselves."""
+    even, odd = head[0::2].count(0), head[1::2].count(0)
+    if len(head) > 8 and 5 * abs(even - odd) > len(head) > 20 * min(even, odd):
+        return "utf16_file", "UTF-16"
+    if head.lstrip()[:1] not in (b"{", b'"', b"[") and 20 * len(CONTROLS.findall(head)) > len(head):
+        return "no_dataset_file", "binary data"
+    return None
 
 
 def read(file: BinaryIO, max_row_bytes: int = ANY_LENGTH) -> tuple[str, Iterator[Line]]:

@@ -3,13 +3,14 @@
 A `system` text may stand beside them; a turn of gpt may have `weight` 0 or 1.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from fettle.datasets.formats import chat
 from fettle.datasets.formats.chat import Conversation
 from fettle.datasets.formats.problems import RowProblem, kind, quoted, step
-from fettle.datasets.formats.texts import check_optional, filled
+from fettle.datasets.formats.texts import EMPTY, check_optional, filled
 
 KEYS = frozenset({"conversations"})
 ROLES = {
@@ -52,6 +53,9 @@ def check(row: dict[str, Any]) -> Iterator[RowProblem]:
     if not isinstance(turns, list):
         yield RowProblem("conversations", "messages_not_list", {"key": "'conversations'", "kind": kind(turns)})
         return
+    if turns and all(isinstance(turn, dict) and "role" in turn and "from" not in turn for turn in turns):
+        yield RowProblem("conversations", "turns_are_messages", {"key": "'conversations'"})
+        return
     messages: list[Any] = []
     for index, turn in enumerate(turns):
         wrong = False
@@ -64,8 +68,7 @@ def check(row: dict[str, Any]) -> Iterator[RowProblem]:
     if messages and messages[0]["role"] == "system" and filled(row.get("system")):
         yield RowProblem("conversations[0].from", "system_not_first")
     for path, code, names in chat.check_messages(messages, "conversations", lambda index: f"conversations[{index}]"):
-        before, dot, last = path.rpartition(".")
-        yield RowProblem(f"{before}{dot}{RENAMED.get(last, last)}", code, names)
+        yield RowProblem(re.sub(r"(?<=\]\.)(role|content)\b", lambda key: RENAMED[key[0]], path, count=1), code, names)
 
 
 def check_turn(turn: Any) -> Iterator[RowProblem]:
@@ -74,7 +77,7 @@ def check_turn(turn: Any) -> Iterator[RowProblem]:
         yield RowProblem("", "message_not_object", {"kind": kind(turn)})
         return
     for key in turn.keys() - TURN_KEYS:
-        if turn[key] is not None:
+        if turn[key] not in EMPTY:
             yield RowProblem(step(key), "message_unrecognized_key", {"key": quoted(key)})
     speaker, value = turn.get("from"), turn.get("value")
     if speaker is None:
@@ -84,8 +87,8 @@ def check_turn(turn: Any) -> Iterator[RowProblem]:
     elif speaker in TOOL_ROLES:
         yield RowProblem(".from", "tools_need_chat", {"key": quoted(speaker)})
     elif speaker not in ROLES:
-        yield RowProblem(".from", "unrecognized_role", {"role": quoted(speaker), **ROLES_NAMED})
+        yield RowProblem(".from", "unrecognized_role", {"role": quoted(speaker), "rename": "", **ROLES_NAMED})
     if value is None:
         yield RowProblem(".value", "message_missing_key", {"key": "'value'"})
-    elif not isinstance(value, str):
+    elif not isinstance(value, str | list):
         yield RowProblem(".value", "content_not_string", {"kind": kind(value)})

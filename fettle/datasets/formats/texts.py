@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
+from fettle.datasets.formats import aliases
 from fettle.datasets.formats.problems import RowProblem, kind, quoted
 
+EMPTY: tuple[Any, ...] = (None, "", [], {})  # values of a key that says nothing
 TEXT_PARTS = ("text", "input_text", "output_text")  # of chats, and of what the Responses API is sent and answers
 
 
@@ -16,7 +18,7 @@ def check_text(row: dict[str, Any], key: str) -> Iterator[RowProblem]:
     """What keeps the value from being a text that says something."""
     text = row.get(key)
     if text is None:
-        yield RowProblem(key, "missing_text", {"key": quoted(key)})
+        yield RowProblem(key, "missing_text", {"key": quoted(key), "rename": aliases.advice_for(key, row)})
     elif not isinstance(text, str):
         yield RowProblem(key, "text_not_string", {"key": quoted(key), "kind": kind(text)})
     elif not filled(text):
@@ -35,6 +37,15 @@ def joined(content: Any) -> Any:
         return content
     found = (part.get("text") if isinstance(part, dict) else part for part in content)
     return "".join(text for text in found if isinstance(text, str))
+
+
+def is_parts(value: Any) -> bool:
+    """Whether a list holds the parts of one text, and no messages."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(part, dict) and part.get("type") in TEXT_PARTS and "role" not in part for part in value)
+    )
 
 
 def check_parts(parts: list[Any]) -> Iterator[RowProblem]:

@@ -5,7 +5,9 @@ from typing import Any
 
 import orjson
 
+from fettle.datasets.formats import jsonl
 from fettle.datasets.formats.problems import RowProblem, kind, plural
+from fettle.datasets.formats.texts import EMPTY
 
 # Keys of a row that may hold messages, or lists of them
 MESSAGES = (
@@ -62,13 +64,12 @@ def check_calls(message: dict[str, Any], role: Any, parallel: bool) -> Iterator[
     elif message.get("tool_call_id") is not None:
         yield RowProblem(".tool_call_id", "tool_call_id_not_tool")
     calls = message.get("tool_calls")
-    if calls is None:
+    if calls in EMPTY:
         return
     if role != "assistant":
         yield RowProblem(".tool_calls", "tool_calls_not_assistant")
-    elif not isinstance(calls, list) or not calls:
-        reason = "the list is empty" if calls == [] else f"it is {kind(calls)}, not a list"
-        yield RowProblem(".tool_calls", "invalid_tool_call", {"reason": reason})
+    elif not isinstance(calls, list):
+        yield RowProblem(".tool_calls", "invalid_tool_call", {"reason": f"it is {kind(calls)}, not a list"})
     else:
         for index, call in enumerate(calls):
             if wrong := not_a_call(call):
@@ -89,6 +90,10 @@ def not_a_call(call: Any) -> str | None:
         return "the call does not name a function"
     if arguments(function) is None:
         return "its arguments are no JSON object"
+    text = function.get("arguments")
+    problems = jsonl.read_value(text.encode())[1] if isinstance(text, str) and text else None
+    if any(problem.code == "number_too_long" for problem in problems or []):
+        return "its arguments have a whole number of more than 64 bits, which must be a string"
     return None
 
 
@@ -124,7 +129,8 @@ def check_answers(messages: Sequence[Any], at: Callable[[int], str]) -> Iterator
 
 def used(messages: Sequence[Any]) -> bool:
     return any(
-        isinstance(message, dict) and ("tool_calls" in message or message.get("role") == "tool") for message in messages
+        isinstance(message, dict) and (message.get("tool_calls") not in EMPTY or message.get("role") == "tool")
+        for message in messages
     )
 
 
@@ -145,7 +151,7 @@ def needs(row: dict[str, Any]) -> set[str]:
     inside = row.get("input")
     listed = row.get("tools") or (isinstance(inside, dict) and inside.get("tools"))
     found = {"tools"} if listed else set()
-    if any(turn.get("tool_calls") is not None or turn.get("role") == "tool" for turn in turns(row)):
+    if any(turn.get("tool_calls") not in EMPTY or turn.get("role") == "tool" for turn in turns(row)):
         found.add("tool_calls")
     return found
 

@@ -2,9 +2,10 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from fettle.schemas.labels import Labels
+from fettle.schemas.strict import Strict
 
 # Asks for nothing: some clients send it with every request
 NEUTRAL: dict[str, Any] = {"modalities": ["text"], "tools": [], "functions": []}
@@ -18,10 +19,8 @@ LEFT_OUT_BY_NULL = frozenset(
 )
 
 
-class Unneeded(BaseModel):
+class Unneeded(Strict):
     """Parameters that change nothing about an answer: checked, then left out."""
-
-    model_config = ConfigDict(strict=True)
 
     metadata: Labels | None = None
     prompt_cache_key: str | None = None

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import BeforeValidator, Field, TypeAdapter
 
 from fettle import ids
 from fettle.errors import InvalidRequest
@@ -100,8 +100,6 @@ class Reasoning(Strict):
 
 class ResponseCreate(Unneeded):
     """The body of POST /v1/responses; what only OpenAI's service can do is refused by its name."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     model: str
     input: Annotated[list[Item], Field(min_length=1, max_length=MESSAGES_AT_MOST), BeforeValidator(as_messages)]

@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from fettle.rewards.judges import Judge, Kind
 from fettle.rewards.samples import Grader, Sample, Score, no_score
 from fettle.rewards.sandbox import Limits
+from fettle.schemas.strict import Strict
 
 REFERENCES = ("answer", "reference_answer", "reference", "solution", "ground_truth", "completion")
 
@@ -16,8 +17,8 @@ REFERENCES = ("answer", "reference_answer", "reference", "solution", "ground_tru
 MESSAGE_AT_MOST = 500  # characters
 
 
-class Parameters(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+class Parameters(Strict):
+    model_config = ConfigDict(frozen=True)
 
 
 class Referring(Parameters):

@@ -43,7 +43,14 @@ def test_every_flag_reaches_the_job(asking: Shell, rows: str) -> None:
         *("train", rows, "--base", "starter", "--valid", rows, "--suffix", "mine", "--seed", "5", "--epochs", "3"),
         *("--batch-size", "4", "--learning-rate", "0.001", "--max-seq-length", "64", "--rank", "8"),
         *("--set", "lora.alpha=32", "--set", "packing=true", "--metadata", "team=blue"),
+        *("--priority", "low", "--gpus", "2", "--gpu-memory", "40", "--on", "a100", "--on", "eu"),
+        *("--max-hours", "2", "--max-gpu-hours", "3.5"),
     )
+    assert job["limits"] == {"hours": 2, "gpu_hours": 3.5}
+    assert job["priority"] == "low"
+    assert job["resources"] == {"gpus": 2, "gpu_memory_gib": 40, "labels": ["a100", "eu"]}
+    said = asking.ok("jobs", "show", job["id"])
+    assert "2 GPUs, 40 GiB of GPU memory, the label a100, the label eu" in said
     chosen = settings_of(job)
     assert (job["user_provided_suffix"], job["seed"], job["metadata"]) == ("mine", 5, {"team": "blue"})
     assert job["validation_file"] not in (None, job["training_file"])

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from fettle.db import Database, database_now
 from fettle.errors import Conflict, Fenced
 from fettle.jobs import events, leases, lifecycle
+from fettle.jobs.placement import Offer
 from fettle.registry.catalog import BUILT_IN
 from fettle.settings import Settings
 from fettle.storage import LocalStorage
@@ -144,7 +145,7 @@ class TestClaim:
                 row.started_at = row.seen_at = now - seen_ago
                 session.add(row)
         async with db.transaction() as session:
-            found = await leases.claim(session, "w:1:0", 60, host=host, heartbeat_seconds=10)
+            found = await leases.claim(session, "w:1:0", 60, offer=Offer(host), heartbeat_seconds=10)
         assert (found is not None) == claimed
         assert (await given.read(db, job)).kept_by == (None if claimed and host == "other" else "keeper")
 

@@ -1,9 +1,11 @@
+import time
+
 import pytest
 from sqlalchemy import select
 
 from fettle.db import Database
 from fettle.jobs import leases, waiting, workers
-from fettle.jobs.waiting import claim_order
+from fettle.jobs.placement import Offer
 from fettle.settings import Settings
 from fettle.tenancy import projects
 from models import Event, Job, Project
@@ -64,18 +66,57 @@ class TestReason:
         assert found.reason == "quota"
         assert found.message == "The project runs 1 job, and its quota 'running_jobs' allows 1."
 
-    async def test_behind_the_first_thousand_no_place_is_promised(self) -> None:
-        queue = waiting.Queue(places={}, queued=2_000, slots=2, busy=2, running={}, caps={}, free={})
+    async def test_a_job_that_no_worker_can_ever_run_says_what_is_missing(self, db: Database, project: Project) -> None:
+        await serve(db, 1)
+        found = await explain(db, await given.job(db, project, resources={"gpus": 2}))
+        assert (found.reason, found.position) == ("no_fitting_worker", 1)
+        assert found.message == (
+            "No worker can run this job. On the slot that comes closest, it asks for 2 GPUs, and the slot has no GPU."
+        )
+
+    async def test_only_the_slots_that_can_run_it_count(self, db: Database, project: Project) -> None:
+        async with db.transaction() as session:
+            await workers.announce(session, row(slots=2, gpus=[0, 1]))
+        await given.job(db, project, resources={"gpus": 1})
+        async with db.transaction() as session:
+            assert await leases.claim(session, "host:1:1", 60, offer=Offer("host", gpus=1)) is not None
+        found = await explain(db, await given.job(db, project, resources={"gpus": 1}))
+        assert found.message == "The only slot that can run it is busy. This job starts next."
+
+    async def test_the_expected_start_follows_from_the_estimates(self, db: Database, project: Project) -> None:
+        await serve(db, 1)
+        seconds = {"likely": 100.0, "low": 50.0, "high": 300.0}
+        await given.job(db, project, estimate={"seconds": seconds})
+        await claim(db, 0)
+        second, third = [await given.job(db, project, estimate={"seconds": seconds}) for _ in range(2)]
+        now = time.time()
+        found = (await explain(db, second)).estimated_start, (await explain(db, third)).estimated_start
+        for start, jobs in zip(found, (1, 2), strict=True):
+            assert start is not None
+            expected = {"likely": 100 * jobs, "earliest": 50 * jobs, "latest": 300 * jobs}
+            assert {name: moment - now for name, moment in start.items()} == pytest.approx(expected, abs=15)
+
+    async def test_without_any_estimate_no_start_is_promised(self, db: Database, project: Project) -> None:
+        await serve(db, 1)
+        await given.job(db, project, estimate=None)
+        await claim(db, 0)
+        assert (await explain(db, await given.job(db, project, estimate=None))).estimated_start is None
+
+    async def test_behind_those_that_are_looked_at_no_place_is_promised(self) -> None:
+        busy = [Offer(), Offer()]
+        queue = waiting.Queue(
+            places={}, queued=2_000, slots=busy, free=[], running={}, caps={}, spent={}, takes=[], left=[None, None]
+        )
         found = queue.explain(Job(id="ftjob-x", project_id="p"))
         assert found.position is None
-        assert found.message == "All 2 slots are busy. More than 1,000 jobs will start before this one."
+        assert found.message == "All 2 slots are busy. More than 100 jobs wait before this one."
 
 
 async def test_the_order_is_the_one_in_which_jobs_are_claimed(db: Database, project: Project) -> None:
     async with db.transaction() as session:
         second = await projects.ensure(session, "second")
-    for whose in (project, project, project, second, second):
-        await given.job(db, whose)
+    for whose, likely in ((project, 100.0), (project, 200.0), (project, 300.0), (second, 150.0), (second, 250.0)):
+        await given.job(db, whose, estimate={"seconds": {"likely": likely, "low": likely, "high": likely}})
     async with db.snapshot() as session:
         places = (await waiting.queue(session, SETTINGS)).places
     claimed = []
@@ -85,15 +126,6 @@ async def test_the_order_is_the_one_in_which_jobs_are_claimed(db: Database, proj
             assert job is not None
             claimed.append(job.id)
     assert sorted(places, key=places.__getitem__) == claimed
-
-
-@pytest.mark.parametrize(
-    ("running", "order"),
-    [({}, ["a1", "b1", "a2", "b2", "a3"]), ({"a": 9}, ["b1", "b2", "a1", "a2", "a3"])],
-)  # fmt: skip
-def test_the_project_that_runs_fewest_goes_first(running: dict[str, int], order: list[str]) -> None:
-    line = [("a1", "a"), ("a2", "a"), ("b1", "b"), ("a3", "a"), ("b2", "b")]
-    assert claim_order(line, running) == order
 
 
 class TestEvents:

@@ -8,9 +8,16 @@ from tests.fettle import given
 HEARTBEAT = 10  # seconds
 
 
-def row(id: str = "host:1", slots: int = 1) -> Worker:
+def row(id: str = "host:1", slots: int = 1, gpus: list[int] | None = None) -> Worker:
     return Worker(
-        id=id, host="host", version="0.1", slots=["CPU"] * slots, base_models=["starter"], sandbox=None, stopping=False
+        id=id,
+        host="host",
+        version="0.1",
+        slots=["CPU"] * slots,
+        gpus=gpus,
+        base_models=["starter"],
+        sandbox=None,
+        stopping=False,
     )
 
 

@@ -1,5 +1,7 @@
 """`{{…}}` in graders: paths into the row and the completion, nothing else."""
 
+import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -32,6 +34,15 @@ SAMPLE = Sample(
         ('{"a": {"b": {}}} item', '{"a": {"b": {}}} item'),
         (":-} item", ":-} item"),
         ("{x} items.", "{x} items."),
+        ("a }} b", "a }} b"),
+        ("Braces: {{ ", "Braces: {{ "),
+        ('{"a": {"b": 1}}} is not JSON', '{"a": {"b": 1}}} is not JSON'),
+        ("\\frac{sample mean}{\\sqrt{n}}} for {{item.answer}}", "\\frac{sample mean}{\\sqrt{n}}} for 4"),
+        ("{{n}\\choose{k}} is {{item.answer}}", "{{n}\\choose{k}} is 4"),
+        ("x^{2^{n}} and {item, other}", "x^{2^{n}} and {item, other}"),
+        ("function f() { item.x = 1 }", "function f() { item.x = 1 }"),
+        ('{"item": {"sample": {{item.n}}}}', '{"item": {"sample": 2.5}}'),
+        ('{"a": {{item.n}}}} is not JSON', '{"a": 2.5}} is not JSON'),
     ],
 )
 def test_each_hole_is_filled(template: str, text: str) -> None:
@@ -47,12 +58,15 @@ def test_what_no_sample_can_fill_is_refused(template: str) -> None:
 @pytest.mark.parametrize(
     "template",
     [
-        *("{{item.x", "{{item.x}", "{{item.x}}}}", "{item.x}}", "item.x}}", "{item.x}", "{ {item.answer} }", "a }} b"),
+        *("{{item.x", "{{item.x}", "{{item.x}}}}", "{item.x}}", "item.x}}", "{item.x}", "{ {item.answer} }"),
         *(
             "{{ sample.output_text",
             "{{sample.output_text }",
             "{{item.a}} and {{item.b}",
-            "{{",
+            "{{item.x}}}",
+            "{{answer",
+            '{"a": {{item.x}',
+            "{{item}",
             "{{{{item.x}}",
             "{{item",
         ),
@@ -86,3 +100,13 @@ def test_a_template_that_repeats_a_long_text_ends_before_the_memory_does() -> No
     with pytest.raises(Unfilled, match="more than 4,000,000 characters") as caught:
         fill("{{sample.output_text}}" * 100, Sample("", "x" * 50_000))
     assert caught.value.flag == "other_error"
+
+
+@pytest.mark.parametrize(
+    "part", ["{", "}", "{{", "item.", "{ ", "{{item.x} ", "{{item.x}}", "item.x ", "item[0]item[0]"]
+)
+def test_the_time_to_check_a_template_grows_with_its_length_only(part: str) -> None:
+    began = time.process_time()
+    with suppress(BadTemplate):
+        check(part * (100_000 // len(part)))
+    assert time.process_time() - began < 2

@@ -82,7 +82,7 @@ class TestChange:
 class TestRunningJobs:
     async def claim(self, db: Database, cap: int | None = None) -> Job | None:
         async with db.transaction() as session:
-            return await leases.claim(session, "worker", 60, cap)
+            return await leases.claim(session, "worker", 60, {**quotas.UNLIMITED, "running_jobs": cap})
 
     @pytest.mark.parametrize("own", [True, False], ids=["own", "default"])
     async def test_of_many_workers_at_once_no_more_run_than_may(

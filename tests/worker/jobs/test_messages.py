@@ -1,6 +1,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -84,6 +85,15 @@ async def test_a_step_is_told_in_the_words_that_scripts_for_openai_look_for(atte
     assert (await messages(attempt))[-1] == (
         "Step 1/9: training loss=0.5000, validation loss=0.6250, validation mean token accuracy=0.7500"
     )
+
+
+class TestSilence:
+    async def test_a_child_that_reports_nothing_more_is_warned_of_and_then_lost(self, attempt: Attempt) -> None:
+        settings = attempt.settings.model_copy(update={"stall_seconds": 0.2})
+        attempt = replace(attempt, resources=replace(attempt.resources, settings=settings))
+        with pytest.raises(TrainingCrashed, match="The training process has reported nothing for"):
+            await relayed(attempt, Saying(LOADING, silent=True), halted=False)
+        assert len([said for said in await messages(attempt) if said.startswith("The training process has")]) == 1
 
 
 class TestPhases:

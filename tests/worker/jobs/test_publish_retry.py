@@ -11,6 +11,7 @@ from sqlalchemy import select
 from fettle.errors import TrainingFailed
 from fettle.host.devices import Slot
 from fettle.jobs import leases, lifecycle
+from fettle.jobs.placement import Offer
 from fettle.storage import LocalStorage, Refused, Storage
 from models import Event, Job, JobStatus, TunedModel
 from worker import presence
@@ -52,7 +53,7 @@ async def resume_and_claim(resources: Resources, job: Job, host: str) -> Job | N
     async with resources.db.transaction() as session:
         await lifecycle.resume(session, job.project_id, job.id)
     async with resources.db.transaction() as session:
-        return await leases.claim(session, "w", 60, host=host)
+        return await leases.claim(session, "w", 60, offer=Offer(host))
 
 
 @pytest.fixture

@@ -33,7 +33,12 @@ class TestPublish:
             row = await session.get_one(Job, attempt.job.id)
             model = (await session.scalars(select(TunedModel))).one()
             result = await session.get_one(File, row.result_files[0])
+            messages = (await session.scalars(select(Event.message))).all()
         assert row.status == JobStatus.SUCCEEDED
+        assert f"New fine-tuned model created: {model.name}" in messages
+        assert "The job has successfully completed" in messages
+        assert (row.lease_until, row.pause_requested_at, row.kept_by) == (None, None, None)
+        assert row.finished_at is not None
         assert row.fine_tuned_model == model.name == "ft:starter:default:s:0123456789"
         assert row.trained_tokens == 120
         assert await attempt.storage.read(f"{model.prefix}/adapter_model.safetensors") == b"weights"

@@ -67,6 +67,26 @@ class TestTold:
             "The slowest part is the grader 'kind' (9 s)."
         )
 
+    def test_it_says_which_part_of_the_step_is_slow(self) -> None:
+        progress = after(metrics(3))
+        line = {"type": "progress", "done": 6, "total": 16, "unit": "completions", "rate": 500.0}
+        for phase, now in (("generating", 101.0), ("scoring", 131.0), ("comparing", 133.0), ("training", 140.0)):
+            progress.see({**line, "phase": phase}, now)
+        told = progress.to_tell(145.0)
+        assert told is not None
+        assert told[0] == (
+            "Step 4 has taken 45 s so far. The job is training: 6 of 16 completions done, 500 tokens/s. "
+            "The slowest part is writing completions (30 s)."
+        )
+        assert told[1]["slow"] == "writing completions (30 s)"
+        shown = progress.to_store(175.0)
+        assert shown is not None
+        assert shown["slow"] == "training (36 s)"  # 1 s before the completions, 35 s after
+        progress.see(metrics(4), 176.0)
+        later = progress.to_store(180.0)
+        assert later is not None
+        assert "slow" not in later
+
     def test_before_the_first_step_it_loads_and_after_the_last_it_evaluates(self) -> None:
         first = after().to_tell(120.0)
         assert first is not None
@@ -75,3 +95,7 @@ class TestTold:
         assert last is not None
         assert last[0].startswith("The evaluation has taken 20 s so far.")
         assert last[1]["step"] is None
+        scoring = {"type": "progress", "phase": "scoring", "done": 64, "total": 128, "unit": "completions", "rate": 9.0}
+        last = after(metrics(10), scoring).to_tell(120.0)
+        assert last is not None
+        assert last[0].startswith("The evaluation has taken 20 s so far. The job is scoring completions: 64 of 128")

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from fettle.host.devices import Slot
-from fettle.jobs import lifecycle
+from fettle.jobs import leases, lifecycle, preemption
 from fettle.storage import Away, Storage
 from models import Event, Job, JobStatus
 from worker.attempts.attempt import Attempt
@@ -85,6 +85,14 @@ class TestBeforeTheChildStarts:
         async with waiting_for_storage(attempt), attempt.resources.db.transaction() as session:
             await move(session, attempt.job.project_id, attempt.job.id)
         assert (await read(attempt))[0].status == status
+
+    async def test_a_job_that_must_make_room_returns_to_the_queue_unmarked(self, attempt: Attempt) -> None:
+        attempt = with_storage(attempt, away)
+        async with waiting_for_storage(attempt), attempt.resources.db.transaction() as session:
+            assert await preemption.ask(session, attempt.job.id, "ftjob-urgent")
+        row, messages = await read(attempt)
+        assert (row.status, row.attempts, row.preempted_for) == (JobStatus.QUEUED, 0, None)
+        assert messages[-1].startswith(leases.PREEMPTED)
 
     async def test_a_full_disk_is_the_jobs_end_and_leaves_nothing_on_it(self, attempt: Attempt) -> None:
         attempt = with_storage(attempt, disk_full)

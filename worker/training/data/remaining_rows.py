@@ -34,7 +34,9 @@ def resolved(work: Work, rows: int) -> Work:
     known = work.resolved_from
     if known is None or (rows == known["given"]["rows"] and ranks.count() == 1):
         return work
-    given = methods.Given(**known["given"] | {"rows": rows})
+    whole_file = known["given"]
+    file_bytes = round(whole_file["file_bytes"] * rows / whole_file["rows"])  # as if those left out were like the rest
+    given = methods.Given(**whole_file | {"rows": rows, "file_bytes": file_bytes})
     asked: dict[str, Any] = known["asked"]
     try:
         values = values_of(work, asked, given)

@@ -33,6 +33,7 @@ from worker.training.rl.ppo.rewards import AdaptiveKL, FixedKL, KLControl
 from worker.training.rl.reward_model_judge import Before, RewardModelJudge
 from worker.training.rl.rollouts import Rollout, Scored
 from worker.training.rl.sampling.completions import Sampling
+from worker.training.rl.sampling.progress import Progress
 from worker.training.trainer import Interruptible, Metrics, share_of_rate
 
 # the learner's names → ours
@@ -84,7 +85,7 @@ class PPO(Interruptible):
         network, train = cast(PeftModel, self.model), cast(Dataset, self.train_dataset)
         self.judge = make_judge(network)
         every = [Prompt(row, tuple(ids)) for row, ids in enumerate(encoded(renderer, train, len(train)))]
-        self.learner = Learner(network, every, self.score, settings, control)
+        self.learner = Learner(network, every, self.score, settings, control, watches=partial(Progress, self.channel))
         self.found: Metrics = {}  # of the last step
 
     def training_step(self, *_: Any, **__: Any) -> torch.Tensor:

@@ -16,8 +16,9 @@ from worker.training.process.job_spec import Work
 from worker.training.rl.evaluation import PROMPTS_AT_ONCE
 from worker.training.rl.ppo import divergence
 from worker.training.rl.reward_model_judge import Before, Carried, RewardModelJudge, Scale, scale_in
-from worker.training.rl.sampling.completions import Sampling, complete
+from worker.training.rl.sampling.completions import Sampling, Watch, complete
 from worker.training.rl.sampling.drawing import derived
+from worker.training.rl.sampling.progress import Progress
 
 SCALE_PROMPTS = 256  # whose completions tell what a score is measured in
 KL_PROMPTS = 128  # of the evaluation
@@ -63,7 +64,11 @@ def judge(
         scale = scale_in(work.resume)
     else:
         channel.heed_stop()
-        scale = Scale.of(first_scores(adapter, prompts.encoded(renderer, train, SCALE_PROMPTS), work.seed, sampling))
+        scale = Scale.of(
+            first_scores(
+                adapter, prompts.encoded(renderer, train, SCALE_PROMPTS), work.seed, sampling, Progress(channel)
+            )
+        )
         channel.event(
             f"The policy's first completions score {scale.mean:.4f} ± {scale.std:.4f}. Rewards are scores minus "
             "that mean, divided by that spread.",
@@ -73,14 +78,19 @@ def judge(
     return RewardModelJudge(adapter, carried, channel, work.hyperparameters["missing_eos_penalty"])
 
 
-def first_scores(adapter: RewardAdapter, rows: list[list[int]], seed: int, sampling: Sampling) -> list[float]:
-    """Of one completion of each prompt."""
+def first_scores(
+    adapter: RewardAdapter, rows: list[list[int]], seed: int, sampling: Sampling, watch: Watch
+) -> list[float]:
+    """Of one completion of each prompt. watch: hears how many are scored."""
     scores: list[float] = []
+    tokens = 0
     for first in range(0, len(rows), PROMPTS_AT_ONCE):
         part = rows[first : first + PROMPTS_AT_ONCE]
         seeds = [derived(seed, "scale", first + row) for row in range(len(part))]
         said = complete(adapter.network, part, seeds, sampling).rows()
         scores += adapter.scores([[*prompt, *ids] for prompt, ids in zip(part, said, strict=True)])
+        tokens += sum(map(len, said))
+        watch(len(scores), len(rows), tokens)
     return scores
 
 

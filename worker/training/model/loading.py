@@ -27,6 +27,7 @@ from transformers import (
 
 from fettle.datasets.formats.render import Renderer
 from fettle.errors import TrainingFailed
+from fettle.registry import score_heads
 from worker.training import arguments, pooling
 from worker.training.distributed import ranks
 from worker.training.model import adapter, device
@@ -47,6 +48,8 @@ def network(work: Work, channel: Channel, *, scores: bool = False) -> PeftModel:
 
     scores: a scalar head in the LM head's place. Raises TrainingFailed.
     """
+    if scores and (flaw := score_heads.flaw(work.base_name, json.loads((work.base_path / "config.json").read_bytes()))):
+        raise TrainingFailed("base_model_unsupported", flaw, "model")
     plan = device.plan(work, arguments.rows_at_once(ranks.share(work.hyperparameters["batch_size"])))
     quantization = work.hyperparameters.get("quantization")
     together = f"{ranks.count()} × " if ranks.count() > 1 else ""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fettle.errors import TrainingFailed
 from worker.training.model import adapter
-from worker.training.rl.sampling.completions import base_of
+from worker.training.rl.sampling.completions import Watch, base_of
 
 NAME = "reward_model"
 HEAD = "base_model.model.score.weight"
@@ -71,12 +71,17 @@ class RewardAdapter:
         self.head_D = weights[HEAD][0].float().to(network.device)
 
     @torch.no_grad()
-    def scores(self, rows: Sequence[Sequence[int]]) -> list[float]:
-        """Of prompts with their completions, each read at its last token."""
+    def scores(self, rows: Sequence[Sequence[int]], watch: Watch | None = None) -> list[float]:
+        """Of prompts with their completions, each read at its last token. watch: hears how many are scored."""
         found: list[float] = []
+        tokens = 0
         with self.active():
             for first in range(0, len(rows), self.rows_at_once):
-                found += self.part(rows[first : first + self.rows_at_once]).tolist()
+                part = rows[first : first + self.rows_at_once]
+                found += self.part(part).tolist()
+                tokens += sum(map(len, part))
+                if watch is not None:
+                    watch(len(found), len(rows), tokens)
         return found
 
     def part(self, rows: Sequence[Sequence[int]]) -> Tensor:

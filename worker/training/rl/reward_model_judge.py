@@ -11,6 +11,7 @@ from worker.training.distributed import ranks
 from worker.training.model.reward_adapter import NAME, Files, RewardAdapter
 from worker.training.process.channel import Channel
 from worker.training.rl.rollouts import Purpose, Rollout, Scored
+from worker.training.rl.sampling.progress import Progress
 
 SMALLEST_SPREAD = 1e-6
 STATE = "policy.json"  # in a checkpoint of the policy
@@ -86,7 +87,7 @@ class RewardModelJudge:
 
     def judge(self, rollouts: Sequence[Rollout], penalty: float) -> Scored:
         began = time.monotonic()
-        scores = self.adapter.scores([rollout.ids for rollout in rollouts])
+        scores = self.adapter.scores([rollout.ids for rollout in rollouts], Progress(self.channel, "scoring"))
         rewards: list[float | None] = [
             self.carried.scale.reward(score) - penalty * (rollout.stop_reason != "stop")
             for rollout, score in zip(rollouts, scores, strict=True)

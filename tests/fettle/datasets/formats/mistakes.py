@@ -89,7 +89,7 @@ FILES: dict[str, list[bytes]] = {
     "utf16_file": [GOOD.decode().encode(encoding) for encoding in ("utf-16", "utf-16-le", "utf-16-be")],
     "csv_without_header": [
         f"question,{SECRET}\n".encode(),
-        f'\ufeff"Frage";"Antwort"\r\n"x";"{SECRET}"\r\n'.encode(),
+        f'\ufeff"Query";"Betreff"\r\n"x";"{SECRET}"\r\n'.encode(),
         f"text\tlabel\nx\t{SECRET}\n".encode(),
         f'"How much, {SECRET}?",5\n'.encode(),
     ],
@@ -125,10 +125,29 @@ LINES: dict[str, list[tuple[bytes, list[str]]]] = {
         (b"\0" * 20 + b"\n", [""]),
     ],
     "not_utf8": [(chat(ASKED, SAID).replace(b"zebra", b"z\xe4bra"), [""]), (b'{"prompt": "\xed\xa0\x80"}\n', [""])],
-    "invalid_json": [
+    "python_not_json": [
         (str({"prompt": SECRET, "completion": "x"}).encode() + b"\n", [""]),
+        (str(line({"prompt": SECRET, "completion": "x"})).encode() + b"\n", [""]),
+        (b'{"prompt": "x", "completion": None}\n', [""]),
+        (b'{"prompt": "x", "completion": "y", "good": True}\n', [""]),
+    ],
+    "several_on_a_line": [
         (chat(ASKED, SAID)[:-1] + b",\n", [""]),
         (chat(ASKED, SAID)[:-1] + chat(ASKED, SAID), [""]),
+        (chat(ASKED, SAID)[:-1] + b"\r" + chat(ASKED, SAID), [""]),
+    ],
+    "cell_encoded_twice": [
+        (line({"messages": json.dumps([ASKED, SAID])}), ["messages"]),
+        (line({"messages": json.dumps([ASKED, SAID], indent=2), "id": 1}), ["messages"]),
+    ],
+    "messages_are_turns": [
+        (line({"messages": [{"from": "human", "value": SECRET}, {"from": "gpt", "value": "x"}]}), ["messages"])
+    ],
+    "message_with_reasoning": [
+        (chat(ASKED, message("assistant", SECRET, **{key: SECRET})), [f"messages[1].{key}"])
+        for key in ("reasoning", "reasoning_content", "thinking")
+    ],
+    "invalid_json": [
         (b'{"prompt": "x", "completion": "\\x41"}\n', [""]),
         (b'{"prompt": "x", "completion": "a\tb"}\n', [""]),
         (b'{"prompt": "x", "completion": "y",}\n', [""]),
@@ -203,10 +222,12 @@ LINES: dict[str, list[tuple[bytes, list[str]]]] = {
             {**call("1"), "function": SECRET},
             call("1", arguments=SECRET),
             call("1", arguments=5),
+            call("1", arguments='{"a": [18446744073709551616]}'),
         )
     ]
     + [
-        (chat(ASKED, message("assistant", "x", tool_calls=wrong)), ["messages[1].tool_calls"]) for wrong in ([], SECRET)
+        (chat(ASKED, message("assistant", "x", tool_calls=SECRET)), ["messages[1].tool_calls"]),
+        (chat(ASKED, {"role": "assistant", "tool_calls": [{**call("1"), "id": None}]}), ["messages[1].tool_calls[0]"]),
     ],
     "tool_calls_not_assistant": [
         (chat(message("user", SECRET, tool_calls=[call("1")]), SAID), ["messages[0].tool_calls"])
@@ -334,7 +355,11 @@ SHAREGPT: dict[str, list[tuple[bytes, list[str]]]] = {
     "message_unrecognized_key": [(line({"conversations": [HUMAN, {**GPT, "a b": 1}]}), ["conversations[1]['a b']"])],
     "role_not_string": [(line({"conversations": [{**HUMAN, "from": 1}, GPT]}), ["conversations[0].from"])],
     "unrecognized_role": [(line({"conversations": [{**HUMAN, "from": "bing"}, GPT]}), ["conversations[0].from"])],
-    "content_not_string": [(line({"conversations": [{**HUMAN, "value": [SECRET]}, GPT]}), ["conversations[0].value"])],
+    "content_not_string": [(line({"conversations": [{**HUMAN, "value": 5}, GPT]}), ["conversations[0].value"])],
+    "content_part_unsupported": [
+        (line({"conversations": [{**HUMAN, "value": [SECRET]}, GPT]}), ["conversations[0].value[0]"])
+    ],
+    "turns_are_messages": [(line({"conversations": [ASKED, SAID]}), ["conversations"])],
     "last_message_not_assistant": [(line({"conversations": [HUMAN, GPT, HUMAN]}), ["conversations[2].from"])],
     "system_not_first": [
         (

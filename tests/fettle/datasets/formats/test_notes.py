@@ -33,7 +33,10 @@ def test_a_row_without_another_answer_has_no_note(row: dict[str, Any], tmp_path:
 
 @pytest.mark.parametrize(
     "text",
-    [PAGE, "  <div class='a'>\n<b>5</b>\n</div>\n", "&lt;think&gt;x&lt;/think&gt; 5"],
+    [
+        *(PAGE, "  <div class='a'>\n<b>5</b>\n</div>\n", "&lt;think&gt;x&lt;/think&gt; 5", "<P>5</P>", "a<br/>b"),
+        *("<think>2 + 3</think>\n<p>5</p>", "it&#39;s&nbsp;5", "&lt;reasoning&gt;x", "\\u003cthink\\u003ex"),
+    ],
 )
 def test_text_in_html_is_noted_with_the_line_of_its_first_row(text: str, tmp_path: Path) -> None:
     rows = GOOD + chat(USER, message("assistant", text)) * 3
@@ -52,6 +55,19 @@ def test_names_that_a_template_may_drop_are_noted(tmp_path: Path) -> None:
     assert noted(tmp_path, chat({**USER, "name": None}, ASSISTANT)) == []
 
 
+@pytest.mark.parametrize("key", ["system", "System Prompt", "thinking", "history"])
+def test_a_key_that_the_model_will_not_see_is_noted(key: str, tmp_path: Path) -> None:
+    row = {"prompt": "x", "completion": "y"}
+    (note,) = report(tmp_path, line({**row, key: "Be short."}) * 3).notes
+    assert (note.line, note.code) == (1, "keys_not_used") and repr(key) in note.message
+    assert noted(tmp_path, line({**row, key: ""})) == []
+    assert noted(tmp_path, line({"prompt": "x", key: "for a grader"})) == []
+
+
+def test_alpacas_system_is_used(tmp_path: Path) -> None:
+    assert noted(tmp_path, line({"instruction": "x", "output": "y", "system": "Be short."})) == []
+
+
 def test_a_file_with_errors_has_no_notes(tmp_path: Path) -> None:
     assert report(tmp_path, chat({**USER, "name": "ann"}, ASSISTANT) + b"{}\n").notes == []
 
@@ -64,7 +80,11 @@ def test_a_file_with_errors_has_no_notes(tmp_path: Path) -> None:
         (["Messages"], {"Messages": "messages"}),
         (["dialog"], {"dialog": "messages"}),
         (["query", "accepted", "Rejected"], {"query": "prompt", "accepted": "chosen", "Rejected": "rejected"}),
-        (["question"], {}),
+        (["question"], {"question": "prompt"}),
+        (["prompts", "Completions"], {"prompts": "prompt", "Completions": "completion"}),
+        (["User message", "assistant-message"], {"User message": "prompt", "assistant-message": "completion"}),
+        (["question", "re\u0301ponse"], {"question": "prompt", "re\u0301ponse": "completion"}),
+        (["Anweisung", "Eingabe", "Ausgabe"], {"Anweisung": "instruction", "Eingabe": "input", "Ausgabe": "output"}),
         (["text", "label_id"], {}),
         ([], {}),
     ],

@@ -8,7 +8,6 @@ import pytest
 
 from tests.fettle.datasets.formats.given import ASSISTANT, GOOD, USER, chat, message, report
 
-DUMP = "Write each row with a JSON library, such as json.dumps(row), on its own line."
 DEEP = b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"\n"
 NAN = chat(USER, ASSISTANT, score=float("nan"))
 
@@ -38,7 +37,8 @@ MISTAKES: dict[str, tuple[bytes, str]] = {
     "5,000 levels deep": (DEEP, "Line 1: The row is nested deeper than 254 levels. Flatten it."),
     "wrong role": (
         chat(message("human", "x"), ASSISTANT),
-        "Line 1, messages[0].role: The role 'human' is unknown. Use one of: system, developer, user, assistant, tool.",
+        "Line 1, messages[0].role: The role 'human' is unknown. Write 'user' in place of 'human'. Use one of: system, "
+        "developer, user, assistant, tool.",
     ),
     "empty": (b"", "The file has no rows. Write one JSON object on each line."),
     "CSV without a header": (
@@ -75,7 +75,8 @@ MISTAKES: dict[str, tuple[bytes, str]] = {
     ),
     "a Python literal": (
         b"{'prompt': 'x', 'completion': 'y'}\n",
-        f"Line 1: The line is not JSON: unexpected character, expected a string key at column 2. {DUMP}",
+        "Line 1: The line is a Python literal, not JSON. Write each row with json.dumps(row), not with str(row) or "
+        "print(row).",
     ),
     "the rows of another task": (
         b'{"text": "x", "label": 1}\n',

@@ -105,10 +105,10 @@ class TestCsv:
         ("header", "renamed"),
         [
             ("question,answer", "Rename 'question' to 'prompt' and 'answer' to 'completion'. "),
-            ("Frage;Antwort;Quelle", "Rename 'Frage' to 'prompt' and 'Antwort' to 'completion'. "),
-            ("id\t問題\t答え", "Rename '問題' to 'prompt' and '答え' to 'completion'. "),
-            ("Pregunta , Respuesta", "Rename 'Pregunta ' to 'prompt' and ' Respuesta' to 'completion'. "),
+            ("id\tQuery\tReply", "Rename 'Query' to 'prompt' and 'Reply' to 'completion'. "),
+            ("question , answer ", "Rename 'question ' to 'prompt' and ' answer ' to 'completion'. "),
             ("text;label", ""),
+            ("question", "Rename 'question' to 'prompt'. "),
         ],
     )
     def test_columns_with_other_names_are_told_apart_by_their_meaning(
@@ -117,6 +117,43 @@ class TestCsv:
         (found,) = report(tmp_path, f"{header}\nx,y\n".encode()).errors
         assert found.code == "csv_without_header"
         assert found.fix.startswith(f"{renamed}Start the file")
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            *("Frage;Antwort;Quelle", "質問,回答,出典", "Pregunta , Respuesta,x", "question;réponse;x", "سؤال,جواب,x"),
+            *("Вопрос\tОтвет\tx", "Prompt,Completion,x", "'prompt'|'completion'|x"),
+        ],
+    )
+    def test_a_header_in_another_language_is_read_and_told(self, header: str, tmp_path: Path) -> None:
+        table = f"{header}\n".encode() + b"".join(
+            next(sign for sign in ",;\t|" if sign in header).join(["q", "a", "b"]).encode() + b"\n" for _ in range(2)
+        )
+        assert read(tmp_path, table) == [pair("q", "a")] * 2
+        (note,) = report(tmp_path, table).notes
+        assert note.code == "csv_columns_renamed" and "as 'completion'" in note.message
+
+    @pytest.mark.parametrize(
+        ("header", "renamed"),
+        [
+            ("instruction,response", "Rename 'instruction' to 'prompt' and 'response' to 'completion'. "),
+            ("input,output", "Rename 'input' to 'prompt' and 'output' to 'completion'. "),
+            ("question,chosen,rejected", "Rename 'question' to 'prompt'. "),
+        ],
+    )
+    def test_a_column_that_its_shape_lacks_is_named(self, header: str, renamed: str, tmp_path: Path) -> None:
+        (found,) = report(tmp_path, f"{header}\n{'x,y,z'[: 2 * header.count(',') + 1]}\n".encode()).errors
+        assert (found.line, found.code) == (1, "missing_columns") and found.fix.startswith(renamed)
+
+    def test_what_spreadsheets_leave_above_the_header_is_skipped_and_told(self, tmp_path: Path) -> None:
+        table = b",,\n\r\nPrompt,Chosen,Rejected\nq,a,b\n"
+        found = report(tmp_path, table)
+        assert (found.shape, found.rows, found.errors) == ("preference", 1, [])
+        assert [(note.code, note.message.split()[0]) for note in found.notes] == [
+            ("csv_columns_renamed", "Columns"),
+            ("csv_empty_rows", "2"),
+        ]
+        assert problems(tmp_path, table + b"q,a,a\n") == [(5, "rejected", "identical_responses")]
 
     @pytest.mark.parametrize(
         ("line", "code"), [(b"a\xe4,b\n", "not_utf8"), (b"a\0,b\n", "nul"), (b"a," + b"b" * 10_001, "line_too_long")]

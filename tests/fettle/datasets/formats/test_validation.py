@@ -122,14 +122,14 @@ class TestReport:
                 "path": "messages[0].role",
                 "code": "unrecognized_role",
                 "message": "The role 'human' is unknown.",
-                "fix": "Use one of: system, developer, user, assistant, tool.",
+                "fix": "Write 'user' in place of 'human'. Use one of: system, developer, user, assistant, tool.",
             }
         ]
 
     def test_the_summary_names_line_path_and_fix(self, tmp_path: Path) -> None:
         assert report(tmp_path, GOOD + BAD).summary() == (
             "Line 2, messages[0].role: The role 'human' is unknown. "
-            "Use one of: system, developer, user, assistant, tool."
+            "Write 'user' in place of 'human'. Use one of: system, developer, user, assistant, tool."
         )
 
     def test_the_summary_counts_the_rest(self, tmp_path: Path) -> None:

@@ -58,8 +58,9 @@ def test_a_batch_of_all_twelve_prompts_becomes_one_of_the_eleven_that_remain() -
 @pytest.mark.parametrize(
     ("kind", "own"),
     [
-        ("supervised", {}), ("dpo", {}), ("reward_model", {}), ("rlhf", {}), ("rlhf", {"algorithm": "rloo"}),
-        ("rlhf", {"reward_model": "ft:x"}), ("reinforcement", GRADED),
+        ("supervised", {}), ("supervised", {"hyperparameters": {"packing": True}}), ("dpo", {}),
+        ("reward_model", {}), ("rlhf", {}), ("rlhf", {"algorithm": "rloo"}), ("rlhf", {"reward_model": "ft:x"}),
+        ("reinforcement", GRADED),
     ],
 )  # fmt: skip
 def test_every_method_resolves_as_if_the_file_had_only_the_rows_that_remain(kind: str, own: dict[str, Any]) -> None:

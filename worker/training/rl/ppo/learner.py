@@ -23,6 +23,7 @@ from worker.training.rl.ppo.policy import PolicyOutput, Sequences, ValueHead
 from worker.training.rl.ppo.rewards import KLControl, kl_k3
 from worker.training.rl.sampling.completions import Completions, Sampling, complete
 from worker.training.rl.sampling.drawing import derived
+from worker.training.rl.sampling.progress import Watches, silent
 
 STATE = "ppo.pt"  # in a checkpoint
 MEANS = ("policy_loss", "value_loss", "clip_fraction", "approx_kl")  # over a minibatch's tokens
@@ -55,7 +56,10 @@ class Settings:
 
 
 class Learner:
-    """A policy that learns. rate: the share of both learning rates that update number n takes."""
+    """A policy that learns. rate: the share of both learning rates that update number n takes.
+
+    watches: hear how far the update is while it writes completions, compares them with the reference and learns.
+    """
 
     def __init__(
         self,
@@ -65,8 +69,10 @@ class Learner:
         settings: Settings,
         kl: KLControl,
         rate: Callable[[int], float] = lambda update: 1.0,
+        watches: Watches = silent,
     ) -> None:
         policy.without_dropout(network)
+        self.watches = watches
         self.network, self.prompts, self.score, self.settings, self.kl, self.rate = (
             network, prompts, score, settings, kl, rate,
         )  # fmt: skip
@@ -96,7 +102,9 @@ class Learner:
         rows = [prompt for prompt in own for _ in range(settings.group_size)]
         first = ranks.number() * len(rows)
         seeds = [derived(settings.seed, "completion", self.updates, first + row) for row in range(len(rows))]
-        completions = complete(self.network, [prompt.ids for prompt in own], seeds, settings.sampling)
+        completions = complete(
+            self.network, [prompt.ids for prompt in own], seeds, settings.sampling, self.watches("generating")
+        )
         scores = self.score(rows, completions.rows())
         if len(scores) != len(rows):
             raise ValueError(f"{len(scores)} scores were given for {len(rows)} completions")
@@ -137,6 +145,7 @@ class Learner:
         logprobs_BT, entropy_BT, values_BT, reference_BT = (
             torch.zeros(shape, device=self.network.device) for _ in range(4)
         )
+        watch, done, tokens = self.watches("comparing"), 0, 0
         for rows in torch.split(torch.arange(shape[0], device=self.network.device), self.settings.rows_at_once):
             part = sequences.part(rows)
             width = part.completion_width
@@ -145,6 +154,8 @@ class Learner:
             values_BT[rows, :width] = now.values_BT
             with policy.reference(self.network):
                 reference_BT[rows, :width] = policy.forward(self.network, None, part, self.temperature).logprobs_BT
+            done, tokens = done + len(rows), tokens + int(part.real_BS.sum())
+            watch(done, shape[0], tokens)
         return PolicyOutput(logprobs_BT, entropy_BT, values_BT), reference_BT
 
     def learn(self, experience: Experience) -> dict[str, float]:
@@ -155,12 +166,15 @@ class Learner:
             group["lr"] = rate
         rows = len(experience.mask_BT)
         reports: dict[str, list[float]] = defaultdict(list)
+        watch, done, tokens = self.watches("training"), 0, 0
         self.network.train()  # without dropout it computes the same, and may checkpoint its activations
         for epoch in range(self.settings.epochs):
             order = shuffled(rows, derived(self.settings.seed, "minibatches", self.updates, epoch))
             for rows_M in torch.split(order.to(self.network.device), self.settings.minibatch_size):
                 for name, value in self.minibatch(experience, rows_M).items():
                     reports[name].append(value)
+                done, tokens = done + len(rows_M), tokens + int(experience.sequences.real_BS[rows_M].sum())
+                watch(done, self.settings.epochs * rows, tokens)
         return {name: fmean(values) for name, values in reports.items()} | {"learning_rate": rates[0]}
 
     def minibatch(self, experience: Experience, rows_M: Tensor) -> dict[str, float]:

@@ -20,6 +20,7 @@ from worker.training.rl.ppo.experience import Prompt
 from worker.training.rl.ppo.learner import Learner
 from worker.training.rl.ppo.policy import freeze_start
 from worker.training.rl.ppo.rewards import FixedKL
+from worker.training.rl.sampling.completions import Watch
 
 pytestmark = pytest.mark.slow  # transformers and peft take seconds to import
 
@@ -76,6 +77,24 @@ class TestUpdate:
         assert len(grads) > 10
         for mine, theirs in zip(grads, other_grads, strict=True):
             torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-3)
+
+    def test_an_update_tells_how_far_each_of_its_parts_is(self, network: PeftModel, learning: Learning) -> None:
+        heard: dict[str, list[tuple[int, int, int]]] = {}
+
+        def watches(phase: str) -> Watch:
+            parts = heard.setdefault(phase, [])
+            return lambda done, total, tokens: parts.append((done, total, tokens))
+
+        learner = learning(network)
+        learner.watches = watches
+        learner.update()
+        assert list(heard) == ["generating", "comparing", "training"]
+        assert [(done, total) for done, total, _ in heard["comparing"]] == [(4, 8), (8, 8)]
+        assert [(done, total) for done, total, _ in heard["training"]] == [(4, 16), (8, 16), (12, 16), (16, 16)]
+        assert len(heard["generating"]) <= 24  # a token each
+        assert {total for _, total, _ in heard["generating"]} == {8}
+        assert heard["comparing"][-1][2] == learner.tokens
+        assert heard["training"][-1][2] == 2 * learner.tokens  # in two epochs
 
     def test_a_completion_without_a_score_teaches_nothing(self, network: PeftModel, learning: Learning) -> None:
         def broken(prompts: Sequence[Prompt], completions: Sequence[Sequence[int]]) -> list[float | None]:
