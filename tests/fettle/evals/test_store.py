@@ -1,4 +1,4 @@
-"""Runs and batches are taken up once, on SQLite and on PostgreSQL."""
+"""Runs are taken up once, on SQLite and on PostgreSQL."""
 
 from typing import Any
 
