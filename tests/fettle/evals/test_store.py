@@ -27,11 +27,11 @@ async def run(db: Database) -> EvalRun:
         )
 
 
-async def test_a_run_has_one_worker_until_its_lease_ends(database: Database) -> None:
-    made = await run(database)
-    async with database.transaction() as session:
+async def test_a_run_has_one_worker_until_its_lease_ends(db: Database) -> None:
+    made = await run(db)
+    async with db.transaction() as session:
         assert (await store.claim(session, "one", 0.0) or made).status == EvalRunStatus.IN_PROGRESS
-    async with database.transaction() as session:
+    async with db.transaction() as session:
         assert await store.claim(session, "two", 60.0) is not None  # the first one's lease was over
         assert await store.claim(session, "three", 60.0) is None
     outcomes = [
@@ -39,13 +39,13 @@ async def test_a_run_has_one_worker_until_its_lease_ends(database: Database) -> 
         for number, status in enumerate(("pass", "fail"))
     ]
     with pytest.raises(Fenced):
-        async with database.transaction() as session:
+        async with db.transaction() as session:
             await store.record(session, made.id, "one", 2, outcomes)
-    async with database.transaction() as session:
+    async with db.transaction() as session:
         await store.record(session, made.id, "two", 2, outcomes)
         assert await store.done(session, made.id) == {0, 1}
-    async with database.transaction() as session:
+    async with db.transaction() as session:
         await store.conclude(session, made.id, "two", EvalRunStatus.COMPLETED)
-    async with database.snapshot() as session:
+    async with db.snapshot() as session:
         done = await session.get_one(EvalRun, made.id)
     assert (done.passed, done.failed, done.by_criterion, done.prompt_tokens) == (1, 1, {"right": [1, 1]}, 6)
