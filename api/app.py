@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 
 from api import errors, openapi, queries, scopes
+from api.audit import Audit
 from api.edge import loop_lag
 from api.edge.middleware import Authentication, RequestId
 from api.edge.rates import Rates
@@ -17,6 +18,7 @@ from api.reads import Reads
 from api.routes import (
     advice,
     api_keys,
+    audit_logs,
     batches,
     chat,
     checkpoint_permissions,
@@ -46,6 +48,7 @@ from api.routes import (
     rollouts,
     session,
     uploads,
+    usage,
     webhooks,
     workers,
 )
@@ -93,6 +96,8 @@ ROUTERS = (
     webhooks.router,
     api_keys.router,
     projects.router,
+    audit_logs.router,
+    usage.router,
     health.router,
     metrics.router,
     docs.router,
@@ -149,6 +154,7 @@ def create_app(settings: Settings | None = None, *, warm: bool = False) -> FastA
     app.state.settings, app.state.warm = settings or Settings(), warm
     errors.install(app)
     openapi.install(app)
+    app.add_middleware(Audit)  # added first, so innermost: it sees who asks
     app.add_middleware(Authentication)
     app.add_middleware(Telemetry)
     app.add_middleware(RequestId)  # added last, so outermost: a refusal carries an id as well

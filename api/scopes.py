@@ -124,6 +124,8 @@ ROUTES: dict[str, str] = {
     "GET /v1/api_keys/{key_id}": "keys.read",
     "DELETE /v1/api_keys/{key_id}": "keys.write",
     "POST /v1/api_keys/{key_id}/rotate": "keys.write",
+    "GET /v1/audit_logs": "admin",
+    "GET /v1/usage": "keys.read",
     "GET /v1/projects": NONE,
     "POST /v1/projects": "admin",
     "GET /v1/projects/{project_id}": NONE,

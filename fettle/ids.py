@@ -8,6 +8,7 @@ ALPHABET = string.ascii_letters + string.digits
 LENGTH = 24
 Prefix = Literal[
     "proj_",
+    "audit_log-",
     "key_",
     "file-",
     "upload_",

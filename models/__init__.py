@@ -1,6 +1,7 @@
 """Database rows: columns, relations, legal states. No queries and no I/O."""
 
 from models.api_key import ApiKey
+from models.audit_log import AuditLog
 from models.base import Base
 from models.batch import GOING, Batch, BatchAnswer, BatchStatus
 from models.checkpoint import Checkpoint
@@ -40,6 +41,7 @@ __all__ = [
     "UNFINISHED",
     "WORKER_LOST",
     "ApiKey",
+    "AuditLog",
     "Base",
     "Batch",
     "BatchAnswer",

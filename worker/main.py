@@ -1,11 +1,12 @@
 """The worker: a claim loop per slot, the doorbell, and the reconciler, in one event loop that never blocks."""
 
+import argparse
 import asyncio
 import contextlib
 import os
 import signal
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import structlog
@@ -43,13 +44,28 @@ log = structlog.get_logger()
 END_SECONDS = 5  # for writing down how the last runs ended, once their time to drain is over
 
 
-def run() -> None:
+@dataclass(frozen=True)
+class Once:
+    """One job and no more. job_id: this one; None: the next."""
+
+    job_id: str | None = None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="worker")
+    parser.add_argument("--once", action="store_true")
+    parser.add_argument("--job")
+    given = parser.parse_args()
+    run(Once(given.job) if given.once else None)
+
+
+def run(once: Once | None = None) -> None:
     users.conceal()
     settings = Settings()
     data_folder.prepare(settings.data)
     configure(settings)
     found = devices.visible()
-    slots = devices.slots(settings, found)
+    slots = devices.slots(settings, found)[: 1 if once else None]
     threads = environment.threads_per_slot(settings.threads, len(slots))
     resources = Resources(
         settings=settings,
@@ -65,7 +81,7 @@ def run() -> None:
     launcher = ProcessLauncher(settings.warm_children)
     status = 1
     try:
-        asyncio.Runner().run(work(resources, launcher, slots))
+        asyncio.Runner().run(work(resources, launcher, slots, once))
         status = 0
     except Exception as error:
         log.critical("worker_failed", exc_info=error)
@@ -73,8 +89,11 @@ def run() -> None:
         os._exit(status)  # nothing that hangs, in a download, in storage, in a child, holds up the end
 
 
-async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot]) -> None:
-    """Until SIGTERM or SIGINT; then every run leaves a checkpoint and goes back to the queue. Raises a slot's bug."""
+async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot], once: Once | None = None) -> None:
+    """Until SIGTERM or SIGINT; then every run leaves a checkpoint and goes back to the queue. Raises a slot's bug.
+
+    once: until the end of that job as well.
+    """
     stopping, woken, asked, published = asyncio.Event(), asyncio.Event(), asyncio.Event(), asyncio.Event()
     compared, batched, evaluated = asyncio.Event(), asyncio.Event(), asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
@@ -89,7 +108,7 @@ async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot
 
     row = presence.describe(resources, slots)
     serving = [
-        asyncio.create_task(serve_slot(resources, launcher, number, slot, row, woken, stopping, published))
+        asyncio.create_task(serve_slot(resources, launcher, number, slot, row, woken, stopping, published, once))
         for number, slot in enumerate(slots)
     ]
     others = [
@@ -143,8 +162,9 @@ async def serve_slot(
     woken: asyncio.Event,
     stopping: asyncio.Event,
     published: asyncio.Event,
+    once: Once | None = None,
 ) -> None:
-    """Claims one job after another. published: set when one has ended."""
+    """Claims one job after another. published: set when one has ended. once: instead one, or none if none waits."""
     owner = f"{presence.worker_id()}:{number}"
     offer = workers.offers(row)[number]
     while not stopping.is_set():
@@ -159,11 +179,16 @@ async def serve_slot(
                     quotas.defaults(settings),
                     offer=offer,
                     heartbeat_seconds=settings.heartbeat_seconds,
+                    job_id=once.job_id if once else None,
                 )
         except DATABASE_AWAY as error:
             log.warning("database_away", cause=in_words(error))
-            job = None
+            await first_of(woken, stopping, seconds=resources.settings.poll_seconds)
+            continue
         if job is None:
+            if once is not None:
+                log.info("nothing_to_do", job_id=once.job_id)
+                return
             await first_of(woken, stopping, seconds=resources.settings.poll_seconds)
             continue
         if job.fence == 1:  # attempts count neither pauses nor drains
@@ -176,6 +201,8 @@ async def serve_slot(
                 log.error("supervisor_failed", exc_info=error)
             await measure(resources, job.id)
         published.set()
+        if once is not None:
+            return
 
 
 async def measure(resources: Resources, job_id: str) -> None:

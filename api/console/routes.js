@@ -26,6 +26,7 @@ export const ROUTES = [
   { path: "/playground", title: "Playground", nav: "Work", scope: "chat", load: () => import("./pages/playground.js") },
   { path: "/keys", title: "Keys and quotas", nav: "Admin", load: () => import("./pages/keys.js") },
   { path: "/system", title: "System", nav: "Admin", scope: "jobs.read", load: () => import("./pages/system.js") },
+  { path: "/audit", title: "Audit log", nav: "Admin", scope: "admin", load: () => import("./pages/audit.js") },
   { path: "/comparisons", title: "Comparisons", nav: "People", scope: "comparisons.read", load: () => import("./pages/comparisons.js") },
   { path: "/new-comparison", title: "New comparison", load: () => import("./pages/new-comparison.js") },
   { path: "/comparisons/:id", title: "Comparison", load: () => import("./pages/comparison.js") },

@@ -9,7 +9,7 @@ from fastapi.responses import Response, StreamingResponse
 from sse_starlette import EventSourceResponse
 
 from api import isolation, queries
-from api.deps import ProjectId, Room, Services, Snapshot, Transaction
+from api.deps import Caller, ProjectId, Room, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.job import (
     JobCreate,
@@ -48,6 +48,7 @@ async def create(
     body: JobCreate,
     request: Request,
     project_id: ProjectId,
+    caller: Caller,
     session: Transaction,
     services: Services,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
@@ -67,6 +68,7 @@ async def create(
         priority=body.priority or "normal",
         resources=said(body.resources),
         limits=said(body.limits),
+        created_by=caller.id,
         body=orjson.loads(await request.body()),
         idempotency_key=idempotency_key,
         retry=x_stainless_retry_count > 0,

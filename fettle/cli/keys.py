@@ -32,7 +32,7 @@ def create(
     owner: Annotated[str | None, typer.Option(help="The person or team that the key belongs to.")] = None,
 ) -> None:
     """Create a key and print it. It is never shown again."""
-    from fettle.tenancy import api_keys, projects
+    from fettle.tenancy import api_keys, audit, projects
 
     settings = Settings()
     end = None if expires_in is None else time.time() + expires_in
@@ -40,9 +40,10 @@ def create(
     async def make(db: "Database") -> str:
         async with db.transaction() as session:
             home = await projects.ensure(session, project)
-            _, key = await api_keys.create(
+            row, key = await api_keys.create(
                 session, home.id, name, api_keys.pepper(settings), key_scopes=scope, expires_at=end, owner=owner
             )
+            audit.by_operator(session, "api_keys.create", "fettle keys create", home.id, row.id)
             return key
 
     print(with_database(settings, make))
@@ -104,7 +105,7 @@ def rotate(
     expires_in: End = None,
 ) -> None:
     """Create a key's successor and print it; the old key expires after the grace period."""
-    from fettle.tenancy import api_keys
+    from fettle.tenancy import api_keys, audit
 
     settings = Settings()
 
@@ -114,6 +115,7 @@ def rotate(
             lifetime = api_keys.lifetime(row) if expires_in is None else expires_in
             end = None if lifetime is None else time.time() + lifetime
             _, key = await api_keys.rotate(session, row, api_keys.pepper(settings), grace=grace, expires_at=end)
+            audit.by_operator(session, "api_keys.rotate", "fettle keys rotate", row.project_id, row.id)
             return key
 
     print(with_database(settings, make))
@@ -122,11 +124,12 @@ def rotate(
 @app.command("revoke", epilog=example("fettle keys revoke key_abc123"))
 def revoke(key_id: KeyId) -> None:
     """Revoke a key immediately."""
-    from fettle.tenancy import api_keys
+    from fettle.tenancy import api_keys, audit
 
     async def end(db: "Database") -> None:
         async with db.transaction() as session:
-            await api_keys.revoke(session, key_id)
+            row = await api_keys.revoke(session, key_id)
+            audit.by_operator(session, "api_keys.revoke", "fettle keys revoke", row.project_id, row.id)
 
     with_database(Settings(), end)
     console.print(plain(f"{key_id} revoked"))

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fettle import __version__
-from fettle.cli import chat, files, job_results, jobs, keys, login, models, projects, rewards, train, webhooks
+from fettle.cli import audit, chat, files, job_results, jobs, keys, login, models, projects, rewards, train, webhooks
 from fettle.cli.terminal import AsJson, console, example, plain, show_json, with_database
 from fettle.errors import FettleError, Unavailable
 from fettle.host import users
@@ -74,6 +74,7 @@ app.command(epilog=example("fettle login https://fettle.example.com"))(login.log
 app.command(epilog=example("fettle logout"))(login.logout)
 app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")
+app.command("audit", epilog=example("fettle audit --limit 20", "fettle audit --jsonl > audit.jsonl"))(audit.show)
 
 
 def main() -> None:
@@ -141,10 +142,15 @@ def api() -> None:
     become("api")
 
 
-@app.command(epilog=example("FETTLE_SLOTS=2 fettle worker"))
-def worker() -> None:
+@app.command(epilog=example("FETTLE_SLOTS=2 fettle worker", "fettle worker --once --job ftjob-abc123"))
+def worker(
+    once: Annotated[bool, typer.Option("--once", help="Train one job, or none if none waits; then exit.")] = False,
+    job: Annotated[str | None, typer.Option(metavar="JOB", help="With --once: this job and no other.")] = None,
+) -> None:
     """Run a worker: claims jobs and trains them."""
-    become("worker")
+    if job is not None and not once:
+        raise typer.BadParameter("--job works only with --once. Add --once.", param_hint="--job")
+    become("worker", *(["--once"] if once else []), *(["--job", job] if job else []))
 
 
 @app.command(epilog=example("fettle engine"))

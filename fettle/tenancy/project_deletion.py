@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.errors import Conflict
 from fettle.storage import deletions
-from models import ENDED, GOING, Base, Batch, Comparison, ComparisonStatus, Deletion, Job, Project
+from models import ENDED, GOING, AuditLog, Base, Batch, Comparison, ComparisonStatus, Deletion, Job, Project
 
 
 async def remove(session: AsyncSession, project: Project) -> list[str]:
@@ -23,6 +23,8 @@ async def remove(session: AsyncSession, project: Project) -> list[str]:
     for key in keys:
         await deletions.plan(session, key)
     for table in reversed(Base.metadata.sorted_tables):  # children before their parents
+        if table is AuditLog.__table__:
+            continue  # who deleted the project is in there
         if (mine := rows_of(table, project.id)) is not None:
             await session.execute(delete(table).where(mine))
     return keys

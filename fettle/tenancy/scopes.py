@@ -20,7 +20,7 @@ SCOPES: dict[str, str] = {
     "evals.write": "make, change and delete evals, run them (asking a model needs `chat` as well)",
     "webhooks.read": "list webhook endpoints and what was delivered to them",
     "webhooks.write": "make, change, test and delete webhook endpoints, deliver events again",
-    "keys.read": "list the project's API keys",
+    "keys.read": "list the project's API keys, and what each has used",
     "keys.write": "make, rotate and revoke the project's API keys",
     ALL: "everything above, in the key's own project",
     ADMIN: "make projects, set quotas, add base models, and reach the API keys of every project",

@@ -32,6 +32,7 @@ PAGES = {  # path → its heading, or a part of it
     "/playground": "Playground",
     "/keys": "Keys and quotas",
     "/system": "System",
+    "/audit": "Audit log",
 }
 
 
