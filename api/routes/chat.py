@@ -39,7 +39,7 @@ async def create(body: ChatRequest, request: Request, project_id: ProjectId, ser
         return Relay(answer)
 
     async def keep(completion: dict[str, Any]) -> None:
-        question = {name: asked[name] for name in ("messages", "tools") if name in asked}
+        question: dict[str, Any] = {name: asked[name] for name in ("messages", "tools") if name in asked}
         async with services.db.transaction() as session:
             stored_completions.add(session, project_id, servable.name, question, completion, body.metadata)
 

@@ -35,7 +35,7 @@ async def whole(chunks: list[bytes]) -> dict[str, Any]:
         made |= {name: chunk[name] for name in ("id", "created", "model") if name in chunk}
         made["usage"] = chunk.get("usage") or made["usage"]
         for piece in chunk.get("choices", ()):
-            message = {"role": "assistant", "content": None, "tool_calls": []}
+            message: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": []}
             choice = choices.setdefault(piece["index"], {"index": piece["index"], "message": message})
             choice["finish_reason"] = piece.get("finish_reason") or choice.get("finish_reason")
             join(choice["message"], piece["delta"])
