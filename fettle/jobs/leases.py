@@ -38,6 +38,8 @@ async def claim(
     defaults: the quotas of projects that say nothing else. A job whose adapter lies on another host's disk waits for a
     worker there, as long as one is alive. job_id: only this one.
     """
+    if await session.scalar(select(Job.id).where(Job.status == JobStatus.QUEUED).limit(1)) is None:
+        return None  # what an idle worker finds all day
     await runs.close(session)
     elsewhere = workers.serving_hosts(heartbeat_seconds).where(Worker.host != offer.host if offer.host else true())
     here = or_(Job.kept_by.is_(None), Job.kept_by.not_in(elsewhere))
