@@ -21,7 +21,6 @@ log = structlog.get_logger()
 RETRIED_BY_SDK = {408, 409, 429, 500, 502, 503, 504, 507}
 ELSEWHERE = {  # OpenAI's routes that people try, and what to do instead
     "/v1/responses/": "Stored responses can be read and deleted. Nothing runs in the background.",
-    "/v1/chat/completions/": "Completions are not stored. Keep what POST /v1/chat/completions returns.",
 }
 HTTP_CODES = {404: "unknown_url", 405: "method_not_allowed"}
 

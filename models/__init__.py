@@ -25,6 +25,7 @@ from models.reward_source import RewardSource
 from models.reward_version import RewardVersion
 from models.rollout_chunk import RolloutChunk
 from models.run import Run
+from models.stored_completion import StoredCompletion
 from models.stored_response import StoredResponse
 from models.tuned_model import TunedModel
 from models.upload import ChunkedUpload, UploadPart, UploadStatus
@@ -74,6 +75,7 @@ __all__ = [
     "RewardVersion",
     "RolloutChunk",
     "Run",
+    "StoredCompletion",
     "StoredResponse",
     "TunedModel",
     "UploadPart",

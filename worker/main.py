@@ -17,7 +17,7 @@ from fettle.datasets import files, uploads
 from fettle.db import DATABASE_AWAY, Database
 from fettle.host import data_folder, devices, users
 from fettle.host.devices import Slot
-from fettle.inference import stored_responses
+from fettle.inference import stored_completions, stored_responses
 from fettle.jobs import grading_requests, leases, preemption, runs, time_limits, workers
 from fettle.observability.causes import in_words
 from fettle.observability.logs import configure
@@ -262,6 +262,7 @@ async def tidy(resources: Resources) -> None:
                 await deliveries.sweep(session)
                 await files.expire(session)
                 await stored_responses.sweep(session, resources.settings.response_days)
+                await stored_completions.sweep(session, resources.settings.completion_days)
             if (days := resources.settings.rollout_days) is not None:
                 for removed in await retention.expire(resources.db, resources.storage, days):
                     metrics.rollouts_expired.inc(removed.rollouts)

@@ -49,12 +49,14 @@ async def retrieve(project_id: str, caller: Caller, session: Snapshot, services:
 
 @router.post("/{project_id}")
 async def change(project_id: str, body: ProjectChange, session: Transaction, services: Services) -> dict[str, Any]:
-    """Change the name or quotas. What you do not send stays as it is."""
+    """Change the name, quotas, or whether chats are stored on request. What you do not send stays as it is."""
     project = await projects.get(session, project_id)
     if body.name is not None and body.name != project.name:
         await projects.rename(session, project, body.name)
     if body.quotas is not None:
         body.quotas.apply(project)
+    if body.stores_completions is not None:
+        project.stores_completions = body.stores_completions
     return await with_usage(session, project, quotas.defaults(services.settings))
 
 

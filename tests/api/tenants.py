@@ -15,7 +15,7 @@ from fettle import ids
 from fettle.comparisons.votes import Ballot
 from fettle.db import Database
 from fettle.evals import store as evals
-from fettle.inference import stored_responses
+from fettle.inference import stored_completions, stored_responses
 from fettle.jobs import events, lifecycle
 from fettle.registry import tuned_models
 from fettle.settings import Settings
@@ -165,6 +165,15 @@ class Tenant:
         assert task is not None
         vote = await samples.cast(self.db, made, ann, Ballot(task.item.id, "ranking", ranking=task.vote.shown))
         return {"comparison_id": made.id, "annotator_id": ann.id, "vote_id": vote, "item_id": task.item.id}
+
+    async def stored_completion(self) -> str:
+        """One as the engine answered it; its id."""
+        body: dict[str, Any] = {"id": ids.new("chatcmpl-"), "object": "chat.completion", "choices": []}
+        body["choices"].append({"index": 0, "message": {"role": "assistant", "content": "4"}, "finish_reason": "stop"})
+        question = {"role": "user", "content": f"What was {body['id']}?"}
+        async with self.db.transaction() as session:
+            stored_completions.add(session, self.project.id, "starter", {"messages": [question]}, body, None)
+        return str(body["id"])
 
     async def stored_response(self) -> str:
         """One as the engine answered it; its id."""

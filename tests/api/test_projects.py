@@ -36,6 +36,7 @@ class TestCreate:
             "name": f"{tenant.project.name}-x",
             "created_at": made["created_at"],
             "quotas": DEFAULTS,
+            "stores_completions": False,
         }
 
     async def test_with_quotas_of_its_own(self, operator: httpx.AsyncClient, tenant: Tenant) -> None:

@@ -28,6 +28,7 @@ FOUND_OR_NOT = {  # of a path's ids: the code that says that there is none
     "webhook_endpoint_id": "not_found",
     "delivery_id": "not_found",
     "permission_id": "not_found",
+    "completion_id": "not_found",
     "eval_id": "not_found",
     "run_id": "not_found",
     "output_item_id": "not_found",
@@ -43,6 +44,7 @@ BODIES = {  # read before the id is
     "POST /v1/fine_tuning/jobs/{job_id}/comparison": {},
     "POST /v1/webhook_endpoints/{webhook_endpoint_id}": {"name": "theirs"},
     "POST /v1/evals/{eval_id}": {"name": "theirs"},
+    "POST /v1/chat/completions/{completion_id}": {"metadata": {"a": "b"}},
     "POST /v1/fine_tuning/checkpoints/{model}/permissions": {"project_ids": ["proj_x"]},
     "POST /v1/evals/{eval_id}/runs": {
         "data_source": {"type": "jsonl", "source": {"type": "file_content", "content": [{"item": {}}]}}
@@ -71,6 +73,7 @@ async def things(tenant: Tenant, folder: Path) -> dict[str, str]:
         "upload_id": (await tenant.upload_in_parts(9))["id"],
         "function_id": (await tenant.reward_function())["id"],
         "response_id": await tenant.stored_response(),
+        "completion_id": await tenant.stored_completion(),
         **await tenant.webhook(),
         **await tenant.evaluated(),
         **compared,

@@ -21,8 +21,12 @@ export const isSimple = (each) => isOwn(each) || (!each.parameters.required?.len
 
 export const sourceOf = async (id, signal) => get(`${FUNCTIONS}/${encodeURIComponent(id)}`, {}, signal);
 
-/** A listed function as an entry. */
-export const entryOf = async (each) => (isOwn(each) ? python(each.name, (await sourceOf(each.id)).source) : builtIn(each.name));
+/** A function as an entry. @param {{id?: string, name?: string}} each one of the project's own by its id, or a built-in one by its name */
+export async function entryOf(each) {
+  if (!isOwn(each)) return builtIn(each.name);
+  const { name, source } = await sourceOf(each.id);
+  return python(name, source);
+}
 
 /** A name that no entry has yet. */
 export function freeName(entries, name) {
