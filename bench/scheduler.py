@@ -26,7 +26,7 @@ SHAPE, SHORTEST, LONGEST = 1.1, 60.0, 86_400.0
 SIGMA = 0.7
 WINDOW = placement.WINDOW
 SHARE_WINDOW = 600.0  # in which a project's share is looked at
-HOURS = 6  # of the shares' simulation
+HOURS = 3  # of the shares' simulation
 ENOUGH = 1 / 1.3  # of an equal part
 LOOKED_AT = 1_000
 
@@ -145,11 +145,11 @@ def table(count: int, seeds: int) -> None:
 
 
 def backlog(shortest: float, longest: float, seed: int) -> list[Arrival]:
-    """Each project has jobs for all slots and all hours at once, and the first has ten times as many as it needs."""
+    """Each project has jobs for half the slots and all hours at once, and the first for all of them."""
     draw = random.Random(seed)
     jobs = []
     for number in range(PROJECTS):
-        left = SLOTS * (HOURS + 1) * 3600.0 * (2 if number == 0 else 1)
+        left = SLOTS * HOURS * 3600.0 * (1.0 if number == 0 else 0.5)
         while left > 0:
             seconds = draw.uniform(shortest, longest)
             left -= seconds
