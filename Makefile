@@ -59,9 +59,9 @@ lint: $(READY) ## Check style, format, types and the layer law
 	@$(RUN) mypy
 	@$(RUN) pytest tests/test_layers.py
 
-# A script named gpu*.py needs an accelerator, real_model.py what `make real-model` prepares: run them by hand.
+# A script named gpu*.py needs an accelerator, real_model.py what `make real-model` prepares, ten_minutes.py the network: run them by hand.
 bench: $(READY) ## Measure every figure that needs no GPU
-	@for script in $(sort $(filter-out bench/_% bench/gpu% bench/real_model.py,$(wildcard bench/*.py))); do \
+	@for script in $(sort $(filter-out bench/_% bench/gpu% bench/real_model.py bench/ten_minutes.py,$(wildcard bench/*.py))); do \
 		name=$${script##*/}; echo "== $$script"; $(RUN) "bench.$${name%.py}"; done
 
 screenshots: $(READY) system ## Take a picture of every page of the console, at both widths, light and dark

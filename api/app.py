@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 
 from api import errors, openapi, queries, scopes
+from api.audit import Audit
 from api.edge import loop_lag
 from api.edge.middleware import Authentication, RequestId
 from api.edge.rates import Rates
@@ -17,8 +18,10 @@ from api.reads import Reads
 from api.routes import (
     advice,
     api_keys,
+    audit_logs,
     batches,
     chat,
+    checkpoint_permissions,
     comparison_annotators,
     comparison_exports,
     comparison_imports,
@@ -30,6 +33,7 @@ from api.routes import (
     docs,
     dry_runs,
     estimates,
+    evals,
     files,
     graders,
     health,
@@ -44,6 +48,7 @@ from api.routes import (
     rollouts,
     session,
     uploads,
+    usage,
     webhooks,
     workers,
 )
@@ -82,13 +87,17 @@ ROUTERS = (
     comparison_exports.router,
     workers.router,
     models.router,
+    checkpoint_permissions.router,
     chat.router,
     responses.router,
     completions.router,
     batches.router,
+    evals.router,
     webhooks.router,
     api_keys.router,
     projects.router,
+    audit_logs.router,
+    usage.router,
     health.router,
     metrics.router,
     docs.router,
@@ -145,6 +154,7 @@ def create_app(settings: Settings | None = None, *, warm: bool = False) -> FastA
     app.state.settings, app.state.warm = settings or Settings(), warm
     errors.install(app)
     openapi.install(app)
+    app.add_middleware(Audit)  # added first, so innermost: it sees who asks
     app.add_middleware(Authentication)
     app.add_middleware(Telemetry)
     app.add_middleware(RequestId)  # added last, so outermost: a refusal carries an id as well

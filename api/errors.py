@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from api.schemas.evaluation import SOURCE_TYPES
 from fettle.db import DATABASE_AWAY, FULL_ERRORS, DatabaseFull
 from fettle.errors import DiskFull, FettleError, NotFound, StorageRefused, Unavailable, from_schema
 from fettle.inference.requests.response_tools import ITEM_TYPES
@@ -20,7 +21,6 @@ log = structlog.get_logger()
 RETRIED_BY_SDK = {408, 409, 429, 500, 502, 503, 504, 507}
 ELSEWHERE = {  # OpenAI's routes that people try, and what to do instead
     "/v1/responses/": "Stored responses can be read and deleted. Nothing runs in the background.",
-    "/v1/chat/completions/": "Completions are not stored. Keep what POST /v1/chat/completions returns.",
 }
 HTTP_CODES = {404: "unknown_url", 405: "method_not_allowed"}
 
@@ -43,7 +43,7 @@ async def on_fettle_error(request: Request, error: Exception) -> JSONResponse:
 
 async def on_schema_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    return render(from_schema(error.errors(), tags=ITEM_TYPES))
+    return render(from_schema(error.errors(), tags={*ITEM_TYPES, *SOURCE_TYPES}))
 
 
 async def on_http_error(request: Request, error: Exception) -> JSONResponse:

@@ -90,6 +90,16 @@ def facts(pool: Pool, project_id: str) -> Look:
     return look
 
 
+def repeats(pool: Pool, project_id: str) -> Look:
+    """Of a dataset, alone or against another one."""
+
+    async def look(**arguments: Any) -> dict[str, Any]:
+        found = await run(pool, "dataset_repeats", project_id, "file_id", arguments, seconds=30, memory=1 << 30)
+        return cast(dict[str, Any], orjson.loads(found))
+
+    return look
+
+
 def read_rollouts(pool: Pool, project_id: str) -> Read:
     async def read(content: bytes, part: Part) -> Rows:
         found = await run(pool, "select_rollouts", project_id, "rollouts", asdict(part), content, seconds=30)

@@ -6,6 +6,7 @@ from fastapi.routing import APIRoute
 
 from fettle.errors import InvalidRequest
 
+LABELS_AT_MOST = 16  # of anything, and so of a filter
 DEEP_OBJECTS = {"metadata"}  # sent as name[key]=value
 
 
@@ -26,6 +27,21 @@ def refuse_unknown(request: Request) -> None:
         if name in seen:
             raise InvalidRequest(f"The query parameter {name!r} appears twice. Send it once.", param=name)
         seen.add(name)
+
+
+def labels(request: Request) -> dict[str, str]:
+    """What `metadata[k]=v` asks for. Raises InvalidRequest for more than anything has."""
+    begin, end = "metadata[", "]"
+    found = {
+        name[len(begin) : -len(end)]: value for name, value in request.query_params.items() if name.startswith(begin)
+    }
+    if len(found) > LABELS_AT_MOST:
+        raise InvalidRequest(
+            f"{len(found)} metadata filters were sent; {LABELS_AT_MOST} labels are the most that anything has. Send "
+            "fewer.",
+            param="metadata",
+        )
+    return found
 
 
 def declared(dependant: Dependant) -> set[str]:

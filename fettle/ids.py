@@ -8,6 +8,7 @@ ALPHABET = string.ascii_letters + string.digits
 LENGTH = 24
 Prefix = Literal[
     "proj_",
+    "audit_log-",
     "key_",
     "file-",
     "upload_",
@@ -17,8 +18,10 @@ Prefix = Literal[
     "ftjob-",
     "ftevent-",
     "ftckpt_",
+    "cp_",
     "rollouts-",
     "grading_",
+    "rewfn_",
     "cmp_",
     "cmpitem_",
     "cmpresp_",
@@ -32,6 +35,9 @@ Prefix = Literal[
     "req_",
     "call_",
     "fc_",
+    "eval_",
+    "evalrun_",
+    "outputitem_",
     "evt_",
     "whep_",
     "whd_",

@@ -97,6 +97,7 @@ class Settings(BaseSettings):
     response_days: float = Field(
         30, ge=0, description="How long stored responses are kept; 0: responses are not stored"
     )
+    completion_days: float = Field(30, gt=0, description="How long stored chat completions are kept")
     resume_days: float = Field(7, gt=0, description="How long a failed job's checkpoints can be resumed from")
     storage_retry_seconds: float = Field(
         15, gt=0, description="Longest pause between retries while storage is not responding"

@@ -1,9 +1,11 @@
 """Database rows: columns, relations, legal states. No queries and no I/O."""
 
 from models.api_key import ApiKey
+from models.audit_log import AuditLog
 from models.base import Base
 from models.batch import GOING, Batch, BatchAnswer, BatchStatus
 from models.checkpoint import Checkpoint
+from models.checkpoint_permission import CheckpointPermission
 from models.comparison import Comparison, ComparisonStatus
 from models.comparison_annotator import ComparisonAnnotator
 from models.comparison_export import ComparisonExport
@@ -11,6 +13,7 @@ from models.comparison_item import ComparisonItem
 from models.comparison_vote import ComparisonVote
 from models.console_session import ConsoleSession
 from models.deletion import Deletion
+from models.evaluation import UNFINISHED, Eval, EvalItem, EvalRun, EvalRunStatus
 from models.event import Event
 from models.file import File, FileStatus
 from models.grading import Grading
@@ -18,9 +21,11 @@ from models.idempotency import IdempotencyKey
 from models.job import DISK_FULL, ENDED, RESUMABLE, STORAGE_REFUSED, WORKER_LOST, Job, JobStatus
 from models.project import Project
 from models.proof import Proof
+from models.reward_source import RewardSource
 from models.reward_version import RewardVersion
 from models.rollout_chunk import RolloutChunk
 from models.run import Run
+from models.stored_completion import StoredCompletion
 from models.stored_response import StoredResponse
 from models.tuned_model import TunedModel
 from models.upload import ChunkedUpload, UploadPart, UploadStatus
@@ -33,13 +38,16 @@ __all__ = [
     "GOING",
     "RESUMABLE",
     "STORAGE_REFUSED",
+    "UNFINISHED",
     "WORKER_LOST",
     "ApiKey",
+    "AuditLog",
     "Base",
     "Batch",
     "BatchAnswer",
     "BatchStatus",
     "Checkpoint",
+    "CheckpointPermission",
     "ChunkedUpload",
     "Comparison",
     "ComparisonAnnotator",
@@ -50,6 +58,10 @@ __all__ = [
     "ConsoleSession",
     "Deletion",
     "DeliveryStatus",
+    "Eval",
+    "EvalItem",
+    "EvalRun",
+    "EvalRunStatus",
     "Event",
     "File",
     "FileStatus",
@@ -59,9 +71,11 @@ __all__ = [
     "JobStatus",
     "Project",
     "Proof",
+    "RewardSource",
     "RewardVersion",
     "RolloutChunk",
     "Run",
+    "StoredCompletion",
     "StoredResponse",
     "TunedModel",
     "UploadPart",

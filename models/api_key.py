@@ -12,6 +12,7 @@ class ApiKey(Base, Created):
     id: Mapped[str] = mapped_column(primary_key=True)
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), index=True)
     name: Mapped[str]
+    owner: Mapped[str | None]  # the person or team that it belongs to, in words
     hint: Mapped[str]  # first characters, so that a person can tell keys apart
     digest: Mapped[str] = mapped_column(unique=True)
     scopes: Mapped[list[str]]

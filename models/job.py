@@ -41,6 +41,7 @@ class Job(Base, Created):
     validation_file: Mapped[str | None]
     method: Mapped[dict[str, Any]]  # {"type", "<type>": {"hyperparameters"}}, every `auto` resolved
     seed: Mapped[int]  # below 2³¹
+    created_by: Mapped[str | None]  # the API key
     suffix: Mapped[str | None]
     labels: Mapped[dict[str, Any] | None]  # the request's `metadata`; SQLAlchemy keeps that name for itself
     integrations: Mapped[list[dict[str, Any]] | None]  # where a run is reported to, beside our own events

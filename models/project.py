@@ -1,5 +1,6 @@
 from typing import Any
 
+from sqlalchemy import false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Created
@@ -12,4 +13,5 @@ class Project(Base, Created):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
+    stores_completions: Mapped[bool] = mapped_column(default=False, server_default=false())  # for `store` in chat
     quotas: Mapped[dict[str, Any] | None]  # what differs from the settings' defaults

@@ -1,7 +1,8 @@
 """A tuned model as one ordinary model: `python -m worker.export ft:… --to FOLDER`.
 
 The adapter is fetched from storage, its sha256 checked, and merged into its base; the folder then holds safetensors,
-config, tokenizer, chat template, generation config and a model card, and loads without Fettle and without PEFT.
+config, tokenizer, chat template, generation config and a model card, and loads without Fettle and without PEFT. With
+--format gguf it holds one GGUF file, a Modelfile for Ollama and the card.
 """
 
 import argparse
@@ -25,10 +26,13 @@ from fettle.registry.catalog import BaseModelEntry, Catalog
 from fettle.settings import Settings, invalid_setting
 from fettle.storage import Missing, artifacts, open_storage
 from models import Checkpoint, Job, TunedModel
+from worker.exports import gguf_file, hub, modelfile
 
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 FROM_THE_BASE = ["generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"]
 FROM_THE_BASE += ["vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja", "LICENSE"]
+FORMATS = ("safetensors", "gguf")
+GGUF = "model.gguf"
 DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
 
 
@@ -47,12 +51,22 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("name", help="a tuned model or a checkpoint: ft:…")
     parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="new, or empty")
     parser.add_argument("--dtype", choices=DTYPES, help="of the written weights; unset: the base model's")
+    parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="gguf: for llama.cpp and Ollama")
+    parser.add_argument(
+        "--push", metavar="OWNER/NAME", help="also to this repository on the hub; needs FETTLE_HF_TOKEN"
+    )
     options = parser.parse_args(arguments)
     try:
         settings = Settings()
+        if options.push:
+            hub.check(options.push, settings.hf_token)
         summary = asyncio.run(
-            export(settings, catalog.load(settings.catalog_file), options.name, options.to, options.dtype)
+            export(
+                settings, catalog.load(settings.catalog_file), options.name, options.to, options.dtype, options.format
+            )
         )
+        if options.push and settings.hf_token:
+            summary += f"\n{hub.push(options.to, options.push, settings.hf_token)}"
     except ValidationError as error:
         sys.exit(printable(f"error {invalid_setting(error)}"))
     except FettleError as error:
@@ -62,7 +76,9 @@ def main(arguments: list[str] | None = None) -> None:
     print(printable(summary))
 
 
-async def export(settings: Settings, models: Catalog, name: str, to: Path, dtype: str | None = None) -> str:
+async def export(
+    settings: Settings, models: Catalog, name: str, to: Path, dtype: str | None = None, form: str = FORMATS[0]
+) -> str:
     """Writes the folder, whole or not at all; returns a summary. Raises FettleError."""
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise Conflict(f"{to} exists and is not an empty folder. Name a new folder with --to.")
@@ -81,6 +97,9 @@ async def export(settings: Settings, models: Catalog, name: str, to: Path, dtype
             if (base / kept).is_file():
                 shutil.copyfile(base / kept, merged / kept)
         (merged / "README.md").write_text(card(tuned, entry, said))
+        if form == "gguf":
+            whole, merged = merged, scratch / "gguf"
+            said += ", " + await asyncio.to_thread(in_gguf, whole, merged)
         for file in merged.iterdir():
             file.chmod(0o644)
         merged.replace(to)
@@ -88,6 +107,15 @@ async def export(settings: Settings, models: Catalog, name: str, to: Path, dtype
         shutil.rmtree(scratch, ignore_errors=True)
     size = sum(file.stat().st_size for file in to.iterdir())
     return f"{tuned.name} merged into {tuned.job.base_model}: {to} ({said}, {size / 2**20:,.0f} MiB)"
+
+
+def in_gguf(merged: Path, folder: Path) -> str:
+    """The merged model as a GGUF file with its Modelfile and card; returns what the file's check saw."""
+    folder.mkdir()
+    seen = gguf_file.write(merged, folder / GGUF)
+    (folder / "Modelfile").write_text(modelfile.text(merged, GGUF))
+    shutil.copyfile(merged / "README.md", folder / "README.md")
+    return seen
 
 
 async def find(settings: Settings, name: str) -> TunedAdapter:

@@ -1,11 +1,12 @@
 """The worker: a claim loop per slot, the doorbell, and the reconciler, in one event loop that never blocks."""
 
+import argparse
 import asyncio
 import contextlib
 import os
 import signal
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import structlog
@@ -16,7 +17,7 @@ from fettle.datasets import files, uploads
 from fettle.db import DATABASE_AWAY, Database
 from fettle.host import data_folder, devices, users
 from fettle.host.devices import Slot
-from fettle.inference import stored_responses
+from fettle.inference import stored_completions, stored_responses
 from fettle.jobs import grading_requests, leases, preemption, runs, time_limits, workers
 from fettle.observability.causes import in_words
 from fettle.observability.logs import configure
@@ -31,7 +32,7 @@ from models import Worker
 from worker import comparisons, environment, metrics, presence, tasks
 from worker.attempts.attempt import Attempt
 from worker.attempts.resources import Resources
-from worker.background import batches, webhooks
+from worker.background import batches, evals, webhooks
 from worker.jobs import engine_check, publish_retry, work_folder
 from worker.jobs.supervisor import supervise
 from worker.jobs.training_process import ProcessLauncher
@@ -43,13 +44,28 @@ log = structlog.get_logger()
 END_SECONDS = 5  # for writing down how the last runs ended, once their time to drain is over
 
 
-def run() -> None:
+@dataclass(frozen=True)
+class Once:
+    """One job and no more. job_id: this one; None: the next."""
+
+    job_id: str | None = None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="worker")
+    parser.add_argument("--once", action="store_true")
+    parser.add_argument("--job")
+    given = parser.parse_args()
+    run(Once(given.job) if given.once else None)
+
+
+def run(once: Once | None = None) -> None:
     users.conceal()
     settings = Settings()
     data_folder.prepare(settings.data)
     configure(settings)
     found = devices.visible()
-    slots = devices.slots(settings, found)
+    slots = devices.slots(settings, found)[: 1 if once else None]
     threads = environment.threads_per_slot(settings.threads, len(slots))
     resources = Resources(
         settings=settings,
@@ -65,7 +81,7 @@ def run() -> None:
     launcher = ProcessLauncher(settings.warm_children)
     status = 1
     try:
-        asyncio.Runner().run(work(resources, launcher, slots))
+        asyncio.Runner().run(work(resources, launcher, slots, once))
         status = 0
     except Exception as error:
         log.critical("worker_failed", exc_info=error)
@@ -73,10 +89,13 @@ def run() -> None:
         os._exit(status)  # nothing that hangs, in a download, in storage, in a child, holds up the end
 
 
-async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot]) -> None:
-    """Until SIGTERM or SIGINT; then every run leaves a checkpoint and goes back to the queue. Raises a slot's bug."""
+async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot], once: Once | None = None) -> None:
+    """Until SIGTERM or SIGINT; then every run leaves a checkpoint and goes back to the queue. Raises a slot's bug.
+
+    once: until the end of that job as well.
+    """
     stopping, woken, asked, published = asyncio.Event(), asyncio.Event(), asyncio.Event(), asyncio.Event()
-    compared, batched = asyncio.Event(), asyncio.Event()
+    compared, batched, evaluated = asyncio.Event(), asyncio.Event(), asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sign, stopping.set)
 
@@ -85,10 +104,11 @@ async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot
         asked.set()
         compared.set()
         batched.set()
+        evaluated.set()
 
     row = presence.describe(resources, slots)
     serving = [
-        asyncio.create_task(serve_slot(resources, launcher, number, slot, row, woken, stopping, published))
+        asyncio.create_task(serve_slot(resources, launcher, number, slot, row, woken, stopping, published, once))
         for number, slot in enumerate(slots)
     ]
     others = [
@@ -96,6 +116,7 @@ async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot
         asyncio.create_task(tasks.serve(resources, asked)),
         asyncio.create_task(comparisons.serve(resources, compared)),
         asyncio.create_task(batches.serve(resources, batched)),
+        asyncio.create_task(evals.serve(resources, evaluated)),
         asyncio.create_task(webhooks.serve(resources)),
         asyncio.create_task(reconcile(resources, woken)),
         asyncio.create_task(tidy(resources)),
@@ -141,8 +162,9 @@ async def serve_slot(
     woken: asyncio.Event,
     stopping: asyncio.Event,
     published: asyncio.Event,
+    once: Once | None = None,
 ) -> None:
-    """Claims one job after another. published: set when one has ended."""
+    """Claims one job after another. published: set when one has ended. once: instead one, or none if none waits."""
     owner = f"{presence.worker_id()}:{number}"
     offer = workers.offers(row)[number]
     while not stopping.is_set():
@@ -157,11 +179,16 @@ async def serve_slot(
                     quotas.defaults(settings),
                     offer=offer,
                     heartbeat_seconds=settings.heartbeat_seconds,
+                    job_id=once.job_id if once else None,
                 )
         except DATABASE_AWAY as error:
             log.warning("database_away", cause=in_words(error))
-            job = None
+            await first_of(woken, stopping, seconds=resources.settings.poll_seconds)
+            continue
         if job is None:
+            if once is not None:
+                log.info("nothing_to_do", job_id=once.job_id)
+                return
             await first_of(woken, stopping, seconds=resources.settings.poll_seconds)
             continue
         if job.fence == 1:  # attempts count neither pauses nor drains
@@ -174,6 +201,8 @@ async def serve_slot(
                 log.error("supervisor_failed", exc_info=error)
             await measure(resources, job.id)
         published.set()
+        if once is not None:
+            return
 
 
 async def measure(resources: Resources, job_id: str) -> None:
@@ -226,12 +255,14 @@ async def tidy(resources: Resources) -> None:
             await asyncio.to_thread(cgroup.sweep)
             stale_files.sweep(resources.settings.data / tasks.DRY_RUNS)
             stale_files.sweep(resources.settings.data / batches.FOLDER)
+            stale_files.sweep(resources.settings.data / evals.FOLDER)
             async with resources.db.transaction() as session:
                 await grading_requests.sweep(session)
                 await uploads.sweep(session)
                 await deliveries.sweep(session)
                 await files.expire(session)
                 await stored_responses.sweep(session, resources.settings.response_days)
+                await stored_completions.sweep(session, resources.settings.completion_days)
             if (days := resources.settings.rollout_days) is not None:
                 for removed in await retention.expire(resources.db, resources.storage, days):
                     metrics.rollouts_expired.inc(removed.rollouts)

@@ -23,6 +23,7 @@ async def create(body: KeyCreate, caller: Caller, session: Transaction, services
         services.pepper,
         key_scopes=permissions.scopes_for(caller, body.scopes),
         expires_at=permissions.end_for(caller, body.end()),
+        owner=body.owner,
     )
     return key_with_secret(key, secret)
 

@@ -9,7 +9,7 @@ from api import datasets, isolation
 from api.deps import AppState, Caller, Services
 from api.schemas.comparison import ExportCreate, TrainCreate
 from api.schemas.file import file_object
-from api.schemas.job import job_object, method_of
+from api.schemas.job import job_object, method_of, said
 from fettle.comparisons import export, store
 from fettle.comparisons.export import Exported
 from fettle.datasets.files import MIN_TRAINING_ROWS
@@ -29,6 +29,7 @@ async def create(comparison_id: str, body: ExportCreate, caller: Caller, service
     export.check_any(exported)
 
     async def keep(session: AsyncSession, file: File) -> File:
+        file.created_by = caller.id
         await export.keep(session, comparison, exported, file)
         return file
 
@@ -60,6 +61,7 @@ async def train(
     graders = await isolation.graders_of(services.pool, caller.project_id, method)
 
     async def keep(session: AsyncSession, file: File) -> Job:
+        file.created_by = caller.id
         wanted = planning.Request(
             model=services.aliases.get(body.model, body.model),
             training_file=file.id,
@@ -69,6 +71,10 @@ async def train(
             suffix=body.suffix,
             metadata=body.metadata,
             integrations=integrations.check(body.integrations or [], services.settings.enabled_integrations),
+            priority=body.priority or "normal",
+            resources=said(body.resources),
+            limits=said(body.limits),
+            created_by=caller.id,
             body={**sent, "comparison": comparison.id},
             idempotency_key=idempotency_key,
             graders=graders,

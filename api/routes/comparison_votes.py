@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.deps import AppState, ProjectId, Services, Snapshot, Transaction
 from api.pagination import listing
-from api.schemas.comparison import VoteCreate, blind, next_object, own_vote_object, vote_object
+from api.schemas.comparison import Release, VoteCreate, blind, next_object, own_vote_object, vote_object
 from fettle.comparisons import annotators, items, store, votes
 from fettle.comparisons.items import Task
 from fettle.errors import InvalidRequest
@@ -44,12 +44,22 @@ async def next_item(
     """Another item to vote on, leased for ten minutes; responses in an order of the annotator's own, models hidden.
 
     resume: items that the annotator has open come first, for a page that was loaded again. count: with `upcoming`,
-    the items after it, so that a page can show the next one without waiting.
+    the items after it, so that a page can show the next one without waiting. These are leased for two minutes, and
+    asking again with `resume` renews them.
     """
     async with voting(request, services, comparison_id, session) as (comparison, annotator):
         tasks = await items.next_tasks(session, comparison, annotator, count, resume=resume)
         done = await items.progress(session, comparison, annotator)
     return next_object(comparison, annotator, tasks, done)
+
+
+@router.post("/{comparison_id}/release")
+async def release(
+    comparison_id: str, body: Release, request: Request, services: Services, session: Transaction
+) -> dict[str, Any]:
+    """Give items of `upcoming` back before their leases end, when a page closes. A lease renewed since stays."""
+    async with voting(request, services, comparison_id, session) as (_, annotator):
+        return {"object": "comparison.release", "released": await items.release(session, annotator, body.leases)}
 
 
 @router.post("/{comparison_id}/votes")

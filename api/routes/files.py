@@ -10,7 +10,7 @@ from fastapi.responses import Response, StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import generation, isolation
-from api.deps import ProjectId, Room, Services, Snapshot
+from api.deps import Caller, ProjectId, Room, Services, Snapshot
 from api.edge import multipart
 from api.edge.middleware import MULTIPART_OVERHEAD
 from api.pagination import listing
@@ -35,7 +35,7 @@ FILES_AT_MOST = 100  # on a page: each has its validation report, with up to 50 
 
 
 @router.post("")
-async def create(request: Request, services: Services, project_id: ProjectId) -> dict[str, Any]:
+async def create(request: Request, services: Services, project_id: ProjectId, caller: Caller) -> dict[str, Any]:
     """Upload a file (multipart: `file`, `purpose`). A dataset is validated before the answer."""
     allowed = quotas.defaults(services.settings)
     async with services.db.snapshot() as snapshot:
@@ -56,6 +56,7 @@ async def create(request: Request, services: Services, project_id: ProjectId) ->
             raise InvalidRequest(f"Unknown parameter: {refused[0]!r}.", code="unknown_parameter", param=refused[0])
         seconds = expires_after(form.fields)
         file = await files.received(project_id, upload, form.filename, purpose)
+        file.created_by = caller.id
         file.expires_at = None if seconds is None else time.time() + seconds
 
         async def keep(session: AsyncSession) -> None:
@@ -182,6 +183,22 @@ async def preview(
         folder=services.uploads,
     )
     return {"object": "file.preview", "file_id": file.id, "model": found.name, **seen}
+
+
+@router.get("/{file_id}/repeats")
+async def repeats(
+    file_id: str, project_id: ProjectId, services: Services, against: str | None = None
+) -> dict[str, Any]:
+    """Rows that the dataset has twice, and with `against` the prompts that it shares with another dataset.
+
+    At most 100,000 rows of each are compared; `complete` says whether that was all.
+    """
+    async with services.db.snapshot() as session:
+        file = await files.get(session, project_id, file_id)
+        other = None if against is None else await files.get(session, project_id, against)
+    look = isolation.repeats(services.pool, project_id)
+    found = await previews.repeats(services.storage, file, other, look, folder=services.uploads)
+    return {"object": "file.repeats", "file_id": file.id, "against": against, **found}
 
 
 @router.delete("/{file_id}", dependencies=[Room])

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from sse_starlette import EventSourceResponse
 
-from api import isolation
-from api.deps import ProjectId, Room, Services, Snapshot, Transaction
+from api import isolation, queries
+from api.deps import Caller, ProjectId, Room, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.job import (
     JobCreate,
@@ -37,7 +37,6 @@ router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 KEEPALIVE_SECONDS = 15  # between comments on a stream that has nothing to tell: proxies close what is silent
 PRESIGNED_SECONDS = 3600  # AWS allows seven days, but not past the end of a role's own credentials
 
-LABELS_AT_MOST = 16  # of a job, and so of a filter
 DEFAULT_LIMIT = 20  # events on a page
 INLINE_BYTES = 16 * 1024  # of metrics, which the event loop can read itself
 
@@ -49,6 +48,7 @@ async def create(
     body: JobCreate,
     request: Request,
     project_id: ProjectId,
+    caller: Caller,
     session: Transaction,
     services: Services,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
@@ -68,6 +68,7 @@ async def create(
         priority=body.priority or "normal",
         resources=said(body.resources),
         limits=said(body.limits),
+        created_by=caller.id,
         body=orjson.loads(await request.body()),
         idempotency_key=idempotency_key,
         retry=x_stainless_retry_count > 0,
@@ -100,15 +101,7 @@ async def newest(
     metadata: Literal["null"] | None = None,
 ) -> dict[str, Any]:
     """Newest first. `metadata[k]=v` keeps jobs with that label, `metadata=null` jobs without labels."""
-    begin, end = "metadata[", "]"
-    labels = {
-        name[len(begin) : -len(end)]: value for name, value in request.query_params.items() if name.startswith(begin)
-    }
-    if len(labels) > LABELS_AT_MOST:
-        raise InvalidRequest(
-            f"{len(labels)} metadata filters were sent, but jobs have at most {LABELS_AT_MOST} labels. Send fewer.",
-            param="metadata",
-        )
+    labels = queries.labels(request)
     if metadata and labels:
         raise InvalidRequest(
             "'metadata=null' cannot be combined with 'metadata[k]=v'. Send one of them.", param="metadata"

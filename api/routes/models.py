@@ -13,15 +13,19 @@ from fettle.registry import base_models, catalog, tuned_models
 from fettle.registry.catalog import BaseModelEntry
 from fettle.storage import deletions
 from fettle.tenancy import scopes
+from models import Checkpoint, TunedModel
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 BASE_CREATED = 1_795_305_600  # base models have no row: the day of Fettle's first release
 
 
-def model_object(name: str, created: float, owner: str, kind: str = tuned_models.CHAT) -> dict[str, Any]:
-    """kind, ours: chat, or reward_model for one that only scores."""
-    return {"id": name, "object": "model", "created": int(created), "owned_by": owner, "kind": kind}
+def model_object(
+    name: str, created: float, owner: str, kind: str = tuned_models.CHAT, created_by: str | None = None
+) -> dict[str, Any]:
+    """kind, ours: chat, or reward_model for one that only scores. created_by, ours: the API key of its job."""
+    known = {"id": name, "object": "model", "created": int(created), "owned_by": owner, "kind": kind}
+    return {**known, "created_by": created_by}
 
 
 @router.get("")
@@ -29,7 +33,7 @@ async def newest(project_id: ProjectId, session: Snapshot, services: Services) -
     """Base models, then the project's tuned models."""
     tuned = await tuned_models.newest(session, project_id)
     data = [model_object(name, BASE_CREATED, "fettle") for name in services.models]
-    data += [model_object(model.name, model.created_at, project_id, model.kind) for model in tuned]
+    data += [model_object(each.name, each.created_at, project_id, each.kind, each.created_by) for each in tuned]
     return {"object": "list", "data": data}
 
 
@@ -55,9 +59,14 @@ async def retrieve(model: str, project_id: ProjectId, session: Snapshot, service
     model = services.aliases.get(model, model)
     if (entry := services.models.get(model)) is not None:
         return {**model_object(model, BASE_CREATED, "fettle"), "base": await described(entry)}
-    row = await tuned_models.find(session, project_id, model)
+    row = await tuned_models.usable(session, project_id, model)
     kind = tuned_models.CHAT if await tuned_models.chats(session, row) else tuned_models.REWARD_MODEL
-    return model_object(model, row.created_at, project_id, kind)
+    return model_object(model, row.created_at, row.project_id, kind, maker_of(row, project_id))
+
+
+def maker_of(row: TunedModel | Checkpoint, project_id: str) -> str | None:
+    """A model that is shared does not name another project's key."""
+    return row.created_by if isinstance(row, TunedModel) and row.project_id == project_id else None
 
 
 async def described(entry: BaseModelEntry) -> dict[str, Any]:

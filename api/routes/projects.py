@@ -6,9 +6,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.deps import Caller, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.project import ProjectChange, ProjectCreate, project_object
-from fettle.storage import usage
-from fettle.tenancy import permissions, projects, quotas
+from fettle.errors import Conflict
+from fettle.storage import deletions, usage
+from fettle.tenancy import permissions, project_deletion, projects, quotas
 from models import Project
+
+AT_ONCE = 20  # objects of a deleted project that are gone when the request is answered
 
 router = APIRouter(prefix="/v1/projects", tags=["projects"])
 
@@ -46,13 +49,31 @@ async def retrieve(project_id: str, caller: Caller, session: Snapshot, services:
 
 @router.post("/{project_id}")
 async def change(project_id: str, body: ProjectChange, session: Transaction, services: Services) -> dict[str, Any]:
-    """Change the name or quotas. What you do not send stays as it is."""
+    """Change the name, quotas, or whether chats are stored on request. What you do not send stays as it is."""
     project = await projects.get(session, project_id)
     if body.name is not None and body.name != project.name:
         await projects.rename(session, project, body.name)
     if body.quotas is not None:
         body.quotas.apply(project)
+    if body.stores_completions is not None:
+        project.stores_completions = body.stores_completions
     return await with_usage(session, project, quotas.defaults(services.settings))
+
+
+@router.delete("/{project_id}")
+async def delete(project_id: str, caller: Caller, services: Services) -> dict[str, Any]:
+    """Delete a project with all that is its: keys, files, jobs, models, comparisons. It cannot be brought back."""
+    async with services.db.transaction() as session:
+        project = await projects.get(session, project_id)
+        if caller.project_id == project.id:
+            raise Conflict(
+                f"This API key belongs to the project {project.name!r}. Use a key of another project to delete it.",
+                code="own_project",
+            )
+        keys = await project_deletion.remove(session, project)
+    for key in keys[:AT_ONCE]:  # the rest goes with the next sweep
+        await deletions.carry_out(services.db, services.storage, key)
+    return {"id": project_id, "object": "project", "deleted": True}
 
 
 async def with_usage(session: AsyncSession, project: Project, defaults: quotas.Limits) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Annotated, Any
 
 import orjson
@@ -34,18 +35,25 @@ async def newest(
     max_reward: float | None = None,
     reward_version: Version = None,
     error: bool | None = None,
+    prompt_of: str | None = None,
     sort: Sort = "step",
     after: str | None = None,
     limit: Limit = 20,
 ) -> Response:
     """The completions that the job learned from; `sort=-reward` starts with the best.
 
-    A page has at most 1 MiB of rows, and so may have fewer than `limit`: `has_more` says whether others follow.
+    `prompt_of` takes the id of a rollout and lists what answers the same prompt, at each step that had it. A page has
+    at most 1 MiB of rows, and so may have fewer than `limit`: `has_more` says whether others follow.
     """
     wanted = RolloutFilter(step, min_reward, max_reward, reward_version, error)
+    read = isolation.read_rollouts(services.pool, project_id)
+    like = None if prompt_of is None else pages.position(prompt_of, "prompt_of")[0]
     async with services.db.snapshot() as session:
         job = await lifecycle.get(session, project_id, job_id)
         found = await store.chunks(session, job.id, wanted)
+        asked = [] if like is None else await store.chunks(session, job.id, RolloutFilter(like))
+    if prompt_of is not None:
+        wanted = replace(wanted, prompt=await pages.prompt_of(services.storage, asked, prompt_of, read))
     rows, has_more = await pages.page(
         services.storage,
         found,
@@ -53,7 +61,7 @@ async def newest(
         sort=sort,
         after=after,
         limit=limit,
-        read=isolation.read_rollouts(services.pool, project_id),
+        read=read,
     )
     return json_response(orjson.dumps(listing(rows, rollout_object, has_more)))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from api.deps import ProjectId, Room, Services, Transaction
+from api.deps import Caller, ProjectId, Room, Services, Transaction
 from api.edge import multipart
 from api.routes.files import store
 from api.schemas.upload import UploadComplete, UploadCreate, part_object, upload_object
@@ -91,7 +91,9 @@ async def add_part(upload_id: str, request: Request, services: Services, project
 
 
 @router.post("/{upload_id}/complete")
-async def complete(upload_id: str, body: UploadComplete, services: Services, project_id: ProjectId) -> dict[str, Any]:
+async def complete(
+    upload_id: str, body: UploadComplete, services: Services, project_id: ProjectId, caller: Caller
+) -> dict[str, Any]:
     """Put the parts together in the order of `part_ids`. The file is checked as any other upload is."""
     async with services.db.transaction() as session:
         upload = await uploads.get(session, project_id, upload_id, lock=True)
@@ -127,6 +129,7 @@ async def complete(upload_id: str, body: UploadComplete, services: Services, pro
                 param="md5",
             )
         file = await files.received(project_id, whole, upload.filename, upload.purpose)
+        file.created_by = caller.id
 
         async def keep(session: Any) -> ChunkedUpload:
             done, _ = await uploads.complete(

@@ -101,9 +101,9 @@ async def test(
     event_id = ids.new("evt_")
     content = events.body(event_id, body.event_type, "test", time.time())
     outcome = await sending.send(endpoint, event_id, content, services.settings.webhook_networks)
-    if outcome.status is None:
+    if not outcome.delivered:
         raise InvalidRequest(
-            f"The endpoint {endpoint.id!r} could not be reached. {outcome.error}", code="webhook_not_delivered"
+            f"The test event did not reach {endpoint.id!r}. {outcome.error}", code="webhook_not_delivered"
         )
     return {
         "object": "webhook_endpoint.test",

@@ -26,10 +26,14 @@ class Lifetime(Strict):
         return self.expires_at if self.expires_in is None else time.time() + self.expires_in
 
 
-class KeyCreate(Lifetime):
-    """`project`: a name or an id, for admins; without it the caller's own."""
+Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,256}$")]
 
-    name: Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,256}$")]
+
+class KeyCreate(Lifetime):
+    """`project`: a name or an id, for admins; without it the caller's own. `owner`: whose key it is, in words."""
+
+    name: Line
+    owner: Line | None = None
     scopes: Annotated[list[str], Field(max_length=ITEMS_AT_MOST)] | None = None
     project: str | None = None
 
@@ -45,6 +49,7 @@ def key_object(key: ApiKey) -> dict[str, Any]:
         "id": key.id,
         "object": "api_key",
         "name": key.name,
+        "owner": key.owner,
         "project_id": key.project_id,
         "redacted_value": f"{key.hint}…",
         "scopes": key.scopes,

@@ -111,6 +111,12 @@ class VoteCreate(Strict):
     vote_id: Id | None = None  # of `next`; tells the vote on a repeated item from the first one
 
 
+class Release(Strict):
+    """leases: each item's `lease` by its `vote_id`, as `next` gave them."""
+
+    leases: Annotated[dict[Id, Annotated[str, StringConstraints(max_length=64)]], Field(max_length=items.OPEN_AT_MOST)]
+
+
 class Invitation(Strict):
     name: Name
     expires_in_days: Annotated[float, Field(gt=0, le=90)] = 7.0
@@ -205,6 +211,7 @@ def blind(task: Task) -> dict[str, Any]:
         "vote_id": task.vote.id,
         "prompt": task.item.prompt,
         "responses": [{"id": id, "text": texts[id]} for id in task.vote.shown],
+        "lease": items.lease_of(task.vote),
         "lease_expires_at": whole(task.vote.lease_until),
     }
 

@@ -15,5 +15,6 @@ def file_object(file: File) -> dict[str, Any]:
         "purpose": file.purpose,
         "status": str(file.status),
         "status_details": report.get("summary") if file.status == FileStatus.ERROR else None,
+        "created_by": file.created_by,  # ours: the API key
         "validation": file.report,  # ours: shape, rows, and every error with line, path, code and fix
     }

@@ -1,6 +1,5 @@
 from typing import Any
 
-from fettle.rewards import FUNCTIONS, RewardFunction
 from fettle.schemas.strict import Strict
 
 FLAGS = (
@@ -76,22 +75,3 @@ def load_failure(grader: dict[str, Any], error: dict[str, str]) -> dict[str, Any
     name = grader["name"]
     score = {"reward": None, "scores": {name: None}, "errors": {name: failure}, "printed": ""}
     return run_object(grader, {"scores": [score], "seconds": 0.0, "sandbox": None})
-
-
-def function_object(name: str, function: RewardFunction) -> dict[str, Any]:
-    return {
-        "name": name,
-        "object": "reward_function",
-        "description": function.description,
-        "parameters": function.parameters.model_json_schema(),
-        "sandboxed": function.sandboxed,
-        "examples": [
-            {"completion": e.completion, "item": e.item, "parameters": e.parameters, "value": e.value}
-            for e in function.examples
-        ],
-    }
-
-
-def functions_list() -> dict[str, Any]:
-    data = [function_object(name, function) for name, function in FUNCTIONS.items()]
-    return {"object": "list", "data": data, "has_more": False}

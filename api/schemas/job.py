@@ -113,6 +113,7 @@ def job_object(job: Job, waits: Waiting | None = None) -> dict[str, Any]:
         "integrations": job.integrations or [],
         "priority": placement.name_of(job.priority),  # ours
         "resources": job.resources,  # ours: what it asks of a slot; null: nothing
+        "created_by": job.created_by,  # ours: the API key
         "limits": job.limits,  # ours: how long its runs may take together; null: no limit of its own
         "waiting": waits.to_json() if waits else None,  # ours: its place in the queue, and why it waits
         "progress": job.progress if job.status == JobStatus.RUNNING else None,  # ours: how far its step is

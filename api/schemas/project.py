@@ -42,6 +42,7 @@ class ProjectCreate(Strict):
 class ProjectChange(Strict):
     name: str | None = None
     quotas: Quotas | None = None
+    stores_completions: bool | None = None
 
 
 def project_object(project: Project, defaults: quotas.Limits) -> dict[str, Any]:
@@ -51,4 +52,5 @@ def project_object(project: Project, defaults: quotas.Limits) -> dict[str, Any]:
         "name": project.name,
         "created_at": int(project.created_at),
         "quotas": quotas.limits(project, defaults),
+        "stores_completions": project.stores_completions,
     }

@@ -64,6 +64,7 @@ def show_report(file: dict[str, Any], limit: int) -> None:
     known = f"{report.get('rows', 0):,} rows, {report.get('format')}, {report.get('shape') or 'unknown shape'}"
     if file["status"] != "error":
         console.print(Text("✓ ", "green") + plain(known), soft_wrap=True)
+        show_quality(report.get("quality"), shown=5)
         return
     problems, count = report.get("errors", []), report.get("error_count", 0)
     for problem in problems[:limit]:
@@ -73,6 +74,14 @@ def show_report(file: dict[str, Any], limit: int) -> None:
         shown = f"{len(problems[:limit])} of {count:,} problems are shown."
         more = " Use --limit 50 to see more." if len(problems) > limit else ""
         say(plain(shown + more, "dim"))
+
+
+def show_quality(quality: dict[str, Any] | None, shown: int) -> None:
+    """What may make training worse, with the first lines. shown: lines of each."""
+    for found in (quality or {}).get("findings", []):
+        lines = ", ".join(map(str, found["lines"][:shown])) + (", …" if found["rows"] > shown else "")
+        place = f" ({'lines' if len(found['lines']) > 1 else 'line'} {lines})" if found["lines"] else ""
+        say(Text("! ", "yellow") + plain(f"{found['message']}{place} ") + plain(found["fix"], "dim"))
 
 
 @app.command("list", epilog=example("fettle files list"))

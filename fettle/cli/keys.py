@@ -29,19 +29,21 @@ def create(
     project: Annotated[str, typer.Option(help="The key's project; created if it does not exist.")] = "default",
     scope: Scopes = [ALL],  # noqa: B006 — typer's way to say a default
     expires_in: End = None,
+    owner: Annotated[str | None, typer.Option(help="The person or team that the key belongs to.")] = None,
 ) -> None:
     """Create a key and print it. It is never shown again."""
-    from fettle.tenancy import api_keys, projects
+    from fettle.tenancy import api_keys, audit, projects
 
     settings = Settings()
     end = None if expires_in is None else time.time() + expires_in
 
     async def make(db: "Database") -> str:
         async with db.transaction() as session:
-            owner = await projects.ensure(session, project)
-            _, key = await api_keys.create(
-                session, owner.id, name, api_keys.pepper(settings), key_scopes=scope, expires_at=end
+            home = await projects.ensure(session, project)
+            row, key = await api_keys.create(
+                session, home.id, name, api_keys.pepper(settings), key_scopes=scope, expires_at=end, owner=owner
             )
+            audit.by_operator(session, "api_keys.create", "fettle keys create", home.id, row.id)
             return key
 
     print(with_database(settings, make))
@@ -64,14 +66,21 @@ def show(as_json: AsJson = False) -> None:
     for key, project in found:
         scopes = Text(" ".join(key.scopes), "bold" if ADMIN in key.scopes else "")
         made = moment(key.created_at)
-        rows.append((key.id, project.name, key.name, f"{key.hint}…", scopes, made, state(key)))
-    tables.show(("id", "project", "name", "key", "scopes", "created", "state"), rows)
+        rows.append((key.id, project.name, key.name, key.owner or "", f"{key.hint}…", scopes, made, state(key)))
+    tables.show(("id", "project", "name", "owner", "key", "scopes", "created", "state"), rows)
 
 
 def as_object(key: "ApiKey", project: "Project") -> dict[str, object]:
     from fettle.tenancy import api_keys
 
-    known = {"id": key.id, "project": project.name, "name": key.name, "hint": key.hint, "scopes": key.scopes}
+    known = {
+        "id": key.id,
+        "project": project.name,
+        "name": key.name,
+        "owner": key.owner,
+        "hint": key.hint,
+        "scopes": key.scopes,
+    }
     times = {"created_at": key.created_at, "expires_at": key.expires_at, "revoked_at": key.revoked_at}
     return {**known, **times, "state": api_keys.state(key)}
 
@@ -96,7 +105,7 @@ def rotate(
     expires_in: End = None,
 ) -> None:
     """Create a key's successor and print it; the old key expires after the grace period."""
-    from fettle.tenancy import api_keys
+    from fettle.tenancy import api_keys, audit
 
     settings = Settings()
 
@@ -106,6 +115,7 @@ def rotate(
             lifetime = api_keys.lifetime(row) if expires_in is None else expires_in
             end = None if lifetime is None else time.time() + lifetime
             _, key = await api_keys.rotate(session, row, api_keys.pepper(settings), grace=grace, expires_at=end)
+            audit.by_operator(session, "api_keys.rotate", "fettle keys rotate", row.project_id, row.id)
             return key
 
     print(with_database(settings, make))
@@ -114,11 +124,12 @@ def rotate(
 @app.command("revoke", epilog=example("fettle keys revoke key_abc123"))
 def revoke(key_id: KeyId) -> None:
     """Revoke a key immediately."""
-    from fettle.tenancy import api_keys
+    from fettle.tenancy import api_keys, audit
 
     async def end(db: "Database") -> None:
         async with db.transaction() as session:
-            await api_keys.revoke(session, key_id)
+            row = await api_keys.revoke(session, key_id)
+            audit.by_operator(session, "api_keys.revoke", "fettle keys revoke", row.project_id, row.id)
 
     with_database(Settings(), end)
     console.print(plain(f"{key_id} revoked"))

@@ -6,6 +6,7 @@ Commands import what they need themselves: `fettle api` shall not wait for alemb
 import asyncio
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fettle import __version__
-from fettle.cli import chat, files, job_results, jobs, keys, login, models, projects, rewards, train
+from fettle.cli import audit, chat, files, job_results, jobs, keys, login, models, projects, rewards, train, webhooks
 from fettle.cli.terminal import AsJson, console, example, plain, show_json, with_database
 from fettle.errors import FettleError, Unavailable
 from fettle.host import users
@@ -69,10 +70,12 @@ jobs.app.command(
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
 app.add_typer(rewards.app, name="rewards")
+app.add_typer(webhooks.app, name="webhooks")
 app.command(epilog=example("fettle login https://fettle.example.com"))(login.login)
 app.command(epilog=example("fettle logout"))(login.logout)
 app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")
+app.command("audit", epilog=example("fettle audit --limit 20", "fettle audit --jsonl > audit.jsonl"))(audit.show)
 
 
 def main() -> None:
@@ -140,10 +143,15 @@ def api() -> None:
     become("api")
 
 
-@app.command(epilog=example("FETTLE_SLOTS=2 fettle worker"))
-def worker() -> None:
+@app.command(epilog=example("FETTLE_SLOTS=2 fettle worker", "fettle worker --once --job ftjob-abc123"))
+def worker(
+    once: Annotated[bool, typer.Option("--once", help="Train one job, or none if none waits; then exit.")] = False,
+    job: Annotated[str | None, typer.Option(metavar="JOB", help="With --once: this job and no other.")] = None,
+) -> None:
     """Run a worker: claims jobs and trains them."""
-    become("worker")
+    if job is not None and not once:
+        raise typer.BadParameter("--job works only with --once. Add --once.", param_hint="--job")
+    become("worker", *(["--once"] if once else []), *(["--job", job] if job else []))
 
 
 @app.command(epilog=example("fettle engine"))
@@ -158,14 +166,29 @@ def vllm_agent() -> None:
     become("worker.vllm")
 
 
-@app.command(epilog=example("fettle export ft:starter:default:mine:abc123 --to merged"))
+@app.command(
+    epilog=example(
+        "fettle export ft:starter:default:mine:abc123 --to merged",
+        "fettle export ft:starter:default:mine:abc123 --to merged --format gguf",
+    )
+)
 def export(
     name: Annotated[str, typer.Argument(help="A tuned model or a checkpoint: ft:…")],
     to: Annotated[str, typer.Option(metavar="FOLDER", help="New, or empty.")],
     dtype: Annotated[str | None, typer.Option(help="bf16 or fp32; unset: the base model's.")] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="safetensors, or gguf for llama.cpp and Ollama, with a Modelfile.")
+    ] = "safetensors",
+    push: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OWNER/NAME", help="Also to this repository on the Hugging Face hub; FETTLE_HF_TOKEN writes."
+        ),
+    ] = None,
 ) -> None:
     """Merge a tuned model into its base: an ordinary model in a folder (loads torch)."""
-    become("worker.export", name, "--to", to, *(["--dtype", dtype] if dtype else []))
+    options = [*(["--dtype", dtype] if dtype else []), *(["--push", push] if push else [])]
+    become("worker.export", name, "--to", to, "--format", form, *options)
 
 
 def become(module: str, *arguments: str) -> None:
@@ -213,7 +236,12 @@ def doctor(as_json: AsJson = False) -> None:
         sys.exit(1)
 
 
-@app.command(epilog=example("fettle preview train.jsonl --model starter --rows 5"))
+@app.command(
+    epilog=example(
+        "fettle preview train.jsonl --model starter --rows 5",
+        "fettle preview train.jsonl --quality --valid valid.jsonl",
+    )
+)
 def preview(
     file: Annotated[str, typer.Argument(help="A dataset on this machine, or the id of an uploaded file.")],
     model: Annotated[
@@ -224,14 +252,25 @@ def preview(
     max_seq_length: Annotated[
         int | None, typer.Option(min=16, help="Count the rows that are longer; unset: what a job would take.")
     ] = None,
+    quality: Annotated[
+        bool, typer.Option("--quality", help="Show duplicates, conflicts, likely secrets and more.")
+    ] = False,
+    valid: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --quality: a validation file to compare with.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a dataset as a job would train on it, with the learned text highlighted."""
-    from pathlib import Path
-
-    from fettle.cli import token_view
+    from fettle.cli import quality_view, token_view
 
     path, settings = Path(file), Settings()
+    if quality:
+        found = quality_view.of(file, valid, settings)
+        if as_json:
+            show_json(found)
+        else:
+            quality_view.show(found)
+        return
     if path.is_file() or not file.startswith("file-"):
         seen = token_view.of_path(path, model, settings, limit=rows, offset=offset, max_seq_length=max_seq_length)
     else:
@@ -256,8 +295,6 @@ def dry_run(
     as_json: AsJson = False,
 ) -> None:
     """Try a reinforcement job's rewards before you create it. Exits 1 if there are warnings."""
-    from pathlib import Path
-
     from fettle.cli import dry_run_view
     from fettle.cli.client import Client
 
@@ -278,8 +315,6 @@ def estimate(
     as_json: AsJson = False,
 ) -> None:
     """Say what a job would take: steps, memory, time and cost. Exits 1 if it does not fit in memory."""
-    from pathlib import Path
-
     from fettle.cli import estimate_view
     from fettle.cli.client import Client
 

@@ -25,11 +25,13 @@ Change = Annotated[list[str], typer.Argument(help="quota=limit: 5, 20G, none or 
 @app.command("create", epilog=example("fettle projects create blue-team"))
 def create(name: Annotated[str, typer.Argument(help="Lower-case letters, digits and '-'.")]) -> None:
     """Create a project and print its id."""
-    from fettle.tenancy import projects
+    from fettle.tenancy import audit, projects
 
     async def make(db: "Database") -> str:
         async with db.transaction() as session:
-            return (await projects.create(session, name)).id
+            made = await projects.create(session, name)
+            audit.by_operator(session, "projects.create", "fettle projects create", made.id, made.id)
+            return made.id
 
     print(with_database(Settings(), make))
 
@@ -55,10 +57,28 @@ def show(as_json: AsJson = False) -> None:
     tables.show(("id", "name", "created", "own quotas"), rows)
 
 
+@app.command("delete", epilog=example("fettle projects delete blue-team --yes"))
+def delete(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Delete a project with all that is its: keys, files, jobs, models, comparisons. It cannot be brought back."""
+    from fettle.tenancy import audit, project_deletion, projects
+
+    if not yes:
+        typer.confirm(f"Delete the project {name} and everything in it?", abort=True)
+
+    async def remove(db: "Database") -> str:
+        async with db.transaction() as session:
+            project = await projects.find(session, name)
+            await project_deletion.remove(session, project)  # a running worker deletes the objects
+            audit.by_operator(session, "projects.delete", "fettle projects delete", project.id, project.id)
+            return project.name
+
+    print(f"The project {with_database(Settings(), remove)} is deleted.")
+
+
 @app.command("quota", epilog=example("fettle projects quota blue-team queued_jobs=5 bytes=20G"))
 def quota(name: Name, change: Change = [], as_json: AsJson = False) -> None:  # noqa: B006 — typer's way to say a default
     """Show a project's quotas and usage; `queued_jobs=5 bytes=20G` changes them first."""
-    from fettle.tenancy import projects, quotas
+    from fettle.tenancy import audit, projects, quotas
 
     settings = Settings()
     wanted = [parsed(text, list(quotas.QUOTAS)) for text in change]
@@ -70,6 +90,8 @@ def quota(name: Name, change: Change = [], as_json: AsJson = False) -> None:  # 
             project = await projects.find(session, name)
             if wanted:
                 quotas.change(project, new, back)
+                command = f"fettle projects quota {project.name} {' '.join(change)}"
+                audit.by_operator(session, "projects.change", command, project.id, project.id)
             return quotas.limits(project, quotas.defaults(settings)), await quotas.usage(session, project.id)
 
     limits, used = with_database(settings, work)

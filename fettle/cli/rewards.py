@@ -19,7 +19,7 @@ PATH = "/v1/reward_functions"
 
 @app.command("list", epilog=example("fettle rewards list"))
 def show_all(as_json: AsJson = False) -> None:
-    """List the built-in reward functions."""
+    """List the reward functions: the project's own, and the built-in ones."""
     found = Client(Settings()).get(PATH)
     if as_json:
         show_json(found)

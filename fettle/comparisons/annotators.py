@@ -82,7 +82,7 @@ async def of_key(session: AsyncSession, comparison: Comparison, key: ApiKey) -> 
             id=ids.new("annot_"),
             comparison_id=comparison.id,
             project_id=comparison.project_id,
-            name=key.name,
+            name=key.owner or key.name,
             key_id=key.id,
         )
         session.add(row)

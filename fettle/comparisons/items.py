@@ -1,6 +1,7 @@
 """Items: served to annotators blind, in an order of their own, each to an annotator once."""
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
@@ -15,7 +16,8 @@ from fettle.errors import Conflict, NotFound
 from fettle.pagination import page
 from models import Comparison, ComparisonAnnotator, ComparisonItem, ComparisonStatus, ComparisonVote
 
-LEASE_SECONDS = 600.0  # in which an item is the annotator's alone
+LEASE_SECONDS = 600.0  # in which the item on the screen is the annotator's alone
+AHEAD_SECONDS = 120.0  # the same for the items after it, which their page renews: whoever leaves keeps them from nobody
 OPEN_AT_MOST = 10  # items of an annotator without a vote: more would keep them from the others
 VOTES_AT_MOST = 20_000  # of a comparison, and items that annotators opened without a vote
 
@@ -50,13 +52,15 @@ def taken() -> ColumnElement[bool]:
 async def next_tasks(
     session: AsyncSession, comparison: Comparison, annotator: ComparisonAnnotator, count: int, *, resume: bool = False
 ) -> list[Task]:
-    """So many items for the annotator, leased; fewer where there are no more.
+    """So many items for the annotator, leased; fewer where there are no more. Only the first has the long lease.
 
     resume: those that the annotator has open come first and count. Call it with the comparison locked. Raises Conflict.
     """
     tasks = await open_tasks(session, annotator, count) if resume else []
     while len(tasks) < count and (task := await next_task(session, comparison, annotator)) is not None:
         tasks.append(task)
+    for task in tasks[1:]:
+        await lease(session, task.vote, AHEAD_SECONDS)
     return tasks
 
 
@@ -121,9 +125,28 @@ def candidates(comparison: Comparison, annotator: ComparisonAnnotator) -> Select
     return statement.order_by(count, ComparisonItem.number)
 
 
-async def lease(session: AsyncSession, vote: ComparisonVote) -> None:
-    vote.lease_until = (await session.scalar(select(database_now())) or 0.0) + LEASE_SECONDS
+async def lease(session: AsyncSession, vote: ComparisonVote, seconds: float = LEASE_SECONDS) -> None:
+    vote.lease_until = (await session.scalar(select(database_now())) or 0.0) + seconds
     await session.flush()
+
+
+def lease_of(vote: ComparisonVote) -> str | None:
+    """Its lease by name: a renewed one has another name."""
+    return None if vote.lease_until is None else repr(vote.lease_until)
+
+
+async def release(session: AsyncSession, annotator: ComparisonAnnotator, leases: Mapping[str, str]) -> int:
+    """Frees items for others: how many. Call it with the comparison locked.
+
+    leases: by the id of the vote. One that was renewed since stays: another page of the annotator has the item.
+    """
+    held = [
+        vote for _, vote in await session.execute(open_votes_of(annotator)) if leases.get(vote.id) == lease_of(vote)
+    ]
+    for vote in held:
+        vote.lease_until = None
+    await session.flush()
+    return len(held)
 
 
 def open_votes_of(annotator: ComparisonAnnotator) -> Select[ComparisonItem, ComparisonVote]:

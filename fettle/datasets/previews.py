@@ -2,7 +2,8 @@
 
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,27 @@ async def preview(
     return await examine(storage, file, look, folder=folder, limit=limit, max_seq_length=max_seq_length, offset=offset)
 
 
+async def repeats(storage: Storage, file: File, other: File | None, look: Look, *, folder: Path) -> dict[str, Any]:
+    """look: as `formats.repeats.look`, outside of this process. other: whose prompts are compared.
+
+    Raises InvalidRequest, Missing.
+    """
+    async with fetched(storage, file, folder) as (path, whole):
+        if other is None:
+            return await look(path=path, whole=whole, other=None, other_whole=False)
+        async with fetched(storage, other, folder) as (other_path, other_whole):
+            return await look(path=path, whole=whole, other=other_path, other_whole=other_whole)
+
+
 async def examine(storage: Storage, file: File, look: Look, *, folder: Path, **asked: Any) -> dict[str, Any]:
     """What `look` says of the beginning of a dataset, or of all of it (`whole`). Raises InvalidRequest, Missing."""
+    async with fetched(storage, file, folder) as (path, whole):
+        return await look(path=path, whole=whole, **asked)
+
+
+@asynccontextmanager
+async def fetched(storage: Storage, file: File, folder: Path) -> AsyncIterator[tuple[str, bool]]:
+    """A dataset's beginning on the local disk, and whether it is all of it. Raises InvalidRequest, Missing."""
     if file.purpose != PURPOSE:
         raise InvalidRequest(
             f"The file {file.id!r} has the purpose {file.purpose!r}. Only files with the purpose {PURPOSE!r} "
@@ -38,8 +58,7 @@ async def examine(storage: Storage, file: File, look: Look, *, folder: Path, **a
     if file.status == FileStatus.ERROR:
         raise InvalidRequest(f"{file.filename}: {(file.report or {})['summary']}", code="invalid_file", param="file_id")
     with tempfile.NamedTemporaryFile(dir=folder, prefix="preview-") as aside:
-        complete = await fetch(storage, file, Path(aside.name))
-        return await look(path=aside.name, whole=complete, **asked)
+        yield aside.name, await fetch(storage, file, Path(aside.name))
 
 
 async def fetch(storage: Storage, file: File, path: Path) -> bool:

@@ -53,7 +53,7 @@ async def find(session: AsyncSession, project_id: str, name: str, models: Catalo
     """Raises NotFound: an unknown model is never answered by another one. Raises InvalidRequest for a reward model."""
     if name in models:
         return Servable(name, name)
-    tuned = await tuned_models.find(session, project_id, name)
+    tuned = await tuned_models.usable(session, project_id, name)
     if not await tuned_models.chats(session, tuned):
         raise InvalidRequest(
             f"{name!r} is a reward model, which scores responses but does not write them. Chat with a base "
@@ -67,7 +67,7 @@ async def find(session: AsyncSession, project_id: str, name: str, models: Catalo
 
 async def find_reward_model(session: AsyncSession, project_id: str, name: str, models: Catalog) -> Servable:
     """Raises NotFound, and InvalidRequest for a model that writes."""
-    tuned = None if name in models else await tuned_models.find(session, project_id, name)
+    tuned = None if name in models else await tuned_models.usable(session, project_id, name)
     if tuned is None or await tuned_models.chats(session, tuned):
         raise InvalidRequest(
             f"{name!r} is not a reward model. Use a model that the method "

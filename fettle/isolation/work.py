@@ -8,7 +8,7 @@ import orjson
 
 from fettle.comparisons import prompts, results
 from fettle.comparisons.imports import reader
-from fettle.datasets.formats import facts, preview, token_sample, validation
+from fettle.datasets.formats import facts, preview, repeats, token_sample, validation
 from fettle.errors import InvalidRequest
 from fettle.isolation import json_body
 from fettle.jobs import metric_series
@@ -77,12 +77,18 @@ def dataset_facts(argument: Any, content: bytes) -> bytes:
     return orjson.dumps(facts.look(Path(argument["path"])))
 
 
+def dataset_repeats(argument: Any, content: bytes) -> bytes:
+    path, other = Path(argument.pop("path")), argument.pop("other")
+    return orjson.dumps(repeats.look(path, other=None if other is None else Path(other), **argument))
+
+
 WORK: dict[str, Work] = {
     "check_graders": check_graders,
     "check_body": check_body,
     "validate": validate,
     "look": look,
     "dataset_facts": dataset_facts,
+    "dataset_repeats": dataset_repeats,
     "sample_tokens": sample_tokens,
     "select_rollouts": selection.select,
     "comparison_prompts": prompts.read,

@@ -51,7 +51,7 @@ async def line(session: AsyncSession, *conditions: ColumnElement[bool]) -> Line:
     for job in await running(session):
         left.append(seconds := remaining(job.estimated_finish, job.estimate, usual))
         used[job.project_id] = used.get(job.project_id, 0.0) + placement.charge(likely(seconds))
-    return Line(placement.order(found, used, time.time()), takes, left)
+    return Line(list(placement.order(found, used, time.time())), takes, left)
 
 
 async def first(session: AsyncSession, conditions: Sequence[ColumnElement[bool]]) -> Sequence[Any]:

@@ -56,6 +56,7 @@ async def create(
             "temperature": asked["temperature"],
             "top_p": 1.0,
             "max_completion_tokens": asked["max_completion_tokens"],
+            **({"response_format": form} if (form := plan.method[kind].get("response_format")) else {}),
         },
         "errors_at_most": asked["max_grader_errors"],
         "instruction": instruction,

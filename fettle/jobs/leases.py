@@ -31,16 +31,18 @@ async def claim(
     *,
     offer: Offer = ANY_SLOT,
     heartbeat_seconds: float = 10,
+    job_id: str | None = None,
 ) -> Job | None:
     """The first job of the queue that the slot can run, now running and leased to `owner`; None when there is none.
 
     defaults: the quotas of projects that say nothing else. A job whose adapter lies on another host's disk waits for a
-    worker there, as long as one is alive.
+    worker there, as long as one is alive. job_id: only this one.
     """
     await runs.close(session)
     elsewhere = workers.serving_hosts(heartbeat_seconds).where(Worker.host != offer.host if offer.host else true())
     here = or_(Job.kept_by.is_(None), Job.kept_by.not_in(elsewhere))
-    queued = (await candidates.line(session, here, await candidates.fits(session, offer))).waiting
+    only = Job.id == job_id if job_id else true()
+    queued = (await candidates.line(session, here, only, await candidates.fits(session, offer))).waiting
     full = await quotas.full(session, {each.project_id for each in queued}, defaults)
     for each in queued:
         if each.project_id not in full and (job := await take(session, each.id, owner, lease_seconds, offer)):

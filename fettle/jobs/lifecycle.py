@@ -70,6 +70,7 @@ async def add(session: AsyncSession, project: Project, request: Request, plan: P
         validation_file=request.validation_file,
         method=plan.method,
         seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
+        created_by=request.created_by,
         suffix=request.suffix,
         labels=request.metadata,
         integrations=request.integrations or None,

@@ -11,7 +11,7 @@ compares this with other orders; docs/decisions/0016 says why it is this one.
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,13 +85,12 @@ def charge(seconds: float | None) -> float:
     return min(WINDOW, max(LEAST_SECONDS, seconds or LEAST_SECONDS))
 
 
-def order(candidates: Iterable[Candidate], used: Mapping[str, float], now: float) -> list[Candidate]:
+def order(candidates: Iterable[Candidate], used: Mapping[str, float], now: float) -> Iterator[Candidate]:
     """As they start if no other job comes. used: slot-seconds by project, lately and expected of what runs."""
     ranks: dict[int, dict[str, list[Candidate]]] = defaultdict(lambda: defaultdict(list))
     for each in candidates:
         ranks[rank(each.priority, each.created_at, now)][each.project_id].append(each)
     charged: dict[str, float] = defaultdict(float, used)
-    found: list[Candidate] = []
     for _, lines in sorted(ranks.items(), reverse=True):
         heap: list[tuple[float, float, str]] = []
 
@@ -104,11 +103,11 @@ def order(candidates: Iterable[Candidate], used: Mapping[str, float], now: float
             push(project, line)
         while heap:
             _, _, project = heapq.heappop(heap)
-            found.append(lines[project].pop())
-            charged[project] += found[-1].cost
+            first = lines[project].pop()
+            charged[project] += first.cost
+            yield first
             if lines[project]:
                 push(project, lines[project])
-    return found
 
 
 def lacks(need: Need, offer: Offer) -> str | None:

@@ -46,6 +46,7 @@ class Request:
     priority: placement.Priority = "normal"
     resources: dict[str, Any] | None = None
     limits: dict[str, Any] | None = None
+    created_by: str | None = None  # the API key
 
     @property
     def digest(self) -> str:

@@ -1,7 +1,7 @@
-"""What a succeeded job stands on: checks of what it was trained on, of its adapter, and of what is served.
+"""The proof of a succeeded job: checks of the data that it used, of its adapter, and of the model that is served.
 
-Every check has a status, one sentence and its figures. `failed` keeps a job from succeeding; a `warning` does not, and
-`not_checked` is no success either.
+Each check has a status, a sentence and its figures. `failed` stops a job from succeeding and a `warning` does not.
+`not_checked` means that nobody knows.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ TOLERANCE = {"fp32": 1e-4, "bf16": 0.05}
 REASONS = {
     "too_long": "longer than max_seq_length",
     "without_completion": "nothing to learn",
-    "alike": "both responses are the same tokens",
+    "alike": "both responses have the same tokens",
     "with_training_prompt": "its prompt is in the training file",
 }
 SERVED = "served_model"
@@ -42,18 +42,18 @@ def rows(evidence: dict[str, Any], uploaded: int | None) -> Check:
     unit, kept, examples = evidence["unit"], evidence["kept"], evidence["examples"]
     left_out = sum(reason["rows"] for reason in evidence["left_out"].values())
     wanted = kept * evidence["epochs"]
-    message = f"{kept:,} of {examples:,} {unit} were trained on"
+    message = f"The job trained on {kept:,} of {examples:,} {unit}"
     for reason, found in evidence["left_out"].items():
         message += f"; {found['rows']:,} left out ({REASONS.get(reason, reason)}): {lines(found)}"
     wrong = []
     if uploaded is not None and evidence["rows_in_file"] not in (None, uploaded):
-        wrong.append(f"the file has {uploaded:,} rows, of which the run read {evidence['rows_in_file']:,}")
+        wrong.append(f"the file has {uploaded:,} rows, but the run read {evidence['rows_in_file']:,}")
     if kept + left_out != examples:
         wrong.append(f"{examples - kept - left_out:,} {unit} are unaccounted for")
     if evidence["visits"] != wanted and not evidence["stopped_early"]:
         wrong.append(
-            f"{evidence['epochs']} epochs of {kept:,} {unit} are {wanted:,}, but {evidence['visits']:,} were used: an "
-            "epoch takes whole batches only, so choose a batch_size that divides the rows"
+            f"{evidence['epochs']} epochs of {kept:,} {unit} are {wanted:,}, but {evidence['visits']:,} were used. An "
+            "epoch uses whole batches only. Choose a batch_size that divides the number of rows"
         )
     figures = {name: evidence[name] for name in ("rows_in_file", "examples", "kept", "visits", "epochs", "left_out")}
     sentence = "; ".join([message, *wrong]) + "."
@@ -81,10 +81,10 @@ def supervised_tokens(evidence: dict[str, Any]) -> Check:
 def moved(evidence: dict[str, Any]) -> Check:
     names = ("matrices", "moved", "not_moved", "without_gradient", "optimizer_steps", "steps_with_gradient")
     figures = {name: evidence[name] for name in (*names, "largest_gradient")}
-    message = f"{evidence['moved']:,} of the adapter's {evidence['matrices']:,} matrices have moved, and all are finite"
+    message = f"{evidence['moved']:,} of the adapter's {evidence['matrices']:,} matrices changed, and all are finite"
     still, idle = evidence["not_moved"], evidence["without_gradient"]
     if still["matrices"]:
-        message += f"; {still['matrices']:,} had a gradient and did not move ({', '.join(still['first'])})"
+        message += f"; {still['matrices']:,} had a gradient but did not change ({', '.join(still['first'])})"
     if idle["matrices"]:
         message += f"; {idle['matrices']:,} never had a gradient ({', '.join(idle['first'])})"
     bad = still["matrices"] or idle["matrices"]
@@ -101,22 +101,22 @@ def of_storage(probe: dict[str, Any], again: dict[str, Any]) -> list[Check]:
     figures |= {"tolerance": allowed, "base_mean": noise, "precision": again["precision"]}
     what = "scores" if probe["scores"] else "log-probabilities"
     if not off:
-        message = f"No row of the training file was short enough to compare {what} on."
+        message = f"Every row of the training file was too long to compare {what} on."
         return [check("stored_adapter", "not_checked", message, **figures)]
     if len(off) != sum(map(len, probe["tuned"])) or not mean(off) <= allowed:
         message = (
-            f"The adapter loaded from storage gives other {what} than the training process: they differ by "
-            f"{mean(off):.6f} on average over {len(off)} values, and {allowed:.6f} is allowed."
+            f"The adapter loaded from storage does not give the training process's {what}. They differ by "
+            f"{mean(off):.6f} on average over {len(off)} values. At most {allowed:.6f} is allowed."
         )
         return [check("stored_adapter", "failed", message, **figures)]
     message = (
-        f"The adapter loaded from storage gives the training process's {what}: the largest of {len(off)} differences "
+        f"The adapter loaded from storage gives the training process's {what}. The largest of {len(off)} differences "
         f"is {max(off):.6f}."
     )
     status: Status = "ok"
     if noise > tolerance:
         status = "warning"
-        message += f" The base model itself gives others than in training, by {noise:.6f} on average."
+        message += f" The base model's own {what} differ from those in training by {noise:.6f} on average."
     return [check("stored_adapter", status, message, **figures), effect(probe, tolerance)]
 
 
@@ -128,19 +128,19 @@ def effect(probe: dict[str, Any], tolerance: float) -> Check:
     figures = {"mean": mean(change), "largest": largest, "tolerance": tolerance}
     if largest > tolerance:
         return check("differs_from_base", "ok", f"{message}.", **figures)
-    message += ", which is no more than rounding may: it has learned next to nothing about these rows."
+    message += ", which rounding alone can do. The model learned almost nothing about these rows."
     return check("differs_from_base", "warning", message, **figures)
 
 
 def unchecked(probe: dict[str, Any], why: str) -> list[Check]:
     """Of a check that could not be made."""
-    message = f"Whether the adapter in storage gives the training process's values was not checked: {why}."
+    message = f"The adapter in storage was not compared with the training process: {why}."
     tolerance = tolerance_of([*probe["tuned"], *probe["base"]], probe["precision"])
     return [check("stored_adapter", "not_checked", message), effect(probe, tolerance)]
 
 
 def waiting_for_engine() -> Check:
-    return check(SERVED, "not_checked", "Not checked yet: no engine has served the model since it was published.")
+    return check(SERVED, "not_checked", "Not checked yet. No engine has served the model since it was published.")
 
 
 def of_engine(probe: dict[str, Any], tuned: Sequence[float], base: Sequence[float]) -> Check:
@@ -163,21 +163,21 @@ def of_engine(probe: dict[str, Any], tuned: Sequence[float], base: Sequence[floa
         return check(SERVED, "not_checked", f"There is no probe row to compare {what} on.", **figures)
     if not mean(off) <= allowed:
         message = (
-            f"The engine's {what} are not the training process's: they differ by {mean(off):.6f} on average over "
-            f"{len(off)} values, and {allowed:.6f} is allowed."
+            f"The engine does not give the training process's {what}. They differ by {mean(off):.6f} on average over "
+            f"{len(off)} values. At most {allowed:.6f} is allowed."
         )
         return check(SERVED, "failed", message, **figures)
-    message = f"The engine gives the training process's {what}: the largest of {len(off)} differences is {max(off):.6f}"
+    message = f"The engine gives the training process's {what}. The largest of {len(off)} differences is {max(off):.6f}"
     if probe["scores"]:
         return check(SERVED, "ok", f"{message}.", **figures)
     change = mean(differences([base], [tuned]))
     figures["change"] = change
     if change > allowed:
-        return check(SERVED, "ok", f"{message}, and they differ from its base model's.", **figures)
+        return check(SERVED, "ok", f"{message}. They differ from its base model's {what}.", **figures)
     if change == 0:
         message = f"The engine answers with the base model's {what} under the tuned model's name."
         return check(SERVED, "failed", message, **figures)
-    message += f". They differ from its base model's by {change:.6f} on average, too little to tell the two apart."
+    message += f". They differ from its base model's by only {change:.6f} on average, too little to tell them apart."
     return check(SERVED, "warning", message, **figures)
 
 
@@ -208,8 +208,8 @@ def refuse_contradiction(checks: Iterable[Check]) -> None:
         if each["name"] == "stored_adapter" and each["status"] == "failed":
             raise TrainingFailed(
                 "adapter_not_reproduced",
-                f"{each['message']} Nothing was published. Start the job again; if it happens twice, check the "
-                "storage and the worker's memory.",
+                f"{each['message']} The model was not published. Start the job again. If this happens twice, check "
+                "the storage and the worker's memory.",
             )
 
 

@@ -2,8 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
+import orjson
+from jsonschema import Draft202012Validator, SchemaError
 from pydantic import Field, model_validator
 
+from fettle.errors import brief
 from fettle.methods.common import (
     ITEMS_AT_MOST,
     Auto,
@@ -13,6 +16,7 @@ from fettle.methods.common import (
 )
 from fettle.methods.sampling import SamplingHyperparameters, resolve_sampling
 from fettle.methods.spec import PROMPTS, REWARDS, Method, MethodSpec
+from fettle.schemas.response_format import ResponseFormat, schema_of
 from fettle.schemas.strict import Strict
 
 WHERE = "method.reinforcement.hyperparameters"
@@ -21,6 +25,7 @@ BATCH = 16  # prompts
 GROUP_SIZE, LARGEST_GROUP = 8, 64
 EPSILON = 0.2
 MAX_GRADER_ERRORS = 0.2
+SCHEMA_BYTES = 64 * 1024  # as in chat
 CISPO_EPSILON_HIGH = 5.0  # it clips the ratio itself: 1 + 0.2 would hardly let a token rise
 LossType = Literal["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "gspo"]
 
@@ -60,11 +65,12 @@ class ReinforcementHyperparameters(SamplingHyperparameters):
 
 
 class Reinforcement(Strict):
-    """What judges the completions: one of the three, and how to train."""
+    """What judges the completions: one of the three, what they are held to while they are sampled, and how to train."""
 
     grader: dict[str, Any] | None = None
     graders: dict[str, Any] | Annotated[list[dict[str, Any]], Field(max_length=ITEMS_AT_MOST)] | None = None
     reward_functions: Annotated[list[str | dict[str, Any]], Field(max_length=ITEMS_AT_MOST)] | None = None
+    response_format: ResponseFormat | None = None
     hyperparameters: ReinforcementHyperparameters = ReinforcementHyperparameters()
 
     @model_validator(mode="after")
@@ -73,6 +79,18 @@ class Reinforcement(Strict):
         if len(given) != 1:
             named = " and ".join(repr(name) for name in given) or "none"
             raise ValueError(f"give one of 'grader', 'graders' and 'reward_functions'; given: {named}")
+        return self
+
+    @model_validator(mode="after")
+    def a_schema(self) -> "Reinforcement":
+        """The training process compiles it; what is plainly wrong is refused before."""
+        schema = schema_of(self.response_format) or {}
+        if len(orjson.dumps(schema)) > SCHEMA_BYTES:
+            raise ValueError(f"the JSON schema of 'response_format' has more than {SCHEMA_BYTES:,} bytes; shorten it")
+        try:
+            Draft202012Validator.check_schema(schema)
+        except SchemaError as error:
+            raise ValueError(f"'response_format' has no valid JSON schema: {brief(error.message)}") from error
         return self
 
     def judges(self) -> dict[str, Any]:
@@ -111,7 +129,9 @@ def resolve(method: ReinforcementMethod, given: Given) -> dict[str, Any]:
         "reasoning_effort": asked.reasoning_effort or "default",
         "max_grader_errors": asked.max_grader_errors,
     }
-    return {**graders_of(method), "hyperparameters": shared | sampling | own}
+    form = method.reinforcement.response_format
+    held = {} if form is None else {"response_format": form.model_dump(by_alias=True, exclude_none=True)}
+    return {**graders_of(method), **held, "hyperparameters": shared | sampling | own}
 
 
 def graders_of(method: ReinforcementMethod) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import delete as remove
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.errors import Conflict, InvalidRequest, NotFound
@@ -12,7 +13,7 @@ from fettle.methods.spec import REWARD_MODEL as REWARD_MODEL
 from fettle.pagination import page
 from fettle.registry import catalog
 from fettle.rewards import models_of
-from models import ENDED, Checkpoint, Job, RewardVersion, TunedModel
+from models import ENDED, Checkpoint, CheckpointPermission, Job, RewardVersion, TunedModel
 
 
 def kind_of(job: Job) -> str:
@@ -41,6 +42,15 @@ async def find(session: AsyncSession, project_id: str, name: str) -> TunedModel 
     if (found := tuned or checkpoint) is None:
         raise unknown(name)
     return found
+
+
+async def usable(session: AsyncSession, project_id: str, name: str) -> TunedModel | Checkpoint:
+    """One that the project may ask: its own, or another's with its owner's permission. Raises NotFound."""
+    permission = select(CheckpointPermission.owner_id).where(
+        CheckpointPermission.model == name, CheckpointPermission.project_id == project_id
+    )
+    owner_id = await session.scalar(permission)
+    return await find(session, owner_id or project_id, name)
 
 
 async def chats(session: AsyncSession, model: TunedModel | Checkpoint) -> bool:
@@ -98,6 +108,7 @@ async def delete(session: AsyncSession, project_id: str, name: str) -> TunedMode
         raise Conflict(
             f"The model {name!r} is in use by the job {job_id!r}. Cancel that job first.", code="model_in_use"
         )
+    await session.execute(remove(CheckpointPermission).where(CheckpointPermission.model == name))
     await session.delete(model)
     return model
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
@@ -85,7 +85,7 @@ async def page(
     the rows, by what its summary says, is not read. read: where a chunk is decoded; None: in a thread of this process.
     """
     read = read or in_thread
-    start = position(after)
+    start = None if after is None else position(after, "after")
     behind = None if start is None else await place_behind(storage, found, wanted, sort, start, read)
     candidates = by_step(found, sort, behind) if sort.endswith("step") else by_reward(found, sort, behind)
     kept: list[tuple[Place, int, Row]] = []
@@ -120,15 +120,38 @@ async def place_behind(
     step, index = start
     if sort.endswith("step"):
         return place_of({"step": step, "index": index}, sort)
+    row = await rollout(storage, found, wanted, start, read)
+    if row is None or row["reward"] is None:
+        raise InvalidRequest(
+            f"Invalid value for 'after': 'rollout-{step}-{index}'. Use the last id of the page before.", param="after"
+        )
+    return place_of(row, sort)
+
+
+async def rollout(
+    storage: Storage, found: Sequence[RolloutChunk], wanted: RolloutFilter, at: tuple[int, int], read: Read
+) -> Row | None:
+    """The one of a step and an index. None: there is none that is wanted."""
+    step, index = at
+    before = place_of({"step": step, "index": index - 1}, "step")
     for chunk in found:
         if chunk.step == step and (content := await content_of(storage, chunk)) is not None:
-            before = place_of({"step": step, "index": index - 1}, "step")
             for each in (await read(content, Part(wanted, "step", before, 1))).rows:
-                if each["index"] == index and each["reward"] is not None:
-                    return place_of(each, sort)
-    raise InvalidRequest(
-        f"Invalid value for 'after': 'rollout-{step}-{index}'. Use the last id of the page before.", param="after"
-    )
+                if each["index"] == index:
+                    return each
+    return None
+
+
+async def prompt_of(storage: Storage, found: Sequence[RolloutChunk], id: str, read: Read | None = None) -> Any:
+    """The messages that a rollout answers. found: with the chunk of its step. Raises InvalidRequest."""
+    at = position(id, "prompt_of")
+    row = await rollout(storage, found, RolloutFilter(), at, read or in_thread)
+    if row is None:
+        raise InvalidRequest(
+            f"The job has no rollout {id!r}, or no longer keeps it. Use the id of a rollout of this job.",
+            param="prompt_of",
+        )
+    return row["prompt"]
 
 
 def by_step(found: Sequence[RolloutChunk], sort: Sort, after: Place | None) -> Iterator[tuple[Place, RolloutChunk]]:
@@ -157,14 +180,12 @@ async def in_thread(content: bytes, part: Part) -> Rows:
     return await asyncio.to_thread(part_of, content, part)
 
 
-def position(id: str | None) -> tuple[int, int] | None:
+def position(id: str, param: str) -> tuple[int, int]:
     """(step, index). Raises InvalidRequest."""
-    if id is None:
-        return None
     name, _, rest = id.partition("-")
     step, _, index = rest.partition("-")
-    if name != "rollout" or not step.isdecimal() or not index.isdecimal():
+    if name != "rollout" or not all(each.isdecimal() and len(each) < 10 for each in (step, index)):
         raise InvalidRequest(
-            f"Invalid value for 'after': {id!r}. Use the id of a rollout, such as 'rollout-3-0'.", param="after"
+            f"Invalid value for {param!r}: {id!r}. Use the id of a rollout, such as 'rollout-3-0'.", param=param
         )
     return int(step), int(index)

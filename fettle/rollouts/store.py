@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,6 +17,7 @@ class RolloutFilter:
     """Which rollouts: of one step, with a reward from `min_reward` up to `max_reward`, both ends included.
 
     reward_version: judged by this one. error: True for those that a grader failed on, False for the others.
+    prompt: the messages that they answer.
     """
 
     step: int | None = None
@@ -23,6 +25,7 @@ class RolloutFilter:
     max_reward: float | None = None
     reward_version: int | None = None
     error: bool | None = None
+    prompt: Any = None
 
     @property
     def by_reward(self) -> bool:
@@ -32,6 +35,8 @@ class RolloutFilter:
         if self.reward_version not in (None, each["reward_version"]):
             return False
         if self.error not in (None, bool(each["errors"])):
+            return False
+        if self.prompt not in (None, each["prompt"]):
             return False
         if not self.by_reward:
             return True

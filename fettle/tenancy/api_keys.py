@@ -88,6 +88,7 @@ async def create(
     key_scopes: Sequence[str] = (scopes.ALL,),
     expires_at: float | None = None,
     key_id: str | None = None,
+    owner: str | None = None,
 ) -> tuple[ApiKey, str]:
     """The row and the key itself, which is shown this once. Raises InvalidRequest."""
     if expires_at is not None and expires_at <= time.time():
@@ -97,6 +98,7 @@ async def create(
         id=key_id or ids.new("key_"),
         project_id=project_id,
         name=name,
+        owner=owner,
         hint=key[:8],
         digest=digest(key, pepper),
         scopes=scopes.checked(key_scopes),
@@ -156,7 +158,7 @@ async def revoke(session: AsyncSession, key_id: str) -> ApiKey:
 async def rotate(
     session: AsyncSession, row: ApiKey, pepper: bytes, *, grace: float = GRACE, expires_at: float | None = None
 ) -> tuple[ApiKey, str]:
-    """A successor with the same project, name and scopes; the old key expires after the grace, in seconds.
+    """A successor with the same project, name, owner and scopes; the old key expires after the grace, in seconds.
 
     The ids of one lineage are `key_x`, `key_x-2`, `key_x-3`, …; only its two newest keys are ever live. Raises
     Conflict for a key that is not live, or that has a successor already.
@@ -177,7 +179,14 @@ async def rotate(
     row.expires_at = earliest(row.expires_at, time.time() + grace)
     successor = f"{first}-{len(keys) + 1}"
     return await create(
-        session, row.project_id, row.name, pepper, key_scopes=row.scopes, expires_at=expires_at, key_id=successor
+        session,
+        row.project_id,
+        row.name,
+        pepper,
+        key_scopes=row.scopes,
+        expires_at=expires_at,
+        key_id=successor,
+        owner=row.owner,
     )
 
 

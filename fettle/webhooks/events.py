@@ -16,6 +16,9 @@ TYPES = (
     "batch.failed",
     "batch.expired",
     "batch.cancelled",
+    "eval.run.succeeded",
+    "eval.run.failed",
+    "eval.run.canceled",
 )
 
 

@@ -1,10 +1,12 @@
 """One try to deliver an event: signed as Standard Webhooks says, to a pinned address, without redirects."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 
 import httpx
 from standardwebhooks import Webhook
@@ -55,12 +57,18 @@ async def send(endpoint: WebhookEndpoint, event_id: str, body: str, allowed: Seq
         return Outcome(None, f"{type(error).__name__}: {brief(str(error))}"[:300])
 
 
+@cache
+def tls() -> ssl.SSLContext:
+    """Made once: it takes longer than a try."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 async def attempt(endpoint: WebhookEndpoint, event_id: str, body: str, allowed: Sequence[Network]) -> Outcome:
     url = httpx.URL(endpoint.url)
     port = url.port or (443 if url.scheme == "https" else 80)
     address = await addresses.resolve(url.host, port, allowed, plain=url.scheme == "http")
     sent = headers(endpoint, event_id, body, time.time()) | {"host": url.netloc.decode("ascii")}
-    async with httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=SECONDS) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=tls(), timeout=SECONDS) as client:
         request = client.build_request(
             "POST",
             url.copy_with(host=address),

@@ -22,9 +22,11 @@ def served(app: ASGIApp, port: int = 0) -> Iterator[str]:
     while not server.started:
         assert thread.is_alive(), "the application did not start"
         time.sleep(0.005)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 class Wire:

@@ -8,12 +8,14 @@ from typing import Any
 
 import httpx
 import orjson
+from sqlalchemy import select
 
 from api.app import create_app
 from fettle import ids
 from fettle.comparisons.votes import Ballot
 from fettle.db import Database
-from fettle.inference import stored_responses
+from fettle.evals import store as evals
+from fettle.inference import stored_completions, stored_responses
 from fettle.jobs import events, lifecycle
 from fettle.registry import tuned_models
 from fettle.settings import Settings
@@ -21,7 +23,7 @@ from fettle.storage import artifacts
 from fettle.tenancy import quotas
 from fettle.webhooks import events as events_of_webhooks
 from fettle.webhooks import store as webhooks
-from models import Checkpoint, Job, JobStatus, Project, TunedModel
+from models import Checkpoint, EvalItem, EvalRun, Job, JobStatus, Project, TunedModel
 from tests.conftest import Api
 from tests.databases import upgraded
 from tests.fettle.comparisons import samples
@@ -149,6 +151,12 @@ class Tenant:
         async with self.db.transaction() as session:
             (await session.get_one(TunedModel, name)).kind = tuned_models.REWARD_MODEL
 
+    async def reward_function(self, name: str = "short", returns: str = "-len(completion)") -> dict[str, Any]:
+        source = f"def reward(prompt, completion, example):\n    return {returns}\n"
+        saved = await self.http.post("/v1/reward_functions", json={"name": name, "source": source})
+        found: dict[str, Any] = saved.raise_for_status().json()
+        return found
+
     async def comparison(self) -> dict[str, str]:
         """One that is ready, with an annotator and a vote: their ids."""
         made = await samples.comparison(self.db, self.project, prompts=2)
@@ -158,12 +166,59 @@ class Tenant:
         vote = await samples.cast(self.db, made, ann, Ballot(task.item.id, "ranking", ranking=task.vote.shown))
         return {"comparison_id": made.id, "annotator_id": ann.id, "vote_id": vote, "item_id": task.item.id}
 
+    async def stored_completion(self) -> str:
+        """One as the engine answered it; its id."""
+        body: dict[str, Any] = {"id": ids.new("chatcmpl-"), "object": "chat.completion", "choices": []}
+        body["choices"].append({"index": 0, "message": {"role": "assistant", "content": "4"}, "finish_reason": "stop"})
+        question = {"role": "user", "content": f"What was {body['id']}?"}
+        async with self.db.transaction() as session:
+            stored_completions.add(session, self.project.id, "starter", {"messages": [question]}, body, None)
+        return str(body["id"])
+
     async def stored_response(self) -> str:
         """One as the engine answered it; its id."""
         body = {"id": ids.new("resp_"), "object": "response", "output": []}
         async with self.db.transaction() as session:
             stored_responses.add(session, self.project.id, previous_id=None, input=[], body=body)
         return str(body["id"])
+
+    async def eval(self, **changed: Any) -> Any:
+        """One that looks for the item's answer in what the model says."""
+        check = {"type": "string_check", "name": "has", "operation": "ilike"}
+        body = {
+            "name": "sums",
+            "data_source_config": {
+                "type": "custom",
+                "item_schema": {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]},
+                "include_sample_schema": True,
+            },
+            "testing_criteria": [{**check, "input": "{{sample.output_text}}", "reference": "{{item.a}}"}],
+        }
+        answer = await self.http.post("/v1/evals", json=body | changed)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def evaluated(self) -> dict[str, str]:
+        """An eval with a run and an output item: their ids."""
+        made = await self.eval()
+        source = {"type": "file_content", "content": [{"item": {"a": "4"}, "sample": {"output_text": "4"}}]}
+        body = {"data_source": {"type": "jsonl", "source": source}}
+        run = (await self.http.post(f"/v1/evals/{made['id']}/runs", json=body)).json()
+        outcome = evals.Outcome(0, "pass", {"a": "4"}, {}, [], {})
+        async with self.db.transaction() as session:
+            row = await session.get_one(EvalRun, run["id"])
+            row.owner = "worker"
+            await session.flush()
+            await evals.record(session, run["id"], "worker", 1, [outcome])
+            item = await session.scalar(select(EvalItem.id).where(EvalItem.run_id == run["id"]))
+        return {"eval_id": made["id"], "run_id": run["id"], "output_item_id": str(item)}
+
+    async def permission(self, model: str, project_id: str | None = None) -> str:
+        """Of a project, by default the tenant's own, to ask the model; its id."""
+        path = f"/v1/fine_tuning/checkpoints/{model}/permissions"
+        answer = await self.http.post(path, json={"project_ids": [project_id or self.project.id]})
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["data"][0]["id"])
 
     async def webhook(self) -> dict[str, str]:
         """An endpoint, and what is to be delivered to it: their ids."""

@@ -32,6 +32,7 @@ class TestCreate:
             "id": made["id"],
             "object": "api_key",
             "name": "ci",
+            "owner": None,
             "project_id": tenant.project.id,
             "redacted_value": f"{secret[:8]}…",
             "scopes": ["files.read", "chat"],

@@ -96,6 +96,12 @@ class TestAFinding:
         assert {(asked["temperature"], asked["max_completion_tokens"]) for asked in sent} == {(0.7, 20)}
         assert len({asked["seed"] for asked in sent}) == 64
 
+    async def test_completions_are_held_to_the_jobs_response_format(self, tenant: Tenant, engine: StubEngine) -> None:
+        asked = await body(tenant, count=4)
+        asked["method"]["grpo"]["response_format"] = {"type": "json_object"}
+        await ran(tenant, asked)
+        assert [said["response_format"] for _, said in engine.seen] == [{"type": "json_object"}] * len(engine.seen)
+
     async def test_where_nothing_is_ever_right_it_warns_and_names_the_way_out(
         self, tenant: Tenant, engine: StubEngine
     ) -> None:

@@ -227,6 +227,31 @@ class TestReach:
             assert await session.get(Grading, old.id) is None
 
 
+class TestTry:
+    """A reward function on samples, before it is saved."""
+
+    SOURCE = "def reward(prompt, completion, example):\n    print(prompt)\n    return 1 / (len(completion) - 4)"
+
+    async def tried(self, tenant: Tenant, source: str, *completions: str) -> Any:
+        samples = [{"completion": each, "item": {"prompt": f"about {each}"}} for each in completions]
+        body = {"source": source, "samples": samples}
+        return await tenant.http.post("/v1/reward_functions/try", json=body, timeout=60)
+
+    async def test_each_sample_has_its_score_its_prints_and_its_seconds(self, tenant: Tenant) -> None:
+        found = (await self.tried(tenant, self.SOURCE, "fives", "four")).json()
+        good, bad = found["data"]
+        assert (good["score"], good["printed"], good["error"]) == (1.0, "about fives\n", None)
+        assert bad["score"] is None
+        assert "ZeroDivisionError" in bad["error"]
+        assert all(0 < each["seconds"] < 20 for each in found["data"])
+        assert found["sandbox"]
+
+    async def test_source_that_does_not_load_is_refused(self, tenant: Tenant) -> None:
+        refused = await self.tried(tenant, "import no_such_module\n" + self.SOURCE, "a")
+        assert refusal(refused) == (400, "invalid_grader", "source")
+        assert "no_such_module" in message(refused)
+
+
 async def test_the_functions_are_listed_with_parameters_and_examples(tenant: Tenant) -> None:
     functions = (await tenant.http.get("/v1/reward_functions")).json()["data"]
     assert "exact_match" in {function["name"] for function in functions}

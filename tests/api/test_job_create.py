@@ -29,6 +29,7 @@ class TestAccepted:
         job = answer.json()
         assert job.pop("id").startswith("ftjob-")
         assert isinstance(job.pop("created_at"), int)
+        assert job.pop("created_by").startswith("key_")
         method = job.pop("method")
         assert method["type"] == "supervised"
         assert method["supervised"]["hyperparameters"]["n_epochs"] == 3

@@ -52,7 +52,9 @@ class TestList:
         body = (await tenant.http.get("/v1/models")).json()
         assert body["object"] == "list"
         assert [model["id"] for model in body["data"]] == ["starter", SLASHED, newer, older]
-        assert all(set(model) == {"id", "object", "created", "owned_by", "kind"} for model in body["data"])
+        assert all(
+            set(model) == {"id", "object", "created", "owned_by", "kind", "created_by"} for model in body["data"]
+        )
         assert {model["object"] for model in body["data"]} == {"model"}
         assert [model["owned_by"] for model in body["data"]] == ["fettle", "fettle", *[tenant.project.id] * 2]
 

@@ -153,3 +153,16 @@ async def test_many_rows_and_those_after_an_offset_can_be_seen(tenant: Tenant) -
     rows = (await preview(tenant, file["id"], limit=100, offset=15)).json()["rows"]
     assert [row["line"] for row in rows] == list(range(16, 116))
     assert (await preview(tenant, file["id"], offset=-1)).status_code == 400
+
+
+async def test_repeats_are_counted_alone_and_against_another_dataset(tenant: Tenant, other: Tenant) -> None:
+    training = await tenant.upload(jsonl(12) + b"\n" + jsonl(2))
+    validation = await tenant.upload(jsonl(20))
+    at = f"/v1/files/{validation['id']}/repeats"
+    found = (await tenant.http.get(f"/v1/files/{training['id']}/repeats")).json()
+    assert (found["rows"], found["duplicate_rows"], found["overlap"]) == (14, 2, None)
+    found = (await tenant.http.get(at, params={"against": training["id"]})).json()
+    assert (found["duplicate_rows"], found["overlap"]["shared_rows"]) == (0, 12)
+    theirs = await other.upload(jsonl(20))
+    refused = await tenant.http.get(at, params={"against": theirs["id"]})
+    assert refusal(refused) == (404, "not_found", "file_id")

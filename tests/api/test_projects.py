@@ -1,11 +1,15 @@
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import func, select
 
 from fettle.tenancy.quotas import QUOTAS
+from models import Base, Batch, BatchStatus, JobStatus
 from tests.api.tenants import Tenant, jsonl, message, refusal
+from tests.api.test_tenancy import things
 
 PROJECTS = "/v1/projects"
 DEFAULTS = {**dict.fromkeys(QUOTAS), "high_priority_jobs": 1}
@@ -32,6 +36,7 @@ class TestCreate:
             "name": f"{tenant.project.name}-x",
             "created_at": made["created_at"],
             "quotas": DEFAULTS,
+            "stores_completions": False,
         }
 
     async def test_with_quotas_of_its_own(self, operator: httpx.AsyncClient, tenant: Tenant) -> None:
@@ -102,3 +107,43 @@ class TestChange:
         assert (await operator.post(path, json={"name": f"{made['name']}-2"})).json()["name"] == f"{made['name']}-2"
         assert refusal(await operator.post(path, json={"name": tenant.project.name}))[:2] == (409, "project_exists")
         assert (await operator.post(path, json={"name": f"{made['name']}-2"})).status_code == 200
+
+
+class TestDelete:
+    async def counts(self, tenant: Tenant) -> dict[str, int]:
+        """Rows of every table."""
+        async with tenant.db.snapshot() as session:
+            tables = Base.metadata.sorted_tables
+            return {table.name: await session.scalar(select(func.count()).select_from(table)) or 0 for table in tables}
+
+    async def test_all_that_is_its_goes_and_nothing_of_others(
+        self, operator: httpx.AsyncClient, tenant: Tenant, other: Tenant, tmp_path: Path
+    ) -> None:
+        mine = await things(tenant, tmp_path)
+        before = await self.counts(tenant)
+        theirs = await things(other, tmp_path)
+        refused = await operator.delete(f"{PROJECTS}/{other.project.id}")
+        assert f"The batch {theirs['batch_id']!r}" in message(refused)
+        async with other.db.transaction() as session:
+            (await session.get_one(Batch, theirs["batch_id"])).status = BatchStatus.CANCELLED
+        folders = [f"files/{other.project.id}", f"jobs/{theirs['job_id']}", f"uploads/{other.project.id}"]
+        assert await tenant.storage.sizes(folders[0])
+        assert await tenant.storage.sizes(folders[1])
+        deleted = await operator.delete(f"{PROJECTS}/{other.project.id}")
+        assert deleted.json() == {"id": other.project.id, "object": "project", "deleted": True}
+        left = await self.counts(tenant)
+        assert left == {**before, "projects": before["projects"] - 1, "api_keys": before["api_keys"] - 1}
+        assert [await tenant.storage.sizes(folder) for folder in folders] == [{}, {}, {}]
+        assert refusal(await other.http.get("/v1/files"))[0] == 401
+        assert (await tenant.http.get(f"/v1/files/{mine['file_id']}/content")).status_code == 200
+
+    async def test_not_while_it_works_or_under_the_feet_of_its_own_key(
+        self, operator: httpx.AsyncClient, tenant: Tenant, other: Tenant
+    ) -> None:
+        made = await other.job()
+        refused = await operator.delete(f"{PROJECTS}/{other.project.id}")
+        assert refusal(refused)[:2] == (409, "project_in_use")
+        assert f"The job {made['id']!r}" in message(refused)
+        await other.end(made["id"], JobStatus.CANCELLED)
+        assert (await operator.delete(f"{PROJECTS}/{other.project.id}")).status_code == 200
+        assert refusal(await operator.delete(f"{PROJECTS}/{tenant.project.id}"))[:2] == (409, "own_project")

@@ -222,6 +222,11 @@ class TestRollouts:
         assert (await tenant.http.get(where, params={"step": 2})).json()["data"] == []
         low = (await tenant.http.get(where, params={"max_reward": 0.5})).json()
         assert [row["reward"] for row in low["data"]] == [0.0]
+        same = (await tenant.http.get(where, params={"prompt_of": "rollout-1-1"})).json()
+        assert [row["completion"] for row in same["data"]] == ["3", "2"]
+        for unknown in ("rollout-1-7", "rollout-9999999999-0", "x"):
+            refused = await tenant.http.get(where, params={"prompt_of": unknown})
+            assert refusal(refused) == (400, "invalid_value", "prompt_of")
         pairs = await tenant.http.get(f"{where}/export", params={"format": "dpo"})
         assert "preferences.jsonl" in pairs.headers["content-disposition"]
         (pair,) = pairs.text.splitlines()

@@ -22,20 +22,33 @@ FOUND_OR_NOT = {  # of a path's ids: the code that says that there is none
     "vote_id": "not_found",
     "item_id": "not_found",
     "upload_id": "not_found",
+    "function_id": "not_found",
     "batch_id": "not_found",
     "response_id": "not_found",
     "webhook_endpoint_id": "not_found",
     "delivery_id": "not_found",
+    "permission_id": "not_found",
+    "completion_id": "not_found",
+    "eval_id": "not_found",
+    "run_id": "not_found",
+    "output_item_id": "not_found",
 }
 
 BODIES = {  # read before the id is
     "PATCH /v1/fine_tuning/jobs/{job_id}/rewards": {"reward_functions": ["exact_match"]},
+    "POST /v1/comparisons/{comparison_id}/release": {"leases": {}},
     "POST /v1/comparisons/{comparison_id}/votes": {"item_id": "x", "skip": True},
     "POST /v1/comparisons/{comparison_id}/annotators": {"name": "Ann"},
     "POST /v1/uploads/{upload_id}/complete": {"part_ids": ["part_x"]},
     "POST /v1/comparisons/{comparison_id}/export": {},
     "POST /v1/fine_tuning/jobs/{job_id}/comparison": {},
     "POST /v1/webhook_endpoints/{webhook_endpoint_id}": {"name": "theirs"},
+    "POST /v1/evals/{eval_id}": {"name": "theirs"},
+    "POST /v1/chat/completions/{completion_id}": {"metadata": {"a": "b"}},
+    "POST /v1/fine_tuning/checkpoints/{model}/permissions": {"project_ids": ["proj_x"]},
+    "POST /v1/evals/{eval_id}/runs": {
+        "data_source": {"type": "jsonl", "source": {"type": "file_content", "content": [{"item": {}}]}}
+    },
     "POST /v1/webhook_endpoints/{webhook_endpoint_id}/test": {"event_type": "batch.failed"},
     "POST /v1/comparisons/{comparison_id}/items/{item_id}/regenerate": {},
     "POST /v1/comparisons/{comparison_id}/prompts": {"prompts": ["hi"]},
@@ -52,13 +65,17 @@ async def things(tenant: Tenant, folder: Path) -> dict[str, str]:
     return {
         "file_id": job["training_file"],
         "job_id": job["id"],
-        "model": await tenant.publish(job["id"], folder),
+        "model": (model := await tenant.publish(job["id"], folder)),
+        "permission_id": await tenant.permission(model),
         "key_id": (await tenant.http.get("/v1/api_keys")).json()["data"][0]["id"],
         "project_id": tenant.project.id,
         "batch_id": (await tenant.batch())["id"],
         "upload_id": (await tenant.upload_in_parts(9))["id"],
+        "function_id": (await tenant.reward_function())["id"],
         "response_id": await tenant.stored_response(),
+        "completion_id": await tenant.stored_completion(),
         **await tenant.webhook(),
+        **await tenant.evaluated(),
         **compared,
     }
 

@@ -6,6 +6,9 @@ from typing import Any
 from openai.types import Batch as SdkBatch
 from openai.types import Completion, FileDeleted, FileObject, Model, ModelDeleted
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.eval_create_response import EvalCreateResponse
+from openai.types.evals.run_create_response import RunCreateResponse
+from openai.types.evals.runs.output_item_list_response import OutputItemListResponse
 from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
 from openai.types.fine_tuning.alpha import GraderRunResponse, GraderValidateResponse
 from openai.types.fine_tuning.alpha.grader_run_response import Metadata, MetadataErrors
@@ -21,6 +24,8 @@ from pydantic import BaseModel
 
 from api.routes.models import model_object
 from api.schemas.batch import batch_object
+from api.schemas.evaluation import eval_object, item_object
+from api.schemas.evaluation import run_object as eval_run_object
 from api.schemas.file import file_object
 from api.schemas.grader import run_object
 from api.schemas.job import checkpoint_object, deleted_object, event_object, job_object
@@ -32,6 +37,10 @@ from models import (
     BatchStatus,
     Checkpoint,
     ChunkedUpload,
+    Eval,
+    EvalItem,
+    EvalRun,
+    EvalRunStatus,
     Event,
     File,
     FileStatus,
@@ -57,6 +66,18 @@ BATCH = Batch(
     status=BatchStatus.VALIDATING, total=0, completed=0, failed=0, input_tokens=0, output_tokens=0, expires_at=9e9,
     moments={}, completion_window="24h",
 )  # fmt: skip
+EVAL = Eval(
+    id="eval_x", project_id="proj_x", name="sums", created_at=1.0, testing_criteria=[],
+    data_source_config={"asked": {"type": "custom", "item_schema": {}}},
+)  # fmt: skip
+EVAL_RUN = EvalRun(
+    id="evalrun_x", project_id="proj_x", eval_id="eval_x", name="base", created_at=1.0, model="starter", total=1,
+    passed=1, failed=0, errored=0, by_criterion={}, prompt_tokens=0, completion_tokens=0,
+    status=EvalRunStatus.QUEUED, data_source={"asked": {}},
+)  # fmt: skip
+EVAL_ITEM = EvalItem(
+    id="outputitem_x", run_id="evalrun_x", number=0, status="pass", item={}, sample={}, results=[], created_at=1.0
+)
 ENDPOINT = WebhookEndpoint(
     id="whep_x", project_id="proj_x", name="ci", url="https://hooks.example.com", event_types=["batch.failed"],
     secret="whsec_AAAA", created_at=1.0, updated_at=1.0,
@@ -89,6 +110,9 @@ OBJECTS: dict[str, tuple[type[BaseModel], tuple[str, ...]]] = {
     "upload": (Upload, (*upload_object(UPLOAD),)),
     "upload.part": (SdkUploadPart, (*part_object(PART),)),
     "batch": (SdkBatch, (*batch_object(BATCH),)),
+    "eval": (EvalCreateResponse, (*eval_object(EVAL),)),
+    "eval.run": (RunCreateResponse, (*eval_run_object(EVAL_RUN),)),
+    "eval.run.output_item": (OutputItemListResponse, (*item_object(EVAL_ITEM, EVAL_RUN),)),
     "webhook_endpoint": (SdkEndpoint, (*endpoint_object(ENDPOINT),)),
     "webhook_endpoint, created": (WebhookEndpointWithSecret, (*endpoint_object(ENDPOINT, secret=True),)),
     "fine_tuning.job": (FineTuningJob, (*job_object(JOB),)),

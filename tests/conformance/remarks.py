@@ -5,9 +5,10 @@ from tests.conformance.surface import CHAT, COMPLETIONS, CREATE, RESPONSES
 HEAD = """\
 # OpenAI compatibility
 
-Fettle speaks the wire format of OpenAI's files, uploads, fine-tuning, models, chat, completions, responses and batches
-routes, so that the unmodified `openai` SDK drives it: give it a `base_url` and a key. This page says, route by route
-and field by field, what is the same, what Fettle adds, and what it refuses. **Nothing is ignored silently.**
+Fettle speaks the wire format of OpenAI's files, uploads, fine-tuning, models, chat, completions, responses, batches,
+evals and webhooks routes, so that the unmodified `openai` SDK drives it: give it a `base_url` and a key. This page
+says, route by route and field by field, what is the same, what Fettle adds, and what it refuses. **Nothing is ignored
+silently.**
 
 The tables are generated from the `openai` SDK {version} and from Fettle's own schemas by
 `python -m tests.conformance.page`; a test fails when they are stale. The calls of `tests/conformance` are made by that
@@ -64,12 +65,15 @@ REMARKS: dict[tuple[str, str], str] = {
     ("GET /v1/fine_tuning/jobs", "metadata"): "`metadata[k]=v`, or `metadata=null` for jobs without any",
     ("GET /v1/fine_tuning/jobs", "limit"): "1 to 100",
     (CHAT, "model"): "a base model, its alias, a tuned model or a checkpoint; an unknown one is 404",
-    (CHAT, "metadata"): "OpenAI keeps it with stored answers; here nothing is stored",
+    (CHAT, "metadata"): "kept with stored completions, which it finds again",
     (CHAT, "tools"): "functions; custom tools are refused",
     (CHAT, "tool_choice"): "`none`, `auto`, `required` or a function",
     (CHAT, "functions"): "the older form of `tools`; not both",
     (CHAT, "function_call"): "the older form of `tool_choice`",
-    (CHAT, "store"): "`true` is refused: answers are not stored",
+    (
+        CHAT,
+        "store",
+    ): "`true` is refused until the operator turns storing on; kept for 30 days (`FETTLE_COMPLETION_DAYS`)",
     (CHAT, "service_tier"): "`auto` or `default`; the others are refused",
     (CHAT, "user"): "there is no abuse detection to feed",
     (CHAT, "safety_identifier"): "there is no abuse detection to feed",

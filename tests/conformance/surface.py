@@ -149,8 +149,10 @@ def same_path(route: str) -> str:
 
 def status(ours: Route, name: str) -> str:
     """same · no effect · refused; of a parameter that the SDK can send."""
-    if ours.route == RESPONSES and name in ("store", "reasoning"):
-        return "same" if name == "store" else "no effect"
+    if (ours.route, name) == (RESPONSES, "reasoning"):
+        return "no effect"
+    if name in ("store", "metadata") and ours.route in (CHAT, RESPONSES):
+        return "same"
     if name.partition(".")[0] in Unneeded.model_fields and ours.route in (CHAT, COMPLETIONS, RESPONSES):
         return "no effect"
     return "same" if name in ours.parameters else "refused"

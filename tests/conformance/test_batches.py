@@ -1,8 +1,6 @@
 """Batches by the unmodified SDK, answered by a worker in a thread of its own."""
 
-import asyncio
 import json
-import threading
 import time
 from collections.abc import Iterator
 
@@ -11,11 +9,10 @@ import pytest
 from openai import OpenAI
 from openai.types import Batch
 
-from fettle.db import Database
 from fettle.settings import Settings
 from tests.api.tenants import request
+from tests.conformance.working import working
 from tests.conftest import Api
-from worker.attempts.resources import Resources
 from worker.background import batches
 
 ENDED = ("completed", "failed", "expired", "cancelled")
@@ -23,21 +20,8 @@ ENDED = ("completed", "failed", "expired", "cancelled")
 
 @pytest.fixture
 def worker(api: Api, settings: Settings) -> Iterator[None]:
-    async def serve() -> None:
-        state, database = api.app.state, Database(settings.database)
-        resources = Resources(settings, database, state.storage, state.models, threads=1)
-        serving = asyncio.create_task(batches.serve(resources, asyncio.Event()))
-        await asyncio.to_thread(done.wait)
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
-        await database.close()
-
-    done = threading.Event()
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    yield
-    done.set()
-    thread.join()
+    with working(api, settings, batches.serve):
+        yield
 
 
 def create(client: OpenAI, *ids: str) -> Batch:

@@ -30,6 +30,7 @@ MORE_PAGES = [
     "/learn/grpo",
     "/jobs/{rewarded}",
     "/jobs/{running}",
+    "/jobs/{rewarded}/rollouts",
     "/datasets/{broken}",
     "/comparisons",
     "/new-comparison",

@@ -25,11 +25,14 @@ PAGES = {  # path → its heading, or a part of it
     "/new-job": "New job",
     "/datasets": "Datasets",
     "/datasets/{file}": "<b>",
+    "/rewards": "Rewards",
+    "/new-reward": "New reward function",
     "/models": "Models",
     "/models/{model}": "ft:starter",
     "/playground": "Playground",
     "/keys": "Keys and quotas",
     "/system": "System",
+    "/audit": "Audit log",
 }
 
 
@@ -92,6 +95,22 @@ class TestDatasets:
         page.locator("input[type=file]").set_input_files({"name": "r.jsonl", "mimeType": "x/y", "buffer": right})
         page.get_by_role("heading", level=1, name="r.jsonl").wait_for()
         page.locator(".tokens .learned").first.wait_for()
+        page.get_by_text("11 of the 12 rows repeat an earlier row whole.").wait_for()
+
+    def test_a_dataset_shows_its_lengths_and_what_it_shares_with_another(
+        self, server: Server, visit: Visit, job: Any
+    ) -> None:
+        rows = [f'{{"prompt": "{MARKUP * n} 7", "completion": "b"}}' for n in (0, 1, 5)]
+        page = visit().open(f"/datasets/{job.training_file}", "<b>")
+        page.get_by_text("None of the 24 rows comes twice.").wait_for()
+        content = "\n".join(rows).encode()
+        mine = server.client.files.create(file=("lengths.jsonl", content), purpose="fine-tune")
+        page = visit().open(f"/datasets/{mine.id}", "lengths.jsonl")
+        page.get_by_text("Tokens in a row: from").wait_for()
+        page.get_by_label("Overlap with").select_option(job.training_file)
+        page.get_by_text("1 row of this dataset has a prompt that the other one has as well.").wait_for()
+        page.get_by_text("Lines", exact=True).click()
+        page.get_by_text("Line 2 is in line 8 of the other").wait_for()
 
 
 class TestNewJob:
@@ -103,6 +122,8 @@ class TestNewJob:
         page.get_by_label("GRPO").check()
         page.get_by_role("heading", name="Rewards").wait_for()
         page.get_by_label("SFT").check()
+        page.get_by_text("See the tokens, and which of them are learned").click()
+        page.locator(".tokens .learned").first.wait_for()
         page.get_by_text("Settings (all of them have good defaults)").click()
         page.get_by_label("Epochs").fill("1")
         page.get_by_label("Name (optional)").fill("by-hand")
@@ -112,6 +133,79 @@ class TestNewJob:
         newest = server.client.fine_tuning.jobs.list(limit=1).data[0]
         assert (newest.user_provided_suffix, newest.hyperparameters.n_epochs) == ("by-hand", 1)
         server.wait_for_end(newest.id)
+
+
+class TestRewards:
+    def test_a_function_is_written_tried_saved_changed_and_dry_run(
+        self, server: Server, visit: Visit, job: Any
+    ) -> None:
+        visitor = visit()
+        page = visitor.open("/rewards", "Rewards")
+        page.get_by_role("link", name="Write a function").click()
+        page.get_by_label("Name").fill("mark_up")
+        source = page.get_by_label("Source", exact=True)
+        source.fill(f"def reward(prompt, completion, example):\nprint({MARKUP!r})")
+        source.press("Home")
+        source.press("Tab")
+        source.press("Control+End")
+        source.press_sequentially('\n    return 2.0 * (completion == example["answer"])')
+        page.get_by_label("Completion 1").fill("5")
+        page.get_by_label("Row 2").fill("no JSON")
+        page.get_by_role("button", name="Try on 2 samples").click()
+        page.get_by_text("The row of sample 2 is not a JSON object.").wait_for()
+        page.get_by_label("Row 2").fill("{}")
+        page.get_by_role("button", name="Try on 2 samples").click()
+        page.get_by_text("1. Score 2").wait_for()
+        page.get_by_text("KeyError: 'answer'").wait_for()
+        assert page.locator("main img, main b").count() == 0
+        assert visitor.serious_violations() == []
+        page.get_by_role("button", name="Save", exact=True).click()
+        page.get_by_role("heading", level=1, name="mark_up").wait_for()
+        assert page.get_by_role("button", name="Save as version 2").is_disabled()
+        first = page.url
+        changed = "def reward(prompt, completion, example):\n    return 7.0"
+        source.fill(changed)
+        page.get_by_role("button", name="Save as version 2").click()
+        page.get_by_role("button", name="Save as version 3").wait_for()
+        page.get_by_role("link", name="Version 1").click()
+        page.get_by_text("Version 1 of 2.").wait_for()
+        assert page.url == first
+        assert "answer" in source.input_value()
+        page.get_by_role("link", name="Version 2").click()
+        visitor.expect(source).to_have_value(changed)
+
+        page.get_by_role("link", name="Train with it").click()
+        page.get_by_role("checkbox", name="mark_up", checked=True).wait_for()
+        page.get_by_label("Dataset", exact=True).select_option(job.training_file)
+        page.get_by_role("button", name="Try the rewards").click()
+        page.get_by_role("region", name="Scores").get_by_role("row", name="mark_up 7 7 7").wait_for()
+        assert "return 7.0" in page.locator(".code pre").inner_text()
+        assert visitor.serious_violations() == []
+
+
+class TestKeys:
+    def test_a_key_has_an_owner_and_a_project_is_deleted_after_its_name_is_typed(
+        self, server: Server, visit: Visit
+    ) -> None:
+        visitor = visit()
+        page = visitor.open("/keys", "Keys and quotas")
+        page.get_by_label("Name of the project").fill("short-lived")
+        page.get_by_role("button", name="Create project").click()
+        page.get_by_role("heading", name="Quotas of short-lived").wait_for()
+        page.get_by_label("Name", exact=True).fill("laptop")
+        page.get_by_label("Owner (optional)").fill(MARKUP)
+        page.get_by_role("button", name="Create key").click()
+        page.get_by_role("cell", name=MARKUP).wait_for()
+        assert page.locator("main img, main b").count() == 0
+        page.get_by_role("button", name="Delete the project").click()
+        sure = page.get_by_role("button", name="Delete everything in it")
+        assert sure.is_disabled()
+        assert visitor.serious_violations() == []
+        page.get_by_label("Type short-lived to go on").fill("short-lived")
+        sure.click()
+        page.get_by_role("heading", name="Quotas of default").wait_for()
+        names = [each["name"] for each in server.http.get("/v1/projects").json()["data"]]
+        assert "short-lived" not in names
 
 
 class TestPlayground:

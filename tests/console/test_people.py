@@ -27,7 +27,7 @@ def write_markup(server: Server, comparison: str) -> None:
         for item, stored in rows:
             responses = json.loads(stored)
             for number, response in enumerate(responses):
-                response["text"] = f"{MARKUP} answer {number}"
+                response |= {"text": f"{MARKUP} answer {number}", "finish_reason": "stop"}  # whole, so that it counts
             db.execute("UPDATE comparison_items SET responses = ? WHERE id = ?", (json.dumps(responses), item))
         db.commit()
 
@@ -185,7 +185,12 @@ def test_people_pick_by_touch_and_a_revoked_invitation_says_so(server: Server, v
 
 
 def test_whoever_is_signed_in_votes_without_an_invitation_and_a_stranger_does_not(server: Server, visit: Visit) -> None:
-    ranked = made(server, "rank", 3)  # one of its own: in the other, an invited person still has every item open
+    ranked = made(server, "rank", 3)  # one of its own: in the other, items are with people of other tests
+    left = visit(state=None)
+    enter(left, invitation(server, ranked, "Somebody who leaves"))
+    left.page.goto("about:blank")  # gives the two items back that were fetched ahead, and keeps the one on the screen
+    at = f"/v1/comparisons/{ranked}/next"
+    wait_for(lambda: server.http.get(at).json()["progress"]["wanted"] == 2, 10, "the items to be free")
     page = enter(visit(), f"{server.url}/vote/{ranked}")
     page.get_by_role("link", name="Back to the comparison").wait_for()
     heads, places = page.locator(".answer header"), page.locator(".places")

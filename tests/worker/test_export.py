@@ -1,5 +1,7 @@
 """A merged model answers as base and adapter did, and a folder is written whole or not at all."""
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ from fettle.storage import artifacts
 from models import Checkpoint, Job, TunedModel
 from worker.attempts.resources import Resources
 from worker.export import export, find
+from worker.exports import gguf_file
 
 pytestmark = pytest.mark.slow  # torch and transformers take seconds to import
 
@@ -111,6 +114,30 @@ class TestExport:
         assert str(tmp_path) not in card
         assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".exported")] == []
 
+    async def test_a_gguf_file_answers_as_the_merged_model_and_has_what_ollama_needs(
+        self, tuned: Resources, tmp_path: Path
+    ) -> None:
+        import gguf
+        import torch
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        merged, to = tmp_path / "merged", tmp_path / "gguf"
+        await export(tuned.settings, tuned.models, NAME, merged, "fp32")
+        said = await export(tuned.settings, tuned.models, NAME, to, "fp32", "gguf")
+        assert "log-probabilities at most" in said
+        assert {file.name for file in to.iterdir()} == {"model.gguf", "Modelfile", "README.md"}
+        common = {"dtype": torch.float32, "config": AutoConfig.from_pretrained(merged)}
+        again = AutoModelForCausalLM.from_pretrained(to, gguf_file="model.gguf", **common)
+        assert greedy(again) == greedy(AutoModelForCausalLM.from_pretrained(merged))
+        fields = gguf.GGUFReader(to / "model.gguf").fields
+        assert fields["general.architecture"].contents() == "qwen3"
+        assert fields["tokenizer.ggml.pre"].contents() == "smollm"
+        assert fields["qwen3.attention.key_length"].contents() == 32
+        assert fields["tokenizer.chat_template"].contents() == (STARTER / "chat_template.jinja").read_text()
+        lines = (to / "Modelfile").read_text().splitlines()
+        assert lines[0] == "FROM ./model.gguf" and lines[-1] == 'PARAMETER stop "<|im_end|>"'
+        assert 'TEMPLATE """{{- if .System }}<|im_start|>system' in lines
+
     async def test_a_checkpoint_can_be_exported(self, tuned: Resources, tmp_path: Path) -> None:
         await export(tuned.settings, tuned.models, CHECKPOINT, tmp_path / "exported")
         assert (tmp_path / "exported" / "model.safetensors").is_file()
@@ -168,6 +195,46 @@ class TestRefusals:
         await artifacts.upload(tuned.storage, broken, PREFIX)
         with pytest.raises(InvalidRequest, match="cannot be merged into starter"):
             await export(tuned.settings, tuned.models, NAME, tmp_path / "exported")
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"model_type": "mamba"}, "not for 'mamba'"),
+        ({"rope_parameters": {"rope_type": "yarn"}}, "rope type 'yarn'"),
+    ],
+)
+def test_what_gguf_cannot_say_is_refused(config: dict[str, Any], told: str, tmp_path: Path) -> None:
+    known = json.loads((STARTER / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**known, **config}))
+    with pytest.raises(InvalidRequest, match=told):
+        gguf_file.write(tmp_path, tmp_path / "model.gguf")
+
+
+def test_a_tokenizer_with_unknown_cuts_is_refused() -> None:
+    words = {"model": {"type": "BPE"}, "pre_tokenizer": {"type": "Whitespace"}}
+    with pytest.raises(InvalidRequest, match="how this model's tokenizer cuts text"):
+        gguf_file.cuts_of(words)
+
+
+@pytest.mark.parametrize("family", ["Llama", "Qwen2"])
+def test_other_families_are_written_and_read_again(family: str, tmp_path: Path) -> None:
+    """Random weights: rows of queries and keys in a wrong order would change every answer."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "initializer_range": 0.2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256}
+    config = getattr(transformers, f"{family}Config")(vocab_size=492, tie_word_embeddings=False, **sizes, **heads)
+    getattr(transformers, f"{family}ForCausalLM")(config).save_pretrained(tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copyfile(STARTER / name, tmp_path / name)
+    assert gguf_file.write(tmp_path, tmp_path / "model.gguf").startswith("log-probabilities at most")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gguf_file, "TOLERANCE", {"float32": -1.0})
+        with pytest.raises(InvalidRequest, match="answers otherwise"):
+            gguf_file.compare(tmp_path, tmp_path / "model.gguf", "float32")
 
 
 async def test_fettle_export_says_its_errors_in_a_sentence(tuned: Resources, tmp_path: Path) -> None:

@@ -16,41 +16,33 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import httpx
 import orjson
 import structlog
 
 from fettle import ids
 from fettle.batches import endpoints, input_file, store
-from fettle.batches.endpoints import Asked
 from fettle.datasets import files
 from fettle.datasets.formats.checker import LIMITED
 from fettle.db import DATABASE_AWAY
 from fettle.errors import Fenced, FettleError
 from fettle.inference import client
-from fettle.inference.client import Engine, Servable
+from fettle.inference.client import Servable
 from fettle.observability.causes import in_words
 from fettle.storage import Away, Missing, Refused, deletions
 from models import Batch, BatchAnswer, BatchStatus, File
 from worker.attempts.resources import Resources
+from worker.background.requests import Background
 
 log = structlog.get_logger()
 
 LEASE_SECONDS = 30.0
 AT_ONCE = 4  # requests of one batch: the engine answers other people too
 TURN_SECONDS = 60.0  # after which another batch goes on, if one waits
-PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between two tries while the engine is away
-LATER = (408, 429, 502, 503, 504)  # the engine, or what stands before it, is full or just starting
-BROKEN_TRIES = 4  # with one request, until it counts as failed
 CHECK_SECONDS, CHECK_SECONDS_PER_BYTE, CHECK_MEMORY = 30, 1e-6, 1 << 30
 PAGE = 500  # answers that are read at a time
 FOLDER = "batches"  # in the data folder: the input files of this worker's batches
 
 Line = dict[str, Any]
-
-
-class EngineAway(Exception):
-    """The engine does not answer now, and may in a moment."""
 
 
 async def serve(resources: Resources, woken: asyncio.Event) -> None:
@@ -85,7 +77,7 @@ async def work(resources: Resources, batch: Batch) -> None:
     finally:
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
-        await turn.engine.close()
+        await turn.background.close()
         path.unlink(missing_ok=True)
         async with resources.db.transaction() as session:
             await store.release(session, batch.id, turn.owner)
@@ -96,7 +88,7 @@ class Turn:
 
     def __init__(self, resources: Resources, batch: Batch) -> None:
         self.resources, self.batch, self.owner = resources, batch, batch.owner or ""
-        self.engine = Engine(resources.settings)
+        self.background = Background(resources.settings, self.wait_for)
         self.status = batch.status
         self.gone = False
         self.wait_reason: str | None = None
@@ -253,48 +245,18 @@ class Turn:
             await store.record(session, self.batch.id, self.owner, answer, counted)
 
     async def patiently(self, row: Line) -> tuple[int, Line]:
-        """Status and body of the answer; asks until the engine is there."""
+        """Status and body of the answer."""
         asked = endpoints.read(self.batch.endpoint, row["body"])
         servable = Servable(**(self.batch.servables or {})[asked.model])
-        pause, broken = PAUSE, 0
-        while True:
-            try:
-                status, body = await self.once(servable, asked)
-            except EngineAway as away:
-                self.wait_for(f"{away} The batch continues when the engine is back.")
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
-                continue
-            self.wait_for(None)
-            if status < 500 or (broken := broken + 1) == BROKEN_TRIES:
-                return status, body
-            await asyncio.sleep(PAUSE)
+        status, body = await self.background.ask(servable, asked.body, asked.path)
+        return status, asked.answer(body) if status == 200 else asked.refusal(body)
 
     def wait_for(self, reason: str | None) -> None:
         """Whoever looks at the batch sees at once why nothing happens, and that it goes on."""
+        reason = reason and f"{reason} The batch continues when the engine is back."
         if reason != self.wait_reason:
             self.wait_reason = reason
             self.changed.set()
-
-    async def once(self, servable: Servable, asked: Asked) -> tuple[int, Line]:
-        try:
-            answer = await self.engine.generate(servable, asked.body, asked.path, background=True)
-        except FettleError as error:
-            if error.status >= 500 or error.retry:
-                raise EngineAway(error.message) from error
-            return error.status, error.body()
-        try:
-            said = b"".join([part async for part in answer.body])
-        except httpx.TransportError as error:
-            raise EngineAway(f"The engine's answer broke off ({type(error).__name__}).") from error
-        if answer.status in LATER:
-            raise EngineAway(f"The engine answers {answer.status}.")
-        try:
-            body: Line = orjson.loads(said)
-            return answer.status, asked.answer(body) if answer.status == 200 else asked.refusal(body)
-        except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError):
-            message = f"The engine's answer (status {answer.status}) is not one of OpenAI's API."
-            return 500, FettleError(message).body()
 
     async def expire(self, path: Path) -> bool:
         """Every request without an answer gets a line in the error file; whether there is one. Raises Fenced."""

@@ -52,9 +52,7 @@ class Completion:
             biases = torch.tensor(list(sampling.logit_bias.values()), dtype=torch.float32, device=logits_V.device)
             logits_V = logits_V.index_add(0, ids, biases)
         if self.matcher:
-            allowed_V = torch.zeros(logits_V.shape, dtype=torch.bool)  # what is no token of the tokenizer is never said
-            mask = torch.frombuffer(bytearray(self.matcher.mask()), dtype=torch.uint8)
-            allowed_V[: len(mask)] = mask[: len(allowed_V)] > 0
+            allowed_V = self.matcher.allowed(len(logits_V))
             logits_V = logits_V.masked_fill(~allowed_V.to(logits_V.device), -torch.inf)
         return logits_V
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from fettle.errors import InvalidRequest
+from fettle.schemas.response_format import ResponseFormat, schema_of
 from fettle.schemas.strict import Strict
 from worker.engine.tools import legacy
 from worker.engine.tools.schemas import (
@@ -112,29 +113,6 @@ class Message(Strict):
 
 class StreamOptions(Strict):
     include_usage: bool = False
-
-
-class SchemaFormat(Strict):
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    schema_: dict[str, Any] = Field(alias="schema")
-    description: str | None = None  # OpenAI shows it to the model; here the schema binds, so there is nobody to tell
-    strict: bool | None = None  # always so: what the schema does not allow is never written
-
-
-class TextResponse(Strict):
-    type: Literal["text"]
-
-
-class JsonObjectResponse(Strict):
-    type: Literal["json_object"]
-
-
-class JsonSchemaResponse(Strict):
-    type: Literal["json_schema"]
-    json_schema: SchemaFormat
-
-
-ResponseFormat = Annotated[TextResponse | JsonObjectResponse | JsonSchemaResponse, Field(discriminator="type")]
 
 
 class Generated(Strict):
@@ -262,12 +240,7 @@ class ChatRequest(Generated):
 
     @property
     def json_schema(self) -> dict[str, Any] | None:
-        match self.response_format:
-            case JsonSchemaResponse(json_schema=given):
-                return given.schema_
-            case JsonObjectResponse():
-                return {"type": "object"}
-        return None
+        return schema_of(self.response_format)
 
 
 class CompletionRequest(Generated):

@@ -71,7 +71,7 @@ async def compared(engine: Engine, proof: Proof) -> proof_checks.Check:
         return proof_checks.of_engine(probe, own, bare)
     except InvalidRequest as refusal:
         return proof_checks.check(
-            proof_checks.SERVED, "not_checked", f"Not checked: the engine refuses to be asked: {refusal.message}"
+            proof_checks.SERVED, "not_checked", f"Not checked. The engine refused the request: {refusal.message}"
         )
 
 
@@ -94,7 +94,7 @@ async def ask(engine: Engine, model: Servable, path: str, **request: Any) -> Any
     try:
         body = b"".join([part async for part in answer.body])
     except httpx.TransportError as error:
-        raise Unavailable(f"The engine's answer broke off ({type(error).__name__})") from error
+        raise Unavailable(f"The engine stopped in the middle of its answer ({type(error).__name__})") from error
     finally:
         await answer.close()
     if answer.status >= 500 or answer.status in LATER:
@@ -104,5 +104,5 @@ async def ask(engine: Engine, model: Servable, path: str, **request: Any) -> Any
         if answer.status != 200:
             raise InvalidRequest(str(said["error"]["message"]))
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise InvalidRequest(f"its answer (status {answer.status}) is none that OpenAI's API gives.") from error
+        raise InvalidRequest(f"its answer (status {answer.status}) is not in the format of OpenAI's API.") from error
     return said

@@ -111,6 +111,7 @@ async def publish_reward_model(attempt: Attempt, folder: Path, found: dict[str, 
                 name=name,
                 project_id=row.project_id,
                 job_id=row.id,
+                created_by=row.created_by,
                 base_model=row.base_model,
                 kind=tuned_models.REWARD_MODEL,
                 prefix=where,
@@ -160,6 +161,7 @@ async def publish(
     steps = await attempt.read(lambda session: events.metrics(session, attempt.job.id))
     table = step_metrics(steps, METHODS[attempt.job.method["type"]].accuracy)
     result = files.new(attempt.job.project_id, f"{attempt.job.id}-metrics.csv", files.RESULTS, len(table))
+    result.created_by = attempt.job.created_by
     # Under the fence: without a row they are litter, and known as such
     result.storage_key = f"{attempt.prefix}/metrics.csv"
     await attempt.retry(lambda: artifacts.put_bytes(attempt.storage, result.storage_key, table))
@@ -176,6 +178,7 @@ async def publish(
                 name=name,
                 project_id=row.project_id,
                 job_id=row.id,
+                created_by=row.created_by,
                 base_model=row.base_model,
                 kind=tuned_models.kind_of(row),
                 prefix=where,
@@ -209,6 +212,7 @@ async def measure(session: AsyncSession, attempt: Attempt) -> dict[str, Any] | N
 async def publish_file(attempt: Attempt, path: Path) -> File:
     """A result file's row, for the caller to add."""
     file = files.new(attempt.job.project_id, path.name, files.RESULTS, path.stat().st_size)
+    file.created_by = attempt.job.created_by
     file.storage_key = f"{attempt.prefix}/{path.name}"
     await attempt.retry(lambda: attempt.storage.put_file(file.storage_key, path))
     return file

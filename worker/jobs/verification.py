@@ -133,8 +133,8 @@ async def fetch(attempt: Attempt, adapter: Adapter, folder: Path) -> None:
     except (Missing, artifacts.Corrupt) as error:
         raise TrainingFailed(
             "adapter_not_stored",
-            f"Storage does not give back the adapter that was just put there ({error}). Nothing was published. Check "
-            "the storage, and start the job again.",
+            f"The adapter could not be read back from storage ({error}). The model was not published. Check the "
+            "storage, then start the job again.",
         ) from error
 
 
@@ -157,7 +157,7 @@ async def measured(
             async with asyncio.timeout(SECONDS):
                 return await once(launcher, slot, folder)
         except TimeoutError:
-            why = f"the process that loads it was not done after {SECONDS:g} seconds"
+            why = f"loading it took more than {SECONDS:g} seconds"
         except Unverified as error:
             why = str(error)
         log.warning("not_verified", attempt=attempt, why=why)

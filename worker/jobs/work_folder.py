@@ -41,10 +41,16 @@ async def prepare(attempt: Attempt, folder: Path) -> None:
         base_path = await alone(lambda: catalog.local_path(entry, attempt.settings.hf_token))
     except FettleError as error:
         raise TrainingFailed("base_model_unavailable", error.message, "model") from error
+    base = {
+        "name": attempt.job.base_model,
+        "path": str(base_path.absolute()),
+        "hub": entry.hub,
+        "revision": entry.revision,
+    }
     spec = {
         "method": attempt.job.method,
         "seed": attempt.job.seed,
-        "base_model": {"name": attempt.job.base_model, "path": str(base_path.absolute())},
+        "base_model": base,
         "threads": attempt.resources.threads,
     }
     await asyncio.to_thread((folder / "spec.json").write_bytes, orjson.dumps(spec))

@@ -1,6 +1,6 @@
-"""What each integration does with a run's metrics. All of them live in a process of their own, one an integration.
+"""What each integration does with a run's metrics. Each integration has a process of its own.
 
-A resumed job reports into the run that it began: the id is the job's.
+A resumed job reports into the run that it began, whose id is the job's.
 """
 
 import os
@@ -42,7 +42,7 @@ class Reporter(Protocol):
     def log(self, lines: Sequence[Line]) -> None: ...
 
     def flush(self) -> list[Path]:
-        """What was written is on disk now: the files that the user shall get."""
+        """Writes everything to disk. Returns the files that become result files of the job."""
         ...
 
     def end(self, status: str) -> None:
@@ -107,7 +107,9 @@ class Tensorboard:
         self.folder = run.folder / "tensorboard" / run.job_id
         shutil.rmtree(self.folder, ignore_errors=True)  # an earlier attempt's; its steps come once more, as old ones
         self.writer = EventFileWriter(str(self.folder), flush_secs=5)
-        return f"{self.folder.relative_to(run.folder)} in the data folder; the event file becomes a result file"
+        return (
+            f"{self.folder.relative_to(run.folder)} in the data folder. The event file becomes a result file of the job"
+        )
 
     def log(self, lines: Sequence[Line]) -> None:
         from tensorboard.compat.proto.event_pb2 import Event

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from fettle.errors import Unavailable
-from fettle.rewards import LoadError, Sample, SandboxError
+from fettle.errors import Unavailable, brief
+from fettle.rewards import Graders, LoadError, Sample, SandboxError
 from worker.rewards import dry_run, open_graders
 
 NICENESS = 5  # training beside it goes first
@@ -23,13 +23,37 @@ def grade(request: dict[str, Any]) -> dict[str, Any]:
         with open_graders.opened(request) as graders:
             if "dry_run" in request:
                 return dry_run.run(request, graders, begun)
-            scores = graders.score([Sample(**sample) for sample in request["samples"]])
-            seconds = time.monotonic() - begun
-            return {"scores": [asdict(score) for score in scores], "seconds": seconds, "sandbox": graders.sandbox}
+            if (misfit := misfit_of(request)) is not None:
+                return {"error": {"kind": "item", "message": misfit}}
+            scores = [timed(graders, Sample(**sample)) for sample in request["samples"]]
+            seconds = sum(score["seconds"] for score in scores)
+            return {"scores": scores, "seconds": seconds, "sandbox": graders.sandbox}
     except SandboxError as error:
         return {"error": {"kind": "load" if isinstance(error, LoadError) else "sandbox", "message": str(error)}}
     except Unavailable as error:
         return {"error": {"kind": "engine", "message": error.message}}
+
+
+def misfit_of(request: dict[str, Any]) -> str | None:
+    """What keeps the first bad one of an eval's items from its schema; None where all fit."""
+    if "item_schema" not in request:
+        return None
+    from jsonschema import Draft202012Validator
+
+    validator = Draft202012Validator(request["item_schema"])
+    for item in request["items"]:
+        if error := next(validator.iter_errors(item), None):
+            where = f" at {error.json_path[2:]!r}" if error.json_path != "$" else ""
+            said = brief(error.message)
+            return f"An item does not fit the eval's 'item_schema'{where}: {said}. The item: {brief(item)}"
+    return None
+
+
+def timed(graders: Graders, sample: Sample) -> dict[str, Any]:
+    """Scored by itself, so that its seconds are its own and hold no start of a sandbox."""
+    begun = time.monotonic()
+    (score,) = graders.score([sample])
+    return {**asdict(score), "seconds": time.monotonic() - begun}
 
 
 if __name__ == "__main__":

@@ -185,7 +185,7 @@ class Report(TrainerCallback):
             (folder / PROGRESS).write_text(json.dumps(self.progress()))
             if self.keeps_best and self.convergence.best_step not in (None, step):
                 adapter.add_best(folder, self.work.best)
-            adapter.tidy(folder, self.work.base_name)
+            adapter.tidy(folder, self.work)
             (self.work.out / "README.md").unlink(missing_ok=True)  # TRL writes a model card at every save
         metrics = {name: self.latest[name] for name in self.tuner.of_a_checkpoint if name in self.latest}
         path = folder.relative_to(self.work.folder).as_posix()

@@ -35,7 +35,8 @@ export function url(path, query = {}) {
 /**
  * Sends a request and returns the response, which is a success.
  *
- * @param {{body?: any, form?: FormData, query?: Record<string, any>, signal?: AbortSignal, headers?: any}} [options]
+ * @param {{body?: any, form?: FormData, query?: Record<string, any>, signal?: AbortSignal, headers?: any, keepalive?: boolean}} [options]
+ *   keepalive: it is sent even if the page closes
  * @throws {ApiError}
  */
 export async function send(method, path, options = {}) {
@@ -50,6 +51,7 @@ export async function send(method, path, options = {}) {
       body: options.form ?? (options.body === undefined ? undefined : JSON.stringify(options.body)),
       signal: options.signal,
       credentials: "same-origin",
+      keepalive: options.keepalive,
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;

@@ -23,6 +23,7 @@ const PHASES = {
 };
 
 export const hasEnded = (job) => ENDED.includes(job.status);
+export const writesRollouts = (job) => ["reinforcement", "rlhf"].includes(job.method.type);
 export const methodOf = (job) => METHODS[job.method.type] ?? job.method.type;
 
 /** A name that people recognise: the suffix, or the end of the id. */

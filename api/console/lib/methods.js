@@ -1,4 +1,5 @@
 /** What the New job page asks about each method, and why the default is what it is. */
+import { asRequested } from "./rewards.js";
 
 /** @typedef {{name: string, label: string, why: string, min?: number, max?: number, step?: number, choices?: string[]}} Setting */
 
@@ -55,7 +56,7 @@ export function bodyOf(form) {
     if (value !== undefined && value !== "") hyperparameters[name] = Number(value);
   }
   const own = { hyperparameters };
-  if (form.method === "reinforcement") own.reward_functions = form.rewards.map(({ name, weight }) => (weight === 1 ? name : { name, weight }));
+  if (form.method === "reinforcement") own.reward_functions = form.rewards.map(asRequested);
   const body = { model: form.model, training_file: form.training, method: { type: form.method, [form.method]: own } };
   if (form.validation) body.validation_file = form.validation;
   if (form.suffix.trim()) body.suffix = form.suffix.trim();

@@ -11,6 +11,7 @@ import { may } from "../lib/session.js";
 import { Confirm } from "../parts/confirm.js";
 import { DatasetPreview } from "../parts/dataset-preview.js";
 import { DatasetProblems } from "../parts/dataset-problems.js";
+import { DatasetRepeats } from "../parts/dataset-repeats.js";
 import { Dropzone } from "../parts/dropzone.js";
 import { Loading } from "../parts/loading.js";
 import { Page as Frame } from "../parts/page.js";
@@ -41,7 +42,7 @@ export function Page({ id }) {
     ${broken && may("files.write") && html`<section class="stack" aria-labelledby="again"><h2 id="again">Upload the corrected file</h2>
       <${Dropzone} compact done=${(made) => go(link("datasets", made.id))} /></section>`}
     ${file.validation?.notes?.length > 0 && html`<${DatasetProblems} problems=${file.validation.notes} total=${file.validation.notes.length} notes />`}
-    ${!broken && html`<${DatasetPreview} path=${path} />`}
+    ${!broken && html`<${DatasetPreview} path=${path} /><${DatasetRepeats} file=${file} />`}
     <section class="card"><dl class="facts">${facts.filter(([, value]) => value).map(([name, value]) => html`<dt key=${name}>${name}</dt><dd>${value}</dd>`)}</dl></section>
     ${asking && html`<${Confirm} title=${`Delete ${file.filename}?`} action="Delete the dataset" close=${() => setAsking(false)}
       act=${async () => {

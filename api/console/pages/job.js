@@ -2,8 +2,9 @@
 import { get } from "../lib/api.js";
 import { reachedIn, useCurves } from "../lib/curves.js";
 import { html } from "../lib/html.js";
-import { etaOf, hasEnded, methodOf, nameOf, phaseOf } from "../lib/jobs.js";
+import { etaOf, hasEnded, methodOf, nameOf, phaseOf, writesRollouts } from "../lib/jobs.js";
 import { useLoad } from "../lib/load.js";
+import { link } from "../lib/router.js";
 import { Checks } from "../parts/checks.js";
 import { Checkpoints } from "../parts/checkpoints.js";
 import { Curves } from "../parts/curves.js";
@@ -56,7 +57,8 @@ function Shown({ job, events, error, changed }) {
     .map((event) => ({ step: event.data.step, message: event.message }));
   const title = html`<span class="row">${nameOf(job)} <${Status} of=${job.status} /></span>`;
   const lead = `${methodOf(job)} on ${job.model}. ${phaseOf(job, reached)}`;
-  return html`<${Frame} title=${title} lead=${lead} back=${BACK} actions=${html`<${JobActions} job=${job} changed=${changed} />`}>
+  const actions = html`${writesRollouts(job) && html`<a class="button" href=${link("jobs", job.id, "rollouts")}>Rollouts</a>`}<${JobActions} job=${job} changed=${changed} />`;
+  return html`<${Frame} title=${title} lead=${lead} back=${BACK} actions=${actions}>
     ${error && html`<${Problem} error=${error} />`}
     ${job.status === "running" && html`<div class="card stack tight">
       <${JobProgress} reached=${reached} name=${nameOf(job)} />

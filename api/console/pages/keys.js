@@ -30,10 +30,12 @@ export function Page() {
   const [project, setProject] = useState(session.value.project.id);
   const { data, error, loading, reload } = useLoad((signal) => look(project, signal), [project]);
   const [revoking, setRevoking] = useState(null);
+  const [deleting, setDeleting] = useState(false);
   if (loading && !data) return html`<${Frame} title="Keys and quotas"><${Loading}>Loading keys<//><//>`;
   if (!data) return html`<${Frame} title="Keys and quotas"><${Problem} error=${error} retry=${reload} /><//>`;
   const columns = [
     { title: "Key", cell: (key) => html`<span class="wrap">${key.name}</span><span class="sub mono">${key.redacted_value}</span>` },
+    { title: "Owner", cell: (key) => key.owner && html`<span class="wrap">${key.owner}</span>` },
     { title: "Status", cell: (key) => html`<${Status} of=${key.status} />` },
     { title: "May", cell: (key) => html`<span class="small wrap">${key.scopes.join(", ")}</span>` },
     { title: "Created", cell: (key) => html`<${When} at=${key.created_at} />` },
@@ -47,6 +49,15 @@ export function Page() {
     ${may("keys.read") && html`<section class="card flush" aria-label="API keys"><${Table} caption="API keys" columns=${columns} rows=${data.keys} rowKey=${(key) => key.id} /></section>`}
     <${Quotas} key=${project} project=${data.chosen} saved=${reload} />
     ${may("admin") && html`<${NewProject} made=${(made) => (setProject(made.id), announce(`${made.name} is created.`))} create=${(name) => post("/v1/projects", { name })} />`}
+    ${may("admin") && project !== session.value.project.id && html`<section class="card row spread" aria-labelledby="end"><div class="grow"><h2 id="end">Delete ${data.chosen.name}</h2>
+      <p class="small quiet">Its keys, datasets, jobs, models, comparisons and reward functions go with it.</p></div>
+      <button class="button danger" onClick=${() => setDeleting(true)}>Delete the project</button></section>`}
+    ${deleting && html`<${Confirm} title=${`Delete ${data.chosen.name}?`} action="Delete everything in it" typed=${data.chosen.name} close=${() => setDeleting(false)}
+      act=${async () => {
+        await remove(`/v1/projects/${project}`);
+        announce(`${data.chosen.name} is deleted.`);
+        setProject(session.value.project.id);
+      }}>Its keys, datasets, jobs, models, comparisons and reward functions are deleted, and programs that use them are refused. Nothing can be brought back.<//>`}
     ${revoking && html`<${Confirm} title=${`Revoke ${revoking.name}?`} action="Revoke the key" close=${() => setRevoking(null)}
       act=${async () => {
         await remove(`/v1/api_keys/${revoking.id}`);

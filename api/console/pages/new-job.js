@@ -10,6 +10,8 @@ import { go, link, place } from "../lib/router.js";
 import { Advice } from "../parts/advice.js";
 import { AsCode } from "../parts/as-code.js";
 import { DatasetField } from "../parts/dataset-field.js";
+import { DatasetPreview } from "../parts/dataset-preview.js";
+import { DryRun } from "../parts/dry-run.js";
 import { Estimate } from "../parts/estimate.js";
 import { Field } from "../parts/field.js";
 import { Loading } from "../parts/loading.js";
@@ -17,8 +19,8 @@ import { MethodPicker } from "../parts/method-picker.js";
 import { MethodSettings } from "../parts/method-settings.js";
 import { Page as Frame } from "../parts/page.js";
 import { Problem } from "../parts/problem.js";
-import { Rewards } from "../parts/rewards.js";
 import { Select } from "../parts/select.js";
+import { RewardChoice } from "../rewards/choice.js";
 
 const LEAD = "Choose how the model learns. Fettle fills in what you leave empty.";
 
@@ -74,8 +76,10 @@ export function Page() {
           <${Advice} file=${training} method=${form.method} choose=${(method) => change({ method })} />
           <${Select} label="Validation set (recommended)" value=${validation} choose=${(id) => change({ validation: id })} hint="Rows that the model does not train on. They show whether it has learned or only memorised."
             options=${[["", "None"], ...usable.filter((file) => file.id !== training).map((file) => [file.id, file.filename])]} />
+          ${training && form.model && form.method !== "reinforcement" && html`<${Preview} key=${`${training} ${form.model}`} file=${training} model=${form.model} />`}
         </section>
-        ${form.method === "reinforcement" && html`<${Rewards} chosen=${form.rewards} choose=${(rewards) => change({ rewards })} />`}
+        ${form.method === "reinforcement" && html`<${RewardChoice} chosen=${form.rewards} first=${query.get("reward")} choose=${(step) => setForm((before) => ({ ...before, rewards: step(before.rewards) }))} />
+          <${DryRun} body=${missing ? null : body} />`}
         <${MethodSettings} method=${form.method} values=${form.settings} change=${(settings) => change({ settings })} />
         <section class="card stack"><${Field} label="Name (optional)" hint="Letters, digits, '_', '.' or '-'. It becomes a part of the model's name.">
           ${(attributes) => html`<input ...${attributes} class="input" maxlength="64" value=${form.suffix} onInput=${(event) => change({ suffix: event.target.value })} />`}<//></section>
@@ -91,4 +95,13 @@ export function Page() {
       </aside>
     </form>
   <//>`;
+}
+
+/** What the model would see of the dataset, read when somebody asks for it. */
+function Preview({ file, model }) {
+  const [open, setOpen] = useState(false);
+  return html`<details class="details" onToggle=${(event) => setOpen(event.target.open)}>
+    <summary>See the tokens, and which of them are learned</summary>
+    ${open && html`<${DatasetPreview} path=${`/v1/files/${encodeURIComponent(file)}`} model=${model} />`}
+  </details>`;
 }

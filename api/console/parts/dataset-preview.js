@@ -4,19 +4,21 @@ import { get } from "../lib/api.js";
 import { count, figure, many, percent } from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { useLoad } from "../lib/load.js";
+import { LengthHistogram } from "./length-histogram.js";
 import { Loading } from "./loading.js";
 import { Problem } from "./problem.js";
 import { Select } from "./select.js";
 
-export function DatasetPreview({ path }) {
+/** @param {{path: string, model?: string}} props model: whose tokens; without it the reader chooses one */
+export function DatasetPreview({ path, model: fixed }) {
   const [model, setModel] = useState("");
-  const models = useLoad((signal) => get("/v1/models", {}, signal).then((page) => page.data.filter((each) => each.kind === "chat").map((each) => each.id)));
+  const models = useLoad((signal) => (fixed ? [fixed] : get("/v1/models", {}, signal).then((page) => page.data.filter((each) => each.kind === "chat").map((each) => each.id))));
   const chosen = model || models.data?.[0];
   const { data, error } = useLoad((signal) => (chosen ? get(`${path}/preview`, { model: chosen, limit: 5 }, signal) : null), [path, chosen]);
   return html`<section class="stack" aria-labelledby="preview">
     <div class="row spread">
       <h2 id="preview">What the model sees</h2>
-      ${models.data && html`<${Select} label="Tokens of" value=${chosen} options=${models.data} choose=${setModel} inline />`}
+      ${models.data && !fixed && html`<${Select} label="Tokens of" value=${chosen} options=${models.data} choose=${setModel} inline />`}
     </div>
     ${error ? html`<${Problem} error=${error} />` : !data ? html`<div class="card"><${Loading}>Reading the rows<//></div>` : html`<${Shown} data=${data} />`}
   </section>`;
@@ -36,6 +38,7 @@ function factsOf({ rows, tokens, supervised_share: share, row_tokens: lengths, r
 function Shown({ data }) {
   return html`
     <dl class="card tiles">${factsOf(data.summary).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
+    <${LengthHistogram} bars=${data.summary.length_histogram} lengths=${data.summary.row_tokens} />
     <p class="small quiet"><mark class="token learned">Marked tokens</mark> are learned. The others are what the model reads first.</p>
     ${data.rows.map((row) => html`<article key=${row.line} class="card stack tight" aria-label=${`Line ${row.line}`}>
       <div class="row spread small"><span class="tag">Line ${row.line}</span>

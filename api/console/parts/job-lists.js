@@ -26,6 +26,7 @@ export const WaitingJobs = ({ jobs }) => html`<section class="stack" aria-labell
     { title: "Job", cell: name },
     { title: "Place", end: true, cell: (job) => job.waiting?.position ?? "" },
     { title: "Why it waits", cell: (job) => job.waiting?.message },
+    { title: "Starts", cell: (job) => job.waiting?.estimated_start && html`<${When} at=${job.waiting.estimated_start.likely} />` },
     { title: "Since", cell: (job) => html`<${When} at=${job.created_at} />` },
   ]} /></div>
 </section>`;

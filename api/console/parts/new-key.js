@@ -17,6 +17,7 @@ const LIFETIMES = [["", "Never"], ["2592000", "In 30 days"], ["7776000", "In 90 
 /** Makes a key and shows it once. */
 export function NewKey({ project, made }) {
   const [name, setName] = useState("");
+  const [owner, setOwner] = useState("");
   const [scope, setScope] = useState("all");
   const [lifetime, setLifetime] = useState("");
   const [value, setValue] = useState(null);
@@ -25,7 +26,7 @@ export function NewKey({ project, made }) {
     event.preventDefault();
     setError(null);
     try {
-      const key = await post("/v1/api_keys", { name, project, scopes: SCOPES[scope][1], ...(lifetime && { expires_in: Number(lifetime) }) });
+      const key = await post("/v1/api_keys", { name, project, ...(owner.trim() && { owner: owner.trim() }), scopes: SCOPES[scope][1], ...(lifetime && { expires_in: Number(lifetime) }) });
       setValue(key.value);
       setName("");
       made();
@@ -35,7 +36,8 @@ export function NewKey({ project, made }) {
   }
   return html`<section class="card stack" aria-labelledby="new-key"><h2 id="new-key">New key</h2>
     <form class="form-row" onSubmit=${create}>
-      <${Field} label="Name">${(attributes) => html`<input ...${attributes} class="input" required maxlength="256" placeholder="Who or what uses it" value=${name} onInput=${(event) => setName(event.target.value)} />`}<//>
+      <${Field} label="Name">${(attributes) => html`<input ...${attributes} class="input" required maxlength="256" placeholder="What uses it" value=${name} onInput=${(event) => setName(event.target.value)} />`}<//>
+      <${Field} label="Owner (optional)">${(attributes) => html`<input ...${attributes} class="input" maxlength="256" placeholder="Whose it is" value=${owner} onInput=${(event) => setOwner(event.target.value)} />`}<//>
       <${Select} label="It may" value=${scope} choose=${setScope} options=${Object.entries(SCOPES).map(([key, [words]]) => [key, words])} />
       <${Select} label="Expires" value=${lifetime} choose=${setLifetime} options=${LIFETIMES} />
       <button class="button primary">Create key</button>

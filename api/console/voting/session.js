@@ -9,6 +9,8 @@ import { startStopwatch } from "./stopwatch.js";
 const AHEAD = 2; // items that are fetched before they are shown
 const AT_ONCE = 5; // items in one answer
 const ASK_AGAIN = 5; // seconds, while no item is there
+const RENEW = 40; // seconds between two renewals of the leases of items that are not shown yet
+const STILL_THERE = 600; // seconds on one item, after which nobody seems to be there and they are not renewed
 
 /**
  * phase: loading | item | none | problem. head: name, mode, instructions and annotator. before: the ballot of a vote
@@ -56,20 +58,21 @@ export function startVoting(comparison) {
     else set({ phase: state.value.message ? "none" : "loading", item: null });
   }
 
-  const refill = () => (refilling ??= fetchItems().finally(() => (refilling = null)));
+  const refill = () => (state.value.item && queue.length >= AHEAD ? null : renew());
+  const renew = () => (refilling ??= fetchItems().finally(() => (refilling = null)));
 
   async function fetchItems() {
     clearTimeout(timer);
-    if (closed || (state.value.item && queue.length >= AHEAD)) return;
+    if (closed) return;
     try {
       const wanted = 1 + AHEAD + outbox.state.value.waiting.length;
       const answer = await ask("GET", "/next", { query: { resume: true, count: Math.min(AT_ONCE, wanted) } });
       if (closed) return;
       const { name, mode, instructions, annotator, progress, item, upcoming, message } = answer;
       outbox.resume(comparison, annotator.id);
-      const known = new Set([state.value.item, ...queue].map((each) => each?.vote_id));
-      const fresh = [item, ...upcoming].filter((each) => each && !known.has(each.vote_id) && !confirmed.has(each.vote_id) && !outbox.has(each.vote_id));
-      queue.push(...fresh);
+      const done = (each) => each.vote_id === state.value.item?.vote_id || confirmed.has(each.vote_id) || outbox.has(each.vote_id);
+      const fresh = new Map([item, ...upcoming].filter((each) => each && !done(each)).map((each) => [each.vote_id, each]));
+      queue = [...new Map([...queue.map((each) => [each.vote_id, each]), ...fresh]).values()]; // in their order, with their newest leases
       set({ head: { name, mode, instructions, annotator }, progress, message: message ?? "", error: null });
       if (!state.value.item) advance();
       if (!state.value.item) timer = setTimeout(refill, ASK_AGAIN * 1000);
@@ -83,6 +86,27 @@ export function startVoting(comparison) {
       timer = setTimeout(refill, 3000);
     }
   }
+
+  /** Others may have the items that were never shown; the one on the screen stays ours, as a reload shows it again. */
+  function release() {
+    const leases = Object.fromEntries(queue.map((each) => [each.vote_id, each.lease]));
+    queue = [];
+    if (Object.keys(leases).length) ask("POST", "/release", { body: { leases }, keepalive: true }).catch(() => {}); // they end by themselves
+  }
+  function beat() {
+    if (watch.seconds() > STILL_THERE) release();
+    else if (!document.hidden && state.value.item) renew();
+  }
+  /** Leases may have ended while nobody looked. */
+  function back() {
+    if (document.hidden || !state.value.head) return;
+    queue = [];
+    renew();
+  }
+  const beating = setInterval(beat, RENEW * 1000);
+  addEventListener("pagehide", release);
+  addEventListener("pageshow", back);
+  document.addEventListener("visibilitychange", back);
 
   return {
     state,
@@ -117,8 +141,13 @@ export function startVoting(comparison) {
       refill();
     },
     close() {
+      release();
       closed = true;
       clearTimeout(timer);
+      clearInterval(beating);
+      removeEventListener("pagehide", release);
+      removeEventListener("pageshow", back);
+      document.removeEventListener("visibilitychange", back);
       watch.stop();
       outbox.close();
     },

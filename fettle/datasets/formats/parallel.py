@@ -13,9 +13,9 @@ from typing import BinaryIO
 
 import orjson
 
-from fettle.datasets.formats import jsonl, notes, reading, tools
+from fettle.datasets.formats import jsonl, reading, tools
 from fettle.datasets.formats.rows import SHAPES, shape_of
-from fettle.datasets.formats.validation import Report, SeveralShapes, check, check_again, tally
+from fettle.datasets.formats.validation import Report, SeveralShapes, check, check_again, looked_over, tally
 from fettle.host.parent_death import die_with_parent
 
 PIECE = 1 << 20  # bytes: what each process holds
@@ -36,7 +36,7 @@ def check_on(processes: int, file: BinaryIO, max_row_bytes: int) -> Report:
         report = tally("jsonl", jsonl.read(file, max_row_bytes, first=rows + 1), shape, rows, needs)
     except SeveralShapes:
         report = check_again(file, max_row_bytes)
-    return report.model_copy(update={"notes": notes.of(file, max_row_bytes)}) if report.ok else report
+    return looked_over(report, file, max_row_bytes)
 
 
 def first_shape(head: bytes) -> str | None:

@@ -23,6 +23,7 @@ MAX_TOKENS = 500_000  # rendered for the figures; the row that passes it is the 
 MAX_SHOWN = 4096  # tokens shown of one row
 ALL_SHOWN = 200_000  # tokens shown of all rows
 LINES_NAMED = 50  # of the rows that a job would leave out
+BARS = 20  # of the histogram of lengths
 
 
 @dataclass
@@ -137,9 +138,24 @@ def summary(
         "supervised_tokens": figures.supervised,
         "supervised_share": round(figures.supervised / tokens, 4) if tokens else 0.0,
         "row_tokens": {"min": min(lengths), "median": median(lengths), "max": max(lengths)} if lengths else None,
+        "length_histogram": histogram(lengths),
         "rows_without_completion": len(figures.unsupervised),
         "lines_without_completion": figures.unsupervised[:LINES_NAMED],
         "max_seq_length": max_seq_length,
         "rows_too_long": None if max_seq_length is None else len(figures.too_long),
         "lines_too_long": None if max_seq_length is None else figures.too_long[:LINES_NAMED],
     }
+
+
+def histogram(lengths: list[int]) -> list[dict[str, int]]:
+    """How many rows have `start` tokens or more, and fewer than `end`; BARS of one width, or fewer where that is 1."""
+    if not lengths:
+        return []
+    low = min(lengths)
+    width = (max(lengths) - low) // BARS + 1
+    counts = [0] * ((max(lengths) - low) // width + 1)
+    for length in lengths:
+        counts[(length - low) // width] += 1
+    return [
+        {"start": low + place * width, "end": low + (place + 1) * width, "rows": n} for place, n in enumerate(counts)
+    ]

@@ -321,6 +321,44 @@ NOTES: dict[str, tuple[str, str]] = {
     ),
 }
 
+# What may make training worse; no row is refused for it
+QUALITY: dict[str, tuple[str, str]] = {
+    "likely_secrets": (
+        "A password, an access key or a private key seems to be in {rows}. A model can repeat what it was trained on.",
+        "Remove it, and replace keys that are in use.",
+    ),
+    "personal_data": (
+        "Personal data seems to be in {rows}: an email address, or the number of a phone, card, account or person.",
+        "Remove it or write placeholders, unless the model must know it.",
+    ),
+    "conflicting_answers": (
+        "An earlier row answers the same prompt otherwise, or prefers what this one rejects: {rows}.",
+        "Keep one of them, unless several answers are right.",
+    ),
+    "duplicate_rows": ("An earlier row says the same: {rows}. Training counts each of them.", "Remove the copies."),
+    "known_in_training": (
+        "The training file has the prompt as well: {rows} of the validation file.",
+        "Remove them from one of the files: they make the model look better than it is.",
+    ),
+    "empty_answers": (
+        "The answer is a placeholder, such as n/a, or a template with gaps that nobody filled in: {rows}.",
+        "Write the answer, or remove the row.",
+    ),
+    "same_answer": ("The very same answer follows different prompts: {rows}.", "Check that it is meant."),
+    "long_rows": (
+        "The row is more than ten times as long as the median row: {rows}. A job may leave such rows out.",
+        "Look at them in the preview. Split or remove those that do not belong here.",
+    ),
+    "labels_unbalanced": (
+        "The answers are labels, and over 90 % of {rows} have the same one. A model can learn to say nothing else.",
+        "Add rows with the other labels, or remove some with this one.",
+    ),
+    "mixed_reasoning": (
+        "Some answers show their reasoning and others do not. The smaller part is {rows}.",
+        "Decide for one of them, unless the prompt says which is wanted.",
+    ),
+}
+
 # No line or row is to blame
 OF_THE_FILE = frozenset(
     {

@@ -12,6 +12,8 @@ from fettle.datasets.formats import aliases, notes, reading, tools
 from fettle.datasets.formats.jsonl import Line
 from fettle.datasets.formats.problem_codes import OF_THE_FILE
 from fettle.datasets.formats.problems import Problem, RowProblem, plural, put_into_words, quoted
+from fettle.datasets.formats.quality import Quality
+from fettle.datasets.formats.quality import of as quality_of
 from fettle.datasets.formats.rows import SHAPES, answers_missing, shape_of
 
 MAX_ERRORS = 50  # problems kept
@@ -28,6 +30,7 @@ class Report(BaseModel):
     format: a name in FORMATS. shape: a name in SHAPES; None if no row has one. rows: those without a problem.
     errors: the first MAX_ERRORS of error_count; counting stops at STOP_AFTER. needs: what a base model's chat template
     must know to show every row, of `tools` and `tool_calls`. notes: what is no error, but may not be what was meant.
+    quality: of a file without errors.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -39,6 +42,7 @@ class Report(BaseModel):
     errors: list[Problem]
     needs: list[str] = []
     notes: list[Problem] = []
+    quality: Quality | None = None
 
     @property
     def ok(self) -> bool:
@@ -80,7 +84,16 @@ def check(file: BinaryIO, max_row_bytes: int) -> Report:
         report = tally(form, lines, None, 0, set())
     except SeveralShapes:
         report = check_again(file, max_row_bytes)
-    return report.model_copy(update={"notes": notes.of(file, max_row_bytes)}) if report.ok else report
+    return looked_over(report, file, max_row_bytes)
+
+
+def looked_over(report: Report, file: BinaryIO, max_row_bytes: int) -> Report:
+    """With notes and quality, if it is of a file without errors."""
+    if not report.ok:
+        return report
+    return report.model_copy(
+        update={"notes": notes.of(file, max_row_bytes), "quality": quality_of(file, max_row_bytes)}
+    )
 
 
 def check_again(file: BinaryIO, max_row_bytes: int) -> Report:

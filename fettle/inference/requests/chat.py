@@ -2,9 +2,8 @@
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, field_validator
+from pydantic import ConfigDict
 
-from fettle.errors import InvalidRequest
 from fettle.schemas.labels import Labels
 from fettle.schemas.strict import Strict
 
@@ -36,15 +35,6 @@ class ChatRequest(Unneeded):
 
     model_config = ConfigDict(extra="allow")
     model: str
-
-    @field_validator("store")
-    @classmethod
-    def nothing_is_stored(cls, store: bool | None) -> bool | None:
-        if store:
-            raise InvalidRequest(
-                "Chat completions are not stored on this server. Remove 'store' or set it to false.", param="store"
-            )
-        return store
 
     def for_engine(self) -> dict[str, Any]:
         """The rest of the body, as it came."""

@@ -37,6 +37,14 @@ def test_a_file_is_uploaded_listed_shown_downloaded_and_deleted(asking: Shell, r
     assert repr(file_id) in asking.refused("files", "show", file_id)
 
 
+def test_what_may_make_training_worse_is_shown_after_the_upload(asking: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "twice.jsonl"
+    file.write_bytes(jsonl(12) * 2)
+    said = asking.ok("files", "upload", str(file))
+    assert "An earlier row says the same: 12 rows." in said and "(lines 13, 14, 15, 16, 17, …)" in said
+    assert asking.ok("preview", said.split()[0], "--quality").startswith("24 rows. Characters of a row:")
+
+
 def test_every_problem_of_a_file_is_shown_up_to_the_limit_and_the_others_are_counted(asking: Shell, bad: Path) -> None:
     code, out, _ = asking.run("files", "upload", str(bad))
     assert code == 1

@@ -12,6 +12,7 @@ from tests.fettle.cli.conftest import Shell
 WITHOUT_JSON = {
     *("up", "down", "api", "worker", "engine", "vllm-agent", "export", "migrate", "login", "logout", "console"),
     *("jobs watch", "jobs report", "files download", "keys create", "keys rotate", "keys revoke", "projects create"),
+    "projects delete",
 }
 
 

@@ -227,6 +227,20 @@ class TestPreview:
         assert shell.ok("preview", str(good), "--model", "ft:starter:acme:s:abc") == plain
         assert shell.ok("preview", str(good), "--model", "mini") == plain
 
+    def test_quality_is_shown_with_lines_and_what_two_files_share(self, shell: Shell, tmp_path: Path) -> None:
+        train, valid = tmp_path / "train.csv", tmp_path / "valid.csv"
+        train.write_text("prompt,completion\n2 + 3 = ?,5\n2 + 3 = ?,6\nMail?,ann@uni-x.org\n")
+        valid.write_text("prompt,completion\nNew?,7\n2 + 3 = ?,5\n")
+        out = shell.ok("preview", str(train), "--quality", "--valid", str(valid))
+        assert "3 rows. Characters of a row: 11 to 19, median 11." in out
+        assert "prefers what this one rejects: 1 row. (line 3)" in out
+        assert "account or person. (line 4)" in out
+        assert "1 row of the validation file. (line 3)" in out
+        codes = [each["code"] for each in shell.json("preview", str(train), "--quality")["findings"]]
+        assert codes == ["personal_data", "conflicting_answers"]
+        assert "Nothing stands out." in shell.ok("preview", str(valid), "--quality")
+        assert "does not exist" in shell.refused("preview", str(tmp_path / "none.jsonl"), "--quality")
+
 
 class TestDoctor:
     @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 
 from fettle.comparisons import items
 from fettle.comparisons.votes import Ballot
-from fettle.db import Database
+from fettle.db import Database, lock
 from models import Comparison, ComparisonAnnotator, ComparisonVote, Project
 from tests.fettle.comparisons import samples
 
@@ -73,6 +73,59 @@ async def test_asking_ahead_gives_another_item_and_resuming_the_open_one(db: Dat
         again, _ = await items.open_tasks(session, ann, 2)
     assert again.item.id == first.item.id
     assert again.vote.shown == first.vote.shown
+
+
+async def ahead(db: Database, made: Comparison, who: ComparisonAnnotator, count: int = 3) -> list[items.Task]:
+    """As a page asks: the item for the screen, and those after it."""
+    async with db.transaction() as session:
+        await lock(session, made.id)
+        return await items.next_tasks(session, made, who, count, resume=True)
+
+
+async def passed(db: Database, seconds: float) -> None:
+    async with db.transaction() as session:
+        earlier = ComparisonVote.lease_until - seconds
+        await session.execute(
+            update(ComparisonVote).where(ComparisonVote.lease_until.is_not(None)).values(lease_until=earlier)
+        )
+
+
+async def test_items_ahead_of_the_one_on_the_screen_are_soon_free_for_others(db: Database, project: Project) -> None:
+    made = await samples.comparison(db, project, prompts=3)
+    ann, bob = [await samples.annotator(db, made, name) for name in ("ann", "bob")]
+    first, *others = [task.item.id for task in await ahead(db, made, ann)]
+    assert await ahead(db, made, bob) == []
+    await passed(db, 100)
+    assert [task.item.id for task in await ahead(db, made, ann)] == [first, *others]  # her page renews them
+    await passed(db, 100)
+    assert await ahead(db, made, bob) == []
+    await passed(db, items.AHEAD_SECONDS)
+    assert [task.item.id for task in await ahead(db, made, bob)] == others
+    await passed(db, items.LEASE_SECONDS)
+    assert [task.item.id for task in await ahead(db, made, bob, 1)] == [first]
+
+
+async def test_a_page_that_closes_frees_its_items_but_not_those_of_the_next_page(
+    db: Database, project: Project
+) -> None:
+    made = await samples.comparison(db, project, prompts=3)
+    ann, bob = [await samples.annotator(db, made, name) for name in ("ann", "bob")]
+
+    def leases(tasks: list[items.Task]) -> dict[str, str]:
+        return {task.vote.id: str(items.lease_of(task.vote)) for task in tasks[1:]}
+
+    async def release(who: ComparisonAnnotator, given: dict[str, str]) -> int:
+        async with db.transaction() as session:
+            await lock(session, made.id)
+            return await items.release(session, who, given)
+
+    closed = leases(await ahead(db, made, ann))
+    loaded = leases(await ahead(db, made, ann))  # she loads the page again: the request of the old one comes late
+    assert await release(ann, closed) == 0
+    assert await release(bob, loaded) == 0  # not his
+    assert await ahead(db, made, bob) == []
+    assert await release(ann, loaded) == 2
+    assert len(await ahead(db, made, bob)) == 2
 
 
 async def test_each_annotator_sees_an_order_of_their_own_that_the_seed_repeats(db: Database, project: Project) -> None:

@@ -61,14 +61,14 @@ class TestTraining:
         rows, tokens, moved = proof_checks.of_training(evidence(), 40)
         assert {rows["status"], tokens["status"], moved["status"]} == {"ok"}
         assert rows["message"] == (
-            "37 of 40 rows were trained on; 3 left out (longer than max_seq_length): lines 11, 27, 28."
+            "The job trained on 37 of 40 rows; 3 left out (longer than max_seq_length): lines 11, 27, 28."
         )
         assert "740 supervised tokens: 370 in each of 2 epochs" in tokens["message"]
 
     @pytest.mark.parametrize(
         ("changes", "uploaded", "words"),
         [
-            ({}, 41, "the file has 41 rows, of which the run read 40"),
+            ({}, 41, "the file has 41 rows, but the run read 40"),
             ({"examples": 42}, 40, "2 rows are unaccounted for"),
             ({"visits": 72}, 40, "2 epochs of 37 rows are 74, but 72 were used"),
         ],
@@ -108,7 +108,7 @@ class TestStorage:
         """A little off; the base model's own; a value too few; none at all."""
         found = proof_checks.of_storage(probe(), again(tuned))
         assert status(found, "stored_adapter") == "failed"
-        with pytest.raises(TrainingFailed, match="Nothing was published") as refused:
+        with pytest.raises(TrainingFailed, match="The model was not published") as refused:
             proof_checks.refuse_contradiction(found)
         assert refused.value.code == "adapter_not_reproduced"
 

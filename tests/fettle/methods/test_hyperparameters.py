@@ -281,3 +281,24 @@ def test_a_resolved_method_says_no_auto_and_resolves_to_itself() -> None:
     assert "auto" not in str(once)
     asked = {name: value for name, value in once.items() if name != "learning_rate_multiplier"}
     assert resolved(1000, **asked) == once
+
+
+class TestResponseFormat:
+    def asked(self, schema: Any) -> methods.Method:
+        form = {"type": "json_schema", "json_schema": {"name": "sum", "schema": schema, "strict": True}}
+        body = {"reward_functions": ["exact_match"], "response_format": form}
+        return methods.METHODS["reinforcement"].request.model_validate({"type": "reinforcement", "reinforcement": body})
+
+    def test_it_is_kept_as_it_came(self) -> None:
+        given = methods.Given(
+            rows=20, base_parameters=SMALL, base_length=256, file_bytes=0, validates=False, layers=lambda: None
+        )
+        kept = methods.resolve(self.asked({"type": "integer"}), given)["reinforcement"]["response_format"]
+        assert kept["json_schema"] == {"name": "sum", "schema": {"type": "integer"}, "strict": True}
+
+    @pytest.mark.parametrize(
+        ("schema", "words"), [({"type": "number of cups"}, "no valid JSON schema"), ({"const": "x" * 70_000}, "65,536")]
+    )
+    def test_a_schema_that_is_none_or_too_long_is_refused(self, schema: Any, words: str) -> None:
+        with pytest.raises(ValidationError, match=words):
+            self.asked(schema)

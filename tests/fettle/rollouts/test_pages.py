@@ -58,6 +58,13 @@ class TestPage:
         assert await said(stored, RolloutFilter(error=True), "-step") == ["unjudged"]
         assert await said(stored, RolloutFilter(error=False, reward_version=2), "reward") == ["worst", "best"]
 
+    async def test_by_the_prompt_of_another_rollout(self, stored: Stored) -> None:
+        prompt = await pages.prompt_of(*stored, "rollout-1-2")
+        assert prompt == [{"role": "user", "content": "1 1"}]
+        assert await said(stored, RolloutFilter(prompt=prompt), "step") == ["same", "same too"]
+        with pytest.raises(InvalidRequest, match=r"no rollout 'rollout-9-0'"):
+            await pages.prompt_of(*stored, "rollout-9-0")
+
     def test_a_chunk_without_a_wanted_reward_is_not_read(self, stored: Stored) -> None:
         first, second = stored[1]
         assert not RolloutFilter(min_reward=1.5).may_match(first)

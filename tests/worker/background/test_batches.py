@@ -27,7 +27,7 @@ from models import Batch, BatchAnswer, BatchStatus, File
 from tests.api.served import served
 from tests.api.tenants import request
 from worker.attempts.resources import Resources
-from worker.background import batches
+from worker.background import batches, requests
 
 ROOT = Path(__file__).parents[3]
 CHAT, RESPONSES, COMPLETIONS = "/v1/chat/completions", "/v1/responses", "/v1/completions"
@@ -70,8 +70,8 @@ def settings(settings: Settings, port: int) -> Settings:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "PAUSE", 0.02)
-    monkeypatch.setattr(batches, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(requests, "PAUSE", 0.02)
+    monkeypatch.setattr(requests, "LONGEST_PAUSE", 0.05)
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ class TestAnswers:
         errors = await lines(resources, batch.error_file)
         assert [line["response"]["status_code"] for line in errors] == [400, 500]
         assert errors[0]["response"]["body"]["error"]["message"] == "no"
-        assert engine.asked == {"good": 1, "bad": 1, "broken": batches.BROKEN_TRIES}
+        assert engine.asked == {"good": 1, "bad": 1, "broken": requests.BROKEN_TRIES}
 
     async def test_an_engine_that_is_away_is_waited_for(self, resources: Resources, port: int) -> None:
         batch = await made(resources, request("a"))

@@ -129,4 +129,6 @@ def test_rows_that_are_too_long_are_left_out_by_line(tmp_path: Path) -> None:
     assert "(line 11)" in warned["message"]
     rows_check, tokens, _ = proof_checks.of_training(lines[-1]["proof"]["evidence"], 24)
     assert (rows_check["status"], tokens["status"]) == ("ok", "ok")
-    assert rows_check["message"] == "23 of 24 rows were trained on; 1 left out (longer than max_seq_length): line 11."
+    assert (
+        rows_check["message"] == "The job trained on 23 of 24 rows; 1 left out (longer than max_seq_length): line 11."
+    )

@@ -25,6 +25,7 @@ CISPO_EPSILON_HIGH = 5.0
 class GRPO(GroupTrainer, GRPOTrainer):  # type: ignore[misc]  # TRL types its members more narrowly
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        self.grammar = group_setup.grammar_of(self.work, self.channel, self.renderer, self.ends)
         self.advantages: Sequence[float] = []  # of the newest rollouts of all ranks
         self.kl: dict[int, float] = {}  # of those that the loss has seen, by their number
 

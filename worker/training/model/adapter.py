@@ -21,7 +21,7 @@ def publish(network: PeftModel, work: Work) -> None:
     for name in TOKENIZER_FILES:
         if (work.base_path / name).is_file():
             shutil.copyfile(work.base_path / name, work.adapter / name)
-    tidy(work.adapter, work.base_name)
+    tidy(work.adapter, work)
 
 
 def save(network: PeftModel, folder: Path) -> None:
@@ -29,15 +29,19 @@ def save(network: PeftModel, folder: Path) -> None:
     network.save_pretrained(str(folder), selected_adapters=["default"])
 
 
-def tidy(folder: Path, base_name: str) -> None:
-    """Also for checkpoints, which hold optimizer, scheduler and random state beside the adapter."""
+def tidy(folder: Path, work: Work) -> None:
+    """Also for checkpoints, which hold optimizer, scheduler and random state beside the adapter.
+
+    The base model's id on the hub is what PEFT, vLLM and the hub find it by; a local one has its name in the catalog.
+    """
     for name in LEFT_OUT:
         (folder / name).unlink(missing_ok=True)
     for copy in folder.glob("*/adapter_config.json"):  # of a reference, which the run makes anew
         shutil.rmtree(copy.parent)
     config_file = folder / "adapter_config.json"
     config = json.loads(config_file.read_text())
-    config_file.write_text(json.dumps(config | {"base_model_name_or_path": base_name}, indent=2) + "\n")
+    base = {"base_model_name_or_path": work.hub or work.base_name, "revision": work.revision}
+    config_file.write_text(json.dumps(config | base, indent=2) + "\n")
     for path in folder.iterdir():
         path.chmod(0o644)
 

@@ -26,6 +26,8 @@ class Work:
     phase: str = ""
     goes_on: bool = True
     fresh: bool = False
+    hub: str | None = None  # id of the base model there
+    revision: str | None = None  # of it
     resolved_from: dict[str, Any] | None = None  # of `auto`; None for a job that an earlier version made
 
     @classmethod
@@ -41,6 +43,8 @@ class Work:
             base_name=spec["base_model"]["name"],
             base_path=Path(spec["base_model"]["path"]),
             threads=spec["threads"],
+            hub=spec["base_model"].get("hub"),
+            revision=spec["base_model"].get("revision"),
             options=options,
             resolved_from=spec["method"].get("resolved_from"),
         )

@@ -10,6 +10,7 @@ from datasets import Dataset
 from peft import PeftModel
 
 from fettle.datasets.formats.render import Renderer
+from worker.engine.grammar import Grammar
 from worker.training.distributed import ranks
 from worker.training.process.channel import Channel
 from worker.training.rl.rollouts import Judge, Rollout, Scored
@@ -51,6 +52,7 @@ class RewardEvaluation:
     temperature: float
     channel: Channel
     judge: Judge
+    grammar: Grammar | None = None
 
     def validate(self, dataset: Dataset, step: int, samples: int) -> Judged | None:
         """Every rank takes every n-th prompt. One completion a prompt is greedy, several are sampled. None: a stop."""
@@ -108,7 +110,8 @@ class RewardEvaluation:
             return []
         lines = [dataset[row] for row in rows]
         prompts = [self.renderer.tokenizer.encode(line["prompt"], add_special_tokens=False).ids for line in lines]
-        sampling = Sampling(self.max_tokens, self.ends, self.renderer.pad_id, self.temperature if samples > 1 else 0.0)
+        temperature = self.temperature if samples > 1 else 0.0
+        sampling = Sampling(self.max_tokens, self.ends, self.renderer.pad_id, temperature, grammar=self.grammar)
         seeds = [row * samples + sample for row in rows for sample in range(samples)]
         said = complete(self.network, prompts, seeds, sampling)
         return [

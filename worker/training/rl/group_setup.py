@@ -5,8 +5,13 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from pydantic import TypeAdapter
 
 from fettle.datasets.formats.render import Renderer
+from fettle.errors import InvalidRequest, TrainingFailed
+from fettle.schemas.response_format import ResponseFormat, schema_of
+from worker.engine.grammar import Grammar, compiled
+from worker.engine.vocabulary import Vocabulary
 from worker.training import arguments, probe
 from worker.training.data import prompts
 from worker.training.model import lm_head, loading
@@ -14,12 +19,15 @@ from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
 from worker.training.rl.sampling import colocated
 
+FORMAT: TypeAdapter[Any] = TypeAdapter(ResponseFormat)
+
 
 def arguments_of(work: Work) -> dict[str, Any]:
     """For GRPOConfig and RLOOConfig."""
     asked = work.hyperparameters
+    ours = "response_format" in work.options  # vLLM's sampling in TRL is not held to a grammar
     return {
-        **colocated.options(asked["max_seq_length"], on_gpu=torch.cuda.is_available()),
+        **colocated.options(asked["max_seq_length"], on_gpu=torch.cuda.is_available() and not ours),
         **arguments.shared(in_completions(work)) | {"include_num_input_tokens_seen": "no"},  # TRL counts them itself
         "num_generations": asked["group_size"],
         "num_generations_eval": asked["eval_samples"],
@@ -41,6 +49,20 @@ def parts_of(work: Work, channel: Channel, renderer: Renderer, train: Dataset, v
         "processing_class": loading.tokenizer(work.base_path),
         "probe_rows": prompts.encoded(renderer, train, probe.ROWS),
     }
+
+
+def grammar_of(work: Work, channel: Channel, renderer: Renderer, ends: frozenset[int]) -> Grammar | None:
+    """What `response_format` holds the completions to. Raises TrainingFailed."""
+    form = FORMAT.validate_python(work.options.get("response_format", {"type": "text"}))
+    if (schema := schema_of(form)) is None:
+        return None
+    try:
+        grammar = compiled(schema, Vocabulary(renderer, ends))
+    except InvalidRequest as error:
+        where = f"method.reinforcement.{error.param}"
+        raise TrainingFailed(str(error.code), error.message, where) from error
+    channel.event("Completions are held to the JSON schema of 'response_format' while they are sampled.", {})
+    return grammar
 
 
 def in_completions(work: Work) -> Work:

@@ -18,6 +18,7 @@ from peft import PeftModel
 from trl.trainer.utils import RepeatSampler
 
 from fettle.datasets.formats.render import Renderer
+from worker.engine.grammar import Grammar
 from worker.training import trainer
 from worker.training.process.job_spec import Work
 from worker.training.rl.evaluation import Judged, RewardEvaluation
@@ -64,6 +65,7 @@ class GroupTrainer(Interruptible):
     """TRL's trainer comes after it: `class GRPO(GroupTrainer, GRPOTrainer)`. The members without a value are TRL's."""
 
     judge: Judge
+    grammar: Grammar | None = None  # what completions are held to while they are sampled
     num_generations: int
     num_generations_eval: int
     eos_token_ids: list[int]
@@ -193,6 +195,7 @@ class GroupTrainer(Interruptible):
             temperature=self.temperature,
             channel=self.channel,
             judge=self.judge,
+            grammar=self.grammar,
         )
 
     def validate(self) -> Metrics | None:
@@ -204,7 +207,7 @@ class GroupTrainer(Interruptible):
 
     @property
     def sampling(self) -> Sampling:
-        return Sampling(self.longest, self.ends, self.renderer.pad_id, self.temperature)
+        return Sampling(self.longest, self.ends, self.renderer.pad_id, self.temperature, grammar=self.grammar)
 
     @property
     def ends(self) -> frozenset[int]:

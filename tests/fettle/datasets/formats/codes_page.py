@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from fettle.datasets.formats.problem_codes import NOTES, PROBLEMS
+from fettle.datasets.formats.problem_codes import NOTES, PROBLEMS, QUALITY
 
 PAGE = Path(__file__).parents[4] / "docs" / "datasets.md"
 BEGIN, END = "<!-- codes: written by tests/fettle/datasets/formats/codes_page.py -->\n", "<!-- end of codes -->"
@@ -13,7 +13,11 @@ def with_codes(page: str) -> str:
     """The page with the table as it should be."""
     before, rest = page.split(BEGIN)
     notes = "Notes of a file without errors (`validation.notes`):"
-    return f"{before}{BEGIN}\n{table(PROBLEMS)}\n\n{notes}\n\n{table(NOTES)}\n\n{END}{rest.split(END)[1]}"
+    quality = "Findings about quality (`validation.quality.findings`):"
+    tables = [table(PROBLEMS), notes, table(NOTES), quality, table(QUALITY)]
+    return "\n\n".join([f"{before}{BEGIN}", *tables, f"{END}{rest.split(END)[1]}"]).replace(
+        f"{BEGIN}\n\n", f"{BEGIN}\n"
+    )
 
 
 def table(sentences: dict[str, tuple[str, str]]) -> str:

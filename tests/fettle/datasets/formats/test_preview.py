@@ -60,6 +60,7 @@ def test_the_figures_are_of_every_row(tmp_path: Path) -> None:
         "supervised_tokens": learned,
         "supervised_share": round(learned / tokens, 4),
         "row_tokens": {"min": counts[0], "median": counts[0], "max": counts[1]},
+        "length_histogram": preview.histogram([counts[0], counts[1], counts[0]]),
         "rows_without_completion": 0,
         "lines_without_completion": [],
         "max_seq_length": 60,
@@ -67,6 +68,19 @@ def test_the_figures_are_of_every_row(tmp_path: Path) -> None:
         "lines_too_long": [2],
     }
     assert [row["too_long"] for row in seen(tmp_path, [SHORT, LONG], max_seq_length=60)["rows"]] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "bars"),
+    [
+        ([], []),
+        ([7, 7], [(7, 8, 2)]),
+        ([1, 3], [(1, 2, 1), (2, 3, 0), (3, 4, 1)]),
+        ([10, 11, 49], [(10, 12, 2), *[(n, n + 2, 0) for n in range(12, 48, 2)], (48, 50, 1)]),
+    ],
+)
+def test_lengths_are_counted_in_bars_of_one_width(lengths: list[int], bars: list[tuple[int, int, int]]) -> None:
+    assert [(bar["start"], bar["end"], bar["rows"]) for bar in preview.histogram(lengths)] == bars
 
 
 def test_the_work_is_bounded_in_rows_tokens_and_what_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ The templates are those that TRL carries; the expected text is what transformers
 """
 
 import json
+import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ TEMPLATES = Path(trl.__file__).parent / "chat_templates"
 REWRITING = ("qwen3", "qwen3_5_think", "gptoss", "phi3")
 KEEPING = ("qwen2_5", "qwen3_instruct_2507", "qwen3_vl", "llama3", "llama3_1", "llama3_2", "gemma3", "qwen3_training")
 THINKING = ("qwen3", "qwen3_5_think")
-CONVERSATIONS = 60
+CONVERSATIONS = int(os.environ.get("FETTLE_TEST_CONVERSATIONS", "60"))  # of each template; 10,000 take minutes
 WORDS = ("apples", "two", "<b>", "é", "中文", "```py\nx = 1\n```", "a  b", "{}", "\n\n")
 
 

@@ -98,6 +98,21 @@ class TestARun:
         assert lines[-1]["type"] == "done"
 
 
+def test_completions_are_held_to_the_response_format_in_training_and_evaluation(tmp_path: Path) -> None:
+    schema = {"enum": ["7", "19", "fifty"]}
+    form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+    made = folder(tmp_path / "work", count=2, valid=2, n_epochs=1)
+    spec = json.loads((made / "spec.json").read_text())
+    spec["method"]["reinforcement"]["response_format"] = form
+    (made / "spec.json").write_text(json.dumps(spec))
+    heard = serve(Child(made))
+    said = [each["completion"] for line in of("score", heard) for each in line["rollouts"]]
+    assert {json.loads(text) for text in said} <= {"7", "19", "fifty"}
+    assert {line["purpose"] for line in of("score", heard)} >= {"train", "validation"}
+    assert [line for line in of("event", heard) if "JSON schema" in line["message"]]
+    assert heard[-1]["type"] == "done"
+
+
 class TestResume:
     def test_after_kill_9_rewards_losses_and_the_adapter_equal_an_undisturbed_runs(
         self, undisturbed: tuple[Child, list[Line]], tmp_path: Path

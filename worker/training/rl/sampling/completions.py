@@ -19,6 +19,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from worker.engine import masks
 from worker.engine.cache import KeyValues
+from worker.engine.grammar import Grammar, Matcher
 from worker.engine.sampling import sample
 from worker.training.rl.sampling.folding import folded
 
@@ -34,13 +35,14 @@ class Sampling:
     pad_id: int
     temperature: float = 1.0
     top_p: float = 1.0
+    grammar: Grammar | None = None  # what the text of every completion must be
 
 
 @dataclass(frozen=True)
 class Completions:
     """B rows, padded on the right to the longest. mask_BT: which are tokens, the EOS among them.
 
-    logprobs_BT: ln softmax(logits / temperature) at the tokens, before any cut by top_p; 0 in the padding.
+    logprobs_BT: ln softmax(logits / temperature) at the tokens, before any cut by top_p or grammar; 0 in the padding.
     ended_B: which wrote an EOS.
     """
 
@@ -108,9 +110,12 @@ def decode(
     top_p_B = torch.full((len(seeds),), sampling.top_p, dtype=torch.float64, device=device)
     written = 0
     rows_B = torch.arange(len(seeds), device=device)  # who is still writing, in the cache's order
+    hold = Hold(sampling, len(seeds))
     for t in range(sampling.max_tokens):
         going = len(rows_B)
-        ids_B = sample(logits_BV, temperature_B[:going], top_p_B[:going], uniform_BT[rows_B, t])
+        held_BV = hold.allowed(logits_BV, rows_B)
+        ids_B = sample(held_BV, temperature_B[:going], top_p_B[:going], uniform_BT[rows_B, t])
+        hold.take(ids_B, rows_B)
         ids_BT[rows_B, t] = ids_B
         logprobs_BT[rows_B, t] = logprobs_at(logits_BV, ids_B, sampling.temperature)
         lengths_B[rows_B] += 1
@@ -128,6 +133,32 @@ def decode(
     return ids_BT, logprobs_BT, lengths_B
 
 
+class Hold:
+    """Keeps each row to the grammar, if there is one, until it ends: as the engine holds the answers of the model."""
+
+    def __init__(self, sampling: Sampling, rows: int) -> None:
+        self.ends = sampling.ends
+        grammar = sampling.grammar
+        self.matchers: list[Matcher | None] = [grammar.matcher() if grammar else None for _ in range(rows)]
+
+    def allowed(self, logits_BV: Tensor, rows_B: Tensor) -> Tensor:
+        """logits_BV with -inf where a token may not come next."""
+        allowed_BV = torch.ones(logits_BV.shape, dtype=torch.bool)
+        held = False
+        for place, row in enumerate(rows_B.tolist()):
+            if (matcher := self.matchers[row]) is not None:
+                allowed_BV[place] = matcher.allowed(logits_BV.shape[-1])
+                held = True
+        return logits_BV.masked_fill(~allowed_BV.to(logits_BV.device), -torch.inf) if held else logits_BV
+
+    def take(self, ids_B: Tensor, rows_B: Tensor) -> None:
+        for token, row in zip(ids_B.tolist(), rows_B.tolist(), strict=True):
+            if token in self.ends:
+                self.matchers[row] = None
+            elif (matcher := self.matchers[row]) is not None:
+                matcher.take(token)
+
+
 class Draw(LogitsProcessor):
     """Our draw in the place of `generate`'s: only the token that was drawn stays possible."""
 
@@ -135,11 +166,15 @@ class Draw(LogitsProcessor):
         self.sampling, self.uniform_BT = sampling, uniform_BT
         self.ids: list[Tensor] = []
         self.logprobs: list[Tensor] = []
+        self.rows_B = torch.arange(len(uniform_BT), device=uniform_BT.device)
+        self.hold = Hold(sampling, len(uniform_BT))
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         logits_BV, uniform_B = scores.float(), self.uniform_BT[:, len(self.ids)]
         temperature_B = torch.full_like(logits_BV[:, 0], self.sampling.temperature)
-        ids_B = sample(logits_BV, temperature_B, torch.full_like(uniform_B, self.sampling.top_p), uniform_B)
+        held_BV = self.hold.allowed(logits_BV, self.rows_B)
+        ids_B = sample(held_BV, temperature_B, torch.full_like(uniform_B, self.sampling.top_p), uniform_B)
+        self.hold.take(ids_B, self.rows_B)
         self.ids.append(ids_B)
         self.logprobs.append(logprobs_at(logits_BV, ids_B, self.sampling.temperature))
         return torch.full_like(scores, -torch.inf).scatter(-1, ids_B[:, None], 0.0)

@@ -1,6 +1,8 @@
 """Completions drawn in the training child, on the starter with an adapter that has something to say."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,9 @@ from transformers import GenerationConfig
 from fettle.datasets.formats.render import Renderer
 from fettle.registry.catalog import STARTER
 from tests.worker.training.networks import adapted
-from worker.training.rl.sampling.completions import Completions, Sampling, complete
+from worker.engine.grammar import compiled
+from worker.engine.vocabulary import Vocabulary
+from worker.training.rl.sampling.completions import Completions, Sampling, base_of, complete, decode, generated
 
 pytestmark = pytest.mark.slow  # transformers and peft take seconds to import
 
@@ -174,3 +178,21 @@ def test_a_watch_hears_after_every_token_how_many_have_ended_and_how_much_is_wri
         assert total == 6
         assert done == sum(length <= t for length, end in zip(lengths, ended, strict=True) if end)
         assert written == sum(min(length, t) for length in lengths)
+
+
+class TestGrammar:
+    @pytest.mark.parametrize("way", ["decode", "generated"])
+    def test_every_completion_is_what_the_schema_says(
+        self, network: PeftModel, renderer: Renderer, prompts: list[list[int]], way: str
+    ) -> None:
+        """However a base's layers are cached. The starter has never seen JSON; rows end at different lengths."""
+        schema = {"type": "object", "properties": {"answer": {"enum": [7, 19, 12345]}}, "required": ["answer"]}
+        grammar = compiled(
+            {**schema, "additionalProperties": False}, Vocabulary(renderer, frozenset({renderer.eos_id}))
+        )
+        asked = replace(sampling(renderer, max_tokens=150, temperature=1.5), grammar=grammar)  # blanks are allowed
+        draw = {"decode": decode, "generated": generated}[way]
+        ids_BT, _, lengths_B = draw(base_of(network), prompts, range(9), asked)
+        texts = [renderer.decode(ids[:length]) for ids, length in zip(ids_BT.tolist(), lengths_B, strict=True)]
+        assert {json.loads(text)["answer"] for text in texts} <= {7, 19, 12345}
+        assert len(set(lengths_B.tolist())) > 1

@@ -1,0 +1,278 @@
+"""Evals and their runs: create, find, change; for workers: claim, record and end."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle import ids
+from fettle.datasets import files
+from fettle.db import database_now, lock
+from fettle.errors import Conflict, Fenced, InvalidRequest, NotFound
+from fettle.evals.rows import BYTES_AT_MOST
+from fettle.pagination import page
+from fettle.webhooks import events as webhooks
+from models import UNFINISHED, Eval, EvalItem, EvalRun, EvalRunStatus, File
+
+EVALS_AT_MOST = 1_000  # of a project
+RUNS_AT_MOST = 200  # of an eval
+UNFINISHED_AT_MOST = 20  # runs of a project
+PURPOSES = ("evals", "fine-tune")
+EVENTS = {"completed": "succeeded", "failed": "failed", "canceled": "canceled"}  # a status → the webhook's word
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one row. usage: tokens, where a model was asked."""
+
+    number: int
+    status: str
+    item: dict[str, Any]
+    sample: dict[str, Any]
+    results: list[dict[str, Any]]
+    usage: Mapping[str, int]
+
+
+async def create(session: AsyncSession, project_id: str, **values: Any) -> Eval:
+    """Raises Conflict."""
+    await lock(session, f"{project_id} evals")
+    count = select(func.count()).where(Eval.project_id == project_id)
+    if (await session.scalar(count) or 0) >= EVALS_AT_MOST:
+        raise Conflict(
+            f"The project has {EVALS_AT_MOST:,} evals, which is the limit. Delete some.", code="too_many_evals"
+        )
+    made = Eval(id=ids.new("eval_"), project_id=project_id, updated_at=time.time(), **values)
+    session.add(made)
+    await session.flush()
+    return made
+
+
+async def get(session: AsyncSession, project_id: str, eval_id: str, *, lock: bool = False) -> Eval:
+    """Raises NotFound."""
+    found = await session.get(Eval, eval_id, with_for_update=lock)
+    if found is None or found.project_id != project_id:
+        raise NotFound(f"No eval has the id {eval_id!r}.", param="eval_id")
+    return found
+
+
+async def evals(
+    session: AsyncSession, project_id: str, *, by_change: bool, after: str | None, limit: int, newest_first: bool
+) -> tuple[list[Eval], bool]:
+    statement = select(Eval).where(Eval.project_id == project_id)
+    order = (Eval.updated_at if by_change else Eval.created_at, Eval.id)
+    return await page(session, statement, order, Eval.id, after=after, limit=limit, newest_first=newest_first)
+
+
+async def remove(session: AsyncSession, project_id: str, eval_id: str) -> None:
+    """With its runs. Raises NotFound, and Conflict while one goes on."""
+    found = await get(session, project_id, eval_id, lock=True)
+    runs = select(EvalRun.id).where(EvalRun.eval_id == found.id)
+    going = await session.scalar(runs.where(EvalRun.status.in_(UNFINISHED)).limit(1))
+    if going is not None:
+        raise Conflict(f"The run {going!r} of this eval goes on. Cancel it first.", code="eval_run_active")
+    await session.execute(delete(EvalItem).where(EvalItem.run_id.in_(runs)))
+    await session.execute(delete(EvalRun).where(EvalRun.eval_id == found.id))
+    await session.delete(found)
+
+
+async def add_run(session: AsyncSession, project_id: str, eval_id: str, **values: Any) -> EvalRun:
+    """Raises NotFound, InvalidRequest for a file that cannot be read, and Conflict."""
+    await lock(session, f"{project_id} evals")
+    of = await get(session, project_id, eval_id)
+    mine = select(func.count()).where(EvalRun.project_id == project_id)
+    if (await session.scalar(mine.where(EvalRun.status.in_(UNFINISHED))) or 0) >= UNFINISHED_AT_MOST:
+        raise Conflict(
+            f"{UNFINISHED_AT_MOST} runs of this project have not ended yet. Wait for one, or cancel one.",
+            code="too_many_eval_runs",
+        )
+    if (await session.scalar(mine.where(EvalRun.eval_id == of.id)) or 0) >= RUNS_AT_MOST:
+        raise Conflict(f"The eval has {RUNS_AT_MOST} runs, which is the limit. Delete some.", code="too_many_eval_runs")
+    source = values["data_source"]["asked"]["source"]
+    if source["type"] == "file_id":
+        await check_file(session, project_id, source["id"])
+    run = EvalRun(
+        id=ids.new("evalrun_"), project_id=project_id, eval_id=of.id, total=len(source.get("content", ())), passed=0,
+        failed=0, errored=0, by_criterion={}, prompt_tokens=0, completion_tokens=0, status=EvalRunStatus.QUEUED,
+        **values,
+    )  # fmt: skip
+    session.add(run)
+    await session.flush()
+    return run
+
+
+async def check_file(session: AsyncSession, project_id: str, file_id: str) -> None:
+    param = "data_source.source.id"
+    file = await session.get(File, file_id)
+    if file is None or file.project_id != project_id or files.expired(file):
+        raise InvalidRequest(
+            f"The file {file_id!r} does not exist. Upload it first.", code="file_not_found", param=param
+        )
+    if file.purpose not in PURPOSES:
+        raise InvalidRequest(
+            f"The file {file_id!r} has the purpose {file.purpose!r}. Upload it with the purpose 'evals'.", param=param
+        )
+    if file.bytes > BYTES_AT_MOST:
+        raise InvalidRequest(
+            f"The file {file_id!r} has {file.bytes:,} bytes; the limit of an eval is {BYTES_AT_MOST:,}. Split it.",
+            param=param,
+        )
+
+
+async def get_run(session: AsyncSession, project_id: str, eval_id: str, run_id: str, *, lock: bool = False) -> EvalRun:
+    """Raises NotFound."""
+    await get(session, project_id, eval_id)
+    run = await session.get(EvalRun, run_id, with_for_update=lock)
+    if run is None or run.eval_id != eval_id:
+        raise NotFound(f"The eval {eval_id!r} has no run {run_id!r}.", param="run_id")
+    return run
+
+
+async def runs(
+    session: AsyncSession,
+    of: Eval,
+    *,
+    status: str | None,
+    after: str | None,
+    limit: int,
+    newest_first: bool,
+) -> tuple[list[EvalRun], bool]:
+    statement = select(EvalRun).where(EvalRun.eval_id == of.id)
+    if status is not None:
+        statement = statement.where(EvalRun.status == EvalRunStatus(status))
+    order = (EvalRun.created_at, EvalRun.id)
+    return await page(session, statement, order, EvalRun.id, after=after, limit=limit, newest_first=newest_first)
+
+
+async def cancel(session: AsyncSession, project_id: str, eval_id: str, run_id: str) -> EvalRun:
+    """At once: whoever works on it can write no more. Raises NotFound, Conflict."""
+    run = await get_run(session, project_id, eval_id, run_id, lock=True)
+    if run.status.is_terminal:
+        raise Conflict(f"The run {run_id!r} is {run.status}. It cannot be cancelled.", code="eval_run_not_active")
+    end(session, run, EvalRunStatus.CANCELED)
+    return run
+
+
+async def remove_run(session: AsyncSession, project_id: str, eval_id: str, run_id: str) -> None:
+    """Raises NotFound, and Conflict while it goes on."""
+    run = await get_run(session, project_id, eval_id, run_id, lock=True)
+    if not run.status.is_terminal:
+        raise Conflict(f"The run {run_id!r} goes on. Cancel it first.", code="eval_run_active")
+    await session.execute(delete(EvalItem).where(EvalItem.run_id == run.id))
+    await session.delete(run)
+
+
+async def items(
+    session: AsyncSession, run: EvalRun, *, status: str | None, after: str | None, limit: int, newest_first: bool
+) -> tuple[list[EvalItem], bool]:
+    statement = select(EvalItem).where(EvalItem.run_id == run.id)
+    if status is not None:
+        statement = statement.where(EvalItem.status == status)
+    order = (EvalItem.number,)
+    return await page(session, statement, order, EvalItem.id, after=after, limit=limit, newest_first=newest_first)
+
+
+async def get_item(session: AsyncSession, run: EvalRun, item_id: str) -> EvalItem:
+    """Raises NotFound."""
+    found = await session.scalar(select(EvalItem).where(EvalItem.run_id == run.id, EvalItem.id == item_id))
+    if found is None:
+        raise NotFound(f"The run {run.id!r} has no output item {item_id!r}.", param="output_item_id")
+    return found
+
+
+async def claim(session: AsyncSession, owner: str, lease_seconds: float) -> EvalRun | None:
+    """The one that has waited longest for a turn and that nobody works on."""
+    now = database_now()
+    waiting = (
+        select(EvalRun.id)
+        .where(EvalRun.status.in_(UNFINISHED), or_(EvalRun.lease_until.is_(None), EvalRun.lease_until < now))
+        .order_by(EvalRun.served_at, EvalRun.created_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    statement = (
+        update(EvalRun)
+        .where(EvalRun.id == waiting)
+        .values(owner=owner, lease_until=now + lease_seconds, served_at=now, status=EvalRunStatus.IN_PROGRESS)
+        .returning(EvalRun)
+        .execution_options(populate_existing=True)
+    )
+    return (await session.scalars(statement)).one_or_none()
+
+
+async def others_wait(session: AsyncSession) -> bool:
+    now = database_now()
+    free = or_(EvalRun.lease_until.is_(None), EvalRun.lease_until < now)
+    waiting = select(EvalRun.id).where(EvalRun.status.in_(UNFINISHED), free)
+    return await session.scalar(waiting.limit(1)) is not None
+
+
+async def renew(session: AsyncSession, run_id: str, owner: str, lease_seconds: float, wait_reason: str | None) -> None:
+    """Raises Fenced."""
+    statement = (
+        update(EvalRun)
+        .where(EvalRun.id == run_id, EvalRun.owner == owner, EvalRun.status.in_(UNFINISHED))
+        .values(lease_until=database_now() + lease_seconds, wait_reason=wait_reason)
+        .returning(EvalRun.id)
+        .execution_options(synchronize_session=False)
+    )
+    if (await session.scalars(statement)).one_or_none() is None:
+        raise Fenced(run_id)
+
+
+async def release(session: AsyncSession, run_id: str, owner: str) -> None:
+    await session.execute(
+        update(EvalRun)
+        .where(EvalRun.id == run_id, EvalRun.owner == owner)
+        .values(owner=None, lease_until=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def hold(session: AsyncSession, run_id: str, owner: str) -> EvalRun:
+    """The run, locked until this transaction ends: every write of a worker begins here. Raises Fenced."""
+    statement = select(EvalRun).where(EvalRun.id == run_id, EvalRun.owner == owner, EvalRun.status.in_(UNFINISHED))
+    run = await session.scalar(statement.with_for_update(), execution_options={"populate_existing": True})
+    if run is None:
+        raise Fenced(run_id)
+    return run
+
+
+async def done(session: AsyncSession, run_id: str) -> set[int]:
+    return set(await session.scalars(select(EvalItem.number).where(EvalItem.run_id == run_id)))
+
+
+async def record(session: AsyncSession, run_id: str, owner: str, total: int, outcomes: Sequence[Outcome]) -> None:
+    """Raises Fenced."""
+    run = await hold(session, run_id, owner)
+    run.total = total
+    counts = {name: list(both) for name, both in run.by_criterion.items()}
+    for each in outcomes:
+        made = {"id": ids.new("outputitem_"), "number": each.number, "status": each.status}
+        session.add(EvalItem(run_id=run_id, item=each.item, sample=each.sample, results=each.results, **made))
+        run.passed += each.status == "pass"
+        run.failed += each.status == "fail"
+        run.errored += each.status == "error"
+        for result in each.results:
+            counts.setdefault(result["name"], [0, 0])[0 if result["passed"] else 1] += 1
+        run.prompt_tokens += each.usage.get("prompt_tokens", 0)
+        run.completion_tokens += each.usage.get("completion_tokens", 0)
+    run.by_criterion = counts
+
+
+async def conclude(
+    session: AsyncSession, run_id: str, owner: str, to: EvalRunStatus, error: dict[str, Any] | None = None
+) -> None:
+    """Raises Fenced."""
+    run = await hold(session, run_id, owner)
+    run.error = error
+    end(session, run, to)
+
+
+def end(session: AsyncSession, run: EvalRun, to: EvalRunStatus) -> None:
+    run.status = to
+    run.owner = run.lease_until = run.wait_reason = None
+    webhooks.add(session, run.project_id, f"eval.run.{EVENTS[to]}", run.id)

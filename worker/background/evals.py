@@ -1,0 +1,280 @@
+"""Works through the runs of evals: asks the model for each row when nobody else needs the engine, and grades.
+
+A few rows at a time are sampled, graded in a process of their own, and committed together under the worker's lease.
+Whoever takes a run over goes on with the rows that have no output item.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from fettle.db import DATABASE_AWAY
+from fettle.errors import Fenced
+from fettle.evals import criteria, rows, store
+from fettle.evals.rows import BadRow, Row
+from fettle.evals.store import Outcome
+from fettle.inference.client import Servable
+from fettle.observability.causes import in_words
+from fettle.rewards import models_of, templates
+from fettle.storage import Away, Missing, Refused
+from models import Eval, EvalRun, EvalRunStatus, File
+from worker import tasks
+from worker.attempts.resources import Resources
+from worker.background.requests import Background
+from worker.rewards import open_graders
+
+log = structlog.get_logger()
+
+LEASE_SECONDS = 30.0
+AT_ONCE = 4  # requests of one run: the engine answers other people too
+ROWS = 16  # that are graded and committed together
+TURN_SECONDS = 60.0  # after which another run goes on, if one waits
+FOLDER = "evals"  # in the data folder: the files of this worker's runs
+
+Line = dict[str, Any]
+
+
+async def serve(resources: Resources, woken: asyncio.Event) -> None:
+    """One run after another, for ever."""
+    owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    while True:
+        woken.clear()  # before the look: a ring during it is heard
+        try:
+            async with resources.db.transaction() as session:
+                run = await store.claim(session, owner, LEASE_SECONDS)
+            if run is not None:
+                await work(resources, run)
+                continue
+        except Exception as error:  # whatever it is, the next look may go better
+            away = isinstance(error, (*DATABASE_AWAY, Away, Refused))
+            log.warning("eval_not_run", cause=in_words(error), exc_info=None if away else error)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(woken.wait(), resources.settings.poll_seconds)
+
+
+async def work(resources: Resources, run: EvalRun) -> None:
+    """One turn of a run: until it ends, or until another waits."""
+    turn = Turn(resources, run)
+    keeping = asyncio.create_task(turn.keep_lease())
+    folder = resources.settings.data / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{run.id}-{secrets.token_hex(4)}"
+    try:
+        await turn.work(path)
+    except Fenced:
+        log.info("eval_run_gone", run_id=run.id)
+    except BadRow as error:
+        with contextlib.suppress(Fenced):
+            await turn.conclude(EvalRunStatus.FAILED, {"code": "invalid_data", "message": str(error)})
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await turn.background.close()
+        path.unlink(missing_ok=True)
+        async with resources.db.transaction() as session:
+            await store.release(session, run.id, turn.owner)
+
+
+class Turn:
+    """One worker's turn at one run."""
+
+    def __init__(self, resources: Resources, run: EvalRun) -> None:
+        self.resources, self.run, self.owner = resources, run, run.owner or ""
+        self.background = Background(resources.settings, self.wait_for)
+        self.model = None if run.model is None else Servable(**run.servables[run.model])
+        self.gone = False
+        self.wait_reason: str | None = None
+        self.changed = asyncio.Event()
+
+    async def keep_lease(self) -> None:
+        while not self.gone:
+            self.changed.clear()  # before the reason is read
+            try:
+                async with self.resources.db.transaction() as session:
+                    await store.renew(session, self.run.id, self.owner, LEASE_SECONDS, self.wait_reason)
+            except Fenced:
+                self.gone = True
+            except DATABASE_AWAY as error:
+                log.warning("lease_not_renewed", run_id=self.run.id, cause=in_words(error))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.changed.wait(), LEASE_SECONDS / 15)
+
+    def wait_for(self, reason: str | None) -> None:
+        reason = reason and f"{reason} The run continues when the engine is back."
+        if reason != self.wait_reason:
+            self.wait_reason = reason
+            self.changed.set()
+
+    async def work(self, path: Path) -> None:
+        """Raises Fenced, BadRow."""
+        async with self.resources.db.snapshot() as session:
+            of = await session.get_one(Eval, self.run.eval_id)
+            done = await store.done(session, self.run.id)
+        source = self.run.data_source["asked"]["source"]
+        file = await self.fetch(source, path) if source["type"] == "file_id" else None
+        total = await asyncio.to_thread(self.count, source, file)
+        if total == 0:
+            raise BadRow("The source has no rows.")
+        ends_at = time.monotonic() + TURN_SECONDS
+        async for chunk in self.chunks(source, file, done):
+            outcomes = await self.outcomes(of, chunk)
+            async with self.resources.db.transaction() as session:
+                await store.record(session, self.run.id, self.owner, total, outcomes)
+            if time.monotonic() > ends_at:
+                async with self.resources.db.snapshot() as session:
+                    if await store.others_wait(session):
+                        return
+        await self.conclude(EvalRunStatus.COMPLETED)
+
+    async def conclude(self, to: EvalRunStatus, error: Line | None = None) -> None:
+        async with self.resources.db.transaction() as session:
+            await store.conclude(session, self.run.id, self.owner, to, error)
+
+    async def fetch(self, source: Line, path: Path) -> Path:
+        try:
+            async with self.resources.db.snapshot() as session:
+                file = await session.get(File, source["id"])
+            if file is None or file.project_id != self.run.project_id:
+                raise Missing(source["id"])
+            await self.resources.storage.get_file(file.storage_key, path)
+        except Missing as error:
+            raise BadRow(f"The file {source['id']!r} is no longer there. Upload it and create a new run.") from error
+        return path
+
+    def count(self, source: Line, file: Path | None) -> int:
+        return sum(1 for _ in rows.rows(source, file, self.resources.settings.max_row_bytes))
+
+    async def chunks(self, source: Line, file: Path | None, done: set[int]) -> AsyncIterator[list[tuple[int, Row]]]:
+        """Rows without an output item, with their numbers."""
+        numbered = enumerate(rows.rows(source, file, self.resources.settings.max_row_bytes))
+        left = (each for each in numbered if each[0] not in done)
+        while chunk := await asyncio.to_thread(lambda: list(islice(left, ROWS))):
+            yield chunk
+
+    async def outcomes(self, of: Eval, chunk: list[tuple[int, Row]]) -> list[Outcome]:
+        """Raises Fenced, BadRow."""
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def one(row: Row) -> Line:
+            async with turns:
+                return await self.sampled(row)
+
+        asking = [asyncio.create_task(one(row)) for _, row in chunk]
+        try:
+            while not all(task.done() for task in asking):
+                await asyncio.wait(asking, timeout=1)
+                if self.gone:
+                    raise Fenced(self.run.id)
+            samples = [task.result() for task in asking]
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+        scores = await self.scores(of, [row["item"] for _, row in chunk], samples)
+        return [
+            outcome(of, number, row["item"], sample, score)
+            for (number, row), sample, score in zip(chunk, samples, scores, strict=True)
+        ]
+
+    async def sampled(self, row: Row) -> Line:
+        """OpenAI's `sample` of a row; where there is no answer, with its `error`."""
+        if self.model is None:
+            return brought_along(row.get("sample") or {})
+        asked = self.run.data_source["sampling"]
+        try:
+            messages = rows.messages(self.run.data_source["asked"]["input_messages"], row["item"])
+        except templates.Unfilled as error:
+            return sample_object([], asked, self.run.model, error={"code": error.flag, "message": str(error)})
+        status, body = await self.background.ask(self.model, {"messages": messages, **asked})
+        if status != 200:
+            said = body["error"]
+            refusal = {"code": str(said.get("code") or status), "message": str(said.get("message"))}
+            return sample_object(messages, asked, self.run.model, error=refusal)
+        choice, usage = body["choices"][0], body.get("usage") or {}
+        return sample_object(
+            messages, asked, self.run.model, output=choice["message"], ended=choice["finish_reason"], usage=usage
+        )
+
+    async def scores(self, of: Eval, items: list[Line], samples: list[Line]) -> list[Line | None]:
+        """Of each sample that has an answer. Raises BadRow."""
+        asked = [
+            {
+                "prompt": sample["input"],
+                "completion": sample["output"][0]["content"] or "",
+                "item": item,
+                "tool_calls": sample["output"][0].get("tool_calls") or [],
+            }
+            for item, sample in zip(items, samples, strict=True)
+            if sample["error"] is None
+        ]
+        graders = criteria.graders_of(of.testing_criteria)
+        request = {
+            "graders": graders,
+            "models": {name: self.run.servables[name] for name, _ in models_of(graders)},
+            "samples": asked,
+            "items": items,
+            "item_schema": of.data_source_config["asked"]["item_schema"],
+            "seconds": self.resources.settings.grading_seconds,
+            **open_graders.resources(self.resources.settings),
+        }
+        try:
+            async with asyncio.timeout(self.resources.settings.grading_seconds):
+                result = await tasks.run_grader(request)
+        except TimeoutError:
+            result = {"error": {"kind": "timeout", "message": "The graders took too long."}}
+        if "error" in result:
+            raise BadRow(result["error"]["message"])
+        found = iter(result["scores"])
+        return [next(found) if sample["error"] is None else None for sample in samples]
+
+
+def brought_along(sample: Line) -> Line:
+    """Of a row that has its answer already."""
+    text, calls = sample.get("output_text"), sample.get("output_tools")
+    output = {"role": "assistant", "content": text if isinstance(text, str) else "", "tool_calls": calls}
+    return sample_object([], {}, "", output=output, ended="stop")
+
+
+def sample_object(
+    messages: list[Line],
+    asked: Line,
+    model: str | None,
+    *,
+    output: Line | None = None,
+    ended: str = "error",
+    usage: Line | None = None,
+    error: Line | None = None,
+) -> Line:
+    counted = {name: (usage or {}).get(name, 0) for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
+    said = {} if output is None else {name: output.get(name) for name in ("role", "content", "tool_calls")}
+    return {
+        "input": messages,
+        "output": [{name: value for name, value in said.items() if value or name != "tool_calls"}] if said else [],
+        "finish_reason": ended,
+        "model": model or "",
+        "usage": {**counted, "cached_tokens": 0},
+        "error": error,
+        "seed": asked.get("seed"),
+        "temperature": asked.get("temperature", 1.0),
+        "top_p": asked.get("top_p", 1.0),
+        "max_completion_tokens": asked.get("max_completion_tokens"),
+    }
+
+
+def outcome(of: Eval, number: int, item: Line, sample: Line, score: Line | None) -> Outcome:
+    """A row without an answer, and one that a grader could not judge, is an error: neither passed nor failed."""
+    results = [] if score is None else criteria.results(of.testing_criteria, score)
+    if score is None or any("error" in result for result in results):
+        status = "error"
+    else:
+        status = "pass" if all(result["passed"] for result in results) else "fail"
+    return Outcome(number, status, item, sample, results, sample["usage"])
