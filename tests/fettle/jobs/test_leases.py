@@ -103,6 +103,17 @@ class TestClaim:
         assert second.attempts == 2
         assert (await last_event(db, second)).message == "Fine-tuning job started (attempt 2)"
 
+    async def test_only_the_first_attempt_takes_its_end_from_the_estimate(self, db: Database, project: Project) -> None:
+        made = await given.job(db, project, estimate={"seconds": {"likely": 500.0}})
+        first = await given.claim(db)
+        assert first is not None
+        assert first.estimated_finish == pytest.approx(time.time() + 500, abs=60)
+        await given.change(db, made, estimated_finish=None)
+        await release(db, first)
+        second = await given.claim(db)
+        assert second is not None
+        assert second.estimated_finish is None
+
     async def test_many_workers_at_once_never_share_a_job(self, db: Database, project: Project) -> None:
         made = {(await given.job(db, project)).id for _ in range(8)}
         claims = await asyncio.gather(*(given.claim(db, f"worker-{n}") for n in range(16)))
@@ -234,6 +245,7 @@ class TestGiveBack:
         message = "The child died. The job failed after 3 attempts without progress."
         assert stored.error == {"code": "worker_lost", "message": message, "param": None}
         assert stored.finished_at is not None
+        assert (stored.owner, stored.lease_until, stored.pause_requested_at) == (None, None, None)
         event = await last_event(db, job)
         assert (event.level, event.message, event.data) == ("error", message, {"code": "worker_lost"})
         assert await given.claim(db) is None
