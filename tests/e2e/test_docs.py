@@ -38,6 +38,7 @@ def files() -> dict[str, bytes]:
     taken = list(islice(problems("train", 1), 24))
     return {
         "train.jsonl": lines(problem.row("reasoned") for problem in taken),
+        "valid.jsonl": lines(problem.row("reasoned") for problem in islice(problems("train", 2), 24)),
         "prompts.jsonl": lines({"prompt": problem.question, "answer": str(problem.answer)} for problem in taken),
     }
 
@@ -69,7 +70,7 @@ def in_the_shell(command: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout + done.stderr
