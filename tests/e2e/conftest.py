@@ -112,9 +112,9 @@ def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Shared by tests that leave it whole."""
+    """Shared by tests that leave it whole; not longer, because its idle processes are not free."""
     running = Server(tmp_path_factory.mktemp("fettle"), free_port())
     yield running
     running.stop()
