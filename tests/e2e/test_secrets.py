@@ -123,7 +123,7 @@ class TestCanaries:
             sung.prompt: set(),
             sung.metadata: {"jobs.labels"},
             sung.filename: {"files.filename"},
-            sung.key_name: {"api_keys.name"},
+            sung.key_name: {"api_keys.name", "audit_logs.actor_name"},
             sung.key: set(),
             server.key: set(),
         }
