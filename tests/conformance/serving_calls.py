@@ -131,7 +131,7 @@ RESPONSES: Table = {
 
 REST: Table = {
     "embeddings": (lambda c, t: c.embeddings.create(model="starter", input="x"), NO_ROUTE),
-    "batches": (lambda c, t: c.batches.list(), NO_ROUTE),
+    "batches.list": (lambda c, t: [batch.id for batch in c.batches.list()], []),
     "no key": (
         lambda c, t: c.with_options(api_key="fk_wrong").models.list(),
         refused("AuthenticationError", 401, "invalid_api_key", None),

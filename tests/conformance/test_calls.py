@@ -80,7 +80,7 @@ async def made(tenant: Tenant, folder: Path) -> Things:
 def in_another_process(url: str, key: str, things: Things) -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.conformance.perform", url, key, json.dumps(asdict(things))]
     env = {**os.environ, "PYTHONPATH": str(OLDER)}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stderr[-2000:]
     outcomes: dict[str, Any] = json.loads(done.stdout)
     return outcomes
