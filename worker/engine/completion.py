@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from worker.engine.requests import FinishReason, Logprob, Piece, Request
-from worker.engine.sampling import penalised
+from worker.engine.sampling import grammatical, penalised
 from worker.engine.text import TextStream
 
 
@@ -52,7 +52,7 @@ class Completion:
             biases = torch.tensor(list(sampling.logit_bias.values()), dtype=torch.float32, device=logits_V.device)
             logits_V = logits_V.index_add(0, ids, biases)
         if self.matcher:
-            allowed_V = self.matcher.allowed(len(logits_V))
+            allowed_V = grammatical(self.matcher, len(logits_V))
             logits_V = logits_V.masked_fill(~allowed_V.to(logits_V.device), -torch.inf)
         return logits_V
 

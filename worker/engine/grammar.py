@@ -9,8 +9,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import orjson
-import torch
-from torch import Tensor
 
 from fettle.errors import InvalidRequest
 from worker.engine.errors import GenerationFailed
@@ -36,13 +34,6 @@ class Matcher:
         if self.matcher.is_error() or not any(allowed):
             raise GenerationFailed("The engine could not apply 'response_format': the schema is too complex.")
         return allowed
-
-    def allowed(self, width: int) -> Tensor:
-        """The mask as bool_V for logits of that width: what is no token of the tokenizer is never said."""
-        allowed_V = torch.zeros(width, dtype=torch.bool)
-        mask = torch.frombuffer(bytearray(self.mask()), dtype=torch.uint8)
-        allowed_V[: len(mask)] = mask[:width] > 0
-        return allowed_V
 
     def take(self, token: int) -> None:
         self.matcher.consume_token(token)

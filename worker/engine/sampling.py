@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from worker.engine.grammar import Matcher
+
 
 def sample(logits_BV: Tensor, temperature_B: Tensor, top_p_B: Tensor, uniform_B: Tensor) -> Tensor:
     """One token a row: the likeliest at temperature 0, else drawn by inverting the distribution's CDF at `uniform_B`.
@@ -58,3 +60,11 @@ def logprobs(logits_KV: Tensor, ids_K: Tensor, top: int) -> tuple[Tensor, Tensor
 def penalised(logits_V: Tensor, counts_V: Tensor, frequency: float, presence: float) -> Tensor:
     """OpenAI's penalties: logit - count × frequency - (count > 0) × presence, over the tokens written so far."""
     return logits_V - counts_V * frequency - (counts_V > 0) * presence
+
+
+def grammatical(matcher: Matcher, width: int) -> Tensor:
+    """Which tokens a grammar lets come next: bool_V for logits of that width. Ids without a token never may."""
+    allowed_V = torch.zeros(width, dtype=torch.bool)
+    mask = torch.frombuffer(bytearray(matcher.mask()), dtype=torch.uint8)
+    allowed_V[: len(mask)] = mask[:width] > 0
+    return allowed_V

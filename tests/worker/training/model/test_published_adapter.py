@@ -21,7 +21,7 @@ REVISION = "c" * 40
     ],
 )
 def test_it_names_the_base_as_the_hub_does(base: dict[str, Any], named: tuple[str, str | None], tmp_path: Path) -> None:
-    method = {"type": "supervised", "supervised": {"hyperparameters": {}}}
+    method = {"type": "supervised", "supervised": {"hyperparameters": {"lora": {}}}}
     spec = {"method": method, "seed": 1, "base_model": {**base, "path": "/models/base"}, "threads": 1}
     (tmp_path / "spec.json").write_text(json.dumps(spec))
     folder = tmp_path / "adapter"

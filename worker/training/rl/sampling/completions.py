@@ -20,7 +20,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 from worker.engine import masks
 from worker.engine.cache import KeyValues
 from worker.engine.grammar import Grammar, Matcher
-from worker.engine.sampling import sample
+from worker.engine.sampling import grammatical, sample
 from worker.training.rl.sampling.folding import folded
 
 Watch = Callable[[int, int, int], None]
@@ -147,7 +147,7 @@ class Hold:
         held = False
         for place, row in enumerate(rows_B.tolist()):
             if (matcher := self.matchers[row]) is not None:
-                allowed_BV[place] = matcher.allowed(logits_BV.shape[-1])
+                allowed_BV[place] = grammatical(matcher, logits_BV.shape[-1])
                 held = True
         return logits_BV.masked_fill(~allowed_BV.to(logits_BV.device), -torch.inf) if held else logits_BV
 
