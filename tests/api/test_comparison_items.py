@@ -115,7 +115,7 @@ class TestGold:
         await tenant.http.get(f"{at}/next")
         item = (await tenant.http.get(f"{at}/next")).json()["item"]
         assert item["id"] == gold["id"]
-        assert set(item) == {"id", "vote_id", "prompt", "responses", "lease_expires_at"}
+        assert set(item) == {"id", "vote_id", "prompt", "responses", "lease", "lease_expires_at"}
         assert (await tenant.http.get(at)).json()["progress"]["gold"] == 1
         gone = (await tenant.http.delete(f"{at}/gold/{gold['id']}")).json()
         assert (gone["deleted"], gone["deleted_votes"]) == (True, 0)

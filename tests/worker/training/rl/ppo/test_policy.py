@@ -157,7 +157,7 @@ class TestTiles:
         assert len(mine) == len(theirs) == 2 * 7 * 4
         largest = max(gradient.abs().max() for gradient in theirs)
         for one, other in zip(mine, theirs, strict=True):
-            assert (one - other).abs().max() <= 1e-6 * largest
+            assert (one - other).abs().max() <= 1e-5 * largest  # fp32 sums of thousands, in another order
 
     def test_no_tensor_of_batch_by_length_by_vocabulary_is_made(self, quiet: PeftModel, sequences: Sequences) -> None:
         """With 60 rows; what has a column for every word is the LM head's own weight, turned."""
