@@ -97,7 +97,7 @@ class TestAFinding:
         assert len({asked["seed"] for asked in sent}) == 64
 
     async def test_completions_are_held_to_the_jobs_response_format(self, tenant: Tenant, engine: StubEngine) -> None:
-        asked = await body(tenant, count=4)
+        asked = await body(tenant)
         asked["method"]["grpo"]["response_format"] = {"type": "json_object"}
         await ran(tenant, asked)
         assert [said["response_format"] for _, said in engine.seen] == [{"type": "json_object"}] * len(engine.seen)

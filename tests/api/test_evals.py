@@ -63,7 +63,7 @@ async def test_an_eval_that_could_not_run_is_refused(tenant: Tenant, changed: di
             "data_source.input_messages.template[0].content",
         ),
         ({"source": {"type": "file_id", "id": "file-x"}}, 400, "data_source.source.id"),
-        ({"source": {"type": "stored_completions"}}, 400, "data_source.source.type"),
+        ({"source": {"type": "stored_completions"}}, 400, "data_source.source"),
         ({"sampling_params": {"temperature": 3}}, 400, "data_source.sampling_params.temperature"),
     ],
 )

@@ -111,9 +111,9 @@ class TestChange:
 
 class TestDelete:
     async def counts(self, tenant: Tenant) -> dict[str, int]:
-        """Rows of every table."""
+        """Rows of every table but the audit log, which outlives what it tells of."""
         async with tenant.db.snapshot() as session:
-            tables = Base.metadata.sorted_tables
+            tables = [table for table in Base.metadata.sorted_tables if table.name != "audit_logs"]
             return {table.name: await session.scalar(select(func.count()).select_from(table)) or 0 for table in tables}
 
     async def test_all_that_is_its_goes_and_nothing_of_others(

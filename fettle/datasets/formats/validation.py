@@ -72,7 +72,7 @@ def refused(code: str, **names: int | str) -> Report:
 
 
 def validate(path: Path, *, max_row_bytes: int) -> Report:
-    """Reads a file once, row by row. Blocking; memory: a few rows of at most max_row_bytes."""
+    """Reads a file row by row. Blocking; memory: a few rows of at most max_row_bytes, and digests for its quality."""
     with path.open("rb") as file:
         return check(file, max_row_bytes)
 

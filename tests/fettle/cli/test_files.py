@@ -39,7 +39,7 @@ def test_a_file_is_uploaded_listed_shown_downloaded_and_deleted(asking: Shell, r
 
 def test_what_may_make_training_worse_is_shown_after_the_upload(asking: Shell, tmp_path: Path) -> None:
     file = tmp_path / "twice.jsonl"
-    file.write_bytes(jsonl(12) * 2)
+    file.write_bytes(jsonl(12) + b"\n" + jsonl(12))
     said = asking.ok("files", "upload", str(file))
     assert "An earlier row says the same: 12 rows." in said and "(lines 13, 14, 15, 16, 17, …)" in said
     assert asking.ok("preview", said.split()[0], "--quality").startswith("24 rows. Characters of a row:")

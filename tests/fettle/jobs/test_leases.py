@@ -104,7 +104,7 @@ class TestClaim:
         assert (await last_event(db, second)).message == "Fine-tuning job started (attempt 2)"
 
     async def test_only_the_first_attempt_takes_its_end_from_the_estimate(self, db: Database, project: Project) -> None:
-        made = await given.job(db, project, estimate={"seconds": {"likely": 500.0}})
+        made = await given.job(db, project, estimate={"seconds": {"likely": 500.0, "low": 400.0, "high": 600.0}})
         first = await given.claim(db)
         assert first is not None
         assert first.estimated_finish == pytest.approx(time.time() + 500, abs=60)

@@ -11,6 +11,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from fettle.datasets.formats import quality
 from fettle.datasets.formats.reading import conversations, prompts, recognise
 from fettle.datasets.formats.validation import Report, validate
 from tests.fettle.datasets.formats.given import ASSISTANT, GOOD, MAX_ROW_BYTES, USER, message, problems, report
@@ -174,7 +175,8 @@ class TestCsv:
     def test_an_unclosed_quote_in_the_header_is_named(self, tmp_path: Path) -> None:
         assert problems(tmp_path, b'prompt,"completion\na,b\n') == [(1, "", "csv_unclosed_quote")]
 
-    def test_memory_stays_flat(self, tmp_path: Path) -> None:
+    def test_memory_stays_flat(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(quality, "ROWS", 100)  # it has memory for so many digests
         content = b"prompt,completion\n" + b"How much is 2 + 3?,5\n" * 100_000
         assert peak_of(tmp_path, content) < 2**20
 
@@ -246,7 +248,8 @@ class TestParquet:
         pyarrow.parquet.write_table(schema.empty_table(), file)
         assert problems(tmp_path, file.getvalue()) == [(1, "", "empty_file")]
 
-    def test_memory_stays_flat(self, tmp_path: Path) -> None:
+    def test_memory_stays_flat(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(quality, "ROWS", 100)  # it has memory for so many digests
         rows = [{"prompt": f"{n}", "completion": "5" * 100} for n in range(50_000)]
         assert peak_of(tmp_path, parquet(rows, row_group_size=50_000)) < 4 * 2**20
 
