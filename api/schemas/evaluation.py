@@ -24,7 +24,7 @@ def is_schema(schema: dict[str, Any]) -> dict[str, Any]:
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
-        raise ValueError(f"it is no valid JSON schema: {brief(error.message)}") from error
+        raise ValueError(f"it is not a valid JSON schema: {brief(error.message)}") from error
     return schema
 
 
