@@ -17,7 +17,7 @@ class StoredResponse(Base, Created):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
-    previous_id: Mapped[str | None]  # the answer that it goes on from, which may be deleted since
+    previous_id: Mapped[str | None]  # the response that it continues; may have been deleted
     bytes: Mapped[int] = mapped_column(BigInteger)  # of input and body as JSON
     input: Mapped[list[dict[str, Any]]]
     body: Mapped[dict[str, Any]]

@@ -13,7 +13,7 @@ class DeliveryStatus(StrEnum):
 
 
 class WebhookEndpoint(Base, Created):
-    """A URL of a project that is told of events."""
+    """A URL to which a project's events are sent."""
 
     __tablename__ = "webhook_endpoints"
 

@@ -1,7 +1,6 @@
 """Generates the responses of comparisons through the engine; waits for an engine that is away."""
 
 import asyncio
-import contextlib
 import os
 import re
 import socket
@@ -11,15 +10,16 @@ from typing import Any
 import httpx
 import orjson
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import ids
 from fettle.comparisons import generation
-from fettle.db import DATABASE_AWAY
-from fettle.errors import FettleError
+from fettle.errors import Fenced, FettleError
 from fettle.inference.client import Engine, Servable
-from fettle.observability.causes import in_words
 from models import Comparison, ComparisonItem
 from worker.attempts.resources import Resources
+from worker.background import turns
+from worker.background.turns import Lease
 
 log = structlog.get_logger()
 
@@ -54,42 +54,22 @@ class Gone(Exception):
 async def serve(resources: Resources, woken: asyncio.Event) -> None:
     """One comparison after another, for ever."""
     owner = f"{socket.gethostname()}:{os.getpid()}"
-    while True:
-        woken.clear()  # before the look: a ring during it is heard
-        try:
-            async with resources.db.transaction() as session:
-                comparison = await generation.claim(session, owner, LEASE_SECONDS)
-            if comparison is not None:
-                await generate(resources, comparison)
-                continue
-        except Exception as error:  # whatever it is, the next look may go better
-            away = isinstance(error, DATABASE_AWAY)
-            log.warning("comparison_not_generated", cause=in_words(error), exc_info=None if away else error)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(woken.wait(), resources.settings.poll_seconds)
+
+    async def claim(session: AsyncSession) -> Comparison | None:
+        return await generation.claim(session, owner, LEASE_SECONDS)
+
+    await turns.serve(resources, woken, claim, generate, "comparison_not_generated")
 
 
 async def generate(resources: Resources, comparison: Comparison) -> None:
     """All items that have no responses yet. A failure of one item is the item's; the others go on."""
     run = Run(resources, comparison)
-    keeping = asyncio.create_task(run.keep_lease())
     try:
-        while not run.gone:
-            async with resources.db.snapshot() as session:
-                items = await generation.pending(session, comparison.id, ITEMS_AT_ONCE)
-            if not items:
-                async with resources.db.transaction() as session:
-                    if await generation.finish(session, comparison.id, comparison.owner or ""):
-                        break
-                continue  # a prompt was added, or an item is to be generated again
-            ends = await asyncio.gather(*map(run.item, items), return_exceptions=True)  # none is left running
-            if failed := [end for end in ends if end is not None]:
-                raise failed[0]
+        async with run.lease.kept(LEASE_SECONDS / 6):
+            await run.generate()
     except Gone:
         log.info("comparison_gone", comparison_id=comparison.id)
     finally:
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
         await run.engine.close()
 
 
@@ -99,32 +79,29 @@ class Run:
     def __init__(self, resources: Resources, comparison: Comparison) -> None:
         self.resources, self.comparison = resources, comparison
         self.engine = Engine(resources.settings)
-        self.gone = False
-        self.wait_reason: str | None = None
-        self.changed = asyncio.Event()
+        self.lease = Lease(resources, comparison.id, self.renew)
         bases = [servable["base_model"] for servable in comparison.servables]
         self.names = list(dict.fromkeys([*comparison.models, *(each["name"] for each in comparison.servables), *bases]))
 
-    async def keep_lease(self) -> None:
+    async def renew(self, session: AsyncSession, reason: str | None) -> None:
         comparison = self.comparison
-        while not self.gone:
-            self.changed.clear()  # before the reason is read
-            try:
-                async with self.resources.db.transaction() as session:
-                    there = await generation.renew(
-                        session, comparison.id, comparison.owner or "", LEASE_SECONDS, self.wait_reason
-                    )
-                self.gone = not there
-            except DATABASE_AWAY as error:
-                log.warning("lease_not_renewed", comparison_id=comparison.id, cause=in_words(error))
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.changed.wait(), LEASE_SECONDS / 6)
+        if not await generation.renew(session, comparison.id, comparison.owner or "", LEASE_SECONDS, reason):
+            raise Fenced(comparison.id)
 
-    def wait_for(self, reason: str | None) -> None:
-        """Whoever looks at the comparison sees at once why nothing happens, and that it goes on."""
-        if reason != self.wait_reason:
-            self.wait_reason = reason
-            self.changed.set()
+    async def generate(self) -> None:
+        """Raises Gone."""
+        comparison = self.comparison
+        while not self.lease.gone:
+            async with self.resources.db.snapshot() as session:
+                items = await generation.pending(session, comparison.id, ITEMS_AT_ONCE)
+            if not items:
+                async with self.resources.db.transaction() as session:
+                    if await generation.finish(session, comparison.id, comparison.owner or ""):
+                        break
+                continue  # a prompt was added, or an item is to be generated again
+            ends = await asyncio.gather(*map(self.item, items), return_exceptions=True)  # none is left running
+            if failed := [end for end in ends if end is not None]:
+                raise failed[0]
 
     async def item(self, item: ComparisonItem) -> None:
         """Raises Gone."""
@@ -172,7 +149,7 @@ class Run:
         """The engine's choice; asks until the engine is there. Raises Refused, Gone."""
         pause, errors = PAUSE, 0
         while True:
-            if self.gone:
+            if self.lease.gone:
                 raise Gone
             try:
                 choice = await self.once(servable, request)
@@ -182,11 +159,11 @@ class Run:
                 await asyncio.sleep(PAUSE)
             except Away as away:
                 errors = 0
-                self.wait_for(f"{away} Generation continues when the engine is back.")
+                self.lease.wait_for(f"{away} Generation continues when the engine is back.")
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
-                self.wait_for(None)
+                self.lease.wait_for(None)
                 return choice
 
     async def once(self, servable: Servable, request: Line) -> Line:

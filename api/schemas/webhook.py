@@ -1,26 +1,15 @@
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from fettle.schemas.strict import Strict
+from fettle.webhooks import events
 from models import WebhookDelivery, WebhookEndpoint
 
 NAME = r"^[^\x00-\x1f\x7f]*$"
-EventType = Literal[
-    "fine_tuning.job.succeeded",
-    "fine_tuning.job.failed",
-    "fine_tuning.job.cancelled",
-    "batch.completed",
-    "batch.failed",
-    "batch.expired",
-    "batch.cancelled",
-    "eval.run.succeeded",
-    "eval.run.failed",
-    "eval.run.canceled",
-]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=NAME)]
 Url = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[\x21-\x7e]+$")]
-EventTypes = Annotated[list[EventType], Field(min_length=1, max_length=50)]
+EventTypes = Annotated[list[events.Type], Field(min_length=1, max_length=50)]
 
 
 class EndpointCreate(Strict):
@@ -40,7 +29,7 @@ class SecretRotate(Strict):
 
 
 class EndpointTest(Strict):
-    event_type: EventType
+    event_type: events.Type
 
 
 def endpoint_object(endpoint: WebhookEndpoint, *, secret: bool = False) -> dict[str, Any]:

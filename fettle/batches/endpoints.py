@@ -1,4 +1,4 @@
-"""The routes that a batch may send its requests to: what a request asks of the engine, and how the answer is told."""
+"""The endpoints that a batch can call: the engine request for each, and the response in OpenAI's format."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

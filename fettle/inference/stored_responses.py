@@ -49,7 +49,7 @@ async def delete(session: AsyncSession, project_id: str, response_id: str) -> No
 async def conversation(
     session: AsyncSession, project_id: str, response_id: str, bytes_at_most: int, param: str = "response_id"
 ) -> list[StoredResponse]:
-    """The response and those that it goes on from, oldest first.
+    """The response and those that it continues, oldest first.
 
     Raises NotFound, also where an earlier one is gone; InvalidRequest for a conversation that is too long.
     """

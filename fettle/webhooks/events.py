@@ -1,6 +1,7 @@
-"""Events that webhooks tell of: written in the transaction that changes the state, so that none is lost or invented."""
+"""Events that webhooks send. Each is written in the transaction that changes the state: none is lost or invented."""
 
 import time
+from typing import Literal, get_args
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -8,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fettle import ids
 from models import WebhookEvent
 
-TYPES = (
+Type = Literal[
     "fine_tuning.job.succeeded",
     "fine_tuning.job.failed",
     "fine_tuning.job.cancelled",
@@ -19,7 +20,8 @@ TYPES = (
     "eval.run.succeeded",
     "eval.run.failed",
     "eval.run.canceled",
-)
+]
+TYPES: tuple[Type, ...] = get_args(Type)
 
 
 def body(event_id: str, kind: str, thing_id: str, created_at: float) -> str:

@@ -5,7 +5,6 @@ have none.
 """
 
 import asyncio
-import contextlib
 import os
 import secrets
 import socket
@@ -18,20 +17,21 @@ from typing import Any
 
 import orjson
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import ids
 from fettle.batches import endpoints, input_file, store
 from fettle.datasets import files
 from fettle.datasets.formats.checker import LIMITED
-from fettle.db import DATABASE_AWAY
 from fettle.errors import Fenced, FettleError
 from fettle.inference import client
 from fettle.inference.client import Servable
-from fettle.observability.causes import in_words
-from fettle.storage import Away, Missing, Refused, deletions
+from fettle.storage import Missing, deletions
 from models import Batch, BatchAnswer, BatchStatus, File
 from worker.attempts.resources import Resources
+from worker.background import turns
 from worker.background.requests import Background
+from worker.background.turns import Lease
 
 log = structlog.get_logger()
 
@@ -48,35 +48,25 @@ Line = dict[str, Any]
 async def serve(resources: Resources, woken: asyncio.Event) -> None:
     """One batch after another, for ever."""
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    while True:
-        woken.clear()  # before the look: a ring during it is heard
-        try:
-            async with resources.db.transaction() as session:
-                batch = await store.claim(session, owner, LEASE_SECONDS)
-            if batch is not None:
-                await work(resources, batch)
-                continue
-        except Exception as error:  # whatever it is, the next look may go better
-            away = isinstance(error, (*DATABASE_AWAY, Away, Refused))
-            log.warning("batch_not_answered", cause=in_words(error), exc_info=None if away else error)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(woken.wait(), resources.settings.poll_seconds)
+
+    async def claim(session: AsyncSession) -> Batch | None:
+        return await store.claim(session, owner, LEASE_SECONDS)
+
+    await turns.serve(resources, woken, claim, work, "batch_not_answered")
 
 
 async def work(resources: Resources, batch: Batch) -> None:
     """One turn of a batch: until it ends, or until another waits."""
     turn = Turn(resources, batch)
-    keeping = asyncio.create_task(turn.keep_lease())
     folder = resources.settings.data / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{batch.id}-{secrets.token_hex(4)}"
     try:
-        await turn.run(path)
+        async with turn.lease.kept(LEASE_SECONDS / 15):
+            await turn.run(path)
     except Fenced:
         log.info("batch_gone", batch_id=batch.id)
     finally:
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
         await turn.background.close()
         path.unlink(missing_ok=True)
         async with resources.db.transaction() as session:
@@ -90,23 +80,11 @@ class Turn:
         self.resources, self.batch, self.owner = resources, batch, batch.owner or ""
         self.background = Background(resources.settings, self.wait_for)
         self.status = batch.status
-        self.gone = False
-        self.wait_reason: str | None = None
-        self.changed = asyncio.Event()
+        self.lease = Lease(resources, batch.id, self.renew)
         self.ends_at = 0.0  # monotonic; a turn begins with the first request, not with the check of the file
 
-    async def keep_lease(self) -> None:
-        while not self.gone:
-            self.changed.clear()  # before the reason is read
-            try:
-                async with self.resources.db.transaction() as session:
-                    self.status = await store.renew(session, self.batch.id, self.owner, LEASE_SECONDS, self.wait_reason)
-            except Fenced:
-                self.gone = True
-            except DATABASE_AWAY as error:
-                log.warning("lease_not_renewed", batch_id=self.batch.id, cause=in_words(error))
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.changed.wait(), LEASE_SECONDS / 15)
+    async def renew(self, session: AsyncSession, reason: str | None) -> None:
+        self.status = await store.renew(session, self.batch.id, self.owner, LEASE_SECONDS, reason)
 
     async def run(self, path: Path) -> None:
         """Raises Fenced."""
@@ -210,13 +188,13 @@ class Turn:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
-        if self.gone:
+        if self.lease.gone:
             raise Fenced(self.batch.id)
         return True
 
     @property
     def over(self) -> bool:
-        return self.gone or self.status == BatchStatus.CANCELLING or self.batch.expires_at <= time.time()
+        return self.lease.gone or self.status == BatchStatus.CANCELLING or self.batch.expires_at <= time.time()
 
     async def some_of(self, running: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
         """Those that still run, when one has ended or a second has passed. Raises what one raised."""
@@ -253,10 +231,7 @@ class Turn:
 
     def wait_for(self, reason: str | None) -> None:
         """Whoever looks at the batch sees at once why nothing happens, and that it goes on."""
-        reason = reason and f"{reason} The batch continues when the engine is back."
-        if reason != self.wait_reason:
-            self.wait_reason = reason
-            self.changed.set()
+        self.lease.wait_for(reason and f"{reason} The batch continues when the engine is back.")
 
     async def expire(self, path: Path) -> bool:
         """Every request without an answer gets a line in the error file; whether there is one. Raises Fenced."""

@@ -16,20 +16,21 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle.db import DATABASE_AWAY
 from fettle.errors import Fenced
 from fettle.evals import criteria, rows, store
 from fettle.evals.rows import BadRow, Row
 from fettle.evals.store import Outcome
 from fettle.inference.client import Servable
-from fettle.observability.causes import in_words
 from fettle.rewards import models_of, templates
-from fettle.storage import Away, Missing, Refused
+from fettle.storage import Missing
 from models import Eval, EvalRun, EvalRunStatus, File
 from worker import tasks
 from worker.attempts.resources import Resources
+from worker.background import turns
 from worker.background.requests import Background
+from worker.background.turns import Lease
 from worker.rewards import open_graders
 
 log = structlog.get_logger()
@@ -46,38 +47,28 @@ Line = dict[str, Any]
 async def serve(resources: Resources, woken: asyncio.Event) -> None:
     """One run after another, for ever."""
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    while True:
-        woken.clear()  # before the look: a ring during it is heard
-        try:
-            async with resources.db.transaction() as session:
-                run = await store.claim(session, owner, LEASE_SECONDS)
-            if run is not None:
-                await work(resources, run)
-                continue
-        except Exception as error:  # whatever it is, the next look may go better
-            away = isinstance(error, (*DATABASE_AWAY, Away, Refused))
-            log.warning("eval_not_run", cause=in_words(error), exc_info=None if away else error)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(woken.wait(), resources.settings.poll_seconds)
+
+    async def claim(session: AsyncSession) -> EvalRun | None:
+        return await store.claim(session, owner, LEASE_SECONDS)
+
+    await turns.serve(resources, woken, claim, work, "eval_not_run")
 
 
 async def work(resources: Resources, run: EvalRun) -> None:
     """One turn of a run: until it ends, or until another waits."""
     turn = Turn(resources, run)
-    keeping = asyncio.create_task(turn.keep_lease())
     folder = resources.settings.data / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{run.id}-{secrets.token_hex(4)}"
     try:
-        await turn.work(path)
+        async with turn.lease.kept(LEASE_SECONDS / 15):
+            await turn.work(path)
     except Fenced:
         log.info("eval_run_gone", run_id=run.id)
     except BadRow as error:
         with contextlib.suppress(Fenced):
             await turn.conclude(EvalRunStatus.FAILED, {"code": "invalid_data", "message": str(error)})
     finally:
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
         await turn.background.close()
         path.unlink(missing_ok=True)
         async with resources.db.transaction() as session:
@@ -91,28 +82,13 @@ class Turn:
         self.resources, self.run, self.owner = resources, run, run.owner or ""
         self.background = Background(resources.settings, self.wait_for)
         self.model = None if run.model is None else Servable(**run.servables[run.model])
-        self.gone = False
-        self.wait_reason: str | None = None
-        self.changed = asyncio.Event()
+        self.lease = Lease(resources, run.id, self.renew)
 
-    async def keep_lease(self) -> None:
-        while not self.gone:
-            self.changed.clear()  # before the reason is read
-            try:
-                async with self.resources.db.transaction() as session:
-                    await store.renew(session, self.run.id, self.owner, LEASE_SECONDS, self.wait_reason)
-            except Fenced:
-                self.gone = True
-            except DATABASE_AWAY as error:
-                log.warning("lease_not_renewed", run_id=self.run.id, cause=in_words(error))
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.changed.wait(), LEASE_SECONDS / 15)
+    async def renew(self, session: AsyncSession, reason: str | None) -> None:
+        await store.renew(session, self.run.id, self.owner, LEASE_SECONDS, reason)
 
     def wait_for(self, reason: str | None) -> None:
-        reason = reason and f"{reason} The run continues when the engine is back."
-        if reason != self.wait_reason:
-            self.wait_reason = reason
-            self.changed.set()
+        self.lease.wait_for(reason and f"{reason} The run continues when the engine is back.")
 
     async def work(self, path: Path) -> None:
         """Raises Fenced, BadRow."""
@@ -172,7 +148,7 @@ class Turn:
         try:
             while not all(task.done() for task in asking):
                 await asyncio.wait(asking, timeout=1)
-                if self.gone:
+                if self.lease.gone:
                     raise Fenced(self.run.id)
             samples = [task.result() for task in asking]
         finally:

@@ -89,7 +89,7 @@ def recognise(head: bytes) -> tuple[str, RowProblem | None]:
 
 
 def not_text(head: bytes) -> tuple[str, str] | None:
-    """What a file that begins like this is, where many of its bytes are not text. JSON is told by its lines."""
+    """Names a file by its first bytes when many of them are not text. JSON is recognised line by line."""
     even, odd = head[0::2].count(0), head[1::2].count(0)
     if len(head) > 8 and 5 * abs(even - odd) > len(head) > 20 * min(even, odd):
         return "utf16_file", "UTF-16"

@@ -6,7 +6,7 @@ from typing import Any
 from fettle.datasets.formats import aliases
 from fettle.datasets.formats.problems import RowProblem, kind, quoted
 
-EMPTY: tuple[Any, ...] = (None, "", [], {})  # values of a key that says nothing
+EMPTY: tuple[Any, ...] = (None, "", [], {})  # values that mean the same as no key
 TEXT_PARTS = ("text", "input_text", "output_text")  # of chats, and of what the Responses API is sent and answers
 
 
