@@ -4,14 +4,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import ids
+from fettle import ids, leased
 from fettle.batches.input_file import BYTES_AT_MOST
 from fettle.datasets import files
-from fettle.db import database_now, lock
-from fettle.errors import Conflict, Fenced, InvalidRequest, NotFound
+from fettle.db import lock
+from fettle.errors import Conflict, InvalidRequest, NotFound
 from fettle.pagination import page
 from fettle.storage import deletions
 from fettle.webhooks import events as webhooks
@@ -112,66 +112,28 @@ def note(batch: Batch, moment: str) -> None:
 
 
 async def claim(session: AsyncSession, owner: str, lease_seconds: float) -> Batch | None:
-    """The one that has waited longest for a turn and that nobody works on."""
-    now = database_now()
-    waiting = (
-        select(Batch.id)
-        .where(Batch.status.in_(GOING), or_(Batch.lease_until.is_(None), Batch.lease_until < now))
-        .order_by(Batch.served_at, Batch.created_at)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    statement = (
-        update(Batch)
-        .where(Batch.id == waiting)
-        .values(owner=owner, lease_until=now + lease_seconds, served_at=now)
-        .returning(Batch)
-        .execution_options(populate_existing=True)
-    )
-    return (await session.scalars(statement)).one_or_none()
+    return await leased.claim(session, Batch, GOING, owner, lease_seconds)
 
 
 async def others_wait(session: AsyncSession) -> bool:
-    now = database_now()
-    waiting = select(Batch.id).where(Batch.status.in_(GOING), or_(Batch.lease_until.is_(None), Batch.lease_until < now))
-    return await session.scalar(waiting.limit(1)) is not None
+    return await leased.others_wait(session, Batch, GOING)
 
 
 async def hold(session: AsyncSession, batch_id: str, owner: str) -> Batch:
-    """The batch, locked until this transaction ends: every write of a worker begins here. Raises Fenced."""
-    statement = select(Batch).where(Batch.id == batch_id, Batch.owner == owner, Batch.status.in_(GOING))
-    batch = await session.scalar(statement.with_for_update(), execution_options={"populate_existing": True})
-    if batch is None:
-        raise Fenced(batch_id)
-    return batch
+    """Raises Fenced."""
+    return await leased.hold(session, Batch, GOING, batch_id, owner)
 
 
 async def renew(
     session: AsyncSession, batch_id: str, owner: str, lease_seconds: float, wait_reason: str | None
 ) -> BatchStatus:
     """Raises Fenced."""
-    statement = (
-        update(Batch)
-        .where(Batch.id == batch_id, Batch.owner == owner, Batch.status.in_(GOING))
-        .values(lease_until=database_now() + lease_seconds, wait_reason=wait_reason)
-        .returning(Batch.status)
-        .execution_options(synchronize_session=False)
-    )
-    status = (await session.scalars(statement)).one_or_none()
-    if status is None:
-        raise Fenced(batch_id)
+    status: BatchStatus = await leased.renew(session, Batch, GOING, batch_id, owner, lease_seconds, wait_reason)
     return status
 
 
 async def release(session: AsyncSession, batch_id: str, owner: str) -> None:
-    """Its next turn comes after those of the others."""
-    await session.execute(
-        update(Batch)
-        .where(Batch.id == batch_id, Batch.owner == owner)
-        .values(owner=None, lease_until=None)
-        .execution_options(synchronize_session=False)
-    )
+    await leased.release(session, Batch, batch_id, owner)
 
 
 async def begin(session: AsyncSession, batch_id: str, owner: str, total: int, servables: dict[str, Any]) -> None:

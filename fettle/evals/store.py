@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle import ids
+from fettle import ids, leased
 from fettle.datasets import files
-from fettle.db import database_now, lock
-from fettle.errors import Conflict, Fenced, InvalidRequest, NotFound
+from fettle.db import lock
+from fettle.errors import Conflict, InvalidRequest, NotFound
 from fettle.evals.rows import BYTES_AT_MOST
 from fettle.pagination import page
 from fettle.webhooks import events as webhooks
@@ -183,62 +183,25 @@ async def get_item(session: AsyncSession, run: EvalRun, item_id: str) -> EvalIte
 
 
 async def claim(session: AsyncSession, owner: str, lease_seconds: float) -> EvalRun | None:
-    """The one that has waited longest for a turn and that nobody works on."""
-    now = database_now()
-    waiting = (
-        select(EvalRun.id)
-        .where(EvalRun.status.in_(UNFINISHED), or_(EvalRun.lease_until.is_(None), EvalRun.lease_until < now))
-        .order_by(EvalRun.served_at, EvalRun.created_at)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    statement = (
-        update(EvalRun)
-        .where(EvalRun.id == waiting)
-        .values(owner=owner, lease_until=now + lease_seconds, served_at=now, status=EvalRunStatus.IN_PROGRESS)
-        .returning(EvalRun)
-        .execution_options(populate_existing=True)
-    )
-    return (await session.scalars(statement)).one_or_none()
+    return await leased.claim(session, EvalRun, UNFINISHED, owner, lease_seconds, status=EvalRunStatus.IN_PROGRESS)
 
 
 async def others_wait(session: AsyncSession) -> bool:
-    now = database_now()
-    free = or_(EvalRun.lease_until.is_(None), EvalRun.lease_until < now)
-    waiting = select(EvalRun.id).where(EvalRun.status.in_(UNFINISHED), free)
-    return await session.scalar(waiting.limit(1)) is not None
+    return await leased.others_wait(session, EvalRun, UNFINISHED)
 
 
 async def renew(session: AsyncSession, run_id: str, owner: str, lease_seconds: float, wait_reason: str | None) -> None:
     """Raises Fenced."""
-    statement = (
-        update(EvalRun)
-        .where(EvalRun.id == run_id, EvalRun.owner == owner, EvalRun.status.in_(UNFINISHED))
-        .values(lease_until=database_now() + lease_seconds, wait_reason=wait_reason)
-        .returning(EvalRun.id)
-        .execution_options(synchronize_session=False)
-    )
-    if (await session.scalars(statement)).one_or_none() is None:
-        raise Fenced(run_id)
+    await leased.renew(session, EvalRun, UNFINISHED, run_id, owner, lease_seconds, wait_reason)
 
 
 async def release(session: AsyncSession, run_id: str, owner: str) -> None:
-    await session.execute(
-        update(EvalRun)
-        .where(EvalRun.id == run_id, EvalRun.owner == owner)
-        .values(owner=None, lease_until=None)
-        .execution_options(synchronize_session=False)
-    )
+    await leased.release(session, EvalRun, run_id, owner)
 
 
 async def hold(session: AsyncSession, run_id: str, owner: str) -> EvalRun:
-    """The run, locked until this transaction ends: every write of a worker begins here. Raises Fenced."""
-    statement = select(EvalRun).where(EvalRun.id == run_id, EvalRun.owner == owner, EvalRun.status.in_(UNFINISHED))
-    run = await session.scalar(statement.with_for_update(), execution_options={"populate_existing": True})
-    if run is None:
-        raise Fenced(run_id)
-    return run
+    """Raises Fenced."""
+    return await leased.hold(session, EvalRun, UNFINISHED, run_id, owner)
 
 
 async def done(session: AsyncSession, run_id: str) -> set[int]:
