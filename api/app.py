@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 
 from api import errors, openapi, queries, scopes
 from api.audit import Audit
+from api.curves import Curves
 from api.edge import loop_lag
 from api.edge.middleware import Authentication, RequestId
 from api.edge.rates import Rates
@@ -38,6 +39,7 @@ from api.routes import (
     graders,
     health,
     job_comparisons,
+    job_metrics,
     jobs,
     metrics,
     models,
@@ -71,6 +73,7 @@ ROUTERS = (
     files.router,
     uploads.router,
     jobs.router,
+    job_metrics.router,
     rollouts.router,
     dry_runs.router,
     advice.router,
@@ -128,6 +131,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     stale_files.sweep(state.uploads)
     state.pool = Pool()
     state.statistics = Statistics()
+    state.curves = Curves()
     if state.warm:
         state.warming = asyncio.create_task(state.pool.start())
     state.checks = Checks(os.cpu_count() or 1)

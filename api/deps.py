@@ -7,6 +7,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.curves import Curves
 from api.readiness import Readiness
 from api.reads import Reads
 from api.statistics import Statistics
@@ -41,6 +42,7 @@ class AppState:
     checks: Checks  # of datasets
     pool: Pool  # for work that the event loop must not do
     statistics: Statistics  # of comparisons
+    curves: Curves
 
 
 async def app_state(request: Request) -> AppState:
@@ -52,7 +54,7 @@ async def project_id(request: Request) -> str:
     return cast(str, request.state.project_id)
 
 
-def api_key(request: Request) -> ApiKey:
+async def api_key(request: Request) -> ApiKey:
     """The key that asks; authentication has put it there."""
     return cast(ApiKey, request.state.api_key)
 

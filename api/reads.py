@@ -11,7 +11,7 @@ from api.dataloader import Batch
 from api.pagination import listing
 from api.schemas.job import event_object
 from fettle.db import Database
-from fettle.errors import Unauthenticated
+from fettle.errors import InvalidRequest, Unauthenticated
 from fettle.jobs import events, lifecycle, waiting
 from fettle.settings import Settings
 from fettle.tenancy import api_keys, sessions
@@ -19,6 +19,7 @@ from models import ApiKey, Event, Job, JobStatus
 
 Page = tuple[str, int, events.Type | None]  # of events: a job, how many, and of which type
 
+Place = tuple[str, str | None]  # in a job's history: the job, and the event after which it goes on
 QUEUE_SECONDS = 1  # how old the look at the queue may be that explains why jobs wait
 
 
@@ -33,6 +34,7 @@ class Reads:
         self.jobs = Batch(self._jobs)
         self.newest_events = Batch(self._newest_events)
         self.events_since = Batch(self._events_since)
+        self.updates = Batch(self._updates)
 
     async def key(self, presented: str) -> ApiKey | None:
         """As `keys.authenticate`."""
@@ -44,6 +46,14 @@ class Reads:
     async def job(self, project_id: str, job_id: str) -> Job:
         """Raises NotFound. The row is shared: for reading only."""
         return lifecycle.owned(await self.jobs.get(job_id), project_id, job_id)
+
+    async def updates_of(self, project_id: str, job_id: str, after: str | None) -> tuple[Job, events.Following]:
+        """The job, and what followed an event. Raises NotFound and InvalidRequest. The rows are for reading only."""
+        job, followed = await self.updates.get((job_id, after)) or (None, events.NOTHING)
+        job = lifecycle.owned(job, project_id, job_id)
+        if isinstance(followed, InvalidRequest):
+            raise followed
+        return job, followed
 
     async def wait_of(self, job: Job) -> waiting.Waiting | None:
         """Why the job waits; None when it does not."""
@@ -96,6 +106,19 @@ class Reads:
             for job_id, seq in places:
                 if rows := await events.since(session, job_id, seq):
                     found[job_id, seq] = rows[-1].seq, b"".join(server_sent(row) for row in rows)
+        return found
+
+    async def _updates(self, places: Sequence[Place]) -> Mapping[Place, tuple[Job, events.Following | InvalidRequest]]:
+        """The job, and what followed the event or why nothing can. The job first: one that has ended has all events."""
+        found: dict[Place, tuple[Job, events.Following | InvalidRequest]] = {}
+        async with self.db.snapshot() as session:
+            for job_id, after in places:
+                if (job := await session.get(Job, job_id)) is None:
+                    continue
+                try:
+                    found[job_id, after] = job, await events.following(session, job_id, after)
+                except InvalidRequest as refusal:
+                    found[job_id, after] = job, refusal
         return found
 
 

@@ -7,9 +7,11 @@ from typing import Any
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import isolation
+from api.console import paths
 from api.edge import cookies, hosts
 from api.errors import on_database_away, render
 from api.routes import docs
@@ -80,6 +82,9 @@ class Authentication:
         try:
             hosts.check(scope)
             check_framing(scope)
+            if (page := paths.page_of(scope)) is not None:
+                await RedirectResponse(page)(scope, receive, send)
+                return
             if scope["path"] not in OPEN_PATHS and not scope["path"].startswith(OPEN_FOLDERS):
                 await authenticate(scope)
             check_target(scope)

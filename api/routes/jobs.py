@@ -26,7 +26,7 @@ from api.streams import zips
 from api.streams.chunks import count_stream, json_response, start_reading
 from fettle import queue
 from fettle.errors import InvalidRequest, NotFound
-from fettle.jobs import events, integrations, lifecycle, metric_series, planning, proofs, waiting
+from fettle.jobs import events, integrations, lifecycle, planning, proofs, waiting
 from fettle.registry import tuned_models
 from fettle.storage import artifacts
 from fettle.tenancy import quotas
@@ -38,7 +38,6 @@ KEEPALIVE_SECONDS = 15  # between comments on a stream that has nothing to tell:
 PRESIGNED_SECONDS = 3600  # AWS allows seven days, but not past the end of a role's own credentials
 
 DEFAULT_LIMIT = 20  # events on a page
-INLINE_BYTES = 16 * 1024  # of metrics, which the event loop can read itself
 
 Limit = Annotated[int, Query(ge=1, le=100)]
 
@@ -217,32 +216,6 @@ async def list_checkpoints(
     job = await lifecycle.get(session, project_id, job_id)
     rows, has_more = await tuned_models.checkpoints(session, job.id, after=after, limit=limit)
     return listing(rows, checkpoint_object, has_more)
-
-
-@router.get("/{job_id}/metrics")
-async def metrics(
-    job_id: str,
-    project_id: ProjectId,
-    services: Services,
-    after: str | None = None,
-    points: Annotated[int | None, Query(ge=5, le=5_000)] = None,
-) -> Response:
-    """Columns of equal length, with one value for each step; null where a step has none.
-
-    With `points` each metric instead comes as a series of its own, thinned to so many points. `after` is the `last_id`
-    of an earlier response and gives only what followed.
-    """
-    async with services.db.snapshot() as session:
-        job = await lifecycle.get(session, project_id, job_id)
-        since = 0 if after is None else await events.seq(session, job.id, after, "after")
-        lines, last_id = await events.metric_lines(session, job.id, since)
-    argument = {"job_id": job.id, "last_id": last_id or after, "points": points}
-    few = points is None or lines.count(b"\n") < points  # nothing to thin
-    if few and len(lines) <= INLINE_BYTES:  # what a page that follows a job asks for every few seconds
-        return json_response(metric_series.answer(argument, lines))
-    return json_response(
-        await isolation.run(services.pool, "metric_columns", project_id, "metrics", argument, lines, seconds=30)
-    )
 
 
 @router.get("/{job_id}/evaluation")
