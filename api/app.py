@@ -12,6 +12,7 @@ from api.audit import Audit
 from api.curves import Curves
 from api.edge import loop_lag
 from api.edge.middleware import Authentication, RequestId
+from api.edge.proxies import Proxies
 from api.edge.rates import Rates
 from api.edge.telemetry import Telemetry
 from api.readiness import Readiness
@@ -161,7 +162,8 @@ def create_app(settings: Settings | None = None, *, warm: bool = False) -> FastA
     app.add_middleware(Audit)  # added first, so innermost: it sees who asks
     app.add_middleware(Authentication)
     app.add_middleware(Telemetry)
-    app.add_middleware(RequestId)  # added last, so outermost: a refusal carries an id as well
+    app.add_middleware(RequestId)  # around what refuses: a refusal carries an id as well
+    app.add_middleware(Proxies)  # added last, so outermost
     for router in ROUTERS:
         app.include_router(router, dependencies=[Depends(scopes.guard)])
     return app

@@ -19,6 +19,7 @@ from models import ApiKey, Event, Job, JobStatus
 
 Page = tuple[str, int, events.Type | None]  # of events: a job, how many, and of which type
 
+Visit = tuple[str, str | None]  # of the console: a session's secret, and whom a trusted proxy names
 Place = tuple[str, str | None]  # in a job's history: the job, and the event after which it goes on
 QUEUE_SECONDS = 1  # how old the look at the queue may be that explains why jobs wait
 
@@ -80,11 +81,11 @@ class Reads:
                     found[key] = refusal
         return found
 
-    async def _sessions(self, secrets: Sequence[str]) -> Mapping[str, ApiKey]:
+    async def _sessions(self, visits: Sequence[Visit]) -> Mapping[Visit, ApiKey]:
         """The live key that each session stands for."""
         async with self.db.snapshot() as session:
-            found = {secret: await sessions.authenticate(session, secret, self.pepper) for secret in secrets}
-        return {secret: key for secret, key in found.items() if key is not None}
+            found = {(one, who): await sessions.authenticate(session, one, self.pepper, who) for one, who in visits}
+        return {visit: key for visit, key in found.items() if key is not None}
 
     async def _jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
         async with self.db.snapshot() as session:

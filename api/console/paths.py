@@ -24,7 +24,7 @@ def page_of(scope: Scope) -> str | None:
     """Where a browser finds the page; None for what is not a path of the console, and for programs."""
     if scope["method"] not in ("GET", "HEAD") or "text/html" not in Headers(scope=scope).get("accept", ""):
         return None
-    given = scope["path"].rstrip("/")[1:].split("/")
+    given = scope["path"][1:].removesuffix("/").split("/")
     if not any(len(one) == len(given) and all(map(fits, one, given)) for one in PATTERNS):
         return None
     query = scope["query_string"].decode("latin-1")

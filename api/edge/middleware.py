@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import isolation
 from api.console import paths
-from api.edge import cookies, hosts
+from api.edge import cookies, hosts, proxies
 from api.errors import on_database_away, render
 from api.routes import docs
 from fettle import ids
@@ -166,7 +166,7 @@ async def authenticate(scope: Scope) -> None:
 async def admit_session(scope: Scope, secret: str) -> None:
     """As `authenticate`, for a signed-in browser. Raises Unauthenticated, and Forbidden without the CSRF token."""
     services = scope["app"].state
-    row = await services.reads.sessions.get(secret)
+    row = await services.reads.sessions.get((secret, proxies.person_of(scope)))
     if row is None:
         raise Unauthenticated("This session has ended. Sign in again.", code="session_ended")
     cookies.need_csrf_token(scope, secret, services.pepper)
