@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from sse_starlette import EventSourceResponse
 
-from api import isolation, queries
+from api import isolation, queries, saved_rewards
 from api.deps import Caller, ProjectId, Room, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.job import (
@@ -54,7 +54,7 @@ async def create(
     x_stainless_retry_count: Annotated[int, Header()] = 0,
 ) -> dict[str, Any]:
     """Create a job. A request that the SDK repeats, or with the same `Idempotency-Key`, returns the first job."""
-    method = method_of(body)
+    method = await saved_rewards.in_method(services, project_id, method_of(body))
     wanted = planning.Request(
         model=services.aliases.get(body.model, body.model),
         training_file=body.training_file,
