@@ -12,7 +12,7 @@ KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", 
 IMPORT_MAP = re.compile(r'<script type="importmap">(.*?)</script>', re.DOTALL)
 PRELOADED = ("main.js", "vendor/preact.js", "vendor/preact-hooks.js", "vendor/htm.js", "vendor/signals.js")
 FIRST_FOLDERS = ("parts", "lib")  # what every page needs: fetched at once, not import after import
-SHEETS = ("tokens", "base", "shell", "parts", "people", "learn")  # in this order, after other people's
+SHEETS = ("tokens", "base", "shell", "parts", "lists", "people", "learn")  # in this order, after other people's
 
 
 @dataclass(frozen=True)

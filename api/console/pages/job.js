@@ -54,7 +54,7 @@ function Shown({ job, messages, series, error, curvesError, set }) {
         <${JobFacts} job=${job} />
         <${Checkpoints} job=${job} news=${messages[0]?.id} />
         <${Checks} job=${job} />
-        <${Events} messages=${messages} />
+        <${Events} job=${job} messages=${messages} />
         <${Settings} job=${job} />
       </div>
     </div>
