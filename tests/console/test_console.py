@@ -179,7 +179,7 @@ class TestRewards:
         page.get_by_label("Dataset", exact=True).select_option(job.training_file)
         page.get_by_role("button", name="Try the rewards").click()
         page.get_by_role("region", name="Scores").get_by_role("row", name="mark_up 7 7 7").wait_for()
-        assert "return 7.0" in page.locator(".code pre").inner_text()
+        assert '"version": 2' in page.locator(".code pre").inner_text()
         assert visitor.serious_violations() == []
 
 

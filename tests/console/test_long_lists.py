@@ -45,9 +45,13 @@ class TestLongLists:
         page = visitor.open("/jobs", "Jobs")
         rows = page.locator("tbody tr[data-place]")
         page.get_by_role("link", name="run-0", exact=True).focus()
-        for loaded in range(200, self.COUNT + 1, 100):  # the reader scrolls, and the next page comes
-            page.evaluate("scrollTo(0, document.body.scrollHeight)")
-            page.wait_for_function("count => document.querySelector(`tbody tr[data-place='${count - 1}']`)", arg=loaded)
+        page.wait_for_function(
+            """last => {
+                scrollTo(0, document.body.scrollHeight);  // the reader scrolls, and the next pages come
+                return document.querySelector(`tbody tr[data-place="${last}"]`);
+            }""",
+            arg=self.COUNT - 1,
+        )
         page.get_by_role("link", name=f"run-{self.COUNT - 1}", exact=True).wait_for()
         assert rows.count() < 120
         assert len(set(asked)) == self.COUNT // 100

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 const ENOUGH = 100; // rows that are always rendered all
 const AROUND = 12; // rows above and below those that are seen
+const BESIDE = 2; // rows beside the one with the focus: the Tab key leads to them
 const GUESS = 48; // pixels, before a row was measured
 
 /**
@@ -44,8 +45,8 @@ export function useWindow(body, count) {
   }, [count]);
   if (count <= ENOUGH) return { places: range(0, count), height: height.current };
   const places = range(Math.min(seen.first, count), Math.min(seen.last, count));
-  if (seen.focus >= 0 && seen.focus < count && !places.includes(seen.focus)) places.push(seen.focus);
-  return { places: places.sort((one, other) => one - other), height: height.current };
+  const kept = seen.focus < 0 ? [] : range(Math.max(0, seen.focus - BESIDE), Math.min(count, seen.focus + BESIDE + 1));
+  return { places: [...new Set([...places, ...kept])].sort((one, other) => one - other), height: height.current };
 }
 
 const range = (first, last) => Array.from({ length: Math.max(0, last - first) }, (_, place) => first + place);
