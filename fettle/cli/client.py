@@ -45,7 +45,7 @@ class Client:
         return self.ask("DELETE", path)
 
     def upload(self, file: BinaryIO, name: str, purpose: str = "fine-tune") -> dict[str, Any]:
-        """The file's object; of a dataset with the report of its validation."""
+        """The file's object, with the report of its validation if it is to train on."""
         timeout = httpx.Timeout(None, connect=30)
         parts = {"file": (name, file, "application/octet-stream")}
         answer: dict[str, Any] = self.ask("POST", "/v1/files", data={"purpose": purpose}, files=parts, timeout=timeout)

@@ -21,6 +21,7 @@ from fettle.cli import (
     audit,
     chat,
     files,
+    imports,
     job_results,
     jobs,
     keys,
@@ -90,6 +91,7 @@ models.app.command(
 app.add_typer(models.app, name="models")
 app.add_typer(rewards.app, name="rewards")
 app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(imports.app, name="import")
 app.command(epilog=example("fettle login https://fettle.example.com"))(login.login)
 app.command(epilog=example("fettle logout"))(login.logout)
 app.add_typer(keys.app, name="keys")
