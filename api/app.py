@@ -18,6 +18,7 @@ from api.edge.telemetry import Telemetry
 from api.readiness import Readiness
 from api.reads import Reads
 from api.routes import (
+    adapters,
     advice,
     api_keys,
     audit_logs,
@@ -75,6 +76,7 @@ ROUTERS = (
     uploads.router,
     jobs.router,
     job_metrics.router,
+    adapters.router,
     rollouts.router,
     dry_runs.router,
     advice.router,
