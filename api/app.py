@@ -9,7 +9,6 @@ from fastapi import Depends, FastAPI
 
 from api import errors, openapi, queries, scopes
 from api.audit import Audit
-from api.curves import Curves
 from api.edge import loop_lag
 from api.edge.middleware import Authentication, RequestId
 from api.edge.proxies import Proxies
@@ -134,7 +133,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     stale_files.sweep(state.uploads)
     state.pool = Pool()
     state.statistics = Statistics()
-    state.curves = Curves()
     if state.warm:
         state.warming = asyncio.create_task(state.pool.start())
     state.checks = Checks(os.cpu_count() or 1)

@@ -7,7 +7,6 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.curves import Curves
 from api.readiness import Readiness
 from api.reads import Reads
 from api.statistics import Statistics
@@ -42,7 +41,6 @@ class AppState:
     checks: Checks  # of datasets
     pool: Pool  # for work that the event loop must not do
     statistics: Statistics  # of comparisons
-    curves: Curves
 
 
 async def app_state(request: Request) -> AppState:

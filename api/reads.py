@@ -1,7 +1,9 @@
 """What pollers and followers ask for again and again, read for all of them at once."""
 
 import time
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import orjson
 from sqlalchemy import select
@@ -21,7 +23,35 @@ Page = tuple[str, int, events.Type | None]  # of events: a job, how many, and of
 
 Visit = tuple[str, str | None]  # of the console: a session's secret, and whom a trusted proxy names
 Place = tuple[str, str | None]  # in a job's history: the job, and the event after which it goes on
+CURVES_KEPT, CURVE_BYTES = 64, 512 << 10  # thinned curves; larger ones are computed again
 QUEUE_SECONDS = 1  # how old the look at the queue may be that explains why jobs wait
+
+
+@dataclass(frozen=True)
+class Curve:
+    """seq: of the last metrics event in it. body: the whole answer."""
+
+    seq: int
+    body: bytes
+
+
+class Curves:
+    """Thinned curves of jobs: whoever opens a long job's page again waits only for the steps that came since."""
+
+    def __init__(self) -> None:
+        self.kept: OrderedDict[tuple[str, int], Curve] = OrderedDict()
+
+    def get(self, job_id: str, points: int) -> Curve | None:
+        if (found := self.kept.get((job_id, points))) is not None:
+            self.kept.move_to_end((job_id, points))
+        return found
+
+    def keep(self, job_id: str, points: int, curve: Curve) -> None:
+        if len(curve.body) > CURVE_BYTES:
+            return
+        self.kept[job_id, points] = curve
+        while len(self.kept) > CURVES_KEPT:
+            self.kept.popitem(last=False)
 
 
 class Reads:
@@ -36,6 +66,7 @@ class Reads:
         self.newest_events = Batch(self._newest_events)
         self.events_since = Batch(self._events_since)
         self.updates = Batch(self._updates)
+        self.curves = Curves()
 
     async def key(self, presented: str) -> ApiKey | None:
         """As `keys.authenticate`."""

@@ -8,8 +8,8 @@ from fastapi.responses import Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import isolation
-from api.curves import Curve
 from api.deps import AppState, ProjectId, Services
+from api.reads import Curve
 from api.schemas.job import event_object, job_object
 from api.streams.chunks import json_response
 from fettle.jobs import events, lifecycle, metric_series
@@ -49,7 +49,7 @@ async def metrics(
 async def whole(session: AsyncSession, services: AppState, job: Job, argument: dict[str, Any], until: int) -> bytes:
     """All of a job's curves: as they were kept, with the few steps that came since, or thinned anew."""
     points: int = argument["points"]
-    kept = services.curves.get(job.id, points)
+    kept = services.reads.curves.get(job.id, points)
     if kept is not None and kept.seq == until:
         return kept.body
     room = points // 8  # for steps that are to come
@@ -59,7 +59,7 @@ async def whole(session: AsyncSession, services: AppState, job: Job, argument: d
             return metric_series.joined_answer(argument, kept.body, lines)
         lines = await events.metric_lines(session, job.id, 0, until)
     body = await answer(services, job.project_id, argument | {"points": points - room}, lines)
-    services.curves.keep(job.id, points, Curve(until, body))
+    services.reads.curves.keep(job.id, points, Curve(until, body))
     return body
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 from sse_starlette import EventSourceResponse
 
-from api import isolation, queries, saved_rewards
+from api import grading, isolation, queries
 from api.deps import Caller, ProjectId, Room, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.job import (
@@ -50,7 +50,7 @@ async def create(
     x_stainless_retry_count: Annotated[int, Header()] = 0,
 ) -> dict[str, Any]:
     """Create a job. A request that the SDK repeats, or with the same `Idempotency-Key`, returns the first job."""
-    method = await saved_rewards.in_method(services, project_id, method_of(body))
+    method = await grading.saved_in_method(services, project_id, method_of(body))
     wanted = planning.Request(
         model=services.aliases.get(body.model, body.model),
         training_file=body.training_file,
