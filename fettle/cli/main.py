@@ -160,8 +160,8 @@ def api() -> None:
 
 @app.command(epilog=example("FETTLE_SLOTS=2 fettle worker", "fettle worker --once --job ftjob-abc123"))
 def worker(
-    once: Annotated[bool, typer.Option("--once", help="Train one job, or none if none waits; then exit.")] = False,
-    job: Annotated[str | None, typer.Option(metavar="JOB", help="With --once: this job and no other.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Train one job if one is waiting, then exit.")] = False,
+    job: Annotated[str | None, typer.Option(metavar="JOB", help="With --once: run only this job.")] = None,
 ) -> None:
     """Run a worker: claims jobs and trains them."""
     if job is not None and not once:
@@ -197,7 +197,7 @@ def export(
     push: Annotated[
         str | None,
         typer.Option(
-            metavar="OWNER/NAME", help="Also to this repository on the Hugging Face hub; FETTLE_HF_TOKEN writes."
+            metavar="OWNER/NAME", help="Also push to this repository on the Hugging Face hub. Needs FETTLE_HF_TOKEN."
         ),
     ] = None,
 ) -> None:

@@ -64,12 +64,16 @@ def train(
         typer.Option("--set", metavar="NAME=VALUE", help="Any other hyperparameter: lora.alpha=64. Repeatable."),
     ] = [],  # noqa: B006
     metadata: Annotated[list[str], typer.Option(metavar="NAME=VALUE", help="A label of the job. Repeatable.")] = [],  # noqa: B006
-    priority: Annotated[str | None, typer.Option(help="low, normal or high; unset: normal.")] = None,
+    priority: Annotated[str | None, typer.Option(help="low, normal (the default) or high.")] = None,
     gpus: Annotated[int | None, typer.Option(min=1, help="GPUs that the job's slot must have.")] = None,
-    gpu_memory: Annotated[float | None, typer.Option(metavar="GIB", help="Memory that each of them must have.")] = None,
+    gpu_memory: Annotated[float | None, typer.Option(metavar="GIB", help="Memory that each GPU must have.")] = None,
     on: Annotated[list[str], typer.Option(metavar="LABEL", help="A label that the worker must have. Repeatable.")] = [],  # noqa: B006
-    max_hours: Annotated[float | None, typer.Option(metavar="HOURS", help="Of running; then the job fails.")] = None,
-    max_gpu_hours: Annotated[float | None, typer.Option(metavar="HOURS", help="The same, times the GPUs.")] = None,
+    max_hours: Annotated[
+        float | None, typer.Option(metavar="HOURS", help="Hours that the job may run before it fails.")
+    ] = None,
+    max_gpu_hours: Annotated[
+        float | None, typer.Option(metavar="HOURS", help="GPU-hours that the job may use before it fails.")
+    ] = None,
     job: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The body of a job as JSON; the other options change it.")
     ] = None,
