@@ -33,7 +33,7 @@ def train(
         str | None,
         typer.Argument(
             metavar="FILE",
-            help="Rows to train on: a file here, or the id of an uploaded one. Or job.json, as for --job.",
+            help="Rows to train on: a file on this machine or the id of an uploaded one. Or job.json, as for --job.",
         ),
     ] = None,
     base: Annotated[
@@ -53,7 +53,7 @@ def train(
         typer.Option(metavar="NAME[=WEIGHT]", help="For reinforcement: a reward function or a .py file. Repeatable."),
     ] = [],  # noqa: B006 — typer's way to say a default
     suffix: Annotated[str | None, typer.Option(help="Part of the tuned model's name.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="For the same run again.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Repeats a run: the same seed, the same result.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the rows.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Rows, or prompts, of a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of the optimizer.")] = None,
