@@ -16,7 +16,21 @@ from rich.console import Console
 from rich.table import Table
 
 from fettle import __version__
-from fettle.cli import audit, chat, files, job_results, jobs, keys, login, models, projects, rewards, train, webhooks
+from fettle.cli import (
+    audit,
+    backup,
+    chat,
+    files,
+    job_results,
+    jobs,
+    keys,
+    login,
+    models,
+    projects,
+    rewards,
+    train,
+    webhooks,
+)
 from fettle.cli.terminal import AsJson, console, example, plain, show_json, with_database
 from fettle.errors import FettleError, Unavailable
 from fettle.host import users
@@ -75,6 +89,10 @@ app.command(epilog=example("fettle login https://fettle.example.com"))(login.log
 app.command(epilog=example("fettle logout"))(login.logout)
 app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")
+app.command("backup", epilog=example("fettle backup /backups/fettle"))(backup.back_up)
+app.command("restore", epilog=example("fettle restore /backups/fettle --check", "fettle restore /backups/fettle"))(
+    backup.restore
+)
 app.command("audit", epilog=example("fettle audit --limit 20", "fettle audit --jsonl > audit.jsonl"))(audit.show)
 
 
