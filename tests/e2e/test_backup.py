@@ -35,7 +35,7 @@ def test_every_model_answers_and_the_running_job_resumes(own_server: Server, tmp
     server, folder = own_server, tmp_path / "backup"
     done = server.wait_for_end(server.create(rows=64).id)
     running = server.create(rows=64, epochs=8).id
-    server.wait_for_message(running, "Checkpoint created at step 8")
+    server.wait_for_message(running, "Checkpoint created at step 8", 120)
     stop = threading.Event()
 
     def keep_uploading() -> None:

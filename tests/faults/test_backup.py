@@ -53,7 +53,7 @@ async def fill(before: Settings, after: Settings, folder: Path) -> None:
 
 def test_a_second_house_trains_on_what_the_first_one_was_training(house: House, tmp_path: Path) -> None:
     folder, running = tmp_path / "backup", house.job(rows=64, epochs=8)
-    house.wait_for_message(running, "Checkpoint created at step 8")
+    house.wait_for_message(running, "Checkpoint created at step 8", 120)
     stop = threading.Event()
 
     def keep_uploading() -> None:
