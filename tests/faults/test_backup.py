@@ -26,14 +26,13 @@ SECRET = b"the same for both"
 def restored(house: House, folder: Path) -> Iterator[House]:
     """A house on a database, a prefix of the bucket and a data folder of its own."""
     url = make_url(house.settings.database).set(database="restored")
-    settings = house.settings.model_copy(
-        update={
-            "data": folder.parent / "restored" / "data",
-            "port": free_port(),
-            "database_url": url.render_as_string(hide_password=False),
-            "storage_url": f"{house.settings.storage}/restored",
-        }
-    )
+    own = {
+        "data": folder.parent / "restored" / "data",
+        "port": free_port(),
+        "database_url": url.render_as_string(hide_password=False),
+        "storage_url": f"{house.settings.storage}/restored",
+    }
+    settings = Settings(**(house.settings.model_dump(exclude_unset=True) | own))
     asyncio.run(fill(house.settings, settings, folder))
     second = House(settings, house.postgresql, house.redis, house.proxy)
     yield second

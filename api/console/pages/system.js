@@ -42,11 +42,11 @@ const COLUMNS = [
 ];
 
 const ENGINES = [
-  { title: "Engine", cell: (engine) => html`<span class="wrap">${engine.url}</span><span class="sub mono">${engine.id}</span>` },
+  { title: "Engine", cell: (engine) => html`${engine.host}<span class="sub mono">${engine.url}</span>` },
   { title: "Status", cell: (engine) => html`<${Status} of=${engine.status} />` },
   { title: "Base models", cell: (engine) => html`<span class="wrap">${engine.base_models.join(", ")}</span>` },
-  { title: "Adapters loaded", cell: (engine) => engine.adapters },
-  { title: "Requests now", cell: (engine) => engine.requests },
+  { title: "Adapters", cell: (engine) => engine.adapters },
+  { title: "Requests", cell: (engine) => engine.requests },
   { title: "Kind", cell: (engine) => (engine.kind === "vllm" ? "vLLM" : "Fettle") },
   { title: "Version", cell: (engine) => engine.version },
   { title: "Seen", cell: (engine) => html`<${When} at=${engine.seen_at} />` },
