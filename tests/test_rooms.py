@@ -12,6 +12,7 @@ STAIRS = {
     "fettle": (
         "cli",
         "backups",
+        "importers",
         "batches",
         "isolation",
         "advice",

@@ -22,7 +22,7 @@ from fettle.errors import Conflict, FettleError
 from fettle.jobs import workers
 from fettle.storage import Missing, Storage, artifacts
 
-ROOTS = ("files", "jobs", "uploads")  # of storage
+ROOTS = ("adapters", "files", "jobs", "uploads")  # of storage
 ALIVE_SECONDS = 60  # a worker that wrote to the database within them is running
 
 
