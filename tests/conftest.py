@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 pytest_plugins = ["tests.skips"]
 
 os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
-for name in [name for name in os.environ if name.startswith("FETTLE_") and name != "FETTLE_TEST_INSTALL"]:
+for name in [name for name in os.environ if name.startswith("FETTLE_") and not name.startswith("FETTLE_TEST_")]:
     del os.environ[name]  # a developer's own settings must not reach the tests
 
 from fettle.cli.up import free_port, redis_server  # noqa: E402 — after the environment

@@ -16,7 +16,9 @@ from rich.table import Table
 
 from fettle import __version__
 from fettle.cli import (
+    adapters,
     audit,
+    backup,
     chat,
     files,
     imports,
@@ -83,6 +85,11 @@ jobs.app.command(
     )
 )(job_results.rollouts)
 app.add_typer(jobs.app, name="jobs")
+models.app.command(epilog=example("fettle models upload my-adapter --base starter"))(adapters.upload)
+models.app.command(epilog=example("fettle models pull ann/shop-lora --base qwen3-0.6b"))(adapters.pull)
+models.app.command(
+    epilog=example("fettle models download ft:starter:default:mine:abc123 --to my-adapter"),
+)(adapters.download)
 app.add_typer(models.app, name="models")
 app.add_typer(rewards.app, name="rewards")
 app.add_typer(webhooks.app, name="webhooks")
@@ -91,6 +98,10 @@ app.command(epilog=example("fettle login https://fettle.example.com"))(login.log
 app.command(epilog=example("fettle logout"))(login.logout)
 app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")
+app.command("backup", epilog=example("fettle backup /backups/fettle"))(backup.back_up)
+app.command("restore", epilog=example("fettle restore /backups/fettle --check", "fettle restore /backups/fettle"))(
+    backup.restore
+)
 app.command("audit", epilog=example("fettle audit --limit 20", "fettle audit --jsonl > audit.jsonl"))(audit.show)
 
 

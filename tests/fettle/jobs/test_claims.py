@@ -104,6 +104,13 @@ class TestClaim:
         assert (found is not None) == claimed
         assert (await given.read(db, job)).kept_by == (None if claimed and host == "other" else "keeper")
 
+    async def test_a_session_that_has_read_the_job_before_sees_it_claimed(self, db: Database, project: Project) -> None:
+        made = await given.job(db, project)
+        async with db.transaction() as session:
+            before = await session.get_one(Job, made.id)
+            assert await leases.claim(session, "worker-7", 60) is before
+            assert (before.fence, before.owner) == (1, "worker-7")
+
     async def test_what_is_not_queued_is_never_claimed(self, db: Database, project: Project) -> None:
         for status in (*given.ENDED, JobStatus.RUNNING):
             await given.job(db, project, status=status)
