@@ -17,6 +17,7 @@ from rich.table import Table
 
 from fettle import __version__
 from fettle.cli import (
+    adapters,
     audit,
     chat,
     files,
@@ -82,6 +83,11 @@ jobs.app.command(
     )
 )(job_results.rollouts)
 app.add_typer(jobs.app, name="jobs")
+models.app.command(epilog=example("fettle models upload my-adapter --base starter"))(adapters.upload)
+models.app.command(epilog=example("fettle models pull ann/shop-lora --base qwen3-0.6b"))(adapters.pull)
+models.app.command(
+    epilog=example("fettle models download ft:starter:default:mine:abc123 --to my-adapter"),
+)(adapters.download)
 app.add_typer(models.app, name="models")
 app.add_typer(rewards.app, name="rewards")
 app.add_typer(webhooks.app, name="webhooks")

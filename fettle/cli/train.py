@@ -62,7 +62,7 @@ def train(
     setting: Annotated[
         list[str],
         typer.Option("--set", metavar="NAME=VALUE", help="Any other hyperparameter: lora.alpha=64. Repeatable."),
-    ] = [],  # noqa: B006
+    ] = [],  # noqa: B006 — as above
     metadata: Annotated[list[str], typer.Option(metavar="NAME=VALUE", help="A label of the job. Repeatable.")] = [],  # noqa: B006
     priority: Annotated[str | None, typer.Option(help="low, normal or high; unset: normal.")] = None,
     gpus: Annotated[int | None, typer.Option(min=1, help="GPUs that the job's slot must have.")] = None,
