@@ -160,6 +160,13 @@ class TestClaim:
         assert (found is not None) == claimed
         assert (await given.read(db, job)).kept_by == (None if claimed and host == "other" else "keeper")
 
+    async def test_a_session_that_has_read_the_job_before_sees_it_claimed(self, db: Database, project: Project) -> None:
+        made = await given.job(db, project)
+        async with db.transaction() as session:
+            before = await session.get_one(Job, made.id)
+            assert await leases.claim(session, "worker-7", 60) is before
+            assert (before.fence, before.owner) == (1, "worker-7")
+
     async def test_what_is_not_queued_is_never_claimed(self, db: Database, project: Project) -> None:
         for status in (*given.ENDED, JobStatus.RUNNING):
             await given.job(db, project, status=status)
@@ -176,6 +183,20 @@ class TestFence:
         assert stored.lease_until is not None
         assert stored.lease_until > (job.lease_until or 0) + 30
         assert (await last_event(db, job)).message == "alive"
+
+    async def test_a_cancel_waits_for_a_write_under_way(self, db: Database, project: Project) -> None:
+        job = await given.claimed(db, project)
+
+        async def cancel() -> None:
+            async with db.transaction() as session:
+                await lifecycle.cancel(session, project.id, job.id)
+
+        async with db.transaction() as session:
+            await leases.hold(session, job.id, job.fence)
+            cancelling = asyncio.create_task(cancel())
+            await asyncio.sleep(LATER)
+            assert not cancelling.done()
+        await cancelling
 
     async def test_after_a_cancel_nothing_is_allowed(self, db: Database, project: Project) -> None:
         job = await given.claimed(db, project)
@@ -249,6 +270,13 @@ class TestGiveBack:
         event = await last_event(db, job)
         assert (event.level, event.message, event.data) == ("error", message, {"code": "worker_lost"})
         assert await given.claim(db) is None
+
+    async def test_a_death_is_told_as_one_although_the_slot_was_wanted(self, db: Database, project: Project) -> None:
+        job = await given.claimed(db, project)
+        await given.change(db, job, preempted_for="another")
+        stored = await release(db, job, max_attempts=1)
+        assert stored.error is not None
+        assert stored.error["message"] == "The child died. The job failed after 1 attempt without progress."
 
 
 class TestReclaim:
