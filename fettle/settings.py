@@ -43,6 +43,10 @@ class Settings(BaseSettings):
     s3_public_endpoint: str | None = Field(None, description="Endpoint in presigned URLs; unset: FETTLE_S3_ENDPOINT")
     engine_url: str = Field("http://127.0.0.1:8001", description="Address of the inference engine")
     engine_key: SecretStr | None = Field(None, description="Bearer token between API and engine")
+    engine_models: str = Field("", description="Base models that an engine serves, such as qwen,phi; unset: all")
+    engine_announce_url: str | None = Field(
+        None, description="Where others reach an engine; unset: FETTLE_ENGINE_URL, or this host if that is 0.0.0.0"
+    )
     vllm_url: str = Field("http://127.0.0.1:8002", description="The vLLM server behind `fettle vllm-agent`")
     vllm_key: SecretStr | None = Field(None, description="The --api-key of that vLLM server")
     catalog: Path | None = Field(

@@ -78,7 +78,7 @@ class Run:
 
     def __init__(self, resources: Resources, comparison: Comparison) -> None:
         self.resources, self.comparison = resources, comparison
-        self.engine = Engine(resources.settings)
+        self.engine = Engine(resources.settings, resources.engines)
         self.lease = Lease(resources, comparison.id, self.renew)
         bases = [servable["base_model"] for servable in comparison.servables]
         self.names = list(dict.fromkeys([*comparison.models, *(each["name"] for each in comparison.servables), *bases]))

@@ -19,6 +19,7 @@ from fettle import __version__
 from fettle.cli import (
     adapters,
     audit,
+    backup,
     chat,
     files,
     imports,
@@ -96,6 +97,10 @@ app.command(epilog=example("fettle login https://fettle.example.com"))(login.log
 app.command(epilog=example("fettle logout"))(login.logout)
 app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")
+app.command("backup", epilog=example("fettle backup /backups/fettle"))(backup.back_up)
+app.command("restore", epilog=example("fettle restore /backups/fettle --check", "fettle restore /backups/fettle"))(
+    backup.restore
+)
 app.command("audit", epilog=example("fettle audit --limit 20", "fettle audit --jsonl > audit.jsonl"))(audit.show)
 
 

@@ -78,7 +78,7 @@ class Turn:
 
     def __init__(self, resources: Resources, batch: Batch) -> None:
         self.resources, self.batch, self.owner = resources, batch, batch.owner or ""
-        self.background = Background(resources.settings, self.wait_for)
+        self.background = Background(resources, self.wait_for)
         self.status = batch.status
         self.lease = Lease(resources, batch.id, self.renew)
         self.ends_at = 0.0  # monotonic; a turn begins with the first request, not with the check of the file

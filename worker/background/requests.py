@@ -9,7 +9,7 @@ import orjson
 
 from fettle.errors import FettleError
 from fettle.inference.client import CHAT, Engine, Servable
-from fettle.settings import Settings
+from worker.attempts.resources import Resources
 
 PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between two tries while the engine is away
 LATER = (408, 429, 502, 503, 504)  # the engine, or what stands before it, is full or just starting
@@ -25,8 +25,8 @@ class EngineAway(Exception):
 class Background:
     """wait_for: hears why nothing happens, and None when it goes on."""
 
-    def __init__(self, settings: Settings, wait_for: Callable[[str | None], None]) -> None:
-        self.engine, self.wait_for = Engine(settings), wait_for
+    def __init__(self, resources: Resources, wait_for: Callable[[str | None], None]) -> None:
+        self.engine, self.wait_for = Engine(resources.settings, resources.engines), wait_for
 
     async def ask(self, servable: Servable, body: Line, path: str = CHAT) -> tuple[int, Line]:
         """Status and body of the answer; asks until the engine is there."""
