@@ -258,6 +258,7 @@ class Turn:
                     continue
                 name = f"{self.batch.id}_{'error' if failed else 'output'}.jsonl"
                 file = files.new(self.batch.project_id, name, store.OUTPUT, size)
+                file.created_by = self.batch.created_by
                 async with self.resources.db.transaction() as session:  # first: no object stays without its row
                     await deletions.plan(session, file.storage_key, seconds=deletions.UPLOAD_SECONDS)
                 await self.resources.storage.put_file(file.storage_key, target)
