@@ -21,6 +21,7 @@ export function Events({ job, messages }) {
   }
   return html`<section class="card stack" aria-labelledby="events">
     <h2 id="events">Events</h2>
+    ${all.length === 0 && html`<p class="small quiet">Nothing has happened yet.</p>`}
     <ol class="lines small many">${shown.map((event) => html`<li key=${event.id} class="stack tight">
       <time class="faint number" dateTime=${new Date(event.created_at * 1000).toISOString()} title=${moment(event.created_at)}>${clock(event.created_at)}</time>
       ${LOOK[event.level] ? html`<div class=${`message small ${LOOK[event.level]}`}>${event.message}</div>` : html`<span class="wrap">${event.message}</span>`}
