@@ -3,6 +3,7 @@
 import hashlib
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -110,8 +111,20 @@ def show_rollout(row: dict[str, Any]) -> None:
     scores = ", ".join(f"{name} {figure(value)}" for name, value in (row["scores"] or {}).items() if value is not None)
     console.print(plain(f"step {row['step']}  reward {reward}  {scores}".rstrip(), "bold"), soft_wrap=True)
     console.print(plain(cut(last_message(row["prompt"])), "dim"), soft_wrap=True)
-    console.print(plain(cut(row["completion"])), soft_wrap=True)
+    for turn in row.get("turns") or [{"role": "assistant", "content": row["completion"]}]:
+        for line in lines_of(turn):
+            console.print(plain(cut(line)), soft_wrap=True)
     console.print()
+
+
+def lines_of(turn: dict[str, Any]) -> Iterator[str]:
+    """A message after the prompt: what it says, and the tools that it calls."""
+    if turn["role"] == "tool":
+        yield f"Tool: {turn['content']}"
+    elif turn["content"] or not turn.get("tool_calls"):
+        yield str(turn["content"])
+    for call in turn.get("tool_calls") or ():
+        yield f"Call: {call['function']['name']} {call['function']['arguments']}"
 
 
 def last_message(prompt: Any) -> str:

@@ -13,7 +13,7 @@ from fettle.errors import InvalidRequest
 from fettle.isolation import json_body
 from fettle.jobs import metric_series
 from fettle.reports import work as report_work
-from fettle.rewards import grader_fields
+from fettle.rewards import grader_fields, tools
 from fettle.rollouts import selection
 
 GRADERS_BYTES = 1 << 20  # of all graders of a job: lists show a hundred jobs
@@ -39,6 +39,11 @@ def check_graders(argument: Any, content: bytes) -> bytes:
             f"The graders are nested more than {DEPTH_AT_MOST} levels deep. Flatten them.", param=where
         )
     return stored
+
+
+def check_tools(argument: Any, content: bytes) -> bytes:
+    tools.check(argument["tools"], tuple(argument["within"]))
+    return b""
 
 
 def deeper(value: Any, limit: int) -> bool:
@@ -84,6 +89,7 @@ def dataset_repeats(argument: Any, content: bytes) -> bytes:
 
 WORK: dict[str, Work] = {
     "check_graders": check_graders,
+    "check_tools": check_tools,
     "check_body": check_body,
     "validate": validate,
     "look": look,
