@@ -55,17 +55,19 @@ def parts_of(work: Work, channel: Channel, renderer: Renderer, train: Dataset, v
 def grammar_of(
     work: Work, channel: Channel, renderer: Renderer, ends: frozenset[int], tools: Toolset | None = None
 ) -> Grammar | None:
-    """What `response_format` holds the completions to; with tools, the turns that call none. Raises TrainingFailed."""
+    """What `response_format` holds the completions to, and tools their calls, as in chat. Raises TrainingFailed."""
     form = FORMAT.validate_python(work.options.get("response_format", {"type": "text"}))
-    if (schema := schema_of(form)) is None:
+    schema = schema_of(form)
+    if schema is None and tools is None:
         return None
+    vocabulary = Vocabulary(renderer, ends)
     try:
-        vocabulary = Vocabulary(renderer, ends)
-        grammar = compiled(schema, vocabulary) if tools is None else tools.grammar(vocabulary, schema)
+        grammar = tools.grammar(vocabulary, schema) if tools is not None else compiled(schema or {}, vocabulary)
     except InvalidRequest as error:
         where = f"method.reinforcement.{error.param}"
         raise TrainingFailed(str(error.code), error.message, where) from error
-    channel.event("Completions are held to the JSON schema of 'response_format' while they are sampled.", {})
+    if schema is not None:
+        channel.event("Completions are held to the JSON schema of 'response_format' while they are sampled.", {})
     return grammar
 
 

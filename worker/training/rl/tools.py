@@ -43,8 +43,11 @@ class Toolset:
     def names(self) -> list[str]:
         return [tool["function"]["name"] for tool in self.definitions]
 
-    def grammar(self, vocabulary: Vocabulary, response: dict[str, Any]) -> Grammar | None:
-        """A turn is calls, or an answer that fits the schema. Raises InvalidRequest."""
+    def grammar(self, vocabulary: Vocabulary, response: dict[str, Any] | None) -> Grammar | None:
+        """Of a turn, as chat holds it: what begins as a call is one, and what is none fits the schema `response`.
+
+        None: nothing can hold this family's text. Raises InvalidRequest.
+        """
         functions = [Function.model_validate(tool["function"]) for tool in self.definitions]
         parallel = self.form.parallel
         return grammars.calls(functions, self.form, vocabulary, required=False, parallel=parallel, response=response)

@@ -1,4 +1,8 @@
-"""Reinforcement with tools, in real children that begin with the starter's adapter for tools."""
+"""Reinforcement with tools, in real children.
+
+The bare starter has never seen a call. It begins its answers with '<', and a response format that allows no '<' leaves
+it nothing but a call.
+"""
 
 import json
 from pathlib import Path
@@ -7,18 +11,16 @@ from typing import Any
 import pytest
 import torch
 
-from fettle.registry.catalog import STARTER
 from tests.worker.training.children import Child, Line, contents, of, series, write_rows
 from tests.worker.training.rl.rewarded import Scores, folder, serve
 from worker.training.methods.grpo import GRPO
 
 pytestmark = pytest.mark.slow
 
-START = STARTER.parent / "starter_tools"
+DIGITS = {"type": "integer", "minimum": 0, "maximum": 99}
 TOOL = {
     "name": "multiply",
-    "description": "Computes a * b.",
-    "parameters": {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}},
+    "parameters": {"type": "object", "properties": {"a": DIGITS, "b": DIGITS}, "required": ["a", "b"]},
     "source": "def multiply(a, b):\n    return a * b\n",
 }
 TIMES = {"generation_seconds", "scoring_seconds", "tokens_per_second"}
@@ -29,12 +31,10 @@ def tools_folder(path: Path, **options: Any) -> Path:
         path,
         count=4,
         valid=2,
-        start=START,
         n_epochs=2,
-        max_completion_tokens=160,
+        max_completion_tokens=200,
         kl_beta=0.05,
         max_turns=2,
-        lora={"rank": 16, "alpha": 32},
         **options,
     )
     for name, first in (("train", 11), ("valid", 21)):
@@ -42,6 +42,8 @@ def tools_folder(path: Path, **options: Any) -> Path:
         write_rows(made / name, [{"prompt": f"What is {n} * 7?", "answer": str(n * 7)} for n in numbers])
     spec = json.loads((made / "spec.json").read_text())
     spec["method"]["reinforcement"]["tools"] = [TOOL]
+    form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": DIGITS}}
+    spec["method"]["reinforcement"]["response_format"] = form
     (made / "spec.json").write_text(json.dumps(spec))
     return made
 
