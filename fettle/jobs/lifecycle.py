@@ -13,7 +13,7 @@ from fettle.db import json_text
 from fettle.errors import Conflict, NotFound
 from fettle.estimates import estimate, measurements
 from fettle.estimates.amounts import Rows
-from fettle.jobs import events, idempotency, placement, planning, states, tools_adapter, without_effect
+from fettle.jobs import events, idempotency, placement, planning, states, without_effect
 from fettle.jobs.planning import Plan, Request
 from fettle.pagination import page
 from fettle.registry.catalog import Catalog
@@ -89,8 +89,6 @@ async def add(session: AsyncSession, project: Project, request: Request, plan: P
     if plan.graders is not None:
         session.add(RewardVersion(job_id=job.id, version=1, graders=plan.graders))
     events.add(session, job.id, f"Created fine-tuning job: {job.id}")
-    if plan.method["resolved_from"]["tools_adapter"]:
-        events.add(session, job.id, tools_adapter.BEGINS.format(plan.base_model))
     for sentence in without_effect.sentences(plan.method, plan.graders or []):
         events.add(session, job.id, sentence)
     return job

@@ -15,7 +15,7 @@ from fettle.datasets import files
 from fettle.errors import InvalidRequest
 from fettle.inference import judge_models
 from fettle.inference.client import Servable
-from fettle.jobs import capabilities, chat_templates, placement, tools_adapter
+from fettle.jobs import capabilities, chat_templates, placement
 from fettle.registry import catalog, tuned_models
 from fettle.registry.catalog import Catalog
 from fettle.rewards import grader_fields, tools
@@ -100,7 +100,6 @@ async def make(
         await asyncio.to_thread(chat_templates.check, base_model, base, validation, "validation_file")
         if callable_tools:
             chat_templates.refuse_own_tools(validation, "validation_file")
-    tools_lora = None if start else await asyncio.to_thread(tools_adapter.lora, base, request.method, training)
     given = methods.Given(
         rows=(training.report or {})["rows"],
         base_parameters=base.parameters,
@@ -108,10 +107,9 @@ async def make(
         file_bytes=training.bytes,
         validates=request.validation_file is not None,
         layers=lambda: catalog.linear_layers(base),
-        lora=start.lora if start else tools_lora,
+        lora=start.lora if start else None,
     )
-    resolved_from = methods.resolved_from(request.method, given) | {"tools_adapter": tools_lora is not None}
-    method = methods.resolve(request.method, given) | {"resolved_from": resolved_from}
+    method = methods.resolve(request.method, given) | {"resolved_from": methods.resolved_from(request.method, given)}
     capabilities.check_quantization(base_model, base, method)
     graders = request.graders or graders_of(request.method)
     asked = await judge_models.find(session, project_id, graders or [], models, aliases, param="method.reinforcement")

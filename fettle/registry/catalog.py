@@ -33,9 +33,6 @@ class BaseModelEntry(BaseModel):
     parameters: int = Field(gt=0, description="Number of weights; `auto` hyperparameters depend on it")
     length: int = Field(gt=0, description="Longest sequence, tokens")
     license: str = "unknown"
-    tools_adapter: Path | None = Field(
-        None, description="Folder of a LoRA adapter that calls tools: jobs on rows with tools begin with it"
-    )
     engine_reads_tools: bool = Field(
         False, description="The engine, such as vLLM with --tool-call-parser, reads calls that Fettle's own does not"
     )
@@ -50,13 +47,7 @@ class BaseModelEntry(BaseModel):
 
 
 BUILT_IN: dict[str, BaseModelEntry] = {
-    "starter": BaseModelEntry(
-        path=STARTER,
-        parameters=1_669_312,
-        length=2048,
-        license="apache-2.0",
-        tools_adapter=STARTER.parent / "starter_tools",
-    ),
+    "starter": BaseModelEntry(path=STARTER, parameters=1_669_312, length=2048, license="apache-2.0"),
 }
 
 
@@ -165,17 +156,6 @@ def find(catalog: Catalog, name: str, param: str = "model") -> BaseModelEntry:
 def base_of(tuned: str) -> str:
     """The base model that a tuned model's or a checkpoint's name tells: base models' names hold no ':'."""
     return tuned.split(":")[1]
-
-
-def lora_of(adapter: Path) -> dict[str, Any]:
-    """The form of the adapter in a folder, as a job's `lora` has it."""
-    config: dict[str, Any] = json.loads((adapter / "adapter_config.json").read_bytes())
-    return {
-        "rank": config["r"],
-        "alpha": config["lora_alpha"],
-        "use_rslora": bool(config.get("use_rslora")),
-        "target_modules": config["target_modules"],
-    }
 
 
 def folder_of(entry: BaseModelEntry) -> Path:

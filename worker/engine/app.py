@@ -126,8 +126,6 @@ async def generate(
     body: Generated, http: Request, pool: Pool, prompt_for: Callable[[Base], list[int]], shape: response_bodies.Shape
 ) -> Response:
     base, adapter = await pool.find(body.model)
-    if adapter is None and isinstance(body, ChatRequest) and body.uses_tools:
-        adapter = await pool.tools_adapter(base)
     scoring.refuse_text(body.model, adapter)
     background = http.headers.get(PRIORITY) == BACKGROUND
     generation = await asyncio.to_thread(prepare, base, adapter, body, prompt_for, background)

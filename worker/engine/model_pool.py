@@ -137,18 +137,6 @@ class Pool:
         adapter.used = time.monotonic()
         return adapter.base, adapter
 
-    async def tools_adapter(self, base: Base) -> Adapter | None:
-        """What answers on a base model in a request with tools. None: the base alone. Raises AdapterRejected."""
-        folder, name = self.entries[base.name].tools_adapter, f"{base.name} with tools"
-        if folder is None:
-            return None
-        async with self._lock(name):
-            if name not in self.adapters:
-                with self._pin(base.name):
-                    await self._attach(name, str(folder), base, folder)
-            self.adapters[name].used = time.monotonic()
-            return self.adapters[name]
-
     def holds(self, adapter: Adapter) -> bool:
         return self.adapters.get(adapter.name) is adapter
 
@@ -182,11 +170,8 @@ class Pool:
                 raise AdapterRejected(f"The stored adapter is damaged: {error}.", code="adapter_corrupt") from error
             except (Missing, ValueError) as error:  # ValueError: no key, or no manifest
                 raise NotFound(f"There is no adapter at {path!r} ({error}).", param="lora_path") from error
-            await self._attach(name, path, base, folder)
-
-    async def _attach(self, name: str, path: str, base: Base, folder: Path) -> None:
-        network = await self.network(base)
-        weights = await asyncio.to_thread(network.read, folder)
+            network = await self.network(base)
+            weights = await asyncio.to_thread(network.read, folder)
         adapter = Adapter(name, path, base, next(self.slots), scores=weights.head_D is not None)
         async with self.room:
             await self._make_room()

@@ -214,11 +214,6 @@ class ChatRequest(Generated):
         return [] if self.tool_choice == "none" else self.offered
 
     @property
-    def uses_tools(self) -> bool:
-        """Whether the model may call something, or something was called before."""
-        return bool(self.callable) or any(each.tool_calls or each.role == "tool" for each in self.messages)
-
-    @property
     def named(self) -> str | None:
         """The function that the model must call."""
         return self.tool_choice.function.name if isinstance(self.tool_choice, NamedTool) else None

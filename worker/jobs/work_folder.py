@@ -18,7 +18,6 @@ from fettle import methods
 from fettle.errors import FettleError, NotFound, TrainingFailed
 from fettle.jobs import events
 from fettle.registry import catalog, tuned_models
-from fettle.registry.catalog import BaseModelEntry
 from fettle.storage import Missing, artifacts
 from models import Checkpoint, File, Job, JobStatus
 from worker.attempts.attempt import Attempt
@@ -60,25 +59,9 @@ async def prepare(attempt: Attempt, folder: Path) -> None:
         await fetch(attempt, attempt.job.validation_file, folder / "valid")
     if attempt.job.started_from is not None:
         await fetch_start(attempt, attempt.job.started_from, folder / "start")
-    elif (attempt.job.method.get("resolved_from") or {}).get("tools_adapter"):
-        await alone(lambda: copy_tools_adapter(attempt.job.base_model, entry, folder / "start"))
     if (reward_model := methods.existing_reward_model(attempt.job.method)) is not None:
         await fetch_start(attempt, reward_model, folder / "reward_model")
     await fetch_checkpoint(attempt, folder / "resume")
-
-
-def copy_tools_adapter(name: str, entry: BaseModelEntry, folder: Path) -> None:
-    """Raises TrainingFailed where the catalog no longer has it."""
-    if entry.tools_adapter is None or not (entry.tools_adapter / "adapter_model.safetensors").is_file():
-        raise TrainingFailed(
-            "base_model_unavailable",
-            f"The adapter for tools of {name!r}, with which the job begins, is not on this worker. Set 'tools_adapter' "
-            "in its catalog entry, and copy the folder there.",
-            "model",
-        )
-    folder.mkdir()
-    for file in artifacts.ADAPTER:
-        shutil.copyfile(entry.tools_adapter / file, folder / file)
 
 
 async def fetch(attempt: Attempt, file_id: str, path: Path) -> None:
