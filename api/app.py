@@ -16,6 +16,7 @@ from api.edge.telemetry import Telemetry
 from api.readiness import Readiness
 from api.reads import Reads
 from api.routes import (
+    adapters,
     advice,
     api_keys,
     audit_logs,
@@ -71,6 +72,7 @@ ROUTERS = (
     files.router,
     uploads.router,
     jobs.router,
+    adapters.router,
     rollouts.router,
     dry_runs.router,
     advice.router,

@@ -34,7 +34,7 @@ class Batch(Generic[Key, Value]):
             batch, self.waiting = self.waiting, {}
             try:
                 found = await self.load(list(batch))
-            except Exception as error:
+            except Exception as error:  # each of those who wait raises it
                 for future in batch.values():
                     future.set_exception(error)
                     future.exception()  # it may be that nobody waits any more

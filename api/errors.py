@@ -42,13 +42,13 @@ async def on_fettle_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def on_schema_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)  # noqa: S101
+    assert isinstance(error, RequestValidationError)  # noqa: S101 — as above
     return render(from_schema(error.errors(), tags={*ITEM_TYPES, *SOURCE_TYPES}))
 
 
 async def on_http_error(request: Request, error: Exception) -> JSONResponse:
     """Starlette's own: no such route, or not with this method."""
-    assert isinstance(error, HTTPException)  # noqa: S101
+    assert isinstance(error, HTTPException)  # noqa: S101 — as above
     message = f"{request.method} {request.url.path}: {error.detail}."
     if error.status_code in HTTP_CODES:
         path = request.url.path
@@ -69,7 +69,7 @@ async def on_database_away(request: Request, error: Exception) -> JSONResponse:
 
 
 async def on_os_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, OSError)  # noqa: S101
+    assert isinstance(error, OSError)  # noqa: S101 — as above
     if error.errno not in FULL_ERRORS:
         raise error
     return on_disk_full(error)
@@ -87,7 +87,7 @@ async def on_storage_away(request: Request, error: Exception) -> JSONResponse:
 
 
 async def on_storage_refused(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, Refused)  # noqa: S101
+    assert isinstance(error, Refused)  # noqa: S101 — as above
     log.error("storage_refused", cause=in_words(error))
     return render(StorageRefused(f"Storage refused the request: {for_tenants(error.words)}. Ask the operator."))
 

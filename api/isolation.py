@@ -10,7 +10,7 @@ from fettle import methods
 from fettle.bounded_work import Exhausted, Overrun
 from fettle.datasets.previews import Look
 from fettle.errors import InvalidRequest
-from fettle.isolation.pool import SECONDS, Pool
+from fettle.isolation.pool import MEMORY, SECONDS, Pool
 from fettle.rollouts.export import Encode, Format
 from fettle.rollouts.pages import Part, Read, Rows
 from fettle.rollouts.store import RolloutFilter
@@ -19,13 +19,20 @@ GRADER_SECONDS = 10.0
 
 
 async def run(
-    pool: Pool, work: str, project_id: str, param: str, argument: Any = None, content: bytes = b"", **limits: float
+    pool: Pool,
+    work: str,
+    project_id: str,
+    param: str,
+    argument: Any = None,
+    content: bytes = b"",
+    *,
+    seconds: float = SECONDS,
+    memory: int = MEMORY,
 ) -> bytes:
     """Raises InvalidRequest for what takes too long or too much memory. param: what of the request it is."""
     try:
-        return await pool.run(work, project_id, argument, content, **limits)  # type: ignore[arg-type]
+        return await pool.run(work, project_id, argument, content, seconds=seconds, memory=memory)
     except Overrun as error:
-        seconds = limits.get("seconds", SECONDS)
         raise InvalidRequest(
             f"Checking {param!r} took more than {seconds:g} seconds. Send something smaller or simpler.",
             code="too_complex",

@@ -103,7 +103,7 @@ class Readiness:
 async def check(name: str, services: "Services") -> str:
     try:
         await asyncio.wait_for(CHECKS[name](services), CHECK_SECONDS)
-    except Exception as error:
+    except Exception as error:  # whatever it is, the part is not ready
         log.warning("not_ready", part=name, cause=in_words(error))
         return state_named(error)
     return "ok"

@@ -73,6 +73,8 @@ ROUTES: dict[str, str] = {
     "POST /v1/comparisons/{comparison_id}/import": "comparisons.write",
     "POST /v1/comparisons/{comparison_id}/export": "comparisons.write",
     "POST /v1/comparisons/{comparison_id}/train": "comparisons.write",
+    "POST /v1/fine_tuning/adapters": "models.write",
+    "GET /v1/fine_tuning/adapters/{model}": "jobs.read",
     "GET /v1/models": "models.read",
     "POST /v1/models": "admin",
     "GET /v1/models/{model}": "models.read",

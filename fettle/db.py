@@ -149,7 +149,7 @@ def connect(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
     """asyncpg's errors while it connects pass SQLAlchemy as they are: no socket file, no such host, no route."""
     try:
         return dialect.connect(*arguments, **options)
-    except Exception as error:
+    except Exception as error:  # what `meaning` does not know is raised again
         if (kind := meaning(error)) is None:
             raise
         raise kind(explain(error, "connect")) from error

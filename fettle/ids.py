@@ -18,6 +18,7 @@ Prefix = Literal[
     "ftjob-",
     "ftevent-",
     "ftckpt_",
+    "adapter_",
     "cp_",
     "rollouts-",
     "grading_",

@@ -63,7 +63,9 @@ class Settings(BaseSettings):
 
     quota_files: int | None = Field(None, ge=0, description="Largest number of files per project; unset: no limit")
     quota_bytes: int | None = Field(
-        None, ge=0, description="Largest size of a project's files and rollouts in bytes; unset: no limit"
+        None,
+        ge=0,
+        description="Bytes of a project's files, uploaded models and rollouts; unset: no limit",
     )
     quota_queued_jobs: int | None = Field(None, ge=0, description="Queued and paused jobs per project; unset: no limit")
     quota_running_jobs: int | None = Field(None, ge=0, description="Running jobs per project; unset: no limit")

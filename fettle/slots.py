@@ -44,7 +44,7 @@ class Slots:
         except TimeoutError as error:
             if not turn.done():
                 raise Unavailable("The server is busy. Try again later.") from error
-        except BaseException:
+        except BaseException:  # cancelled just after the turn came: the slot goes to the next
             if turn.done():
                 self.release(project)
             raise

@@ -2,7 +2,7 @@
 
 import enum
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import JSON, Enum
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -12,7 +12,12 @@ TEXT_ENUM = Enum(enum.StrEnum, native_enum=False, length=32, values_callable=lam
 
 
 class Base(DeclarativeBase):
-    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, list[dict[str, Any]]: JSON, enum.StrEnum: TEXT_ENUM}  # noqa: RUF012
+    type_annotation_map: ClassVar = {
+        dict[str, Any]: JSON,
+        list[str]: JSON,
+        list[dict[str, Any]]: JSON,
+        enum.StrEnum: TEXT_ENUM,
+    }
 
 
 class Created:

@@ -5,8 +5,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,11 @@ import httpx
 import pytest
 from redis import Redis
 from redis.exceptions import RedisError
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 pytest_plugins = ["tests.skips"]
 
 os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
-for name in [name for name in os.environ if name.startswith("FETTLE_") and name != "FETTLE_TEST_INSTALL"]:
+for name in [name for name in os.environ if name.startswith("FETTLE_") and not name.startswith("FETTLE_TEST_")]:
     del os.environ[name]  # a developer's own settings must not reach the tests
 
 from fettle.cli.up import free_port, redis_server  # noqa: E402 — after the environment
@@ -28,7 +25,7 @@ from fettle.db import Database  # noqa: E402
 from fettle.settings import Settings  # noqa: E402
 from fettle.tenancy import api_keys, projects  # noqa: E402
 from models import Project  # noqa: E402
-from tests.databases import upgraded  # noqa: E402
+from tests import databases  # noqa: E402
 
 LONG = ("console", "e2e", "conformance", "examples", "docs", "worker")  # folders of long tests
 
@@ -70,14 +67,14 @@ def is_up(server: subprocess.Popen[bytes], port: int) -> bool:
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[Callable[[str], str]]:
-    """A real server; gives the URL of one of its databases."""
+def postgresql() -> Iterator[str]:
+    """A real server: the URL of the database that it begins with."""
     from tests import postgresql
 
     folder = Path(tempfile.mkdtemp(prefix="fettle-postgresql-"))  # not pytest's: the server runs as another user
     server = postgresql.start(folder)
     socket_folder = server.get_uri().split("host=")[1]
-    yield lambda database: f"postgresql+asyncpg://postgres@/{database}?host={socket_folder}"
+    yield f"postgresql+asyncpg://postgres@/postgres?host={socket_folder}"
     server.cleanup()
     shutil.rmtree(folder)
 
@@ -100,27 +97,29 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(data=tmp_path, redis_url="redis://127.0.0.1:1/0", engine_url="http://127.0.0.1:1")
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    """An empty database of each kind."""
+KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(params=KINDS)
+async def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of each kind without tables."""
     if request.param == "sqlite":
-        yield f"sqlite+aiosqlite:///{tmp_path / 'fettle.db'}"
-        return
-    url = request.getfixturevalue("postgresql")
-    name = f"test_{uuid.uuid4().hex}"
-    admin = create_async_engine(url("postgres"), isolation_level="AUTOCOMMIT")
-    async with admin.connect() as connection:
-        await connection.execute(text(f"CREATE DATABASE {name}"))
-    yield url(name)
-    async with admin.connect() as connection:
-        await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    await admin.dispose()
+        return f"sqlite+aiosqlite:///{tmp_path / 'fettle.db'}"
+    return await databases.new_on(request.getfixturevalue("postgresql"))
+
+
+@pytest.fixture(params=KINDS)
+async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of each kind, migrated and without rows."""
+    if request.param == "sqlite":
+        await databases.copy_sqlite(tmp_path / "fettle.db")
+        return f"sqlite+aiosqlite:///{tmp_path / 'fettle.db'}"
+    return await databases.emptied_on(request.getfixturevalue("postgresql"))
 
 
 @pytest.fixture
 async def db(database_url: str) -> AsyncIterator[Database]:
-    """Migrated and empty."""
-    database = await upgraded(Database(database_url))
+    database = Database(database_url)
     yield database
     await database.close()
 

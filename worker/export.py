@@ -41,7 +41,8 @@ class TunedAdapter:
     """A tuned model or a checkpoint of one."""
 
     name: str
-    job: Job
+    base_model: str
+    job: Job | None  # None: the adapter was uploaded
     prefix: str  # of the adapter in storage
 
 
@@ -83,7 +84,7 @@ async def export(
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise Conflict(f"{to} exists and is not an empty folder. Name a new folder with --to.")
     tuned = await find(settings, name)
-    entry = catalog.find(models, tuned.job.base_model)
+    entry = catalog.find(models, tuned.base_model)
     base = await asyncio.to_thread(catalog.local_path, entry, settings.hf_token)
     to.absolute().parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(
@@ -106,7 +107,7 @@ async def export(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     size = sum(file.stat().st_size for file in to.iterdir())
-    return f"{tuned.name} merged into {tuned.job.base_model}: {to} ({said}, {size / 2**20:,.0f} MiB)"
+    return f"{tuned.name} merged into {tuned.base_model}: {to} ({said}, {size / 2**20:,.0f} MiB)"
 
 
 def in_gguf(merged: Path, folder: Path) -> str:
@@ -136,7 +137,8 @@ async def find(settings: Settings, name: str) -> TunedAdapter:
                     code="model_not_supported",
                 )
             if found is not None:
-                return TunedAdapter(name, await session.get_one(Job, found.job_id), found.prefix)
+                job = await session.get_one(Job, found.job_id) if found.job_id else None
+                return TunedAdapter(name, catalog.base_of(name), job, found.prefix)
             newest = (
                 await session.scalars(select(TunedModel.name).order_by(TunedModel.created_at.desc()).limit(3))
             ).all()
@@ -187,11 +189,9 @@ def merge(base: Path, adapter: Path, folder: Path, dtype: str | None) -> str:
 def card(tuned: TunedAdapter, entry: BaseModelEntry, dtype: str) -> str:
     """A model card, with the header that model hubs read."""
     job = tuned.job
-    method = job.method["type"]
-    asked = job.method[method]["hyperparameters"]
+    asked = job.method[job.method["type"]]["hyperparameters"] if job else {}
     source = f"{entry.hub} at revision {entry.revision}" if entry.hub else "a local folder"
     quantized = ", on weights quantized to nf4; merged into the unquantized ones" if asked.get("quantization") else ""
-    values = "\n".join(f"| {name} | {value} |" for name, value in asked.items())
     hub = f"base_model: {entry.hub}\n" if entry.hub else ""
     return f"""---
 library_name: transformers
@@ -201,14 +201,22 @@ pipeline_tag: text-generation
 
 # {tuned.name}
 
-{job.base_model} ({source}), fine-tuned with LoRA{quantized}; the adapter is merged in. Weights are {dtype}.
+{tuned.base_model} ({source}), fine-tuned with LoRA{quantized}; the adapter is merged in. Weights are {dtype}.
 
 The base model's licence ({entry.license}) covers these weights as well.
 
-| | |
+{origin(job, asked)}"""
+
+
+def origin(job: Job | None, asked: dict[str, Any]) -> str:
+    """Of the adapter. asked: its job's hyperparameters."""
+    if job is None:
+        return "The adapter was trained elsewhere and uploaded.\n"
+    values = "\n".join(f"| {name} | {value} |" for name, value in asked.items())
+    return f"""| | |
 |---|---|
 | job | {job.id} |
-| method | {method} |
+| method | {job.method["type"]} |
 | training file | {job.training_file} |
 | validation file | {job.validation_file or "none"} |
 | seed | {job.seed} |

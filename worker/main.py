@@ -83,7 +83,7 @@ def run(once: Once | None = None) -> None:
     try:
         asyncio.Runner().run(work(resources, launcher, slots, once))
         status = 0
-    except Exception as error:
+    except Exception as error:  # the process is about to end, whatever it is
         log.critical("worker_failed", exc_info=error)
     finally:
         os._exit(status)  # nothing that hangs, in a download, in storage, in a child, holds up the end

@@ -43,7 +43,7 @@ class Telemetry:
         metrics.in_flight.inc()
         try:
             await self.app(scope, counted_receive, counted_send)
-        except Exception:
+        except Exception:  # counted, and raised again
             if status is None:
                 status = 500  # Starlette answers it, outside of all middleware
                 record(scope, status, time.perf_counter() - began)

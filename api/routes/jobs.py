@@ -1,11 +1,10 @@
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 from sse_starlette import EventSourceResponse
 
 from api import isolation, queries
@@ -13,7 +12,6 @@ from api.deps import Caller, ProjectId, Room, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.job import (
     JobCreate,
-    adapter_object,
     checkpoint_object,
     evaluation_object,
     event_object,
@@ -22,20 +20,18 @@ from api.schemas.job import (
     proof_object,
     said,
 )
-from api.streams import zips
-from api.streams.chunks import count_stream, json_response, start_reading
+from api.streams import adapters
+from api.streams.chunks import count_stream, json_response
 from fettle import queue
 from fettle.errors import InvalidRequest, NotFound
 from fettle.jobs import events, integrations, lifecycle, metric_series, planning, proofs, waiting
 from fettle.registry import tuned_models
-from fettle.storage import artifacts
 from fettle.tenancy import quotas
 from models import Project
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
 KEEPALIVE_SECONDS = 15  # between comments on a stream that has nothing to tell: proxies close what is silent
-PRESIGNED_SECONDS = 3600  # AWS allows seven days, but not past the end of a role's own credentials
 
 DEFAULT_LIMIT = 20  # events on a page
 INLINE_BYTES = 16 * 1024  # of metrics, which the event loop can read itself
@@ -263,22 +259,13 @@ async def proof(job_id: str, project_id: ProjectId, session: Snapshot) -> dict[s
 async def adapter(
     job_id: str, project_id: ProjectId, services: Services, files: bool = False
 ) -> Response | dict[str, Any]:
-    """The LoRA adapter as a zip, made while it is sent; with `files=true` its files, each with a presigned URL.
-
-    The zip is the default because one GET with a key is what curl and browsers do. A presigned zip would have to lie
-    in storage beside the files, twice the bytes of every adapter; so where storage signs URLs each file has its own,
-    past this server and in parallel, with its sha256. Where storage is a folder, `url` is null.
-    """
+    """The LoRA adapter as a zip, made while it is sent; with `files=true` its files, each with a presigned URL."""
     async with services.db.snapshot() as session:
         job = await lifecycle.get(session, project_id, job_id)
         if job.fine_tuned_model is None:
             raise NotFound(f"The job {job_id!r} is {job.status}. Only jobs that succeeded have an adapter.")
         prefix = (await tuned_models.get(session, project_id, job.fine_tuned_model)).prefix
-    manifest = await artifacts.manifest(services.storage, prefix)
     if files:
-        until = int(time.time()) + PRESIGNED_SECONDS
-        urls = {name: await services.storage.presign(f"{prefix}/{name}", PRESIGNED_SECONDS) for name in manifest.files}
-        return adapter_object(job, manifest, urls, until)
-    headers = {"content-disposition": f'attachment; filename="{job.id}.zip"'}
-    chunks = await start_reading(zips.stream(services.storage, prefix, list(manifest.files)))
-    return StreamingResponse(chunks, media_type="application/zip", headers=headers)
+        about = {"object": "fine_tuning.job.adapter", "fine_tuning_job_id": job.id, "model": job.fine_tuned_model}
+        return {**about, "files": await adapters.listed(services, prefix)}
+    return await adapters.zipped(services, prefix, job.id)

@@ -138,7 +138,7 @@ class ExportCreate(Strict):
 class TrainCreate(JobCreate):
     """A job's body without its training file, and the rule by which the votes become one."""
 
-    training_file: None = None  # type: ignore[assignment]
+    training_file: None = None  # type: ignore[assignment]  # the one field of its parent that it does not take
     method: AnyMethod = AnyMethod(type="reward_model")
     rule: Literal["majority", "every_vote"] = "majority"
 

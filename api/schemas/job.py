@@ -10,12 +10,12 @@ from fettle.jobs.waiting import Waiting
 from fettle.methods.common import ITEMS_AT_MOST
 from fettle.schemas.labels import Labels
 from fettle.schemas.strict import Strict
-from fettle.storage.artifacts import Manifest
 from models import Checkpoint, Event, Job, JobStatus, Proof
 
 TRAINED = ("train_loss", "train_mean_token_accuracy")
 VALIDATED = ("valid_loss", "valid_mean_token_accuracy")
 
+Suffix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]  # of a tuned model's name
 WorkerLabel = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
@@ -53,7 +53,7 @@ class JobCreate(Strict):
     validation_file: str | None = None
     method: AnyMethod | None = None
     hyperparameters: methods.SupervisedHyperparameters | None = None  # OpenAI's older place for them
-    suffix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None = None
+    suffix: Suffix | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     metadata: Labels | None = None
     integrations: Annotated[list[dict[str, Any]], Field(max_length=ITEMS_AT_MOST)] | None = None
@@ -156,18 +156,6 @@ def checkpoint_metrics(known: dict[str, Any]) -> dict[str, Any]:
     """
     full = {f"full_{name}": known.get(name) for name in VALIDATED}
     return dict.fromkeys(("step", *TRAINED, *VALIDATED)) | full | known
-
-
-def adapter_object(job: Job, manifest: Manifest, urls: dict[str, str | None], expires_at: int) -> dict[str, Any]:
-    return {
-        "object": "fine_tuning.job.adapter",
-        "fine_tuning_job_id": job.id,
-        "model": job.fine_tuned_model,
-        "files": [
-            {"name": name, **entry.model_dump(), "url": url, "expires_at": expires_at if url else None}
-            for (name, entry), url in zip(manifest.files.items(), urls.values(), strict=True)
-        ],
-    }
 
 
 def proof_object(job: Job, rows: Sequence[Proof]) -> dict[str, Any]:

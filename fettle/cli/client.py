@@ -44,13 +44,11 @@ class Client:
     def delete(self, path: str) -> Any:
         return self.ask("DELETE", path)
 
-    def upload(self, file: BinaryIO, name: str) -> dict[str, Any]:
-        """The file's object, with the report of its validation."""
+    def upload(self, file: BinaryIO, name: str, purpose: str = "fine-tune") -> dict[str, Any]:
+        """The file's object, with the report of its validation if it is to train on."""
         timeout = httpx.Timeout(None, connect=30)
         parts = {"file": (name, file, "application/octet-stream")}
-        answer: dict[str, Any] = self.ask(
-            "POST", "/v1/files", data={"purpose": "fine-tune"}, files=parts, timeout=timeout
-        )
+        answer: dict[str, Any] = self.ask("POST", "/v1/files", data={"purpose": purpose}, files=parts, timeout=timeout)
         return answer
 
     def pages(self, path: str, most: int, **query: Any) -> list[dict[str, Any]]:

@@ -36,7 +36,7 @@ def start(settings: Settings) -> None:
     try:
         with console.status("starting"):
             wait(process, log, before)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: nothing stays behind that nobody was told of
         process.terminate()
         process.wait()
         raise

@@ -39,12 +39,12 @@ def upload(
         sys.exit(1)
 
 
-def send(client: Client, file: Path) -> dict[str, Any]:
+def send(client: Client, file: Path, purpose: str = "fine-tune") -> dict[str, Any]:
     """The uploaded file's object. Raises InvalidRequest when there is no such file here."""
     with opened(file) as content, bar() as progress:
         size = file.stat().st_size
         with progress.wrap_file(content, total=size, description="uploading") as watched:
-            return client.upload(watched, file.name)
+            return client.upload(watched, file.name, purpose)
 
 
 @contextmanager

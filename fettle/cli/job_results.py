@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
+from fettle.cli.client import Client
 from fettle.cli.jobs import JOBS, JobId
 from fettle.cli.terminal import AsJson, console, figure, plain, printable, show_json
 from fettle.errors import InvalidRequest
@@ -31,10 +32,12 @@ def download(
     as_json: AsJson = False,
 ) -> None:
     """Download a job's LoRA adapter into a folder that PEFT, transformers and vLLM read. Every file is checked."""
-    from fettle.cli.client import Client
+    fetch(Client(Settings()), f"{JOBS}/{job_id}/adapter", to or Path(job_id), as_json)
 
-    client, folder = Client(Settings()), to or Path(job_id)
-    listed = client.get(f"{JOBS}/{job_id}/adapter", files="true")
+
+def fetch(client: Client, path: str, folder: Path, as_json: bool) -> None:
+    """The adapter that the API has at this path. Raises InvalidRequest."""
+    listed = client.get(path, files="true")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise InvalidRequest(f"{folder} exists and is not an empty folder. Choose another: --to FOLDER")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +45,7 @@ def download(
         archive = Path(scratch) / "adapter.zip"
         with bar() as progress:
             task = progress.add_task("downloading", total=sum(each["bytes"] for each in listed["files"]))
-            client.download(f"{JOBS}/{job_id}/adapter", archive, {}, lambda size: progress.advance(task, size))
+            client.download(path, archive, {}, lambda size: progress.advance(task, size))
         whole = unpacked(archive, Path(scratch) / "adapter", listed["files"])
         if folder.is_dir():
             folder.rmdir()
@@ -87,8 +90,6 @@ def rollouts(
     as_json: AsJson = False,
 ) -> None:
     """Show the completions that a job learned from, with their rewards; or write them all to a file."""
-    from fettle.cli.client import Client
-
     client, path = Client(Settings()), f"{JOBS}/{job_id}/rollouts"
     asked = {"step": step, "min_reward": min_reward, "max_reward": max_reward, "error": "true" if errors else None}
     wanted = {name: value for name, value in asked.items() if value is not None}

@@ -101,7 +101,7 @@ def state(key: "ApiKey") -> str:
 @app.command("rotate", epilog=example("fettle keys rotate key_abc123 --grace 1h"))
 def rotate(
     key_id: KeyId,
-    grace: Grace = "24h",  # type: ignore[assignment]
+    grace: Grace = "24h",  # type: ignore[assignment]  # typer reads defaults as it reads arguments
     expires_in: End = None,
 ) -> None:
     """Create a key's successor and print it; the old key expires after the grace period."""

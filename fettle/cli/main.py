@@ -16,7 +16,22 @@ from rich.console import Console
 from rich.table import Table
 
 from fettle import __version__
-from fettle.cli import audit, chat, files, job_results, jobs, keys, login, models, projects, rewards, train, webhooks
+from fettle.cli import (
+    adapters,
+    audit,
+    chat,
+    files,
+    imports,
+    job_results,
+    jobs,
+    keys,
+    login,
+    models,
+    projects,
+    rewards,
+    train,
+    webhooks,
+)
 from fettle.cli.terminal import AsJson, console, example, plain, show_json, with_database
 from fettle.errors import FettleError, Unavailable
 from fettle.host import users
@@ -68,9 +83,15 @@ jobs.app.command(
     )
 )(job_results.rollouts)
 app.add_typer(jobs.app, name="jobs")
+models.app.command(epilog=example("fettle models upload my-adapter --base starter"))(adapters.upload)
+models.app.command(epilog=example("fettle models pull ann/shop-lora --base qwen3-0.6b"))(adapters.pull)
+models.app.command(
+    epilog=example("fettle models download ft:starter:default:mine:abc123 --to my-adapter"),
+)(adapters.download)
 app.add_typer(models.app, name="models")
 app.add_typer(rewards.app, name="rewards")
 app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(imports.app, name="import")
 app.command(epilog=example("fettle login https://fettle.example.com"))(login.login)
 app.command(epilog=example("fettle logout"))(login.logout)
 app.add_typer(keys.app, name="keys")

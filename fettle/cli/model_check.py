@@ -5,8 +5,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from rich.text import Text
+
 from fettle.cli.client import Client
 from fettle.cli.jobs import JOBS
+from fettle.cli.terminal import plain, say
 from fettle.errors import FettleError
 
 QUESTION = "What is the capital of France? Answer in one word."
@@ -27,6 +30,11 @@ class Result:
 
 def run(client: Client, model: str) -> list[Result]:
     return [*answer(client, model), train(client, model)]
+
+
+def show(results: list[Result]) -> None:
+    for each in results:
+        say(Text("✓ " if each.ok else "✗ ", "green" if each.ok else "red") + plain(f"{each.name}: {each.said}"))
 
 
 def answer(client: Client, model: str) -> list[Result]:

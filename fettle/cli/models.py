@@ -11,7 +11,7 @@ from fettle.cli.client import Client
 from fettle.cli.terminal import AsJson, console, example, moment, plain, say, show_json
 from fettle.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Models: list, show, add, remove.")
+app = typer.Typer(no_args_is_help=True, help="Models: list, show, add, upload, pull, download, remove.")
 
 Name = Annotated[str, typer.Argument(help="A base model, or ft:… as `fettle models list` shows it.")]
 
@@ -111,8 +111,8 @@ def add(
     results = model_check.run(client, found["id"]) if check else []
     if as_json:
         show_json({**found, "checks": [{"check": each.name, "ok": each.ok, "message": each.said} for each in results]})
-    for each in [] if as_json else results:
-        say(Text("✓ " if each.ok else "✗ ", "green" if each.ok else "red") + plain(f"{each.name}: {each.said}"))
+    if not as_json:
+        model_check.show(results)
     if not all(each.ok for each in results):
         raise typer.Exit(1)
 

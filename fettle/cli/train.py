@@ -24,12 +24,17 @@ FLAGS = {  # an option's name here → the hyperparameter's
     "max_seq_length": "max_seq_length",
     "rank": "lora.rank",
 }
+JOB_BYTES = 1 << 20
 Body = dict[str, Any]
 
 
 def train(
     data: Annotated[
-        str | None, typer.Argument(metavar="FILE", help="Rows to train on: a file here, or the id of an uploaded one.")
+        str | None,
+        typer.Argument(
+            metavar="FILE",
+            help="Rows to train on: a file here, or the id of an uploaded one. Or job.json, as for --job.",
+        ),
     ] = None,
     base: Annotated[
         str | None, typer.Option("--base", "--model", help="A base model, or ft:… to continue from a tuned model.")
@@ -57,7 +62,7 @@ def train(
     setting: Annotated[
         list[str],
         typer.Option("--set", metavar="NAME=VALUE", help="Any other hyperparameter: lora.alpha=64. Repeatable."),
-    ] = [],  # noqa: B006
+    ] = [],  # noqa: B006 — as above
     metadata: Annotated[list[str], typer.Option(metavar="NAME=VALUE", help="A label of the job. Repeatable.")] = [],  # noqa: B006
     priority: Annotated[str | None, typer.Option(help="low, normal or high; unset: normal.")] = None,
     gpus: Annotated[int | None, typer.Option(min=1, help="GPUs that the job's slot must have.")] = None,
@@ -78,6 +83,8 @@ def train(
     Every hyperparameter that you leave out is chosen from your data. Exits with 1 if the file or the job is refused,
     and with 4 if the job does not succeed.
     """
+    if data is not None and job is None and is_job(Path(data)):
+        job, data = Path(data), None
     body = read_body(job) if job else {}
     given = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     given |= {"max_seq_length": max_seq_length, "rank": rank}
@@ -207,6 +214,17 @@ def reward_function(text: str) -> str | Body:
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidRequest(f"{name} cannot be read: {error}.") from error
     return {"name": name, **weight} if weight else name
+
+
+def is_job(file: Path) -> bool:
+    """Does it hold the body of a job? A dataset whose name ends in .json has no training_file."""
+    if file.suffix != ".json" or not file.is_file() or file.stat().st_size > JOB_BYTES:
+        return False
+    try:
+        found = json.loads(file.read_bytes())
+    except ValueError:
+        return False
+    return isinstance(found, dict) and "training_file" in found
 
 
 def read_body(file: Path) -> Body:

@@ -107,7 +107,7 @@ class Pool:
             except BlockingIOError:
                 await asyncio.sleep(FULL_SECONDS)
             except (BrokenPipeError, ConnectionResetError):
-                assert self.process is not None  # noqa: S101
+                assert self.process is not None  # noqa: S101 — it was started
                 self.process.kill()
                 await asyncio.to_thread(self.process.wait)
 
@@ -154,5 +154,5 @@ def decode(kind: bytes, body: bytes) -> bytes:
         details = orjson.loads(body)
         refusal: type[FettleError] = getattr(errors, details["kind"])
         raise refusal(details["message"], code=details["code"], param=details["param"])
-    assert kind == BUG  # noqa: S101
+    assert kind == BUG  # noqa: S101 — the only kind left
     raise Broken(body.decode())

@@ -48,7 +48,7 @@ def work_off(order: dict[str, Any], peer: socket.socket) -> None:
         send(peer, *outcome(order["work"], peer))
     except ConnectionError:
         pass  # nobody waits for the answer any more
-    except BaseException:
+    except BaseException:  # a forked child must end here, and not go on as its parent
         traceback.print_exc()
     finally:
         os._exit(0)
@@ -73,7 +73,7 @@ def outcome(name: str, peer: socket.socket) -> tuple[bytes, bytes]:
         return REFUSAL, orjson.dumps(words)
     except (MemoryError, RecursionError):
         return NO_MEMORY, b""
-    except Exception as error:
+    except Exception as error:  # a bug of ours: the API logs it, and answers 500
         return BUG, f"{type(error).__name__}: {error}"[:2000].encode(errors="replace")
 
 
@@ -102,7 +102,7 @@ def main() -> None:
     os.nice(NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the API's: we end with it
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # no threads before a fork
-    import pyarrow.parquet  # noqa: F401
+    import pyarrow.parquet  # noqa: F401 — these three, so that forks have them
     import tokenizers  # noqa: F401
 
     from fettle.isolation import work  # noqa: F401

@@ -12,6 +12,7 @@ from fettle.datasets.formats import facts, preview, repeats, token_sample, valid
 from fettle.errors import InvalidRequest
 from fettle.isolation import json_body
 from fettle.jobs import metric_series
+from fettle.registry import adapter_upload
 from fettle.reports import work as report_work
 from fettle.rewards import grader_fields, tools
 from fettle.rollouts import selection
@@ -87,7 +88,15 @@ def dataset_repeats(argument: Any, content: bytes) -> bytes:
     return orjson.dumps(repeats.look(path, other=None if other is None else Path(other), **argument))
 
 
+def take_adapter(argument: Any, content: bytes) -> bytes:
+    base = argument["base"]
+    base = adapter_upload.Base(base["name"], Path(base["folder"]), base["hub"], base["others"])
+    sources = {name: Path(path) for name, path in argument["sources"].items()}
+    return orjson.dumps(adapter_upload.take(sources, Path(argument["folder"]), base))
+
+
 WORK: dict[str, Work] = {
+    "take_adapter": take_adapter,
     "check_graders": check_graders,
     "check_tools": check_tools,
     "check_body": check_body,

@@ -19,7 +19,7 @@ from fettle.jobs import capabilities, chat_templates, placement
 from fettle.registry import catalog, tuned_models
 from fettle.registry.catalog import Catalog
 from fettle.rewards import grader_fields, tools
-from models import File, Job
+from models import File, Job, TunedModel
 
 NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
@@ -127,7 +127,6 @@ class Start:
 async def starting_point(session: AsyncSession, project_id: str, request: Request) -> Start:
     """Raises NotFound for another tenant's model as for none, InvalidRequest for one that the method cannot take."""
     model = await tuned_models.find(session, project_id, request.model)
-    maker = await session.get_one(Job, model.job_id)
     kind = await tuned_models.kind(session, model)
     if kind not in methods.spec_of(request.method).starts_from:
         raise InvalidRequest(
@@ -136,9 +135,24 @@ async def starting_point(session: AsyncSession, project_id: str, request: Reques
             code="model_not_supported",
             param="model",
         )
+    if model.job_id is None:
+        return Start(model.base_model, methods.EARLIER_LORA | uploaded_lora(model))
+    maker = await session.get_one(Job, model.job_id)
     asked = maker.method[maker.method["type"]]
     hyperparameters = asked[methods.METHODS[maker.method["type"]].publishes[kind]]
     return Start(maker.base_model, methods.EARLIER_LORA | hyperparameters["lora"])
+
+
+def uploaded_lora(model: TunedModel) -> dict[str, Any]:
+    """Raises InvalidRequest for one that leaves out layers which a job would adapt."""
+    if model.lora is None:
+        raise InvalidRequest(
+            f"{model.name!r} adapts some of the base model's layers of a name and leaves out others, so no job can "
+            "continue from it. It can be served and evaluated. Start from the base model instead.",
+            code="model_not_supported",
+            param="model",
+        )
+    return model.lora
 
 
 def graders_of(method: methods.Method) -> list[dict[str, Any]] | None:

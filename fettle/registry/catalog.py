@@ -195,7 +195,7 @@ def local_path(entry: BaseModelEntry, token: SecretStr | None = None) -> Path:
     try:
         secret = token.get_secret_value() if token else None
         folder = Path(snapshot_download(entry.hub, revision=entry.revision, allow_patterns=WEIGHTS, token=secret))
-    except Exception as error:
+    except Exception as error:  # of the hub's client, of httpx or of the disk; the cause is logged with it
         raise Unavailable(
             f"The base model {entry.hub}@{entry.revision} is not in the local cache and could not be downloaded "
             f"({type(error).__name__}). Download it on a machine with network access, or set the entry's 'path' "

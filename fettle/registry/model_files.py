@@ -83,17 +83,18 @@ def count(folder: Path) -> int:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise Unreadable(f"{folder} has no .safetensors file")
-    return sum(math.prod(shape) for file in files for shape in shapes(file))
+    return sum(math.prod(shape) for file in files for shape in shapes(file).values())
 
 
-def shapes(file: Path) -> list[list[int]]:
+def shapes(file: Path) -> dict[str, list[int]]:
+    """Of the tensors in a safetensors file, by name. Raises Unreadable."""
     try:
         with file.open("rb") as stream:
             size = int.from_bytes(stream.read(8), "little")
             if size > HEADER_AT_MOST:
                 raise Unreadable(f"{file} is not a safetensors file")
             header = json.loads(stream.read(size))
-        return [about["shape"] for name, about in header.items() if name != "__metadata__"]
+        return {name: about["shape"] for name, about in header.items() if name != "__metadata__"}
     except OSError as error:
         raise Unreadable(f"{file} cannot be read ({error.strerror})") from error
     except (ValueError, AttributeError, TypeError, KeyError) as error:

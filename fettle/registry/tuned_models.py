@@ -1,6 +1,8 @@
 """Tuned models: published adapters, and the checkpoints on the way to them."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy import delete as remove
@@ -13,12 +15,39 @@ from fettle.methods.spec import REWARD_MODEL as REWARD_MODEL
 from fettle.pagination import page
 from fettle.registry import catalog
 from fettle.rewards import models_of
-from models import ENDED, Checkpoint, CheckpointPermission, Job, RewardVersion, TunedModel
+from models import ENDED, Checkpoint, CheckpointPermission, Job, Project, RewardVersion, TunedModel
 
 
 def kind_of(job: Job) -> str:
     """What the models of a job are for."""
     return METHODS[job.method["type"]].kind
+
+
+def storage_key(project_id: str, adapter_id: str) -> str:
+    """Of an uploaded one."""
+    return f"adapters/{project_id}/{adapter_id}"
+
+
+def uploaded(
+    project: Project, adapter_id: str, base_model: str, suffix: str | None, found: Mapping[str, Any]
+) -> TunedModel:
+    """The row of an adapter that was made elsewhere. found: what its check says."""
+    return TunedModel(
+        name=f"ft:{base_model}:{project.name}:{suffix or ''}:{adapter_id.removeprefix('adapter_')[:10]}",
+        project_id=project.id,
+        job_id=None,
+        base_model=base_model,
+        kind=found["kind"],
+        prefix=storage_key(project.id, adapter_id),
+        lora=found["lora"],
+        bytes=found["bytes"],
+        created_at=time.time(),
+    )
+
+
+async def stored_at(session: AsyncSession, prefix: str) -> bool:
+    """Whether a model has its adapter there."""
+    return await session.scalar(select(TunedModel.name).where(TunedModel.prefix == prefix)) is not None
 
 
 async def newest(session: AsyncSession, project_id: str) -> Sequence[TunedModel]:

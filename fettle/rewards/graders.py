@@ -49,7 +49,7 @@ class Graders:
         try:
             for entry in graders:
                 self.entries.append((entry["name"], entry["weight"], factory.open(entry["grader"])))
-        except BaseException:
+        except BaseException:  # those that are open are let go in any case
             self.close()
             raise
 
@@ -165,7 +165,7 @@ class GraderFactory:
         try:
             for name, inner in spec["graders"].items():
                 parts[name] = self.open(inner)
-        except BaseException:
+        except BaseException:  # as above
             for part in parts.values():
                 part.close()
             raise

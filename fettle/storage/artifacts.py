@@ -84,7 +84,7 @@ async def download(storage: Storage, prefix: str, folder: Path, only: Sequence[s
             await storage.get_file(f"{prefix}/{name}", folder / name)
             if await asyncio.to_thread(digest, folder / name) != files[name].sha256:
                 raise Corrupt(f"{prefix}/{name} does not have the sha256 of its manifest")
-    except BaseException:
+    except BaseException:  # cancelled too: no half of an artifact stays
         shutil.rmtree(folder, ignore_errors=True)
         raise
 

@@ -74,7 +74,7 @@ class S3Storage:
                 self.client.complete_multipart_upload,
                 Bucket=self.bucket, Key=name, UploadId=upload, MultipartUpload={"Parts": parts},
             )  # fmt: skip
-        except BaseException:
+        except BaseException:  # cancelled too: parts that nobody completes are paid for
             if upload is not None:
                 with contextlib.suppress(ClientError, BotoCoreError):  # what broke the upload is the error to tell
                     await asyncio.to_thread(

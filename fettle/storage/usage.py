@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.db import Database
 from fettle.storage.protocol import Storage
-from models import File, Job
+from models import File, Job, TunedModel
 
 OF_JOB = re.compile(r"jobs/(?P<job>[^/]+)/")
 JOBS_AT_ONCE = 500  # bound parameters of one query
@@ -53,9 +53,11 @@ async def note(db: Database, sizes: Mapping[str, int], job_ids: Iterable[str]) -
 
 
 async def of_project(session: AsyncSession, project_id: str) -> dict[str, int]:
-    """Bytes of uploaded files, and of all that jobs keep: checkpoints, models, completions and result files."""
+    """Bytes of uploaded files and models, and of all that jobs keep: checkpoints, models, completions, results."""
     uploads = select(func.coalesce(func.sum(File.bytes), 0)).where(
         File.project_id == project_id, File.storage_key.not_like("jobs/%")
     )
     jobs = select(func.coalesce(func.sum(Job.stored_bytes), 0)).where(Job.project_id == project_id)
-    return {"files": int(await session.scalar(uploads) or 0), "jobs": int(await session.scalar(jobs) or 0)}
+    models = select(func.coalesce(func.sum(TunedModel.bytes), 0)).where(TunedModel.project_id == project_id)
+    found = {"files": uploads, "models": models, "jobs": jobs}
+    return {name: int(await session.scalar(each) or 0) for name, each in found.items()}

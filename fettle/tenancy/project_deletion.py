@@ -16,7 +16,7 @@ async def remove(session: AsyncSession, project: Project) -> list[str]:
     await session.refresh(project, with_for_update=True)
     await check_idle(session, project)
     jobs = await session.scalars(select(Job.id).where(Job.project_id == project.id))
-    folders = [f"files/{project.id}", f"uploads/{project.id}"]
+    folders = [f"files/{project.id}", f"uploads/{project.id}", f"adapters/{project.id}"]
     for folder in folders:  # what was to go one by one goes with its folder
         await session.execute(delete(Deletion).where(Deletion.key.startswith(f"{folder}/", autoescape=True)))
     keys = [*folders, *(f"jobs/{job_id}" for job_id in jobs)]

@@ -7,14 +7,14 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.db import database_now
 from fettle.errors import QuotaExceeded
 from fettle.settings import Settings
 from fettle.tenancy import gpu_time
-from models import ENDED, ChunkedUpload, File, Job, JobStatus, Project, RolloutChunk, Run, UploadStatus
+from models import ENDED, ChunkedUpload, File, Job, JobStatus, Project, RolloutChunk, Run, TunedModel, UploadStatus
 
 TOKEN_WINDOW = 30 * 24 * 3600  # seconds
 HOUR = 3600
@@ -24,9 +24,15 @@ Limits = Mapping[str, int | None]
 
 
 async def files(session: AsyncSession, project_id: str) -> int:
-    """Those that are on their way in parts as well."""
+    """Those that are on their way in parts as well, and uploaded models."""
     stored = await number(session, select(func.count()).select_from(File).where(File.project_id == project_id))
+    stored += await number(session, select(func.count()).select_from(TunedModel).where(*uploaded(project_id)))
     return stored + await number(session, pending(project_id, func.count()))
+
+
+def uploaded(project_id: str) -> tuple[ColumnElement[bool], ...]:
+    """Models that no job has made."""
+    return TunedModel.project_id == project_id, TunedModel.job_id.is_(None)
 
 
 def pending(project_id: str, counted: Any) -> Select[Any]:
@@ -36,12 +42,13 @@ def pending(project_id: str, counted: Any) -> Select[Any]:
 
 
 async def stored_bytes(session: AsyncSession, project_id: str) -> int:
-    """Of files, of those that are on their way in parts, and of what jobs keep of their completions."""
+    """Of files, those that are on their way in parts, uploaded models, and what jobs keep of their completions."""
     of_files = select(func.coalesce(func.sum(File.bytes), 0)).where(File.project_id == project_id)
     chunks = select(func.coalesce(func.sum(RolloutChunk.bytes), 0)).join(Job, Job.id == RolloutChunk.job_id)
     of_rollouts = await number(session, chunks.where(Job.project_id == project_id))
+    of_models = await number(session, select(func.coalesce(func.sum(TunedModel.bytes), 0)).where(*uploaded(project_id)))
     coming = await number(session, pending(project_id, func.coalesce(func.sum(ChunkedUpload.bytes), 0)))
-    return await number(session, of_files) + coming + of_rollouts
+    return await number(session, of_files) + coming + of_models + of_rollouts
 
 
 async def queued_jobs(session: AsyncSession, project_id: str) -> int:
@@ -100,8 +107,8 @@ class Quota(NamedTuple):
 
 
 QUOTAS: dict[str, Quota] = {
-    "files": Quota(files, "files", "delete some"),
-    "bytes": Quota(stored_bytes, "bytes in files and rollouts", "delete some files"),
+    "files": Quota(files, "files", "delete some (uploaded models count as well)"),
+    "bytes": Quota(stored_bytes, "bytes in files, uploaded models and rollouts", "delete some files"),
     "queued_jobs": Quota(queued_jobs, "queued or paused jobs", "wait until one starts, or cancel one"),
     "running_jobs": Quota(running_jobs, "running jobs", "wait until one ends"),
     "high_priority_jobs": Quota(

@@ -11,7 +11,7 @@ SCOPES: dict[str, str] = {
     "jobs.read": "see jobs, their events, metrics and checkpoints, download adapters",
     "jobs.write": "create, cancel, pause and resume jobs, run graders",
     "models.read": "list base models and tuned models",
-    "models.write": "delete tuned models, let other projects ask them",
+    "models.write": "upload and delete tuned models, let other projects ask them",
     "chat": "send prompts to models, one by one and in batches",
     "comparisons.read": "see comparisons, their responses, votes and results",
     "comparisons.write": "create, export and delete comparisons, invite annotators",

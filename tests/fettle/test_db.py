@@ -2,7 +2,7 @@ import asyncio
 import contextlib
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -184,8 +184,8 @@ async def test_sqlite_keeps_a_write_ahead_log(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_a_postgresql_that_ends_the_connection_counts_as_away(postgresql: Callable[[str], str]) -> None:
-    database = Database(postgresql("postgres"))
+async def test_a_postgresql_that_ends_the_connection_counts_as_away(postgresql: str) -> None:
+    database = Database(postgresql)
     with pytest.raises(DATABASE_AWAY):
         async with database.transaction() as session:
             await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
@@ -208,8 +208,8 @@ async def test_what_no_retry_mends_does_not_count_as_away(db: Database) -> None:
 
 
 @pytest.mark.slow
-async def test_neither_does_a_wrong_password_or_a_database_that_is_not_there(postgresql: Callable[[str], str]) -> None:
-    database = Database(postgresql("no_such_database"))
+async def test_neither_does_a_wrong_password_or_a_database_that_is_not_there(postgresql: str) -> None:
+    database = Database(postgresql.replace("@/postgres?", "@/no_such_database?"))
     with pytest.raises(Exception, match="no_such_database") as caught:
         await database.ping()
     assert not isinstance(caught.value, DATABASE_AWAY)

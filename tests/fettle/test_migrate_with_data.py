@@ -117,9 +117,9 @@ def as_read(value: Any) -> Any:
 
 
 @pytest.fixture
-async def used(database_url: str) -> AsyncIterator[Database]:
+async def used(empty_url: str) -> AsyncIterator[Database]:
     """In use since 0001, upgraded just now."""
-    database = Database(database_url)
+    database = Database(empty_url)
     async with database.engine.begin() as connection:
         await connection.run_sync(fill)
     await migrate.upgrade(database)

@@ -137,7 +137,7 @@ async def generate(
         if not body.stream:
             return json_response(await unless_gone(http, response_bodies.whole(generation, head)))
         first = await unless_gone(http, generation.next())
-    except BaseException:
+    except BaseException:  # the client's leaving too: nobody reads what it would write
         generation.cancel()
         raise
     chunks = response_bodies.streamed(generation, head, first, body.include_usage)
@@ -187,8 +187,8 @@ async def warm(pool: Pool) -> None:
     """The starter is small and will be asked for; large bases wait until they are."""
     try:
         await pool.network(await pool.base("starter"))
-    except Exception as error:
-        log.warning("starter_not_preloaded", exc_info=error)  # the first request for it says the same
+    except Exception as error:  # whatever it is, the first request for it says the same
+        log.warning("starter_not_preloaded", exc_info=error)
 
 
 def create_app(settings: Settings) -> FastAPI:

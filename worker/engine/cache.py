@@ -14,14 +14,14 @@ ROWS_STEP, WIDTH_STEP = 8, 64  # what a rectangle grows by, so that not every re
 SPARE = 4  # how many times too large it may be
 
 
-class RowsLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
+class RowsLayer(CacheLayerMixin):
     """K and V of one layer, (rows, heads, positions, head size)."""
 
     keys: Tensor
     values: Tensor
 
     def __init__(self, batch: "KeyValues") -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # transformers annotates only some
         self.batch = batch
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:

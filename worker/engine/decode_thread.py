@@ -97,7 +97,7 @@ class DecodeThread:
     def _run(self) -> None:
         try:
             self._serve()
-        except BaseException as error:
+        except BaseException as error:  # no traceback of a thread reaches the log by itself
             log.critical("decode_thread_died", exc_info=error)  # /health says so from now on
         finally:
             self._abandon()
@@ -166,7 +166,7 @@ def perform(call: Call) -> None:
         return
     try:
         future.set_result(work())
-    except Exception as error:
+    except Exception as error:  # the caller raises it
         future.set_exception(error)
 
 

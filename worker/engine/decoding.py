@@ -48,7 +48,7 @@ class Batch:
                 continue
             try:
                 self._join(prefill, number, outputs)
-            except Exception as error:
+            except Exception as error:  # one request's trouble must not cost the others
                 outputs.append((request, failed(request, error)))
         self._settle()
 
@@ -118,7 +118,7 @@ class Batch:
         for place in steered:
             try:
                 logits_BV[place] = rows[place].steer(logits_BV[place])
-            except Exception as error:
+            except Exception as error:  # as above
                 outputs.append((rows[place].request, failed(rows[place].request, error)))
         return logits_BV
 
@@ -157,7 +157,7 @@ def take(row: Completion, token: int, detail: Logprob | None) -> Piece | FettleE
         )
     try:
         return row.push(token, detail)
-    except Exception as error:
+    except Exception as error:  # as above
         return failed(row.request, error)
 
 

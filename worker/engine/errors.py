@@ -68,13 +68,13 @@ async def on_fettle_error(request: Request, error: Exception) -> Response:
 
 
 async def on_schema_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101
+    assert isinstance(error, RequestValidationError)  # noqa: S101 — as above
     return render(from_schema(error.errors()))
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
     """Starlette's own: no such route, or not with this method."""
-    assert isinstance(error, HTTPException)  # noqa: S101
+    assert isinstance(error, HTTPException)  # noqa: S101 — as above
     code = {404: "unknown_url", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
     refusal = InvalidRequest(f"{request.method} {request.url.path}: {error.detail}.", code=code)
     return JSONResponse(refusal.body(), error.status_code, error.headers)

@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.cache_utils import Cache
 
 from fettle.errors import Unavailable
+from fettle.registry.adapter_weights import Shape
 from worker.engine import adapters, lora, masks
 from worker.engine.adapters import Weights
 from worker.engine.lora import Lora, LoraPlan, MixedLinear, Routing
@@ -92,7 +93,7 @@ class Network:
         self.heads.pop(slot, None)
 
 
-def mixed(network: nn.Module, routing: Routing) -> dict[str, adapters.Shape]:
+def mixed(network: nn.Module, routing: Routing) -> dict[str, Shape]:
     """Puts a MixedLinear in the place of every linear layer. Their names, with (out, in)."""
     linears = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
     for name, linear in linears.items():

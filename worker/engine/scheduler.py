@@ -61,7 +61,7 @@ class BaseScheduler:
         """Rows that have ended, or that nobody waits for any more, go."""
         try:
             self.batch.drop_finished()
-        except Exception as error:
+        except Exception as error:  # of torch, of a tokenizer, of us: this batch pays, not the thread
             return self._broken(error)
         return []
 
@@ -74,7 +74,7 @@ class BaseScheduler:
                 self.batch.join(prefill, outputs)
             if self.batch.rows:
                 self.batch.step(outputs)
-        except Exception as error:
+        except Exception as error:  # as above
             outputs += self._broken(error)
         return outputs
 
@@ -93,7 +93,7 @@ class BaseScheduler:
             if prefill.cancelled or prefill.advance(CHUNK if self.batch.rows else ALONE):
                 return prefill
             self.prefills.append(prefill)
-        except Exception as error:
+        except Exception as error:  # as above
             log.error("prompts_not_read", requests=len(requests), exc_info=error)
             if len(requests) > 1:  # one of them may be to blame: each gets a chance of its own
                 self.next.extendleft([request] for request in reversed(requests))

@@ -1,13 +1,11 @@
 """Exported models on the Hugging Face hub, or on any server that speaks as it does (`HF_ENDPOINT`)."""
 
-import re
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from fettle.errors import InvalidRequest, Unavailable
-
-REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
+from fettle.registry.hub import REPOSITORY
 
 
 def check(repository: str, token: SecretStr | None) -> None:

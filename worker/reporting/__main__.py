@@ -28,7 +28,7 @@ def main() -> None:
     os.dup2(2, 1)  # the libraries print as they like
     try:
         serve(out)
-    except Exception as error:
+    except Exception as error:  # told in a line, and raised again
         tell(out, type="failed", message=f"{type(error).__name__}: {error}"[:LONGEST_MESSAGE])
         raise
 

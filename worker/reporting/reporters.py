@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Mlflow:
     """https://mlflow.org/docs/latest/ml/tracking; the run is found again by its tag."""
 
     BATCH = 1000  # metrics that the tracking server takes at once
-    ENDS = {"succeeded": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}  # noqa: RUF012
+    ENDS: ClassVar = {"succeeded": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
     TAG = "fettle.job_id"
 
     def begin(self, run: Run) -> str:

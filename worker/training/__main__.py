@@ -41,7 +41,7 @@ def conclude_with(channel: Channel, folder: Path, module: str) -> None:
 
     try:
         import_module(module).run(Work.read(folder), channel)
-    except Exception as error:
+    except Exception as error:  # `failures` says what it is
         traceback.print_exc()
         failure = failures.explain(error)
         channel.conclude("error", code=failure.code, message=failure.message, param=failure.param)

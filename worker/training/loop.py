@@ -52,7 +52,7 @@ def train_phase(phase: Phase) -> Outcome | None:
 
 
 def prepare_to_resume(trainer: Tuner, report: Report, work: Work, channel: Channel) -> None:
-    assert work.resume is not None  # noqa: S101
+    assert work.resume is not None  # noqa: S101 — the caller looked
     report.restore()
     trainer.args.eval_on_start = report.validation_due
     if report.keeps_best and report.convergence.best_step is not None and ranks.first():
@@ -140,7 +140,7 @@ def evaluate(trainer: Tuner, work: Work, channel: Channel, step: int) -> None:
         trainer.compare(work, step)
     except Stopped:
         raise
-    except Exception as error:
+    except Exception as error:  # see above
         traceback.print_exc()
         message = f"The tuned model could not be evaluated ({type(error).__name__}); the adapter is not affected."
         channel.event(message, level="warn")

@@ -70,7 +70,7 @@ async def complete(http: Request, vllm: TheVllm, adapters: TheAdapters) -> Respo
     try:
         forwarded = vllm.forward(http.url.path, body, http.headers.get("x-request-id"))
         response = await unless_gone(http, forwarded)
-    except BaseException:
+    except BaseException:  # the client's leaving too
         use.close()
         raise
     headers = {name: response.headers[name] for name in PASSED_ON if name in response.headers}

@@ -37,7 +37,7 @@ def drop(logger: object, name: str, event: structlog.typing.EventDict) -> struct
 async def look(part: str, check: Callable[[Settings], Awaitable[CheckResult]], settings: Settings) -> CheckResult:
     try:
         return await asyncio.wait_for(check(settings), 15)
-    except Exception as error:
+    except Exception as error:  # whatever it is, that is what the doctor found
         return CheckResult(part, False, f"{type(error).__name__}: {error} → {HELP[part]}", needed=part not in OPTIONAL)
 
 

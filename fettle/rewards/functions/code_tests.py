@@ -16,7 +16,7 @@ def grade(sample, item):
     space = {"__name__": "completion"}
     try:
         exec(compile(sample, "<completion>", "exec"), space)
-    except BaseException as error:
+    except BaseException as error:  # SystemExit is the completion's as well
         print(f"{type(error).__name__}: {error}")
         return 0.0
     passed = 0

@@ -304,7 +304,7 @@ def main():
         for name in PRELOADED:
             __import__(name)
         import_from(confine(config, [folder for folder in sys.path if os.path.exists(folder)]))
-    except BaseException as error:
+    except BaseException as error:  # whatever it is, the host is to say why no guest runs
         send(sink, {"refused": f"{type(error).__name__}: {error}"})
         os._exit(1)
     send(sink, {"ready": os.getuid()})

@@ -63,10 +63,11 @@ def test_a_job_file_is_the_body_and_flags_change_it(asking: Shell, rows: str) ->
     method = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2, "lora": {"rank": 32}}}}
     body = {"model": "starter", "training_file": rows, "method": method, "suffix": "file"}
     Path("job.json").write_text(json.dumps(body))
-    job = asking.json("train", "--job", "job.json", "--epochs", "4", "--set", "lora.alpha=16")
-    chosen = settings_of(job)
-    assert (chosen["n_epochs"], chosen["lora"]["rank"], chosen["lora"]["alpha"]) == (4, 32, 16)
-    assert job["user_provided_suffix"] == "file"
+    for given in (["--job", "job.json"], ["job.json"]):
+        job = asking.json("train", *given, "--epochs", "4", "--set", "lora.alpha=16")
+        chosen = settings_of(job)
+        assert (chosen["n_epochs"], chosen["lora"]["rank"], chosen["lora"]["alpha"]) == (4, 32, 16)
+        assert job["user_provided_suffix"] == "file"
     assert json.loads(Path("job.json").read_text()) == body
 
 

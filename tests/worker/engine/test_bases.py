@@ -17,6 +17,7 @@ from tests.worker.engine.conftest import QUESTION, Engine, user
 from worker.engine import model_pool as pool_module
 from worker.engine import prompts
 from worker.engine.decode_thread import DecodeThread
+from worker.engine.decoding import Batch, Outputs
 from worker.engine.errors import Overloaded, UnknownModel
 from worker.engine.model_pool import Pool
 from worker.engine.requests import Request, Sampling
@@ -59,17 +60,22 @@ async def answered(one: Request) -> None:
 
 
 async def test_two_bases_are_decoded_side_by_side(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each is in the middle of its answer while the other one is, in the order in which the thread tells it."""
-    told: list[Request] = []
-    tell = pool.thread._send
-    monkeypatch.setattr(pool.thread, "_send", lambda items: (told.extend(one for one, _ in items), tell(items))[1])
-    here, there = await request(pool, "a", max_tokens=40), await request(pool, "b", max_tokens=40)
-    pool.thread.submit(here)
-    pool.thread.submit(there)
-    await asyncio.gather(answered(here), answered(there))
-    both = [(told.index(one), len(told) - told[::-1].index(one)) for one in (here, there)]  # first and last piece
-    together = min(end for _, end in both) - max(begin for begin, _ in both)
-    assert together > len(told) / 2
+    """Forward passes are counted: the bases take turns at every token, and each pass writes both rows of its base."""
+    passes: list[tuple[str, int]] = []  # base and rows, in the order in which the thread runs them
+    step = Batch.step
+
+    def counted(batch: Batch, outputs: Outputs) -> None:
+        [name] = [name for name, network in pool.thread.networks.items() if network is batch.network]
+        passes.append((name, len(batch.rows)))
+        step(batch, outputs)
+
+    monkeypatch.setattr(Batch, "step", counted)
+    requests = [await request(pool, base, max_tokens=6) for base in ("a", "b", "a", "b")]
+    with pool.thread.changed:  # the thread finds all four at once
+        for one in requests:
+            pool.thread.submit(one)
+    await asyncio.gather(*(answered(one) for one in requests))
+    assert passes == [("a", 2), ("b", 2)] * 5  # the first of the six tokens comes with the prompt
 
 
 async def test_a_base_that_many_want_at_once_is_read_once(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
+from fettle.registry.adapter_config import NAME as CONFIG
+from fettle.registry.adapter_weights import NAME as WEIGHTS
+from fettle.registry.adapter_weights import PREFIX, A, B
 from worker.engine import adapters
-from worker.engine.adapters import CONFIG, PREFIX, WEIGHTS, A, B
 from worker.engine.lora import MixedLinear, Routing, plan, stacked
 
 D, OUT = 6, 5
@@ -103,7 +105,13 @@ def test_smaller_ranks_are_filled_up_with_zeros() -> None:
 @pytest.mark.parametrize(("rslora", "scaling"), [(False, 12 / 4), (True, 12 / 2)])
 def test_alpha_is_divided_by_the_rank_or_by_its_root(rslora: bool, scaling: float, tmp_path: Path) -> None:
     A_RD, B_OR = torch.randn(4, D), torch.randn(OUT, 4)
-    save_file({PREFIX + "up" + A: A_RD, PREFIX + "up" + B: B_OR}, tmp_path / WEIGHTS)
+    save_file(
+        {
+            PREFIX + "up" + A: A_RD,
+            PREFIX + "up" + B: B_OR,
+        },
+        tmp_path / WEIGHTS,
+    )
     (tmp_path / CONFIG).write_text(json.dumps({"r": 4, "lora_alpha": 12, "use_rslora": rslora}))
     pairs = adapters.read(tmp_path, {"up": (OUT, D)}, D, torch.device("cpu"), torch.float32).lora
     A_DR, B_RO = pairs["up"]

@@ -10,8 +10,9 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers.cache_utils import Cache, DynamicLayer
 
+from fettle.registry.adapter_config import NAME as CONFIG
+from fettle.registry.adapter_weights import NAME as WEIGHTS
 from tests.worker.engine.conftest import QUESTION, user
-from worker.engine.adapters import CONFIG, WEIGHTS
 from worker.engine.errors import AdapterRejected
 from worker.engine.model_pool import read_base
 from worker.engine.networks import Network

@@ -13,12 +13,14 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
 from fettle.datasets.formats.render import Renderer
+from fettle.registry.adapter_config import NAME as CONFIG
+from fettle.registry.adapter_weights import HEAD
+from fettle.registry.adapter_weights import NAME as WEIGHTS
 from fettle.registry.catalog import STARTER
 from fettle.storage import LocalStorage, artifacts
 from tests.worker.engine.conftest import QUESTIONS, Engine
 from tests.worker.training.children import Child, comparisons, work_folder
 from worker.engine import scoring
-from worker.engine.adapters import CONFIG, HEAD, WEIGHTS
 from worker.engine.errors import AdapterRejected
 from worker.engine.model_pool import read_base
 from worker.engine.networks import Network

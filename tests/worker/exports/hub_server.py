@@ -1,4 +1,4 @@
-"""A hub for models, as much of it as huggingface_hub's client asks of it to create a repository and commit a folder."""
+"""A hub for models, as much of it as huggingface_hub's client asks of it to commit a folder and to fetch files."""
 
 import base64
 import hashlib
@@ -10,16 +10,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
+COMMIT = "a" * 40
+
 
 @dataclass
 class Hub:
-    """files: of a repository, by path. refuses: the token that may not write."""
+    """files: of a repository, by path. token: that writes. reader: the token that reads; None: all may. given: what
+    was downloaded."""
 
     url: str = ""
     token: str = "hf_writer"
     private: dict[str, bool] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    reader: str | None = None
+    given: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -43,7 +48,7 @@ def running() -> Iterator[Hub]:
             return found
 
         def answer(self, content: Any, status: int = 200) -> None:
-            written = json.dumps(content).encode()
+            written = json.dumps(content).encode() if self.command != "HEAD" else b""
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(written)))
@@ -93,14 +98,38 @@ def running() -> Iterator[Hub]:
                         hub.files[name][value["path"]] = base64.b64decode(value["content"])
                     elif part["key"] == "lfsFile":
                         hub.files[name][value["path"]] = hub.objects[value["oid"]]
-                self.answer(
-                    {"success": True, "commitOid": "a" * 40, "commitUrl": f"{hub.url}/{name}/commit/{'a' * 40}"}
-                )
+                self.answer({"success": True, "commitOid": COMMIT, "commitUrl": f"{hub.url}/{name}/commit/{COMMIT}"})
             else:
                 self.answer({"error": f"{self.path} is not there"}, 404)
 
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
         def do_GET(self) -> None:
-            self.answer({"error": f"{self.path} is not there"}, 404)
+            """A model's page as `HfApi.model_info` reads it, and a file as `hf_hub_download` does."""
+            if hub.reader and self.headers.get("Authorization") != f"Bearer {hub.reader}":
+                self.answer({"error": "Invalid username or password."}, 401)
+                return
+            if self.path.startswith("/api/models/"):
+                name, _, revision = self.path.removeprefix("/api/models/").partition("/revision/")
+                if name in hub.files and revision in ("", "main", COMMIT):
+                    listed = [{"rfilename": each} for each in sorted(hub.files[name])]
+                    self.answer({"id": name, "sha": COMMIT, "private": False, "siblings": listed, "tags": []})
+                    return
+            name, _, rest = self.path.removeprefix("/").partition("/resolve/")
+            revision, _, file = rest.partition("/")
+            if revision != COMMIT or file not in hub.files.get(name, {}):
+                self.answer({"error": f"{self.path} is not there"}, 404)
+                return
+            content = hub.files[name][file]
+            self.send_response(200)
+            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            if self.command == "GET":
+                hub.given.append(file)
+                self.wfile.write(content)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fettle.errors import InvalidRequest
 from fettle.registry.tool_formats import NAME, ToolFormat
 from worker.engine.grammar import Grammar, compiled_lark, refused, schema_text
 from worker.engine.tools.schemas import Function
@@ -106,7 +107,7 @@ def schema_of(function: Function, vocabulary: Vocabulary) -> str:
         return text
     try:
         compiled_lark(f"{HEADER}start: %json {text}\n", vocabulary, where(function))
-    except Exception:
+    except InvalidRequest:
         return arguments_schema(None, function)
     return text
 

@@ -48,7 +48,7 @@ def launch(folder: Path, sock: socket.socket, number: int) -> None:
     )
     try:
         elastic_launch(config, rank_main)(str(folder), sock)
-    except Exception:
+    except Exception:  # torch has no narrower one for a rank that ended
         traceback.print_exc()
         for note in sorted(folder.glob("failure-*.json")):
             SocketChannel(sock).conclude("error", **json.loads(note.read_text()))
@@ -71,7 +71,7 @@ def rank_main(folder: str, sock: socket.socket) -> None:
     try:
         loop.run(Work.read(Path(folder)), channel)
         dist.destroy_process_group()
-    except Exception as error:
+    except Exception as error:  # `failures` says what it is
         traceback.print_exc()
         if not lost_another(error):
             failure = failures.explain(error)

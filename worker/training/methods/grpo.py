@@ -80,7 +80,7 @@ class GRPO(GroupTrainer, GRPOTrainer):  # type: ignore[misc]  # TRL types its me
         return found
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
-        loss = super()._compute_loss(model, inputs)  # type: ignore[no-untyped-call]
+        loss = super()._compute_loss(model, inputs)  # type: ignore[no-untyped-call]  # TRL's
         if self.beta != 0:
             self.note_kl(self.logprobs_BT, inputs)
         return loss

@@ -46,8 +46,8 @@ class SupervisedTrainer(Tuner, SFTTrainer):
         loss = torch.zeros((), device=self.args.device)
         for part in others:
             with self.accelerator.no_sync(model):
-                loss += super().training_step(model, part, num_items_in_batch)  # type: ignore[no-untyped-call]
-        loss += super().training_step(model, last, num_items_in_batch)  # type: ignore[no-untyped-call]
+                loss += super().training_step(model, part, num_items_in_batch)  # type: ignore[no-untyped-call]  # TRL's
+        loss += super().training_step(model, last, num_items_in_batch)  # type: ignore[no-untyped-call]  # TRL's
         return loss
 
     def compute_loss(

@@ -14,12 +14,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from trl.trainer import utils
 
-has_triton = utils._use_triton  # type: ignore[attr-defined]
+has_triton = utils._use_triton  # type: ignore[attr-defined]  # private; a test guards it
 
 
 def score_labels_only() -> None:
     """Replaces what the fused LM head asks before it takes the labelled positions. TRL is pinned; a test guards it."""
-    utils._use_triton = wants_labels_only  # type: ignore[attr-defined]
+    utils._use_triton = wants_labels_only  # type: ignore[attr-defined]  # as above
 
 
 def wants_labels_only(device: torch.device) -> bool:

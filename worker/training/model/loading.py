@@ -108,7 +108,7 @@ def quantized(path: Path, plan: DevicePlan, *, scores: bool = False) -> PreTrain
         plan,
         scores=scores,
         device_map={"": ranks.local() if plan.on_gpu else "cpu"},  # quantized as they are loaded, where they shall stay
-        quantization_config=BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        quantization_config=BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
@@ -118,9 +118,7 @@ def quantized(path: Path, plan: DevicePlan, *, scores: bool = False) -> PreTrain
     for module in base.modules():
         if hasattr(module, UNDIFFERENTIABLE):
             setattr(module, UNDIFFERENTIABLE, False)
-    prepared: PreTrainedModel = prepare_model_for_kbit_training(  # type: ignore[no-untyped-call]
-        base, use_gradient_checkpointing=False
-    )
+    prepared: PreTrainedModel = prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
     return prepared  # norms and embeddings in float32; the trainer turns checkpointing on where it is planned
 
 
@@ -213,7 +211,7 @@ def go_on_from(network: PeftModel, folder: Path) -> None:
 
 def refuse_unknown_layers(base: PreTrainedModel, wanted: list[str] | str) -> None:
     """PEFT would only complain if none of the names matched."""
-    head = base.get_output_embeddings()  # type: ignore[no-untyped-call]
+    head = base.get_output_embeddings()
     layers = {
         name.rpartition(".")[2]
         for name, layer in base.named_modules()

@@ -8,4 +8,4 @@ from fettle.host.parent_death import die_with_parent
 
 die_with_parent()
 
-import worker.training.process.preload  # noqa: E402, F401
+import worker.training.process.preload  # noqa: E402, F401 — it is imported for those who are forked

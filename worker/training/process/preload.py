@@ -22,14 +22,14 @@ os.environ |= {
     "TOKENIZERS_PARALLELISM": "false",
     "OMP_WAIT_POLICY": "PASSIVE",
 }
-cast(dict[str, Any], sys.modules).setdefault("bitsandbytes", None)  # see `quantizer`
+cast(dict[str, Any], sys.modules).setdefault("bitsandbytes", None)  # see `quantization`
 warnings.simplefilter("ignore", FutureWarning)  # renames in the next major versions of what is pinned here
 
 from transformers import Qwen3ForCausalLM  # noqa: E402, F401 — the starter's; families are imported when first named
-from transformers.conversion_mapping import get_checkpoint_conversion_mapping  # noqa: E402
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping  # noqa: E402 — after what it reads
 
 import worker.training.loop  # noqa: E402, F401 — torch, transformers, trl, peft and datasets come with it
 
-get_checkpoint_conversion_mapping("qwen3")  # type: ignore[no-untyped-call] # compiles 943 patterns, then keeps them
+get_checkpoint_conversion_mapping("qwen3")  # compiles 943 patterns, then keeps them
 gc.collect()
 gc.freeze()  # a collection in the child would walk, and so copy, a million objects: 0.3 s at the start

@@ -152,7 +152,7 @@ class GroupTrainer(Interruptible):
         self.began = time.perf_counter()
         tokens = self.state.num_input_tokens_seen
         self.before = {"step": self.state.global_step, "random": random_state(), "tokens": tokens}
-        batch: dict[str, Any] = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
+        batch: dict[str, Any] = super()._generate_and_score_completions(inputs)  # type: ignore[misc]  # TRL's, which come after this mixin
         advantages = list(self._logs["advantages"])[-len(inputs) * self.accelerator.num_processes :]
         self.keep(batch, advantages)
         return batch

@@ -192,7 +192,7 @@ class Learner:
             losses_and_more = self.part(experience, rows)
             share = int(experience.mask_BT[rows].sum()) / tokens
             loss = losses_and_more["policy_loss"] + losses_and_more["value_loss"]
-            (loss * share).backward()  # type: ignore[no-untyped-call]
+            (loss * share).backward()
             means_N += share * torch.stack([losses_and_more[name].detach().double() for name in MEANS])
         self.add_up_gradients()
         ranks.add_up([means_N])

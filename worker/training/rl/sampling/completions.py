@@ -192,7 +192,7 @@ def generated(
     ids_BP = torch.tensor([[sampling.pad_id] * (width - len(row)) + row for row in rows], device=device)
     uniform_BT = torch.stack([uniforms(seed, sampling.max_tokens) for seed in seeds]).to(device)
     draw = Draw(sampling, uniform_BT)
-    config = GenerationConfig(  # type: ignore[no-untyped-call]
+    config = GenerationConfig(
         do_sample=False,
         max_new_tokens=sampling.max_tokens,
         eos_token_id=sorted(sampling.ends),

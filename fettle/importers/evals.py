@@ -1,0 +1,37 @@
+"""An eval of OpenAI's as the body of an eval here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fettle.importers.bases import Bases
+from fettle.importers.graders import Unmapped, mapped
+
+ORIGIN = "openai_eval"
+PAIRS_AT_MOST = 16
+
+
+def convert(found: Mapping[str, Any], bases: Bases) -> tuple[dict[str, Any], list[str]]:
+    """The body, and what differs in it. Raises Unmapped."""
+    notes: list[str] = []
+    source = found.get("data_source_config") or {}
+    if source.get("type") != "custom":
+        raise Unmapped(
+            f"Its rows come from OpenAI's {source.get('type')!r}. Export them to a file, and create an eval on it with "
+            "a data source of the type 'custom'."
+        )
+    parts = (source.get("schema") or {}).get("properties") or {}
+    if not isinstance(parts.get("item"), dict):
+        raise Unmapped("Its schema has no 'item'.")
+    config = {"type": "custom", "item_schema": parts["item"], "include_sample_schema": "sample" in parts}
+    criteria = [criterion(each, bases, notes) for each in found.get("testing_criteria") or []]
+    own = dict(found.get("metadata") or {})
+    if len(own) < PAIRS_AT_MOST:
+        own[ORIGIN] = str(found["id"])
+    name = str(found.get("name") or "")[:500]
+    return {"name": name, "data_source_config": config, "testing_criteria": criteria, "metadata": own}, notes
+
+
+def criterion(given: Mapping[str, Any], bases: Bases, notes: list[str]) -> dict[str, Any]:
+    """Without the id that OpenAI adds to it."""
+    found: dict[str, Any] = mapped({name: value for name, value in given.items() if name != "id"}, bases, notes)
+    return found
