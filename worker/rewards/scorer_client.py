@@ -65,7 +65,7 @@ class Scorer:
         ]
         asked = {"models": {name: asdict(servable) for name, servable in models.items()}, **self.resources}
         request = {"version": version, "graders": list(graders), "rollouts": sent, **asked}
-        answer, why = await self._answer(request, f"to score {quantity(len(rollouts), 'completion')}")
+        answer, why = await self._answer(request, "The graders", quantity(len(rollouts), "completion"))
         if answer is not None:
             return list(answer["scores"])
         names = [entry["name"] for entry in graders]
@@ -77,24 +77,24 @@ class Scorer:
         """{text, failed} of each tool call. tools: all of the job's. Raises GradersUnavailable."""
         sent = [{name: tool[name] for name in ("name", "source")} for tool in tools]
         request = {"tools": sent, "calls": list(calls), "limits": self.resources["limits"]}
-        answer, why = await self._answer(request, f"for {quantity(len(calls), 'tool call')}")
+        answer, why = await self._answer(request, "The tools", quantity(len(calls), "tool call"))
         return (
             list(answer["results"])
             if answer is not None
             else [{"text": f"Error: {why}", "failed": True} for _ in calls]
         )
 
-    async def _answer(self, request: Line, what: str) -> tuple[Line | None, str]:
+    async def _answer(self, request: Line, who: str, what: str) -> tuple[Line | None, str]:
         """None, and why, where the process was lost over it. Raises GradersUnavailable."""
         try:
             async with asyncio.timeout(self.seconds):
                 answer = await self._ask(orjson.dumps(request) + b"\n")
         except TimeoutError:
-            why = f"The graders and tools took longer than {self.seconds:.0f} s {what}."
+            why = f"{who} took longer than {self.seconds:.0f} s for {what}."
         except (OSError, EOFError):
             why = "The scorer process stopped unexpectedly."
         except ValueError:  # asyncio's, of a line over its limit, or of what is no JSON
-            why = f"The graders and tools returned more than {LINE_LIMIT >> 20} MiB {what}."
+            why = f"{who} returned more than {LINE_LIMIT >> 20} MiB for {what}."
         else:
             if "error" in answer:
                 raise GradersUnavailable(answer["error"], answer["code"])
