@@ -1,7 +1,7 @@
 """Reinforcement with tools, in real children.
 
-The bare starter has never seen a call. It begins its answers with '<', and a response format that allows no '<' leaves
-it nothing but a call.
+The bare starter has never seen a call. It begins its answers with '<' or a digit, and a response format that allows
+neither leaves it nothing but a call.
 """
 
 import json
@@ -30,19 +30,20 @@ def tools_folder(path: Path, **options: Any) -> Path:
     made = folder(
         path,
         count=4,
-        valid=2,
-        n_epochs=2,
+        valid=1,
+        n_epochs=1,
+        checkpoint_interval=1,
         max_completion_tokens=200,
         kl_beta=0.05,
         max_turns=2,
         **options,
     )
     for name, first in (("train", 11), ("valid", 21)):
-        numbers = range(first, first + (4 if name == "train" else 2))
+        numbers = range(first, first + (4 if name == "train" else 1))
         write_rows(made / name, [{"prompt": f"What is {n} * 7?", "answer": str(n * 7)} for n in numbers])
     spec = json.loads((made / "spec.json").read_text())
     spec["method"]["reinforcement"]["tools"] = [TOOL]
-    form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": DIGITS}}
+    form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"enum": ["none"]}}}
     spec["method"]["reinforcement"]["response_format"] = form
     (made / "spec.json").write_text(json.dumps(spec))
     return made
@@ -90,7 +91,7 @@ def test_what_tools_say_counts_neither_as_tokens_nor_in_the_kl(undisturbed: tupl
         assert sum(told["kl"]) / sum(tokens) == pytest.approx(found["kl"], rel=1e-3, abs=1e-7)
     assert steps[1]["tools/call_frequency"] > 0
     assert 0 <= steps[1]["tools/failure_frequency"] <= 1
-    assert max(step["kl"] for step in steps.values()) > 0
+    assert steps[2]["kl"] > 0
 
 
 def test_validation_and_evaluation_call_tools_as_well(undisturbed: tuple[Child, list[Line]]) -> None:
