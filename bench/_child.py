@@ -34,6 +34,8 @@ def run(
     hyperparameters: dict[str, Any],
     judge: Judge | None = None,
     base: Path = STARTER,
+    *,
+    cpu_bf16: bool = False,
 ) -> Run:
     """Trains, its checkpoint at the end included. judge: in the scorer's place; a completion's reward is the sum."""
     quiet()
@@ -77,6 +79,7 @@ def run(
             "seed": SEED,
             "base_model": {"name": base.name, "path": str(base)},
             "threads": 1,
+            "cpu_bf16": cpu_bf16,
         }
         (folder / "spec.json").write_text(json.dumps(spec))
         channel = Recorder()

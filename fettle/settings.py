@@ -86,6 +86,10 @@ class Settings(BaseSettings):
     worker_labels: str = Field("", description="What jobs can ask this worker for, such as a100,eu; unset: no labels")
     gpus_per_job: int = Field(1, ge=1, description="GPUs that train one job together; see docs/gpus.md")
     threads: int | None = Field(None, ge=1, description="CPU threads per job; unset: cores ÷ slots")
+    cpu_bf16: bool = Field(
+        True,
+        description="Train and serve larger models in bf16 on CPUs that compute in it natively; 0: in fp32",
+    )
     warm_children: bool = Field(True, description="Fork training children from a process that has torch loaded")
     lease_seconds: float = Field(60, gt=0, description="A worker that does not respond for this long loses its job")
     heartbeat_seconds: float = Field(10, gt=0, description="How often a worker renews its lease")

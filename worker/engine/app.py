@@ -175,7 +175,14 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     entries = LiveCatalog(settings)
     thread = DecodeThread(threads_per_slot(settings.threads, SHARERS))
-    pool = app.state.pool = Pool(entries, open_storage(settings), settings.data / "adapters", thread, settings.hf_token)
+    pool = app.state.pool = Pool(
+        entries,
+        open_storage(settings),
+        settings.data / "adapters",
+        thread,
+        settings.hf_token,
+        cpu_bf16=settings.cpu_bf16,
+    )
     warming = asyncio.create_task(warm(pool)) if entries.keys() == {"starter"} else None
     yield
     if warming:

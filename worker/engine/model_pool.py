@@ -23,6 +23,7 @@ from pydantic import SecretStr
 
 from fettle.datasets.formats.render import Renderer
 from fettle.errors import Conflict, NotFound, TrainingFailed, Unavailable
+from fettle.host import cpu
 from fettle.registry import catalog
 from fettle.registry.catalog import BaseModelEntry, Catalog
 from fettle.storage import Missing, Storage, artifacts, stale_files
@@ -61,8 +62,11 @@ class Pool:
         cache: Path,
         thread: DecodeThread,
         hub_token: SecretStr | None = None,
+        *,
+        cpu_bf16: bool = False,
     ) -> None:
         self.models = models
+        self.cpu_bf16 = cpu_bf16
         self.hub_token = hub_token
         self.storage = storage
         self.cache = cache
@@ -122,7 +126,7 @@ class Pool:
         await self.thread.call(lambda: None)  # torch is imported there, and not twice at once
         async with self.room:
             await self._make_room_for_base()
-        network = await asyncio.to_thread(read_network, base)
+        network = await asyncio.to_thread(read_network, base, cpu_bf16=self.cpu_bf16 and cpu.bf16_pays(base.folder))
         await self.thread.call(lambda: self.thread.networks.update({base.name: network}))
         self.resident[base.name] = network
         return network
@@ -235,7 +239,7 @@ def read_base(name: str, folder: Path, length: int) -> Base:
     return Base(name, folder, length, renderer, ends, Vocabulary(renderer, ends))
 
 
-def read_network(base: Base) -> "Network":
+def read_network(base: Base, *, cpu_bf16: bool) -> "Network":
     from worker.engine.networks import Network
 
-    return Network(base)
+    return Network(base, cpu_bf16=cpu_bf16)

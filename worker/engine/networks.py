@@ -23,9 +23,10 @@ class Network:
     Made and filled by loader threads; `logits` and `scores` are the decode thread's alone.
     """
 
-    def __init__(self, base: Base) -> None:
+    def __init__(self, base: Base, *, cpu_bf16: bool = False) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        bf16 = self.device.type == "cuda" or cpu_bf16
+        self.dtype = torch.bfloat16 if bf16 else torch.float32
         network: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             base.folder,
             dtype=self.dtype,
@@ -39,6 +40,10 @@ class Network:
         self.routing = Routing()
         self.linears = mixed(network, self.routing)
         self.network = cast(nn.Module, network).to(self.device).eval()
+        if self.device.type == "cpu":
+            for module in self.network.modules():
+                if isinstance(module, MixedLinear):
+                    module.pack()
         self.backbone = network.base_model  # all of it but the LM head
         self.loras: dict[str, Lora] = {}
         self.heads: dict[str, Tensor] = {}  # of the reward models among them

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import methods
 from fettle.errors import FettleError, NotFound, TrainingFailed
+from fettle.host import cpu
 from fettle.jobs import events
 from fettle.registry import catalog, tuned_models
 from fettle.storage import Missing, artifacts
@@ -52,6 +53,7 @@ async def prepare(attempt: Attempt, folder: Path) -> None:
         "seed": attempt.job.seed,
         "base_model": base,
         "threads": attempt.resources.threads,
+        "cpu_bf16": attempt.settings.cpu_bf16 and cpu.bf16_pays(base_path),
     }
     await asyncio.to_thread((folder / "spec.json").write_bytes, orjson.dumps(spec))
     await fetch(attempt, attempt.job.training_file, folder / "train")

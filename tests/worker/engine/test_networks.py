@@ -83,6 +83,23 @@ def test_every_tenant_hears_its_own_adapter_while_others_come_and_go(
     check(None)
 
 
+def test_in_bf16_the_same_is_said_with_less_precision(
+    base: Base, oracles: Oracles, folders: dict[str, Path], ids_BT: torch.Tensor
+) -> None:
+    """A bf16 value has 8 bits of mantissa: its rounding is at most 2^-9 of it. Each of 4 layers adds about a dozen of
+    these to the stream, and the logits are one more product: 50 roundings, at the most 0.1 of the largest."""
+    network = Network(base, cpu_bf16=True)
+    assert network.dtype == torch.bfloat16
+    for name in ("one", "two"):
+        network.attach(name, network.read(folders[name]))
+    for name in (None, "one", "two"):
+        right = expected(oracles, name, ids_BT)
+        found = logits(network, name, ids_BT)
+        assert found.dtype == torch.float32
+        assert (found - right).abs().max() < 0.1 * right.abs().max(), name
+        assert found.argmax(-1) == right.argmax(-1), name
+
+
 def test_a_slot_that_never_was_is_an_error_and_not_the_base(base: Base, ids_BT: torch.Tensor) -> None:
     with pytest.raises(KeyError, match="nobody"):
         logits(Network(base), "nobody", ids_BT)

@@ -54,6 +54,7 @@ def work_folder(
     lora: dict[str, Any] | None = None,
     method: str = "supervised",
     start: Path | None = None,
+    cpu_bf16: bool = False,
     **hyperparameters: Any,
 ) -> Path:
     """As the supervisor fills it."""
@@ -78,6 +79,7 @@ def work_folder(
         "seed": 7,
         "base_model": {"name": "starter", "path": str(base)},
         "threads": 1,
+        "cpu_bf16": cpu_bf16,
     }
     (folder / "spec.json").write_text(json.dumps(spec))
     return folder

@@ -22,6 +22,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "accumulated": {"count": 80, "batch_size": 32},  # 32 rows are 2 parts of at most 1024 tokens
     "rslora": {"lora": {"use_rslora": True, "dropout": 0.1}},
     "early stopping": {"early_stopping": {"patience": 9, "min_delta": 0.0}, "eval_interval": 2},
+    "bf16": {"cpu_bf16": True},
     "saved between validations": {"checkpoint_interval": 2, "eval_interval": 3},
 }
 

@@ -1,7 +1,8 @@
 """What a run makes of the device it finds: precision, attention, gradient checkpointing. All of it is decided here.
 
-bf16: where the device computes in it; it has fp32's range, so no loss needs scaling. Elsewhere fp32, never fp16, whose
-range the activations of models trained in bf16 may leave.
+bf16: where the device computes in it, on a CPU only for models that gain from it (fettle/host/cpu.py); it has fp32's
+range, so no loss needs scaling. The adapter and the optimizer stay in fp32. Elsewhere fp32, never fp16, whose range the
+activations of models trained in bf16 may leave.
 attention: torch's own fused kernel (sdpa), which stores no T × T scores either; FlashAttention 2 only where it is
 installed and made for the GPU (Ampere, CUDA capability 8.0, or newer).
 gradient checkpointing: computes the forward pass twice to keep less of it, about a third more time: only where weights
@@ -56,17 +57,17 @@ class DevicePlan:
 
 def plan(work: Work, rows_at_once: int) -> DevicePlan:
     """For this process, on the device that it sees."""
-    found = probe()
+    found = probe(work)
     return choose(found, load(work, rows_at_once, on_gpu=found.capability is not None))
 
 
 def choose(probe: Probe, load: Load) -> DevicePlan:
     on_gpu = probe.capability is not None
-    precision: Literal["bf16", "fp32"] = "bf16" if on_gpu and probe.bf16 else "fp32"
-    flash = precision == "bf16" and probe.flash_attention and (probe.capability or (0, 0)) >= AMPERE
+    kind: Literal["bf16", "fp32"] = "bf16" if probe.bf16 else "fp32"
+    flash = on_gpu and probe.bf16 and probe.flash_attention and (probe.capability or (0, 0)) >= AMPERE
     weights = load.weights / NF4_SHRINKS if load.nf4 else load.weights
-    fits = weights + activations(load, precision) + logits(load) <= FITS * probe.memory
-    return DevicePlan(probe.name, precision, "flash_attention_2" if flash else "sdpa", not fits, on_gpu)
+    fits = weights + activations(load, kind) + logits(load) <= FITS * probe.memory
+    return DevicePlan(probe.name, kind, "flash_attention_2" if flash else "sdpa", not fits, on_gpu)
 
 
 def load(work: Work, rows_at_once: int, *, on_gpu: bool) -> Load:
@@ -83,9 +84,9 @@ def load(work: Work, rows_at_once: int, *, on_gpu: bool) -> Load:
     )
 
 
-def probe() -> Probe:
+def probe(work: Work) -> Probe:
     if not torch.cuda.is_available():
-        return Probe(name="CPU", memory=machine_memory(), bf16=False)  # many a CPU only emulates it
+        return Probe(name="CPU", memory=machine_memory(), bf16=work.cpu_bf16)
     properties = torch.cuda.get_device_properties(torch.cuda.current_device())
     return Probe(
         name=properties.name,

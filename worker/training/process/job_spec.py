@@ -22,6 +22,7 @@ class Work:
     base_name: str  # in the catalog
     base_path: Path
     threads: int
+    cpu_bf16: bool = False  # what a CPU computes in, instead of fp32
     options: dict[str, Any] = field(default_factory=dict)
     phase: str = ""
     goes_on: bool = True
@@ -43,6 +44,7 @@ class Work:
             base_name=spec["base_model"]["name"],
             base_path=Path(spec["base_model"]["path"]),
             threads=spec["threads"],
+            cpu_bf16=spec.get("cpu_bf16", False),
             hub=spec["base_model"].get("hub"),
             revision=spec["base_model"].get("revision"),
             options=options,

@@ -22,6 +22,7 @@ GB = 10**9
 H100 = Probe("NVIDIA H100", 80 * GB, bf16=True, capability=(9, 0))
 T4 = Probe("Tesla T4", 16 * GB, bf16=False, capability=(7, 5))
 CPU = Probe("CPU", 16 * GB, bf16=False)
+CPU_BF16 = replace(CPU, bf16=True)
 SMALL = Load(weights=GB, layers=24, hidden=896, intermediate=4864, tokens=16 * 2048)  # 0.5 billion weights
 LARGE = Load(weights=16 * GB, layers=32, hidden=4096, intermediate=14336, tokens=16 * 2048)  # 8 billion
 
@@ -31,6 +32,12 @@ class TestPrecision:
         assert device.choose(H100, SMALL).dtype == torch.bfloat16
         assert device.choose(T4, SMALL).dtype == torch.float32
         assert device.choose(CPU, SMALL).dtype == torch.float32
+
+    def test_bf16_on_a_cpu_where_the_job_says_so(self, tmp_path: Path) -> None:
+        assert device.choose(CPU_BF16, SMALL).dtype == torch.bfloat16
+        for asked in (False, True):
+            work = Work.read(work_folder(tmp_path / str(asked), rows(1), cpu_bf16=asked))
+            assert device.probe(work).bf16 is asked or torch.cuda.is_available()
 
 
 class TestAttention:
@@ -43,6 +50,7 @@ class TestAttention:
         assert device.choose(older, SMALL).attention == "sdpa"
         assert device.choose(replace(H100, capability=(8, 0), flash_attention=True), SMALL).attention != "sdpa"
         assert device.choose(replace(CPU, flash_attention=True), SMALL).attention == "sdpa"
+        assert device.choose(replace(CPU_BF16, flash_attention=True), SMALL).attention == "sdpa"
 
     def test_flash_attention_is_not_for_float32(self) -> None:
         assert device.choose(replace(H100, bf16=False, flash_attention=True), SMALL).attention == "sdpa"
