@@ -20,7 +20,12 @@ pytestmark = pytest.mark.slow
 DIGITS = {"type": "integer", "minimum": 0, "maximum": 99}
 TOOL = {
     "name": "multiply",
-    "parameters": {"type": "object", "properties": {"a": DIGITS, "b": DIGITS}, "required": ["a", "b"]},
+    "parameters": {
+        "type": "object",
+        "properties": {"a": DIGITS, "b": DIGITS},
+        "required": ["a", "b"],
+        "additionalProperties": False,
+    },
     "source": "def multiply(a, b):\n    return a * b\n",
 }
 TIMES = {"generation_seconds", "scoring_seconds", "tokens_per_second"}
@@ -72,7 +77,7 @@ def test_a_rollout_has_every_turn_and_its_last_text_is_scored(undisturbed: tuple
     answered = [
         each for each in rollouts if [turn["role"] for turn in each["turns"]] == ["assistant", "tool", "assistant"]
     ]
-    assert answered
+    assert answered, rollouts[0]["turns"]
     for each in rollouts:
         assert each["completion"] == (each["turns"][-1]["content"] or "")
         assert [turn["role"] for turn in each["turns"]][::2] == ["assistant"] * ((len(each["turns"]) + 1) // 2)
