@@ -33,6 +33,7 @@ from api.routes import (
     console,
     docs,
     dry_runs,
+    engines,
     estimates,
     evals,
     files,
@@ -59,6 +60,7 @@ from fettle.datasets.ingest import Checks
 from fettle.db import Database
 from fettle.host import data_folder
 from fettle.inference.client import Engine
+from fettle.inference.engines import Directory
 from fettle.isolation.pool import Pool
 from fettle.observability.metrics import Ledger
 from fettle.queue import Doorbell
@@ -88,6 +90,7 @@ ROUTERS = (
     job_comparisons.router,
     comparison_exports.router,
     workers.router,
+    engines.router,
     models.router,
     checkpoint_permissions.router,
     chat.router,
@@ -117,7 +120,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     state.ledger = Ledger(state.db)
     state.storage = open_storage(settings)
     state.doorbell = Doorbell(settings)
-    state.engine = Engine(settings)
+    state.engine = Engine(settings, Directory(state.db, settings.heartbeat_seconds))
     state.models = LiveCatalog(settings)
     state.aliases = catalog.check_aliases(settings.model_aliases, state.models)
     state.pepper = keys.pepper(settings)

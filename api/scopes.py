@@ -43,6 +43,7 @@ ROUTES: dict[str, str] = {
     "GET /v1/reward_functions/{function_id}/versions": "jobs.read",
     "DELETE /v1/reward_functions/{function_id}": "jobs.write",
     "GET /v1/workers": "jobs.read",
+    "GET /v1/engines": "jobs.read",
     "POST /v1/fine_tuning/dry_runs": "jobs.write",
     "POST /v1/fine_tuning/advise": "jobs.write",
     "POST /v1/fine_tuning/estimate": "jobs.write",

@@ -85,11 +85,12 @@ def main() -> None:
     job_id = create(client, prompts=options.prompts, algorithm=options.algorithm, n_epochs=options.epochs)
     done: Any = running.wait(client, job_id)  # prints the events of both phases
     found = running.evaluation(client, job_id)
-    base, tuned = found["base"], found["tuned"]
+    before, after, moved = found["base"]["reward_mean"], found["tuned"]["reward_mean"], found["tuned"]["kl"]
     print(f"\nReward model {done.to_dict()['method']['rlhf']['reward_model']}: the better one scores higher in")
     print(f"{found['reward_model']['tuned']['pairwise_accuracy']:.1%} of the held-out pairs.")
-    print(f"Reward of {done.fine_tuned_model}: {base['reward_mean']:+.2f} → {tuned['reward_mean']:+.2f}")
-    print(f"spreads of the base's own scores, {tuned['kl']:.1f} nats a completion away from it.")
+    print(f"Mean reward on the held-out prompts: {before:+.2f} → {after:+.2f}. 0 is the mean score of")
+    print("completions that the base sampled for the training prompts, and 1 is their spread.")
+    print(f"{done.fine_tuned_model} is {moved:z.1f} nats a completion away from the base.")
     for sample in found["samples"][:3]:
         print(f"\n{printable(sample['prompt'][-1]['content'])}")
         print(f"  base  ({sample['base_reward']:+.2f}) {printable(sample['base'])}")

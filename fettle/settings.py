@@ -43,6 +43,10 @@ class Settings(BaseSettings):
     s3_public_endpoint: str | None = Field(None, description="Endpoint in presigned URLs; unset: FETTLE_S3_ENDPOINT")
     engine_url: str = Field("http://127.0.0.1:8001", description="Address of the inference engine")
     engine_key: SecretStr | None = Field(None, description="Bearer token between API and engine")
+    engine_models: str = Field("", description="Base models that an engine serves, such as qwen,phi; unset: all")
+    engine_announce_url: str | None = Field(
+        None, description="Where others reach an engine; unset: FETTLE_ENGINE_URL, or this host if that is 0.0.0.0"
+    )
     vllm_url: str = Field("http://127.0.0.1:8002", description="The vLLM server behind `fettle vllm-agent`")
     vllm_key: SecretStr | None = Field(None, description="The --api-key of that vLLM server")
     catalog: Path | None = Field(
@@ -110,7 +114,9 @@ class Settings(BaseSettings):
     )
     drain_seconds: float = Field(20, gt=0, description="How long a stopping worker waits for a last checkpoint")
     stall_seconds: float = Field(
-        1800, gt=0, description="A run that reports nothing for so long gets a warning, and after twice as long it ends"
+        1800,
+        gt=0,
+        description="A run that reports nothing for this long gets a warning, and ends after twice that time",
     )
     max_attempts: int = Field(3, ge=1, description="Attempts without progress after which a job fails as worker_lost")
     grading_seconds: float = Field(150, gt=0, description="How long a request to run a grader waits for its answer")
@@ -143,7 +149,7 @@ class Settings(BaseSettings):
     )
 
     webhook_allow_networks: str = Field(
-        "", description="Networks of yours that webhooks may reach, such as 10.0.0.0/8; unset: public addresses only"
+        "", description="Private networks that webhooks may reach, such as 10.0.0.0/8; unset: public addresses only"
     )
 
     integrations: str = Field("", description="Where jobs may report to: wandb,tensorboard,mlflow; unset: nowhere")

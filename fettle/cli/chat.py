@@ -53,26 +53,32 @@ class Conversation:
 
     def show_answer(self, model: str, messages: Messages) -> str | None:
         """The answer, as far as it came before Ctrl-C; None when there is none."""
-        pieces: list[str] = []
+        answer = ""
         try:
             for piece in self.pieces(model, messages):
-                pieces.append(piece)
-                console.print(plain(piece), end="", soft_wrap=True, highlight=False)
+                answer += piece
         except KeyboardInterrupt:
             console.print(plain(" [stopped]", "dim"), end="")
         except FettleError as error:
-            console.print(Text("error ", "red") + plain(error.message), soft_wrap=True)
+            if not sys.stdin.isatty():
+                raise  # a script learns of it by the exit code
+            start = "\n" if answer else ""
+            console.print(Text(f"{start}error ", "red") + plain(error.message), soft_wrap=True)
             return None
         console.print()
-        return "".join(pieces)
+        if not answer and sys.stdin.isatty():
+            note("The answer is empty.")
+        return answer
 
     def pieces(self, model: str, messages: Messages) -> Iterator[str]:
+        """Shows each piece as it comes, and a mark behind an answer that was cut off."""
         for chunk in self.client.chat({"model": model, "messages": self.prompt(messages), **self.options}):
             for choice in chunk["choices"]:
                 if text := choice["delta"].get("content"):
+                    console.print(plain(text), end="", soft_wrap=True, highlight=False)
                     yield text
                 if choice.get("finish_reason") == "length":
-                    yield " …"
+                    console.print(plain(" …", "dim"), end="")
 
     def obey(self, line: str) -> bool:
         """Carries out a line that begins with '/'; whether the conversation goes on."""
@@ -89,6 +95,8 @@ class Conversation:
                 self.messages = []
                 note("A new conversation starts.")
             case "/history":
+                if not self.messages:
+                    note("The conversation is empty.")
                 for message in self.prompt(self.messages):
                     console.print(plain(f"{message['role']}: ", "bold") + plain(message["content"]), soft_wrap=True)
             case "/help":
@@ -104,7 +112,7 @@ def chat(
     system: Annotated[str, typer.Option(help="The system message.")] = "",
     temperature: Annotated[float | None, typer.Option(min=0, max=2, help="0: always the likeliest token.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="The longest answer, in tokens.")] = None,
-    seed: Annotated[int | None, typer.Option(help="For the same answer again.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Repeats an answer: the same seed, the same text.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Talk to a model. Answers appear as they are written; /help lists what else you can type."""
@@ -134,8 +142,8 @@ def talk(
         body = {"model": model, "messages": conversation.prompt([{"role": "user", "content": message or read_all()}])}
         show_json(client.post("/v1/chat/completions", body | conversation.options))
     elif message is not None:
-        for piece in conversation.pieces(model, [{"role": "user", "content": message}]):
-            console.print(plain(piece), end="", soft_wrap=True, highlight=False)
+        for _ in conversation.pieces(model, [{"role": "user", "content": message}]):
+            pass
         console.print()
     else:
         client.get(f"/v1/models/{model}")  # reports a wrong name before the first question

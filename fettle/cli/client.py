@@ -15,6 +15,7 @@ from fettle.errors import FettleError, Unavailable
 from fettle.settings import Settings
 
 AWAY = (502, 503, 504)
+END = "[DONE]"  # the data of the last event
 EVENTS_AWAY_SECONDS = 60  # how long a watch outlives a server that restarts
 
 
@@ -102,11 +103,13 @@ class Client:
             headers: dict[str, str] = {"Last-Event-ID": last} if last else {}
             try:
                 with self.stream("GET", path, params={"stream": "true"}, headers=headers) as response:
-                    for data in server_sent(response):
+                    for data in server_sent(response, end=END):
+                        if data == END:
+                            return
                         event = orjson.loads(data)
                         last, away_since = event["id"], None
                         yield event
-                return
+                raise Unavailable(f"{self.url} closed the stream of events before the job ended.")  # it is stopped
             except Unavailable:
                 away_since = away_since or time.monotonic()
                 if last is None or time.monotonic() - away_since > EVENTS_AWAY_SECONDS:
@@ -151,11 +154,13 @@ def key_for(url: str, settings: Settings) -> str:
     )
 
 
-def server_sent(response: httpx.Response) -> Iterator[str]:
-    """The data of each event until [DONE]."""
+def server_sent(response: httpx.Response, end: str | None = None) -> Iterator[str]:
+    """The data of each event until [DONE], which is given as well where it is the `end` that is waited for."""
     for line in response.iter_lines():
-        if line.startswith("data: ") and line != "data: [DONE]":
+        if line.startswith("data: ") and line != f"data: {END}":
             yield line[len("data: ") :]
+        elif end is not None and line == f"data: {end}":
+            yield end
 
 
 def checked(response: httpx.Response) -> httpx.Response:

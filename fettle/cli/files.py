@@ -21,6 +21,7 @@ app = typer.Typer(no_args_is_help=True, help="Dataset files: upload, list, show,
 FileId = Annotated[str, typer.Argument(help="The file's id. `fettle files list` shows it.")]
 Problems = Annotated[int, typer.Option("--limit", min=1, max=50, help="How many problems to show; all are counted.")]
 SOME = 20  # problems
+HUB_FILES = ("state.json", "dataset_info.json", "dataset_dict.json")
 
 
 @app.command(epilog=example("fettle files upload train.jsonl"))
@@ -49,12 +50,27 @@ def send(client: Client, file: Path, purpose: str = "fine-tune") -> dict[str, An
 
 @contextmanager
 def opened(file: Path) -> Iterator[BinaryIO]:
+    if file.is_dir():
+        raise InvalidRequest(of_folder(file))
     try:
         content = file.open("rb")
     except OSError as error:
         raise InvalidRequest(f"{file} cannot be read: {error.strerror}.") from error
     with content:
         yield content
+
+
+def of_folder(folder: Path) -> str:
+    """What to send in the place of a folder."""
+    if any((folder / name).is_file() for name in HUB_FILES):
+        split = "['train']" if (folder / "dataset_dict.json").is_file() else ""
+        return (
+            f"{folder} is a folder of Hugging Face's save_to_disk. Write its rows, and send that file: "
+            f"datasets.load_from_disk({str(folder)!r}){split}.to_json('train.jsonl')"
+        )
+    names = sorted(path.name for path in folder.iterdir() if path.is_file())
+    there = f"It has {', '.join(names[:3])}{', …' if len(names) > 3 else ''}. " if names else "It is empty. "
+    return f"{folder} is a folder. {there}Name one file with rows: JSONL, CSV or Parquet."
 
 
 def show_report(file: dict[str, Any], limit: int) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from fettle.cli import tables
 from fettle.cli.terminal import AsJson, console, example, moment, plain, show_json
+from fettle.errors import Unavailable
 from fettle.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Jobs: list, follow, pause, resume, cancel, download.")
@@ -75,10 +76,13 @@ def follow(client: Any, job_id: str) -> dict[str, Any]:
 
     try:
         job_progress.watch(client.events(job_id), console)
+        job: dict[str, Any] = client.get(f"{JOBS}/{job_id}")
     except KeyboardInterrupt:
         console.print(plain(f"\nThe job continues. Follow it again: fettle jobs watch {job_id}"), soft_wrap=True)
         sys.exit(STOPPED)
-    job: dict[str, Any] = client.get(f"{JOBS}/{job_id}")
+    except Unavailable as away:
+        way_back = f"The job continues when the server is back. Follow it again: fettle jobs watch {job_id}"
+        raise Unavailable(f"{away.message} {way_back}") from away
     say(job)
     if job["status"] != "succeeded":
         sys.exit(NOT_SUCCEEDED)

@@ -64,13 +64,12 @@ async def take(session: AsyncSession, job_id: str, owner: str, lease_seconds: fl
             fence=Job.fence + 1,
             attempts=Job.attempts + 1,
             owner=owner,
-            preempted_for=None,
             kept_by=case((Job.kept_by == offer.host, Job.kept_by), else_=None),  # nobody else has its adapter
             lease_until=database_now() + lease_seconds,
         )
         .returning(Job, database_now())
     )
-    found = (await session.execute(claimed, execution_options={"populate_existing": True})).one_or_none()
+    found = (await session.execute(claimed)).one_or_none()
     if found is None:
         return None
     job, now = found

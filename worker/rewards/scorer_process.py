@@ -1,9 +1,9 @@
 """`python -m worker.rewards.scorer_process` is one job's scorer: rewards and the sandbox run here.
 
-JSON lines on stdin: {"version", "graders", "models", "limits", "engine", "patience", "rollouts"}; for each one on
-stdout: {"scores", "sandbox"} in the batch's order and what held user code, or {"error", "code"} when the graders cannot
-be opened. For {"tools", "calls", "limits"}, {"results", "sandbox"} of the calls, or {"error", "code"}; a job's tools
-stay the same. While a batch takes long, {"progress"} lines come first. The end of stdin is its end.
+JSON lines on stdin: {"version", "graders", "models", "limits", "engine", "engines", "patience", "rollouts"}; for each
+one on stdout: {"scores", "sandbox"} in the batch's order and what held user code, or {"error", "code"} when the
+graders cannot be opened. For {"tools", "calls", "limits"}, {"results", "sandbox"} of the calls, or {"error", "code"}; a
+job's tools stay the same. While a batch takes long, {"progress"} lines come first. The end of stdin is its end.
 """
 
 import os
@@ -57,6 +57,8 @@ class Opened:
             graders = entered.enter_context(open_graders.opened(request, request["patience"]))
             self.held.close()
             self.version, self.graders, self.held = request["version"], graders, entered
+        if request["models"]:
+            self.graders.judge.engine.routes = open_graders.routes(request)  # type: ignore[attr-defined]  # EngineJudge
         samples = [
             Sample(each["messages"], each["completion"], each["item"], turns=each["turns"])
             for each in request["rollouts"]

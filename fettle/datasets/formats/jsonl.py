@@ -7,6 +7,7 @@ line by line, and a line with something amiss once more, leniently, to say what 
 import json
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from io import BytesIO
@@ -29,13 +30,23 @@ BOM = b"\xef\xbb\xbf"
 DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 LONG_NUMBER = b"0" * 19  # after DIGITS: perhaps a whole number of more than 64 bits, which orjson rounds
 PYTHON = re.compile(r"\s*(?:b['\"]\s*)?[\[{]\s*'|\s*b['\"]\s*\{|\s*\[\s*\{\s*'")  # as Python prints a row
+# As Hugging Face's save_to_disk leaves beside the rows
+HUB_METADATA = re.compile(rb'\{\s*"_data_files"|\{\n\s*"(?:citation|builder_name)"|\{\s*"splits": *\["')
 PYTHON_NAME = re.compile(r"[\s:,\[]?(?:None|True|False)\b")
+VALUE = re.compile(
+    rb"[{}\[\]\"'0-9\0\x1a\x1e-]|(?:true|false|null|True|False|None)\b"
+)  # how a line of JSON or Python begins
 INI = re.compile(rb"\[\[?[A-Za-z_][\w.-]*\]\]?\s*$")
 MESSAGES = re.compile(rb'\[\s*\{\s*"(?:role|content|from|value)"\s*:')  # a conversation without its object
 
 
 def read(file: BinaryIO, max_row_bytes: int, first: int = 1) -> Iterator[Line]:
-    """The lines of a file, blank ones at its end left out. first: the number of the next line."""
+    """The lines of a file, blank ones at its end left out. first: the number of the next line.
+
+    A byte order mark at the file's beginning is passed over: editors on Windows write it.
+    """
+    if first == 1 and file.read(len(BOM)) != BOM:
+        file.seek(0)
     numbers = count(first)
     blank = 0  # how many lines just before are errors unless the file ends here
     for block in blocks(file, max_row_bytes):
@@ -57,6 +68,10 @@ def read(file: BinaryIO, max_row_bytes: int, first: int = 1) -> Iterator[Line]:
 def not_jsonl(head: bytes) -> str | tuple[str, str] | None:
     """The code of what text is instead of JSONL, told by its beginning; its kind where the code has several."""
     text = head.removeprefix(BOM).strip()
+    if HUB_METADATA.match(text):
+        return "hub_metadata"
+    if text.startswith(b"{") and b'"cells"' in text[:40]:
+        return "no_dataset_file", "a Jupyter notebook"
     first, _, rest = text.partition(b"\n")
     first = first.rstrip()
     if text.startswith(b"<"):
@@ -69,9 +84,19 @@ def not_jsonl(head: bytes) -> str | tuple[str, str] | None:
         return "no_dataset_file", "a Markdown table"
     if re.match(rb"\[\s*\{\s*'", text):
         return "python_not_json"
+    if prose(text):
+        return "plain_text"
+    if first.startswith(b"[") and first.endswith(b"]") and rest:
+        return None  # a list on each line
     if text.startswith(b"["):
         return None if MESSAGES.match(first) else "json_array"
     return "pretty_printed_json" if first == b"{" and first != text else None
+
+
+def prose(text: bytes) -> bool:
+    """Whether text that is no table has neither JSON nor a Python literal on any of its lines: a story, notes, code."""
+    lines = [line.strip() for line in text.split(b"\n")]
+    return bool(text) and not any(VALUE.match(line) or b"{" in line for line in lines)
 
 
 def blocks(file: BinaryIO, max_row_bytes: int) -> Iterator[bytes]:
@@ -228,7 +253,15 @@ def _invalid_json(text: str, last: bool, refusal: orjson.JSONDecodeError) -> Row
         return RowProblem("", "several_on_a_line")
     if PYTHON.match(text) or PYTHON_NAME.match(text, max(0, refusal.pos - 1)):
         return RowProblem("", "python_not_json")
-    return RowProblem("", "invalid_json", {"reason": refusal.msg, "column": refusal.colno})
+    return RowProblem("", "invalid_json", {"reason": refusal.msg + sign_at(text, refusal), "column": refusal.colno})
+
+
+def sign_at(text: str, refusal: orjson.JSONDecodeError) -> str:
+    """The character that JSON does not have there, where it looks like one that it has, or like none."""
+    sign = text[refusal.pos : refusal.pos + 1]
+    if not sign or not refusal.msg.startswith("unexpected character") or " " < sign < "\x7f":
+        return ""
+    return f" (it is U+{ord(sign):04X}, {unicodedata.name(sign, 'a control character').lower()})"
 
 
 def irregularities(value: Any, path: str = "", depth: int = 1) -> Iterator[RowProblem]:

@@ -10,9 +10,18 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     # the file
     "empty_file": ("The file has no rows.", "Write one JSON object on each line."),
     "gzip_file": ("The file is compressed with gzip.", "Decompress it (gunzip) and upload the file inside."),
-    "zip_file": (
-        "The file is a zip archive, or a spreadsheet.",
-        "Extract the file, or save the sheet as CSV in UTF-8.",
+    "zip_file": ("The file is a zip archive.", "Extract it, and upload the dataset file inside."),
+    "spreadsheet_file": (
+        "The file is {kind}.",
+        "Save the sheet as CSV in UTF-8, with a header such as prompt,completion, and upload that.",
+    ),
+    "hub_metadata": (
+        "The file describes a dataset of Hugging Face's save_to_disk, and does not have its rows.",
+        "Write the rows: datasets.load_from_disk(FOLDER).to_json('train.jsonl'). Of several splits, take one first.",
+    ),
+    "plain_text": (
+        "The file is plain text, without rows.",
+        'Write what a model is to answer as rows, such as {{"prompt": "…", "completion": "…"}} on each line.',
     ),
     "bzip2_file": ("The file is compressed with bzip2.", "Decompress it (bunzip2) and upload the file inside."),
     "xz_file": ("The file is compressed with xz.", "Decompress it (unxz) and upload the file inside."),
@@ -103,7 +112,10 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "blank_line": ("The line is blank.", "Remove it; only the end of the file may be blank."),
     "bom": ("The line begins with a byte order mark.", "Save the file as UTF-8 without a byte order mark."),
     "nul": ("The row contains the character U+0000 (NUL).", "Remove it. Text cannot contain \\u0000."),
-    "not_utf8": ("The line is not UTF-8 at byte {byte}.", "Save the file as UTF-8."),
+    "not_utf8": (
+        "The line is not UTF-8 at byte {byte}.",
+        "Save the file as UTF-8. If Windows wrote it, use iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW.",
+    ),
     "truncated_line": (
         "The last line ends in the middle of a row.",
         "Upload the whole file again, or remove this line.",
@@ -150,6 +162,10 @@ PROBLEMS: dict[str, tuple[str, str]] = {
         "The row has none of the expected keys: 'messages', 'prompt' and 'completion', 'instruction' and 'output', or "
         "'conversations'. Its keys are: {keys}.",
         '{rename}Write {{"messages": […]}} or {{"prompt": "…", "completion": "…"}}.',
+    ),
+    "wrapped_rows": (
+        "The row is an object around a list of {rows} rows, under the key {key}.",
+        "Write each of them on its own line: jq -c '.{name}[]'.",
     ),
     "cell_encoded_twice": (
         "{key} is a string that holds JSON: it was encoded twice.",
@@ -332,7 +348,7 @@ QUALITY: dict[str, tuple[str, str]] = {
         "Remove it or write placeholders, unless the model must know it.",
     ),
     "conflicting_answers": (
-        "An earlier row answers the same prompt otherwise, or prefers what this one rejects: {rows}.",
+        "An earlier row answers the same prompt differently, or prefers what this one rejects: {rows}.",
         "Keep one of them, unless several answers are right.",
     ),
     "duplicate_rows": ("An earlier row says the same: {rows}. Training counts each of them.", "Remove the copies."),
@@ -344,7 +360,7 @@ QUALITY: dict[str, tuple[str, str]] = {
         "The answer is a placeholder, such as n/a, or a template with gaps that nobody filled in: {rows}.",
         "Write the answer, or remove the row.",
     ),
-    "same_answer": ("The very same answer follows different prompts: {rows}.", "Check that it is meant."),
+    "same_answer": ("The same answer follows different prompts: {rows}.", "Check that it is meant."),
     "long_rows": (
         "The row is more than ten times as long as the median row: {rows}. A job may leave such rows out.",
         "Look at them in the preview. Split or remove those that do not belong here.",
@@ -370,6 +386,9 @@ OF_THE_FILE = frozenset(
         "xz_file",
         "archive_file",
         "arrow_file",
+        "spreadsheet_file",
+        "hub_metadata",
+        "plain_text",
         "no_dataset_file",
         "utf16_file",
         "json_array",

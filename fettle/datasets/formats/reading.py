@@ -23,9 +23,9 @@ FORMATS: dict[str, Reader] = {"jsonl": jsonl.read, "csv": delimited.read, "parqu
 # How a file of another kind begins: its code, and its kind where the code stands for several
 SIGNATURES: dict[bytes, str | tuple[str, str]] = {
     b"\x1f\x8b": "gzip_file",
-    b"PK\x03\x04": "zip_file",
     b"PK\x05\x06": "zip_file",
     b"\x28\xb5\x2f\xfd": "zstd_file",
+    b"\x50\x2a\x4d\x18": "zstd_file",
     b"\xff\xfe\0\0": ("utf16_file", "UTF-32"),
     b"\0\0\xfe\xff": ("utf16_file", "UTF-32"),
     b"\xff\xfe": ("utf16_file", "UTF-16"),
@@ -60,10 +60,23 @@ SIGNATURES: dict[bytes, str | tuple[str, str]] = {
     b"\x80\x03": ("no_dataset_file", "a Python pickle"),
     b"\x80\x04": ("no_dataset_file", "a Python pickle"),
     b"\x80\x05": ("no_dataset_file", "a Python pickle"),
+    b"{\\rtf": ("no_dataset_file", "a text in RTF"),
     b"%PDF": ("no_dataset_file", "a PDF"),
     b"\x89PNG": ("no_dataset_file", "an image"),
     b"\xff\xd8\xff": ("no_dataset_file", "an image"),
     b"version https://git-lfs": ("no_dataset_file", "a pointer of Git LFS, not the file itself"),
+}
+ZIP = b"PK\x03\x04"
+ZIPPED: dict[bytes, tuple[str, str]] = {  # what many programs keep in a zip, by what is near its beginning
+    b"xl/": ("spreadsheet_file", "an Excel workbook"),
+    b"opendocument.spreadsheet": ("spreadsheet_file", "an OpenDocument spreadsheet"),
+    b".iwa": ("spreadsheet_file", "a document of Numbers or Pages"),
+    b"word/": ("no_dataset_file", "a Word document"),
+    b"ppt/": ("no_dataset_file", "a PowerPoint presentation"),
+    b"opendocument.": ("no_dataset_file", "an OpenDocument text"),
+    b"epub+zip": ("no_dataset_file", "a book in EPUB"),
+    b"/data.pkl": ("no_dataset_file", "weights of PyTorch"),
+    b".npy": ("no_dataset_file", "a NumPy archive"),
 }
 CONTROLS = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]")
 TAR_AT, TAR = 257, b"ustar"
@@ -78,6 +91,8 @@ def recognise(head: bytes) -> tuple[str, RowProblem | None]:
     if head.startswith(parquet.MAGIC):
         return "parquet", None
     found: str | tuple[str, str] | None = ("archive_file", "tar") if head[TAR_AT:].startswith(TAR) else None
+    if head.startswith(ZIP):
+        found = next((kind for sign, kind in ZIPPED.items() if sign in head), "zip_file")
     found = found or next((code for signature, code in SIGNATURES.items() if head.startswith(signature)), None)
     found = found or not_text(head)
     if found is None and delimited.looks_like_csv(head):

@@ -148,6 +148,14 @@ def never(row: dict[str, Any]) -> bool:
     return False
 
 
+def wrapping(row: dict[str, Any]) -> str | None:
+    """The key under which an object of no shape has rows, as exports write a whole dataset."""
+    for key, value in islice(row.items(), 50):
+        if isinstance(value, list) and value and isinstance(value[0], dict) and shape_of(value[0]) is not None:
+            return key
+    return None
+
+
 def check_row(row: dict[str, Any], first: str | None) -> Iterable[RowProblem]:
     """first: the shape of the file."""
     shape = shape_of(row)
@@ -156,6 +164,8 @@ def check_row(row: dict[str, Any], first: str | None) -> Iterable[RowProblem]:
     if shape in (None, "prompts") and first is not None and answers_missing(row, first):
         return SHAPES[first].check(row)
     if shape is None:
+        if (key := wrapping(row)) is not None:
+            return [RowProblem("", "wrapped_rows", {"rows": len(row[key]), "key": quoted(key), "name": key[:100]})]
         keys = ", ".join(quoted(key) for key in islice(row, 5)) or "none"
         return [RowProblem("", "missing_messages_list", {"keys": keys, "rename": aliases.advice(islice(row, 50))})]
     if first == "prompts" and answers_missing(row, shape):

@@ -63,4 +63,7 @@ def test_a_download_never_overwrites_a_file(asking: Shell, rows: Path) -> None:
 
 def test_a_file_that_is_not_there_is_named(asking: Shell) -> None:
     assert asking.refused("files", "upload", "none.jsonl") == "none.jsonl cannot be read: No such file or directory."
-    assert "cannot be read: Is a directory" in asking.refused("files", "upload", ".")
+    assert "is a folder. It is empty. Name one file" in asking.refused("files", "upload", ".")
+    Path("saved").mkdir()
+    Path("saved/state.json").write_text("{}")
+    assert "datasets.load_from_disk('saved').to_json('train.jsonl')" in asking.refused("files", "upload", "saved")

@@ -74,3 +74,12 @@ class TestClose:
         async with db.transaction() as session:
             assert await leases.reclaim_expired(session, 3) == [job.id]
         assert await lasted(db, job) == pytest.approx(3600, abs=5)
+
+    async def test_it_ends_at_the_latest_when_another_job_starts(self, db: Database, project: Project) -> None:
+        job = await given.claimed(db, project)
+        async with db.transaction() as session:
+            await lifecycle.cancel(session, project.id, job.id)
+        await given.claimed(db, project)
+        async with db.snapshot() as session:
+            ended = await session.scalar(select(Run.ended_at.is_not(None)).where(Run.job_id == job.id))
+        assert ended

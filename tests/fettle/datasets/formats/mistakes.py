@@ -33,11 +33,11 @@ def answering(id: str) -> dict[str, Any]:
     return message("tool", SECRET, tool_call_id=id)
 
 
-def zipped() -> bytes:
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("data.jsonl", SECRET)
-    return archive.getvalue()
+def zipped(name: str = "train.jsonl") -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(name, GOOD)
+    return out.getvalue()
 
 
 def tar() -> bytes:
@@ -74,6 +74,13 @@ FILES: dict[str, list[bytes]] = {
     "empty_file": [b"", b"\n", b" \r\n\n"],
     "gzip_file": [gzip.compress(GOOD, mtime=0)],
     "zip_file": [zipped()],
+    "spreadsheet_file": [zipped("xl/workbook.xml"), zipped("Index/Document.iwa")],
+    "hub_metadata": [
+        b'{\n  "_data_files": []\n}',
+        b'{"splits": ["train"]}',
+        b'{\n "citation": "",\n "features": {}\n}',
+    ],
+    "plain_text": [SECRET.encode(), b"\xef\xbb\xbf# Notes\n\nSome.\n", b"import json\nrows = 1\n"],
     "bzip2_file": [bz2.compress(GOOD)],
     "xz_file": [lzma.compress(GOOD)],
     "archive_file": [tar(), b"7z\xbc\xaf\x27\x1c\0\4", b"Rar!\x1a\x07\1\0"],
@@ -140,6 +147,7 @@ LINES: dict[str, list[tuple[bytes, list[str]]]] = {
         (line({"messages": json.dumps([ASKED, SAID])}), ["messages"]),
         (line({"messages": json.dumps([ASKED, SAID], indent=2), "id": 1}), ["messages"]),
     ],
+    "wrapped_rows": [(line({"data": [{"prompt": SECRET, "completion": "x"}]}), [""])],
     "messages_are_turns": [
         (line({"messages": [{"from": "human", "value": SECRET}, {"from": "gpt", "value": "x"}]}), ["messages"])
     ],

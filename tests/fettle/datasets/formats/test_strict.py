@@ -1,24 +1,37 @@
 """The files that people really upload by mistake, each with the sentence that they read: one table."""
 
 import gzip
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from fettle.datasets.formats.reading import conversations
 from tests.fettle.datasets.formats.given import ASSISTANT, GOOD, USER, chat, message, report
 
 DEEP = b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"\n"
 NAN = chat(USER, ASSISTANT, score=float("nan"))
+
+
+def packed(*names: str) -> bytes:
+    """A zip with these files."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in names:
+            archive.writestr(name, "x")
+    return out.getvalue()
+
 
 MISTAKES: dict[str, tuple[bytes, str]] = {
     "truncated": (
         GOOD + GOOD[:40],
         "Line 2: The last line ends in the middle of a row. Upload the whole file again, or remove this line.",
     ),
-    "byte order mark": (
-        b"\xef\xbb\xbf" + GOOD,
-        "Line 1: The line begins with a byte order mark. Save the file as UTF-8 without a byte order mark.",
+    "byte order mark in the middle": (
+        GOOD + b"\xef\xbb\xbf" + GOOD,
+        "Line 2: The line begins with a byte order mark. Save the file as UTF-8 without a byte order mark.",
     ),
     "NUL": (
         GOOD + b"\0" * 40 + b"\n",
@@ -56,12 +69,57 @@ MISTAKES: dict[str, tuple[bytes, str]] = {
     ),
     "Latin-1": (
         b'{"prompt": "Gr\xfc\xdfe", "completion": "x"}\n',
-        "Line 1: The line is not UTF-8 at byte 15. Save the file as UTF-8.",
+        "Line 1: The line is not UTF-8 at byte 15. Save the file as UTF-8. If Windows wrote it, use "
+        "iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW.",
     ),
     "half an emoji": (
         b'{"prompt": "x", "completion": "\\ud83d"}\n',
         "Line 1, completion: The text contains half of a surrogate pair, which is not a character. Write both halves "
         "of the pair, or the character itself in UTF-8.",
+    ),
+    "an Excel workbook": (
+        packed("[Content_Types].xml", "xl/workbook.xml"),
+        "The file is an Excel workbook. Save the sheet as CSV in UTF-8, with a header such as prompt,completion, and "
+        "upload that.",
+    ),
+    "a Word document": (
+        packed("[Content_Types].xml", "word/document.xml"),
+        "The file is a Word document, which is not a dataset format that Fettle reads. Write the rows as JSONL, CSV "
+        "or Parquet.",
+    ),
+    "a zip": (
+        packed("train.jsonl"),
+        "The file is a zip archive. Extract it, and upload the dataset file inside.",
+    ),
+    "save_to_disk's state": (
+        b'{\n  "_data_files": [\n    {\n      "filename": "data-00000-of-00001.arrow"\n    }\n  ]\n}',
+        "The file describes a dataset of Hugging Face's save_to_disk, and does not have its rows. Write the rows: "
+        "datasets.load_from_disk(FOLDER).to_json('train.jsonl'). Of several splits, take one first.",
+    ),
+    "a story": (
+        b"Once upon a time\n\nthere was a file.\n" * 3,
+        "The file is plain text, without rows. Write what a model is to answer as rows, such as "
+        '{"prompt": "\u2026", "completion": "\u2026"} on each line.',
+    ),
+    "a comment above the rows": (
+        b"// my rows\n" + GOOD,
+        "Line 1: The line is not JSON: unexpected character, expected a JSON value at column 1. Write each row with "
+        "a JSON library, such as json.dumps(row), on its own line.",
+    ),
+    "quotes of a word processor": (
+        "{\u201dprompt\u201d: \u201dx\u201d}\n".encode(),
+        "Line 1: The line is not JSON: unexpected character, expected a string key (it is U+201D, right double "
+        "quotation mark) at column 2. Write each row with a JSON library, such as json.dumps(row), on its own line.",
+    ),
+    "a list on each line": (
+        b'["What?", "That."]\n' * 2,
+        'Line 1: The line is an array, not a JSON object. Write the row as an object: {"messages": [\u2026]}. '
+        "(1 more error)",
+    ),
+    "rows under a key": (
+        json.dumps({"version": 1, "data": [{"prompt": "x", "completion": "y"}] * 3}).encode(),
+        "Line 1: The row is an object around a list of 3 rows, under the key 'data'. Write each of them on its own "
+        "line: jq -c '.data[]'.",
     ),
     "a JSON array": (
         json.dumps([{"prompt": "x", "completion": "y"}]).encode(),
@@ -121,3 +179,9 @@ def test_a_line_of_100_megabytes_is_told_and_the_next_one_is_read(tmp_path: Path
         "Line 1: The line is longer than 1048576 bytes. Shorten or split the row, or ask the operator to raise "
         "FETTLE_MAX_ROW_BYTES."
     )
+
+
+def test_a_byte_order_mark_at_the_beginning_is_passed_over(tmp_path: Path) -> None:
+    found = report(tmp_path, b"\xef\xbb\xbf" + GOOD * 11)
+    assert (found.ok, found.rows) == (True, 11)
+    assert [number for number, _ in conversations(tmp_path / "data.jsonl")] == [*range(1, 12)]

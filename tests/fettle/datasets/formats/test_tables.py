@@ -276,7 +276,6 @@ def peak_of(folder: Path, content: bytes) -> int:
         (b"PAR1", "parquet"),
         (b"prompt,completion\n", "csv"),
         (b"prompt\n", "csv"),
-        (b"hello\n", "jsonl"),
         (b"", "jsonl"),
     ],
 )

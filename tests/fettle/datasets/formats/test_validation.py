@@ -43,7 +43,7 @@ class TestValidate:
         ]
 
     def test_what_strict_reading_refuses_does_not_hide_what_the_row_lacks(self, tmp_path: Path) -> None:
-        row = b'\xef\xbb\xbf{"prompt": "a\\u0000", "prompt": "a\\u0000", "tools": NaN}\n'
+        row = b'\xef\xbb\xbf\xef\xbb\xbf{"prompt": "a\\u0000", "prompt": "a\\u0000", "tools": NaN}\n'
         assert problems(tmp_path, row) == [
             (1, "", "bom"),
             (1, "prompt", "duplicate_key"),
@@ -75,7 +75,7 @@ class TestValidate:
         assert (found.error_count, found.rows) == (120, 2)
 
     def test_counting_stops_in_a_file_that_is_no_dataset(self, tmp_path: Path) -> None:
-        found = report(tmp_path, b"x\n" * (STOP_AFTER + 5) + GOOD)
+        found = report(tmp_path, b"{x\n" * (STOP_AFTER + 5) + GOOD)
         assert (found.error_count, found.rows) == (STOP_AFTER, 0)
         assert found.summary().endswith("(at least 9,999 more errors)")
 

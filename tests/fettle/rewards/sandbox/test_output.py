@@ -54,7 +54,7 @@ def test_errors_and_names_of_types_are_cut_by_the_host() -> None:
         assert len(result.error) <= 4000
 
 
-@pytest.mark.parametrize("body", ["'{\"value\": ' + '9' * 4000 + '}'", "'[' * 900000", "'{\"value\": NaN}'"])
+@pytest.mark.parametrize("body", ["'{\"value\": ' + '9' * 4000 + '}'", "'[' * 900000", "'[1]'", "'{\"value\": NaN}'"])
 def test_a_result_that_cannot_be_read_costs_one_sample_only(body: str) -> None:
     with Sandbox(FORGED.format(body=body), QUICK) as sandbox:
         (result,) = sandbox.grade([({}, {})])
@@ -62,8 +62,20 @@ def test_a_result_that_cannot_be_read_costs_one_sample_only(body: str) -> None:
     assert result.error == "The grader's process ended: it sent an invalid result"
 
 
+def test_a_result_of_more_than_a_mebibyte_is_not_read() -> None:
+    with Sandbox(FORGED.format(body="'A' * 2_000_000"), QUICK) as sandbox:
+        (result,) = sandbox.grade([({}, {})])
+    assert result.error == "The grader's process ended: it sent a result of 2,000,000 bytes"
+
+
 def test_an_error_while_loading_is_cut() -> None:
     with pytest.raises(LoadError) as raised:
         Sandbox("raise ValueError('\\0' * 99999)", QUICK)
     assert len(str(raised.value)) < 4100
     assert "\0" not in str(raised.value)
+
+
+def test_a_guest_that_names_another_function_while_loading_is_not_used() -> None:
+    forged = 'import json\njson.dumps = lambda *a, **k: \'{"value": "other"}\'\ndef grade(sample, item): return 0.0'
+    with pytest.raises(LoadError, match="it sent an invalid result"):
+        Sandbox(forged, QUICK)

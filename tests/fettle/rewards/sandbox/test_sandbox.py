@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ from fettle.rewards.sandbox import (
     Walls,
     bubblewrap,
     cgroup,
+    guests,
     landlock,
     languages,
     level,
@@ -197,6 +199,22 @@ class TestItLoads:
             assert sandbox.function == "grade"
 
 
+class TestItStarts:
+    def test_without_anything_of_our_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        started: list[dict[str, Any]] = []
+        popen = subprocess.Popen
+        monkeypatch.setattr(subprocess, "Popen", lambda *given, **more: started.append(more) or popen(*given, **more))
+        with Sandbox(ONE, QUICK, walls=Walls()):
+            assert {*started[-1]["env"]} <= {"LD_LIBRARY_PATH"}
+
+    def test_only_as_the_user_that_it_should_become(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        monkeypatch.setattr(guests, "unused_id", lambda _: 54321)
+        monkeypatch.setattr(guests.Guest, "receive", lambda *_: {"ready": 54322})
+        with pytest.raises(SandboxError, match="cannot confine user code"):
+            Sandbox(ONE, QUICK, walls=Walls())
+
+
 class TestSamples:
     def test_each_has_its_own_output_and_error(self) -> None:
         source = "def grade(sample, item):\n    print('at', item)\n    return 1 / item"
@@ -222,13 +240,20 @@ class TestSamples:
         ]
 
     def test_one_that_overruns_costs_its_own_seconds_only(self) -> None:
-        source = "def grade(sample, item):\n    while item: pass\n    return 1.0"
+        source = "def grade(sample, item):\n    while item < 0: pass\n    return item"
         with Sandbox(source, Limits(seconds=2)) as sandbox:
             begun = time.monotonic()
-            results = sandbox.grade([({}, 0), ({}, 1), ({}, 0)])
-        assert [result.value for result in results] == [1.0, None, 1.0]
+            results = sandbox.grade([({}, 1), ({}, -1), ({}, 3)])
+        assert [result.value for result in results] == [1.0, None, 3.0]
         assert results[1].error == "TimeoutError: no result within 2 seconds"
         assert time.monotonic() - begun < 60
+
+    def test_one_that_ends_its_process_costs_no_other(self) -> None:
+        source = "import os\ndef grade(sample, item):\n    if item < 0: os._exit(3)\n    return item"
+        with Sandbox(source, QUICK) as sandbox:
+            results = sandbox.grade([({}, 1), ({}, -1), ({}, 3), ({}, 4)])
+        assert [result.value for result in results] == [1.0, None, 3.0, 4.0]
+        assert results[1].error == "The grader's process ended: exit status 3"
 
     def test_a_guest_that_stops_reading_does_not_hold_us_up(self) -> None:
         source = "import time\ndef grade(sample, item):\n    time.sleep(item)\n    return 1.0"

@@ -54,10 +54,10 @@ class TestCounts:
     def test_the_labels_that_are_counted_are_those_of_the_parts(self) -> None:
         """The first token of a row is never a label: nothing predicts it."""
         given = [{"input_ids": [5, 6, 7], "labels": [5, 6, 7]}, {"input_ids": [8, 9], "labels": [8, 9]}]
-        batch = Collator(pad_id=0, tokens_at_once=100)(given)
+        batch = Collator(pad_id=3, tokens_at_once=100)(given)
         assert batch["labels"].tolist() == [[-100, 6, 7, -100, 9]]
         (part,) = batch["parts"]
-        assert part["input_ids"].tolist() == [[5, 6, 7], [8, 9, 0]]
+        assert part["input_ids"].tolist() == [[5, 6, 7], [8, 9, 3]]
         assert part["labels"].tolist() == [[-100, 6, 7], [-100, 9, -100]]
 
     def test_a_packed_block_comes_apart_into_its_rows(self) -> None:
