@@ -11,6 +11,7 @@ from api import errors, openapi, queries, scopes
 from api.audit import Audit
 from api.edge import loop_lag
 from api.edge.middleware import Authentication, RequestId
+from api.edge.proxies import Proxies
 from api.edge.rates import Rates
 from api.edge.telemetry import Telemetry
 from api.readiness import Readiness
@@ -33,12 +34,14 @@ from api.routes import (
     console,
     docs,
     dry_runs,
+    engines,
     estimates,
     evals,
     files,
     graders,
     health,
     job_comparisons,
+    job_metrics,
     jobs,
     metrics,
     models,
@@ -59,6 +62,7 @@ from fettle.datasets.ingest import Checks
 from fettle.db import Database
 from fettle.host import data_folder
 from fettle.inference.client import Engine
+from fettle.inference.engines import Directory
 from fettle.isolation.pool import Pool
 from fettle.observability.metrics import Ledger
 from fettle.queue import Doorbell
@@ -72,6 +76,7 @@ ROUTERS = (
     files.router,
     uploads.router,
     jobs.router,
+    job_metrics.router,
     adapters.router,
     rollouts.router,
     dry_runs.router,
@@ -88,6 +93,7 @@ ROUTERS = (
     job_comparisons.router,
     comparison_exports.router,
     workers.router,
+    engines.router,
     models.router,
     checkpoint_permissions.router,
     chat.router,
@@ -117,7 +123,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     state.ledger = Ledger(state.db)
     state.storage = open_storage(settings)
     state.doorbell = Doorbell(settings)
-    state.engine = Engine(settings)
+    state.engine = Engine(settings, Directory(state.db, settings.heartbeat_seconds))
     state.models = LiveCatalog(settings)
     state.aliases = catalog.check_aliases(settings.model_aliases, state.models)
     state.pepper = keys.pepper(settings)
@@ -159,7 +165,8 @@ def create_app(settings: Settings | None = None, *, warm: bool = False) -> FastA
     app.add_middleware(Audit)  # added first, so innermost: it sees who asks
     app.add_middleware(Authentication)
     app.add_middleware(Telemetry)
-    app.add_middleware(RequestId)  # added last, so outermost: a refusal carries an id as well
+    app.add_middleware(RequestId)  # around what refuses: a refusal carries an id as well
+    app.add_middleware(Proxies)  # added last, so outermost
     for router in ROUTERS:
         app.include_router(router, dependencies=[Depends(scopes.guard)])
     return app

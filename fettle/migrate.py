@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from fettle.db import Database
+from fettle.errors import Conflict
 
 FOLDER = Path(__file__).parent.parent / "migrations"
 
@@ -22,6 +23,13 @@ def config(connection: Connection) -> Config:
 
 
 async def upgrade(db: Database) -> None:
+    """Raises Conflict where a later release has migrated the database."""
+    found, newest = await revisions(db)
+    if found is not None and found not in known():
+        raise Conflict(
+            f"The database has schema {found}, and this release of Fettle knows schemas up to {newest}. Install the "
+            "release that migrated it or a later one, or restore a backup."
+        )
     async with db.engine.begin() as connection:
         await connection.run_sync(lambda sync: command.upgrade(config(sync), "head"))
 

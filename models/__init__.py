@@ -13,6 +13,7 @@ from models.comparison_item import ComparisonItem
 from models.comparison_vote import ComparisonVote
 from models.console_session import ConsoleSession
 from models.deletion import Deletion
+from models.engine import InferenceEngine
 from models.evaluation import UNFINISHED, Eval, EvalItem, EvalRun, EvalRunStatus
 from models.event import Event
 from models.file import File, FileStatus
@@ -67,6 +68,7 @@ __all__ = [
     "FileStatus",
     "Grading",
     "IdempotencyKey",
+    "InferenceEngine",
     "Job",
     "JobStatus",
     "Project",

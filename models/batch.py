@@ -53,6 +53,7 @@ class Batch(Base, Created):
     owner: Mapped[str | None]  # the worker that sends its requests
     lease_until: Mapped[float | None]  # database clock
     served_at: Mapped[float] = mapped_column(default=0.0)  # batches take turns
+    created_by: Mapped[str | None]  # the API key
 
 
 class BatchAnswer(Base):

@@ -19,7 +19,7 @@ class File(Base, Created):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), index=True)
-    created_by: Mapped[str | None]  # the API key; of a result file that of its job
+    created_by: Mapped[str | None]  # the API key; of a result file that of its job or batch
     purpose: Mapped[str]
     filename: Mapped[str]
     bytes: Mapped[int] = mapped_column(BigInteger)

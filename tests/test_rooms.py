@@ -11,6 +11,7 @@ STAIRS = {
     "worker": ("background", "jobs", "reporting", "rewards", "training", "vllm", "engine", "exports", "attempts"),
     "fettle": (
         "cli",
+        "backups",
         "importers",
         "batches",
         "isolation",

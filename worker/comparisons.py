@@ -78,7 +78,7 @@ class Run:
 
     def __init__(self, resources: Resources, comparison: Comparison) -> None:
         self.resources, self.comparison = resources, comparison
-        self.engine = Engine(resources.settings)
+        self.engine = Engine(resources.settings, resources.engines)
         self.lease = Lease(resources, comparison.id, self.renew)
         bases = [servable["base_model"] for servable in comparison.servables]
         self.names = list(dict.fromkeys([*comparison.models, *(each["name"] for each in comparison.servables), *bases]))
@@ -174,11 +174,11 @@ class Run:
         try:
             said = b"".join([part async for part in answer.body])
         except httpx.TransportError as error:
-            raise Away(f"The engine's answer broke off ({type(error).__name__}).") from error
+            raise Away(f"The engine's response was interrupted ({type(error).__name__}).") from error
         if answer.status >= 500 and answer.status not in LATER:
-            raise Broken(f"The engine answers {answer.status}.")
+            raise Broken(f"The engine responded with status {answer.status}.")
         if answer.status in LATER:
-            raise Away(f"The engine answers {answer.status}.")
+            raise Away(f"The engine responded with status {answer.status}.")
         try:
             body = orjson.loads(said)
             if answer.status != 200:

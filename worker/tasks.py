@@ -99,7 +99,11 @@ async def keep_lease(resources: Resources, grading: Grading) -> None:
 async def grade(resources: Resources, request: dict[str, Any]) -> dict[str, Any]:
     """The answer of `worker.rewards.grading_process`, within the time that the client waits."""
     settings = resources.settings
-    asked = {**request, "seconds": settings.grading_seconds, **open_graders.resources(settings)}
+    asked = {
+        **request,
+        "seconds": settings.grading_seconds,
+        **open_graders.resources(settings, await resources.engines.routes()),
+    }
     try:
         async with asyncio.timeout(settings.grading_seconds), dataset(resources, request) as path:
             return await run_grader({**asked, "dataset": path})

@@ -2,7 +2,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from api.deps import ProjectId, Room, Snapshot, Transaction
+from api.deps import Caller, ProjectId, Room, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.batch import BatchCreate, batch_object
 from fettle import queue
@@ -12,7 +12,7 @@ router = APIRouter(prefix="/v1/batches", tags=["chat"])
 
 
 @router.post("")
-async def create(body: BatchCreate, project_id: ProjectId, session: Transaction) -> dict[str, Any]:
+async def create(body: BatchCreate, project_id: ProjectId, caller: Caller, session: Transaction) -> dict[str, Any]:
     """Answer a file of requests in the background. Chats go first."""
     batch = await store.create(
         session,
@@ -22,6 +22,7 @@ async def create(body: BatchCreate, project_id: ProjectId, session: Transaction)
         completion_window=body.completion_window,
         output_expires_after=None if body.output_expires_after is None else body.output_expires_after.seconds,
         labels=body.metadata,
+        created_by=caller.id,
     )
     await session.flush()
     queue.ring_after_commit(session, batch.id)

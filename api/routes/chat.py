@@ -14,6 +14,7 @@ from fettle.inference import stored_completions
 from fettle.inference.requests.chat import ChatRequest
 from fettle.schemas.labels import Labels
 from fettle.schemas.strict import Strict
+from fettle.tenancy import quotas
 from models import StoredCompletion
 
 router = APIRouter(prefix="/v1/chat/completions", tags=["chat"])
@@ -33,6 +34,7 @@ async def create(body: ChatRequest, request: Request, project_id: ProjectId, ser
     if body.store:
         async with services.db.snapshot() as session:
             await stored_completions.refuse_unless_wanted(session, project_id)
+            await quotas.admit_answer(session, project_id, quotas.defaults(services.settings))
     asked = body.for_engine()
     answer = await unless_gone(request, generation.ask(services, servable, asked))
     if not body.store or answer.status != 200:

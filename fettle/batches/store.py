@@ -31,6 +31,7 @@ async def create(
     completion_window: str,
     output_expires_after: int | None,
     labels: Mapping[str, str] | None,
+    created_by: str | None = None,
 ) -> Batch:
     """Raises InvalidRequest, and Conflict while too many of the project's batches go on."""
     await lock(session, f"{project_id} batches")
@@ -75,6 +76,7 @@ async def create(
         input_tokens=0,
         output_tokens=0,
         served_at=0.0,
+        created_by=created_by,
     )
     session.add(batch)
     return batch

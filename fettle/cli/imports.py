@@ -1,5 +1,6 @@
 """`fettle import`: from other places into this Fettle."""
 
+import json
 import sys
 from collections import Counter
 from functools import cache
@@ -17,6 +18,7 @@ from fettle.errors import FettleError
 from fettle.importers import snapshot
 from fettle.importers.account import Account
 from fettle.importers.bases import Bases
+from fettle.importers.configs import reading
 from fettle.importers.folder import KINDS, Folder
 from fettle.importers.report import CAME, CANNOT, CHANGE, KEPT, STAYS, Row
 from fettle.importers.snapshot import Snapshot
@@ -75,6 +77,102 @@ def openai(
         show(rows, dry=not yes)
     if any(row.outcome in (CANNOT, CHANGE) for row in rows):
         sys.exit(1)
+
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="FILE", help="The config: YAML or JSON.")]
+BaseName = Annotated[
+    str | None, typer.Option("--base", metavar="NAME", help="The base model here; unset: the config's name for it.")
+]
+Data = Annotated[str | None, typer.Option("--data", metavar="FILE", help="Rows to train on, in place of the config's.")]
+Valid = Annotated[str | None, typer.Option("--valid", metavar="FILE", help="Rows to validate on.")]
+To = Annotated[Path, typer.Option("--to", metavar="FILE", help="The job, a new file.")]
+Anyway = Annotated[bool, typer.Option("--anyway", help="Write the job without the keys that have no counterpart.")]
+JOB = Path("job.json")
+
+
+@app.command("axolotl", epilog=example("fettle import axolotl lora.yml --base starter --data train.jsonl"))
+def of_axolotl(
+    file: ConfigFile,
+    base: BaseName = None,
+    data: Data = None,
+    valid: Valid = None,
+    to: To = JOB,
+    anyway: Anyway = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn a config of Axolotl into a job. Exits with 1, and writes none, if a key has no counterpart."""
+    config("axolotl", file, base, data, valid, to, anyway=anyway, as_json=as_json)
+
+
+@app.command("llama-factory", epilog=example("fettle import llama-factory sft.yaml --base starter --data train.jsonl"))
+def of_llama_factory(
+    file: ConfigFile,
+    base: BaseName = None,
+    data: Data = None,
+    valid: Valid = None,
+    to: To = JOB,
+    anyway: Anyway = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn a config of LLaMA-Factory into a job. Exits with 1, and writes none, if a key has no counterpart."""
+    config("llama-factory", file, base, data, valid, to, anyway=anyway, as_json=as_json)
+
+
+@app.command(
+    "together", epilog=example("fettle import together job.json --base starter --data train.jsonl --to mine.json")
+)
+def of_together(
+    file: ConfigFile,
+    base: BaseName = None,
+    data: Data = None,
+    valid: Valid = None,
+    to: To = JOB,
+    anyway: Anyway = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn a job of Together's API into one here. Exits with 1, and writes none, if a key has no counterpart."""
+    config("together", file, base, data, valid, to, anyway=anyway, as_json=as_json)
+
+
+def config(
+    tool: str,
+    file: Path,
+    base: str | None,
+    data: str | None,
+    valid: str | None,
+    to: Path,
+    *,
+    anyway: bool,
+    as_json: bool,
+) -> None:
+    found = reading.convert(tool, file, base, data, valid)
+    clean = not found.missing
+    if clean or anyway:
+        try:
+            with to.open("x") as out:
+                out.write(json.dumps(found.body, indent=2, ensure_ascii=False) + "\n")
+        except FileExistsError as error:
+            raise FettleError(f"{to} exists. Choose another name: --to FILE") from error
+    if as_json:
+        show_json({"job": found.body, "handled": found.handled, "missing": found.missing})
+    else:
+        listed("Fettle does these itself:", found.handled, "dim")
+        listed("These have no counterpart:", found.missing, "yellow")
+        if clean or anyway:
+            console.print(plain(f"{to} is ready: fettle train {to}", "bold"), soft_wrap=not console.is_terminal)
+        else:
+            console.print(plain("No job was written. Change the config, or add --anyway.", "bold"))
+    if not clean and not anyway:
+        sys.exit(1)
+
+
+def listed(title: str, keys: dict[str, str], style: str) -> None:
+    if not keys:
+        return
+    console.print(plain(title, "bold"))
+    for name, sentence in sorted(keys.items()):
+        console.print(plain(f"  {name}", style), soft_wrap=True, highlight=False)
+        below(sentence, 4)
 
 
 def fetched(target: Folder, offline: bool, tell: snapshot.Tell) -> Snapshot:
@@ -151,8 +249,8 @@ def show(rows: list[Row], *, dry: bool) -> None:
         console.print(plain("Nothing has been changed. Add --yes to import.", "dim"))
 
 
-def below(text: str) -> None:
+def below(text: str, indent: int = 14) -> None:
     if console.is_terminal:
-        console.print(Padding(plain(text, "dim"), (0, 0, 0, 14)), overflow="fold")
+        console.print(Padding(plain(text, "dim"), (0, 0, 0, indent)), overflow="fold")
     else:
-        console.print(plain(" " * 14 + text), soft_wrap=True, highlight=False)
+        console.print(plain(" " * indent + text), soft_wrap=True, highlight=False)

@@ -4,27 +4,34 @@ The engine speaks OpenAI's generating routes and vLLM's LoRA routes. It forgets 
 room, and says 404; then the adapter is loaded and the request sent again. An unknown name never reaches it.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import orjson
-import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.errors import FettleError, InvalidRequest, Unavailable
+from fettle.inference import routing
+from fettle.inference.answer_chunks import chunks
+from fettle.inference.engines import Directory
+from fettle.inference.routing import Route
 from fettle.observability import logs, metrics
 from fettle.registry import catalog, tuned_models
 from fettle.registry.catalog import Catalog
 from fettle.settings import Settings
 
-log = structlog.get_logger()
-
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 POOLING = "/pooling"  # scores by a reward model
 GONE = 404  # the engine's word for a name that is not loaded
 OURS = (401, GONE)  # between the engine and us: the user's key and model are in order
+FULL = (429, 503)  # it has no room, or is just starting
+SILENT_SECONDS = 5.0  # for which an engine that does not respond is asked after all others
 LATER = (408, 429)  # of the refusals: those that the same request may not meet again
 PRIORITY, BACKGROUND = "x-fettle-priority", "background"  # a header of ours: answers that nobody waits for at once
 PASSED_ON = ("content-type", "retry-after", "x-should-retry")  # what a full engine says about trying again as well
@@ -79,13 +86,19 @@ async def find_reward_model(session: AsyncSession, project_id: str, name: str, m
 
 
 class Engine:
-    """The client of one engine."""
+    """The client of all engines.
 
-    def __init__(self, settings: Settings) -> None:
+    directory: finds them; None where there is no database, which goes by `routes`. FETTLE_ENGINE_URL is asked where
+    none that serves the base is known, and where none of them responds.
+    """
+
+    def __init__(self, settings: Settings, directory: Directory | None = None, routes: Sequence[Route] = ()) -> None:
         key = settings.engine_key
-        self.url = settings.engine_url
+        self.url = settings.engine_url.rstrip("/")
+        self.directory, self.routes = directory, routes
+        self.mine: Counter[str] = Counter()  # requests in progress, by URL
+        self.silent: dict[str, float] = {}  # URL → until when it is asked last
         self.client = httpx.AsyncClient(
-            base_url=settings.engine_url,
             headers={
                 "Accept-Encoding": "identity",  # the body is passed on as it comes
                 **({"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}),
@@ -95,18 +108,84 @@ class Engine:
             trust_env=False,
         )
 
+    async def known(self) -> Sequence[Route]:
+        return await self.directory.routes() if self.directory else self.routes
+
+    async def urls(self, servable: Servable) -> list[str]:
+        """Whom to ask, best first."""
+        now = time.monotonic()
+        self.silent = {url: until for url, until in self.silent.items() if until > now}
+        adapter = None if servable.prefix is None else servable.name
+        found = routing.order(
+            await self.known(), servable.base_model, adapter, mine=self.mine, avoided=self.silent.keys()
+        )
+        return list(dict.fromkeys([*(route.url for route in found), self.url]))
+
     async def generate(
         self, servable: Servable, request: dict[str, Any], path: str = CHAT, *, background: bool = False
     ) -> Answer:
-        """Forwards a request. background: it lets others go first.
+        """Forwards a request. background: it lets others go first. Until an engine begins to answer, another is asked
+        in its place.
 
-        Raises Unavailable when the engine is away or cannot load the adapter.
+        Raises Unavailable when no engine answers or can load the adapter.
         """
-        response = await self._send(path, {**request, "model": servable.name}, background=background)
+        failure: Unavailable | None = None
+        full: Answer | None = None
+        for url in await self.urls(servable):
+            try:
+                answer = await self._ask(url, servable, request, path, background=background)
+            except NoAnswer as error:
+                failure = failure or error
+                continue
+            if full is not None:
+                await full.close()
+            if answer.status not in FULL:
+                return answer
+            full = answer
+        if full is not None:
+            return full
+        assert failure is not None  # noqa: S101 — there is always one to ask
+        raise failure
+
+    async def _ask(
+        self, url: str, servable: Servable, request: dict[str, Any], path: str, *, background: bool
+    ) -> Answer:
+        """Raises NoAnswer where another engine may do better."""
+        over = self._begin(url)
+        try:
+            response = await self._generate(url, servable, request, path, background=background)
+        except BaseException:
+            over()
+            raise
+        headers = {name: response.headers[name] for name in PASSED_ON if name in response.headers}
+
+        async def close() -> None:
+            over()
+            await response.aclose()
+
+        return Answer(response.status_code, headers, chunks(response, over), close)
+
+    def _begin(self, url: str) -> Callable[[], None]:
+        """Counts a request in progress. Whoever calls the result, once or more, ends it."""
+        self.mine[url] += 1
+        going = [url]
+
+        def over() -> None:
+            if going:
+                self.mine[going.pop()] -= 1
+                self.mine = +self.mine  # no zeros: addresses come and go
+
+        return over
+
+    async def _generate(
+        self, url: str, servable: Servable, request: dict[str, Any], path: str, *, background: bool
+    ) -> httpx.Response:
+        body = {**request, "model": servable.name}
+        response = await self._send(url + path, body, background=background)
         if response.status_code == GONE and servable.prefix is not None:
             await response.aclose()
-            refusal = await self._load(servable)  # vLLM refuses also what another request has just loaded
-            response = await self._send(path, {**request, "model": servable.name}, background=background)
+            refusal = await self._load(url, servable)  # vLLM refuses also what another request has just loaded
+            response = await self._send(url + path, body, background=background)
             if refusal is not None and response.status_code == GONE:
                 await response.aclose()
                 raise refusal
@@ -116,21 +195,25 @@ class Engine:
                 f"The engine does not serve {servable.name!r} to this API (it answered {response.status_code}): "
                 "FETTLE_ENGINE_KEY and FETTLE_CATALOG must be the same for both."
             )
-        headers = {name: response.headers[name] for name in PASSED_ON if name in response.headers}
-        return Answer(response.status_code, headers, chunks(response), response.aclose)
+        return response
 
     async def forget(self, name: str) -> None:
         """A deleted model is no longer served, even if it is loaded; an engine that is away has nothing loaded."""
-        try:
-            response = await self._send("/v1/unload_lora_adapter", {"lora_name": name})
-            await response.aclose()
-        except Unavailable:
-            return
 
-    async def _load(self, servable: Servable) -> FettleError | None:
+        async def unload(url: str) -> None:
+            with contextlib.suppress(Unavailable):
+                response = await self._send(f"{url}/v1/unload_lora_adapter", {"lora_name": name})
+                await response.aclose()
+
+        await asyncio.gather(*(unload(url) for url in await self._everywhere()))
+
+    async def _everywhere(self) -> list[str]:
+        return list(dict.fromkeys([*(route.url for route in await self.known()), self.url]))
+
+    async def _load(self, url: str, servable: Servable) -> FettleError | None:
         """Why the engine does not load it, None when it is loaded."""
         response = await self._send(
-            "/v1/load_lora_adapter",
+            f"{url}/v1/load_lora_adapter",
             {"lora_name": servable.name, "lora_path": servable.prefix, "base_model_name": servable.base_model},
             stream=False,
         )
@@ -143,61 +226,49 @@ class Engine:
         words = f"The engine could not load {servable.name!r}: {reason}"
         if response.is_client_error and response.status_code not in (*OURS, *LATER):
             return InvalidRequest(words, code="adapter_rejected", param="model")
-        return misconfigured(words) if response.status_code in OURS else Unavailable(words)
+        return misconfigured(words) if response.status_code in OURS else NoAnswer(words)
 
     async def _send(
-        self, path: str, body: dict[str, Any], *, stream: bool = True, background: bool = False
+        self, url: str, body: dict[str, Any], *, stream: bool = True, background: bool = False
     ) -> httpx.Response:
         sent = logs.request_id()
         headers = {"x-request-id": sent} if sent else {}
         if background:
             headers[PRIORITY] = BACKGROUND
-        request = self.client.build_request("POST", path, json=body, headers=headers)
+        request = self.client.build_request("POST", url, json=body, headers=headers)
         try:
             return await self.client.send(request, stream=stream)
         except httpx.TransportError as error:
             metrics.errors.labels("engine").inc()
-            raise Unavailable(
-                f"The inference engine at {self.url} is not responding ({type(error).__name__}). "
+            where = f"{request.url.scheme}://{request.url.netloc.decode()}"
+            self.silent[where] = time.monotonic() + SILENT_SECONDS
+            # One that has taken the request and is slow may be answering it: nobody else is asked
+            kind = Unavailable if isinstance(error, httpx.ReadTimeout) else NoAnswer
+            raise kind(
+                f"The inference engine at {where} is not responding ({type(error).__name__}). "
                 "Check that `fettle engine` is running and that FETTLE_ENGINE_URL is its address."
             ) from error
 
-    async def healthy(self) -> bool:
+    async def healthy_at(self, url: str) -> bool:
         try:
-            return (await self.client.get("/health", timeout=5)).status_code == 200
+            return (await self.client.get(f"{url}/health", timeout=5)).status_code == 200
         except httpx.TransportError:
             return False
+
+    async def healthy(self) -> bool:
+        """Whether one of them is."""
+        return any(await asyncio.gather(*map(self.healthy_at, await self._everywhere())))
 
     async def close(self) -> None:
         await self.client.aclose()
 
 
-def misconfigured(words: str) -> Unavailable:
+class NoAnswer(Unavailable):
+    """This engine does not answer; another one may."""
+
+
+def misconfigured(words: str) -> NoAnswer:
     """A retry does not help; the operator must act."""
-    error = Unavailable(words)
+    error = NoAnswer(words)
     error.retry = False
     return error
-
-
-async def chunks(response: httpx.Response) -> AsyncIterator[bytes]:
-    """An event stream that breaks off between two events ends with one that says so; SDKs raise it as an error."""
-    streams = response.headers.get("content-type", "").startswith("text/event-stream")
-    between = True
-    try:
-        async for chunk in response.aiter_raw():
-            between = chunk.endswith(b"\n\n")
-            yield chunk
-    except httpx.TransportError as error:
-        metrics.errors.labels("engine").inc()
-        log.warning("engine_broke_off", error=type(error).__name__)
-        if not (streams and between):
-            raise
-        yield (
-            b"data: "
-            + orjson.dumps(
-                Unavailable("The engine stopped before its answer was complete. Send the request again.").body()
-            )
-            + b"\n\n"
-        )
-    finally:
-        await response.aclose()

@@ -1,13 +1,13 @@
 """The catalog of a process that runs: what is added or removed in the file is there without a restart."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import structlog
 
 from fettle.registry import catalog
 from fettle.registry.catalog import BaseModelEntry, CatalogError
-from fettle.settings import Settings
+from fettle.settings import Settings, split
 
 LOOK_SECONDS = 0.5  # between looks at the file's time
 log = structlog.get_logger()
@@ -61,3 +61,31 @@ class LiveCatalog(Mapping[str, BaseModelEntry]):
 
     def __len__(self) -> int:
         return len(self.now())
+
+
+class Selected(Mapping[str, BaseModelEntry]):
+    """Of a catalog only these models."""
+
+    def __init__(self, models: LiveCatalog, names: Collection[str]) -> None:
+        self.models, self.names = models, names
+
+    def __getitem__(self, name: str) -> BaseModelEntry:
+        if name not in self.names:
+            raise KeyError(name)
+        return self.models[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self.models if name in self.names)
+
+    def __len__(self) -> int:
+        return sum(name in self.names for name in self.models)
+
+
+def served(settings: Settings) -> Mapping[str, BaseModelEntry]:
+    """What an engine serves. Raises CatalogError."""
+    models, names = LiveCatalog(settings), split(settings.engine_models)
+    if unknown := sorted(set(names) - models.keys()):
+        raise CatalogError(
+            f"FETTLE_ENGINE_MODELS names {unknown[0]!r}, which is not in the catalog. Choose from: {', '.join(models)}."
+        )
+    return Selected(models, names) if names else models

@@ -122,7 +122,8 @@ async def scorer(session: AsyncSession, project_id: str, name: str, base_model: 
 async def delete(session: AsyncSession, project_id: str, name: str) -> TunedModel | Checkpoint:
     """Deletes the row of a tuned model or a checkpoint; the caller deletes the objects after the commit.
 
-    Raises Conflict while a job that continues from it, learns from it or has it as a judge has not ended.
+    Raises Conflict while a job that continues from it, learns from it or has it as a judge has not ended, also one of a
+    project that has the permission to ask it.
     """
     model = await find(session, project_id, name)
     active = (Job.status.not_in(ENDED), Job.project_id == project_id)
@@ -133,6 +134,8 @@ async def delete(session: AsyncSession, project_id: str, name: str) -> TunedMode
     job_id = await session.scalar(select(Job.id).where(*active, learns).limit(1))
     if job_id is None:
         job_id = await judged_by(session, name, active)
+    if job_id is None:
+        await refuse_asked_elsewhere(session, name)
     if job_id is not None:
         raise Conflict(
             f"The model {name!r} is in use by the job {job_id!r}. Cancel that job first.", code="model_in_use"
@@ -140,6 +143,19 @@ async def delete(session: AsyncSession, project_id: str, name: str) -> TunedMode
     await session.execute(remove(CheckpointPermission).where(CheckpointPermission.model == name))
     await session.delete(model)
     return model
+
+
+async def refuse_asked_elsewhere(session: AsyncSession, name: str) -> None:
+    """Raises Conflict while a project with a permission runs a job whose graders ask the model."""
+    permitted = select(CheckpointPermission.project_id).where(CheckpointPermission.model == name)
+    for project_id in await session.scalars(permitted):
+        jobs = (Job.status.not_in(ENDED), Job.project_id == project_id)
+        if await judged_by(session, name, jobs) is not None:
+            raise Conflict(
+                f"The model {name!r} is in use by a job of the project {project_id!r}, which has your permission. Wait "
+                "until that job ends, or delete the permission first.",
+                code="model_in_use",
+            )
 
 
 async def judged_by(session: AsyncSession, name: str, jobs: tuple[ColumnElement[bool], ...]) -> str | None:

@@ -14,7 +14,20 @@ from fettle.db import database_now
 from fettle.errors import QuotaExceeded
 from fettle.settings import Settings
 from fettle.tenancy import gpu_time
-from models import ENDED, ChunkedUpload, File, Job, JobStatus, Project, RolloutChunk, Run, TunedModel, UploadStatus
+from models import (
+    ENDED,
+    ChunkedUpload,
+    File,
+    Job,
+    JobStatus,
+    Project,
+    RolloutChunk,
+    Run,
+    StoredCompletion,
+    StoredResponse,
+    TunedModel,
+    UploadStatus,
+)
 
 TOKEN_WINDOW = 30 * 24 * 3600  # seconds
 HOUR = 3600
@@ -42,13 +55,17 @@ def pending(project_id: str, counted: Any) -> Select[Any]:
 
 
 async def stored_bytes(session: AsyncSession, project_id: str) -> int:
-    """Of files, those that are on their way in parts, uploaded models, and what jobs keep of their completions."""
+    """Of files, those on their way in parts, uploaded models, what jobs keep of completions, and stored answers."""
     of_files = select(func.coalesce(func.sum(File.bytes), 0)).where(File.project_id == project_id)
     chunks = select(func.coalesce(func.sum(RolloutChunk.bytes), 0)).join(Job, Job.id == RolloutChunk.job_id)
     of_rollouts = await number(session, chunks.where(Job.project_id == project_id))
     of_models = await number(session, select(func.coalesce(func.sum(TunedModel.bytes), 0)).where(*uploaded(project_id)))
     coming = await number(session, pending(project_id, func.coalesce(func.sum(ChunkedUpload.bytes), 0)))
-    return await number(session, of_files) + coming + of_models + of_rollouts
+    answers = [
+        await number(session, select(func.coalesce(func.sum(kind.bytes), 0)).where(kind.project_id == project_id))
+        for kind in (StoredCompletion, StoredResponse)
+    ]
+    return await number(session, of_files) + coming + of_models + of_rollouts + sum(answers)
 
 
 async def queued_jobs(session: AsyncSession, project_id: str) -> int:
@@ -108,7 +125,7 @@ class Quota(NamedTuple):
 
 QUOTAS: dict[str, Quota] = {
     "files": Quota(files, "files", "delete some (uploaded models count as well)"),
-    "bytes": Quota(stored_bytes, "bytes in files, uploaded models and rollouts", "delete some files"),
+    "bytes": Quota(stored_bytes, "bytes in files, uploaded models, rollouts and stored answers", "delete some files"),
     "queued_jobs": Quota(queued_jobs, "queued or paused jobs", "wait until one starts, or cancel one"),
     "running_jobs": Quota(running_jobs, "running jobs", "wait until one ends"),
     "high_priority_jobs": Quota(
@@ -164,6 +181,11 @@ async def foresee_file(session: AsyncSession, project_id: str, size: int, defaul
     project = await session.get_one(Project, project_id)
     await check(session, project, "files", 1, defaults)
     await check(session, project, "bytes", size, defaults)
+
+
+async def admit_answer(session: AsyncSession, project_id: str, defaults: Limits) -> None:
+    """Before a model is asked for an answer that shall be stored. Raises QuotaExceeded."""
+    await check(session, await session.get_one(Project, project_id), "bytes", 1, defaults)
 
 
 async def rollouts_fit(session: AsyncSession, project_id: str, size: int, defaults: Limits) -> bool:

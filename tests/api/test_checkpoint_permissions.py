@@ -43,6 +43,21 @@ async def test_permissions_end_with_the_model(tenant: Tenant, other: Tenant, tmp
     assert (await other.http.get(f"/v1/models/{model}")).status_code == 404
 
 
+async def test_a_model_stays_while_a_job_of_another_project_asks_it(
+    tenant: Tenant, other: Tenant, tmp_path: Path
+) -> None:
+    model = await tenant.publish((await tenant.job())["id"], tmp_path)
+    permission = await tenant.permission(model, other.project.id)
+    asked = [{"role": "user", "content": "Score {{sample.output_text}}."}]
+    judge = {"type": "score_model", "name": "judge", "model": model, "input": asked, "range": [0, 1]}
+    created = await other.create(method={"type": "reinforcement", "reinforcement": {"grader": judge}})
+    assert created.status_code == 200, created.text
+    assert refusal(await tenant.http.delete(f"/v1/models/{model}"))[:2] == (409, "model_in_use")
+    path = f"/v1/fine_tuning/checkpoints/{model}/permissions/{permission}"
+    assert (await tenant.http.delete(path)).status_code == 200
+    assert (await tenant.http.delete(f"/v1/models/{model}")).status_code == 200
+
+
 async def test_a_project_that_is_not_there_is_refused(tenant: Tenant, tmp_path: Path) -> None:
     model = await tenant.publish((await tenant.job())["id"], tmp_path)
     path = f"/v1/fine_tuning/checkpoints/{model}/permissions"

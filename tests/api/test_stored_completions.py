@@ -79,6 +79,12 @@ class TestStored:
         assert (await storing.http.delete(path)).json()["deleted"] is True
         assert refusal(await storing.http.get(path)) == (404, "not_found", "completion_id")
 
+    async def test_it_counts_to_the_quota_of_bytes(self, storing: Tenant, engine: StubEngine) -> None:
+        await ask(storing, engine)
+        await storing.quota(bytes=100)
+        assert refusal(await storing.http.post(CHAT, json=BODY)) == (429, "quota_exceeded", None)
+        await ask(storing, engine, store=False)
+
     async def test_without_store_nothing_is_kept(self, storing: Tenant, engine: StubEngine) -> None:
         await ask(storing, engine, store=False)
         assert (await storing.http.get(CHAT)).json()["data"] == []

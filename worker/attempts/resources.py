@@ -1,6 +1,8 @@
 from dataclasses import dataclass
+from functools import cached_property
 
 from fettle.db import Database
+from fettle.inference.engines import Directory
 from fettle.registry.catalog import Catalog
 from fettle.settings import Settings
 from fettle.storage import Storage
@@ -15,3 +17,7 @@ class Resources:
     storage: Storage
     models: Catalog
     threads: int  # per child
+
+    @cached_property
+    def engines(self) -> Directory:
+        return Directory(self.db, self.settings.heartbeat_seconds)

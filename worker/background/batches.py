@@ -78,7 +78,7 @@ class Turn:
 
     def __init__(self, resources: Resources, batch: Batch) -> None:
         self.resources, self.batch, self.owner = resources, batch, batch.owner or ""
-        self.background = Background(resources.settings, self.wait_for)
+        self.background = Background(resources, self.wait_for)
         self.status = batch.status
         self.lease = Lease(resources, batch.id, self.renew)
         self.ends_at = 0.0  # monotonic; a turn begins with the first request, not with the check of the file
@@ -258,6 +258,7 @@ class Turn:
                     continue
                 name = f"{self.batch.id}_{'error' if failed else 'output'}.jsonl"
                 file = files.new(self.batch.project_id, name, store.OUTPUT, size)
+                file.created_by = self.batch.created_by
                 async with self.resources.db.transaction() as session:  # first: no object stays without its row
                     await deletions.plan(session, file.storage_key, seconds=deletions.UPLOAD_SECONDS)
                 await self.resources.storage.put_file(file.storage_key, target)

@@ -80,7 +80,7 @@ class Turn:
 
     def __init__(self, resources: Resources, run: EvalRun) -> None:
         self.resources, self.run, self.owner = resources, run, run.owner or ""
-        self.background = Background(resources.settings, self.wait_for)
+        self.background = Background(resources, self.wait_for)
         self.model = None if run.model is None else Servable(**run.servables[run.model])
         self.lease = Lease(resources, run.id, self.renew)
 
@@ -200,7 +200,7 @@ class Turn:
             "items": items,
             "item_schema": of.data_source_config["asked"]["item_schema"],
             "seconds": self.resources.settings.grading_seconds,
-            **open_graders.resources(self.resources.settings),
+            **open_graders.resources(self.resources.settings, await self.resources.engines.routes()),
         }
         try:
             async with asyncio.timeout(self.resources.settings.grading_seconds):

@@ -9,7 +9,7 @@ import orjson
 
 from fettle.errors import FettleError
 from fettle.inference.client import CHAT, Engine, Servable
-from fettle.settings import Settings
+from worker.attempts.resources import Resources
 
 PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between two tries while the engine is away
 LATER = (408, 429, 502, 503, 504)  # the engine, or what stands before it, is full or just starting
@@ -25,8 +25,8 @@ class EngineAway(Exception):
 class Background:
     """wait_for: hears why nothing happens, and None when it goes on."""
 
-    def __init__(self, settings: Settings, wait_for: Callable[[str | None], None]) -> None:
-        self.engine, self.wait_for = Engine(settings), wait_for
+    def __init__(self, resources: Resources, wait_for: Callable[[str | None], None]) -> None:
+        self.engine, self.wait_for = Engine(resources.settings, resources.engines), wait_for
 
     async def ask(self, servable: Servable, body: Line, path: str = CHAT) -> tuple[int, Line]:
         """Status and body of the answer; asks until the engine is there."""
@@ -55,9 +55,9 @@ class Background:
         try:
             said = b"".join([part async for part in answer.body])
         except httpx.TransportError as error:
-            raise EngineAway(f"The engine's answer broke off ({type(error).__name__}).") from error
+            raise EngineAway(f"The engine's response was interrupted ({type(error).__name__}).") from error
         if answer.status in LATER:
-            raise EngineAway(f"The engine answers {answer.status}.")
+            raise EngineAway(f"The engine responded with status {answer.status}.")
         try:
             read: Line = orjson.loads(said)
             return answer.status, read if answer.status == 200 else {"error": dict(read["error"])}

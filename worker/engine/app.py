@@ -16,10 +16,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from fettle.errors import Unavailable
 from fettle.inference.client import BACKGROUND, PRIORITY
 from fettle.observability import metrics_auth
-from fettle.registry.live_catalog import LiveCatalog
+from fettle.registry import live_catalog
 from fettle.settings import Settings
 from fettle.storage import open_storage
-from worker.engine import errors, prompts, response_bodies, scoring, scrape
+from worker.engine import errors, presence, prompts, response_bodies, scoring, scrape
 from worker.engine.auth import KeyMiddleware
 from worker.engine.clients import ReleasingResponse, unless_gone
 from worker.engine.decode_thread import DecodeThread
@@ -173,7 +173,7 @@ def json_response(body: dict[str, Any]) -> Response:
 @asynccontextmanager
 async def services(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
-    entries = LiveCatalog(settings)
+    entries = live_catalog.served(settings)
     thread = DecodeThread(threads_per_slot(settings.threads, SHARERS))
     pool = app.state.pool = Pool(
         entries,
@@ -184,7 +184,13 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
         cpu_bf16=settings.cpu_bf16,
     )
     warming = asyncio.create_task(warm(pool)) if entries.keys() == {"starter"} else None
-    yield
+
+    async def describe() -> dict[str, Any]:
+        requests = sum(not request.over.is_set() for request in thread.live)
+        return {"base_models": list(pool.models), "adapters": list(pool.adapters), "requests": requests}
+
+    async with presence.announced(app, "fettle", describe):
+        yield
     if warming:
         warming.cancel()
     await thread.stop()

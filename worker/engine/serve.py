@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from types import FrameType
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -17,7 +18,7 @@ def serve(app: FastAPI, settings: Settings) -> None:
     url = urlsplit(settings.engine_url)
     # uvicorn drains, then raises the signal once more: told to stop, the process ends with 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=url.hostname or "127.0.0.1",
         port=url.port or 80,
@@ -25,3 +26,13 @@ def serve(app: FastAPI, settings: Settings) -> None:
         access_log=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
+    Server(config).run()
+
+
+class Server(uvicorn.Server):
+    """Lets the application know at once that it is to stop, while it still answers."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if tell := getattr(self.config.app.state, "told_to_stop", None):  # type: ignore[union-attr]  # it is a FastAPI
+            tell()
+        super().handle_exit(sig, frame)

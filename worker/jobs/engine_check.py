@@ -25,7 +25,7 @@ LATER = {401, 404, 408, 429}  # statuses that say nothing of the adapter
 
 async def serve(resources: Resources, published: asyncio.Event) -> None:
     """For ever. published: set when a job has ended."""
-    engine = Engine(resources.settings)
+    engine = Engine(resources.settings, resources.engines)
     try:
         while True:
             published.clear()  # before the look: what is published during it is looked at next

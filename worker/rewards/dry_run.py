@@ -22,6 +22,7 @@ from fettle.errors import FettleError, Unavailable
 from fettle.inference.client import Engine, Servable
 from fettle.rewards import Graders, Sample, diagnostics
 from fettle.settings import Settings
+from worker.rewards import open_graders
 
 ROWS_READ = 10_000  # of the dataset: the prompts are drawn from the first so many
 AT_ONCE = 32  # requests to the engine
@@ -52,7 +53,8 @@ def run(request: Line, graders: Graders, began: float) -> Line:
     chosen = choose(Path(request["dataset"]), wanted["prompts"], wanted["seed"])
     if wanted.get("instruction"):
         chosen = [instructed(prompt, wanted["instruction"]) for prompt in chosen]
-    engine, servable = Settings(**request["engine"]), Servable(**wanted["model"])
+    engine = Engine(Settings(**request["engine"]), routes=open_graders.routes(request))
+    servable = Servable(**wanted["model"])
     written = time.monotonic()
     said, refusals = asyncio.run(
         write(engine, servable, chosen, wanted["samples"], wanted["sampling"], began + WRITING * seconds)
@@ -113,10 +115,10 @@ def right(rows: Sequence[Line], threshold: float) -> list[tuple[int, int]]:
 
 
 async def write(
-    settings: Settings, servable: Servable, chosen: Sequence[Prompt], samples: int, sampling: Line, until: float
+    engine: Engine, servable: Servable, chosen: Sequence[Prompt], samples: int, sampling: Line, until: float
 ) -> tuple[list[Completion], list[str]]:
-    """What was written by `until`, group by group, and why the engine refused the rest."""
-    engine, turns = Engine(settings), asyncio.Semaphore(AT_ONCE)
+    """What was written by `until`, group by group, and why the engine refused the rest. Closes the engine."""
+    turns = asyncio.Semaphore(AT_ONCE)
 
     async def one(number: int, prompt: Prompt, seed: int) -> Completion:
         async with turns:

@@ -10,6 +10,7 @@ import orjson
 
 from fettle.errors import FettleError
 from fettle.inference.client import CHAT, POOLING, Engine, Servable
+from fettle.inference.routing import Route
 from fettle.rewards import JudgeUnavailable
 from fettle.rewards.judges import TOKENS, Question
 from fettle.rewards.samples import Messages
@@ -35,13 +36,15 @@ class EngineJudge:
     patience: seconds for which an engine may be silent before questions are given up; 0: each is asked once.
     """
 
-    def __init__(self, settings: Settings, servables: Mapping[str, Servable], patience: float = 0.0) -> None:
+    def __init__(
+        self, settings: Settings, servables: Mapping[str, Servable], patience: float = 0.0, routes: Sequence[Route] = ()
+    ) -> None:
         self.servables = servables
         self.patience = patience
         self.last_response = 0.0  # when the engine answered last
         self.question_count = self.answer_count = 0  # of the batch that is being judged
         self.runner = asyncio.Runner()
-        self.engine = Engine(settings)
+        self.engine = Engine(settings, routes=routes)
 
     def ask(self, questions: Sequence[Question]) -> list[str | JudgeUnavailable]:
         return self.runner.run(self._all(self._answer, questions))

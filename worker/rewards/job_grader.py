@@ -67,7 +67,8 @@ class JobGrader:
                 self.models[by.version] = await self.attempt.read(look)
             except FettleError as error:
                 raise GradersUnavailable(error.message, "graders_failed") from error
-        return await self.scorer.score(by.version, by.graders, batch, self.models[by.version])
+        engines = await self.attempt.resources.engines.routes()
+        return await self.scorer.score(by.version, by.graders, batch, self.models[by.version], engines)
 
     async def _record(self) -> None:
         """Writes down on the job what holds its user code. Raises Fenced."""

@@ -1,20 +1,27 @@
 """Graders as the processes that grade open them: with what the worker tells over their pipe, and nothing else."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
+from fettle.inference.routing import Route
 from fettle.rewards import Graders, Limits
 from fettle.settings import Settings
 
 
-def resources(settings: Settings) -> dict[str, Any]:
-    """`limits` and `engine` of a request. No key stands in an argument, a variable or a log."""
+def resources(settings: Settings, engines: Sequence[Route] = ()) -> dict[str, Any]:
+    """`limits`, `engine` and `engines` of a request. No key stands in an argument, a variable or a log."""
     key = settings.engine_key
     return {
         "limits": {"seconds": settings.grader_seconds, "memory_bytes": settings.grader_memory_bytes},
         "engine": {"engine_url": settings.engine_url, "engine_key": key.get_secret_value() if key else None},
+        "engines": [asdict(engine) for engine in engines],
     }
+
+
+def routes(request: Mapping[str, Any]) -> list[Route]:
+    return [Route(**engine) for engine in request["engines"]]
 
 
 @contextmanager
@@ -29,7 +36,7 @@ def opened(request: Mapping[str, Any], patience: float = 0.0) -> Iterator[Grader
     from worker.rewards.engine_judge import EngineJudge
 
     servables = {name: Servable(**servable) for name, servable in request["models"].items()}
-    judge = EngineJudge(Settings(**request["engine"]), servables, patience)
+    judge = EngineJudge(Settings(**request["engine"]), servables, patience, routes(request))
     try:
         with Graders(graders, limits=limits, judge=judge) as held:
             yield held

@@ -14,6 +14,7 @@ import orjson
 import structlog
 
 from fettle.inference.client import Servable
+from fettle.inference.routing import Route
 from fettle.rewards.sandbox import cgroup
 from fettle.wording import quantity
 
@@ -54,14 +55,16 @@ class Scorer:
         graders: Sequence[Line],
         rollouts: Sequence[Line],
         models: Mapping[str, Servable] = NO_MODELS,
+        engines: Sequence[Route] = (),
     ) -> list[Line]:
         """{reward, scores, printed, errors} of each rollout. A scorer that overruns or dies costs them their rewards.
 
-        models: whom the graders ask. Raises GradersUnavailable.
+        models: whom the graders ask; engines: where. Raises GradersUnavailable.
         """
         count = quantity(len(rollouts), "completion")
         sent = [{name: rollout[name] for name in ("messages", "completion", "item")} for rollout in rollouts]
         asked = {"models": {name: asdict(servable) for name, servable in models.items()}, **self.resources}
+        asked["engines"] = [asdict(engine) for engine in engines]  # as they are now
         request = orjson.dumps({"version": version, "graders": list(graders), "rollouts": sent, **asked}) + b"\n"
         try:
             async with asyncio.timeout(self.seconds):

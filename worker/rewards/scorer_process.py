@@ -1,8 +1,8 @@
 """`python -m worker.rewards.scorer_process` is one job's scorer: rewards and the sandbox run here.
 
-JSON lines on stdin: {"version", "graders", "models", "limits", "engine", "patience", "rollouts"}; for each one on
-stdout: {"scores", "sandbox"} in the batch's order and what held user code, or {"error", "code"} when the graders cannot
-be opened. While a batch takes long, {"progress"} lines come first. The end of stdin is its end.
+JSON lines on stdin: {"version", "graders", "models", "limits", "engine", "engines", "patience", "rollouts"}; for each
+one on stdout: {"scores", "sandbox"} in the batch's order and what held user code, or {"error", "code"} when the
+graders cannot be opened. While a batch takes long, {"progress"} lines come first. The end of stdin is its end.
 """
 
 import os
@@ -37,6 +37,8 @@ def main() -> None:
                 graders = entered.enter_context(open_graders.opened(request, request["patience"]))
                 held.close()
                 version, held = request["version"], entered
+            if request["models"]:
+                graders.judge.engine.routes = open_graders.routes(request)  # type: ignore[attr-defined]  # EngineJudge
         except SandboxError as error:
             code = "graders_failed" if isinstance(error, LoadError) else "sandbox_unavailable"
             out.write(orjson.dumps({"error": str(error), "code": code}) + b"\n")

@@ -13,7 +13,7 @@ from fastapi.responses import PlainTextResponse, Response
 from fettle.errors import FettleError, InvalidRequest, Unavailable
 from fettle.settings import Settings
 from fettle.storage import open_storage
-from worker.engine import errors
+from worker.engine import errors, presence
 from worker.engine.auth import KeyMiddleware
 from worker.engine.clients import ReleasingResponse, unless_gone
 from worker.engine.schemas import LoadAdapter, UnloadAdapter
@@ -105,7 +105,13 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
         await adapters.adopt()
     except FettleError as error:  # vLLM takes minutes to start, and then has nothing loaded
         log.warning("vllm_not_up_yet", reason=error.message)
-    yield
+
+    async def describe() -> dict[str, Any]:
+        bases = [str(card["id"]) for card in await vllm.models() if not card.get("parent")]
+        return {"base_models": bases, "adapters": list(adapters.known), "requests": adapters.answering.total()}
+
+    async with presence.announced(app, "vllm", describe):
+        yield
     await vllm.close()
 
 

@@ -1,4 +1,4 @@
-/** The machines behind Fettle: workers and their slots, the queue, and whether each part is well. */
+/** The machines behind Fettle: workers and their slots, engines, the queue, and whether each part is well. */
 import { get } from "../lib/api.js";
 import { many } from "../lib/format.js";
 import { html } from "../lib/html.js";
@@ -22,12 +22,13 @@ async function readiness(signal) {
 }
 
 async function look(signal) {
-  const [workers, jobs, parts] = await Promise.all([
+  const [workers, engines, jobs, parts] = await Promise.all([
     get("/v1/workers", {}, signal),
+    get("/v1/engines", {}, signal),
     get("/v1/fine_tuning/jobs", { limit: 100 }, signal),
     readiness(signal),
   ]);
-  return { workers: workers.data, jobs: jobs.data, parts };
+  return { workers: workers.data, engines: engines.data, jobs: jobs.data, parts };
 }
 
 const COLUMNS = [
@@ -38,6 +39,17 @@ const COLUMNS = [
   { title: "User code", cell: (worker) => html`<span class="wrap small">${worker.sandbox ?? "cannot run here"}</span>` },
   { title: "Version", cell: (worker) => worker.version },
   { title: "Seen", cell: (worker) => html`<${When} at=${worker.seen_at} />` },
+];
+
+const ENGINES = [
+  { title: "Engine", cell: (engine) => html`${engine.host}<span class="sub mono">${engine.url}</span>` },
+  { title: "Status", cell: (engine) => html`<${Status} of=${engine.status} />` },
+  { title: "Base models", cell: (engine) => html`<span class="wrap">${engine.base_models.join(", ")}</span>` },
+  { title: "Adapters", cell: (engine) => engine.adapters },
+  { title: "Requests", cell: (engine) => engine.requests },
+  { title: "Kind", cell: (engine) => (engine.kind === "vllm" ? "vLLM" : "Fettle") },
+  { title: "Version", cell: (engine) => engine.version },
+  { title: "Seen", cell: (engine) => html`<${When} at=${engine.seen_at} />` },
 ];
 
 export function Page() {
@@ -54,6 +66,10 @@ export function Page() {
     <section class="stack" aria-labelledby="workers"><h2 id="workers">Workers</h2><div class="card flush">
       ${data.workers.length ? html`<${Table} caption="Workers" columns=${COLUMNS} rows=${data.workers} rowKey=${(worker) => worker.id} />`
         : html`<${Empty} title="No worker has been seen today">Run <code>fettle worker</code> on a machine that can train. It finds this server by the same settings.<//>`}
+    </div></section>
+    <section class="stack" aria-labelledby="engines"><h2 id="engines">Engines</h2><div class="card flush">
+      ${data.engines.length ? html`<${Table} caption="Engines" columns=${ENGINES} rows=${data.engines} rowKey=${(engine) => engine.id} />`
+        : html`<${Empty} title="No engine has announced itself">Run <code>fettle engine</code>. Without one, jobs train, and nobody can chat.<//>`}
     </div></section>
     <section class="stack" aria-labelledby="parts"><h2 id="parts">Parts</h2>
       <ul class="card flush lines boxed">${Object.entries(data.parts).filter(([name]) => name !== "status").map(([name, state]) => html`<li key=${name} class="row spread">

@@ -12,6 +12,7 @@ from fettle.cli.doctor import host
 from fettle.cli.doctor.result import CheckResult, warn
 from fettle.cli.up import with_local_services
 from fettle.db import Database, database_now
+from fettle.inference import engines
 from fettle.inference.client import Engine
 from fettle.jobs import workers as jobs_workers
 from fettle.queue import Doorbell
@@ -102,15 +103,22 @@ async def workers(settings: Settings) -> CheckResult:
 
 
 async def engine(settings: Settings) -> CheckResult:
+    """Those that announced themselves; where none has, the one at FETTLE_ENGINE_URL."""
+    db = Database(settings.database)
     client = Engine(settings)
     try:
-        healthy = await client.healthy()
+        routes = await engines.Directory(db, settings.heartbeat_seconds).routes()
+        urls = [route.url for route in routes] or [settings.engine_url]
+        healthy = dict(zip(urls, await asyncio.gather(*map(client.healthy_at, urls)), strict=True))
     finally:
         await client.close()
-    message = (
-        f"{settings.engine_url} answers" if healthy else f"{settings.engine_url} is not responding → {HELP['engine']}"
-    )
-    return CheckResult("engine", healthy, message, needed=False)
+        await db.close()
+    bases = {route.url: f" with {', '.join(route.base_models)}" for route in routes}
+    said = [
+        f"{url} answers{bases.get(url, '')}" if well else f"{url} is not responding → {HELP['engine']}"
+        for url, well in healthy.items()
+    ]
+    return CheckResult("engine", all(healthy.values()), "; ".join(said), needed=False)
 
 
 async def base_models(settings: Settings) -> CheckResult:

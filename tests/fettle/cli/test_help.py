@@ -11,6 +11,7 @@ from tests.fettle.cli.conftest import Shell
 # Commands that run a service, talk, or write a file
 WITHOUT_JSON = {
     *("up", "down", "api", "worker", "engine", "vllm-agent", "export", "migrate", "login", "logout", "console"),
+    *("backup", "restore"),
     *("jobs watch", "jobs report", "files download", "keys create", "keys rotate", "keys revoke", "projects create"),
     "projects delete",
 }

@@ -132,7 +132,8 @@ class TestAnswers:
     async def test_each_request_has_one_line_in_the_order_of_the_file(self, resources: Resources, port: int) -> None:
         engine = Engine()
         with served(engine.app, port):
-            batch = await ended(resources, await made(resources, *(request(f"r{n}") for n in range(9)), b""))
+            rows = [request(f"r{n}") for n in range(9)]
+            batch = await ended(resources, await made(resources, *rows, b"", created_by="key-mine"))
         assert (batch.status, batch.total, batch.completed, batch.failed) == (BatchStatus.COMPLETED, 9, 9, 0)
         assert (batch.input_tokens, batch.output_tokens, batch.error_file) == (27, 18, None)
         assert {"in_progress_at", "finalizing_at", "completed_at"} <= batch.moments.keys()
@@ -142,6 +143,7 @@ class TestAnswers:
         assert out[4]["response"]["body"]["choices"][0]["message"]["content"] == "r4"
         assert engine.priorities == {"background"}
         async with resources.db.snapshot() as session:
+            assert (await session.get_one(File, batch.output_file)).created_by == "key-mine"
             assert await store.answered(session, batch.id) == set()  # they are in the file now
 
     async def test_responses_and_completions_have_their_own_shapes(self, resources: Resources, port: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from pydantic import SecretStr
 
 from fettle.inference.client import Engine, Servable
@@ -258,14 +259,14 @@ class TestAgent:
                 assert (await second.post("/v1/unload_lora_adapter", json={"lora_name": NAME})).status_code == 200
 
     def test_it_is_served_where_the_settings_say(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        started: list[dict[str, Any]] = []
-        monkeypatch.setattr(serve.uvicorn, "run", lambda app, **options: started.append(options))
+        started: list[uvicorn.Config] = []
+        monkeypatch.setattr(serve.Server, "run", lambda server: started.append(server.config))
         monkeypatch.setattr(serve.signal, "signal", lambda *_: None)
         monkeypatch.setattr(__main__, "configure", signature(configure).bind)
         monkeypatch.setenv("FETTLE_ENGINE_URL", "http://10.0.0.7:8001")
         monkeypatch.setenv("FETTLE_DATA", str(tmp_path))
         __main__.main()
-        assert [(one["host"], one["port"]) for one in started] == [("10.0.0.7", 8001)]
+        assert [(config.host, config.port) for config in started] == [("10.0.0.7", 8001)]
 
     def test_it_imports_no_torch(self) -> None:
         code = "import sys, worker.vllm.app; assert 'torch' not in sys.modules"
