@@ -13,53 +13,6 @@ from tests.api.tenants import ADAPTER, Tenant, message, refusal
 JOBS = "/v1/fine_tuning/jobs"
 
 
-class TestMetrics:
-    async def test_columns_are_of_equal_length_with_gaps_as_null(self, tenant: Tenant) -> None:
-        job = await tenant.job()
-        for data in (
-            {"step": 1, "train_loss": 3.0},
-            {"step": 2, "train_loss": 2.0, "valid_loss": 2.5},
-            {"step": 2, "train_loss": 1.9},  # done again after a restart
-        ):
-            await tenant.log(job["id"], "Step", type="metrics", data=data)
-        body = (await tenant.http.get(f"{JOBS}/{job['id']}/metrics")).json()
-        assert body == {
-            "object": "fine_tuning.job.metrics",
-            "fine_tuning_job_id": job["id"],
-            "last_id": body["last_id"],
-            "columns": {"step": [1, 2], "train_loss": [3.0, 1.9], "valid_loss": [None, 2.5]},
-        }
-
-    async def test_a_reader_goes_on_where_it_stopped(self, tenant: Tenant) -> None:
-        job = await tenant.job()
-        path = f"{JOBS}/{job['id']}/metrics"
-        await tenant.log(job["id"], "Step", type="metrics", data={"step": 1, "train_loss": 3.0})
-        first = (await tenant.http.get(path, params={"points": 50})).json()
-        assert first["series"] == {"train_loss": {"step": [1], "value": [3.0]}}
-        nothing = (await tenant.http.get(path, params={"points": 50, "after": first["last_id"]})).json()
-        assert (nothing["series"], nothing["last_id"]) == ({}, first["last_id"])
-        await tenant.log(job["id"], "Step", type="metrics", data={"step": 2, "train_loss": 2.0})
-        more = (await tenant.http.get(path, params={"points": 50, "after": first["last_id"]})).json()
-        assert more["series"] == {"train_loss": {"step": [2], "value": [2.0]}}
-        stranger = await tenant.http.get(path, params={"after": "ftevent-none"})
-        assert (stranger.status_code, stranger.json()["error"]["param"]) == (400, "after")
-
-    async def test_a_long_curve_comes_in_as_many_points_as_asked_for(self, tenant: Tenant) -> None:
-        job = await tenant.job()
-        for step in range(1, 301):
-            await tenant.log(
-                job["id"], "Step", type="metrics", data={"step": step, "train_loss": 1 / step, "tokens": step * 2.0**40}
-            )
-        answer = (await tenant.http.get(f"{JOBS}/{job['id']}/metrics", params={"points": 40})).json()
-        steps = answer["series"]["train_loss"]["step"]
-        assert (steps[0], steps[-1]) == (1, 300)
-        assert 38 <= len(steps) <= 40
-
-    async def test_before_the_first_step_there_are_no_columns_but_step(self, tenant: Tenant) -> None:
-        job = await tenant.job()
-        assert (await tenant.http.get(f"{JOBS}/{job['id']}/metrics")).json()["columns"] == {"step": []}
-
-
 class TestAdapter:
     async def test_the_zip_holds_the_published_files_byte_for_byte(self, tenant: Tenant, tmp_path: Path) -> None:
         job = await tenant.job()
