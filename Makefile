@@ -10,6 +10,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+unexport PYTHONDONTWRITEBYTECODE # hundreds of processes would each compile what they import
 
 # program:package of Debian and Ubuntu. Tests that need a program which is absent are skipped.
 TEST_PROGRAMS := bwrap:bubblewrap node:nodejs chromium:chromium
@@ -21,7 +22,6 @@ RUN := .venv/bin/python -m
 READY := .venv/.installed
 OPENAI_1 := .venv/openai-1/.installed
 VLLM := .venv-vllm/.installed
-SKIPS := .pytest_cache/skips.json
 
 # In a terminal pip's progress is one moving line; elsewhere pip says only what went wrong.
 PIP := pip() { \
@@ -36,15 +36,12 @@ help: ## Say what there is to make
 demo: $(READY) ## Train, serve and ask a model on this machine, from file to answer
 	@$(RUN) examples.demo
 
-# What breaks processes and starves disks gets the machine to itself.
+# One process more than there are cores: many tests wait. Which tests need one process, tests/conftest.py says.
 test: $(READY) $(OPENAI_1) system ## Run every test; says at the end what was skipped and why
-	@rm -f $(SKIPS); failed=0; \
-	$(RUN) pytest --ignore tests/faults --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 20 --skips $(SKIPS) || failed=1; \
-	$(RUN) pytest tests/faults --durations 20 --skips $(SKIPS) || failed=1; \
-	exit $$failed
+	@$(RUN) pytest --numprocesses $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder --durations 20
 
 test-fast: $(READY) $(OPENAI_1) system ## Run the tests that neither train nor start whole servers
-	@$(RUN) pytest -m 'not slow' --numprocesses auto --dist loadfile
+	@$(RUN) pytest -m 'not slow' --numprocesses auto --dist loadgroup
 
 # A real vLLM on the CPU, in an environment of its own: 3.5 GB, and a minute to start.
 test-vllm: $(READY) $(VLLM) ## Run the vLLM agent against a real vLLM

@@ -30,6 +30,7 @@ def main() -> None:
         http="h11",  # the one that limits the headers' size (64 kB)
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # api/edge/proxies.py reads them
         timeout_graceful_shutdown=5,
     )
 

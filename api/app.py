@@ -11,6 +11,7 @@ from api import errors, openapi, queries, scopes
 from api.audit import Audit
 from api.edge import loop_lag
 from api.edge.middleware import Authentication, RequestId
+from api.edge.proxies import Proxies
 from api.edge.rates import Rates
 from api.edge.telemetry import Telemetry
 from api.readiness import Readiness
@@ -40,6 +41,7 @@ from api.routes import (
     graders,
     health,
     job_comparisons,
+    job_metrics,
     jobs,
     metrics,
     models,
@@ -74,6 +76,7 @@ ROUTERS = (
     files.router,
     uploads.router,
     jobs.router,
+    job_metrics.router,
     adapters.router,
     rollouts.router,
     dry_runs.router,
@@ -162,7 +165,8 @@ def create_app(settings: Settings | None = None, *, warm: bool = False) -> FastA
     app.add_middleware(Audit)  # added first, so innermost: it sees who asks
     app.add_middleware(Authentication)
     app.add_middleware(Telemetry)
-    app.add_middleware(RequestId)  # added last, so outermost: a refusal carries an id as well
+    app.add_middleware(RequestId)  # around what refuses: a refusal carries an id as well
+    app.add_middleware(Proxies)  # added last, so outermost
     for router in ROUTERS:
         app.include_router(router, dependencies=[Depends(scopes.guard)])
     return app

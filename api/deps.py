@@ -52,7 +52,7 @@ async def project_id(request: Request) -> str:
     return cast(str, request.state.project_id)
 
 
-def api_key(request: Request) -> ApiKey:
+async def api_key(request: Request) -> ApiKey:
     """The key that asks; authentication has put it there."""
     return cast(ApiKey, request.state.api_key)
 

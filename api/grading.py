@@ -1,4 +1,4 @@
-"""Waiting for what a worker answers to a request to grade."""
+"""Waiting for what a worker answers to a request to grade, and the saved reward functions that requests name."""
 
 import asyncio
 import time
@@ -10,10 +10,11 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.deps import Services
-from fettle import rewards
+from fettle import methods, rewards
 from fettle.errors import InvalidRequest, Unavailable
 from fettle.inference import judge_models
 from fettle.jobs import grading_requests
+from fettle.registry import saved_rewards
 from fettle.tenancy import scopes
 from models import ApiKey, Grading
 
@@ -65,3 +66,25 @@ async def models_for(services: Services, caller: ApiKey, graders: list[dict[str,
     async with services.db.snapshot() as session:
         found = await judge_models.find(session, caller.project_id, graders, services.models, services.aliases)
     return {name: asdict(servable) for name, servable in found.items()}
+
+
+async def saved_in_judges(services: Services, project_id: str, judges: dict[str, Any]) -> dict[str, Any]:
+    """The judges of a request with the source of saved reward functions that it names. Raises InvalidRequest.
+
+    judges: as `rewards.grader_fields.check` takes them.
+    """
+    entries = judges.get("reward_functions")
+    if not isinstance(entries, list) or not saved_rewards.names_of(entries):
+        return judges
+    async with services.db.snapshot() as session:
+        return judges | {"reward_functions": await saved_rewards.pinned(session, project_id, entries)}
+
+
+async def saved_in_method(services: Services, project_id: str, method: methods.Method) -> methods.Method:
+    """As `saved_in_judges`, for a method. Raises InvalidRequest."""
+    judges = methods.spec_of(method).graders(method) or {}
+    found = await saved_in_judges(services, project_id, judges)
+    if found is judges:
+        return method
+    settings = getattr(method, method.type)
+    return method.model_copy(update={method.type: settings.model_copy(update=found)})

@@ -10,8 +10,8 @@ LABELS_AT_MOST = 16  # of anything, and so of a filter
 DEEP_OBJECTS = {"metadata"}  # sent as name[key]=value
 
 
-def refuse_unknown(request: Request) -> None:
-    """Of every route. Raises InvalidRequest."""
+async def refuse_unknown(request: Request) -> None:
+    """Of every route. Raises InvalidRequest. It awaits nothing: FastAPI runs what is not async in a thread."""
     route = request.scope["route"]
     assert isinstance(route, APIRoute)  # noqa: S101 — only those have dependencies
     known = declared(route.dependant)

@@ -28,6 +28,7 @@ ROUTES: dict[str, str] = {
     "GET /v1/fine_tuning/jobs/{job_id}/events": "jobs.read",
     "GET /v1/fine_tuning/jobs/{job_id}/checkpoints": "jobs.read",
     "GET /v1/fine_tuning/jobs/{job_id}/metrics": "jobs.read",
+    "GET /v1/fine_tuning/jobs/{job_id}/updates": "jobs.read",
     "GET /v1/fine_tuning/jobs/{job_id}/adapter": "jobs.read",
     "GET /v1/fine_tuning/jobs/{job_id}/rollouts": "jobs.read",
     "GET /v1/fine_tuning/jobs/{job_id}/rollouts/export": "jobs.read",

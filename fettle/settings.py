@@ -13,6 +13,8 @@ from fettle.errors import brief
 from fettle.schemas import phrases
 
 PRICE = re.compile(r"(?P<amount>\d{1,9}(\.\d{1,6})?)\s*(?P<currency>[A-Za-z]{1,8}|[€$£¥])?")
+HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
+OWN_HEADERS = {"authorization", "cookie", "host", "origin", "x-csrf-token", "x-forwarded-for", "x-forwarded-proto"}
 INTEGRATIONS = ("wandb", "tensorboard", "mlflow")
 
 
@@ -30,6 +32,12 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=1, le=65535, description="Port that the API listens on")
     allowed_hosts: str = Field(
         "", description="Host names that requests may use, or *; unset: only localhost on loopback, otherwise any"
+    )
+    proxy_user_header: str | None = Field(
+        None, description="Header in which a proxy names who signed in, such as X-Auth-Request-Email; unset: none"
+    )
+    trusted_proxies: str = Field(
+        "", description="Addresses or networks whose FETTLE_PROXY_USER_HEADER counts, such as 10.0.0.5,10.1.0.0/16"
     )
     database_url: str | None = Field(None, description="postgresql+asyncpg://…; unset: SQLite under the data folder")
     redis_url: SecretStr = Field(
@@ -114,7 +122,9 @@ class Settings(BaseSettings):
     )
     drain_seconds: float = Field(20, gt=0, description="How long a stopping worker waits for a last checkpoint")
     stall_seconds: float = Field(
-        1800, gt=0, description="A run that reports nothing for so long gets a warning, and after twice as long it ends"
+        1800,
+        gt=0,
+        description="A run that reports nothing for this long gets a warning, and ends after twice that time",
     )
     max_attempts: int = Field(3, ge=1, description="Attempts without progress after which a job fails as worker_lost")
     grading_seconds: float = Field(150, gt=0, description="How long a request to run a grader waits for its answer")
@@ -147,7 +157,7 @@ class Settings(BaseSettings):
     )
 
     webhook_allow_networks: str = Field(
-        "", description="Networks of yours that webhooks may reach, such as 10.0.0.0/8; unset: public addresses only"
+        "", description="Private networks that webhooks may reach, such as 10.0.0.0/8; unset: public addresses only"
     )
 
     integrations: str = Field("", description="Where jobs may report to: wandb,tensorboard,mlflow; unset: nowhere")
@@ -173,6 +183,29 @@ class Settings(BaseSettings):
             raise ValueError(f"unknown: {', '.join(sorted(unknown))}. Choose from: {', '.join(INTEGRATIONS)}")
         return named
 
+    @model_validator(mode="after")
+    def somebody_is_trusted(self) -> "Settings":
+        if self.proxy_user_header is not None and not self.proxy_networks:
+            raise ValueError(
+                f"FETTLE_PROXY_USER_HEADER={self.proxy_user_header} counts only for the proxies in "
+                "FETTLE_TRUSTED_PROXIES, and there are none. Name their addresses"
+            )
+        return self
+
+    @field_validator("proxy_user_header")
+    @classmethod
+    def header_is_free(cls, name: str | None) -> str | None:
+        if name is not None and (not HEADER.fullmatch(name) or name.lower() in OWN_HEADERS):
+            raise ValueError("Use the name of a header that only the proxy sets, such as X-Auth-Request-Email")
+        return name
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def not_everyone_is_trusted(cls, named: str) -> str:
+        if any(ip_network(network).prefixlen == 0 for network in split(named)):
+            raise ValueError("Every address would be trusted. Name the proxies")
+        return named
+
     @field_validator("webhook_allow_networks")
     @classmethod
     def networks_are_networks(cls, named: str) -> str:
@@ -196,6 +229,10 @@ class Settings(BaseSettings):
     @cached_property
     def enabled_integrations(self) -> tuple[str, ...]:
         return split(self.integrations)
+
+    @cached_property
+    def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        return tuple(ip_network(network) for network in split(self.trusted_proxies))
 
     @cached_property
     def webhook_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -27,18 +27,24 @@ from fettle.tenancy import api_keys, projects  # noqa: E402
 from models import Project  # noqa: E402
 from tests import databases  # noqa: E402
 
-LONG = ("console", "e2e", "conformance", "examples", "docs", "worker")  # folders of long tests
+ONE_SERVER = ("faults", "console")  # folders whose tests share a server that is dear
+LONG = ("faults", "console", "e2e", "conformance", "examples", "docs", "worker")  # folders of long tests
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests first: started last, one of them would run alone while the other processes have nothing to do."""
+    """Long tests first: started last, one of them would run alone while the other processes have nothing to do.
+
+    The tests of a file, or of a folder with one server, stay in one process.
+    """
     root = Path(__file__).parent
 
-    def place(item: pytest.Item) -> int:
-        folder = item.path.relative_to(root).parts[0] if item.path.is_relative_to(root) else ""
-        return LONG.index(folder) if folder in LONG else len(LONG)
+    def folder(item: pytest.Item) -> str:
+        return item.path.relative_to(root).parts[0] if item.path.is_relative_to(root) else ""
 
-    items.sort(key=place)  # stable: the tests of a file stay together
+    items.sort(key=lambda item: LONG.index(folder(item)) if folder(item) in LONG else len(LONG))  # stable
+    for item in items:
+        group = folder(item) if folder(item) in ONE_SERVER else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

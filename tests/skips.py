@@ -1,9 +1,5 @@
-"""A pytest plugin: a table of what was skipped and why. In CI a skip that is not on the list below fails the run.
+"""A pytest plugin: a table of what was skipped and why. In CI a skip that is not on the list below fails the run."""
 
-With `--skips FILE` the table also counts earlier runs that were given the same file: `make test` is two runs.
-"""
-
-import json
 import os
 import shutil
 from collections import Counter
@@ -49,10 +45,6 @@ ALLOWED: dict[str, tuple[str, Callable[[], bool]]] = {
 }
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--skips", type=Path, help="a file that carries the table of skips from run to run")
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     """Before the terminal's summary, which shows the table."""
@@ -60,7 +52,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     if hasattr(session.config, "workerinput") or reporter is None:
         return (yield)
     reasons = Counter(reason_of(report) for report in reporter.stats.get("skipped", []))
-    session.config.stash[REASONS] = carried(reasons, session.config.getoption("--skips"))
+    session.config.stash[REASONS] = reasons
     if IN_CI and any(not allowed(reason) for reason in reasons) and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     return (yield)
@@ -72,16 +64,6 @@ REASONS = pytest.StashKey[Counter[str]]()
 def reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:
     said = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
     return said.removeprefix("Skipped: ")
-
-
-def carried(reasons: Counter[str], file: Path | None) -> Counter[str]:
-    """With those of earlier runs, which the file brings; it takes these along."""
-    if file is None:
-        return reasons
-    earlier = Counter(json.loads(file.read_text())) if file.is_file() else Counter[str]()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(earlier + reasons))
-    return earlier + reasons
 
 
 def allowed(reason: str) -> bool:

@@ -46,11 +46,6 @@ def test_in_ci_a_skip_fails_unless_its_reason_is_listed_and_true(
     assert run(tmp_path, reason, f"-n{workers}", CI="true").returncode == code
 
 
-def test_a_later_run_counts_the_skips_of_an_earlier_one(tmp_path: Path) -> None:
-    for total in (3, 6):
-        assert f"    {total}  {FITTING}" in run(tmp_path, FITTING, "--skips", str(tmp_path / "skips")).stdout
-
-
 def test_node_may_be_missing_only_where_nothing_can_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda program: None)
     for may_install in (True, False):

@@ -174,11 +174,11 @@ class Run:
         try:
             said = b"".join([part async for part in answer.body])
         except httpx.TransportError as error:
-            raise Away(f"The engine's answer broke off ({type(error).__name__}).") from error
+            raise Away(f"The engine's response was interrupted ({type(error).__name__}).") from error
         if answer.status >= 500 and answer.status not in LATER:
-            raise Broken(f"The engine answers {answer.status}.")
+            raise Broken(f"The engine responded with status {answer.status}.")
         if answer.status in LATER:
-            raise Away(f"The engine answers {answer.status}.")
+            raise Away(f"The engine responded with status {answer.status}.")
         try:
             body = orjson.loads(said)
             if answer.status != 200:

@@ -11,7 +11,8 @@ FOLDER = Path(__file__).parent
 KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".jsonl": "application/jsonl"}
 IMPORT_MAP = re.compile(r'<script type="importmap">(.*?)</script>', re.DOTALL)
 PRELOADED = ("main.js", "vendor/preact.js", "vendor/preact-hooks.js", "vendor/htm.js", "vendor/signals.js")
-FIRST_FOLDERS = ("parts", "lib", "styles")  # what every page needs: fetched at once, not import after import
+FIRST_FOLDERS = ("parts", "lib")  # what every page needs: fetched at once, not import after import
+SHEETS = ("tokens", "base", "shell", "parts", "lists", "people", "learn")  # in this order, after other people's
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ def newest_change() -> float:
 
 def load() -> Console:
     files = {str(path.relative_to(FOLDER)): content(KINDS[path.suffix], path.read_bytes()) for path in sources()}
+    styles = b"\n".join(files[name].body for name in ("vendor/uplot.css", *(f"styles/{sheet}.css" for sheet in SHEETS)))
+    files["console.css"] = content(KINDS[".css"], styles)  # one file: the first paint waits for it
     whole = hashlib.sha256((FOLDER / "index.html").read_bytes())
     for name, each in files.items():
         whole.update(f"{name}\0{len(each.body)}\0".encode() + each.body)

@@ -7,10 +7,12 @@ from typing import Any
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import isolation
-from api.edge import cookies, hosts
+from api.console import paths
+from api.edge import cookies, hosts, proxies
 from api.errors import on_database_away, render
 from api.routes import docs
 from fettle import ids
@@ -80,6 +82,9 @@ class Authentication:
         try:
             hosts.check(scope)
             check_framing(scope)
+            if (page := paths.page_of(scope)) is not None:
+                await RedirectResponse(page)(scope, receive, send)
+                return
             if scope["path"] not in OPEN_PATHS and not scope["path"].startswith(OPEN_FOLDERS):
                 await authenticate(scope)
             check_target(scope)
@@ -161,7 +166,7 @@ async def authenticate(scope: Scope) -> None:
 async def admit_session(scope: Scope, secret: str) -> None:
     """As `authenticate`, for a signed-in browser. Raises Unauthenticated, and Forbidden without the CSRF token."""
     services = scope["app"].state
-    row = await services.reads.sessions.get(secret)
+    row = await services.reads.sessions.get((secret, proxies.person_of(scope)))
     if row is None:
         raise Unauthenticated("This session has ended. Sign in again.", code="session_ended")
     cookies.need_csrf_token(scope, secret, services.pepper)

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import isolation
+from api import grading, isolation
 from api.deps import ProjectId, Services
 from api.grading import wait_for_answer
 from api.schemas.advice import AdviseCreate, Counts
@@ -102,12 +102,13 @@ async def measure(
     """The figures, and the situation with them. Raises InvalidRequest, NotFound, Unavailable."""
     assert body.file is not None and body.base is not None  # noqa: S101 — or it would not be measured
     tokens = {} if body.max_completion_tokens is None else {"max_completion_tokens": body.max_completion_tokens}
-    rewards = {**body.rewards, "hyperparameters": tokens}
+    judges = await grading.saved_in_judges(services, project_id, body.rewards)
+    rewards = {**judges, "hyperparameters": tokens}
     try:
         method = methods.ReinforcementMethod.model_validate({"type": "reinforcement", "reinforcement": rewards})
     except ValidationError as error:
         raise from_schema(error.errors()) from error
-    graders = await isolation.graders(services.pool, project_id, body.rewards)
+    graders = await isolation.graders(services.pool, project_id, judges)
     wanted = planning.Request(
         model=services.aliases.get(body.base, body.base),
         training_file=body.file,

@@ -1,5 +1,7 @@
 """The console at `/`: one page and its modules. Every byte comes from this package."""
 
+import time
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -10,6 +12,7 @@ from fettle.errors import NotFound
 router = APIRouter(tags=["console"], include_in_schema=False)
 
 FILES = "/console/{version}/{name:path}"
+CHECK_SECONDS = 1  # between looks at 150 files for a change
 FOR_EVER = "public, max-age=31536000, immutable"
 ASK_FIRST = "no-cache"  # kept, and asked for by ETag before each use
 
@@ -18,8 +21,11 @@ def current(request: Request) -> Console:
     """Read again after a change, so that a developer only has to reload the page."""
     state = request.app.state
     loaded: Console | None = getattr(state, "console", None)
+    if loaded is not None and time.monotonic() - state.console_checked < CHECK_SECONDS:
+        return loaded
     if loaded is None or loaded.newest != assets.newest_change():
         loaded = state.console = assets.load()
+    state.console_checked = time.monotonic()
     return loaded
 
 
@@ -35,14 +41,20 @@ async def page(request: Request) -> Response:
     return answer(request, console.page, ASK_FIRST, headers)
 
 
-@router.get(FILES)
-async def file(request: Request, version: str, name: str) -> Response:
-    """A page from before an update asks for an older version and gets the file of today."""
+async def file(request: Request) -> Response:
+    """A page from before an update asks for an older version and gets the file of today.
+
+    A page loads dozens of these, so this is a route of Starlette's, which has no dependencies to resolve.
+    """
+    version, name = request.path_params["version"], request.path_params["name"]
     console: Console = getattr(request.app.state, "console", None) or current(request)
     found = console.files.get(name)
     if found is None:
         raise NotFound(f"The console has no file {name[:200]!r}.")
     return answer(request, found, FOR_EVER if version == console.version else ASK_FIRST, {})
+
+
+router.add_route(FILES, file, include_in_schema=False)
 
 
 def answer(request: Request, content: Content, caching: str, headers: dict[str, str]) -> Response:

@@ -3,7 +3,7 @@ from typing import Any
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import isolation
+from api import grading, isolation
 from api.deps import Caller, Services
 from api.grading import wait_for_answer
 from api.schemas.dry_run import DryRunCreate, dry_run_object
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/fine_tuning/dry_runs", tags=["fine-tuning"])
 async def create(body: DryRunCreate, caller: Caller, services: Services) -> dict[str, Any]:
     """Try a job's rewards before you create it. The body is the job's, with optional `prompts` and `samples`."""
     scopes.need(caller.scopes, "chat")  # it shows what the model says
-    method = method_of(body)
+    method = await grading.saved_in_method(services, caller.project_id, method_of(body))
     wanted = planning.Request(
         model=services.aliases.get(body.model, body.model),
         training_file=body.training_file,

@@ -3,7 +3,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from api import isolation
+from api import grading, isolation
 from api.deps import ProjectId, Services
 from api.schemas.estimate import estimate_object
 from api.schemas.job import JobCreate, method_of
@@ -33,7 +33,7 @@ async def create(body: JobCreate, project_id: ProjectId, services: Services) -> 
 
     Time comes from what earlier jobs took on these workers. Nothing is created.
     """
-    method = method_of(body)
+    method = await grading.saved_in_method(services, project_id, method_of(body))
     wanted = planning.Request(
         model=services.aliases.get(body.model, body.model),
         training_file=body.training_file,

@@ -191,7 +191,8 @@ async def repeats(
 ) -> dict[str, Any]:
     """Rows that the dataset has twice, and with `against` the prompts that it shares with another dataset.
 
-    At most 100,000 rows of each are compared; `complete` says whether that was all.
+    At most 100,000 rows of each are compared; `complete` says whether that was all. `near` has rows that differ from an
+    earlier one only in case, punctuation or a few words; the first 5,000 rows are compared.
     """
     async with services.db.snapshot() as session:
         file = await files.get(session, project_id, file_id)

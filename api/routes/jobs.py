@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 from sse_starlette import EventSourceResponse
 
-from api import isolation, queries
+from api import grading, isolation, queries
 from api.deps import Caller, ProjectId, Room, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.job import (
@@ -24,7 +24,7 @@ from api.streams import adapters
 from api.streams.chunks import count_stream, json_response
 from fettle import queue
 from fettle.errors import InvalidRequest, NotFound
-from fettle.jobs import events, integrations, lifecycle, metric_series, planning, proofs, waiting
+from fettle.jobs import events, integrations, lifecycle, planning, proofs, waiting
 from fettle.registry import tuned_models
 from fettle.tenancy import quotas
 from models import Project
@@ -34,7 +34,6 @@ router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 KEEPALIVE_SECONDS = 15  # between comments on a stream that has nothing to tell: proxies close what is silent
 
 DEFAULT_LIMIT = 20  # events on a page
-INLINE_BYTES = 16 * 1024  # of metrics, which the event loop can read itself
 
 Limit = Annotated[int, Query(ge=1, le=100)]
 
@@ -51,7 +50,7 @@ async def create(
     x_stainless_retry_count: Annotated[int, Header()] = 0,
 ) -> dict[str, Any]:
     """Create a job. A request that the SDK repeats, or with the same `Idempotency-Key`, returns the first job."""
-    method = method_of(body)
+    method = await grading.saved_in_method(services, project_id, method_of(body))
     wanted = planning.Request(
         model=services.aliases.get(body.model, body.model),
         training_file=body.training_file,
@@ -213,32 +212,6 @@ async def list_checkpoints(
     job = await lifecycle.get(session, project_id, job_id)
     rows, has_more = await tuned_models.checkpoints(session, job.id, after=after, limit=limit)
     return listing(rows, checkpoint_object, has_more)
-
-
-@router.get("/{job_id}/metrics")
-async def metrics(
-    job_id: str,
-    project_id: ProjectId,
-    services: Services,
-    after: str | None = None,
-    points: Annotated[int | None, Query(ge=5, le=5_000)] = None,
-) -> Response:
-    """Columns of equal length, with one value for each step; null where a step has none.
-
-    With `points` each metric instead comes as a series of its own, thinned to so many points. `after` is the `last_id`
-    of an earlier response and gives only what followed.
-    """
-    async with services.db.snapshot() as session:
-        job = await lifecycle.get(session, project_id, job_id)
-        since = 0 if after is None else await events.seq(session, job.id, after, "after")
-        lines, last_id = await events.metric_lines(session, job.id, since)
-    argument = {"job_id": job.id, "last_id": last_id or after, "points": points}
-    few = points is None or lines.count(b"\n") < points  # nothing to thin
-    if few and len(lines) <= INLINE_BYTES:  # what a page that follows a job asks for every few seconds
-        return json_response(metric_series.answer(argument, lines))
-    return json_response(
-        await isolation.run(services.pool, "metric_columns", project_id, "metrics", argument, lines, seconds=30)
-    )
 
 
 @router.get("/{job_id}/evaluation")

@@ -62,7 +62,7 @@ async def change(project_id: str, body: ProjectChange, session: Transaction, ser
 
 @router.delete("/{project_id}")
 async def delete(project_id: str, caller: Caller, services: Services) -> dict[str, Any]:
-    """Delete a project with all that is its: keys, files, jobs, models, comparisons. It cannot be brought back."""
+    """Delete a project and everything in it: keys, files, jobs, models and comparisons. This cannot be undone."""
     async with services.db.transaction() as session:
         project = await projects.get(session, project_id)
         if caller.project_id == project.id:

@@ -39,7 +39,7 @@ async def report(
             "proof": await proof_of(session, job),
         }
         prefix = await prefix_of(session, job)
-        lines, _ = await events.metric_lines(session, job.id)
+        lines = await events.metric_lines(session, job.id)
     argument = {"facts": facts | {"hashes": await hashes(services, prefix)}, "format": format}
     content = await isolation.run(services.pool, "report", project_id, "report", argument, lines, seconds=SECONDS)
     name = f"{job.id}.{'html' if format == 'html' else 'md'}"

@@ -5,7 +5,7 @@ import orjson
 from fastapi import APIRouter, Query
 from fastapi.responses import Response, StreamingResponse
 
-from api import isolation
+from api import grading, isolation
 from api.deps import ProjectId, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.rollout import RewardsEdit, rewards_object, rollout_object
@@ -108,8 +108,9 @@ async def edit_rewards(
     job_id: str, body: RewardsEdit, project_id: ProjectId, session: Transaction, services: Services
 ) -> dict[str, Any]:
     """Create a new version, which applies from the next step. Every rollout shows the version that scored it."""
-    graders = await isolation.graders(services.pool, project_id, body.judges())
+    judges = await grading.saved_in_judges(services, project_id, body.judges())
+    graders = await isolation.graders(services.pool, project_id, judges)
     version = await reward_versions.edit(
-        session, project_id, job_id, body.judges(), graders=graders, models=services.models, aliases=services.aliases
+        session, project_id, job_id, judges, graders=graders, models=services.models, aliases=services.aliases
     )
     return rewards_object(version)

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import StringConstraints, model_validator
@@ -10,22 +11,30 @@ Secret = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
 class SignIn(Strict):
-    """The body of POST /session: an API key, or the token of a sign-in link."""
+    """The body of POST /session: an API key, the token of a sign-in link, or a project of the proxy's person."""
 
     api_key: Secret | None = None
     link_token: Secret | None = None
+    project_id: Secret | None = None
 
     @model_validator(mode="after")
     def exactly_one(self) -> Self:
-        if (self.api_key is None) == (self.link_token is None):
-            raise ValueError("send either 'api_key' or 'link_token'")
+        if [self.api_key, self.link_token, self.project_id].count(None) != 2:
+            raise ValueError("send one of 'api_key', 'link_token' and 'project_id'")
         return self
 
 
-def session_object(key: ApiKey, project: Project, csrf_token: str, version: str) -> dict[str, Any]:
+def nobody_object(person: str | None, projects: Sequence[Project]) -> dict[str, Any]:
+    """No session; person: whom a trusted proxy names, and the projects where a key is theirs."""
+    found = [{"id": project.id, "name": project.name} for project in projects]
+    return {"session": None, **({"person": person, "projects": found} if person else {})}
+
+
+def session_object(key: ApiKey, project: Project, csrf_token: str, version: str, person: str | None) -> dict[str, Any]:
     return {
         "object": "session",
         "csrf_token": csrf_token,
+        "person": person,
         "key": key_object(key),
         "project": {"id": project.id, "name": project.name},
         "version": version,

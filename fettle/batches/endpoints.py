@@ -42,7 +42,7 @@ def respond(body: Body) -> Asked:
     if request.store or request.previous_response_id is not None:
         param = "store" if request.store else "previous_response_id"
         raise InvalidRequest(
-            f"A batch stores no responses and continues none. Remove {param!r}; send earlier messages in 'input'.",
+            f"Responses in a batch cannot be stored or continued. Remove {param!r}; send earlier messages in 'input'.",
             param=param,
         )
 

@@ -60,7 +60,7 @@ def check(path: Path, endpoint: str, max_row_bytes: int) -> Line:
             errors.append(problem(number, f"The file names more than {MODELS_AT_MOST} models. Split it.", param="body"))
             break
     if total == 0:
-        errors.append(problem(None, "The file has no requests. Write one JSON object a line.", "empty_file"))
+        errors.append(problem(None, "The file has no requests. Write one JSON object on each line.", "empty_file"))
     return {"total": total, "errors": errors, "models": models}
 
 

@@ -112,7 +112,7 @@ def chat(
     system: Annotated[str, typer.Option(help="The system message.")] = "",
     temperature: Annotated[float | None, typer.Option(min=0, max=2, help="0: always the likeliest token.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="The longest answer, in tokens.")] = None,
-    seed: Annotated[int | None, typer.Option(help="For the same answer again.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Repeats an answer: the same seed, the same text.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Talk to a model. Answers appear as they are written; /help lists what else you can type."""

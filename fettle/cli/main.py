@@ -6,7 +6,6 @@ Commands import what they need themselves: `fettle api` shall not wait for alemb
 import asyncio
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,6 +27,7 @@ from fettle.cli import (
     keys,
     login,
     models,
+    preflight,
     projects,
     rewards,
     train,
@@ -37,6 +37,7 @@ from fettle.cli.terminal import AsJson, console, example, plain, show_json, with
 from fettle.errors import FettleError, Unavailable
 from fettle.host import users
 from fettle.settings import Settings, invalid_setting
+from fettle.wording import quantity
 
 if TYPE_CHECKING:
     from fettle.db import Database
@@ -76,7 +77,11 @@ app.command(
 )(train.train)
 app.command(epilog=example("fettle chat starter", "fettle chat starter 'What is 2 + 3?' --temperature 0"))(chat.chat)
 app.add_typer(files.app, name="files")
-jobs.app.command(epilog=example("fettle jobs download ftjob-abc123 --to my-adapter"))(job_results.download)
+jobs.app.command(
+    epilog=example(
+        "fettle jobs download ftjob-abc123 --to my-adapter", "fettle jobs download ftjob-abc123 --everything"
+    )
+)(job_results.download)
 jobs.app.command(
     epilog=example(
         "fettle jobs rollouts ftjob-abc123 --sort=-reward --limit 3",
@@ -128,8 +133,12 @@ def fail(message: str, code: int = REFUSED) -> None:
 
 @app.command(epilog=example("fettle up", "FETTLE_PORT=9000 fettle up --detach"))
 def up(
-    detach: Annotated[bool, typer.Option("--detach", help="Return once it serves; `fettle down` stops it.")] = False,
-    link: Annotated[bool, typer.Option(help="Print a link that signs a browser in; leave it out of logs.")] = True,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return once Fettle is ready; `fettle down` stops it.")
+    ] = False,
+    link: Annotated[
+        bool, typer.Option(help="Print a link that signs a browser in. Use --no-link where output is logged.")
+    ] = True,
 ) -> None:
     """Run everything on this machine: API, worker, engine, Redis; SQLite and files under FETTLE_DATA."""
     if detach:
@@ -171,8 +180,8 @@ def api() -> None:
 
 @app.command(epilog=example("FETTLE_SLOTS=2 fettle worker", "fettle worker --once --job ftjob-abc123"))
 def worker(
-    once: Annotated[bool, typer.Option("--once", help="Train one job, or none if none waits; then exit.")] = False,
-    job: Annotated[str | None, typer.Option(metavar="JOB", help="With --once: this job and no other.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Train one job if one is waiting, then exit.")] = False,
+    job: Annotated[str | None, typer.Option(metavar="JOB", help="With --once: run only this job.")] = None,
 ) -> None:
     """Run a worker: claims jobs and trains them."""
     if job is not None and not once:
@@ -208,7 +217,7 @@ def export(
     push: Annotated[
         str | None,
         typer.Option(
-            metavar="OWNER/NAME", help="Also to this repository on the Hugging Face hub; FETTLE_HF_TOKEN writes."
+            metavar="OWNER/NAME", help="Also push to this repository on the Hugging Face hub. Needs FETTLE_HF_TOKEN."
         ),
     ] = None,
 ) -> None:
@@ -257,97 +266,20 @@ def doctor(as_json: AsJson = False) -> None:
         table.add_row(sign, result.part, plain(result.message))
     console.print(table)
     warnings = sum(not result.ok for result in results) - len(broken)
-    console.print(f"[red]Fix: {', '.join(broken)}[/]" if broken else "[green]ready[/]", f"({warnings} warnings)")
+    console.print(
+        f"[red]Fix: {', '.join(broken)}[/]" if broken else "[green]ready[/]", f"({quantity(warnings, 'warning')})"
+    )
     if broken:
         sys.exit(1)
 
 
-@app.command(
+app.command(
     epilog=example(
         "fettle preview train.jsonl --model starter --rows 5",
         "fettle preview train.jsonl --quality --valid valid.jsonl",
     )
+)(preflight.preview)
+app.command(epilog=example("fettle dry-run job.json --prompts 4"))(preflight.dry_run)
+app.command(epilog=example("fettle estimate job.json", "fettle estimate job.json --json | jq .seconds.likely"))(
+    preflight.estimate
 )
-def preview(
-    file: Annotated[str, typer.Argument(help="A dataset on this machine, or the id of an uploaded file.")],
-    model: Annotated[
-        str, typer.Option(help="Base model, its alias or a tuned model: whose template is used.")
-    ] = "starter",
-    rows: Annotated[int, typer.Option(min=1, max=1000, help="How many to show.")] = 3,
-    offset: Annotated[int, typer.Option(min=0, help="How many rows to pass over.")] = 0,
-    max_seq_length: Annotated[
-        int | None, typer.Option(min=16, help="Count the rows that are longer; unset: what a job would take.")
-    ] = None,
-    quality: Annotated[
-        bool, typer.Option("--quality", help="Show duplicates, conflicts, likely secrets and more.")
-    ] = False,
-    valid: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="With --quality: a validation file to compare with.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show a dataset as a job would train on it, with the learned text highlighted."""
-    from fettle.cli import quality_view, token_view
-
-    path, settings = Path(file), Settings()
-    if quality:
-        found = quality_view.of(file, valid, settings)
-        if as_json:
-            show_json(found)
-        else:
-            quality_view.show(found)
-        return
-    if path.is_file() or not file.startswith("file-"):
-        seen = token_view.of_path(path, model, settings, limit=rows, offset=offset, max_seq_length=max_seq_length)
-    else:
-        from fettle.cli.client import Client
-
-        query = {"model": model, "limit": rows, "offset": offset, "max_seq_length": max_seq_length}
-        sent = {name: value for name, value in query.items() if value is not None}
-        seen = Client(settings).get(f"/v1/files/{file}/preview", **sent)
-    if as_json:
-        show_json(seen)
-    else:
-        token_view.show(seen, console)
-
-
-@app.command(epilog=example("fettle dry-run job.json --prompts 4"))
-def dry_run(
-    file: Annotated[str, typer.Argument(help="The body of POST /v1/fine_tuning/jobs, in a JSON file.")],
-    prompts: Annotated[int | None, typer.Option(min=1, help="How many of the training file; unset: 8.")] = None,
-    samples: Annotated[
-        int | None, typer.Option(min=2, help="Completions of each; unset: the job's group_size.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Try a reinforcement job's rewards before you create it. Exits 1 if there are warnings."""
-    from fettle.cli import dry_run_view
-    from fettle.cli.client import Client
-
-    counts = {"prompts": prompts, "samples": samples}
-    body = train.read_body(Path(file)) | {name: count for name, count in counts.items() if count is not None}
-    found = Client(Settings()).post("/v1/fine_tuning/dry_runs", body)
-    if as_json:
-        show_json(found)
-    else:
-        dry_run_view.show(found, console)
-    if found["warnings"]:
-        sys.exit(1)
-
-
-@app.command(epilog=example("fettle estimate job.json", "fettle estimate job.json --json | jq .seconds.likely"))
-def estimate(
-    file: Annotated[str, typer.Argument(help="The body of POST /v1/fine_tuning/jobs, in a JSON file.")],
-    as_json: AsJson = False,
-) -> None:
-    """Say what a job would take: steps, memory, time and cost. Exits 1 if it does not fit in memory."""
-    from fettle.cli import estimate_view
-    from fettle.cli.client import Client
-
-    found = Client(Settings()).post("/v1/fine_tuning/estimate", train.read_body(Path(file)))
-    if as_json:
-        show_json(found)
-    else:
-        estimate_view.show(found, console)
-    if found["memory"]["fits"] is False:
-        sys.exit(1)

@@ -59,7 +59,7 @@ def show(as_json: AsJson = False) -> None:
 
 @app.command("delete", epilog=example("fettle projects delete blue-team --yes"))
 def delete(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
-    """Delete a project with all that is its: keys, files, jobs, models, comparisons. It cannot be brought back."""
+    """Delete a project and everything in it: keys, files, jobs, models and comparisons. This cannot be undone."""
     from fettle.tenancy import audit, project_deletion, projects
 
     if not yes:

@@ -33,7 +33,7 @@ def train(
         str | None,
         typer.Argument(
             metavar="FILE",
-            help="Rows to train on: a file here, or the id of an uploaded one. Or job.json, as for --job.",
+            help="Rows to train on: a file on this machine or the id of an uploaded one. Or job.json, as for --job.",
         ),
     ] = None,
     base: Annotated[
@@ -53,7 +53,7 @@ def train(
         typer.Option(metavar="NAME[=WEIGHT]", help="For reinforcement: a reward function or a .py file. Repeatable."),
     ] = [],  # noqa: B006 — typer's way to say a default
     suffix: Annotated[str | None, typer.Option(help="Part of the tuned model's name.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="For the same run again.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Repeats a run: the same seed, the same result.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the rows.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Rows, or prompts, of a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of the optimizer.")] = None,
@@ -64,12 +64,16 @@ def train(
         typer.Option("--set", metavar="NAME=VALUE", help="Any other hyperparameter: lora.alpha=64. Repeatable."),
     ] = [],  # noqa: B006 — as above
     metadata: Annotated[list[str], typer.Option(metavar="NAME=VALUE", help="A label of the job. Repeatable.")] = [],  # noqa: B006
-    priority: Annotated[str | None, typer.Option(help="low, normal or high; unset: normal.")] = None,
+    priority: Annotated[str | None, typer.Option(help="low, normal (the default) or high.")] = None,
     gpus: Annotated[int | None, typer.Option(min=1, help="GPUs that the job's slot must have.")] = None,
-    gpu_memory: Annotated[float | None, typer.Option(metavar="GIB", help="Memory that each of them must have.")] = None,
+    gpu_memory: Annotated[float | None, typer.Option(metavar="GIB", help="Memory that each GPU must have.")] = None,
     on: Annotated[list[str], typer.Option(metavar="LABEL", help="A label that the worker must have. Repeatable.")] = [],  # noqa: B006
-    max_hours: Annotated[float | None, typer.Option(metavar="HOURS", help="Of running; then the job fails.")] = None,
-    max_gpu_hours: Annotated[float | None, typer.Option(metavar="HOURS", help="The same, times the GPUs.")] = None,
+    max_hours: Annotated[
+        float | None, typer.Option(metavar="HOURS", help="Hours that the job may run before it fails.")
+    ] = None,
+    max_gpu_hours: Annotated[
+        float | None, typer.Option(metavar="HOURS", help="GPU-hours that the job may use before it fails.")
+    ] = None,
     job: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The body of a job as JSON; the other options change it.")
     ] = None,

@@ -21,11 +21,11 @@ def create(
     name: Annotated[str, typer.Argument(help="What the endpoint is for.")],
     url: Annotated[str, typer.Argument(help="It begins with https://.")],
     event: Annotated[
-        list[str], typer.Option("--event", help="May be repeated; without it: the three ends of a job.")
+        list[str], typer.Option("--event", help="Repeatable. Default: the three events that end a job.")
     ] = EVENTS,
     as_json: AsJson = False,
 ) -> None:
-    """Create an endpoint and print its signing secret. It is never shown again."""
+    """Create an endpoint and print its signing secret, which is not shown again."""
     made = Client(Settings()).post(PATH, {"name": name, "url": url, "event_types": event})
     if as_json:
         show_json(made)
@@ -59,7 +59,7 @@ def test(
 @app.command(epilog=example("fettle webhooks deliveries whep_abc123 --dead"))
 def deliveries(
     endpoint_id: EndpointId,
-    dead: Annotated[bool, typer.Option("--dead", help="Only those that are not tried any more.")] = False,
+    dead: Annotated[bool, typer.Option("--dead", help="Only deliveries that are no longer retried.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the newest deliveries to an endpoint, with the last error of each."""

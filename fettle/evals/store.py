@@ -72,7 +72,7 @@ async def remove(session: AsyncSession, project_id: str, eval_id: str) -> None:
     runs = select(EvalRun.id).where(EvalRun.eval_id == found.id)
     going = await session.scalar(runs.where(EvalRun.status.in_(UNFINISHED)).limit(1))
     if going is not None:
-        raise Conflict(f"The run {going!r} of this eval goes on. Cancel it first.", code="eval_run_active")
+        raise Conflict(f"The run {going!r} of this eval has not ended. Cancel it first.", code="eval_run_active")
     await session.execute(delete(EvalItem).where(EvalItem.run_id.in_(runs)))
     await session.execute(delete(EvalRun).where(EvalRun.eval_id == found.id))
     await session.delete(found)
@@ -159,7 +159,7 @@ async def remove_run(session: AsyncSession, project_id: str, eval_id: str, run_i
     """Raises NotFound, and Conflict while it goes on."""
     run = await get_run(session, project_id, eval_id, run_id, lock=True)
     if not run.status.is_terminal:
-        raise Conflict(f"The run {run_id!r} goes on. Cancel it first.", code="eval_run_active")
+        raise Conflict(f"The run {run_id!r} has not ended. Cancel it first.", code="eval_run_active")
     await session.execute(delete(EvalItem).where(EvalItem.run_id == run.id))
     await session.delete(run)
 

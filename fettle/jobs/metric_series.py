@@ -1,17 +1,20 @@
 """The body of GET …/metrics: a job's metrics as columns, or as series that are thinned for a chart."""
 
+import bisect
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import orjson
 
-from fettle.jobs import step_metrics
+from fettle.jobs import step_metrics, thinning
+
+Series = dict[str, dict[str, list[float]]]
 
 
 def answer(argument: Mapping[str, Any], lines: bytes) -> bytes:
     """argument: job_id, last_id, points. lines: the data of the job's metrics events, a line of JSON each."""
-    events = [orjson.loads(line) for line in lines.splitlines()]
+    events = parsed(lines)
     body: dict[str, Any] = {
         "object": "fine_tuning.job.metrics",
         "fine_tuning_job_id": argument["job_id"],
@@ -24,7 +27,21 @@ def answer(argument: Mapping[str, Any], lines: bytes) -> bytes:
     return orjson.dumps(body)
 
 
-def series(events: Sequence[Mapping[str, Any]], points: int) -> dict[str, dict[str, list[float]]]:
+def joined_answer(argument: Mapping[str, Any], before: bytes, lines: bytes) -> bytes:
+    """An earlier answer with series, and the lines that came since."""
+    body = orjson.loads(before)
+    body["last_id"] = argument["last_id"]
+    body["series"] = joined(body["series"], series(parsed(lines), argument["points"]))
+    return orjson.dumps(body)
+
+
+def parsed(lines: bytes) -> list[dict[str, Any]]:
+    """All in one go, which takes half the time. JSON has no bare line break inside."""
+    found: list[dict[str, Any]] = orjson.loads(b"[%s]" % lines.replace(b"\n", b","))
+    return found
+
+
+def series(events: Sequence[Mapping[str, Any]], points: int) -> Series:
     """Each metric by itself: {"step", "value"}. A step that a resumed run did again counts as it was done last."""
     steps = [int(event["step"]) for event in events]
     ascending = all(one < other for one, other in pairwise(steps))
@@ -46,10 +63,15 @@ def series(events: Sequence[Mapping[str, Any]], points: int) -> dict[str, dict[s
 def thinned(steps: list[int], values: list[float], points: int) -> dict[str, list[float]]:
     if len(steps) <= points:
         return {"step": list(steps), "value": values}
-    import numpy as np  # only long curves need it, and they are not thinned in the API's own process
+    chosen = thinning.choose(steps, values, points)
+    return {"step": [steps[place] for place in chosen], "value": [values[place] for place in chosen]}
 
-    from fettle.jobs import thinning
 
-    x, y = np.array(steps, np.float64), np.array(values, np.float64)
-    chosen = thinning.choose(x, y, points)
-    return {"step": x[chosen].astype(np.int64).tolist(), "value": y[chosen].tolist()}
+def joined(series: Series, more: Series) -> Series:
+    """Steps that a resumed run did again replace the old ones."""
+    whole = dict(series)
+    for name, new in more.items():
+        old = whole.get(name, {"step": [], "value": []})
+        keep = bisect.bisect_left(old["step"], new["step"][0])
+        whole[name] = {key: [*old[key][:keep], *new[key]] for key in ("step", "value")}
+    return whole

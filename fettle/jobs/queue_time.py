@@ -34,7 +34,7 @@ def start(slots: int, running: Sequence[Interval | None], ahead: Sequence[Interv
     found = starts(slots, running, ahead)
     if len(found) <= len(ahead):
         return Start(None, f"There are {jobs}, and no job has finished yet to tell how long they take.")
-    why = f"There are {jobs}, on {quantity(slots, 'slot')}. This assumes that they take what was estimated."
+    why = f"There are {jobs}, on {quantity(slots, 'slot')}. This assumes that they take as long as estimated."
     return Start(found[-1].likely, why)
 
 

@@ -70,6 +70,7 @@ class Python(Strict):
     type: Literal["python"]
     name: Name
     source: str
+    version: Annotated[int, Field(ge=1)] | None = None  # of the project's saved function whose source it is
     image_tag: Annotated[str, Field(max_length=100)] | None = None  # changes nothing, and a job's events say so
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ import hmac
 import secrets
 import time
 
-from sqlalchemy import CursorResult, delete, select, update
+from sqlalchemy import CursorResult, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import ids
@@ -31,7 +31,7 @@ def csrf_token(secret: str, pepper: bytes) -> str:
 
 
 async def create(
-    session: AsyncSession, key: ApiKey, pepper: bytes, *, link: bool = False
+    session: AsyncSession, key: ApiKey, pepper: bytes, *, link: bool = False, person: str | None = None
 ) -> tuple[ConsoleSession, str]:
     """The row and its secret, which is shown this once. Sessions that have expired are deleted on the way."""
     now = time.time()
@@ -43,6 +43,7 @@ async def create(
         project_id=key.project_id,
         key_id=key.id,
         digest=digest(secret, pepper),
+        person=person,
         opened=not link,
         expires_at=end if key.expires_at is None else min(end, key.expires_at),
     )
@@ -69,14 +70,19 @@ async def open_link(session: AsyncSession, token: str, pepper: bytes) -> tuple[A
     return key, secret
 
 
-async def authenticate(session: AsyncSession, secret: str, pepper: bytes) -> ApiKey | None:
-    """The live key that the session stands for; None when the session or the key has ended."""
+async def authenticate(session: AsyncSession, secret: str, pepper: bytes, person: str | None = None) -> ApiKey | None:
+    """The live key that the session stands for; None when the session or the key has ended.
+
+    person: whom a trusted proxy names with this request. A session that began so is no one else's, and ends where the
+    proxy names nobody.
+    """
     statement = (
         select(ApiKey)
         .join(ConsoleSession, ConsoleSession.key_id == ApiKey.id)
         .where(
             ConsoleSession.digest == digest(secret, pepper),
             ConsoleSession.opened,
+            or_(ConsoleSession.person.is_(None), ConsoleSession.person == person),
             ConsoleSession.expires_at > time.time(),
         )
     )

@@ -69,7 +69,7 @@ def check_url(url: str, allowed: Sequence[Network]) -> None:
         raise InvalidRequest(f"The URL {url!r} must begin with 'https://'. {WAY_OUT}", param="url")
 
 
-WAY_OUT = "The operator can allow networks of their own (FETTLE_WEBHOOK_ALLOW_NETWORKS)."
+WAY_OUT = "The operator can allow private networks with FETTLE_WEBHOOK_ALLOW_NETWORKS."
 
 
 async def resolve(host: str, port: int, allowed: Sequence[Network], *, plain: bool) -> str:

@@ -10,7 +10,8 @@ from fnmatch import fnmatch
 
 import pytest
 
-from api.console import assets
+from api.console import assets, paths
+from api.edge import middleware
 from tests.conftest import Api
 
 OURS = [path for path in assets.sources() if "vendor" not in path.parts and path.suffix != ".jsonl"]
@@ -29,14 +30,23 @@ class TestPage:
     async def test_everything_that_the_page_loads_is_there(self, api: Api) -> None:
         async with api.stranger() as http:
             page = await http.get("/")
-            loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+            loaded = re.findall(r'(?:src|href)="([^"#]+)"', page.text)
             loaded += json.loads(assets.IMPORT_MAP.findall(page.text)[0])["imports"].values()
             assert len(loaded) > 20
             for path in loaded:
                 file = await http.get(path)
                 assert file.status_code == 200, path
                 assert file.headers["x-content-type-options"] == "nosniff"
-                assert path.startswith("/console/")
+                assert path.startswith("/console/") or path == "/session"
+
+    async def test_all_styles_come_in_one_file(self, api: Api) -> None:
+        version = assets.load().version
+        async with api.stranger() as http:
+            page = await http.get("/")
+            styles = (await http.get(f"/console/{version}/console.css")).text
+        assert re.findall(r'rel="stylesheet" href="([^"]+)"', page.text) == [f"/console/{version}/console.css"]
+        for path in assets.FOLDER.rglob("*.css"):
+            assert path.read_text() in styles, path.name
 
     async def test_the_policy_allows_no_inline_code_but_the_import_map(self, api: Api) -> None:
         async with api.stranger() as http:
@@ -57,6 +67,45 @@ class TestPage:
             again = await http.get("/", headers={"if-none-match": first.headers["etag"]})
         assert first.headers["cache-control"] == "no-cache"
         assert (again.status_code, again.content) == (304, b"")
+
+
+BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+class TestTypedPaths:
+    @pytest.mark.parametrize("path", ["/" + "/".join(pattern) for pattern in paths.PATTERNS])
+    async def test_a_path_without_the_hash_leads_to_its_page(self, api: Api, path: str) -> None:
+        typed = path.replace(":name", "ft:starter:acme::x1").replace(":id", "a-1").replace(":lesson", "dpo")
+        async with api.stranger() as http:
+            answer = await http.get(typed, headers=BROWSER)
+            slash = await http.get(f"{typed}/?models=a%20b", headers=BROWSER)
+        assert (answer.status_code, answer.headers["location"]) == (307, f"/#{typed}")
+        assert slash.headers["location"] == f"/#{typed}?models=a%20b"
+
+    @pytest.mark.parametrize("path", ["/learn", "/jobs", "/v1/models", "/models", "/v1/fine_tuning/jobs"])
+    async def test_a_program_gets_an_error_of_the_api(self, api: Api, path: str) -> None:
+        async with api.stranger() as http:
+            answer = await http.get(path)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "missing_api_key")
+
+    @pytest.mark.parametrize("path", ["/v1/models", "/sign-in/token", "/nowhere", "/learn/a/b", "/jobs//"])
+    async def test_what_is_no_page_is_not_redirected(self, api: Api, path: str) -> None:
+        async with api.stranger() as http:
+            answer = await http.get(path, headers=BROWSER)
+            sent = await http.post("/jobs", headers=BROWSER)
+        assert answer.status_code in (401, 404)
+        assert sent.status_code == 401
+
+    async def test_what_is_typed_stays_within_the_server(self, api: Api) -> None:
+        async with api.stranger() as http:
+            answer = await http.get("/models/%0d%0aset-cookie:a=b", headers=BROWSER)
+        assert answer.headers["location"] == "/#/models/%0D%0Aset-cookie:a%3Db"
+        assert "set-cookie" not in answer.headers
+
+    def test_no_route_of_the_api_is_hidden(self, api: Api) -> None:
+        firsts = {pattern[0] for pattern in paths.PATTERNS}
+        assert {route.split("/")[1] for route in api.app.openapi()["paths"]} & firsts == set()
+        assert not {path.split("/")[1] for path in middleware.OPEN_PATHS if path != "/"} & firsts
 
 
 class TestFiles:

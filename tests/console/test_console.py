@@ -109,7 +109,7 @@ class TestDatasets:
         page.get_by_text("Tokens in a row: from").wait_for()
         page.get_by_label("Overlap with").select_option(job.training_file)
         page.get_by_text("1 row of this dataset has a prompt that the other one has as well.").wait_for()
-        page.get_by_text("Lines", exact=True).click()
+        page.get_by_text("Shared lines").click()
         page.get_by_text("Line 2 is in line 8 of the other").wait_for()
 
 
@@ -179,7 +179,7 @@ class TestRewards:
         page.get_by_label("Dataset", exact=True).select_option(job.training_file)
         page.get_by_role("button", name="Try the rewards").click()
         page.get_by_role("region", name="Scores").get_by_role("row", name="mark_up 7 7 7").wait_for()
-        assert "return 7.0" in page.locator(".code pre").inner_text()
+        assert '"version": 2' in page.locator(".code pre").inner_text()
         assert visitor.serious_violations() == []
 
 

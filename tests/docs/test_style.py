@@ -16,11 +16,12 @@ DO_NOT = re.compile(
     r"fell silent|\bgiven up\b|says nothing|to be mended|\bmend(?:s|ed|ing)?\b|has already cancelled|stands? beside"
     r"|\bstands? twice\b|names no \w+|no way back|unless it is said|reckoned|cannot be had|choose of"
     r"|\b(?:is|are) no (?:Python|number|text|dataset|function definition|error|response|character|pair)s?\b"
+    r"|brought back|\ball that is its\b|\b(?:URL|network)s? of yours\b|\bthe very same\b|answers? otherwise\b"
     r"|\b1 (?:rows|calls|attempts|pairs|prompts|seconds|tokens|files|jobs|errors)\b",
     re.IGNORECASE,
 )
 # Sentences of the code that still do, while they are being rewritten: lower this number, never raise it.
-MOST_IN_THE_CODE = 20
+MOST_IN_THE_CODE = 19
 
 
 def sentences(source: str) -> list[str]:

@@ -114,15 +114,7 @@ def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
 
 @pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Shared by tests that leave it whole; not longer, because its idle processes are not free."""
+    """Shared by tests that leave it whole: it replaces a part that was killed. Its idle processes are not free."""
     running = Server(tmp_path_factory.mktemp("fettle"), free_port())
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[Server]:
-    """For tests that break it."""
-    running = Server(tmp_path / "fettle", free_port())
     yield running
     running.stop()

@@ -18,6 +18,12 @@ def create(server: Server) -> str:
     return server.create(rows=64, epochs=3).id
 
 
+@pytest.fixture(scope="module")
+def undisturbed(server: Server) -> FineTuningJob:
+    """What every job below must end like."""
+    return server.wait_for_end(create(server))
+
+
 def assert_one_success(server: Server, job: FineTuningJob) -> None:
     """Exactly one end, a metric for every step, and an artifact that is what its manifest says."""
     assert job.status == "succeeded", job.error
@@ -37,43 +43,41 @@ def losses(server: Server, job_id: str) -> list[float]:
     return found
 
 
-def test_a_killed_child_is_replaced_and_goes_on_from_its_checkpoint(own_server: Server) -> None:
-    undisturbed = own_server.wait_for_end(create(own_server))
-    job_id = create(own_server)
-    own_server.wait_for_message(job_id, "Checkpoint created at step 8")
-    child = own_server.training_child()
+def test_a_killed_child_is_replaced_and_goes_on_from_its_checkpoint(server: Server, undisturbed: FineTuningJob) -> None:
+    job_id = create(server)
+    server.wait_for_message(job_id, "Checkpoint created at step 8")
+    child = server.training_child()
     assert child is not None
     child.kill()
-    job = own_server.wait_for_end(job_id)
-    assert_one_success(own_server, job)
-    messages = own_server.messages(job_id)
+    job = server.wait_for_end(job_id)
+    assert_one_success(server, job)
+    messages = server.messages(job_id)
     assert any("killed by SIGKILL" in message for message in messages)
     assert any(message.startswith("Resuming after step") for message in messages)
-    assert losses(own_server, job_id) == losses(own_server, undisturbed.id)
+    assert losses(server, job_id) == losses(server, undisturbed.id)
 
 
-def test_a_killed_worker_loses_no_job(own_server: Server) -> None:
-    undisturbed = own_server.wait_for_end(create(own_server))
-    job_id = create(own_server)
-    own_server.wait_for_message(job_id, "Checkpoint created at step 8")
-    worker, child = own_server.part("worker"), own_server.training_child()
+def test_a_killed_worker_loses_no_job(server: Server, undisturbed: FineTuningJob) -> None:
+    job_id = create(server)
+    server.wait_for_message(job_id, "Checkpoint created at step 8")
+    worker, child = server.part("worker"), server.training_child()
     assert child is not None
     worker.kill()
     wait_for(lambda: not child.is_running(), 30, "the orphaned child to end by itself")
-    job = own_server.wait_for_end(job_id)
-    assert_one_success(own_server, job)
-    assert any("stopped responding" in message for message in own_server.messages(job_id))
-    assert losses(own_server, job_id) == losses(own_server, undisturbed.id)
+    job = server.wait_for_end(job_id)
+    assert_one_success(server, job)
+    assert any("stopped responding" in message for message in server.messages(job_id))
+    assert losses(server, job_id) == losses(server, undisturbed.id)
 
 
-def test_ctrl_c_drains_and_the_next_start_goes_on(own_server: Server) -> None:
-    job_id = create(own_server)
-    own_server.wait_for_message(job_id, "Step 3/")
-    own_server.stop()
-    own_server.start()
-    job = own_server.wait_for_end(job_id)
-    assert_one_success(own_server, job)
-    messages = own_server.messages(job_id)
+def test_ctrl_c_drains_and_the_next_start_goes_on(server: Server) -> None:
+    job_id = create(server)
+    server.wait_for_message(job_id, "Step 3/")
+    server.stop()
+    server.start()
+    job = server.wait_for_end(job_id)
+    assert_one_success(server, job)
+    messages = server.messages(job_id)
     assert any(message.startswith("The worker is stopping") for message in messages)
     assert any(message.startswith("Resuming after step") for message in messages)
 
@@ -90,8 +94,9 @@ def test_cancel_ends_the_child_and_the_job_at_once(server: Server) -> None:
     wait_for(lambda: not any((server.data / "work" / job_id).glob("*")), 60, f"the work folder to go {work}")
 
 
-def test_a_job_fails_after_three_deaths_and_a_resume_ends_like_an_undisturbed_run(server: Server) -> None:
-    undisturbed = server.wait_for_end(create(server))
+def test_a_job_fails_after_three_deaths_and_a_resume_ends_like_an_undisturbed_run(
+    server: Server, undisturbed: FineTuningJob
+) -> None:
     job_id = create(server)
     server.wait_for_message(job_id, "Checkpoint created at step 8")
     for attempt in range(3):

@@ -187,7 +187,10 @@ async def test_prompts_that_the_engine_refuses_or_fails_at_do_not_stop_the_other
     found = await samples.all_items(resources.db, comparison)
     assert [item.ready for item in found] == [True, False, True, False, True]
     errors = [item.error["message"] for item in found if item.error]
-    assert errors == ["no", f"The engine answers 500. This happened {comparisons.BROKEN_TRIES} times in a row."]
+    assert errors == [
+        "no",
+        f"The engine responded with status 500. This happened {comparisons.BROKEN_TRIES} times in a row.",
+    ]
     assert await status(resources, comparison) == ComparisonStatus.READY
 
 

@@ -55,9 +55,9 @@ class Background:
         try:
             said = b"".join([part async for part in answer.body])
         except httpx.TransportError as error:
-            raise EngineAway(f"The engine's answer broke off ({type(error).__name__}).") from error
+            raise EngineAway(f"The engine's response was interrupted ({type(error).__name__}).") from error
         if answer.status in LATER:
-            raise EngineAway(f"The engine answers {answer.status}.")
+            raise EngineAway(f"The engine responded with status {answer.status}.")
         try:
             read: Line = orjson.loads(said)
             return answer.status, read if answer.status == 200 else {"error": dict(read["error"])}

@@ -155,7 +155,7 @@ def halves_to_pairs(weight: Any, heads: int) -> Any:
 
 
 def compare(folder: Path, target: Path, dtype: str) -> str:
-    """Raises InvalidRequest where the file answers otherwise than the merged model."""
+    """Raises InvalidRequest where the file gives other log-probabilities than the merged model."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -171,5 +171,5 @@ def compare(folder: Path, target: Path, dtype: str) -> str:
             left, right = (network(tokens).logits.log_softmax(-1) for network in (ours, theirs))
             apart = max(apart, float((left - right).abs().max()))
     if not apart <= TOLERANCE.get(dtype, 0.15):
-        raise InvalidRequest(f"The GGUF file answers otherwise: log-probabilities are up to {apart:.3g} apart.")
+        raise InvalidRequest(f"The GGUF file gives other log-probabilities. They are up to {apart:.3g} apart.")
     return f"log-probabilities at most {apart:.2g} apart"

@@ -35,7 +35,7 @@ def push(folder: Path, repository: str, token: SecretStr) -> str:
         status = getattr(getattr(error, "response", None), "status_code", None)
         why = f"status {status}" if status else type(error).__name__
         raise Unavailable(
-            f"The hub did not take {repository!r} ({why}). The export is in {folder}. Check the token's rights and the "
+            f"The hub rejected {repository!r} ({why}). The export is in {folder}. Check the token's rights and the "
             "network, and push again."
         ) from error
     return str(done.commit_url)

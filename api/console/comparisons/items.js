@@ -1,11 +1,11 @@
 /** Prompts and responses, with the models that wrote them: for whoever made the comparison. */
 import { useEffect, useState } from "preact/hooks";
 import { announce } from "../lib/announce.js";
-import { get, post } from "../lib/api.js";
+import { post } from "../lib/api.js";
 import { pathOf } from "../lib/comparisons.js";
 import { many } from "../lib/format.js";
 import { html } from "../lib/html.js";
-import { useLoad } from "../lib/load.js";
+import { usePages } from "../lib/pages.js";
 import { may } from "../lib/session.js";
 import { Confirm } from "../parts/confirm.js";
 import { Empty } from "../parts/empty.js";
@@ -15,11 +15,11 @@ import { Problem } from "../parts/problem.js";
 import { Said } from "../parts/said.js";
 import { AddPrompts } from "./add-prompts.js";
 
-const FIRST = 5;
+const AT_ONCE = 20;
 
 function Item({ item, ask, writes }) {
   const right = item.gold && item.gold.map((level) => level.map((id) => item.responses.findIndex((each) => each.id === id) + 1).join(" = ")).join(" > ");
-  return html`<article class="card stack" aria-label=${`Item ${item.number}`}>
+  return html`<article class="card stack far" aria-label=${`Item ${item.number}`}>
     <div class="card-head">
       <span class="row small"><span class="faint">Item ${item.number}</span>
         ${item.source !== "generated" && html`<span class="tag">${item.source}</span>`}
@@ -36,10 +36,9 @@ function Item({ item, ask, writes }) {
 }
 
 export function Items({ comparison, changed }) {
-  const [shown, setShown] = useState(FIRST);
   const [asked, setAsked] = useState(null);
   const { ready, failed, items } = comparison.progress;
-  const { data, error, loading, reload } = useLoad((signal) => pages(comparison.id, shown, signal), [comparison.id, shown]);
+  const { rows, more, error, busy, reload, grow } = usePages(pathOf(comparison.id, "items"), { limit: AT_ONCE });
   useEffect(() => reload(), [ready, failed, items]);
   const writes = may("comparisons.write") && may("chat");
 
@@ -53,23 +52,12 @@ export function Items({ comparison, changed }) {
   return html`<section class="stack" aria-labelledby="items">
     <h2 id="items">Items</h2>
     ${error && html`<${Problem} error=${error} retry=${reload} />`}
-    ${loading && html`<${Loading}>Loading the items<//>`}
-    ${data?.rows.length === 0 && html`<div class="card"><${Empty} title="No items yet">Import votes on the page of results.<//></div>`}
-    ${data?.rows.map((item) => html`<${Item} key=${item.id} item=${item} writes=${writes} ask=${setAsked} />`)}
-    ${data?.more && html`<div><button class="button" onClick=${() => setShown(shown + 20)}>Show more items</button></div>`}
+    ${!rows && !error && html`<${Loading}>Loading the items<//>`}
+    ${rows?.length === 0 && html`<div class="card"><${Empty} title="No items yet">Import votes on the page of results.<//></div>`}
+    ${rows?.map((item) => html`<${Item} key=${item.id} item=${item} writes=${writes} ask=${setAsked} />`)}
+    ${more && html`<div><button class="button" disabled=${busy} onClick=${grow}>${busy ? "Reading more items…" : "Show more items"}</button></div>`}
     ${writes && comparison.models.length > 0 && html`<${AddPrompts} comparison=${comparison} added=${(after) => (changed(after), reload())} />`}
     ${asked && html`<${Confirm} title=${`Regenerate item ${asked.number}?`} action="Regenerate it" act=${() => regenerate(asked)} close=${() => setAsked(null)}>
       Its responses are replaced. Votes on them are deleted.<//>`}
   </section>`;
-}
-
-async function pages(id, wanted, signal) {
-  const rows = [];
-  let more = true;
-  while (more && rows.length < wanted) {
-    const page = await get(pathOf(id, "items"), { limit: Math.min(20, wanted - rows.length), after: rows.at(-1)?.id }, signal);
-    rows.push(...page.data);
-    more = page.has_more;
-  }
-  return { rows, more };
 }

@@ -1,10 +1,9 @@
 /** The live run: the job is created, its curve grows, and the page may be closed meanwhile. */
 import { useState } from "preact/hooks";
-import { get } from "../lib/api.js";
-import { reachedIn, useCurves } from "../lib/curves.js";
+import { reachedIn } from "../lib/curves.js";
+import { useJob } from "../lib/follow.js";
 import { html } from "../lib/html.js";
 import { etaOf, hasEnded, phaseOf } from "../lib/jobs.js";
-import { useLoad } from "../lib/load.js";
 import { chartsOf } from "../lib/metrics.js";
 import { link } from "../lib/router.js";
 import { Curve } from "../parts/curve.js";
@@ -38,17 +37,16 @@ export function Run({ lesson, votes }) {
 }
 
 function Watched({ lesson, id }) {
-  const { data, error, reload } = useLoad((signal) => get(`/v1/fine_tuning/jobs/${encodeURIComponent(id)}`, {}, signal), [id], (job) => (hasEnded(job) ? null : 1.5));
+  const { job, series, error, reload } = useJob(id);
   const again = html`<button class="button small" onClick=${() => startOver(lesson.id)}>Start over</button>`;
   if (error?.status === 404) return html`<p class="message warn">The job of this lesson is no longer there. ${again}</p>`;
-  if (!data) return error ? html`<${Problem} error=${error} retry=${reload} />` : html`<div class="card"><${Loading}>Loading the job<//></div>`;
-  return html`<${Live} lesson=${lesson} job=${data} error=${error} again=${again} />
-    ${data.status === "succeeded" && html`<${Result} lesson=${lesson} job=${data} again=${again} />`}`;
+  if (!job) return error ? html`<${Problem} error=${error} retry=${reload} />` : html`<div class="card"><${Loading}>Loading the job<//></div>`;
+  return html`<${Live} lesson=${lesson} job=${job} series=${series} error=${error} again=${again} />
+    ${job.status === "succeeded" && html`<${Result} lesson=${lesson} job=${job} again=${again} />`}`;
 }
 
-function Live({ lesson, job, error, again }) {
+function Live({ lesson, job, series, error, again }) {
   const ended = hasEnded(job);
-  const { series } = useCurves(job.id, !ended);
   const reached = reachedIn(series);
   const charts = chartsOf(Object.keys(series ?? {}));
   const shown = lesson.curves.map((title) => charts.find((chart) => chart.title === title)).filter(Boolean);

@@ -10,8 +10,8 @@ export const START = `def reward(prompt, completion, example):
 /** A function that comes with Fettle. @param {string} name */
 export const builtIn = (name) => ({ name, weight: 1, grader: { type: "function", name, function: name } });
 
-/** Somebody's own Python. */
-export const python = (name, source = START) => ({ name, weight: 1, grader: { type: "python", name, source } });
+/** Somebody's own Python. version: of the saved function whose source it is */
+export const python = (name, source = START, version = null) => ({ name, weight: 1, grader: { type: "python", name, source, ...(version === null ? {} : { version }) } });
 
 /** Written in this project, and not part of Fettle. */
 export const isOwn = (each) => Boolean(each.id);
@@ -24,8 +24,8 @@ export const sourceOf = async (id, signal) => get(`${FUNCTIONS}/${encodeURICompo
 /** A function as an entry. @param {{id?: string, name?: string}} each one of the project's own by its id, or a built-in one by its name */
 export async function entryOf(each) {
   if (!isOwn(each)) return builtIn(each.name);
-  const { name, source } = await sourceOf(each.id);
-  return python(name, source);
+  const { name, source, version } = await sourceOf(each.id);
+  return python(name, source, version);
 }
 
 /** A name that no entry has yet. */
@@ -39,7 +39,9 @@ export function freeName(entries, name) {
 
 /** As a request has it: as short as it can be. */
 export function asRequested({ name, weight, grader }) {
-  if (grader.type === "python") return { name, source: grader.source, ...(weight === 1 ? {} : { weight }) };
+  const weighed = weight === 1 ? {} : { weight };
+  if (grader.version) return { name, version: grader.version, ...weighed };
+  if (grader.type === "python") return { name, source: grader.source, ...weighed };
   if (grader.type === "function" && grader.function === name && !Object.keys(grader.parameters ?? {}).length) return weight === 1 ? name : { name, weight };
   return { ...grader, weight };
 }

@@ -4,6 +4,9 @@ import { signal } from "@preact/signals";
 /** @type {import("@preact/signals").Signal<any>} null when nobody is signed in */
 export const session = signal(null);
 
+/** Whom the company's sign-in names, and the projects where a key is theirs; null without one. */
+export const company = signal(null);
+
 /** Why the last session ended, for the sign-in page. */
 export const farewell = signal("");
 
@@ -14,11 +17,14 @@ async function ask(method, body) {
   const answer = await response.json();
   if (!response.ok) throw new Error(answer.error.message);
   session.value = answer.session;
+  if (answer.person) company.value = { person: answer.person, projects: answer.projects };
 }
 
+/** A person with one project is signed in without a click. */
 export async function loadSession() {
   try {
     await ask("GET");
+    if (!session.value && company.value?.projects.length === 1) await enterProject(company.value.projects[0].id);
   } catch {
     farewell.value = "Fettle is not responding. Check that it is running, then reload this page.";
   }
@@ -31,6 +37,11 @@ export async function signIn(apiKey) {
 
 export async function openLink(token) {
   await ask("POST", { link_token: token });
+  farewell.value = "";
+}
+
+export async function enterProject(id) {
+  await ask("POST", { project_id: id });
   farewell.value = "";
 }
 

@@ -1,7 +1,6 @@
 /** Who changed what, and from where, newest first. */
-import { get } from "../lib/api.js";
 import { html } from "../lib/html.js";
-import { useLoad } from "../lib/load.js";
+import { usePages } from "../lib/pages.js";
 import { Empty } from "../parts/empty.js";
 import { Loading } from "../parts/loading.js";
 import { Page as Frame } from "../parts/page.js";
@@ -9,7 +8,6 @@ import { Problem } from "../parts/problem.js";
 import { Table } from "../parts/table.js";
 import { When } from "../parts/when.js";
 
-const SHOWN = 200;
 const TITLE = "Audit log";
 
 const who = ({ actor }) => actor[actor.type];
@@ -22,13 +20,14 @@ const COLUMNS = [
 ];
 
 export function Page() {
-  const { data, error, loading, reload } = useLoad((signal) => get("/v1/audit_logs", { limit: SHOWN }, signal));
-  if (loading) return html`<${Frame} title=${TITLE}><${Loading}>Reading the log<//><//>`;
-  if (!data) return html`<${Frame} title=${TITLE}><${Problem} error=${error} retry=${reload} /><//>`;
-  return html`<${Frame} title=${TITLE} lead=${data.has_more ? `The newest ${SHOWN} changes. The command "fettle audit --jsonl" exports all.` : ""}>
+  const { rows, more, error, busy, reload, grow } = usePages("/v1/audit_logs");
+  if (!rows && !error) return html`<${Frame} title=${TITLE}><${Loading}>Reading the log<//><//>`;
+  if (!rows) return html`<${Frame} title=${TITLE}><${Problem} error=${error} retry=${reload} /><//>`;
+  return html`<${Frame} title=${TITLE} lead=${more ? `The command "fettle audit --jsonl" exports all of it.` : ""}>
     <div class="card flush">
-      ${data.data.length ? html`<${Table} caption="Changes" columns=${COLUMNS} rows=${data.data} rowKey=${(entry) => entry.id} />`
+      ${rows.length ? html`<${Table} caption="Changes" columns=${COLUMNS} rows=${rows} rowKey=${(entry) => entry.id} more=${more} grow=${grow} />`
         : html`<${Empty} title="Nothing was changed yet">Each change by a key or by a command of the operator appears here.<//>`}
     </div>
+    ${more && html`<div><button class="button" disabled=${busy} onClick=${grow}>${busy ? "Reading older changes…" : "Show older changes"}</button></div>`}
   <//>`;
 }

@@ -1,10 +1,8 @@
 /** All comparisons, newest first. */
-import { useState } from "preact/hooks";
-import { get } from "../lib/api.js";
 import { isMoving, MODES, votesOf } from "../lib/comparisons.js";
 import { count } from "../lib/format.js";
 import { html } from "../lib/html.js";
-import { useLoad } from "../lib/load.js";
+import { usePages } from "../lib/pages.js";
 import { link } from "../lib/router.js";
 import { may } from "../lib/session.js";
 import { Empty } from "../parts/empty.js";
@@ -25,27 +23,15 @@ const COLUMNS = [
 ];
 
 export function Page() {
-  const [shown, setShown] = useState(50);
-  const { data, error, loading, reload } = useLoad((signal) => pages(shown, signal), [shown], (seen) => (seen.rows.some(isMoving) ? 4 : 15));
+  const { rows, more, error, busy, reload, grow } = usePages("/v1/comparisons", { every: (seen) => (seen.some(isMoving) ? 4 : 15) });
   const start = may("comparisons.write") && html`<a class="button primary" href="#/new-comparison">New comparison</a>`;
   return html`<${Frame} title="Comparisons" lead="People rank responses, or pick the best one, without seeing which model wrote which. You train on their votes." actions=${start}>
     ${error && html`<${Problem} error=${error} retry=${reload} />`}
-    ${(loading || data) && html`<section class="card flush" aria-label="Comparisons">
-      ${loading && html`<${Loading}>Loading comparisons<//>`}
-      ${data && data.rows.length === 0 && html`<${Empty} title="No comparisons yet" action=${start}>Write some prompts, choose one or several models, and send people a link. Ten rankings are enough for a first job.<//>`}
-      ${data && data.rows.length > 0 && html`<${Table} caption="Comparisons" columns=${COLUMNS} rows=${data.rows} rowKey=${(row) => row.id} />`}
+    ${(rows || !error) && html`<section class="card flush" aria-label="Comparisons">
+      ${!rows && html`<${Loading}>Loading comparisons<//>`}
+      ${rows?.length === 0 && html`<${Empty} title="No comparisons yet" action=${start}>Write some prompts, choose one or several models, and send people a link. Ten rankings are enough for a first job.<//>`}
+      ${rows?.length > 0 && html`<${Table} caption="Comparisons" columns=${COLUMNS} rows=${rows} rowKey=${(row) => row.id} more=${more} grow=${grow} />`}
     </section>`}
-    ${data?.more && html`<div><button class="button" onClick=${() => setShown(shown + 50)}>Show older comparisons</button></div>`}
+    ${more && html`<div><button class="button" disabled=${busy} onClick=${grow}>${busy ? "Reading older comparisons…" : "Show older comparisons"}</button></div>`}
   <//>`;
-}
-
-async function pages(wanted, signal) {
-  const rows = [];
-  let more = true;
-  while (more && rows.length < wanted) {
-    const page = await get("/v1/comparisons", { limit: Math.min(100, wanted - rows.length), after: rows.at(-1)?.id }, signal);
-    rows.push(...page.data);
-    more = page.has_more;
-  }
-  return { rows, more };
 }

@@ -49,6 +49,6 @@ export function Page({ id }) {
         await remove(path);
         announce(`${file.filename} is deleted.`);
         go("#/datasets");
-      }}>Models that were trained on it stay. The rows cannot be brought back.<//>`}
+      }}>Models that were trained on it stay. This cannot be undone.<//>`}
   <//>`;
 }

@@ -1,10 +1,8 @@
 /** Datasets: upload one, and see what is wrong with it. */
-import { useState } from "preact/hooks";
-import { all } from "../lib/api.js";
 import { isDataset, rowsOf, shapeOf } from "../lib/files.js";
 import { bytes, count } from "../lib/format.js";
 import { html } from "../lib/html.js";
-import { useLoad } from "../lib/load.js";
+import { usePages } from "../lib/pages.js";
 import { go, link } from "../lib/router.js";
 import { may } from "../lib/session.js";
 import { Dropzone } from "../parts/dropzone.js";
@@ -24,21 +22,19 @@ const COLUMNS = [
   { title: "Size", end: true, cell: (file) => bytes(file.bytes) },
   { title: "Uploaded", cell: (file) => html`<${When} at=${file.created_at} />` },
 ];
-const STEP = 100;
 
 export function Page() {
-  const [shown, setShown] = useState(STEP);
-  const { data, error, loading, reload } = useLoad((signal) => all("/v1/files", { limit: 100 }, 1000, signal));
-  const files = data?.filter(isDataset) ?? [];
+  const { rows, more, error, busy, reload, grow } = usePages("/v1/files");
+  const files = rows?.filter(isDataset) ?? [];
   const lead = "What models learn from. Rows can hold conversations, prompts with completions, preferences, rankings, or prompts for a reward.";
   return html`<${Frame} title="Datasets" lead=${lead}>
     ${may("files.write") && html`<${Dropzone} done=${(file) => go(link("datasets", file.id))} />`}
     ${error && html`<${Problem} error=${error} retry=${reload} />`}
     <section class="card flush" aria-label="Datasets">
-      ${loading && html`<${Loading}>Loading datasets<//>`}
-      ${data && files.length === 0 && html`<${Empty} title="No datasets yet">Drop a file above. Fettle says for each line what is wrong with it and how to fix it.<//>`}
-      ${files.length > 0 && html`<${Table} caption="Datasets" columns=${COLUMNS} rows=${files.slice(0, shown)} rowKey=${(file) => file.id} />`}
+      ${!rows && !error && html`<${Loading}>Loading datasets<//>`}
+      ${rows && !more && files.length === 0 && html`<${Empty} title="No datasets yet">Drop a file above. Fettle says for each line what is wrong with it and how to fix it.<//>`}
+      ${files.length > 0 && html`<${Table} caption="Datasets" columns=${COLUMNS} rows=${files} rowKey=${(file) => file.id} more=${more} grow=${grow} />`}
     </section>
-    ${files.length > shown && html`<div><button class="button" onClick=${() => setShown(shown + STEP)}>Show older datasets</button></div>`}
+    ${more && html`<div><button class="button" disabled=${busy} onClick=${grow}>${busy ? "Reading older datasets…" : "Show older datasets"}</button></div>`}
   <//>`;
 }

@@ -1,9 +1,8 @@
 /** One job: where it is, its curves, its result, and what can be done about it. */
-import { get } from "../lib/api.js";
-import { reachedIn, useCurves } from "../lib/curves.js";
+import { reachedIn } from "../lib/curves.js";
+import { useJob } from "../lib/follow.js";
 import { html } from "../lib/html.js";
-import { etaOf, hasEnded, methodOf, nameOf, phaseOf, writesRollouts } from "../lib/jobs.js";
-import { useLoad } from "../lib/load.js";
+import { etaOf, methodOf, nameOf, phaseOf, writesRollouts } from "../lib/jobs.js";
 import { link } from "../lib/router.js";
 import { Checks } from "../parts/checks.js";
 import { Checkpoints } from "../parts/checkpoints.js";
@@ -23,41 +22,21 @@ import { Status } from "../parts/status.js";
 
 const BACK = ["#/jobs", "Jobs"];
 
-const FIRST_MESSAGES = 100;
-const NEW_MESSAGES = 10; // that a later look asks for
-
-/** The job and its messages, in one look; a later look asks only for the newest. */
-async function look(id, signal, before) {
-  const path = `/v1/fine_tuning/jobs/${encodeURIComponent(id)}`;
-  const [job, events] = await Promise.all([get(path, {}, signal), get(`${path}/events`, { type: "message", limit: before ? NEW_MESSAGES : FIRST_MESSAGES }, signal)]);
-  if (!before) return { job, events };
-  const seen = new Set(before.events.data.map((event) => event.id));
-  const fresh = events.data.filter((event) => !seen.has(event.id));
-  if (fresh.length === NEW_MESSAGES) return look(id, signal); // there may be others in between
-  return { job, events: { ...before.events, data: [...fresh, ...before.events.data] } };
-}
-
 export function Page({ id }) {
-  const { data, error, loading, reload, set } = useLoad((signal, before) => look(id, signal, before), [id], (seen) => (hasEnded(seen.job) ? null : 2.5));
-  if (loading) return html`<${Frame} title="Job" back=${BACK}><${Loading}>Loading the job<//><//>`;
-  if (!data) return html`<${Frame} title="Job" back=${BACK}><${Problem} error=${error} retry=${reload} /><//>`;
-  const changed = (job) => {
-    set({ ...data, job });
-    reload();
-  };
-  return html`<${Shown} job=${data.job} events=${data.events} error=${error} changed=${changed} />`;
+  const seen = useJob(id);
+  if (!seen.job && !seen.error) return html`<${Frame} title="Job" back=${BACK}><${Loading}>Loading the job<//><//>`;
+  if (!seen.job) return html`<${Frame} title="Job" back=${BACK}><${Problem} error=${seen.error} retry=${seen.reload} /><//>`;
+  return html`<${Shown} ...${seen} />`;
 }
 
-function Shown({ job, events, error, changed }) {
-  const ended = hasEnded(job);
-  const { series, error: curvesError } = useCurves(job.id, !ended);
+function Shown({ job, messages, series, error, curvesError, set }) {
   const reached = reachedIn(series);
-  const warnings = events.data
+  const warnings = messages
     .filter((event) => event.level === "warn" && event.data?.step)
     .map((event) => ({ step: event.data.step, message: event.message }));
   const title = html`<span class="row">${nameOf(job)} <${Status} of=${job.status} /></span>`;
   const lead = `${methodOf(job)} on ${job.model}. ${phaseOf(job, reached)}`;
-  const actions = html`${writesRollouts(job) && html`<a class="button" href=${link("jobs", job.id, "rollouts")}>Rollouts</a>`}<${JobActions} job=${job} changed=${changed} />`;
+  const actions = html`${writesRollouts(job) && html`<a class="button" href=${link("jobs", job.id, "rollouts")}>Rollouts</a>`}<${JobActions} job=${job} changed=${set} />`;
   return html`<${Frame} title=${title} lead=${lead} back=${BACK} actions=${actions}>
     ${error && html`<${Problem} error=${error} />`}
     ${job.status === "running" && html`<div class="card stack tight">
@@ -73,9 +52,9 @@ function Shown({ job, events, error, changed }) {
       </div>
       <div class="stack">
         <${JobFacts} job=${job} />
-        <${Checkpoints} job=${job} />
+        <${Checkpoints} job=${job} news=${messages[0]?.id} />
         <${Checks} job=${job} />
-        <${Events} page=${events} />
+        <${Events} job=${job} messages=${messages} />
         <${Settings} job=${job} />
       </div>
     </div>

@@ -1,9 +1,8 @@
 /** All jobs, newest first. */
 import { useState } from "preact/hooks";
-import { get } from "../lib/api.js";
 import { html } from "../lib/html.js";
 import { ageOf, hasEnded, methodOf, nameOf } from "../lib/jobs.js";
-import { useLoad } from "../lib/load.js";
+import { usePages } from "../lib/pages.js";
 import { link } from "../lib/router.js";
 import { ROUTES } from "../routes.js";
 import { Empty } from "../parts/empty.js";
@@ -31,32 +30,19 @@ const COLUMNS = [
 ];
 
 export function Page() {
-  const [shown, setShown] = useState(50);
   const [filter, setFilter] = useState("all");
-  const { data, error, loading, reload } = useLoad((signal) => pages(shown, signal), [shown], 5);
-  const rows = data?.rows.filter(FILTERS[filter][1]) ?? [];
+  const { rows: jobs, more, error, busy, reload, grow } = usePages("/v1/fine_tuning/jobs", { every: () => 5 });
+  const rows = jobs?.filter(FILTERS[filter][1]) ?? [];
   const start = ROUTES.some((route) => route.path === "/new-job") && html`<a class="button primary" href="#/new-job">New job</a>`;
   return html`<${Frame} title="Jobs" actions=${start}>
     ${error && html`<${Problem} error=${error} retry=${reload} />`}
     <${Tabs} label="Which jobs" value=${filter} choose=${setFilter} options=${Object.entries(FILTERS).map(([key, [word]]) => [key, word])} />
     <section class="card flush" aria-label="Jobs">
-      ${loading && html`<${Loading}>Loading jobs<//>`}
-      ${data && data.rows.length === 0 && html`<${Empty} title="No jobs yet" action=${start}>A job trains a model on one of your datasets. It appears here with its curves and its result.<//>`}
-      ${data && data.rows.length > 0 && rows.length === 0 && html`<${Empty} title="No job matches">None of the ${data.rows.length} newest jobs is in this list.<//>`}
-      ${rows.length > 0 && html`<${Table} caption="Jobs" columns=${COLUMNS} rows=${rows} rowKey=${(job) => job.id} />`}
+      ${!jobs && !error && html`<${Loading}>Loading jobs<//>`}
+      ${jobs?.length === 0 && html`<${Empty} title="No jobs yet" action=${start}>A job trains a model on one of your datasets. It appears here with its curves and its result.<//>`}
+      ${jobs?.length > 0 && rows.length === 0 && html`<${Empty} title="No job matches">None of the ${jobs.length} newest jobs is in this list.<//>`}
+      ${rows.length > 0 && html`<${Table} caption="Jobs" columns=${COLUMNS} rows=${rows} rowKey=${(job) => job.id} more=${more} grow=${grow} />`}
     </section>
-    ${data?.more && html`<div><button class="button" onClick=${() => setShown(shown + 50)}>Show older jobs</button></div>`}
+    ${more && html`<div><button class="button" disabled=${busy} onClick=${grow}>${busy ? "Reading older jobs…" : "Show older jobs"}</button></div>`}
   <//>`;
-}
-
-/** The newest jobs, `wanted` of them. */
-async function pages(wanted, signal) {
-  const rows = [];
-  let more = true;
-  while (more && rows.length < wanted) {
-    const page = await get("/v1/fine_tuning/jobs", { limit: Math.min(100, wanted - rows.length), after: rows.at(-1)?.id }, signal);
-    rows.push(...page.data);
-    more = page.has_more;
-  }
-  return { rows, more };
 }

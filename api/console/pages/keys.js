@@ -57,12 +57,12 @@ export function Page() {
         await remove(`/v1/projects/${project}`);
         announce(`${data.chosen.name} is deleted.`);
         setProject(session.value.project.id);
-      }}>Its keys, datasets, jobs, models, comparisons and reward functions are deleted, and programs that use them are refused. Nothing can be brought back.<//>`}
+      }}>Its keys, datasets, jobs, models, comparisons and reward functions are deleted, and programs that use them are refused. This cannot be undone.<//>`}
     ${revoking && html`<${Confirm} title=${`Revoke ${revoking.name}?`} action="Revoke the key" close=${() => setRevoking(null)}
       act=${async () => {
         await remove(`/v1/api_keys/${revoking.id}`);
         announce(`${revoking.name} is revoked.`);
         reload();
-      }}>Programs that use it are refused from now on, and browsers that signed in with it are signed out. A revoked key cannot be brought back.<//>`}
+      }}>Programs that use it are refused from now on, and browsers that signed in with it are signed out. A revoked key cannot be restored.<//>`}
   <//>`;
 }

@@ -16,7 +16,7 @@ import { RolloutGroup } from "../rollouts/group.js";
 import { Pairs } from "../rollouts/pairs.js";
 import { StepSlider } from "../rollouts/step-slider.js";
 
-const AT_ONCE = 10; // groups on the page before someone asks for more
+const AT_ONCE = 50; // groups on the page before someone asks for more
 const ROWS_AT_MOST = 2000; // of one step
 const REFRESH = 5; // seconds, while the job runs
 

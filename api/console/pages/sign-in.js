@@ -2,8 +2,9 @@
 import { useEffect, useState } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { go, place } from "../lib/router.js";
-import { farewell, openLink, session, signIn } from "../lib/session.js";
+import { company, enterProject, farewell, openLink, session, signIn } from "../lib/session.js";
 import { Brand } from "../parts/brand.js";
+import { CompanySignIn } from "../parts/company-sign-in.js";
 import { Field } from "../parts/field.js";
 import { Loading } from "../parts/loading.js";
 
@@ -42,12 +43,13 @@ export function Page({ token }) {
   if (busy && token) return html`<main class="alone"><${Loading}>Signing in<//></main>`;
   return html`<main class="alone"><div>
     <${Brand} />
+    ${company.value && html`<${CompanySignIn} ...${company.value} busy=${busy} enter=${(id) => enter(() => enterProject(id))} />`}
     <form class="card stack" onSubmit=${(event) => (event.preventDefault(), enter(() => signIn(key)))}>
-      <h1>Sign in</h1>
+      ${company.value ? html`<h2>Sign in with an API key</h2>` : html`<h1>Sign in</h1>`}
       ${farewell.value && !problem && html`<p class="message" role="status">${farewell.value}</p>`}
       <${Field} label="API key" wrong=${problem} hint=${html`The first key is in <code>admin.key</code> in the data folder.`}>
         ${(attributes) => html`<input ...${attributes} class="input mono" type="password" autocomplete="current-password"
-          placeholder="fk_…" required autofocus value=${key} onInput=${(event) => setKey(event.target.value)} />`}
+          placeholder="fk_…" required autofocus=${!company.value} value=${key} onInput=${(event) => setKey(event.target.value)} />`}
       <//>
       <button class="button primary" disabled=${busy}>${busy ? "Signing in…" : "Sign in"}</button>
     </form>

@@ -1,17 +1,15 @@
 import { get } from "../lib/api.js";
 import { figure } from "../lib/format.js";
 import { html } from "../lib/html.js";
-import { hasEnded } from "../lib/jobs.js";
 import { useLoad } from "../lib/load.js";
 import { ROUTES } from "../routes.js";
 import { Problem } from "./problem.js";
 
 const has = (path) => ROUTES.some((route) => route.path === path);
 
-/** The job's checkpoints, newest first: chat with one, or go on from it. */
-export function Checkpoints({ job }) {
-  const ended = hasEnded(job);
-  const { data, error } = useLoad((signal) => get(`/v1/fine_tuning/jobs/${job.id}/checkpoints`, { limit: 20 }, signal), [job.id, ended], ended ? 0 : 10);
+/** The job's checkpoints, newest first: chat with one, or go on from it. news: changes when there may be another one. */
+export function Checkpoints({ job, news }) {
+  const { data, error } = useLoad((signal) => get(`/v1/fine_tuning/jobs/${job.id}/checkpoints`, { limit: 20 }, signal), [job.id, news]);
   if (error) return html`<${Problem} error=${error} />`;
   if (!data || data.data.length === 0) return null;
   return html`<section class="card stack" aria-labelledby="checkpoints">

@@ -1,20 +1,31 @@
 import { useState } from "preact/hooks";
+import { get } from "../lib/api.js";
 import { clock, moment } from "../lib/format.js";
 import { html } from "../lib/html.js";
 
 const LOOK = { info: "", warn: "warn", error: "bad" };
 const FIRST = 8;
+const PAGE = 100; // as many as a job's page begins with
 
 /** What happened, newest first. */
-export function Events({ page }) {
+/** @param {{job: any, messages: any[]}} props messages: the newest */
+export function Events({ job, messages }) {
   const [every, setEvery] = useState(false);
-  const shown = every ? page.data : page.data.slice(0, FIRST);
+  const [older, setOlder] = useState({ rows: [], more: true });
+  const all = [...messages, ...older.rows];
+  const shown = every ? all : all.slice(0, FIRST);
+  async function grow() {
+    const query = { type: "message", limit: PAGE, after: all.at(-1).id };
+    const page = await get(`/v1/fine_tuning/jobs/${encodeURIComponent(job.id)}/events`, query);
+    setOlder({ rows: [...older.rows, ...page.data], more: page.has_more });
+  }
   return html`<section class="card stack" aria-labelledby="events">
     <h2 id="events">Events</h2>
-    <ol class="lines small">${shown.map((event) => html`<li key=${event.id} class="stack tight">
+    <ol class="lines small many">${shown.map((event) => html`<li key=${event.id} class="stack tight">
       <time class="faint number" dateTime=${new Date(event.created_at * 1000).toISOString()} title=${moment(event.created_at)}>${clock(event.created_at)}</time>
       ${LOOK[event.level] ? html`<div class=${`message small ${LOOK[event.level]}`}>${event.message}</div>` : html`<span class="wrap">${event.message}</span>`}
     </li>`)}</ol>
-    ${page.data.length > FIRST && html`<div><button class="button small" onClick=${() => setEvery(!every)}>${every ? "Show fewer" : `Show all ${page.data.length}${page.has_more ? " newest" : ""}`}</button></div>`}
+    ${all.length > FIRST && html`<div class="row"><button class="button small" onClick=${() => setEvery(!every)}>${every ? "Show fewer" : `Show all ${all.length}${messages.length >= PAGE && older.more ? " newest" : ""}`}</button>
+      ${every && messages.length >= PAGE && older.more && html`<button class="button small" onClick=${grow}>Show older events</button>`}</div>`}
   </section>`;
 }

@@ -12,10 +12,18 @@ export function Settings({ job }) {
   </section>`;
 }
 
+/** An element of a list; a reward function by its name and version, as its source is long. */
+function shown(each) {
+  if (typeof each !== "object") return String(each);
+  const { source, ...rest } = each;
+  const version = rest.version ? `, version ${rest.version}` : "";
+  return source ? `${rest.name}${version}${rest.weight === undefined ? "" : `, weight ${figure(rest.weight)}`}` : JSON.stringify(each);
+}
+
 /** Nested settings as rows with dotted names. */
 function flat(name, value) {
   if (value === null || value === undefined) return [];
-  if (Array.isArray(value)) return [[name, value.map((each) => (typeof each === "object" ? JSON.stringify(each) : String(each))).join(", ")]];
+  if (Array.isArray(value)) return [[name, value.map(shown).join(", ")]];
   if (typeof value === "object") return Object.entries(value).flatMap(([inner, each]) => flat(name ? `${name}.${inner}` : inner, each));
   return [[name, typeof value === "number" ? figure(value) : String(value)]];
 }

@@ -25,9 +25,10 @@ function Navigation() {
 }
 
 function Who() {
-  const { key, project } = session.value;
+  const { key, person, project } = session.value;
   return html`<div class="who">
     <span>Project <strong>${project.name}</strong></span>
+    ${person && html`<span>Signed in as <strong>${person}</strong></span>`}
     <span>Key <strong>${key.name}</strong></span>
     <span><button class="button small" onClick=${() => signOut().catch(() => {})}>Sign out</button></span>
   </div>`;

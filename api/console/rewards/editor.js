@@ -27,7 +27,7 @@ function Entry({ entry, change, remove, children }) {
       <div class="row"><label class="row small">Weight <input class="input weight" type="number" step="any" aria-label=${`Weight of ${name}`} value=${weight} onInput=${(event) => change({ ...entry, weight: Number(event.target.value) })} /></label>
         ${remove && html`<button type="button" class="button plain small" aria-label=${`Remove ${name}`} onClick=${remove}>Remove</button>`}</div>
     </div>
-    ${own && html`<${Source} label=${`Source of ${name}`} value=${grader.source} change=${(source) => change({ ...entry, grader: { ...grader, source } })} />`}
+    ${own && html`<${Source} label=${`Source of ${name}`} value=${grader.source} change=${(source) => change({ ...entry, grader: { type: "python", name, source } })} />`}
     ${own && children?.(entry)}
     ${!own && parameters.length > 0 && html`<p class="small faint mono wrap">${parameters.map(([key, value]) => `${key}=${JSON.stringify(value)}`).join(", ")}</p>`}
     ${!own && grader.type !== "function" && html`<p class="small faint">A grader of the type ${grader.type}. It stays as it is.</p>`}`;

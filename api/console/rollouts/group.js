@@ -11,7 +11,7 @@ import { Earlier } from "./earlier.js";
  * @param {{path: string, rows: any[], pick: import("../lib/rollouts.js").Pick, press: (side: string, row: any) => void}} props
  *   path: of the job. rows: of one group, in this order
  */
-export const RolloutGroup = ({ path, rows, pick, press }) => html`<section class="card stack" aria-label=${`Prompt ${rows[0].group + 1}`}>
+export const RolloutGroup = ({ path, rows, pick, press }) => html`<section class="card stack far" aria-label=${`Prompt ${rows[0].group + 1}`}>
   <${Said} plain who=${`Prompt ${rows[0].group + 1}`} what=${promptText(rows[0].prompt)} />
   <ol class="rollouts">${alike(rows).map(({ row, times }, place) => html`<li key=${row.id} class="rollout"><${Rollout} row=${row} times=${times} place=${place + 1} pick=${pick} press=${press} /></li>`)}</ol>
   <${Earlier} path=${path} best=${rows[0]} />

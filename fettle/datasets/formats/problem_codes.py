@@ -348,7 +348,7 @@ QUALITY: dict[str, tuple[str, str]] = {
         "Remove it or write placeholders, unless the model must know it.",
     ),
     "conflicting_answers": (
-        "An earlier row answers the same prompt otherwise, or prefers what this one rejects: {rows}.",
+        "An earlier row answers the same prompt differently, or prefers what this one rejects: {rows}.",
         "Keep one of them, unless several answers are right.",
     ),
     "duplicate_rows": ("An earlier row says the same: {rows}. Training counts each of them.", "Remove the copies."),
@@ -360,7 +360,7 @@ QUALITY: dict[str, tuple[str, str]] = {
         "The answer is a placeholder, such as n/a, or a template with gaps that nobody filled in: {rows}.",
         "Write the answer, or remove the row.",
     ),
-    "same_answer": ("The very same answer follows different prompts: {rows}.", "Check that it is meant."),
+    "same_answer": ("The same answer follows different prompts: {rows}.", "Check that it is meant."),
     "long_rows": (
         "The row is more than ten times as long as the median row: {rows}. A job may leave such rows out.",
         "Look at them in the preview. Split or remove those that do not belong here.",

@@ -1,11 +1,12 @@
-"""Rows that a dataset has twice, and prompts that it shares with another one, such as its validation file.
+"""Rows that a dataset has twice or nearly twice, and prompts that it shares with another one, such as its
+validation file.
 
 Validation rows whose prompts were trained on measure what was memorised. The work is bounded: `complete` says whether
 all rows were looked at.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from fettle.datasets.formats import reading
+from fettle.datasets.formats import near_duplicates, reading
 from fettle.datasets.formats.rows import to_conversation
 
 MAX_ROWS = 100_000
@@ -27,6 +28,7 @@ class Row:
     line: int
     whole: Digest
     prompt: Digest
+    text: str  # empty where it is not compared
 
 
 def look(path: Path, *, whole: bool, other: Path | None = None, other_whole: bool = False) -> dict[str, Any]:
@@ -35,12 +37,15 @@ def look(path: Path, *, whole: bool, other: Path | None = None, other_whole: boo
     seen: dict[Digest, int] = {}  # line of the first row with it
     duplicates: list[tuple[int, int]] = []
     prompts: set[Digest] = set()
+    different: list[tuple[int, str]] = []
     repeated = 0
     for row in rows:
         if row.whole in seen:
             duplicates.append((row.line, seen[row.whole]))
         else:
             seen[row.whole] = row.line
+            if row.text:
+                different.append((row.line, row.text))
             repeated += row.prompt in prompts
         prompts.add(row.prompt)
     return {
@@ -49,6 +54,7 @@ def look(path: Path, *, whole: bool, other: Path | None = None, other_whole: boo
         "duplicate_rows": len(duplicates),
         "repeated_prompts": repeated,
         "examples": [{"line": line, "of": first} for line, first in duplicates[:EXAMPLES]],
+        "near": near_duplicates.look(different),
         "overlap": None if other is None else overlap(rows, other, other_whole),
     }
 
@@ -74,13 +80,20 @@ def read(path: Path) -> tuple[list[Row], bool]:
 
 
 def valid(lines: Iterator[Any]) -> Iterator[Row]:
-    for number, row, findings in lines:
+    for place, (number, row, findings) in enumerate(lines):
         if row is None or findings:
             return  # the beginning of a file may end within a record
         messages = to_conversation(row).messages
+        text = text_of(messages) if place < near_duplicates.ROWS_AT_MOST else ""
         while messages and messages[-1].get("role") == "assistant":
             messages = messages[:-1]
-        yield Row(number, digest(row), digest(messages))
+        yield Row(number, digest(row), digest(messages), text)
+
+
+def text_of(messages: Sequence[Mapping[str, Any]]) -> str:
+    contents = [message.get("content") for message in messages]
+    texts = [each if isinstance(each, str) else orjson.dumps(each).decode() for each in contents if each]
+    return "\n".join(text[: near_duplicates.CHARACTERS] for text in texts)[: near_duplicates.CHARACTERS]
 
 
 def digest(value: Any) -> Digest:

@@ -8,7 +8,6 @@ from typing import Any
 import boto3
 import pytest
 from alembic import command
-from sqlalchemy import text
 
 from fettle import ids, migrate
 from fettle.backups import archive, backup, database, restore
@@ -20,7 +19,7 @@ from fettle.settings import Settings
 from fettle.storage import LocalStorage, Storage, artifacts, open_storage
 from fettle.tenancy import audit
 from models import Base, Checkpoint, File, JobStatus, Project, TunedModel, Worker
-from tests.databases import upgraded
+from tests import databases
 from tests.fettle import given
 from tests.fettle.storage.test_contract import CREDENTIALS, s3_settings
 
@@ -89,16 +88,11 @@ async def objects(storage: Storage) -> dict[str, bytes]:
 async def other(tmp_path: Path, database_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
     """An empty target of the same kind."""
     if database_url.startswith("sqlite"):
-        db = Database(f"sqlite+aiosqlite:///{tmp_path / 'other' / 'fettle.db'}")
+        url = f"sqlite+aiosqlite:///{tmp_path / 'other' / 'fettle.db'}"
         (tmp_path / "other").mkdir()
     else:
-        source = Database(database_url)
-        name = f"other_{tmp_path.name.lower().replace('-', '_')}"
-        async with source.engine.connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            await connection.execute(text(f"CREATE DATABASE {name}"))
-        await source.close()
-        db = Database(source.engine.url.set(database=name).render_as_string(hide_password=False))
+        url = await databases.new_on(request.getfixturevalue("postgresql"))
+    db = Database(url)
     yield db
     await db.close()
 
@@ -155,7 +149,8 @@ class TestSmall:
     """What does not depend on the kind: SQLite and a folder."""
 
     @pytest.fixture
-    def database_url(self, tmp_path: Path) -> str:
+    async def database_url(self, tmp_path: Path) -> str:
+        await databases.copy_sqlite(tmp_path / "fettle.db")
         return f"sqlite+aiosqlite:///{tmp_path / 'fettle.db'}"
 
     async def test_what_the_database_names_and_storage_lacks_is_told(
@@ -244,7 +239,7 @@ class TestSmall:
     ) -> None:
         await add_file(db, storage, project, b"rows")
         seal = await backup.back_up(db, storage, folder, SECRET)
-        await upgraded(other)
+        await databases.upgraded(other)
         used = LocalStorage(str(tmp_path / "used"))
         await artifacts.put_bytes(used, "files/proj_x/file-x", b"others")
         with pytest.raises(Conflict, match="Storage is not empty: it has 'files/proj_x/file-x'"):

@@ -21,6 +21,8 @@ from tests.api.stub_engine import StubEngine
 from tests.api.tenants import settings_in
 
 T = TypeVar("T")
+MIGRATIONS = Path(__file__).parents[3] / "migrations" / "versions"
+NEWEST = max(file.name[:4] for file in MIGRATIONS.glob("0*.py"))
 
 
 class Shell:

@@ -42,7 +42,7 @@ def test_a_folder_is_pushed_whole_to_a_private_repository(tmp_path: Path) -> Non
         assert done.stdout.strip() == f"{server.url}/ann/shop/commit/{'a' * 40}", done.stderr
         assert (server.files, server.private) == ({"ann/shop": written}, {"ann/shop": True})
         refused = push(folder, server.url, "hf_reader", tmp_path)
-        assert "The hub did not take 'ann/shop' (status 401). The export is in" in refused.stderr
+        assert "The hub rejected 'ann/shop' (status 401). The export is in" in refused.stderr
         assert "hf_reader" not in refused.stderr
 
 

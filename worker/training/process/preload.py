@@ -22,7 +22,10 @@ os.environ |= {
     "TOKENIZERS_PARALLELISM": "false",
     "OMP_WAIT_POLICY": "PASSIVE",
 }
-cast(dict[str, Any], sys.modules).setdefault("bitsandbytes", None)  # see `quantization`
+# None counts as not installed: TRL and transformers import what reports and what detects objects wherever they find it.
+# A child needs neither. For bitsandbytes see `quantization`.
+for name in ("bitsandbytes", "mlflow", "wandb", "scipy"):
+    cast(dict[str, Any], sys.modules).setdefault(name, None)
 warnings.simplefilter("ignore", FutureWarning)  # renames in the next major versions of what is pinned here
 
 from transformers import Qwen3ForCausalLM  # noqa: E402, F401 — the starter's; families are imported when first named
