@@ -61,8 +61,12 @@ async def graders(
 
 async def graders_of(pool: Pool, project_id: str, method: methods.Method) -> Any:
     """As `planning.graders_of`."""
-    asked = methods.spec_of(method).graders(method)
-    return None if asked is None else await graders(pool, project_id, asked, ("method", method.type))
+    spec, within = methods.spec_of(method), ("method", method.type)
+    asked, tools = spec.graders(method), spec.tools(method)
+    if tools is not None:
+        argument = {"tools": tools, "within": within}
+        await run(pool, "check_tools", project_id, ".".join((*within, "tools")), argument, seconds=GRADER_SECONDS)
+    return None if asked is None else await graders(pool, project_id, asked, within)
 
 
 def look(pool: Pool, project_id: str, base: Path) -> Look:

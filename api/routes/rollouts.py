@@ -10,7 +10,7 @@ from api.deps import ProjectId, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.rollout import RewardsEdit, rewards_object, rollout_object
 from api.streams.chunks import json_response, start_reading
-from fettle.errors import NotFound
+from fettle.errors import InvalidRequest, NotFound
 from fettle.jobs import lifecycle, reward_versions
 from fettle.rollouts import pages, store
 from fettle.rollouts.export import Format, json_lines
@@ -83,6 +83,12 @@ async def export(
     async with services.db.snapshot() as session:
         job = await lifecycle.get(session, project_id, job_id)
         found = await store.chunks(session, job.id, wanted)
+    if format == "dpo" and "tools" in job.method[job.method["type"]]:
+        raise InvalidRequest(
+            f"The rollouts of {job.id} have several turns with tools, which preference rows cannot hold. Use "
+            "format=jsonl: 'turns' has every message.",
+            param="format",
+        )
     name = f"{job.id}-{'preferences' if format == 'dpo' else 'rollouts'}.jsonl"
     headers = {"content-disposition": f'attachment; filename="{name}"'}
     encode = isolation.encode_rollouts(services.pool, project_id)

@@ -13,12 +13,18 @@ from fettle.storage import artifacts
 PRESIGNED_SECONDS = 3600  # AWS allows seven days, but not past the end of a role's own credentials
 
 
+async def files_of(services: Services, prefix: str) -> dict[str, artifacts.Entry]:
+    """Of a checkpoint only what serves: the rest, with an optimizer's pickles, is for its own job."""
+    manifest = await artifacts.manifest(services.storage, prefix)
+    return {name: entry for name, entry in manifest.files.items() if name in artifacts.ADAPTER_FILES}
+
+
 async def listed(services: Services, prefix: str) -> list[dict[str, Any]]:
     """Its files. Where storage signs URLs each has one, past this server and in parallel; elsewhere `url` is null."""
-    manifest = await artifacts.manifest(services.storage, prefix)
+    files = await files_of(services, prefix)
     until = int(time.time()) + PRESIGNED_SECONDS
     found = []
-    for name, entry in manifest.files.items():
+    for name, entry in files.items():
         url = await services.storage.presign(f"{prefix}/{name}", PRESIGNED_SECONDS)
         found.append({"name": name, **entry.model_dump(), "url": url, "expires_at": until if url else None})
     return found
@@ -29,7 +35,7 @@ async def zipped(services: Services, prefix: str, name: str) -> StreamingRespons
 
     A presigned zip would have to lie in storage beside the files, twice the bytes of every adapter.
     """
-    manifest = await artifacts.manifest(services.storage, prefix)
+    files = await files_of(services, prefix)
     headers = {"content-disposition": f'attachment; filename="{name}.zip"'}
-    chunks = await start_reading(zips.stream(services.storage, prefix, list(manifest.files)))
+    chunks = await start_reading(zips.stream(services.storage, prefix, list(files)))
     return StreamingResponse(chunks, media_type="application/zip", headers=headers)

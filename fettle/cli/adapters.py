@@ -10,7 +10,7 @@ from rich.text import Text
 
 from fettle.cli import files, model_check
 from fettle.cli.client import Client
-from fettle.cli.job_results import fetch
+from fettle.cli.job_results import fetch, show_files
 from fettle.cli.terminal import AsJson, console, plain, say, show_json
 from fettle.errors import InvalidRequest
 from fettle.registry import hub
@@ -111,4 +111,4 @@ def download(
     as_json: AsJson = False,
 ) -> None:
     """Download the LoRA adapter of a tuned model or a checkpoint. Every file is checked."""
-    fetch(Client(Settings()), f"{ROUTE}/{name}", to, as_json)
+    show_files(fetch(Client(Settings()), f"{ROUTE}/{name}", to), as_json)

@@ -3,6 +3,7 @@
 import hashlib
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,17 +29,56 @@ def bar() -> Progress:
 def download(
     job_id: JobId,
     to: Annotated[Path | None, typer.Option(metavar="FOLDER", help="New, or empty; unset: the job's id.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--everything", help="Also the checkpoints' adapters, result files and the report.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Download a job's LoRA adapter into a folder that PEFT, transformers and vLLM read. Every file is checked."""
-    fetch(Client(Settings()), f"{JOBS}/{job_id}/adapter", to or Path(job_id), as_json)
+    """Download a job's LoRA adapter into a folder that PEFT, transformers and vLLM read. Every file is checked.
+
+    With --everything the folder has adapter/, checkpoints/step-N/, results/ and report.html.
+    """
+    client, folder = Client(Settings()), to or Path(job_id)
+    if not everything:
+        show_files(fetch(client, f"{JOBS}/{job_id}/adapter", folder), as_json)
+        return
+    written = fetch_all(client, job_id, folder)
+    if as_json:
+        show_json({"folder": str(folder.absolute()), "files": [str(path) for path in written]})
+        return
+    for path in written:
+        console.print(plain(f"{path}  {path.stat().st_size:,} bytes"), soft_wrap=True, highlight=False)
 
 
-def fetch(client: Client, path: str, folder: Path, as_json: bool) -> None:
-    """The adapter that the API has at this path. Raises InvalidRequest."""
-    listed = client.get(path, files="true")
+def fetch_all(client: Client, job_id: str, folder: Path) -> list[Path]:
+    """What an ended job left, as much as there is of it. Raises InvalidRequest for a job that goes on."""
+    job = client.get(f"{JOBS}/{job_id}")
+    if job["finished_at"] is None:
+        raise InvalidRequest(f"The job {job_id!r} is {job['status']}. Wait for its end: fettle jobs watch {job_id}")
+    refuse_full(folder)
+    if job["fine_tuned_model"] is not None:
+        fetch(client, f"{JOBS}/{job_id}/adapter", folder / "adapter")
+    for checkpoint in client.pages(f"{JOBS}/{job_id}/checkpoints", 10_000):
+        path = f"/v1/fine_tuning/adapters/{checkpoint['fine_tuned_model_checkpoint']}"
+        fetch(client, path, folder / "checkpoints" / f"step-{checkpoint['step_number']}")
+    (folder / "results").mkdir(parents=True, exist_ok=True)
+    for file_id in job["result_files"]:
+        name = Path(client.get(f"/v1/files/{file_id}")["filename"]).name
+        client.download(f"/v1/files/{file_id}/content", folder / "results" / name, {})
+    client.download(f"{JOBS}/{job_id}/report", folder / "report.html", {})
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def refuse_full(folder: Path) -> None:
+    """Raises InvalidRequest unless the folder is new or empty."""
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise InvalidRequest(f"{folder} exists and is not an empty folder. Choose another: --to FOLDER")
+
+
+def fetch(client: Client, path: str, folder: Path) -> dict[str, Any]:
+    """The adapter that the API has at this path, into the folder; what the API says of it. Raises InvalidRequest."""
+    listed = client.get(path, files="true")
+    refuse_full(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fettle-") as scratch:
         archive = Path(scratch) / "adapter.zip"
@@ -49,10 +89,15 @@ def fetch(client: Client, path: str, folder: Path, as_json: bool) -> None:
         if folder.is_dir():
             folder.rmdir()
         whole.replace(folder)
+    return {**listed, "folder": str(folder)}
+
+
+def show_files(found: dict[str, Any], as_json: bool) -> None:
+    folder = Path(found["folder"])
     if as_json:
-        show_json({**listed, "folder": str(folder.absolute())})
+        show_json({**found, "folder": str(folder.absolute())})
         return
-    for each in listed["files"]:
+    for each in found["files"]:
         console.print(plain(f"{folder / each['name']}  {each['bytes']:,} bytes"), soft_wrap=True, highlight=False)
 
 
@@ -111,8 +156,20 @@ def show_rollout(row: dict[str, Any]) -> None:
     scores = ", ".join(f"{name} {figure(value)}" for name, value in (row["scores"] or {}).items() if value is not None)
     console.print(plain(f"step {row['step']}  reward {reward}  {scores}".rstrip(), "bold"), soft_wrap=True)
     console.print(plain(cut(last_message(row["prompt"])), "dim"), soft_wrap=True)
-    console.print(plain(cut(row["completion"])), soft_wrap=True)
+    for turn in row.get("turns") or [{"role": "assistant", "content": row["completion"]}]:
+        for line in lines_of(turn):
+            console.print(plain(cut(line)), soft_wrap=True)
     console.print()
+
+
+def lines_of(turn: dict[str, Any]) -> Iterator[str]:
+    """A message after the prompt: what it says, and the tools that it calls."""
+    if turn["role"] == "tool":
+        yield f"Tool: {turn['content']}"
+    elif turn["content"] or not turn.get("tool_calls"):
+        yield str(turn["content"])
+    for call in turn.get("tool_calls") or ():
+        yield f"Call: {call['function']['name']} {call['function']['arguments']}"
 
 
 def last_message(prompt: Any) -> str:

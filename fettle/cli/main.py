@@ -77,7 +77,11 @@ app.command(
 )(train.train)
 app.command(epilog=example("fettle chat starter", "fettle chat starter 'What is 2 + 3?' --temperature 0"))(chat.chat)
 app.add_typer(files.app, name="files")
-jobs.app.command(epilog=example("fettle jobs download ftjob-abc123 --to my-adapter"))(job_results.download)
+jobs.app.command(
+    epilog=example(
+        "fettle jobs download ftjob-abc123 --to my-adapter", "fettle jobs download ftjob-abc123 --everything"
+    )
+)(job_results.download)
 jobs.app.command(
     epilog=example(
         "fettle jobs rollouts ftjob-abc123 --sort=-reward --limit 3",

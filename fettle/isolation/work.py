@@ -14,7 +14,7 @@ from fettle.isolation import json_body
 from fettle.jobs import metric_series
 from fettle.registry import adapter_upload
 from fettle.reports import work as report_work
-from fettle.rewards import grader_fields
+from fettle.rewards import grader_fields, tools
 from fettle.rollouts import selection
 
 GRADERS_BYTES = 1 << 20  # of all graders of a job: lists show a hundred jobs
@@ -40,6 +40,11 @@ def check_graders(argument: Any, content: bytes) -> bytes:
             f"The graders are nested more than {DEPTH_AT_MOST} levels deep. Flatten them.", param=where
         )
     return stored
+
+
+def check_tools(argument: Any, content: bytes) -> bytes:
+    tools.check(argument["tools"], tuple(argument["within"]))
+    return b""
 
 
 def deeper(value: Any, limit: int) -> bool:
@@ -93,6 +98,7 @@ def take_adapter(argument: Any, content: bytes) -> bytes:
 WORK: dict[str, Work] = {
     "take_adapter": take_adapter,
     "check_graders": check_graders,
+    "check_tools": check_tools,
     "check_body": check_body,
     "validate": validate,
     "look": look,

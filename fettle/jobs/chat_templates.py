@@ -33,3 +33,32 @@ def check(name: str, base: BaseModelEntry, dataset: File, param: str) -> None:
             code="tools_unsupported",
             param=param,
         )
+
+
+def check_tools(name: str, base: BaseModelEntry) -> None:
+    """Raises InvalidRequest for a base model whose calls training could not read. One that is not on this machine is
+    looked at by its training alone."""
+    try:
+        folder = catalog.on_disk(name, base)
+    except InvalidRequest:
+        return
+    from fettle.datasets.formats.template import chat_template, shown_by
+
+    template = chat_template(folder)
+    if not {"tools", "tool_calls"} <= shown_by(template) or tool_formats.of_template(template) is None:
+        raise InvalidRequest(
+            f"The chat template of {name!r} does not show tools, or writes calls in a form that Fettle does not read. "
+            "Choose another base model, or leave out 'tools'.",
+            code="tools_unsupported",
+            param="method.reinforcement.tools",
+        )
+
+
+def refuse_own_tools(dataset: File, param: str) -> None:
+    """Raises InvalidRequest: the policy would be shown tools that nobody answers."""
+    if "tools" in ((dataset.report or {}).get("needs") or ()):
+        raise InvalidRequest(
+            f"Rows of {dataset.filename} have 'tools', and so has the method. Only those of the method can be called: "
+            "remove 'tools' from the rows.",
+            param=param,
+        )

@@ -45,6 +45,12 @@ async def create(
             f"{' and '.join(repr(name) for name in REWARDED)}.",
             param="method.type",
         )
+    if "tools" in plan.method[kind]:
+        raise InvalidRequest(
+            "A dry run writes one answer to each prompt and calls no tools, so it cannot show what this job would see. "
+            "Remove 'tools' to try the graders, or start the job: its first event on rewards says the same.",
+            param=f"method.{kind}.tools",
+        )
     asked = plan.method[kind]["hyperparameters"]
     wanted = {
         "storage_key": plan.training.storage_key,

@@ -18,7 +18,7 @@ from fettle.inference.client import Servable
 from fettle.jobs import capabilities, chat_templates, placement
 from fettle.registry import catalog, tuned_models
 from fettle.registry.catalog import Catalog
-from fettle.rewards import grader_fields
+from fettle.rewards import grader_fields, tools
 from models import File, Job, TunedModel
 
 NO_ALIASES: Mapping[str, str] = MappingProxyType({})
@@ -88,12 +88,18 @@ async def make(
     training = await files.for_training(
         session, project_id, request.training_file, "training_file", files.MIN_TRAINING_ROWS, shapes, hint
     )
+    callable_tools = spec.tools(request.method) is not None
+    if callable_tools:
+        await asyncio.to_thread(chat_templates.check_tools, base_model, base)
+        chat_templates.refuse_own_tools(training, "training_file")
     await asyncio.to_thread(chat_templates.check, base_model, base, training, "training_file")
     if request.validation_file is not None:
         validation = await files.for_training(
             session, project_id, request.validation_file, "validation_file", 1, shapes, hint
         )
         await asyncio.to_thread(chat_templates.check, base_model, base, validation, "validation_file")
+        if callable_tools:
+            chat_templates.refuse_own_tools(validation, "validation_file")
     given = methods.Given(
         rows=(training.report or {})["rows"],
         base_parameters=base.parameters,
@@ -150,6 +156,9 @@ def uploaded_lora(model: TunedModel) -> dict[str, Any]:
 
 
 def graders_of(method: methods.Method) -> list[dict[str, Any]] | None:
-    """What judges the completions, for a method that learns from rewards. Raises InvalidRequest."""
-    asked = methods.spec_of(method).graders(method)
-    return None if asked is None else grader_fields.check(asked, ("method", method.type))
+    """What judges the completions, for a method that learns from rewards. Its tools are checked as well. Raises
+    InvalidRequest."""
+    spec, within = methods.spec_of(method), ("method", method.type)
+    asked = spec.graders(method)
+    tools.check(spec.tools(method) or [], within)
+    return None if asked is None else grader_fields.check(asked, within)

@@ -16,12 +16,14 @@ from fettle.methods.common import (
 )
 from fettle.methods.sampling import SamplingHyperparameters, resolve_sampling
 from fettle.methods.spec import PROMPTS, REWARDS, Method, MethodSpec
+from fettle.methods.tools import Tools
 from fettle.schemas.response_format import ResponseFormat, schema_of
 from fettle.schemas.strict import Strict
 
 WHERE = "method.reinforcement.hyperparameters"
 AUTO = Schedule(steps=60, epochs=50, rate=1e-5, small_rate=3e-3)
 BATCH = 16  # prompts
+MAX_TURNS, MOST_TURNS = 4, 32
 GROUP_SIZE, LARGEST_GROUP = 8, 64
 EPSILON = 0.2
 MAX_GRADER_ERRORS = 0.2
@@ -47,6 +49,7 @@ class ReinforcementHyperparameters(SamplingHyperparameters):
     made from each batch of completions, so that the ratio hardly leaves 1. cispo takes 5 above and none below.
     reasoning_effort: OpenAI's; open base models have no such setting, so a job's events say that it has no effect.
     max_grader_errors 0.2: the share of completions on which graders may fail before the job does.
+    max_turns auto: with tools 4 turns of the assistant, so three times tool calls before its answer; without tools 1.
     """
 
     group_size: Auto | Annotated[int, Field(ge=2, le=LARGEST_GROUP)] = "auto"
@@ -55,6 +58,7 @@ class ReinforcementHyperparameters(SamplingHyperparameters):
     loss_type: LossType = "dapo"
     epsilon: Auto | Annotated[float, Field(gt=0, lt=10)] = "auto"
     max_grader_errors: Annotated[float, Field(ge=0, le=1)] = MAX_GRADER_ERRORS
+    max_turns: Auto | Annotated[int, Field(ge=1, le=MOST_TURNS)] = "auto"
     reasoning_effort: Literal["default", "none", "minimal", "low", "medium", "high", "xhigh"] | None = None
 
     @model_validator(mode="after")
@@ -65,12 +69,14 @@ class ReinforcementHyperparameters(SamplingHyperparameters):
 
 
 class Reinforcement(Strict):
-    """What judges the completions: one of the three, what they are held to while they are sampled, and how to train."""
+    """What judges the completions: one of the three, what they are held to while they are sampled, the tools that the
+    policy may call, and how to train."""
 
     grader: dict[str, Any] | None = None
     graders: dict[str, Any] | Annotated[list[dict[str, Any]], Field(max_length=ITEMS_AT_MOST)] | None = None
     reward_functions: Annotated[list[str | dict[str, Any]], Field(max_length=ITEMS_AT_MOST)] | None = None
     response_format: ResponseFormat | None = None
+    tools: Tools | None = None
     hyperparameters: ReinforcementHyperparameters = ReinforcementHyperparameters()
 
     @model_validator(mode="after")
@@ -91,6 +97,12 @@ class Reinforcement(Strict):
             Draft202012Validator.check_schema(schema)
         except SchemaError as error:
             raise ValueError(f"'response_format' has no valid JSON schema: {brief(error.message)}") from error
+        return self
+
+    @model_validator(mode="after")
+    def turns_need_tools(self) -> "Reinforcement":
+        if self.tools is None and self.hyperparameters.max_turns not in ("auto", 1):
+            raise ValueError("'max_turns' above 1 needs 'tools': without a call, the first answer is the last turn")
         return self
 
     def judges(self) -> dict[str, Any]:
@@ -129,8 +141,13 @@ def resolve(method: ReinforcementMethod, given: Given) -> dict[str, Any]:
         "reasoning_effort": asked.reasoning_effort or "default",
         "max_grader_errors": asked.max_grader_errors,
     }
-    form = method.reinforcement.response_format
-    held = {} if form is None else {"response_format": form.model_dump(by_alias=True, exclude_none=True)}
+    form, tools = method.reinforcement.response_format, tools_of(method)
+    held: dict[str, Any] = (
+        {} if form is None else {"response_format": form.model_dump(by_alias=True, exclude_none=True)}
+    )
+    if tools is not None:
+        held["tools"] = tools
+        own["max_turns"] = MAX_TURNS if asked.max_turns == "auto" else asked.max_turns
     return {**graders_of(method), **held, "hyperparameters": shared | sampling | own}
 
 
@@ -138,11 +155,17 @@ def graders_of(method: ReinforcementMethod) -> dict[str, Any]:
     return method.reinforcement.judges()
 
 
+def tools_of(method: ReinforcementMethod) -> list[dict[str, Any]] | None:
+    tools = method.reinforcement.tools
+    return None if tools is None else [tool.model_dump(exclude_none=True) for tool in tools]
+
+
 SPEC = MethodSpec(
     request=ReinforcementMethod,
     resolve=resolve,
     shapes=PROMPTS,
     graders=graders_of,
+    tools=tools_of,
     unit="prompts",
     labels=REWARDS,
     reported=(*REWARDS, "train_loss"),

@@ -58,6 +58,7 @@ class MethodSpec:
     starts_from: the kinds of tuned model that a job can continue from. publishes: the kinds of model that a job
     leaves, the final one first, and the name of the hyperparameters each is trained with.
     graders: what grades the completions, for a method that learns from reward functions.
+    tools: that a rollout may call, as the request has them.
     reward_model: the field of the settings that names the reward model, for a method that learns from one.
     unit: what a job counts of its training file.
     labels: metrics in the terminal. reported: metrics in a step's event. accuracy: the metric that OpenAI's step
@@ -72,6 +73,7 @@ class MethodSpec:
     shapes_of: Callable[[Any], frozenset[str] | None] = nothing
     hint: str = ""
     graders: Callable[[Any], dict[str, Any] | None] = nothing
+    tools: Callable[[Any], list[dict[str, Any]] | None] = nothing
     reward_model: str = ""
     unit: str = "rows"
     labels: Mapping[str, str] = field(default_factory=lambda: LOSSES)

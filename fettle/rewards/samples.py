@@ -13,12 +13,20 @@ NOT_JSON = "sample_parse_error"  # of a completion: OpenAI's flag
 
 @dataclass(frozen=True)
 class Sample:
-    """One completion. `item` is the dataset row's own keys: the reference answer, and whatever else a grader needs."""
+    """One completion. `item` is the dataset row's own keys: the reference answer, and whatever else a grader needs.
+
+    turns: of a rollout with tools, every message after the prompt; `completion` is the last one's text.
+    """
 
     prompt: str | Messages
     completion: str
     item: dict[str, Any] = field(default_factory=dict)
     tool_calls: Messages = ()
+    turns: Messages = ()
+
+    @property
+    def all_calls(self) -> list[dict[str, Any]]:
+        return [*self.tool_calls, *(call for turn in self.turns for call in turn.get("tool_calls") or ())]
 
     @cached_property
     def prompt_text(self) -> str:
@@ -30,7 +38,7 @@ class Sample:
     @cached_property
     def namespace(self) -> dict[str, Any]:
         """OpenAI's `sample`: what templates and `grade(sample, item)` see."""
-        message = {"role": "assistant", "content": self.completion, "tool_calls": list(self.tool_calls)}
+        message = {"role": "assistant", "content": self.completion, "tool_calls": self.all_calls}
         try:
             output_json = orjson.loads(self.completion)
             orjson.dumps(output_json)  # deeper than 254 levels it reads, but does not write
@@ -39,8 +47,9 @@ class Sample:
         return {
             "output_text": self.completion,
             "output_json": output_json,
-            "output_tools": list(self.tool_calls),
+            "output_tools": self.all_calls,
             "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            "turns": list(self.turns),
         }
 
 

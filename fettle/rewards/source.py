@@ -6,8 +6,8 @@ CALLED = ("grade", "reward")
 LOOKED_AT = 16_384  # characters; parsing takes time and memory, and the sandbox reads the longer ones anyway
 
 
-def check(source: str) -> None:
-    """Raises ValueError with the line of a syntax error, or when neither function is there."""
+def check(source: str, called: tuple[str, ...] = CALLED) -> None:
+    """Raises ValueError with the line of a syntax error, or when none of the functions is there."""
     if len(source) > LOOKED_AT:
         return
     try:
@@ -17,8 +17,10 @@ def check(source: str) -> None:
         raise ValueError(f"{where} is not valid Python: {error.msg}") from error
     except (ValueError, MemoryError, RecursionError) as error:
         raise ValueError(f"the source is not valid Python: {str(error) or 'nested too deeply'}") from error
-    if not {name for node in ast.walk(tree) for name in names(node)}.isdisjoint(CALLED):
+    if not {name for node in ast.walk(tree) for name in names(node)}.isdisjoint(called):
         return
+    if called != CALLED:
+        raise ValueError(f"the source does not define `def {called[0]}(…)`. Define it: it is called with the arguments")
     raise ValueError(
         "the source defines neither `def grade(sample, item)` nor `def reward(prompt, completion, example)`. Define "
         "one of them: it is called for each completion"

@@ -17,7 +17,7 @@ UNPAIRED = re.compile(rf"\{{\s*{VARIABLE}|{VARIABLE}\s*\}}\}}|\{{\{{\s*\w[\w.\[\
 FILLED = "\0"  # where a hole was
 STEP = re.compile(r"\.([^.\[\]\s]+)|\[(\d+)\]")
 BRACE = re.compile(r"[{}]")
-OF_SAMPLE = ("output_text", "output_json", "output_tools", "choices")
+OF_SAMPLE = ("output_text", "output_json", "output_tools", "choices", "turns")
 FILLED_AT_MOST = 4_000_000  # characters: a template may name a long text a thousand times
 
 

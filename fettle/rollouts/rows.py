@@ -15,6 +15,7 @@ COLUMNS = {
     "prompt": "string",  # JSON, as all that is nested
     "item": "string",
     "completion": "string",
+    "turns": "string",  # of a rollout with tools: every message after the prompt
     "reward": "float64",
     "scores": "string",
     "advantage": "float64",
@@ -25,7 +26,8 @@ COLUMNS = {
     "errors": "string",
     "reward_version": "int32",
 }
-NESTED = ("prompt", "item", "scores", "errors")
+NESTED = ("prompt", "item", "turns", "scores", "errors")
+ADDED: Row = {"turns": []}  # columns that rollouts of earlier versions lack
 
 
 def row(step: int, index: int, rollout: Row, score: Row, version: int | None) -> Row:
@@ -40,6 +42,7 @@ def row(step: int, index: int, rollout: Row, score: Row, version: int | None) ->
         "prompt": rollout["messages"],
         "item": rollout["item"],
         "completion": rollout["completion"],
+        "turns": rollout.get("turns", []),
         "reward": score["reward"],
         "scores": score["scores"],
         "advantage": rollout.get("advantage"),
@@ -71,4 +74,4 @@ def from_parquet(content: bytes) -> list[Row]:
     import pyarrow.parquet
 
     rows: list[Row] = pyarrow.parquet.read_table(io.BytesIO(content)).to_pylist()
-    return [{**each, **{name: orjson.loads(each[name]) for name in NESTED}} for each in rows]
+    return [{**ADDED, **each, **{name: orjson.loads(each[name]) for name in NESTED if name in each}} for each in rows]

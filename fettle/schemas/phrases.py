@@ -15,6 +15,7 @@ PATTERNS = {
     r"^[A-Za-z0-9_.-]{1,64}$": "1 to 64 letters, digits, '_', '.' or '-'",
     r"^[A-Za-z0-9_.-]{1,200}$": "1 to 200 letters, digits, '_', '.' or '-'",
     r"^[A-Za-z0-9_-]{1,64}$": "1 to 64 letters, digits, '_' or '-'",
+    r"^[A-Za-z_][A-Za-z0-9_]{0,63}$": "1 to 64 letters, digits or '_', and no digit first",
     r"^[^\x00-\x1f\x7f]{1,256}$": "1 to 256 characters without control characters",
     r"^[^\x00-\x1f\x7f]*$": "text without control characters",
     r"^[^/\\#?%:\x00-\x1f\x7f]*$": "text without control characters and without / \\ # ? % :",

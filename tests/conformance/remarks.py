@@ -75,6 +75,7 @@ REMARKS: dict[tuple[str, str], str] = {
         "store",
     ): "`true` is refused until the operator turns storing on; kept for 30 days (`FETTLE_COMPLETION_DAYS`)",
     (CHAT, "service_tier"): "`auto` or `default`; the others are refused",
+    (CHAT, "reasoning_effort"): "open base models have no such setting",
     (CHAT, "user"): "there is no abuse detection to feed",
     (CHAT, "safety_identifier"): "there is no abuse detection to feed",
     (CHAT, "prompt_cache_key"): "a hint about speed",

@@ -149,7 +149,7 @@ def same_path(route: str) -> str:
 
 def status(ours: Route, name: str) -> str:
     """same · no effect · refused; of a parameter that the SDK can send."""
-    if (ours.route, name) == (RESPONSES, "reasoning"):
+    if (ours.route, name) in ((RESPONSES, "reasoning"), (CHAT, "reasoning_effort")):
         return "no effect"
     if name in ("store", "metadata") and ours.route in (CHAT, RESPONSES):
         return "same"

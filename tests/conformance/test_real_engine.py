@@ -50,6 +50,16 @@ def client(key_and_url: tuple[str, str]) -> Iterator[OpenAI]:
         yield made
 
 
+def test_reasoning_effort_is_taken_and_changes_nothing(client: OpenAI) -> None:
+    plain = client.chat.completions.create(model="starter", messages=ASK, **GREEDY)
+    asked = client.chat.completions.create(model="starter", messages=ASK, reasoning_effort="high", **GREEDY)
+    assert asked.choices[0].message.content == plain.choices[0].message.content
+    options: Any = {"include_obfuscation": False}
+    assert list(
+        client.chat.completions.create(model="starter", messages=ASK, stream=True, stream_options=options, **GREEDY)
+    )
+
+
 async def test_a_completion_has_the_fields_that_the_page_says(client: OpenAI) -> None:
     raw = await asyncio.to_thread(
         lambda: client.chat.completions.with_raw_response.create(model="starter", messages=ASK, **GREEDY)

@@ -77,6 +77,13 @@ def test_three_commands_lead_from_a_file_to_a_chat_and_the_server_stops(terminal
     assert "evaluation" in shown and " → " in shown
     terminal.ok("jobs", "download", job["id"], "--to", "adapter")
     assert (terminal.folder / "adapter" / "adapter_model.safetensors").stat().st_size > 10_000
+    terminal.ok("jobs", "download", job["id"], "--to", "all", "--everything")
+    everything = terminal.folder / "all"
+    assert sorted(path.name for path in everything.iterdir()) == ["adapter", "checkpoints", "report.html", "results"]
+    (checkpoint,) = (everything / "checkpoints").iterdir()
+    assert {path.name for path in checkpoint.iterdir()} >= {"adapter_config.json", "adapter_model.safetensors"}
+    assert not [path for path in checkpoint.iterdir() if path.suffix in (".pt", ".bin", ".pth")]
+    assert len([*(everything / "results").iterdir()]) == len(job["result_files"])
     assert terminal.ok("rewards", "try", "answer_correct", "<answer>6</answer>", "--item", '{"answer": 6}') == "1.00\n"
 
     folder = bases.copy(terminal.folder / "House-Model")  # on Qwen3's own template, which rewrites earlier turns

@@ -113,6 +113,7 @@ class Message(Strict):
 
 class StreamOptions(Strict):
     include_usage: bool = False
+    include_obfuscation: bool = False  # chunks are never padded
 
 
 class Generated(Strict):
@@ -172,6 +173,8 @@ class ChatRequest(Generated):
     parallel_tool_calls: bool = True
     functions: Functions | None = None  # the older form of `tools`
     function_call: Literal["none", "auto"] | FunctionChoice | None = None
+    # As in /v1/responses: the starter and most open models have no such setting
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -76,6 +76,8 @@ async def process_messages(
                 await publishing.publish_evaluation(attempt, line["data"])
             case {"type": "score"}:
                 recorder.score(line)
+            case {"type": "call_tools"}:
+                recorder.call(line)
             case {"type": "rollouts"}:
                 await recorder.store(line)
             case {"type": "done" | "stopped" | "error"}:

@@ -13,6 +13,7 @@ PHASES = {
     "evaluating": "comparing the base model with the tuned one",
     "generating": "writing completions",
     "scoring": "scoring completions",
+    "calling": "calling tools",
     "comparing": "comparing completions with the reference model",
     "training": "training",
 }
@@ -44,6 +45,9 @@ class StepProgress:
             case {"type": "score", "rollouts": rollouts}:
                 self.enter("scoring", now)
                 self.details = {"done": 0, "total": len(rollouts), "unit": "completions"}
+            case {"type": "call_tools", "calls": calls}:
+                self.enter("calling", now)
+                self.details = {"done": 0, "total": len(calls), "unit": "tool calls"}
             case {"type": "rollouts"}:
                 self.enter("training", now)
 
@@ -58,7 +62,7 @@ class StepProgress:
         return self.began if self.entered is None else self.entered
 
     def see_scorer(self, details: Line | None) -> None:
-        if details is not None and self.phase == "scoring":
+        if details is not None and self.phase in ("scoring", "calling"):
             self.details = details
 
     @property

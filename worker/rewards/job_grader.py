@@ -70,6 +70,16 @@ class JobGrader:
         engines = await self.attempt.resources.engines.routes()
         return await self.scorer.score(by.version, by.graders, batch, self.models[by.version], engines)
 
+    async def call(self, calls: Sequence[Line]) -> list[Line]:
+        """What the job's tools return. Raises TrainingFailed when they cannot be opened."""
+        tools = self.attempt.job.method[self.attempt.job.method["type"]]["tools"]
+        try:
+            results = await self.scorer.call(tools, calls)
+        except GradersUnavailable as error:
+            raise TrainingFailed(error.code, f"The tools cannot be started: {clean(str(error))}", "tools") from error
+        await self._record()
+        return results
+
     async def _record(self) -> None:
         """Writes down on the job what holds its user code. Raises Fenced."""
         held = self.scorer.sandbox

@@ -55,15 +55,26 @@ class RolloutRecorder:
     def score(self, line: Line) -> None:
         self.scoring = asyncio.create_task(self._score(line, self.scoring))
 
+    def call(self, line: Line) -> None:
+        self.scoring = asyncio.create_task(self._call(line, self.scoring))
+
     def check(self) -> None:
         """Raises what went wrong in scoring."""
         if self.scoring is not None and self.scoring.done():
             self.scoring.result()
 
     async def _open(self) -> None:
-        """Raises TrainingFailed when the graders of a job that has some cannot be opened."""
+        """Raises TrainingFailed when the graders, or the tools, of a job that has some cannot be opened."""
         if await self.attempt.read(lambda session: reward_versions.newest(session, self.attempt.job.id)) is not None:
             await self.grader.score([])
+        if "tools" in self.attempt.job.method.get(self.attempt.job.method["type"], {}):
+            await self.grader.call([])
+
+    async def _call(self, line: Line, earlier: "asyncio.Task[None] | None") -> None:
+        """Raises TrainingFailed when the tools cannot be opened."""
+        if earlier is not None:
+            await earlier  # the scorer hears one at a time
+        self.child.say({"type": "called", "results": await self.grader.call(line["calls"])})
 
     async def _score(self, line: Line, earlier: "asyncio.Task[None] | None") -> None:
         """Raises TrainingFailed when the graders cannot be opened, or fail too often."""

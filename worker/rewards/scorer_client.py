@@ -39,7 +39,7 @@ class GradersUnavailable(Exception):
 class Scorer:
     """resources: what graders are opened with, as `worker.rewards.open_graders` tells it.
 
-    sandbox: what held user code in the last batch, where there was any.
+    sandbox: what held user code, where there was any.
     progress: how far a batch is that takes long; None between batches.
     """
 
@@ -61,31 +61,51 @@ class Scorer:
 
         models: whom the graders ask; engines: where. Raises GradersUnavailable.
         """
-        count = quantity(len(rollouts), "completion")
-        sent = [{name: rollout[name] for name in ("messages", "completion", "item")} for rollout in rollouts]
+        sent = [
+            {name: rollout[name] for name in ("messages", "completion", "item")} | {"turns": rollout.get("turns", [])}
+            for rollout in rollouts
+        ]
         asked = {"models": {name: asdict(servable) for name, servable in models.items()}, **self.resources}
         asked["engines"] = [asdict(engine) for engine in engines]  # as they are now
-        request = orjson.dumps({"version": version, "graders": list(graders), "rollouts": sent, **asked}) + b"\n"
-        try:
-            async with asyncio.timeout(self.seconds):
-                answer = await self._ask(request)
-        except TimeoutError:
-            why = f"The graders took longer than {self.seconds:.0f} s to score {count}."
-        except (OSError, EOFError):
-            why = "The scorer process stopped unexpectedly."
-        except ValueError:  # asyncio's, of a line over its limit, or of what is no JSON
-            why = f"The graders returned more than {LINE_LIMIT >> 20} MiB for {count}."
-        else:
-            if "error" in answer:
-                raise GradersUnavailable(answer["error"], answer["code"])
-            self.sandbox = answer["sandbox"]
+        request = {"version": version, "graders": list(graders), "rollouts": sent, **asked}
+        answer, why = await self._answer(request, "The graders", quantity(len(rollouts), "completion"))
+        if answer is not None:
             return list(answer["scores"])
-        log.warning("scorer_lost", why=why)
-        await self.close()
         names = [entry["name"] for entry in graders]
         errors = {name: {"flag": "other_error", "message": why} for name in names}
         lost = {"reward": None, "scores": dict.fromkeys(names), "printed": "", "errors": errors}
         return [lost for _ in rollouts]
+
+    async def call(self, tools: Sequence[Line], calls: Sequence[Line]) -> list[Line]:
+        """{text, failed} of each tool call. tools: all of the job's. Raises GradersUnavailable."""
+        sent = [{name: tool[name] for name in ("name", "source")} for tool in tools]
+        request = {"tools": sent, "calls": list(calls), "limits": self.resources["limits"]}
+        answer, why = await self._answer(request, "The tools", quantity(len(calls), "tool call"))
+        return (
+            list(answer["results"])
+            if answer is not None
+            else [{"text": f"Error: {why}", "failed": True} for _ in calls]
+        )
+
+    async def _answer(self, request: Line, who: str, what: str) -> tuple[Line | None, str]:
+        """None, and why, where the process was lost over it. Raises GradersUnavailable."""
+        try:
+            async with asyncio.timeout(self.seconds):
+                answer = await self._ask(orjson.dumps(request) + b"\n")
+        except TimeoutError:
+            why = f"{who} took longer than {self.seconds:.0f} s for {what}."
+        except (OSError, EOFError):
+            why = "The scorer process stopped unexpectedly."
+        except ValueError:  # asyncio's, of a line over its limit, or of what is no JSON
+            why = f"{who} returned more than {LINE_LIMIT >> 20} MiB for {what}."
+        else:
+            if "error" in answer:
+                raise GradersUnavailable(answer["error"], answer["code"])
+            self.sandbox = answer["sandbox"] or self.sandbox
+            return answer, ""
+        log.warning("scorer_lost", why=why)
+        await self.close()
+        return None, why
 
     async def _ask(self, request: bytes) -> Line:
         if self.process is None:

@@ -2,15 +2,17 @@
 
 JSON lines on stdin: {"version", "graders", "models", "limits", "engine", "engines", "patience", "rollouts"}; for each
 one on stdout: {"scores", "sandbox"} in the batch's order and what held user code, or {"error", "code"} when the
-graders cannot be opened. While a batch takes long, {"progress"} lines come first. The end of stdin is its end.
+graders cannot be opened. For {"tools", "calls", "limits"}, {"results", "sandbox"} of the calls, or {"error", "code"}; a
+job's tools stay the same. While a batch takes long, {"progress"} lines come first. The end of stdin is its end.
 """
 
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from typing import Any, BinaryIO
 
 import orjson
@@ -18,7 +20,8 @@ import orjson
 from fettle.host.parent_death import die_with_parent
 from fettle.rewards.graders import Graders
 from fettle.rewards.samples import Sample, SampleScores
-from fettle.rewards.sandbox import LoadError, SandboxError
+from fettle.rewards.sandbox import Limits, LoadError, SandboxError
+from fettle.rewards.tools import Call, Tools
 from worker.rewards import open_graders
 
 REPORT_SECONDS = 2.0
@@ -28,36 +31,67 @@ def main() -> None:
     die_with_parent()
     out: BinaryIO = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # the libraries print as they like
-    version, graders, held = 0, Graders([]), ExitStack()
+    state = Opened()
     for line in sys.stdin.buffer:
         request = orjson.loads(line)
         try:
-            if request["version"] != version:
-                entered = ExitStack()
-                graders = entered.enter_context(open_graders.opened(request, request["patience"]))
-                held.close()
-                version, held = request["version"], entered
-            if request["models"]:
-                graders.judge.engine.routes = open_graders.routes(request)  # type: ignore[attr-defined]  # EngineJudge
+            answer = state.call(request, out) if "calls" in request else state.score(request, out)
         except SandboxError as error:
             code = "graders_failed" if isinstance(error, LoadError) else "sandbox_unavailable"
-            out.write(orjson.dumps({"error": str(error), "code": code}) + b"\n")
-            continue
-        samples = [Sample(each["messages"], each["completion"], each["item"]) for each in request["rollouts"]]
-        with reporting(graders, out):
-            scores = [as_json(score) for score in graders.score(samples)]
-        out.write(orjson.dumps({"scores": scores, "sandbox": graders.sandbox}) + b"\n")
-    held.close()
+            answer = {"error": str(error), "code": code}
+        out.write(orjson.dumps(answer) + b"\n")
+    state.close()
+
+
+class Opened:
+    """The graders of the newest version that was asked for, and the job's tools."""
+
+    def __init__(self) -> None:
+        self.version, self.graders, self.held = 0, Graders([]), ExitStack()
+        self.tools: Tools | None = None
+
+    def score(self, request: dict[str, Any], out: BinaryIO) -> dict[str, Any]:
+        """Raises SandboxError."""
+        if request["version"] != self.version:
+            entered = ExitStack()
+            graders = entered.enter_context(open_graders.opened(request, request["patience"]))
+            self.held.close()
+            self.version, self.graders, self.held = request["version"], graders, entered
+        if request["models"]:
+            self.graders.judge.engine.routes = open_graders.routes(request)  # type: ignore[attr-defined]  # EngineJudge
+        samples = [
+            Sample(each["messages"], each["completion"], each["item"], turns=each["turns"])
+            for each in request["rollouts"]
+        ]
+        with reporting(lambda now: progress_of(self.graders, now), out):
+            scores = [as_json(score) for score in self.graders.score(samples)]
+        return {"scores": scores, "sandbox": self.graders.sandbox}
+
+    def call(self, request: dict[str, Any], out: BinaryIO) -> dict[str, Any]:
+        """Raises SandboxError."""
+        if self.tools is None:
+            self.tools = Tools(request["tools"], Limits(**request["limits"]))
+        calls = [Call(**call) for call in request["calls"]]
+        results: list[dict[str, Any]] = []
+        with reporting(lambda now: calls_done(calls, len(results)), out):
+            for call in calls:
+                results.append(asdict(self.tools.call(call)))
+        return {"results": results, "sandbox": self.tools.sandbox}
+
+    def close(self) -> None:
+        self.held.close()
+        if self.tools is not None:
+            self.tools.close()
 
 
 @contextmanager
-def reporting(graders: Graders, out: BinaryIO) -> Iterator[None]:
-    """Says every few seconds how far the batch is: judges by answers, other graders by how many are done."""
+def reporting(progress: Callable[[float], dict[str, Any] | None], out: BinaryIO) -> Iterator[None]:
+    """Says every few seconds how far the batch is. progress: at a time, in monotonic seconds."""
     ended = threading.Event()
 
     def report() -> None:
         while not ended.wait(REPORT_SECONDS):
-            if (line := progress_of(graders, time.monotonic())) is not None:
+            if (line := progress(time.monotonic())) is not None:
                 out.write(orjson.dumps({"progress": line}) + b"\n")
 
     thread = threading.Thread(target=report, name="progress")
@@ -69,8 +103,15 @@ def reporting(graders: Graders, out: BinaryIO) -> Iterator[None]:
         thread.join()  # so that no line of it follows the answer
 
 
+def calls_done(calls: Sequence[Call], done: int) -> dict[str, Any] | None:
+    if done >= len(calls):
+        return None
+    return {"done": done, "total": len(calls), "unit": "tool calls", "slow": f"the tool {calls[done].name!r}"}
+
+
 def progress_of(graders: Graders, now: float) -> dict[str, Any] | None:
-    """done of total in their unit, and the grader that the batch waits for."""
+    """done of total in their unit: judges by answers, other graders by how many are done; and the grader that the batch
+    waits for."""
     current, judge = graders.current, graders.judge
     if current is None:
         return None

@@ -15,7 +15,7 @@ export function groupsOf(rows) {
 export function alike(group) {
   const found = new Map();
   for (const row of group) {
-    const key = JSON.stringify([row.completion, row.reward, row.scores, row.printed, row.errors]);
+    const key = JSON.stringify([row.completion, row.turns, row.reward, row.scores, row.printed, row.errors]);
     const same = found.get(key);
     if (same) same.times++;
     else found.set(key, { row, times: 1 });

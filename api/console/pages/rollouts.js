@@ -46,7 +46,8 @@ function Shown({ path, back, data: { job, last, step, rows }, error, wanted, cho
   const groups = groupsOf(rows);
   const keyOf = (row) => `${row.step} ${row.group}`;
   const pickAll = () => setPicks({ ...picks, ...Object.fromEntries(groups.map((group) => [keyOf(group[0]), extremes(group)]).filter(([, pair]) => pair)) });
-  const actions = html`<a class="button" href=${url(`${path}/rollouts/export`, { format: "dpo" })} download>Download pairs for DPO</a>
+  const tools = Boolean(job.method.reinforcement?.tools); // a pair holds one answer each, and no turns before it
+  const actions = html`${!tools && html`<a class="button" href=${url(`${path}/rollouts/export`, { format: "dpo" })} download>Download pairs for DPO</a>`}
     <a class="button" href=${url(`${path}/rollouts/export`)} download>Download all</a>`;
   return html`<${Frame} title="Rollouts" back=${back} actions=${actions} lead=${`What the job ${nameOf(job)} wrote while it trained. Each completion is compared with the others of its prompt.`}>
     ${error && html`<${Problem} error=${error} />`}
@@ -54,7 +55,7 @@ function Shown({ path, back, data: { job, last, step, rows }, error, wanted, cho
       ${step === at ? stepSummary(rows) : "Loading the step…"}
     <//>
     ${!hasEnded(job) && job.method.type === "reinforcement" && may("jobs.write") && html`<${LiveRewards} path=${path} samples=${rows} />`}
-    <${Pairs} name=${nameOf(job)} picks=${Object.values(picks)} pickAll=${pickAll} clear=${() => setPicks({})} />
+    ${!tools && html`<${Pairs} name=${nameOf(job)} picks=${Object.values(picks)} pickAll=${pickAll} clear=${() => setPicks({})} />`}
     <${Groups} key=${step} path=${path} groups=${groups} pickOf=${(group) => picks[keyOf(group[0])] ?? {}}
       press=${(side, row) => setPicks({ ...picks, [keyOf(row)]: press(picks[keyOf(row)] ?? {}, side, row) })} />
   <//>`;

@@ -22,16 +22,23 @@ function Rollout({ row, times, place, pick, press }) {
   const scores = Object.entries(row.scores ?? {});
   return html`
     <div class="row spread small"><strong>${place}. Reward ${figure(row.reward)}</strong><${Advantage} value=${row.advantage} /></div>
-    <${Said} what=${row.completion} />
+    ${row.turns?.length ? row.turns.map((turn, number) => html`<${Turn} key=${number} turn=${turn} />`) : html`<${Said} what=${row.completion} />`}
     <dl class="facts">${scores.map(([name, score]) => html`<dt key=${name}>${name}</dt><dd>${figure(score)}</dd>`)}</dl>
     ${row.printed && html`<details class="details"><summary>Printed output</summary><${Said} what=${row.printed} /></details>`}
     ${errors.map(([name, error]) => html`<p key=${name} class="message bad small">${name}: ${error.message ?? JSON.stringify(error)}</p>`)}
-    <p class="small faint">${many(row.tokens, "token")}${wasCut(row) ? ", cut off at the limit" : ""}${times > 1 ? `, written ${times} times` : ""}</p>
-    <div class="row picks">
+    <p class="small faint">${many(row.tokens, "token")}${ending(row)}${times > 1 ? `, written ${times} times` : ""}</p>
+    ${!row.turns?.length && html`<div class="row picks">
       ${!wasCut(row) && html`<${Side} side="better" ...${{ row, place, pick, press }} />`}
       <${Side} side="worse" ...${{ row, place, pick, press }} />
-    </div>`;
+    </div>`}`;
 }
+
+/** A message after the prompt, of a rollout with tools. */
+const Turn = ({ turn }) => html`
+  ${turn.role === "tool" ? html`<${Said} who="Tool" what=${turn.content} />` : turn.content && html`<${Said} what=${turn.content} />`}
+  ${(turn.tool_calls ?? []).map((call) => html`<${Said} key=${call.id} who=${`Call of ${call.function.name}`} what=${call.function.arguments} />`)}`;
+
+const ending = (row) => (wasCut(row) ? ", cut off at the limit" : row.stop_reason === "tool_calls" ? ", ended at the last turn without an answer" : "");
 
 function Side({ side, row, place, pick, press }) {
   const chosen = pick[side]?.id === row.id;

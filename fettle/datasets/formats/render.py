@@ -132,6 +132,15 @@ class Renderer:
         messages, variables, stand_ins = self._guarded(messages, variables)
         return self.control_tokens.encode(self._text(messages, variables, opening=True) + ahead, stand_ins)[0]
 
+    def after(self, messages: Sequence[Message], hidden: str, **variables: Any) -> list[int]:
+        """Ids (T) from the end of the turn in which `hidden` stands last, up to where the assistant speaks next."""
+        messages, variables, stand_ins = self._guarded(messages, variables)
+        text = self._text(messages, variables, opening=True)
+        end = self.control_tokens.name.search(text, text.rindex(hidden))
+        if end is None:
+            raise unsupported("does not end the assistant's turns with a control token")
+        return self.control_tokens.encode(text[end.end() :], stand_ins)[0]
+
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 

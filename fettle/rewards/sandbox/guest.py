@@ -62,6 +62,7 @@ PRELOADED = [
 ]
 
 PRINTED_AT_MOST = 4096  # characters of a rollout's printed output
+RETURNED_AT_MOST = 16_384  # characters of what a tool returns; the host keeps fewer
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
 EXECUTE, READ_FILE, READ_DIR = 1 << 0, 1 << 2, 1 << 3
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, PR_SET_DUMPABLE = 1, 22, 38, 4
@@ -260,6 +261,11 @@ def plain(value):
     return value if value - value == 0.0 else {"not_finite": repr(value)}
 
 
+def text(value):
+    """What a tool returned, as a message can hold it."""
+    return (value if isinstance(value, str) else json.dumps(value, default=str))[:RETURNED_AT_MOST]
+
+
 def serve(source, sink):
     printed = Printed()
     sys.stdout = sys.stderr = printed
@@ -279,6 +285,8 @@ def serve(source, sink):
         elif message["type"] == "grade":
             for arguments in message["samples"]:
                 send(sink, attempt(lambda call=function, given=arguments: plain(call(*given)), printed))
+        elif message["type"] == "call":
+            send(sink, attempt(lambda call=function, given=message["arguments"]: text(call(**given)), printed))
 
 
 def main():

@@ -30,8 +30,16 @@ class SandboxResult:
     error: str | None = None
 
 
+@dataclass(frozen=True)
+class Returned:
+    """What a tool returned for one call, or the sentence about what went wrong."""
+
+    text: str
+    failed: bool = False
+
+
 class Sandbox:
-    """Grades samples with one piece of user code.
+    """Grades samples with one piece of user code, or calls it as a tool.
 
     One per job, never shared. Not for two threads at once; the guest dies with the thread that started it.
     """
@@ -75,6 +83,26 @@ class Sandbox:
                 results.append(SandboxResult(None, error=f"The grader's process ended: {broken}"))
                 self.close()
         return results
+
+    def call(self, arguments: dict[str, Any]) -> Returned:
+        """What the user's function returns for these arguments. An overrun costs this call only."""
+        if self.guest is None:
+            self._start()
+        assert self.guest is not None  # noqa: S101 — started just now
+        try:
+            self.guest.send({"type": "call", "arguments": arguments}, self.limits.seconds)
+            answer = self.guest.receive(self.limits.seconds)
+            if "error" in answer:
+                return Returned(last_line(str(answer["error"])), failed=True)
+            if not isinstance(answer.get("value"), str):
+                raise Broken("it sent an invalid result")
+            return Returned(cut_printed(answer["value"]))
+        except Overrun:
+            self.close()
+            return Returned(f"TimeoutError: no result within {self.limits.seconds:g} seconds", failed=True)
+        except Broken as broken:
+            self.close()
+            return Returned(f"The tool's process ended: {broken}", failed=True)
 
     def close(self) -> None:
         if self.guest is not None:
@@ -121,6 +149,11 @@ def result_of(answer: dict[str, Any]) -> SandboxResult:
             None, printed, f"TypeError: a reward must be a finite number, not {cut_printed(what, NAME_AT_MOST)}"
         )
     raise Broken("it sent an invalid result")
+
+
+def last_line(trace: str) -> str:
+    """Of a traceback: the exception. A model learns from what went wrong, not from where."""
+    return cut_printed(cut_error(trace).strip().rpartition("\n")[2], NAME_AT_MOST)
 
 
 def finite(value: float) -> float | None:

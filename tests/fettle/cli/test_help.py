@@ -42,6 +42,15 @@ def test_the_version_is_shown(shell: Shell) -> None:
     assert shell.ok("--version") == f"fettle {__version__}\n"
 
 
+@pytest.mark.parametrize("name", ["zsh", "fish"])
+def test_other_shells_can_complete_commands(name: str, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_FETTLE_COMPLETE", f"complete_{name}")
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", "fettle jobs re")
+    monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
+    said = shell.run()[1]
+    assert "resume" in said and "report" in said and "watch" not in said
+
+
 def test_a_shell_can_complete_commands(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_FETTLE_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_WORDS", "fettle jobs re")

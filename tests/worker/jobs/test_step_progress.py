@@ -32,6 +32,13 @@ class TestStored:
         assert shown is not None
         assert (shown["phase"], shown["done"], shown["total"], shown["rate"]) == ("generating", 3, 8, 41.5)
 
+    def test_tools_that_take_long_are_counted_with_the_one_that_is_waited_for(self) -> None:
+        progress = after(metrics(3), {"type": "call_tools", "calls": [{}] * 6})
+        progress.see_scorer({"done": 2, "total": 6, "unit": "tool calls", "slow": "the tool 'search'"})
+        shown = progress.to_store(110.0)
+        assert shown is not None
+        assert (shown["phase"], shown["done"], shown["slow"]) == ("calling", 2, "the tool 'search'")
+
     def test_scoring_shows_what_the_scorer_says_and_training_forgets_it(self) -> None:
         progress = after(metrics(3), {"type": "score", "rollouts": [{}] * 8})
         progress.see_scorer({"done": 5, "total": 8, "unit": "answers of the judge", "slow": "the grader 'kind' (9 s)"})

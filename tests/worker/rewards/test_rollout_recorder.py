@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from fettle.errors import Fenced
+from fettle.errors import Fenced, TrainingFailed
 from fettle.jobs import reward_versions
 from fettle.rollouts import store
 from fettle.rollouts.store import RolloutFilter
@@ -224,3 +224,26 @@ async def test_a_slow_grader_holds_up_nobody_but_the_child(attempt: Attempt) -> 
     await recorder.scoring
     await recorder.close()
     assert child.lines[0]["rewards"] == [1.0]
+
+
+class TestTools:
+    async def test_the_child_hears_what_its_tools_return(self, attempt: Attempt) -> None:
+        recorder, child = await with_rewards(attempt, "exact_match")
+        tool = {"name": "add", "source": "def add(a, b):\n    return a + b\n"}
+        attempt.job.method = {"type": "reinforcement", "reinforcement": {"tools": [tool]}}
+        recorder.call({"type": "call_tools", "calls": [{"name": "add", "arguments": '{"a": 2, "b": 3}'}]})
+        assert recorder.scoring is not None
+        await recorder.scoring
+        await recorder.close()
+        assert child.lines == [{"type": "called", "results": [{"text": "5", "failed": False}]}]
+
+    async def test_a_tool_that_does_not_load_fails_the_job_while_it_begins(self, attempt: Attempt) -> None:
+        recorder, _ = await with_rewards(attempt, "exact_match")
+        tool = {"name": "add", "source": "1 / 0\ndef add(a, b):\n    return a + b\n"}
+        attempt.job.method = {"type": "reinforcement", "reinforcement": {"tools": [tool]}}
+        recorder.open()
+        assert recorder.scoring is not None
+        with pytest.raises(TrainingFailed, match=r"(?s)The tool 'add'.*ZeroDivisionError") as caught:
+            await recorder.scoring
+        await recorder.close()
+        assert caught.value.param == "tools"

@@ -1,11 +1,13 @@
 import io
 import time
+from functools import partial
 from typing import cast
 
 import orjson
 import pytest
 
 from fettle.rewards.graders import GraderProgress, Graders
+from fettle.rewards.tools import Call
 from worker.rewards import scorer_process
 from worker.rewards.scorer_process import progress_of, reporting
 
@@ -38,7 +40,7 @@ def test_a_judge_counts_its_answers() -> None:
 def test_lines_come_while_a_batch_takes_long_and_none_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scorer_process, "REPORT_SECONDS", 0.01)
     found, out = graders("kind"), io.BytesIO()
-    with reporting(found, cast(io.BufferedIOBase, out)):  # type: ignore[arg-type]
+    with reporting(partial(progress_of, found), cast(io.BufferedIOBase, out)):  # type: ignore[arg-type]
         found.current = GraderProgress("kind", done=0, since=time.monotonic())
         deadline = time.monotonic() + 60
         while not out.getvalue():
@@ -50,3 +52,25 @@ def test_lines_come_while_a_batch_takes_long_and_none_after_it(monkeypatch: pyte
     before = len(out.getvalue())
     time.sleep(0.05)
     assert len(out.getvalue()) == before
+
+
+def test_tools_are_opened_once_and_called_in_order() -> None:
+    state, out = scorer_process.Opened(), cast(io.BufferedIOBase, io.BytesIO())
+    tool = {"name": "add", "source": "seen = []\ndef add(a):\n    seen.append(a)\n    return len(seen)\n"}
+    limits = {"seconds": 5.0, "memory_bytes": 1 << 30}
+    calls = [{"name": "add", "arguments": '{"a": 1}'}, {"name": "add", "arguments": "[]"}]
+    try:
+        first = state.call({"tools": [tool], "calls": calls, "limits": limits}, out)  # type: ignore[arg-type]
+        second = state.call({"tools": [tool], "calls": calls[:1], "limits": limits}, out)  # type: ignore[arg-type]
+    finally:
+        state.close()
+    assert first["results"][0] == {"text": "1", "failed": False}
+    assert first["results"][1]["failed"] and first["sandbox"]
+    assert second["results"] == [{"text": "2", "failed": False}]
+
+
+def test_while_tools_are_called_the_one_that_is_waited_for_is_named() -> None:
+    calls = [Call("add", "{}"), Call("search", "{}")]
+    line = scorer_process.calls_done(calls, 1)
+    assert line == {"done": 1, "total": 2, "unit": "tool calls", "slow": "the tool 'search'"}
+    assert scorer_process.calls_done(calls, 2) is None

@@ -58,6 +58,7 @@ READ: dict[Callable[..., Any], str] = {
     GRPOTrainer._save_checkpoint: "10fa449292ba",
     RLOOTrainer._save_checkpoint: "4ed3621b6867",
     GRPOTrainer._compute_loss: "16c4f3917b9f",
+    GRPOTrainer._generate: "bea6bc4f3207",  # rollout_func and env_mask
     GRPOTrainer._generate_and_score_completions: "3d5cec813b83",
     GRPOTrainer._generate_single_turn: "932da26950ba",
     GRPOTrainer._get_per_token_logps_and_entropies: "fecf708797b1",

@@ -102,10 +102,11 @@ def refuse_too_few(count: int, batch_size: int) -> None:
         )
 
 
-def rows_of(path: Path) -> Iterator[tuple[int, Prompt, dict[str, Any]]]:
-    """The prompt of every row."""
+def rows_of(path: Path, tools: list[dict[str, Any]] | None = None) -> Iterator[tuple[int, Prompt, dict[str, Any]]]:
+    """The prompt of every row. tools: shown with all of them."""
     for line, row in reading.rows(path):
-        yield line, prompts.to_prompt(row), prompts.to_conversation(row).variables
+        variables = prompts.to_conversation(row).variables
+        yield line, prompts.to_prompt(row), variables if tools is None else {**variables, "tools": tools}
 
 
 def each_once(path: Path) -> Iterator[tuple[int, Prompt, dict[str, Any]]]:

@@ -3,21 +3,27 @@
 The scorer, outside, gives the rewards.
 """
 
+import json
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
+from peft import PeftModel
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from fettle.datasets.formats.render import Renderer
 from worker.training.data import prompts, remaining_rows
+from worker.training.distributed import ranks
 from worker.training.evidence import Source
 from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
-from worker.training.rl import group_setup
+from worker.training.rl import group_setup, tools
+from worker.training.rl.episodes import Episode, play
 from worker.training.rl.group_trainer import GroupTrainer
 from worker.training.rl.rollouts import Scorer
+from worker.training.rl.sampling.progress import Progress
 
 CISPO_EPSILON_HIGH = 5.0
 
@@ -25,9 +31,38 @@ CISPO_EPSILON_HIGH = 5.0
 class GRPO(GroupTrainer, GRPOTrainer):  # type: ignore[misc]  # TRL types its members more narrowly
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.grammar = group_setup.grammar_of(self.work, self.channel, self.renderer, self.ends)
+        self.toolset = tools.of(self.work, self.renderer, self.ends, self.channel)
+        self.grammar = group_setup.grammar_of(self.work, self.channel, self.renderer, self.ends, self.toolset)
+        if self.toolset is not None:
+            self.rollout_func = self.play
         self.advantages: Sequence[float] = []  # of the newest rollouts of all ranks
         self.kl: dict[int, float] = {}  # of those that the loss has seen, by their number
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        self.episodes = [] if self.toolset is None else self.begun(inputs)
+        return super()._generate_and_score_completions(inputs)
+
+    def begun(self, inputs: list[dict[str, Any]]) -> list[Episode]:
+        prompts = self.encoded([line["prompt"] for line in inputs])
+        messages = [json.loads(line["messages"]) for line in inputs]
+        return [Episode(*each) for each in zip(messages, prompts, self.seeds(len(inputs)), strict=True)]
+
+    def play(self, prompts: list[str], _: Any) -> dict[str, Any]:
+        """TRL's `rollout_func`: the tokens of whole episodes, and by its env_mask which of them are to be learned."""
+        assert self.toolset is not None  # noqa: S101 — set where this is
+        network, copies = cast(PeftModel, self.model), math.gcd(len(self.episodes), int(self.num_generations or 1))
+        play(network, self.episodes, copies, self.sampling, self.toolset, Progress(self.channel))
+        everyones = ranks.gathered([(episode.calls, episode.failures) for episode in self.episodes])
+        calls, failures = (sum(column) for column in zip(*everyones, strict=True))
+        found = self._metrics["train"]
+        found["tools/call_frequency"].append(calls / len(everyones))
+        found["tools/failure_frequency"].append(failures / calls if calls else 0.0)
+        return {
+            "prompt_ids": [episode.prompt for episode in self.episodes],
+            "completion_ids": [episode.ids for episode in self.episodes],
+            "logprobs": None,
+            "env_mask": [[int(own) for own in episode.own] for episode in self.episodes],
+        }
 
     def keep(self, batch: dict[str, Any], advantages: Sequence[float]) -> None:
         if self.beta == 0:
@@ -56,7 +91,8 @@ class GRPO(GroupTrainer, GRPOTrainer):  # type: ignore[misc]  # TRL types its me
         logprobs_BT: the policy's, of the tokens in `inputs`. Has the rollouts stored once all of the step's are known.
         """
         log_ratio_BT = inputs["ref_per_token_logps"] - logprobs_BT
-        kl_B = ((log_ratio_BT.exp() - log_ratio_BT - 1) * inputs["completion_mask"]).sum(-1)
+        kl_BT = (log_ratio_BT.exp() - log_ratio_BT - 1) * inputs["completion_mask"]
+        kl_B = (kl_BT * inputs.get("tool_mask", 1)).sum(-1)
         numbers, values = self.accelerator.gather((inputs["rollouts_B"], kl_B))
         self.kl |= dict(zip(numbers.tolist(), values.tolist(), strict=True))
         if len(self.kl) == len(self.advantages):
@@ -75,10 +111,11 @@ class GRPO(GroupTrainer, GRPOTrainer):  # type: ignore[misc]  # TRL types its me
 def build(work: Work, channel: Channel) -> GRPO:
     """Raises TrainingFailed when the files cannot be trained on, Stopped when a stop comes first."""
     renderer = Renderer(work.base_path)
-    found = prompts.load("training_file", work, renderer, channel, prompts.rows_of(work.train))
+    shown = tools.definitions(work)
+    found = prompts.load("training_file", work, renderer, channel, prompts.rows_of(work.train, shown))
     train, valid = found.dataset, None
     if work.valid:
-        rows = prompts.rows_of(work.valid)
+        rows = prompts.rows_of(work.valid, shown)
         valid = prompts.load("validation_file", work, renderer, channel, rows, found).dataset
     work = remaining_rows.resolve(work, len(train), channel)
     asked = work.hyperparameters

@@ -13,8 +13,10 @@ from fettle.datasets.formats.render import Renderer
 from worker.engine.grammar import Grammar
 from worker.training.distributed import ranks
 from worker.training.process.channel import Channel
+from worker.training.rl.episodes import Episode, play
 from worker.training.rl.rollouts import Judge, Rollout, Scored
 from worker.training.rl.sampling.completions import Sampling, complete
+from worker.training.rl.tools import Toolset
 
 PROMPTS_AT_ONCE = 64
 PROMPTS_AT_MOST = 512  # of the validation file, the first
@@ -53,6 +55,7 @@ class RewardEvaluation:
     channel: Channel
     judge: Judge
     grammar: Grammar | None = None
+    tools: Toolset | None = None
 
     def validate(self, dataset: Dataset, step: int, samples: int) -> Judged | None:
         """Every rank takes every n-th prompt. One completion a prompt is greedy, several are sampled. None: a stop."""
@@ -102,29 +105,38 @@ class RewardEvaluation:
         found: list[Rollout] = []
         for first in range(0, len(rows), PROMPTS_AT_ONCE):
             self.channel.heed_stop()
-            found += self.complete(dataset, rows[first : first + PROMPTS_AT_ONCE], 1)
+            found += self.complete(dataset, rows[first : first + PROMPTS_AT_ONCE], 1, alone=True)
         return found
 
-    def complete(self, dataset: Dataset, rows: Sequence[int], samples: int) -> list[Rollout]:
-        if not rows:
+    def complete(self, dataset: Dataset, rows: Sequence[int], samples: int, *, alone: bool = False) -> list[Rollout]:
+        """alone: by the first rank, while the others wait."""
+        if not rows and self.tools is None:  # with tools, all ranks call them together
             return []
         lines = [dataset[row] for row in rows]
         prompts = [self.renderer.tokenizer.encode(line["prompt"], add_special_tokens=False).ids for line in lines]
+        messages, items = ([json.loads(line[name]) for line in lines] for name in ("messages", "item"))
         temperature = self.temperature if samples > 1 else 0.0
         sampling = Sampling(self.max_tokens, self.ends, self.renderer.pad_id, temperature, grammar=self.grammar)
         seeds = [row * samples + sample for row in rows for sample in range(samples)]
+        groups = [(place, rows[place]) for place in range(len(rows)) for _ in range(samples)]
+        if self.tools is not None:
+            episodes = [
+                Episode(messages[place], prompts[place], seed) for (place, _), seed in zip(groups, seeds, strict=True)
+            ]
+            play(self.network, episodes, samples, sampling, self.tools, alone=alone)
+            return [episode.rollout(row, items[place]) for (place, row), episode in zip(groups, episodes, strict=True)]
         said = complete(self.network, prompts, seeds, sampling)
         return [
             Rollout(
-                group=rows[index // samples],
-                messages=json.loads(lines[index // samples]["messages"]),
-                item=json.loads(lines[index // samples]["item"]),
+                group=row,
+                messages=messages[place],
+                item=items[place],
                 completion=self.renderer.decode(ids).replace("\0", ""),  # PostgreSQL's JSON knows no NUL
                 tokens=len(ids),
                 stop_reason="stop" if ids[-1] in self.ends else "length",
-                ids=(*prompts[index // samples], *ids),
+                ids=(*prompts[place], *ids),
             )
-            for index, ids in enumerate(said.rows())
+            for (place, row), ids in zip(groups, said.rows(), strict=True)
         ]
 
 

@@ -18,6 +18,7 @@ from worker.training.model import lm_head, loading
 from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
 from worker.training.rl.sampling import colocated
+from worker.training.rl.tools import Toolset
 
 FORMAT: TypeAdapter[Any] = TypeAdapter(ResponseFormat)
 
@@ -25,7 +26,7 @@ FORMAT: TypeAdapter[Any] = TypeAdapter(ResponseFormat)
 def arguments_of(work: Work) -> dict[str, Any]:
     """For GRPOConfig and RLOOConfig."""
     asked = work.hyperparameters
-    ours = "response_format" in work.options  # vLLM's sampling in TRL is not held to a grammar
+    ours = not {"response_format", "tools"}.isdisjoint(work.options)  # TRL's vLLM knows no grammar, nor our tools
     return {
         **colocated.options(asked["max_seq_length"], on_gpu=torch.cuda.is_available() and not ours),
         **arguments.shared(in_completions(work)) | {"include_num_input_tokens_seen": "no"},  # TRL counts them itself
@@ -51,17 +52,22 @@ def parts_of(work: Work, channel: Channel, renderer: Renderer, train: Dataset, v
     }
 
 
-def grammar_of(work: Work, channel: Channel, renderer: Renderer, ends: frozenset[int]) -> Grammar | None:
-    """What `response_format` holds the completions to. Raises TrainingFailed."""
+def grammar_of(
+    work: Work, channel: Channel, renderer: Renderer, ends: frozenset[int], tools: Toolset | None = None
+) -> Grammar | None:
+    """What `response_format` holds the completions to, and tools their calls, as in chat. Raises TrainingFailed."""
     form = FORMAT.validate_python(work.options.get("response_format", {"type": "text"}))
-    if (schema := schema_of(form)) is None:
+    schema = schema_of(form)
+    if schema is None and tools is None:
         return None
+    vocabulary = Vocabulary(renderer, ends)
     try:
-        grammar = compiled(schema, Vocabulary(renderer, ends))
+        grammar = tools.grammar(vocabulary, schema) if tools is not None else compiled(schema or {}, vocabulary)
     except InvalidRequest as error:
         where = f"method.reinforcement.{error.param}"
         raise TrainingFailed(str(error.code), error.message, where) from error
-    channel.event("Completions are held to the JSON schema of 'response_format' while they are sampled.", {})
+    if schema is not None:
+        channel.event("Completions are held to the JSON schema of 'response_format' while they are sampled.", {})
     return grammar
 
 

@@ -21,11 +21,13 @@ from fettle.datasets.formats.render import Renderer
 from worker.engine.grammar import Grammar
 from worker.training import trainer
 from worker.training.process.job_spec import Work
+from worker.training.rl.episodes import Episode
 from worker.training.rl.evaluation import Judged, RewardEvaluation
 from worker.training.rl.rollouts import Judge, Rollout
 from worker.training.rl.sampling import drawing
 from worker.training.rl.sampling.completions import Sampling
 from worker.training.rl.sampling.progress import Progress
+from worker.training.rl.tools import Toolset
 from worker.training.trainer import Interruptible, Metrics
 
 # the trainer's names → ours; those of each reward function keep theirs: rewards/<name>/mean
@@ -66,6 +68,7 @@ class GroupTrainer(Interruptible):
 
     judge: Judge
     grammar: Grammar | None = None  # what completions are held to while they are sampled
+    toolset: Toolset | None = None
     num_generations: int
     num_generations_eval: int
     eos_token_ids: list[int]
@@ -95,6 +98,7 @@ class GroupTrainer(Interruptible):
         self.completions_a_visit = int(self.num_generations or 1)
         self.before: dict[str, Any] | None = None  # what a broken-off step has used up
         self.began = 0.0  # when the newest completions were begun
+        self.episodes: list[Episode] = []  # the newest, with tools
 
     def reward(
         self,
@@ -107,7 +111,7 @@ class GroupTrainer(Interruptible):
     ) -> list[Any]:
         """TRL's reward function: None where a grader failed; the completion then moves nothing. Raises Stopped."""
         first = self.accelerator.process_index * len(completion_ids)
-        rollouts = [
+        rollouts = self.played(first, item) or [
             Rollout(
                 group=(first + row) // self.num_generations,
                 messages=json.loads(messages[row]),
@@ -137,6 +141,13 @@ class GroupTrainer(Interruptible):
         found["scoring_seconds"].append(judged.seconds)
         return judged.rewards[first : first + len(rollouts)]
 
+    def played(self, first: int, items: Sequence[str]) -> list[Rollout]:
+        """This rank's rollouts with tools. first: the number of its first one."""
+        return [
+            episode.rollout((first + row) // self.num_generations, json.loads(items[row]))
+            for row, episode in enumerate(self.episodes)
+        ]
+
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         self.began = time.perf_counter()
         tokens = self.state.num_input_tokens_seen
@@ -150,14 +161,16 @@ class GroupTrainer(Interruptible):
         """Has the step's completions stored; where the trainer reckons the KL of each, with it."""
         self.judge.stored(self.state.global_step + 1, advantages, None)
 
+    def seeds(self, count: int) -> list[int]:
+        """Of this rank's completions."""
+        step, first = self.state.global_step + 1, self.accelerator.process_index * count
+        return [drawing.derived(self.args.seed, "completion", step, first + row) for row in range(count)]
+
     def drawn(self, prompt_ids: list[list[int]]) -> list[list[int]] | None:
         """A completion of each; None where vLLM generates."""
         if self.use_vllm:
             return None
-        step, first = self.state.global_step + 1, self.accelerator.process_index * len(prompt_ids)
-        seeds = [drawing.derived(self.args.seed, "completion", step, first + row) for row in range(len(prompt_ids))]
-        network = cast(PeftModel, self.model)
-        watch = Progress(self.channel)
+        seeds, network, watch = self.seeds(len(prompt_ids)), cast(PeftModel, self.model), Progress(self.channel)
         return drawing.draw(network, prompt_ids, int(self.num_generations or 1), seeds, self.sampling, watch)
 
     def encoded(self, prompts: Sequence[str]) -> list[list[int]]:
@@ -183,7 +196,7 @@ class GroupTrainer(Interruptible):
 
     def named(self, logs: Mapping[str, float]) -> Metrics:
         known = {name: value for name, value in logs.items() if value is not None}
-        own = {name: value for name, value in known.items() if name.startswith("rewards/") and name not in TRLS_OWN}
+        own = {name: value for name, value in known.items() if name.startswith(OWN_NAMES) and name not in TRLS_OWN}
         return super().named(known) | own
 
     def evaluation(self) -> RewardEvaluation:
@@ -196,6 +209,7 @@ class GroupTrainer(Interruptible):
             channel=self.channel,
             judge=self.judge,
             grammar=self.grammar,
+            tools=self.toolset,
         )
 
     def validate(self) -> Metrics | None:
@@ -256,6 +270,7 @@ def of_groups(rewards: Sequence[float | None], group_size: int) -> dict[str, flo
     return found
 
 
+OWN_NAMES = ("rewards/", "tools/")
 TRLS_OWN = {"rewards/reward/mean", "rewards/reward/std"}  # of the one reward function that TRL knows
 
 

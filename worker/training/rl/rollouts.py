@@ -15,7 +15,8 @@ from worker.training.process.channel import Channel, Stopped
 class Rollout:
     """One completion as the scorer and the stored rollout see it. tokens: its length; group: its prompt's number.
 
-    ids: of the prompt and the completion, for a judge in this process.
+    ids: of the prompt and the completion, for a judge in this process. turns: of a rollout with tools, every message
+    after the prompt; its completion is the last one's text, and its tokens are the model's own.
     """
 
     group: int
@@ -23,8 +24,9 @@ class Rollout:
     item: dict[str, Any]
     completion: str
     tokens: int
-    stop_reason: str  # "stop" or "length"
+    stop_reason: str  # "stop", "length", or "tool_calls" where no turn was left to answer one
     ids: tuple[int, ...] = ()
+    turns: Sequence[dict[str, Any]] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "ids"}

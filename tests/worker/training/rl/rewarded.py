@@ -62,7 +62,19 @@ def serve(child: Child, judge: Callable[[list[Line]], Scores] = right_and_short,
             break
         if line["type"] == "score":
             answer(child, line, judge)
+        if line["type"] == "call_tools":
+            results = [returned(call["arguments"]) for call in line["calls"]]
+            child.socket.sendall(json.dumps({"type": "called", "results": results}).encode() + b"\n")
     return heard
+
+
+def returned(arguments: str) -> dict[str, Any]:
+    """The product, as a tool would return it."""
+    try:
+        given = json.loads(arguments)
+        return {"text": str(given["a"] * given["b"]), "failed": False}
+    except (ValueError, KeyError, TypeError) as error:
+        return {"text": f"Error: {error}", "failed": True}
 
 
 def answer(child: Child, line: Line, judge: Callable[[list[Line]], Scores] = right_and_short) -> None:
