@@ -31,20 +31,32 @@ ONE_SERVER = ("faults", "console")  # folders whose tests share a server that is
 LONG = ("faults", "console", "e2e", "conformance", "examples", "docs", "worker")  # folders of long tests
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests first: started last, one of them would run alone while the other processes have nothing to do.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The tests of a file, or of a folder with one server, stay in one process.
 
-    The tests of a file, or of a folder with one server, stay in one process.
+    xdist's own groups do not: pytest 9.2 no longer lets it put them into the names of tests.
     """
-    root = Path(__file__).parent
+    from xdist.scheduler import LoadFileScheduling
 
-    def folder(item: pytest.Item) -> str:
-        return item.path.relative_to(root).parts[0] if item.path.is_relative_to(root) else ""
+    class ByServer(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            folder = file.removeprefix("tests/").partition("/")[0]
+            return folder if folder in ONE_SERVER else file
 
-    items.sort(key=lambda item: LONG.index(folder(item)) if folder(item) in LONG else len(LONG))  # stable
-    for item in items:
-        group = folder(item) if folder(item) in ONE_SERVER else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
+    return ByServer(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first: started last, one of them would run alone while the other processes have nothing to do."""
+    root, order = Path(__file__).parent, {folder: place for place, folder in enumerate(LONG)}
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(root).parts[0] if item.path.is_relative_to(root) else ""
+        return order.get(folder, len(LONG))
+
+    items.sort(key=place)  # stable
 
 
 @pytest.fixture(scope="session")
