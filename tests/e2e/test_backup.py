@@ -5,14 +5,23 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.e2e.conftest import QUICK, Server, wait_for
+from tests.e2e.conftest import QUICK, Server, free_port, wait_for
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """Not the one that other tests share: this one is destroyed."""
+    running = Server(tmp_path / "fettle", free_port())
+    yield running
+    running.stop()
 
 
 def fettle(server: Server, *command: str) -> str:
@@ -31,8 +40,8 @@ def destroy(server: Server) -> None:
     shutil.rmtree(server.data)
 
 
-def test_every_model_answers_and_the_running_job_resumes(own_server: Server, tmp_path: Path) -> None:
-    server, folder = own_server, tmp_path / "backup"
+def test_every_model_answers_and_the_running_job_resumes(server: Server, tmp_path: Path) -> None:
+    folder = tmp_path / "backup"
     done = server.wait_for_end(server.create(rows=64).id)
     running = server.create(rows=64, epochs=8).id
     server.wait_for_message(running, "Checkpoint created at step 8", 120)
