@@ -42,7 +42,7 @@ async def write(
                 await quotas.admit_file(session, project_id, file.bytes, quotas.defaults(services.settings))
                 await deletions.strike_out(session, file.storage_key)
                 kept = await keep(session, file)
-        except Exception:  # of one who is gone `deletions` takes care
+        except Exception:  # after a cancellation, the plan deletes it
             await discard(services, file.storage_key)
             raise
     return kept

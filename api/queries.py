@@ -5,8 +5,8 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from fettle.errors import InvalidRequest
+from fettle.schemas.labels import LABELS_AT_MOST
 
-LABELS_AT_MOST = 16  # of anything, and so of a filter
 DEEP_OBJECTS = {"metadata"}  # sent as name[key]=value
 
 

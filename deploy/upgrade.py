@@ -57,7 +57,7 @@ def rehearse(commit: str, folder: Path) -> None:
     with service(ROOT, data) as api:
         again = {name: answer(api, name) for name in models(api)}
         if again != said:
-            raise SystemExit(f"The models answer otherwise than before: {said} and now {again}.")
+            raise SystemExit(f"The models do not answer as before. Before: {said}. Now: {again}.")
         print(f"{len(again)} models answer as they did before")
         api.post(f"/v1/fine_tuning/jobs/{waiting}/resume").raise_for_status()
         until(lambda: state(api, waiting)["status"] in ("succeeded", "failed"), "the second job to end")

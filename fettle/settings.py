@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     quota_bytes: int | None = Field(
         None,
         ge=0,
-        description="Bytes of a project's files, uploaded models and rollouts; unset: no limit",
+        description="Bytes of a project's files, uploaded models, rollouts and stored answers; unset: no limit",
     )
     quota_queued_jobs: int | None = Field(None, ge=0, description="Queued and paused jobs per project; unset: no limit")
     quota_running_jobs: int | None = Field(None, ge=0, description="Running jobs per project; unset: no limit")

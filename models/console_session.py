@@ -13,6 +13,6 @@ class ConsoleSession(Base, Created):
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), index=True)
     key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"), index=True)
     digest: Mapped[str] = mapped_column(unique=True)  # of the cookie's secret, or of the link's token
-    person: Mapped[str | None]  # whom a trusted proxy named; only requests that it names so too have the session
+    person: Mapped[str | None]  # whom a trusted proxy named; the session is valid only for requests with that name
     opened: Mapped[bool]  # False: a link
     expires_at: Mapped[float]

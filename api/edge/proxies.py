@@ -15,7 +15,7 @@ PERSON_AT_MOST = 200  # characters
 class Proxies:
     """Notes who is at the other end of the connection, before X-Forwarded-For replaces that address.
 
-    uvicorn would do the latter by itself, and nobody would know any more who has sent the headers.
+    uvicorn's own option does only the second, and then nobody knows who sent the headers.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -28,7 +28,7 @@ class Proxies:
 
 
 def person_of(scope: Scope) -> str | None:
-    """The person whom a trusted proxy names. None without one: from anybody else the header counts for nothing.
+    """The person whom a trusted proxy names. None without one: the header of anybody else is ignored.
 
     Raises InvalidRequest.
     """

@@ -35,8 +35,8 @@ async def create(body: AdapterCreate, project_id: ProjectId, caller: Caller, ser
     """Serve a LoRA adapter that was trained elsewhere: uploaded as a zip, or as its two files, with the purpose
     `user_data`.
 
-    It is checked against the base model: configuration, layers, shapes and numbers. Afterwards it is a tuned model as
-    others are, and the uploaded files can be deleted.
+    It is checked against the base model: configuration, layers, shapes and numbers. It then is a tuned model like any
+    other, and you can delete the uploaded files.
     """
     base_model = services.aliases.get(body.base_model, body.base_model)
     base = base_of(services, base_model)
@@ -114,7 +114,7 @@ async def store(services: Services, folder: Path, model: TunedModel) -> None:
             await quotas.admit_file(session, model.project_id, model.bytes, quotas.defaults(services.settings))
             session.add(model)
             await deletions.strike_out(session, model.prefix)
-    except Exception:
+    except Exception:  # after a cancellation, the plan deletes them
         await discard(services, model.prefix)
         raise
 

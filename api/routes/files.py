@@ -93,7 +93,7 @@ async def store(services: Services, file: File, aside: Path, keep: Callable[[Asy
             kept = await keep(session)
             if added := file in session:
                 await deletions.strike_out(session, file.storage_key)
-    except Exception:  # of one who is gone `deletions` takes care
+    except Exception:  # after a cancellation, the plan deletes it
         await discard(services, file.storage_key)
         raise
     if not added:

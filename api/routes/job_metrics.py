@@ -5,7 +5,6 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import isolation
 from api.deps import AppState, ProjectId, Services
@@ -13,7 +12,6 @@ from api.reads import Curve
 from api.schemas.job import event_object, job_object
 from api.streams.chunks import json_response
 from fettle.jobs import events, lifecycle, metric_series
-from models import Job
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
@@ -33,33 +31,35 @@ async def metrics(
     With `points` each metric instead comes as a series of its own, thinned to at most so many points. `after` is the
     `last_id` of an earlier response and gives only what followed.
     """
+    if after is None and points is not None:
+        return json_response(await whole(services, project_id, job_id, points))
+    async with services.db.snapshot() as session:
+        job = await lifecycle.get(session, project_id, job_id)
+        until, last_id = await events.newest_metrics(session, job.id) or (0, None)
+        since = 0 if after is None else await events.seq(session, job.id, after, "after")
+        lines = await events.metric_lines(session, job.id, since, until)
+    argument = {"job_id": job_id, "last_id": after if until <= since else last_id, "points": points}
+    return json_response(await answer(services, project_id, argument, lines))
+
+
+async def whole(services: AppState, project_id: str, job_id: str, points: int) -> bytes:
+    """All of a job's curves: as they were kept, with the few steps since then, or thinned again. Raises NotFound."""
+    room = points // 8  # for steps that are to come
+    kept = services.reads.curves.get(job_id, points)
     async with services.db.snapshot() as session:
         job = await lifecycle.get(session, project_id, job_id)
         until, last_id = await events.newest_metrics(session, job.id) or (0, None)
         argument = {"job_id": job.id, "last_id": last_id, "points": points}
-        if after is None and points is not None:
-            return json_response(await whole(session, services, job, argument, until))
-        since = 0 if after is None else await events.seq(session, job.id, after, "after")
-        if until <= since:
-            argument["last_id"] = after
-        lines = await events.metric_lines(session, job.id, since, until)
-    return json_response(await answer(services, project_id, argument, lines))
-
-
-async def whole(session: AsyncSession, services: AppState, job: Job, argument: dict[str, Any], until: int) -> bytes:
-    """All of a job's curves: as they were kept, with the few steps that came since, or thinned anew."""
-    points: int = argument["points"]
-    kept = services.reads.curves.get(job.id, points)
-    if kept is not None and kept.seq == until:
-        return kept.body
-    room = points // 8  # for steps that are to come
-    lines = await events.metric_lines(session, job.id, kept.seq if kept else 0, until)
-    if kept is not None:
-        if len(lines) <= INLINE_BYTES and lines.count(b"\n") < room:
-            return metric_series.joined_answer(argument, kept.body, lines)
+        if kept is not None and kept.seq == until:
+            return kept.body
+        if kept is not None:
+            lines = await events.metric_lines(session, job.id, kept.seq, until)
+            if len(lines) <= INLINE_BYTES and lines.count(b"\n") < room:
+                return metric_series.joined_answer(argument, kept.body, lines)
         lines = await events.metric_lines(session, job.id, 0, until)
-    body = await answer(services, job.project_id, argument | {"points": points - room}, lines)
-    services.reads.curves.keep(job.id, points, Curve(until, body))
+    # It may wait for a process, so no connection to the database is held any more
+    body = await answer(services, project_id, argument | {"points": points - room}, lines)
+    services.reads.curves.keep(job_id, points, Curve(until, body))
     return body
 
 

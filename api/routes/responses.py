@@ -13,6 +13,7 @@ from fettle.errors import InvalidRequest
 from fettle.inference import client, stored_responses
 from fettle.inference.requests import response
 from fettle.inference.requests.response import ResponseCreate
+from fettle.tenancy import quotas
 
 router = APIRouter(prefix="/v1/responses", tags=["chat"])
 
@@ -22,6 +23,9 @@ async def create(body: ResponseCreate, request: Request, project_id: ProjectId, 
     """Text or function calls, by the engine's chat route. Stored unless `store` is false."""
     servable = await generation.find(services, project_id, body.model)
     asked = body.for_engine(await earlier(body, project_id, services))
+    if stored := is_stored(body, services):
+        async with services.db.snapshot() as session:
+            await quotas.admit_answer(session, project_id, quotas.defaults(services.settings))
 
     async def ask() -> tuple[client.Answer, bytes]:
         answer = await generation.ask(services, servable, asked)
@@ -29,7 +33,7 @@ async def create(body: ResponseCreate, request: Request, project_id: ProjectId, 
         return answer, b"" if streams else b"".join([chunk async for chunk in answer.body])
 
     answer, content = await unless_gone(request, ask())
-    made = response.Answer(body, servable.name, stored=is_stored(body, services))
+    made = response.Answer(body, servable.name, stored=stored)
 
     async def keep() -> None:
         if made.stored:

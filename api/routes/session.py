@@ -21,7 +21,7 @@ KEEP_NOTHING = {"cache-control": "no-store"}
 
 @router.post("")
 async def sign_in(body: SignIn, request: Request, session: Transaction, services: Services) -> JSONResponse:
-    """Exchanges an API key, a sign-in link, or a trusted proxy's word, for a session cookie."""
+    """Exchanges an API key, a sign-in link, or the name that a trusted proxy sends, for a session cookie."""
     cookies.need_same_origin(request.scope)
     person = None
     if body.link_token is not None:

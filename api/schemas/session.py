@@ -25,7 +25,7 @@ class SignIn(Strict):
 
 
 def nobody_object(person: str | None, projects: Sequence[Project]) -> dict[str, Any]:
-    """No session; person: whom a trusted proxy names, and the projects where a key is theirs."""
+    """No session. person: whom a trusted proxy names. projects: those in which that person owns a key."""
     found = [{"id": project.id, "name": project.name} for project in projects]
     return {"session": None, **({"person": person, "projects": found} if person else {})}
 

@@ -17,7 +17,7 @@ from fettle.registry import hub
 from fettle.settings import Settings
 
 ROUTE = "/v1/fine_tuning/adapters"
-ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
+ADAPTER = (hub.CONFIG, hub.WEIGHTS)
 TEMPLATE = "chat_template.jinja"  # looked at, to say when it is not the base model's
 
 Base = Annotated[str, typer.Option("--base", help="The base model here that the adapter was trained on.")]
@@ -32,10 +32,10 @@ def upload(
     check: Check = True,
     as_json: AsJson = False,
 ) -> None:
-    """Serve a LoRA adapter that was trained elsewhere. Then chat with it, evaluate it, or train on.
+    """Serve a LoRA adapter that was trained elsewhere. Then chat with it, evaluate it, or continue training it.
 
-    The server compares it with the base model: its configuration, layers, shapes and numbers. It is asked a question,
-    so that you see it answer; exits with 1 if it does not.
+    The server compares it with the base model: its configuration, layers, shapes and numbers. Then the model is asked
+    a question. Exits with 1 if it does not answer.
     """
     send(Client(Settings()), source, base, suffix, check=check, as_json=as_json)
 

@@ -117,10 +117,8 @@ def say_database(seal: "Seal") -> None:
 
 def say_lost(seal: "Seal") -> None:
     if seal.lost:
-        say(
-            "[yellow]lost[/]",
-            f"{quantity(len(seal.lost), 'object')} before the backup, such as {next(iter(seal.lost))}",
-        )
+        lost = quantity(len(seal.lost), "object")
+        say("lost", f"{lost} before the backup, such as {next(iter(seal.lost))}", "yellow")
 
 
 def say(label: str, words: str, style: str = "") -> None:

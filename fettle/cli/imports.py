@@ -36,21 +36,22 @@ def openai(
         list[str],
         typer.Option("--base", metavar="[OLD=]NEW", help="The base model here for one of OpenAI's, or for all others."),
     ] = [],  # noqa: B006 — typer's way to say a default
-    yes: Annotated[bool, typer.Option("--yes", help="Import. Without it you only see what would come.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Import. Without it, only show what would be imported.")] = False,
     fetch: Annotated[bool, typer.Option("--fetch", help="Only fill the folder; needs no Fettle server.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Use the folder as it is; needs no key.")] = False,
     folder: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Holds what OpenAI gave, jobs to run here, and the state.")
+        Path, typer.Option(metavar="FOLDER", help="Holds what OpenAI returned, jobs to run here, and the state.")
     ] = Path("openai-export"),
     keep: Annotated[
         bool, typer.Option("--keep-hyperparameters", help="Keep batch_size and learning_rate_multiplier as well.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import files, jobs, graders and evals from OpenAI; without --yes, show what would come.
+    """Import files, jobs, graders and evals from OpenAI; without --yes, show what would be imported.
 
     OPENAI_API_KEY is the key to read with. It is neither printed nor stored. Nothing at OpenAI is changed, and no job
-    is started here. A run that is interrupted continues when you repeat it. Exits with 1 if anything cannot come.
+    is started here. A run that is interrupted continues when you repeat it. Exits with 1 if anything cannot be
+    imported or needs a change.
     """
     if fetch and (yes or offline):
         raise typer.BadParameter("--fetch works alone: it only fills the folder.", param_hint="--fetch")

@@ -30,7 +30,7 @@ def download(
     job_id: JobId,
     to: Annotated[Path | None, typer.Option(metavar="FOLDER", help="New, or empty; unset: the job's id.")] = None,
     everything: Annotated[
-        bool, typer.Option("--everything", help="Also the checkpoints' adapters, result files and the report.")
+        bool, typer.Option("--everything", help="Also download checkpoint adapters, result files and the report.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -5,9 +5,9 @@ from typing import Any
 
 from fettle.importers.bases import Bases
 from fettle.importers.graders import Unmapped, mapped
+from fettle.schemas.labels import LABELS_AT_MOST
 
 ORIGIN = "openai_eval"
-PAIRS_AT_MOST = 16
 
 
 def convert(found: Mapping[str, Any], bases: Bases) -> tuple[dict[str, Any], list[str]]:
@@ -25,7 +25,7 @@ def convert(found: Mapping[str, Any], bases: Bases) -> tuple[dict[str, Any], lis
     config = {"type": "custom", "item_schema": parts["item"], "include_sample_schema": "sample" in parts}
     criteria = [criterion(each, bases, notes) for each in found.get("testing_criteria") or []]
     own = dict(found.get("metadata") or {})
-    if len(own) < PAIRS_AT_MOST:
+    if len(own) < LABELS_AT_MOST:
         own[ORIGIN] = str(found["id"])
     name = str(found.get("name") or "")[:500]
     return {"name": name, "data_source_config": config, "testing_criteria": criteria, "metadata": own}, notes

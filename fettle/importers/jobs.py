@@ -10,10 +10,10 @@ from fettle.errors import InvalidRequest, from_schema
 from fettle.importers.bases import Bases
 from fettle.importers.graders import Unmapped, mapped
 from fettle.methods import METHODS
+from fettle.schemas.labels import LABELS_AT_MOST
 
 Body = dict[str, Any]
 OF_THE_OTHER_MODEL = ("batch_size", "learning_rate_multiplier")  # OpenAI shows what its `auto` came to for its model
-PAIRS_AT_MOST = 16
 
 
 def convert(job: Mapping[str, Any], files: Mapping[str, str], bases: Bases, *, keep: bool) -> tuple[Body, list[str]]:
@@ -95,6 +95,6 @@ def metadata_of(job: Mapping[str, Any], notes: list[str]) -> dict[str, str]:
     origin = {"openai_job": job["id"], "openai_base": job.get("model"), "openai_model": job.get("fine_tuned_model")}
     own = dict(job.get("metadata") or {})
     for name, value in origin.items():
-        if value and len(own) < PAIRS_AT_MOST:
+        if value and len(own) < LABELS_AT_MOST:
             own[name] = str(value)[:512]
     return own

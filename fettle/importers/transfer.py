@@ -11,6 +11,7 @@ from fettle.importers.folder import KINDS, Folder, Imported
 from fettle.importers.graders import Unmapped
 from fettle.importers.report import CAME, CANNOT, CHANGE, KEPT, STAYS, Row
 from fettle.importers.snapshot import DATASETS, RESULTS, Snapshot, Tell
+from fettle.wording import quantity
 
 OBJECTS_AT_MOST = 1_000_000
 WEIGHTS = "Its weights stay at OpenAI, which gives them to nobody."
@@ -147,7 +148,7 @@ class Transfer:
                 notes = [note] if job["id"] in self.runnable else []
                 rows.append(Row("model", str(model), str(job.get("model")), STAYS, WEIGHTS, notes))
             if checkpoints:
-                kept = f"{counted(len(checkpoints), 'checkpoint')}: steps and metrics, without weights"
+                kept = f"{quantity(len(checkpoints), 'checkpoint')}: steps and metrics, without weights"
                 rows.append(Row("checkpoints", job["id"], "checkpoints.json", KEPT, kept))
         return rows
 
@@ -163,7 +164,7 @@ class Transfer:
             self.create_eval(found, row)
         if runs := [each for each in self.snapshot.eval_runs.values() if each.get("eval_id") == found["id"]]:
             row.notes.append(
-                f"{counted(len(runs), 'run')}: the results are in eval_runs.json. Run the eval here for new ones."
+                f"{quantity(len(runs), 'run')}: the results are in eval_runs.json. Run the eval here for new ones."
             )
         return row
 
@@ -191,10 +192,10 @@ class Transfer:
         for purpose, count in sorted(purposes.items()):
             if purpose == RESULTS:
                 kept = "curves of jobs, as OpenAI wrote them; a dry run does not download them"
-                rows.append(Row("files", purpose, counted(count, "file"), KEPT, kept))
+                rows.append(Row("files", purpose, quantity(count, "file"), KEPT, kept))
             elif purpose not in DATASETS:
                 reason = "Only files to train on and files of evals come. Download these from OpenAI if you need them."
-                rows.append(Row("files", purpose, counted(count, "file"), STAYS, reason))
+                rows.append(Row("files", purpose, quantity(count, "file"), STAYS, reason))
         for kind in KINDS:
             if kind in self.snapshot.gaps:
                 name = kind.replace("_", " ")
@@ -208,9 +209,5 @@ def problem(file: Mapping[str, Any]) -> str:
     first = (report.get("errors") or [{}])[0]
     place = f"line {first.get('line')}" + (f", {first['path']}" if first.get("path") else "")
     more = int(report.get("error_count") or 1) - 1
-    rest = f" ({counted(more, 'more problem')})" if more else ""
+    rest = f" ({quantity(more, 'more problem')})" if more else ""
     return f"{place}: {first.get('message', 'not valid')} {first.get('fix', '')}".strip() + rest
-
-
-def counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -137,6 +137,10 @@ class Engine:
             except NoAnswer as error:
                 failure = failure or error
                 continue
+            except BaseException:  # cancelled too: the answer that is kept has a connection
+                if full is not None:
+                    await full.close()
+                raise
             if full is not None:
                 await full.close()
             if answer.status not in FULL:

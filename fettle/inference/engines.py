@@ -1,5 +1,6 @@
 """Engines as the database knows them: each announces itself, renews its row, and removes it when it stops."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 
@@ -55,19 +56,28 @@ class Directory:
         self.db, self.heartbeat_seconds = db, heartbeat_seconds
         self.known: list[Route] = []
         self.read_at = float("-inf")
+        self.looked, self.first = False, asyncio.Lock()
 
     async def routes(self) -> list[Route]:
-        if time.monotonic() - self.read_at >= FRESH_SECONDS:
-            self.read_at = time.monotonic()  # whoever comes meanwhile goes by what was known
-            try:
-                async with self.db.snapshot() as session:
-                    found = await seen(session, self.heartbeat_seconds)
-            except DATABASE_AWAY as error:
-                log.warning("engines_not_read", error=type(error).__name__)
-                return self.known
+        if not self.looked:
+            async with self.first:  # nothing is known before the first look, so whoever comes meanwhile waits for it
+                if not self.looked:
+                    await self.look()
+        elif time.monotonic() - self.read_at >= FRESH_SECONDS:
+            await self.look()
+        return self.known
+
+    async def look(self) -> None:
+        self.read_at = time.monotonic()  # from the second look on, whoever comes meanwhile goes by what was known
+        try:
+            async with self.db.snapshot() as session:
+                found = await seen(session, self.heartbeat_seconds)
+        except DATABASE_AWAY as error:
+            log.warning("engines_not_read", error=type(error).__name__)
+        else:
             self.known = [
                 Route(row.url, row.base_models, row.adapters, row.requests, row.stopping)
                 for row, alive in found
                 if alive
             ]
-        return self.known
+        self.looked = True

@@ -17,7 +17,7 @@ from fettle.reports import work as report_work
 from fettle.rewards import grader_fields, tools
 from fettle.rollouts import selection
 
-GRADERS_BYTES = 1 << 20  # of all graders of a job: lists show a hundred jobs
+GRADERS_BYTES = TOOLS_BYTES = 1 << 20  # of all graders or tools of a job: lists show a hundred jobs
 DEPTH_AT_MOST = 100
 
 Work = Callable[[Any, bytes], bytes]
@@ -43,7 +43,13 @@ def check_graders(argument: Any, content: bytes) -> bytes:
 
 
 def check_tools(argument: Any, content: bytes) -> bytes:
-    tools.check(argument["tools"], tuple(argument["within"]))
+    within = tuple(argument["within"])
+    tools.check(argument["tools"], within)
+    if (size := len(orjson.dumps(argument["tools"]))) > TOOLS_BYTES:
+        raise InvalidRequest(
+            f"The tools have {size:,} bytes, but the limit is {TOOLS_BYTES:,}. Shorten them.",
+            param=".".join((*within, "tools")),
+        )
     return b""
 
 

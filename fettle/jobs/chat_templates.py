@@ -37,7 +37,7 @@ def check(name: str, base: BaseModelEntry, dataset: File, param: str) -> None:
 
 def check_tools(name: str, base: BaseModelEntry) -> None:
     """Raises InvalidRequest for a base model whose calls training could not read. One that is not on this machine is
-    looked at by its training alone."""
+    checked only when it trains."""
     try:
         folder = catalog.on_disk(name, base)
     except InvalidRequest:

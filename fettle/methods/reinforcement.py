@@ -49,7 +49,7 @@ class ReinforcementHyperparameters(SamplingHyperparameters):
     made from each batch of completions, so that the ratio hardly leaves 1. cispo takes 5 above and none below.
     reasoning_effort: OpenAI's; open base models have no such setting, so a job's events say that it has no effect.
     max_grader_errors 0.2: the share of completions on which graders may fail before the job does.
-    max_turns auto: with tools 4 turns of the assistant, so three times tool calls before its answer; without tools 1.
+    max_turns auto: 4 turns of the assistant with tools, so up to three rounds of calls before its answer; 1 without.
     """
 
     group_size: Auto | Annotated[int, Field(ge=2, le=LARGEST_GROUP)] = "auto"

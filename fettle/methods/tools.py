@@ -43,7 +43,7 @@ def check(tools: list[Tool]) -> list[Tool]:
             Draft202012Validator.check_schema(tool.parameters or {})
         except SchemaError as error:
             raise ValueError(
-                f"the 'parameters' of {tool.name!r} are no valid JSON schema: {brief(error.message)}"
+                f"the 'parameters' of {tool.name!r} are not a valid JSON schema: {brief(error.message)}"
             ) from error
     return tools
 

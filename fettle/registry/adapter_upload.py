@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from fettle.errors import InvalidRequest
-from fettle.registry import adapter_config, adapter_weights, model_files
+from fettle.registry import adapter_config, adapter_weights, hub, model_files
 from fettle.registry.adapter_config import Unsupported
 from fettle.registry.adapter_weights import Shape
 
@@ -22,7 +22,6 @@ RANK_AT_MOST = 128  # beyond it vLLM serves none of ours
 LISTED = 20  # names of files that were left out
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 TEMPLATE = "chat_template.jinja"
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 QUANTIZED = re.compile(r"(-unsloth)?(-bnb)?-(4bit|8bit)$")  # the same weights, packed for training
 
 
@@ -129,13 +128,13 @@ def refuse_other_base(trained_on: Any, base: Base) -> None:
     """By the name that the configuration gives; shapes are compared as well. Raises Unsupported."""
     if not isinstance(trained_on, str) or trained_on in (base.name, base.hub):
         return
-    for other, hub in base.others.items():
-        if trained_on in (other, hub):
+    for other, its_hub in base.others.items():
+        if trained_on in (other, its_hub):
             raise Unsupported(
                 f"The adapter was trained on {trained_on!r}, which is the base model {other!r} here, not "
                 f"{base.name!r}. Send it with the base model {other!r}."
             )
-    if base.hub and HUB_ID.fullmatch(trained_on) and model_of(trained_on) != model_of(base.hub):
+    if base.hub and hub.REPOSITORY.fullmatch(trained_on) and model_of(trained_on) != model_of(base.hub):
         raise Unsupported(
             f"The adapter was trained on {trained_on!r}, but {base.name!r} is {base.hub!r}. Add {trained_on!r} with "
             "`fettle models add`, and send the adapter with that base model. If both have the same weights, set "
@@ -143,9 +142,9 @@ def refuse_other_base(trained_on: Any, base: Base) -> None:
         )
 
 
-def model_of(hub: str) -> str:
+def model_of(repository: str) -> str:
     """Mirrors of a model have another owner, and its name with the packing behind it."""
-    return QUANTIZED.sub("", hub.rpartition("/")[2].lower())
+    return QUANTIZED.sub("", repository.rpartition("/")[2].lower())
 
 
 def examine(folder: Path, config: dict[str, Any], base: Base) -> dict[str, Any]:
@@ -167,7 +166,7 @@ def examine(folder: Path, config: dict[str, Any], base: Base) -> dict[str, Any]:
         "layers": len(layers),
         "parameters": sum(rows * columns for rows, columns in shapes.values()),
         "bytes": sum((folder / name).stat().st_size for name in FILES),
-        "trained_on": config.get("base_model_name_or_path"),
+        "trained_on": trained_on if isinstance(trained_on := config.get("base_model_name_or_path"), str) else None,
     }
 
 
@@ -213,7 +212,7 @@ def form(config: dict[str, Any], layers: Collection[str], linears: Mapping[str, 
     return {
         "rank": config["r"],
         "alpha": config["lora_alpha"],
-        "dropout": config.get("lora_dropout") or 0.0,
+        "dropout": dropout if type(dropout := config.get("lora_dropout")) is float and 0 <= dropout < 1 else 0.0,
         "use_rslora": bool(config.get("use_rslora")),
         "target_modules": sorted(names),
     }

@@ -18,7 +18,7 @@ def pull(
 ) -> str:
     """Those of the files that the repository has, all of one commit, which is returned.
 
-    Blocking. Raises InvalidRequest for what is no adapter, Unavailable where the hub does not give it.
+    Blocking. Raises InvalidRequest for what is not an adapter, Unavailable if it cannot be downloaded.
     """
     if not REPOSITORY.fullmatch(repository):
         raise InvalidRequest(f"{repository!r} is not a repository on the hub. Write OWNER/NAME, such as ann/shop-lora.")
@@ -42,8 +42,8 @@ def pull(
         status = getattr(getattr(error, "response", None), "status_code", None)
         why = f"status {status}" if status else type(error).__name__
         raise Unavailable(
-            f"The hub did not give {repository!r}{f' at {revision!r}' if revision else ''} ({why}). Check the name and "
-            "the network; a private repository needs FETTLE_HF_TOKEN."
+            f"The hub did not return {repository!r}{f' at {revision!r}' if revision else ''} ({why}). Check the name "
+            "and the network; a private repository needs FETTLE_HF_TOKEN."
         ) from error
     return commit
 

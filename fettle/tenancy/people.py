@@ -15,7 +15,7 @@ async def keys_of(session: AsyncSession, person: str) -> list[tuple[ApiKey, Proj
     statement = (
         select(ApiKey, Project)
         .join(Project, Project.id == ApiKey.project_id)
-        .where(func.lower(ApiKey.owner) == person.lower())
+        .where(func.lower(ApiKey.owner) == func.lower(person))
         .order_by(Project.name, ApiKey.created_at)
     )
     rows = [(key, project) for key, project in await session.execute(statement) if api_keys.state(key) == "live"]

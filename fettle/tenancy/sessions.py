@@ -73,8 +73,8 @@ async def open_link(session: AsyncSession, token: str, pepper: bytes) -> tuple[A
 async def authenticate(session: AsyncSession, secret: str, pepper: bytes, person: str | None = None) -> ApiKey | None:
     """The live key that the session stands for; None when the session or the key has ended.
 
-    person: whom a trusted proxy names with this request. A session that began so is no one else's, and ends where the
-    proxy names nobody.
+    person: whom a trusted proxy names with this request. A session that began with a name is valid only for
+    requests with that name.
     """
     statement = (
         select(ApiKey)

@@ -104,6 +104,14 @@ class TestFiles:
         assert (done.status, done.reads, done.headers["connection"]) == (429, 0, "close")
 
 
+async def test_a_response_that_would_be_stored_is_refused_before_an_engine_is_asked(tenant: Tenant) -> None:
+    await tenant.quota(bytes=0)
+    asked = {"model": "starter", "input": "2 + 2 ="}
+    assert refusal(await tenant.http.post("/v1/responses", json=asked)) == (429, "quota_exceeded", None)
+    unstored = await tenant.http.post("/v1/responses", json={**asked, "store": False})
+    assert refusal(unstored)[0] == 503  # no engine is here
+
+
 class TestTokens:
     async def test_what_was_trained_within_30_days_counts(
         self, tenant: Tenant, monkeypatch: pytest.MonkeyPatch

@@ -41,8 +41,13 @@ async def test_a_job_shows_its_tools_and_its_turns(tenant: Tenant) -> None:
         ([{**ADD, "source": "def add(:"}], f"{WHERE}.tools[0].source", "line 1 of the source is not valid Python"),
         ([ADD, ADD], f"{WHERE}.tools", "wo tools have the name 'add'"),
         ([{**ADD, "name": "a-b"}], f"{WHERE}.tools[0].name", "1 to 64 letters, digits or '_'"),
-        ([{**ADD, "parameters": {"type": 7}}], f"{WHERE}.tools", "no valid JSON schema"),
+        ([{**ADD, "parameters": {"type": 7}}], f"{WHERE}.tools", "not a valid JSON schema"),
         ([], f"{WHERE}.tools", "1"),
+        (
+            [{**ADD, "name": f"add{n}", "source": f"def add{n}(): ...\n#" + "x" * 230_000} for n in range(5)],
+            f"{WHERE}.tools",
+            "but the limit is 1,048,576. Shorten them",
+        ),
     ],
 )
 async def test_a_tool_that_cannot_be_called_is_refused(tenant: Tenant, tools: Any, param: str, words: str) -> None:

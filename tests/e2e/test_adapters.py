@@ -137,7 +137,7 @@ def test_it_is_pulled_from_the_hub(server: Server, trained: Path, tmp_path: Path
         assert "is a pickle" in pull("ann/pickled").stderr
         missing = pull("ann/nothing")
         assert missing.returncode == 3
-        assert "The hub did not give 'ann/nothing' (status 404)" in missing.stderr
+        assert "The hub did not return 'ann/nothing' (status 404)" in missing.stderr
         assert "Write OWNER/NAME" in pull("zoe").stderr
         hub.files["ann/private"], hub.reader = hub.files["ann/zoe"], "hf_reader"
         assert "needs FETTLE_HF_TOKEN" in pull("ann/private").stderr

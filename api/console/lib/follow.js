@@ -44,7 +44,9 @@ export function useJob(id) {
       }
     }
     async function goOn() {
-      const found = await get(`${path}/updates`, { after: seen.last }, stop.signal);
+      const after = seen.last;
+      const found = await get(`${path}/updates`, { after }, stop.signal);
+      if (seen.last !== after) return; // another look, after an action or on the page's return, was faster
       if (found.has_more) return begin(); // nobody looked for a while
       const moved = found.last_id !== seen.last || found.job.status !== seen.job.status;
       pause = moved ? QUICK : Math.min(SLOW, pause * 1.5);

@@ -64,9 +64,9 @@ export function usePages(path, { limit = LIMIT, every } = {}) {
     }
     /** Every page that was read, as after an action that may have changed any of them. */
     async function reload() {
-      const ends = (seen.rows ?? []).filter((_, place) => (place + 1) % limit === 0).map((row) => row.id);
+      const ends = (seen.rows ?? []).slice(0, -1).filter((_, place) => (place + 1) % limit === 0).map((row) => row.id);
       await guarded(async () => {
-        for (const after of [undefined, ...ends.slice(0, -1)]) await read(after);
+        for (const after of [undefined, ...ends]) await read(after);
       });
     }
     control.current = { reload, grow };

@@ -69,7 +69,7 @@ export function Page() {
     </div></section>
     <section class="stack" aria-labelledby="engines"><h2 id="engines">Engines</h2><div class="card flush">
       ${data.engines.length ? html`<${Table} caption="Engines" columns=${ENGINES} rows=${data.engines} rowKey=${(engine) => engine.id} />`
-        : html`<${Empty} title="No engine has announced itself">Run <code>fettle engine</code>. Without one, jobs train, and nobody can chat.<//>`}
+        : html`<${Empty} title="No engine has announced itself">Run <code>fettle engine</code>. Without an engine, jobs train but nobody can chat.<//>`}
     </div></section>
     <section class="stack" aria-labelledby="parts"><h2 id="parts">Parts</h2>
       <ul class="card flush lines boxed">${Object.entries(data.parts).filter(([name]) => name !== "status").map(([name, state]) => html`<li key=${name} class="row spread">

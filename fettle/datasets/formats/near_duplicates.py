@@ -34,7 +34,7 @@ def pairs(rows: Sequence[tuple[int, str]]) -> list[tuple[int, int, float]]:
     from datasketch import MinHash, MinHashLSH  # with scipy: seconds, in processes that need it
 
     index = MinHashLSH(threshold=SIMILARITY - 0.1, num_perm=PERMUTATIONS)  # lower: a miss is worse than a candidate
-    runs = {line: runs_of(text) for line, text in rows}
+    runs = {line: runs_of(text) for line, text in rows if WORD.search(text[:CHARACTERS])}  # symbols alone have none
     hashes = MinHash.bulk([[run.encode() for run in each] for each in runs.values()], num_perm=PERMUTATIONS)
     near = []
     for (line, own), minhash in zip(runs.items(), hashes, strict=True):

@@ -91,7 +91,7 @@ def convert(draft: Draft) -> dict[str, Any]:
     draft.copy("warmup_ratio", "warmup_ratio")
     draft.copy("save_steps", "checkpoint_interval", int)
     draft.copy("eval_steps", "eval_interval", int)
-    batch(draft, "micro_batch_size", "gradient_accumulation_steps", 1)
+    draft.batch("micro_batch_size", "gradient_accumulation_steps")
     draft.schedule("lr_scheduler", draft.take("lr_scheduler"))
     draft.optimizer("optimizer")
     draft.clipping("max_grad_norm")
@@ -109,18 +109,6 @@ def convert(draft: Draft) -> dict[str, Any]:
         )
     draft.sort(HANDLED, MISSING)
     return draft.finish("base_model")
-
-
-def batch(draft: Draft, each: str, times: str, default: int) -> None:
-    """A step's rows; the number of GPUs is not in a config."""
-    rows, steps = draft.take(each), draft.take(times, default)
-    if rows is None:
-        return
-    if not (isinstance(rows, int) and isinstance(steps, int)):
-        draft.missing[each] = f"{rows!r} times {steps!r} is not a number of rows. Write whole numbers."
-        return
-    draft.put("batch_size", rows * steps)
-    draft.handled[each] = f"batch_size {rows * steps} is of one GPU there. Multiply it by the GPUs that you had."
 
 
 def method(draft: Draft) -> None:
@@ -157,8 +145,9 @@ def adapter(draft: Draft) -> None:
 
 def datasets(draft: Draft) -> None:
     found = draft.take("datasets", [])
-    if len(found) != 1 or not isinstance(found[0], dict):
-        advice = f"Fettle trains on one file, not on {len(found)}. Put the rows into one, and add --data FILE."
+    if not isinstance(found, list) or len(found) != 1 or not isinstance(found[0], dict):
+        count = len(found) if isinstance(found, list) else repr(found)
+        advice = f"Fettle trains on one file, not on {count}. Put the rows into one, and add --data FILE."
         draft.dataset("training_file", "datasets", None, advice)
     else:
         one(draft, dict(found[0]))

@@ -47,7 +47,7 @@ class Draft:
             number = kind(value)
             if kind is int and number != float(value):
                 raise ValueError
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             self.missing[name] = f"{value!r} is not a {'whole number' if kind is int else 'number'}. Write one."
         else:
             self.put(to, number)
@@ -67,6 +67,17 @@ class Draft:
             self.handled[name] = when_off
         else:
             self.missing[name] = sentence
+
+    def batch(self, each: str, times: str) -> None:
+        """A step's rows; the number of GPUs is not in a config."""
+        rows, steps = self.take(each), self.take(times, 1)
+        if rows is None:
+            return
+        if not (isinstance(rows, int) and isinstance(steps, int)):
+            self.missing[each] = f"{rows!r} times {steps!r} is not a number of rows. Write whole numbers."
+            return
+        self.put("batch_size", rows * steps)
+        self.handled[each] = f"batch_size {rows * steps} is of one GPU there. Multiply it by the GPUs that you had."
 
     def rank(self, value: Any, name: str) -> None:
         if value is None:
@@ -102,13 +113,13 @@ class Draft:
         else:
             self.missing[name] = f"Fettle trains with AdamW, not with {value!r}. Remove it, and compare."
 
-    def dataset(self, field: str, name: str, given: str | None, advice: str) -> None:
+    def dataset(self, field: str, name: str, given: Any, advice: str) -> None:
         """A path, or what --data and --valid name instead."""
         chosen = self.data if field == "training_file" else self.valid
         if chosen is not None:
             self.body[field] = chosen
             self.handled[name] = f"{chosen} takes its place."
-        elif given is not None and DATASET.fullmatch(given):
+        elif isinstance(given, str) and DATASET.fullmatch(given):
             self.body[field] = given
         else:
             self.missing[name] = advice

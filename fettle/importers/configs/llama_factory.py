@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fettle.importers.configs import axolotl
 from fettle.importers.configs.draft import Draft, by_key
 
 HANDLED = by_key(
@@ -76,7 +75,7 @@ def convert(draft: Draft, folder: Path) -> dict[str, Any]:
     draft.copy("warmup_ratio", "warmup_ratio")
     draft.copy("save_steps", "checkpoint_interval", int)
     draft.copy("eval_steps", "eval_interval", int)
-    axolotl.batch(draft, "per_device_train_batch_size", "gradient_accumulation_steps", 1)
+    draft.batch("per_device_train_batch_size", "gradient_accumulation_steps")
     draft.schedule("lr_scheduler_type", draft.take("lr_scheduler_type"))
     draft.optimizer("optim")
     draft.clipping("max_grad_norm")

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from fettle.importers.configs import reading
+from fettle.importers.configs.draft import Draft
 from tests.fettle.cli.conftest import Shell
 
 HERE = Path(__file__).parent / "configs"
@@ -193,3 +194,10 @@ def test_a_config_with_a_key_that_is_missing_writes_no_job_unless_asked(shell: S
     assert not Path("job.json").exists()
     shell.ok("import", "axolotl", "lora.yml", "--anyway")
     assert "neftune" not in Path("job.json").read_text()
+
+
+def test_values_of_another_kind_are_told(config: Any) -> None:
+    assert config("axolotl", datasets=5).handled["datasets"] == "mine.jsonl takes its place."
+    draft = Draft({"num_epochs": float("inf")}, None, None, None)
+    draft.copy("num_epochs", "n_epochs", int)
+    assert draft.missing["num_epochs"] == "inf is not a whole number. Write one."

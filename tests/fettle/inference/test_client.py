@@ -372,6 +372,16 @@ class TestSeveralEngines:
         first.full = False
         assert client.mine.total() == 0
 
+    async def test_the_answer_of_a_full_one_is_let_go_when_the_next_one_refuses(
+        self, several: tuple[Engine, list[Vllm]]
+    ) -> None:
+        client, (first, _) = several
+        first.full = True
+        with pytest.raises(InvalidRequest, match="LoRA rank 999"):
+            await client.generate(Servable(TUNED.name, "starter", BROKEN.prefix), QUESTION)
+        first.full = False
+        assert client.mine.total() == 0
+
     async def test_what_has_begun_is_not_asked_again_elsewhere(self, several: tuple[Engine, list[Vllm]]) -> None:
         client, (first, other) = several
         first.breaks = True

@@ -1,5 +1,6 @@
 """The table of engines: announced, renewed, forgotten; and what a process knows of it while the database is away."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -71,3 +72,10 @@ async def test_while_the_database_is_away_requests_go_where_they_went(
     with monkeypatch.context() as patch:
         patch.setattr(db, "snapshot", away)
         assert await directory.routes() == known
+
+
+async def test_requests_that_come_before_the_first_look_wait_for_it(db: Database) -> None:
+    await announce(db, engine())
+    directory = Directory(db, 10)
+    found = await asyncio.gather(*(directory.routes() for _ in range(3)))
+    assert [[route.url for route in routes] for routes in found] == [["http://a:8001"]] * 3

@@ -81,6 +81,11 @@ def test_the_two_files_are_taken(tmp_path: Path) -> None:
     assert take(tmp_path, adapter(("q_proj", "down_proj")))["lora"]["target_modules"] == ["down_proj", "q_proj"]
 
 
+@pytest.mark.parametrize("dropout", ["much", float("nan"), 7, -1.0, None])
+def test_a_dropout_that_no_job_could_have_is_none(dropout: Any, tmp_path: Path) -> None:
+    assert take(tmp_path, adapter(lora_dropout=dropout))["lora"]["dropout"] == 0.0
+
+
 def test_an_adapter_of_some_blocks_is_served_but_no_job_goes_on_from_it(tmp_path: Path) -> None:
     files = changed(lambda tensors: [tensors.pop(name) for name in list(tensors) if ".layers.0." not in name])
     assert take(tmp_path, files)["lora"] is None
@@ -112,10 +117,12 @@ REFUSED: dict[str, tuple[Files, str]] = {
         "the base model has no linear layer for",
     ),
     "another method": (adapter(peft_type="IA3"), "sets 'peft_type' to 'IA3'"),
-    "DoRA": (adapter(use_dora=True), "sets 'use_dora' to True, which is not supported"),
+    "DoRA": (adapter(use_dora=True), "sets 'use_dora' to true, which is not supported"),
     "trained layers beside it": (adapter(modules_to_save=["lm_head"]), "sets 'modules_to_save'"),
     "too high a rank": (adapter(r=129), "'r' is 129, but the limit is 128"),
     "alpha without a value": (adapter(lora_alpha=float("nan")), "must be numbers"),
+    "an alpha beyond all numbers": (adapter(lora_alpha=10**400), "must be numbers"),
+    "a head that is not a list": (adapter(task_type="SEQ_CLS", modules_to_save=5), "sets 'modules_to_save' to 5"),
     "another base of ours": (adapter(base_model_name_or_path="qwen"), "which is the base model 'qwen' here"),
     "another base on the hub": (
         adapter(base_model_name_or_path="Qwen/Qwen3-0.6B"),

@@ -86,3 +86,8 @@ def test_a_same_row_is_not_counted_as_a_near_one(tmp_path: Path) -> None:
         "near_duplicate_rows": 0,
         "examples": [],
     }
+
+
+def test_rows_of_symbols_alone_are_not_near(tmp_path: Path) -> None:
+    near = repeats.look(written(tmp_path, "rows", [row("🙂", "🔥"), row("+", "-")]), whole=True)["near"]
+    assert near["near_duplicate_rows"] == 0
