@@ -34,7 +34,9 @@ def address(settings: Settings) -> str:
     url = urlsplit(settings.engine_url)
     if url.hostname not in EVERYWHERE:
         return settings.engine_url.rstrip("/")
-    own = socket.gethostbyname(socket.gethostname())
+    own = socket.gethostname()
+    with contextlib.suppress(OSError):  # others may know a name that this host does not
+        own = socket.gethostbyname(own)
     return f"{url.scheme}://{own}:{url.port or 80}"
 
 

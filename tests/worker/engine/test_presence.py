@@ -1,0 +1,28 @@
+"""The address that an engine announces."""
+
+import socket
+
+import pytest
+
+from fettle.settings import Settings
+from worker.engine.presence import address
+
+
+def test_one_that_listens_everywhere_announces_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "ada")
+    monkeypatch.setattr(socket, "gethostbyname", lambda name: "10.0.0.7")
+    assert address(Settings(engine_url="http://0.0.0.0:8001")) == "http://10.0.0.7:8001"
+
+
+def test_a_host_that_does_not_know_its_own_address_announces_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(name: str) -> str:
+        raise socket.gaierror(name)
+
+    monkeypatch.setattr(socket, "gethostname", lambda: "ada")
+    monkeypatch.setattr(socket, "gethostbyname", unknown)
+    assert address(Settings(engine_url="http://0.0.0.0:8001")) == "http://ada:8001"
+
+
+def test_an_address_that_is_set_is_announced() -> None:
+    settings = Settings(engine_url="http://0.0.0.0:8001", engine_announce_url="http://gpu-1:8001/")
+    assert address(settings) == "http://gpu-1:8001"
