@@ -3,7 +3,7 @@
 python -m bench.console
 
 The page is opened in the system's Chromium with an empty cache, the first time before any process has read the curves.
-An open page is its request for what is new, every 2.5 seconds as the page does while the job takes a step each second.
+An open page asks for what is new every 2.5 seconds, as the page does, while the job takes a step each second.
 """
 
 import asyncio

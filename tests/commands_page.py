@@ -6,11 +6,11 @@ from typing import Any
 
 import typer
 
+from fettle.cli.help_types import kind
 from fettle.cli.main import app
 
 PAGE = Path(__file__).parent.parent / "docs" / "command-line.md"
 MARK = "<!-- what follows is written by `python -m tests.commands_page` -->\n"
-KINDS = {"str": "TEXT", "int": "N", "float": "X", "path": "PATH"}
 EVERYWHERE = {"help", "install_completion", "show_completion"}
 
 
@@ -49,9 +49,7 @@ def section(name: str, command: Any) -> str:
 def label(param: Any) -> str:
     if param.param_type_name == "argument":
         return str(param.metavar or param.name.upper())
-    kind = param.metavar or KINDS.get(str(param.display_type(None)).strip("<>").split()[0], "VALUE")
-    takes = "" if getattr(param, "is_flag", False) else f" {kind}"
-    return ", ".join(sorted(param.opts, key=len)) + takes
+    return f"{', '.join(sorted(param.opts, key=len))} {kind(param)}".rstrip()
 
 
 def default(param: Any) -> str:

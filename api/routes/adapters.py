@@ -32,8 +32,7 @@ MEMORY = 1 << 30  # bytes, beside the file itself, which is mapped
 
 @router.post("")
 async def create(body: AdapterCreate, project_id: ProjectId, caller: Caller, services: Services) -> dict[str, Any]:
-    """Serve a LoRA adapter that was trained elsewhere: uploaded as a zip, or as its two files, with the purpose
-    `user_data`.
+    """Serve a LoRA adapter that was trained elsewhere. `files`: its zip or its two files, with the purpose user_data.
 
     It is checked against the base model: configuration, layers, shapes and numbers. It then is a tuned model like any
     other, and you can delete the uploaded files.

@@ -3,11 +3,11 @@ from typing import Any
 from models import InferenceEngine
 
 
-def engine_object(engine: InferenceEngine, alive: bool) -> dict[str, Any]:
+def engine_object(engine: InferenceEngine, alive: bool, *, with_url: bool) -> dict[str, Any]:
     return {
         "id": engine.id,
         "object": "engine",
-        "url": engine.url,
+        "url": engine.url if with_url else None,
         "host": engine.host,
         "version": engine.version,
         "kind": engine.kind,

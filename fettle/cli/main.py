@@ -21,6 +21,7 @@ from fettle.cli import (
     backup,
     chat,
     files,
+    help_types,
     imports,
     job_results,
     jobs,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 REFUSED, AWAY = 1, 3  # exit codes; 2: wrong usage, 4: a job did not succeed, 130: Ctrl-C
 
+help_types.install()
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",

@@ -14,7 +14,7 @@ from fettle.importers.snapshot import DATASETS, RESULTS, Snapshot, Tell
 from fettle.wording import quantity
 
 OBJECTS_AT_MOST = 1_000_000
-WEIGHTS = "Its weights stay at OpenAI, which gives them to nobody."
+WEIGHTS = "OpenAI does not release the weights of tuned models."
 
 
 class Fettle(Protocol):

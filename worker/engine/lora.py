@@ -125,7 +125,7 @@ class MixedLinear(nn.Linear):
         self.name, self.routing = name, routing
 
     def pack(self) -> None:
-        """Keeps the weight in the order that this CPU reads fastest, and in no other: memory holds it once."""
+        """Keeps the weight in the order that this CPU reads fastest, and in no other, unless an embedding shares it."""
         self.packed = packing.packed(self.weight)
         if self.packed is not None:
             self.weight = nn.Parameter(self.weight.to("meta"), requires_grad=False)  # whoever reads it gets an error

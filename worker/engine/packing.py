@@ -1,15 +1,14 @@
 """Weights of linear layers in the order in which a CPU reads them fastest.
 
 A decode step multiplies a few rows with every weight of the model, and for a plain matrix oneDNN puts it in order
-anew at each call. Packed once, 16 rows take half the time (bench/engine.py). The operators are those of torch's own
-compiler, for weights that it freezes; torch has no public name for them. Where they are missing, the plain matrix
-serves.
+anew at each call; packed, it is in order. The operators are those of torch's own compiler, for weights that it freezes;
+torch has no public name for them. Where they are missing, the plain matrix serves.
 """
 
 import torch
 from torch import Tensor
 
-ROWS = 16  # of a batch that the order is chosen for; others are right too, and hardly slower
+ROWS = 16  # of a batch that the order is chosen for; others are right too
 
 
 def packed(weight_OD: Tensor) -> Tensor | None:

@@ -34,8 +34,24 @@ def address(settings: Settings) -> str:
     url = urlsplit(settings.engine_url)
     if url.hostname not in EVERYWHERE:
         return settings.engine_url.rstrip("/")
-    own = socket.gethostbyname(socket.gethostname())
-    return f"{url.scheme}://{own}:{url.port or 80}"
+    return f"{url.scheme}://{own_address()}:{url.port or 80}"
+
+
+def own_address() -> str:
+    """Of this host, for others."""
+    name = socket.gethostname()
+    try:
+        found = socket.gethostbyname(name)
+    except OSError:  # others may know the name
+        return name
+    if not found.startswith("127."):
+        return found
+    try:  # Debian's 127.0.1.1: the address that leads to other hosts
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect(("10.255.255.255", 1))  # UDP: this chooses a route, and sends nothing
+            return str(probe.getsockname()[0])
+    except OSError:  # there is none
+        return found
 
 
 @contextlib.asynccontextmanager

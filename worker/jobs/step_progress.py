@@ -6,6 +6,7 @@ from typing import Any
 SHOWN_AFTER = 2.0  # seconds into a step; quicker ones need no progress, and cost no writes
 STORED_EVERY = 2.0
 TOLD_AFTER = 20.0  # seconds without a finished step before an event says so; then after twice as long each time
+UNUSUAL = 2.0  # times the longest step so far: where every step is slow, the events do not repeat it
 
 Line = dict[str, Any]
 PHASES = {
@@ -31,14 +32,18 @@ class StepProgress:
     entered: float | None = None  # the phase; None: when the step began
     seconds: dict[str, float] = field(default_factory=dict)  # of the step's phases that are done
     stored: float = 0.0
+    longest: float = 0.0  # of the steps that are done
     told_after: float = TOLD_AFTER
 
     def see(self, line: Line, now: float) -> None:
         match line:
             case {"type": "metrics", "step": step, "total_steps": total}:
-                self.step, self.total_steps = step, total
                 self.enter("training" if step < total else "evaluating", now)
-                self.began, self.entered, self.seconds, self.told_after = now, now, {}, TOLD_AFTER
+                if self.step:  # the first one loads as well
+                    self.longest = max(self.longest, now - self.began)
+                self.began, self.entered, self.seconds = now, now, {}
+                self.told_after = max(TOLD_AFTER, UNUSUAL * self.longest)
+                self.step, self.total_steps = step, total
             case {"type": "progress"}:
                 self.enter(line["phase"], now)
                 self.details = {name: value for name, value in line.items() if name not in ("type", "phase")}

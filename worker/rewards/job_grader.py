@@ -76,7 +76,8 @@ class JobGrader:
         try:
             results = await self.scorer.call(tools, calls)
         except GradersUnavailable as error:
-            raise TrainingFailed(error.code, f"The tools cannot be started: {clean(str(error))}", "tools") from error
+            said = f"The tools cannot be started: {clean(str(error))}"
+            raise TrainingFailed(error.code, said, "method.reinforcement.tools") from error
         await self._record()
         return results
 

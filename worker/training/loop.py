@@ -140,7 +140,7 @@ def evaluate(trainer: Tuner, work: Work, channel: Channel, step: int) -> None:
         trainer.compare(work, step)
     except Stopped:
         raise
-    except Exception as error:  # see above
+    except Exception as error:  # of torch, of a grader, of us: the adapter is saved already
         traceback.print_exc()
         message = f"The tuned model could not be evaluated ({type(error).__name__}); the adapter is not affected."
         channel.event(message, level="warn")

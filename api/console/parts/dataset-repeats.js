@@ -27,7 +27,7 @@ function Shown({ data: { rows, complete, duplicate_rows: twice, repeated_prompts
   return html`
     <p class=${`message small ${twice ? "warn" : "good"}`}>${twice ? `${count(twice)} of ${looked} ${twice === 1 ? "repeats" : "repeat"} an earlier row whole. The model learns such rows more often than the others.` : `None of ${looked} comes twice.`}</p>
     ${examples.length > 0 && html`<${Lines} what="Repeated lines" words=${examples.map(({ line, of }) => `${count(line)} repeats ${count(of)}`)} total=${twice} />`}
-    ${near.near_duplicate_rows > 0 && html`<p class="message small warn">${many(near.near_duplicate_rows, "row")} ${near.near_duplicate_rows === 1 ? "is" : "are"} nearly an earlier row: another case, punctuation, or a few other words.${near.rows < rows - twice ? ` The first ${count(near.rows)} different rows were compared.` : ""}</p>
+    ${near.near_duplicate_rows > 0 && html`<p class="message small warn">${many(near.near_duplicate_rows, "row")} ${near.near_duplicate_rows === 1 ? "is" : "are"} nearly the same as an earlier row: only case, punctuation or a few words differ.${near.rows < rows - twice ? ` The first ${count(near.rows)} different rows were compared.` : ""}</p>
       <${Lines} what="Similar lines" words=${near.examples.map(({ line, of, similarity }) => `${count(line)} is like ${count(of)} (${percent(similarity)})`)} total=${near.near_duplicate_rows} />`}
     ${again > 0 && html`<p class="small quiet">${many(again, "row")} ${again === 1 ? "asks" : "ask"} what an earlier row asks, with another answer.</p>`}
     ${overlap && html`<p class=${`message small ${overlap.shared_rows ? "warn" : "good"}`}>${overlap.shared_rows

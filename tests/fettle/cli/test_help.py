@@ -27,6 +27,12 @@ def test_help_has_an_example(shell: Shell, name: str) -> None:
     assert re.search(rf"Examples?: .*fettle {name}\b", said), said
 
 
+def test_help_shows_no_type_of_python(shell: Shell) -> None:
+    said = {name: shell.ok(*name.split(), "--help") for name in COMMANDS}
+    assert [name for name, text in said.items() if re.search(r"<(str|bool|int|float|path|list|datetime)\b", text)] == []
+    assert re.search(r"--rows +N\b", said["preview"]) and re.search(r"--watch +Follow", said["train"])
+
+
 @pytest.mark.parametrize(("name", "line"), EXAMPLES)
 def test_an_example_has_options_that_the_command_has(name: str, line: str) -> None:
     known = {option for param in COMMANDS[name].params for option in param.opts}

@@ -81,7 +81,7 @@ async def test_two_bases_are_decoded_side_by_side(pool: Pool, monkeypatch: pytes
 async def test_a_base_that_many_want_at_once_is_read_once(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
     real = pool_module.read_network
-    monkeypatch.setattr(pool_module, "read_network", lambda base: read.append(base.name) or real(base))
+    monkeypatch.setattr(pool_module, "read_network", lambda base, **options: read.append(base.name) or real(base, **options))
     networks = await asyncio.gather(*(request(pool, "a") for _ in range(5)))
     assert len(networks) == 5
     assert read == ["a"]
@@ -102,10 +102,10 @@ async def test_others_are_answered_while_a_base_is_read(pool: Pool, monkeypatch:
     loop = asyncio.get_running_loop()
     real = pool_module.read_network
 
-    def slow(base: Any) -> Any:
+    def slow(base: Any, **options: Any) -> Any:
         loop.call_soon_threadsafe(reading.set)
         asyncio.run_coroutine_threadsafe(done.wait(), loop).result(30)
-        return real(base)
+        return real(base, **options)
 
     first = await request(pool, "a")
     monkeypatch.setattr(pool_module, "read_network", slow)

@@ -58,11 +58,18 @@ class TestTold:
         progress = after(metrics(3))
         assert [now for now in range(101, 300) if progress.to_tell(float(now))] == [120, 140, 180, 260]
 
-    def test_the_next_step_starts_afresh(self) -> None:
+    def test_where_every_step_is_slow_only_an_unusual_one_is_told_of(self) -> None:
         progress = after(metrics(3))
         assert progress.to_tell(120.0)
-        progress.see(metrics(4), 121.0)
-        assert [now for now in range(121, 160) if progress.to_tell(float(now))] == [141]
+        for step in range(4, 8):
+            progress.see(metrics(step), 121.0 + 21 * (step - 4))  # each takes 21 s
+            assert progress.to_tell(141.0 + 21 * (step - 4)) is None
+        assert [now for now in range(205, 300) if progress.to_tell(float(now))] == [226, 268]  # 42 s and 84 s after 184
+
+    def test_the_first_step_which_loads_as_well_is_no_measure(self) -> None:
+        progress = after()
+        progress.see(metrics(1), 300.0)
+        assert [now for now in range(300, 330) if progress.to_tell(float(now))] == [320]
 
     def test_it_says_what_is_slow(self) -> None:
         progress = after(metrics(3), {"type": "score", "rollouts": [{}] * 8})

@@ -246,4 +246,4 @@ class TestTools:
         with pytest.raises(TrainingFailed, match=r"(?s)The tool 'add'.*ZeroDivisionError") as caught:
             await recorder.scoring
         await recorder.close()
-        assert caught.value.param == "tools"
+        assert caught.value.param == "method.reinforcement.tools"

@@ -22,7 +22,7 @@ class Work:
     base_name: str  # in the catalog
     base_path: Path
     threads: int
-    cpu_bf16: bool = False  # what a CPU computes in, instead of fp32
+    cpu_bf16: bool = False  # a CPU computes in bf16 instead of fp32
     options: dict[str, Any] = field(default_factory=dict)
     phase: str = ""
     goes_on: bool = True
