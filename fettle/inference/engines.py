@@ -20,10 +20,14 @@ log = structlog.get_logger()
 
 
 async def announce(session: AsyncSession, engine: InferenceEngine) -> None:
-    """Writes the engine's row, with the database's clock. An earlier engine with its address is gone."""
+    """Writes the engine's row, with the database's clock. An earlier engine of this host with its address is gone.
+
+    127.0.0.1 is an address on every host, so that of another one says nothing.
+    """
     now = await session.scalar(select(database_now())) or 0.0
     engine.started_at = engine.seen_at = now
-    before = (InferenceEngine.url == engine.url) & (InferenceEngine.id != engine.id)
+    mine = (InferenceEngine.url == engine.url) & (InferenceEngine.host == engine.host)
+    before = mine & (InferenceEngine.id != engine.id)
     await session.execute(delete(InferenceEngine).where(before | (InferenceEngine.seen_at < now - FORGOTTEN_SECONDS)))
     await session.merge(engine)
 

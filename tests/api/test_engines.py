@@ -3,7 +3,9 @@ from models import InferenceEngine
 from tests.api.tenants import Tenant
 
 
-async def test_an_engine_shows_what_it_serves_and_no_names_of_other_projects_models(tenant: Tenant) -> None:
+async def test_an_engine_shows_what_it_serves_and_tenants_see_no_address_and_no_names_of_others_models(
+    tenant: Tenant,
+) -> None:
     row = InferenceEngine(
         id="gpu-1:7",
         url="http://10.0.0.7:8001",
@@ -19,9 +21,12 @@ async def test_an_engine_shows_what_it_serves_and_no_names_of_other_projects_mod
         await engines.announce(session, row)
     try:
         (shown,) = (await tenant.http.get("/v1/engines")).json()["data"]
+        operator = await tenant.api.client(tenant.project.name, "admin")
+        (whole,) = (await operator.get("/v1/engines")).json()["data"]
     finally:
         async with tenant.db.transaction() as session:
             await engines.remove(session, row.id)
     told = ("object", "url", "kind", "status", "base_models", "adapters", "requests")
-    assert [shown[name] for name in told] == ["engine", row.url, "vllm", "stopping", ["qwen"], 1, 3]
+    assert [shown[name] for name in told] == ["engine", None, "vllm", "stopping", ["qwen"], 1, 3]
+    assert whole == {**shown, "url": row.url}
     assert "secret-project" not in str(shown)

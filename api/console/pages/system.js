@@ -42,7 +42,7 @@ const COLUMNS = [
 ];
 
 const ENGINES = [
-  { title: "Engine", cell: (engine) => html`${engine.host}<span class="sub mono">${engine.url}</span>` },
+  { title: "Engine", cell: (engine) => html`${engine.host}${engine.url && html`<span class="sub mono">${engine.url}</span>`}` },
   { title: "Status", cell: (engine) => html`<${Status} of=${engine.status} />` },
   { title: "Base models", cell: (engine) => html`<span class="wrap">${engine.base_models.join(", ")}</span>` },
   { title: "Adapters", cell: (engine) => engine.adapters },

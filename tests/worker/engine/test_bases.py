@@ -81,7 +81,9 @@ async def test_two_bases_are_decoded_side_by_side(pool: Pool, monkeypatch: pytes
 async def test_a_base_that_many_want_at_once_is_read_once(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
     real = pool_module.read_network
-    monkeypatch.setattr(pool_module, "read_network", lambda base, **options: read.append(base.name) or real(base, **options))
+    monkeypatch.setattr(
+        pool_module, "read_network", lambda base, **options: read.append(base.name) or real(base, **options)
+    )
     networks = await asyncio.gather(*(request(pool, "a") for _ in range(5)))
     assert len(networks) == 5
     assert read == ["a"]
@@ -192,6 +194,8 @@ def test_a_base_without_a_chat_template_is_unavailable_and_says_why(
     def unreadable(*_: object) -> None:
         raise TrainingFailed("no_chat_template", "The base model in 'starter' has no chat template.", "model")
 
+    known = engine.client.post("/v1/completions", json={"model": "starter", "prompt": "a", "max_tokens": 1})
+    assert known.status_code == 200  # the engine reads it at its start, perhaps still now
     monkeypatch.delitem(engine.pool.bases, "starter")
     monkeypatch.setattr(pool_module, "read_base", unreadable)
     answer = engine.chat()
