@@ -22,7 +22,7 @@ log = structlog.get_logger()
 async def announce(session: AsyncSession, engine: InferenceEngine) -> None:
     """Writes the engine's row, with the database's clock. An earlier engine of this host with its address is gone.
 
-    127.0.0.1 is an address on every host, so that of another one says nothing.
+    127.0.0.1 is an address of every host: another one may have an engine there too.
     """
     now = await session.scalar(select(database_now())) or 0.0
     engine.started_at = engine.seen_at = now

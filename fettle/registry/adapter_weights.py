@@ -5,9 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from safetensors import SafetensorError, safe_open
-
 from fettle.registry.adapter_config import Unsupported
 
 NAME = "adapter_model.safetensors"
@@ -15,9 +12,9 @@ PREFIX, A, B = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
 HEAD = PREFIX + "score.weight"  # what PEFT saves whole of a reward model
 PIECE = 16 << 20  # bytes that are looked at together
 EXPONENTS = {  # of the types that adapters have: all bits of the exponent are set in what is not a number
-    "F32": (np.uint32, 0x7F80_0000),
-    "F16": (np.uint16, 0x7C00),
-    "BF16": (np.uint16, 0x7F80),
+    "F32": ("<u4", 0x7F80_0000),
+    "F16": ("<u2", 0x7C00),
+    "BF16": ("<u2", 0x7F80),
 }
 
 Shape = tuple[int, ...]
@@ -71,6 +68,8 @@ def not_numbers(name: str) -> Unsupported:
 
 def tensors(file: Path) -> dict[str, Tensor]:
     """From the header, which safetensors has checked against the file. Raises Unsupported."""
+    from safetensors import SafetensorError, safe_open  # here: the API starts without it
+
     try:
         with safe_open(file, framework="numpy"):
             pass
@@ -88,6 +87,8 @@ def tensors(file: Path) -> dict[str, Tensor]:
 
 def check_numbers(file: Path, found: Mapping[str, Tensor]) -> None:
     """Raises Unsupported for infinities, NaN, and types that adapters do not have."""
+    import numpy as np  # here: the API starts without it
+
     with file.open("rb") as stream:
         for name, tensor in found.items():
             if tensor.dtype not in EXPONENTS:

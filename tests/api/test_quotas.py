@@ -20,6 +20,14 @@ def headers(answer: Any) -> tuple[str, str]:
     return answer.headers["x-should-retry"], answer.headers["retry-after"]
 
 
+async def test_a_response_that_would_be_stored_is_refused_before_an_engine_is_asked(tenant: Tenant) -> None:
+    await tenant.quota(bytes=0)
+    asked = {"model": "starter", "input": "2 + 2 ="}
+    assert refusal(await tenant.http.post("/v1/responses", json=asked)) == (429, "quota_exceeded", None)
+    unstored = await tenant.http.post("/v1/responses", json={**asked, "store": False})
+    assert refusal(unstored)[0] == 503  # no engine is here
+
+
 class TestQueuedJobs:
     async def test_the_sentence_names_the_quota_its_use_and_the_way_out(self, tenant: Tenant) -> None:
         await tenant.quota(queued_jobs=2)
@@ -102,14 +110,6 @@ class TestFiles:
         }
         done = await exchange(tenant.api.app, "POST", "/v1/files", sent, [chunk(b"x" * 1000)] * 1000)
         assert (done.status, done.reads, done.headers["connection"]) == (429, 0, "close")
-
-
-async def test_a_response_that_would_be_stored_is_refused_before_an_engine_is_asked(tenant: Tenant) -> None:
-    await tenant.quota(bytes=0)
-    asked = {"model": "starter", "input": "2 + 2 ="}
-    assert refusal(await tenant.http.post("/v1/responses", json=asked)) == (429, "quota_exceeded", None)
-    unstored = await tenant.http.post("/v1/responses", json={**asked, "store": False})
-    assert refusal(unstored)[0] == 503  # no engine is here
 
 
 class TestTokens:

@@ -29,7 +29,12 @@ def ways(routes: list[Any]) -> Iterator[Way]:
         yield from (Way(method, path, names) for method in sorted(route.methods))
 
 
-SAME_FOR_ALL = {"/v1/workers", "/v1/webhook_event_types", "/v1/audit_logs"}  # the last is closed to tenants
+SAME_FOR_ALL = {
+    "/v1/workers",
+    "/v1/engines",
+    "/v1/webhook_event_types",
+    "/v1/audit_logs",
+}  # tenants may not read the last
 WAYS = list(ways(create_app(Settings()).routes))
 GUARDED = [way for way in WAYS if way.path not in OPEN_PATHS and not way.path.startswith(OPEN_FOLDERS)]
 WITH_ID = [way for way in GUARDED if way.names]

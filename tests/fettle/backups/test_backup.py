@@ -21,7 +21,8 @@ from fettle.tenancy import audit
 from models import Base, Checkpoint, File, JobStatus, Project, TunedModel, Worker
 from tests import databases
 from tests.fettle import given
-from tests.fettle.storage.test_contract import CREDENTIALS, s3_settings
+from tests.fettle.storage.conftest import CREDENTIALS
+from tests.fettle.storage.streams import s3_settings
 
 SECRET = b"pepper"
 

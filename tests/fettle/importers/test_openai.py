@@ -65,7 +65,7 @@ def test_everything_that_can_come_comes_and_the_rest_says_why(empty: Shell, serv
     assert "No such File object." in found["file file-old"]["result"]
     assert found["job ftjob-old"]["result"] == "Its training file file-old did not come."
     assert found["job ftjob-bad"]["result"] == "It failed at OpenAI: too few rows"
-    assert "weights stay at OpenAI" in found[f"model {TUNED}"]["result"]
+    assert "does not release the weights" in found[f"model {TUNED}"]["result"]
     assert found[f"checkpoints {SFT}"]["result"].startswith("3 checkpoints: steps and metrics")
     assert "'logs'" in found["eval eval_logs"]["result"]
     assert found["files assistants"]["outcome"] == "left there"
