@@ -117,7 +117,7 @@ class TestMetricLines:
         await add_metrics(db, job, {"step": 1, "train_loss": 3.0}, {"step": 2, "train_loss": 2.0})
         await add_metrics(db, job, {"step": 2, "train_loss": 1.5, "valid_loss": 1.0})  # done again by a resumed run
         async with db.snapshot() as session:
-            lines, _ = await events.metric_lines(session, job.id)
+            lines = await events.metric_lines(session, job.id)
         assert lines.count(b"\n") == 2
         body = orjson.loads(WORK["metric_columns"]({"job_id": job.id}, lines))
         assert body["columns"] == {"step": [1, 2], "train_loss": [3.0, 1.5], "valid_loss": [None, 1.0]}
