@@ -21,7 +21,7 @@ async def test_an_engine_shows_what_it_serves_and_tenants_see_no_address_and_no_
         await engines.announce(session, row)
     try:
         (shown,) = (await tenant.http.get("/v1/engines")).json()["data"]
-        operator = await tenant.api.client(tenant.project.name, "admin")
+        operator = await tenant.key("admin", "jobs.read")
         (whole,) = (await operator.get("/v1/engines")).json()["data"]
     finally:
         async with tenant.db.transaction() as session:

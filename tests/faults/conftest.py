@@ -175,14 +175,14 @@ def plain(value: Any) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def proxy(s3_endpoint: str) -> Iterator[Proxy]:
     between = Proxy(s3_endpoint)
     yield between
     between.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def disk() -> Iterator[Path]:
     """The workers' data folder: a small disk of its own, where we may mount one."""
     around = Path(tempfile.mkdtemp(prefix="fettle-disk-"))  # not pytest's, which a later session may clear away
@@ -196,7 +196,7 @@ def disk() -> Iterator[Path]:
     shutil.rmtree(around)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def built(tmp_path_factory: pytest.TempPathFactory, s3_endpoint: str, proxy: Proxy, disk: Path) -> Iterator[House]:
     pgdata = Path(tempfile.mkdtemp(prefix="fettle-faults-"))  # not pytest's: the server runs as another user
     server = postgresql.start(pgdata)

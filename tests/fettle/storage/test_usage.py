@@ -17,7 +17,7 @@ async def test_a_job_and_its_project_say_what_they_take_up(db: Database, project
     assert (await given.read(db, job)).stored_bytes == 77
     assert (await given.read(db, other)).stored_bytes is None
     async with db.snapshot() as session:
-        assert await usage.of_project(session, project.id) == {"files": 2000, "jobs": 77}
+        assert await usage.of_project(session, project.id) == {"files": 2000, "jobs": 77, "models": 0}
 
 
 async def test_a_collection_measures_what_it_leaves(db: Database, project: Project, tmp_path: Path) -> None:
