@@ -137,7 +137,8 @@ async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot
             log.warning("not_drained")  # the database is away, say: the leases will run out
     for task in (told, *others):
         task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+    # Python 3.11's wait_for loses a cancellation that comes with its result: such a task would go on for ever
+    await asyncio.wait(others, timeout=END_SECONDS)
     await client.concluded()
     log.info("worker_stopped")
     for slot_served in ended:
