@@ -18,5 +18,5 @@ class TunedModel(Base, Created):
     base_model: Mapped[str]
     kind: Mapped[str] = mapped_column(default="chat")  # chat | reward_model
     prefix: Mapped[str]  # storage prefix of the adapter and its manifest
-    lora: Mapped[dict[str, Any] | None]  # of an uploaded one: how a job goes on from it; None: no job can
+    lora: Mapped[dict[str, Any] | None]  # of an uploaded adapter, for jobs that continue from it; None: none can
     bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # of an uploaded one

@@ -1,7 +1,8 @@
 """What a proxy in front says about a request: the client's address and scheme, and the person who signed in there."""
 
 import os
-from ipaddress import IPv6Address, ip_address
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -19,12 +20,12 @@ class Proxies:
     """
 
     def __init__(self, app: ASGIApp) -> None:
-        self.forwarded = ProxyHeadersMiddleware(app, os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1"))  # type: ignore[arg-type]
+        self.forwarded = ProxyHeadersMiddleware(app, os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1"))  # type: ignore[arg-type]  # uvicorn has ASGI types of its own
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = scope.get("client")
         scope.setdefault("state", {})["peer"] = client[0] if client else None
-        await self.forwarded(scope, receive, send)  # type: ignore[arg-type]
+        await self.forwarded(scope, receive, send)  # type: ignore[arg-type]  # likewise
 
 
 def person_of(scope: Scope) -> str | None:
@@ -52,10 +53,10 @@ def person_of(scope: Scope) -> str | None:
     return person or None
 
 
-def trusted(peer: str | None, networks: tuple[object, ...]) -> bool:
+def trusted(peer: str | None, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
     try:
         address = ip_address(peer or "")
     except ValueError:  # a Unix socket has no address
         return False
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return any((mapped or address) in network for network in networks)  # type: ignore[operator]
+    return any((mapped or address) in network for network in networks)

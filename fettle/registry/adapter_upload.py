@@ -148,8 +148,10 @@ def model_of(repository: str) -> str:
 
 
 def examine(folder: Path, config: dict[str, Any], base: Base) -> dict[str, Any]:
-    """Compares the tensors with the base's. lora: how a job goes on from it; null: no job can. Raises Unsupported,
-    Unreadable."""
+    """Compares the tensors with the base's. lora: what a job that continues from it needs; null: none can.
+
+    Raises Unsupported, Unreadable.
+    """
     tensors = adapter_weights.tensors(folder / adapter_weights.NAME)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     scores = adapter_config.is_reward_model(config)

@@ -39,13 +39,17 @@ def pull(
             if name in there:
                 hub.hf_hub_download(repository, name, revision=commit, local_dir=folder)
     except (HfHubHTTPError, httpx.HTTPError, OSError, ValueError) as error:
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        why = f"status {status}" if status else type(error).__name__
         raise Unavailable(
-            f"The hub did not return {repository!r}{f' at {revision!r}' if revision else ''} ({why}). Check the name "
-            "and the network; a private repository needs FETTLE_HF_TOKEN."
+            f"The hub did not return {repository!r}{f' at {revision!r}' if revision else ''} ({why(error)}). "
+            "Check the name and the network; a private repository needs FETTLE_HF_TOKEN."
         ) from error
     return commit
+
+
+def why(error: Exception) -> str:
+    """In a few words, without addresses: the status of the hub's answer, or what kept it from coming."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return f"status {status}" if status else type(error).__name__
 
 
 def refuse_foreign(repository: str, there: set[str]) -> None:

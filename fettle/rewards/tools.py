@@ -46,7 +46,7 @@ class Tools:
             raise
 
     def call(self, call: Call) -> Returned:
-        """What the model reads. Whatever goes wrong is told to it."""
+        """What the model reads: the result, or what went wrong."""
         try:
             arguments = orjson.loads(call.arguments or "{}")
         except orjson.JSONDecodeError as error:

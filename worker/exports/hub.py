@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from fettle.errors import InvalidRequest, Unavailable
-from fettle.registry.hub import REPOSITORY
+from fettle.registry.hub import REPOSITORY, why
 
 
 def check(repository: str, token: SecretStr | None) -> None:
@@ -32,10 +32,8 @@ def push(folder: Path, repository: str, token: SecretStr) -> str:
         hub.create_repo(repository, private=True, exist_ok=True)
         done = hub.upload_folder(repo_id=repository, folder_path=folder, commit_message="Exported by Fettle")
     except (HfHubHTTPError, httpx.HTTPError, OSError, ValueError) as error:
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        why = f"status {status}" if status else type(error).__name__
         raise Unavailable(
-            f"The hub rejected {repository!r} ({why}). The export is in {folder}. Check the token's rights and the "
-            "network, and push again."
+            f"The hub rejected {repository!r} ({why(error)}). The export is in {folder}. "
+            "Check the token's rights and the network, and push again."
         ) from error
     return str(done.commit_url)

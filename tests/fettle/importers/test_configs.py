@@ -157,7 +157,7 @@ def test_a_key_without_counterpart_is_named(
 
 @pytest.mark.parametrize("tool", reading.TOOLS)
 def test_no_key_is_dropped_without_a_word(config: Any, tool: str) -> None:
-    """Every key of a config changes the job when it changes, or is told."""
+    """Each key of a config either changes the job or appears in the report."""
     whole = json.loads(json.dumps(config(tool).body))
     for key, value in json.loads(Path("config.yml").read_text()).items():
         other = config(tool, **{key: not value if isinstance(value, bool) else f"other {value}"})

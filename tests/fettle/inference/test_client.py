@@ -1,137 +1,24 @@
 """Against a small server that plays vLLM's routes, its refusals included."""
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from typing import Any
 
 import httpx
 import orjson
 import pytest
 import structlog
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
-from pydantic import SecretStr
 
 from fettle.cli.up import free_port
 from fettle.db import Database
 from fettle.errors import InvalidRequest, NotFound, Unavailable
 from fettle.inference import client as serving
-from fettle.inference.client import Answer, Engine, Servable
-from fettle.inference.routing import Route
+from fettle.inference.client import Engine, Servable
 from fettle.registry.catalog import BUILT_IN
 from fettle.settings import Settings
 from fettle.tenancy import projects
 from models import Checkpoint, Project, TunedModel
-from tests.api.served import served
 from tests.fettle import given
-
-BASE = Servable("starter", "starter")
-TUNED = Servable("ft:starter:default::abc", "starter", "jobs/1/1/adapter")
-BROKEN = Servable("ft:starter:default::bad", "starter", "broken")
-QUESTION: dict[str, Any] = {"model": "x", "messages": [{"role": "user", "content": "2 + 2 ="}]}
-
-
-class Vllm:
-    """vLLM's routes: 404 for a name that is not loaded, 400 for an adapter that is loaded already."""
-
-    def __init__(self) -> None:
-        self.loaded: set[str] = set()
-        self.seen: list[tuple[str, dict[str, Any]]] = []
-        self.keys: set[str | None] = set()
-        self.request_ids: list[str | None] = []
-        self.healthy, self.full, self.breaks = True, False, False
-        self.go_on = threading.Event()
-        self.app = FastAPI()
-        self.app.post("/v1/chat/completions")(self.chat)
-        self.app.post("/v1/load_lora_adapter")(self.load)
-        self.app.post("/v1/unload_lora_adapter")(self.unload)
-        self.app.get("/health")(self.health)
-
-    async def note(self, request: Request) -> dict[str, Any]:
-        body: dict[str, Any] = await request.json()
-        self.seen.append((request.url.path.removeprefix("/v1/"), body))
-        self.keys.add(request.headers.get("authorization"))
-        self.request_ids.append(request.headers.get("x-request-id"))
-        return body
-
-    async def chat(self, request: Request) -> Response:
-        body = await self.note(request)
-        if self.full:
-            return JSONResponse({"error": {"message": "full"}}, 429, {"retry-after": "5"})
-        if body["model"] not in {"starter", *self.loaded}:
-            return refusal(404, f"The model `{body['model']}` does not exist.")
-        if body.get("stream"):
-            return StreamingResponse(self.pieces(), media_type="text/event-stream")
-        return JSONResponse({"asked": body})
-
-    async def pieces(self) -> AsyncIterator[bytes]:
-        yield b"data: first\n\n"
-        if self.breaks:
-            raise ConnectionAbortedError
-        await asyncio.to_thread(self.go_on.wait, 120)
-        yield b"data: last\n\n"
-
-    async def load(self, request: Request) -> Response:
-        body = await self.note(request)
-        name = body["lora_name"]
-        await asyncio.sleep(0.02)  # weights take their time
-        if body["lora_path"] == "broken":
-            return refusal(400, "LoRA rank 999 is greater than max_lora_rank 64.")
-        if body["lora_path"] == "proxy":
-            return PlainTextResponse("Bad Gateway", 502)
-        if name in self.loaded:
-            return refusal(400, f"The lora adapter '{name}' has already been loaded.")
-        self.loaded.add(name)
-        return PlainTextResponse(f"Success: LoRA adapter '{name}' added successfully.")
-
-    async def unload(self, request: Request) -> Response:
-        body = await self.note(request)
-        if body["lora_name"] not in self.loaded:
-            return refusal(404, "The lora adapter cannot be found.")
-        self.loaded.remove(body["lora_name"])
-        return PlainTextResponse("Success")
-
-    async def health(self) -> Response:
-        return Response(status_code=200 if self.healthy else 503)
-
-    def routes(self) -> list[str]:
-        return [route for route, _ in self.seen]
-
-
-def refusal(status: int, message: str) -> JSONResponse:
-    return JSONResponse({"error": {"message": message, "type": "x", "param": None, "code": status}}, status)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[Vllm, str]]:
-    vllm = Vllm()
-    with served(vllm.app) as url:
-        yield vllm, url
-
-
-@pytest.fixture
-def vllm(server: tuple[Vllm, str]) -> Vllm:
-    """As if it had just started."""
-    found = server[0]
-    found.loaded.clear()
-    found.seen.clear()
-    found.keys.clear()
-    found.go_on.clear()
-    found.healthy, found.full, found.breaks = True, False, False
-    return found
-
-
-@pytest.fixture
-async def engine(server: tuple[Vllm, str], vllm: Vllm) -> AsyncIterator[Engine]:
-    client = Engine(Settings(engine_url=server[1], engine_key=SecretStr("sesame")))
-    yield client
-    await client.close()
-
-
-async def whole(answer: Answer) -> Any:
-    return orjson.loads(b"".join([chunk async for chunk in answer.body]))
+from tests.fettle.inference.conftest import BASE, BROKEN, QUESTION, TUNED, Vllm, whole
 
 
 class TestChat:
@@ -317,102 +204,3 @@ class TestFind:
             Servable(tuned, "starter", "p/adapter"),
             Servable(checkpoint, "starter", "p/step-5"),
         ]
-
-
-class TestSeveralEngines:
-    """Two with the same base; the address in the settings is a third, where nobody listens."""
-
-    @pytest.fixture
-    def second(self) -> Iterator[tuple[Vllm, str]]:
-        other = Vllm()
-        with served(other.app) as url:
-            yield other, url
-
-    @pytest.fixture
-    async def several(
-        self, server: tuple[Vllm, str], vllm: Vllm, second: tuple[Vllm, str]
-    ) -> AsyncIterator[tuple[Engine, list[Vllm]]]:
-        """The client, and the engines in the order in which the tuned model asks them."""
-        by_url = {server[1]: vllm, second[1]: second[0]}
-        nobody = f"http://127.0.0.1:{free_port()}"
-        client = Engine(Settings(engine_url=nobody), routes=[Route(url, ("starter",)) for url in by_url])
-        yield client, [by_url[url] for url in await client.urls(TUNED) if url in by_url]
-        await client.close()
-
-    async def test_the_tuned_model_has_one_of_them(self, several: tuple[Engine, list[Vllm]]) -> None:
-        client, (first, other) = several
-        for _ in range(3):
-            assert (await whole(await client.generate(TUNED, QUESTION)))["asked"]["model"] == TUNED.name
-        assert first.routes().count("load_lora_adapter") == 1
-        assert other.seen == []
-        assert client.mine.total() == 0
-
-    async def test_one_that_is_gone_is_replaced_before_the_first_byte_and_asked_last_for_a_while(
-        self, several: tuple[Engine, list[Vllm]], second: tuple[Vllm, str]
-    ) -> None:
-        client, _ = several
-        gone = f"http://127.0.0.1:{free_port()}"
-        client.routes = [Route(gone, ("starter",), adapters=(TUNED.name,)), Route(second[1], ("starter",))]
-        assert (await client.urls(TUNED))[0] == gone
-        assert (await client.generate(TUNED, QUESTION)).status == 200
-        assert (await client.urls(TUNED))[0] == second[1]
-        assert client.mine[gone] == 0
-
-    async def test_one_that_is_full_passes_the_request_on_and_when_all_are_full_says_so(
-        self, several: tuple[Engine, list[Vllm]]
-    ) -> None:
-        client, (first, other) = several
-        first.full = True
-        assert (await whole(await client.generate(TUNED, QUESTION)))["asked"]["model"] == TUNED.name
-        assert TUNED.name in other.loaded
-        other.full = True
-        answer = await client.generate(TUNED, QUESTION)
-        assert (answer.status, answer.headers["retry-after"]) == (429, "5")
-        await answer.close()
-        first.full = False
-        assert client.mine.total() == 0
-
-    async def test_the_answer_of_a_full_one_is_let_go_when_the_next_one_refuses(
-        self, several: tuple[Engine, list[Vllm]]
-    ) -> None:
-        client, (first, _) = several
-        first.full = True
-        with pytest.raises(InvalidRequest, match="LoRA rank 999"):
-            await client.generate(Servable(TUNED.name, "starter", BROKEN.prefix), QUESTION)
-        first.full = False
-        assert client.mine.total() == 0
-
-    async def test_what_has_begun_is_not_asked_again_elsewhere(self, several: tuple[Engine, list[Vllm]]) -> None:
-        client, (first, other) = several
-        first.breaks = True
-        answer = await client.generate(TUNED, {**QUESTION, "stream": True})
-        said = b"".join([piece async for piece in answer.body])
-        assert said.startswith(b"data: first\n\n") and b"stopped before its answer was complete" in said
-        assert other.seen == []
-        first.breaks = False
-        assert client.mine.total() == 0
-
-    async def test_an_adapter_that_one_rejects_is_not_tried_on_the_others(
-        self, several: tuple[Engine, list[Vllm]]
-    ) -> None:
-        client, engines = several
-        with pytest.raises(InvalidRequest, match="LoRA rank 999"):
-            await client.generate(BROKEN, QUESTION)
-        assert sum(engine.routes().count("load_lora_adapter") for engine in engines) == 1
-
-    async def test_a_deleted_model_is_unloaded_everywhere(self, several: tuple[Engine, list[Vllm]]) -> None:
-        client, engines = several
-        for engine in engines:
-            engine.loaded.add(TUNED.name)
-        await client.forget(TUNED.name)
-        assert [engine.loaded for engine in engines] == [set(), set()]
-        assert await client.healthy()
-
-    async def test_a_base_that_nobody_announced_is_asked_at_the_address_of_the_settings(
-        self, several: tuple[Engine, list[Vllm]]
-    ) -> None:
-        client, engines = several
-        assert await client.urls(Servable("phi", "phi")) == [client.url]
-        with pytest.raises(Unavailable, match=client.url):
-            await client.generate(Servable("phi", "phi"), QUESTION)
-        assert [engine.seen for engine in engines] == [[], []]

@@ -25,7 +25,7 @@ QUESTION = [{"role": "user", "content": "Hi"}]
 
 
 class Installation:
-    """Processes that share a data folder, and so an SQLite database; nobody is told another's address."""
+    """Processes that share a data folder, and so an SQLite database. None is configured with another's address."""
 
     def __init__(self, data: Path, vllm: RecordedVllm) -> None:
         catalog = data / "catalog.json"
