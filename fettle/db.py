@@ -7,7 +7,7 @@ A transaction that writes takes SQLite's write lock when it begins, so that it n
 import errno
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Float, String, event, func, select
@@ -89,6 +89,16 @@ async def lock(session: AsyncSession, name: str) -> None:
         await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
+class SqliteConnection(sqlite3.Connection):
+    """Rolls back before it closes. SQLite keeps the write lock of a closed connection for as long as a cursor lives,
+    and the traceback of a cancelled task keeps its cursors."""
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):  # it is broken, or closed already
+            self.rollback()
+        super().close()
+
+
 class Database:
     """An engine and its transactions."""
 
@@ -126,7 +136,8 @@ def make_engine(url: str) -> AsyncEngine:
         event.listen(postgresql.sync_engine, "handle_error", translate)
         event.listen(postgresql.sync_engine, "do_connect", connect)
         return postgresql
-    engine = create_async_engine(url, pool_size=20, max_overflow=20, hide_parameters=True, connect_args={"timeout": 30})
+    options = {"timeout": 30, "factory": SqliteConnection}
+    engine = create_async_engine(url, pool_size=20, max_overflow=20, hide_parameters=True, connect_args=options)
     event.listen(engine.sync_engine, "handle_error", translate)
 
     @event.listens_for(engine.sync_engine, "connect")

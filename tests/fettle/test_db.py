@@ -229,3 +229,26 @@ async def test_a_sqlite_that_is_locked_is_away_and_says_why(tmp_path: Path) -> N
     await first.close()
     assert meaning(busy.value) is DatabaseAway
     assert explain(busy.value, "BEGIN") == "database is locked (statement: BEGIN)"
+
+
+async def test_transactions_that_are_cancelled_leave_no_lock(tmp_path: Path) -> None:
+    db = Database(f"sqlite+aiosqlite:///{tmp_path / 'a.db'}")
+    async with db.transaction() as session:
+        await session.execute(text("CREATE TABLE t (id INTEGER PRIMARY KEY, b TEXT)"))
+        for _ in range(300):
+            await session.execute(text("INSERT INTO t (b) VALUES ('x')"))
+
+    async def work() -> None:
+        while True:
+            async with db.transaction() as session:
+                (await session.execute(text("SELECT * FROM t"))).first()
+                await session.execute(text("UPDATE t SET b = 'y' WHERE id = 5 RETURNING id"))
+
+    cancelled = []  # their tracebacks hold cursors
+    for turn in range(100):
+        cancelled.append(asyncio.create_task(work()))
+        await asyncio.sleep(turn * 0.0001)
+        cancelled[-1].cancel()
+        async with asyncio.timeout(10), db.transaction() as session:
+            await session.execute(text("UPDATE t SET b = 'z' WHERE id = 1"))
+    await db.close()

@@ -118,13 +118,13 @@ def with_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], Any])
 
 FIRST_A = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
 DEFECTS: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "DoRA": (lambda folder: with_config(folder, use_dora=True), "'use_dora' to True"),
+    "DoRA": (lambda folder: with_config(folder, use_dora=True), "'use_dora' to true"),
     "ranks by module": (lambda folder: with_config(folder, rank_pattern={"q_proj": 4}), "rank_pattern"),
     "another method": (lambda folder: with_config(folder, peft_type="IA3"), "'peft_type' to 'IA3'"),
     "whole layers": (lambda folder: with_config(folder, modules_to_save=["lm_head"]), "modules_to_save"),
     "PiSSA": (lambda folder: with_config(folder, init_lora_weights="pissa"), "'pissa'"),
     "another rank": (lambda folder: with_config(folder, r=4), "has the shape"),
-    "no rank": (lambda folder: with_config(folder, r=0), "'r' 0"),
+    "no rank": (lambda folder: with_config(folder, r=0), "'r' is 0"),
     "a config that is no JSON": (lambda folder: (folder / CONFIG).write_text("{"), "not a LoRA configuration"),
     "a pickle": (lambda folder: (folder / WEIGHTS).write_bytes(b"\x80\x04K\x01."), "not a safetensors file"),
     "a missing tensor": (lambda folder: with_weights(folder, lambda w: w.pop(FIRST_A)), f"incomplete: '{FIRST_A}'"),
