@@ -91,9 +91,11 @@ def grpo(
     asked: dict[str, Any],
     completions: list[list[list[int]]] | None = None,
     base: Path = STARTER,
+    rewards: dict[Callable[..., list[float]], float] | None = None,
 ) -> Run:
-    """completions: ids to learn from, by step, in the place of what the trainer would sample."""
+    """completions: ids to learn from, by step, in the place of what the trainer would sample. rewards: with weights."""
     quiet()
+    rewards = rewards or {answer_correct: 1.0, think_format: 0.2}
     from trl import GRPOConfig, GRPOTrainer
 
     def replay(prompts: list[Any], trainer: Any) -> dict[str, Any]:
@@ -106,8 +108,8 @@ def grpo(
     with tempfile.TemporaryDirectory(prefix="fettle-bench-") as folder:
         trainer = GRPOTrainer(
             model=str(base),
-            reward_funcs=[answer_correct, think_format],
-            args=GRPOConfig(output_dir=folder, reward_weights=[1.0, 0.2], **COMMON, **LOADED, **asked),
+            reward_funcs=list(rewards),
+            args=GRPOConfig(output_dir=folder, reward_weights=list(rewards.values()), **COMMON, **LOADED, **asked),
             train_dataset=dataset(rows, base),
             peft_config=lora("CAUSAL_LM"),
             rollout_func=replay if completions is not None else None,

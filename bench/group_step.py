@@ -11,19 +11,21 @@ before it: sampling, rewards, and log-probabilities of a reference if there is o
   padded     the child with every prompt read once for each completion, as before
   shared     the child as it is, in float32
   bf16       the child as it is, where this CPU computes in bf16 and the base is large enough to gain from it
-The loss of an update on its own completions is 0 but for rounding, so the gradient's norm is compared as well.
+A completion's reward is a checksum of its text: unequal ones get unequal rewards, so that an update has a gradient.
+Its loss says little on completions of the same policy, so the gradient's norm is compared: a step's difference,
+relative to the mean norm.
 """
 
 import argparse
 import json
 import time
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from bench import _bare, _child
 from bench._child import Line, Run
-from bench.equality import in_a_process, judge
+from bench.equality import in_a_process
 from examples import grpo
 from fettle.host import cpu
 from fettle.registry.catalog import STARTER
@@ -79,9 +81,9 @@ def show(name: str, run: Run) -> None:
 
 
 def difference(one: Run, other: Run) -> float:
-    """The largest relative one of any step."""
-    pairs = zip(one["steps"], other["steps"], strict=True)
-    return max(abs(a["grad_norm"] - b["grad_norm"]) / a["grad_norm"] for a, b in pairs)
+    """The largest of any step."""
+    norms = [(a["grad_norm"], b["grad_norm"]) for a, b in zip(one["steps"], other["steps"], strict=True)]
+    return max(abs(a - b) for a, b in norms) / mean(a for a, _ in norms)
 
 
 def rows(base: Path, count: int) -> list[Line]:
@@ -125,12 +127,20 @@ def timed(method: Any, seconds: list[float]) -> Any:
     return call
 
 
+def checksum(completions: list[str], **_: Any) -> list[float]:
+    return [sum(map(ord, text)) % 97 / 97 for text in completions]
+
+
+def judge(rollouts: list[Line]) -> dict[str, list[float]]:
+    return {"checksum": checksum([rollout["completion"] for rollout in rollouts])}
+
+
 def bare(base: Path, steps: int, completions: list[Any] | None = None) -> Run:
     _child.quiet()
     clock = Clock()
     asked = {"per_device_train_batch_size": GROUP, "num_generations": GROUP, "max_completion_length": TOKENS}
     values = {"num_train_epochs": 1, "learning_rate": RATE, "beta": 0.0, **asked}
-    return clock.report(_bare.grpo(rows(base, steps), values, completions, base))
+    return clock.report(_bare.grpo(rows(base, steps), values, completions, base, {checksum: 1.0}))
 
 
 def child(base: Path, steps: int, *, bf16: bool = False, padded: bool = False) -> Run:
