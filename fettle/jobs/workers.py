@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, String, cast, delete, select, update
+from sqlalchemy import ColumnElement, Select, String, cast, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.db import database_now
@@ -75,11 +75,15 @@ async def remove(session: AsyncSession, worker_id: str) -> None:
     await session.execute(delete(Worker).where(Worker.id == worker_id))
 
 
+def has_slots() -> ColumnElement[bool]:
+    """Of a worker: an executor has none."""
+    return cast(Worker.slots, String) != "[]"
+
+
 def serving_hosts(heartbeat_seconds: float) -> Select[str]:
     """Hosts with a worker that is alive and takes jobs."""
     oldest = database_now() - SILENT_HEARTBEATS * heartbeat_seconds
-    has_slots = cast(Worker.slots, String) != "[]"
-    return select(Worker.host).where(Worker.stopping.is_(False), Worker.seen_at >= oldest, has_slots)
+    return select(Worker.host).where(Worker.stopping.is_(False), Worker.seen_at >= oldest)
 
 
 async def seen(session: AsyncSession, heartbeat_seconds: float, project_id: str | None = None) -> Sequence[Seen]:

@@ -40,8 +40,17 @@ class Cluster:
             name, state = row["name"], row["state"]
             if state in OPEN and name.startswith(self.prefix):
                 job_id, fence = name.removeprefix(self.prefix).split("/")
-                reserved = state == "CREATED"
-                found.append(Group(row["placement_group_id"], job_id, int(fence), reserved, name in running))
+                infeasible = state == "PENDING" and row["stats"]["scheduling_state"] == "INFEASIBLE"
+                found.append(
+                    Group(
+                        id=row["placement_group_id"],
+                        job_id=job_id,
+                        fence=int(fence),
+                        reserved=state == "CREATED",
+                        running=name in running,
+                        infeasible=infeasible,
+                    )
+                )
         return found
 
     def reserve(self, job: Candidate, fence: int) -> None:

@@ -34,13 +34,15 @@ class Memory:
     """What happened lately; losing it costs a warning or a pause, and nothing else.
 
     started: by group, the job and its fence. failures: by job and fence, how often a worker ended without it. rests:
-    until when (monotonic) a job is not tried again. over: since when a group's job has moved on.
+    until when (monotonic) a job is not tried again. over: since when a group's job has moved on. told: groups whose job
+    knows that no node can hold it.
     """
 
     started: dict[str, tuple[str, int]] = field(default_factory=dict)
     failures: dict[tuple[str, int], int] = field(default_factory=dict)
     rests: dict[str, float] = field(default_factory=dict)
     over: dict[str, float] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
 
 
 async def serve(resources: Resources, cluster: Cluster, stopping: asyncio.Event) -> None:
@@ -65,6 +67,7 @@ async def look(resources: Resources, cluster: Cluster, memory: Memory) -> None:
         wanted = await upcoming.first(session, quotas.defaults(settings), settings.ray_pending_jobs)
         known = {each.id for each in wanted} | {each.job_id for each in groups}
         states = await upcoming.states(session, known | remembered)
+    await note_infeasible(resources, groups, states, memory)
     await note_failures(resources, groups, states, memory)
     now = time.monotonic()
     memory.rests = {job_id: until for job_id, until in memory.rests.items() if now < until}
@@ -80,6 +83,20 @@ async def look(resources: Resources, cluster: Cluster, memory: Memory) -> None:
     for job in found.reserve:
         await asyncio.to_thread(cluster.reserve, job, states[job.id].fence)
         log.info("reservation_requested", job_id=job.id, fence=states[job.id].fence)
+
+
+async def note_infeasible(resources: Resources, groups: list[Group], states: dict[str, State], memory: Memory) -> None:
+    """Tells each job once that no node of the cluster could hold it."""
+    memory.told &= {each.id for each in groups}
+    message = (
+        "No node of the Ray cluster can hold this job. It waits until a node that can joins the cluster, or "
+        "until it is cancelled."
+    )
+    for group in groups:
+        if group.infeasible and group.waits(states.get(group.job_id)) and group.id not in memory.told:
+            memory.told.add(group.id)
+            async with resources.db.transaction() as session:
+                events.add(session, group.job_id, message, level="warn")
 
 
 async def note_failures(resources: Resources, groups: list[Group], states: dict[str, State], memory: Memory) -> None:

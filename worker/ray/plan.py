@@ -13,13 +13,17 @@ from models import JobStatus
 
 @dataclass(frozen=True)
 class Group:
-    """id: Ray's. reserved: its resources are there. running: the process that runs the worker is alive."""
+    """id: Ray's. reserved: its resources are there. running: the process that runs the worker is alive.
+
+    infeasible: no node that Ray has now could ever hold it.
+    """
 
     id: str
     job_id: str
     fence: int
     reserved: bool
     running: bool
+    infeasible: bool = False
 
     def waits(self, state: State | None) -> bool:
         """Whether the job is still to be claimed in this group."""

@@ -52,10 +52,11 @@ Result = TypeVar("Result")
 
 def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
     """Looks seldom: the machine has enough to do."""
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        assert time.monotonic() < began + seconds, f"waited {seconds} s for {what}"
         time.sleep(0.4)
+    print(f"{what}: {time.monotonic() - began:.1f} s")
 
 
 class House:
@@ -171,7 +172,7 @@ class House:
 
         return self.look(read)
 
-    def wait_for_message(self, job_id: str, beginning: str, seconds: float = 120) -> None:
+    def wait_for_message(self, job_id: str, beginning: str, seconds: float = 300) -> None:
         wait_for(lambda: any(each.startswith(beginning) for each in self.messages(job_id)), seconds, f"{beginning!r}")
 
     def wait_for_success(self, *job_ids: str, seconds: float = 300) -> None:
