@@ -47,7 +47,8 @@ class Answer:
 
     async def whole(self) -> dict[str, Any]:
         """In one body, once every row has ended."""
-        choices, tokens = [], 0
+        choices: list[dict[str, Any]] = []
+        tokens = 0
         for number, request in enumerate(self.requests):
             written = await rows(request)
             tokens += sum(pieces[-1].tokens for pieces in written)
