@@ -106,7 +106,8 @@ def test_an_answer_from_before_an_action_does_not_put_the_old_status_back(
         page.wait_for_timeout(100)
     page.evaluate("""() => {
         window.seenAgain = false;
-        const look = () => (seenAgain ||= [...document.querySelectorAll("button")].some((one) => one.textContent === "Pause"));
+        const buttons = () => [...document.querySelectorAll("button")];
+        const look = () => (seenAgain ||= buttons().some((one) => one.textContent === "Pause"));
         new MutationObserver(look).observe(document.body, { subtree: true, childList: true });
     }""")
     route, answer = held[0]
