@@ -9,8 +9,9 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
+from urllib.parse import urlencode
 
-from sqlalchemy import Float, String, event, func, select
+from sqlalchemy import Float, String, event, func, make_url, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -18,6 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+
+from fettle.settings import TLS_OPTIONS
 
 
 class DatabaseAway(Exception):
@@ -129,15 +132,20 @@ class Database:
 
 def make_engine(url: str) -> AsyncEngine:
     if not url.startswith("sqlite"):
-        limits = {"timeout": 5, "command_timeout": 30}  # seconds: a network that swallows packets is away as well
+        # Seconds: a network that swallows packets is away as well
+        options: dict[str, Any] = {"timeout": 5, "command_timeout": 30}
+        where = make_url(url)
+        if tls := {name: value for name, value in where.query.items() if name in TLS_OPTIONS}:
+            options["dsn"] = f"postgresql://?{urlencode(tls)}"  # asyncpg reads libpq's options there only
         postgresql = create_async_engine(
-            url, pool_size=20, max_overflow=20, pool_pre_ping=True, hide_parameters=True, connect_args=limits
-        )
+            where.difference_update_query(tls),
+            pool_size=20, max_overflow=20, pool_pre_ping=True, hide_parameters=True, connect_args=options,
+        )  # fmt: skip
         event.listen(postgresql.sync_engine, "handle_error", translate)
         event.listen(postgresql.sync_engine, "do_connect", connect)
         return postgresql
-    options = {"timeout": 30, "factory": SqliteConnection}
-    engine = create_async_engine(url, pool_size=20, max_overflow=20, hide_parameters=True, connect_args=options)
+    sqlite_options = {"timeout": 30, "factory": SqliteConnection}
+    engine = create_async_engine(url, pool_size=20, max_overflow=20, hide_parameters=True, connect_args=sqlite_options)
     event.listen(engine.sync_engine, "handle_error", translate)
 
     @event.listens_for(engine.sync_engine, "connect")

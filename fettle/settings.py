@@ -5,6 +5,7 @@ from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -16,6 +17,14 @@ PRICE = re.compile(r"(?P<amount>\d{1,9}(\.\d{1,6})?)\s*(?P<currency>[A-Za-z]{1,8
 HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
 OWN_HEADERS = {"authorization", "cookie", "host", "origin", "x-csrf-token", "x-forwarded-for", "x-forwarded-proto"}
 INTEGRATIONS = ("wandb", "tensorboard", "mlflow")
+CREDENTIALS = re.compile(r"//[^/]*@")  # in a URL
+POSTGRESQL = ("postgresql+asyncpg", "postgresql", "postgres")
+# Options in the URL of a PostgreSQL: those of TLS as libpq names them, and those of asyncpg
+TLS_OPTIONS = {
+    *("sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl"),
+    *("ssl_min_protocol_version", "ssl_max_protocol_version"),
+}
+URL_OPTIONS = {*TLS_OPTIONS, "host", "port", "ssl", "prepared_statement_cache_size", "statement_cache_size"}
 
 
 def split(named: str) -> tuple[str, ...]:
@@ -39,7 +48,9 @@ class Settings(BaseSettings):
     trusted_proxies: str = Field(
         "", description="Addresses or networks whose FETTLE_PROXY_USER_HEADER counts, such as 10.0.0.5,10.1.0.0/16"
     )
-    database_url: str | None = Field(None, description="postgresql+asyncpg://…; unset: SQLite under the data folder")
+    database_url: str | None = Field(
+        None, description="postgresql://…, with sslmode if you like; unset: SQLite under the data folder"
+    )
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"), description="Redis server whose queue wakes workers"
     )
@@ -96,6 +107,16 @@ class Settings(BaseSettings):
         None, ge=1, description="Jobs that one worker runs at a time; unset: one per GPU or group"
     )
     worker_labels: str = Field("", description="What jobs can ask this worker for, such as a100,eu; unset: no labels")
+    executor: Literal["worker", "ray"] = Field(
+        "worker", description="worker | ray: where `fettle worker` runs jobs, on this machine or on a Ray cluster"
+    )
+    ray_address: str = Field(
+        "auto", description="Address of the Ray cluster; auto: the one that this machine is part of"
+    )
+    ray_gpus: int = Field(
+        1, ge=0, description="GPUs that Ray reserves for a job that does not ask for any; 0: CPUs only"
+    )
+    ray_pending_jobs: int = Field(8, ge=1, description="Jobs for which Ray looks for a place at the same time")
     gpus_per_job: int = Field(1, ge=1, description="GPUs that train one job together; see docs/gpus.md")
     threads: int | None = Field(None, ge=1, description="CPU threads per job; unset: cores ÷ slots")
     cpu_bf16: bool = Field(
@@ -175,6 +196,25 @@ class Settings(BaseSettings):
                 f"FETTLE_HEARTBEAT_SECONDS={self.heartbeat_seconds:g}, or workers that are alive lose their jobs"
             )
         return self
+
+    @field_validator("database_url")
+    @classmethod
+    def database_is_known(cls, url: str | None) -> str | None:
+        """Takes what hosted PostgreSQL services print, such as postgres://…?sslmode=require. Shows no password."""
+        if url is None or url.startswith("sqlite+aiosqlite:"):
+            return url
+        scheme, _, rest = url.partition("://")
+        if scheme not in POSTGRESQL:
+            raise ValueError(
+                f"{brief(scheme)} is not a supported database. Use postgresql://user:password@host/database, "
+                "or unset it for SQLite"
+            )
+        if unknown := {name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)} - URL_OPTIONS:
+            raise ValueError(
+                f"unknown option in the URL: {brief(min(unknown))}. Remove it. Choose from: "
+                f"{', '.join(sorted(URL_OPTIONS))}"
+            )
+        return f"postgresql+asyncpg://{rest}"
 
     @field_validator("integrations")
     @classmethod
@@ -265,4 +305,7 @@ def invalid_setting(error: ValidationError) -> str:
     """Names the variable and its value. A problem of several variables shows none: some of them are secrets."""
     first = error.errors()[0]
     advice = phrases.advice([first])
-    return f"FETTLE_{str(first['loc'][0]).upper()}={brief(first['input'])}: {advice}" if first["loc"] else advice
+    if not first["loc"]:
+        return advice
+    value = CREDENTIALS.sub("//…@", str(first["input"])) if isinstance(first["input"], str) else first["input"]
+    return f"FETTLE_{str(first['loc'][0]).upper()}={brief(value)}: {advice}"

@@ -13,6 +13,7 @@ from fettle.errors import InvalidRequest
 from fettle.inference import client, stored_responses
 from fettle.inference.requests import response
 from fettle.inference.requests.response import ResponseCreate
+from fettle.inference.requests.response_answer import Answer
 from fettle.tenancy import quotas
 
 router = APIRouter(prefix="/v1/responses", tags=["chat"])
@@ -33,7 +34,7 @@ async def create(body: ResponseCreate, request: Request, project_id: ProjectId, 
         return answer, b"" if streams else b"".join([chunk async for chunk in answer.body])
 
     answer, content = await unless_gone(request, ask())
-    made = response.Answer(body, servable.name, stored=stored)
+    made = Answer(body, servable.name, stored=stored)
 
     async def keep() -> None:
         if made.stored:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from fettle.inference.requests.response import Answer
+from fettle.inference.requests.response_answer import Answer, logprobs_of
 
 BROKEN = "The engine stopped before its answer was complete."
 
@@ -40,10 +40,11 @@ class Events:
             yield self.event("output_item.added", output_index=0, item=self.answer.message())
             yield self.event("content_part.added", **self.place, part=self.answer.part())
 
-    def text(self, piece: str) -> Iterator[bytes]:
+    def text(self, piece: str, logprobs: list[dict[str, Any]]) -> Iterator[bytes]:
         yield from self.begin_text()
         self.answer.text += piece
-        yield self.event("output_text.delta", **self.place, delta=piece, logprobs=[])
+        self.answer.logprobs += logprobs
+        yield self.event("output_text.delta", **self.place, delta=piece, logprobs=logprobs)
 
     def call(self, piece: dict[str, Any]) -> Iterator[bytes]:
         """A call begins, or its arguments go on."""
@@ -68,7 +69,7 @@ class Events:
 
     def end_text(self) -> Iterator[bytes]:
         if self.text_open:
-            yield self.event("output_text.done", **self.place, text=self.answer.text, logprobs=[])
+            yield self.event("output_text.done", **self.place, text=self.answer.text, logprobs=self.answer.logprobs)
             yield self.event("content_part.done", **self.place, part=self.answer.part())
             yield self.event("output_item.done", output_index=0, item=self.answer.message())
 
@@ -92,8 +93,9 @@ async def as_events(
             break
         answer.usage = chunk.get("usage") or answer.usage
         for choice in chunk["choices"]:
-            if piece := choice["delta"].get("content"):
-                for each in events.text(piece):
+            piece, logprobs = choice["delta"].get("content") or "", logprobs_of(choice)
+            if piece or (logprobs and not choice["delta"].get("tool_calls")):
+                for each in events.text(piece, logprobs):
                     yield each
             for call in choice["delta"].get("tool_calls") or ():
                 for each in events.call(call):

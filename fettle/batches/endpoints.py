@@ -12,6 +12,7 @@ from fettle.inference.requests import response
 from fettle.inference.requests.chat import ChatRequest
 from fettle.inference.requests.completion import CompletionRequest
 from fettle.inference.requests.response import ResponseCreate
+from fettle.inference.requests.response_answer import Answer
 from fettle.inference.requests.response_tools import ITEM_TYPES
 
 Body = dict[str, Any]
@@ -47,7 +48,7 @@ def respond(body: Body) -> Asked:
         )
 
     def answer(completion: Body) -> Body:
-        made = response.Answer(request, request.model)
+        made = Answer(request, request.model)
         made.read(completion)
         return made.body()
 

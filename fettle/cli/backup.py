@@ -85,9 +85,14 @@ def restore(
         storage, secret = open_storage(settings), api_keys.pepper(settings)
         return await restoring.restore(db, storage, folder, secret, overwrite=overwrite, progress=progress)
 
+    before = [path for path in local_files.of(settings).values() if path.exists()]
     files = local_files.put_back(settings, folder)
-    with console.status("restoring"):
-        seal = work(settings, run)
+    try:
+        with console.status("restoring"):
+            seal = work(settings, run)
+    except FettleError:
+        local_files.remove_others(settings, before)
+        raise
     say_database(seal)
     say(
         "storage",

@@ -187,4 +187,4 @@ def meaning(error: Exception, key: str) -> Exception:
         busy = code in OVERLOADED or (status >= 500 and status not in FOR_GOOD and code not in NO_ROOM)
         return Away(key, words) if busy else Refused(key, words)
     unanswered = isinstance(error, ConnectionError | HTTPClientError | IncompleteReadError | RetriesExceededError)
-    return Away(key, f"no answer ({type(error).__name__})") if unanswered else Refused(key, str(error))
+    return (Away if unanswered else Refused)(key, str(error))

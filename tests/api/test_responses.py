@@ -111,6 +111,9 @@ class TestAsked:
                 },
             ),
             ({"text": {"format": {"type": "text"}}, "instructions": None}, {}),
+            ({"include": ["reasoning.encrypted_content"], "top_logprobs": 0}, {}),
+            ({"include": ["message.output_text.logprobs"]}, {"logprobs": True}),
+            ({"top_logprobs": 3}, {"logprobs": True, "top_logprobs": 3}),
         ],
     )  # fmt: skip
     async def test_the_engine_gets_the_chat_that_asks_the_same(
@@ -134,6 +137,8 @@ class TestAsked:
             ({"text": {"verbosity": "low"}}, "unknown_parameter", "text.verbosity"),
             ({"model": None}, "invalid_value", "model"),
             ({"colour": "red"}, "unknown_parameter", "colour"),
+            ({"include": ["file_search_call.results"]}, "invalid_value", "include[0]"),
+            ({"top_logprobs": 21}, "invalid_value", "top_logprobs"),
         ],
     )
     async def test_what_is_not_text_is_refused_by_name(

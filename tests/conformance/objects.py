@@ -31,7 +31,8 @@ from api.schemas.grader import run_object
 from api.schemas.job import checkpoint_object, deleted_object, event_object, job_object
 from api.schemas.upload import part_object, upload_object
 from api.schemas.webhook import endpoint_object
-from fettle.inference.requests.response import Answer, ResponseCreate
+from fettle.inference.requests.response import ResponseCreate
+from fettle.inference.requests.response_answer import Answer
 from models import (
     Batch,
     BatchStatus,

@@ -56,7 +56,7 @@ COMPLETIONS: Table = {
     "completions alias": (lambda c, t: complete(c, t.alias).model, "starter"),
     "completions stream": (lambda c, t: [k.choices[0].text for k in complete(c, stream=True)], ["4", ""]),
     "completions unneeded": (
-        lambda c, t: complete(c, best_of=1, echo=False, prompt=[5, 6]).model_extra["asked"],
+        lambda c, t: complete(c, suffix=None, prompt=[5, 6]).model_extra["asked"],
         {"model": "starter", "prompt": [5, 6]},
     ),
     "completions model 404": (lambda c, t: complete(c, "gpt-3.5-turbo-instruct"), NO_MODEL),

@@ -22,7 +22,8 @@ from api.schemas.job import AnyMethod
 from fettle import methods
 from fettle.inference.requests.chat import Unneeded
 from fettle.settings import Settings
-from worker.engine.schemas import ChatRequest, CompletionRequest
+from worker.engine.completion_schema import CompletionRequest
+from worker.engine.schemas import ChatRequest
 
 VERBS = {"get_api_list": "GET"}
 SENT_BESIDE = {"self", "extra_headers", "extra_query", "extra_body", "timeout", "security"}

@@ -14,7 +14,8 @@ from tests.conformance.objects import OBJECTS, compared, required
 from tests.conformance.page import served
 from tests.conformance.remarks import REMARKS
 from tests.conformance.surface import CHAT, COMPLETIONS, RESPONSES, inside, listed, routes, same_path, sdk_routes
-from worker.engine.schemas import ChatRequest, CompletionRequest
+from worker.engine.completion_schema import CompletionRequest
+from worker.engine.schemas import ChatRequest
 
 WRONG: Any = [7]  # neither a text nor a number nor an object
 PAIRS = {theirs.route: (theirs, ours) for theirs, ours in served()}

@@ -117,6 +117,24 @@ def test_the_deltas_of_a_streamed_response_add_up_to_it(client: OpenAI) -> None:
     assert final.usage
 
 
+def test_a_response_names_the_logprobs_of_its_text_whole_and_streamed(client: OpenAI) -> None:
+    chat = client.chat.completions.create(model="starter", messages=ASK, logprobs=True, top_logprobs=2, **GREEDY)
+    asked: Any = {"model": "starter", "input": ASK, "temperature": 0, "max_output_tokens": 24, "top_logprobs": 2}
+    asked |= {"include": ["message.output_text.logprobs"]}
+    whole: Any = client.responses.create(**asked)
+    details = whole.output[0].content[0].logprobs
+    assert chat.choices[0].logprobs and chat.choices[0].logprobs.content
+    theirs = chat.choices[0].logprobs.content
+    assert [one.to_dict() for one in details] == [one.to_dict() for one in theirs] != []
+    assert all(len(one.top_logprobs) == 2 for one in details)
+    with client.responses.stream(**asked) as stream:
+        tokens = [one.token for e in stream if e.type == "response.output_text.delta" for one in e.logprobs]
+        final: Any = stream.get_final_response()
+    assert tokens == [one.token for one in final.output[0].content[0].logprobs] == [one.token for one in details]
+    again = client.responses.create(**{**asked, "input": [*ASK, *whole.output, *ASK]})  # as it was answered
+    assert again.output_text
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_the_engine_refuses_by_name_what_the_page_calls_refused(client: OpenAI, name: str) -> None:
     with pytest.raises(openai.BadRequestError) as caught:

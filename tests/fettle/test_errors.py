@@ -18,7 +18,8 @@ from fettle.inference.requests.response import ResponseCreate
 from fettle.jobs import integrations
 from fettle.rewards import specs
 from fettle.schemas import phrases
-from worker.engine.schemas import ChatRequest, CompletionRequest
+from worker.engine.completion_schema import CompletionRequest
+from worker.engine.schemas import ChatRequest
 
 JOB = {"model": "starter", "training_file": "file-1"}
 SCHEMAS: list[Any] = [

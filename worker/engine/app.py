@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Annotated, Any
@@ -20,17 +20,17 @@ from fettle.registry import live_catalog
 from fettle.settings import Settings
 from fettle.storage import open_storage
 from worker.engine import errors, presence, prompts, response_bodies, scoring, scrape
+from worker.engine.answer import Answer
 from worker.engine.auth import KeyMiddleware
 from worker.engine.clients import ReleasingResponse, unless_gone
+from worker.engine.completion_schema import CompletionRequest
 from worker.engine.decode_thread import DecodeThread
 from worker.engine.errors import Overloaded, UnknownModel
 from worker.engine.model_pool import Adapter, Pool
 from worker.engine.requests import Base
 from worker.engine.requests import Request as Generation
-from worker.engine.response_bodies import ResponseHead
 from worker.engine.schemas import (
     ChatRequest,
-    CompletionRequest,
     Generated,
     LoadAdapter,
     PoolingRequest,
@@ -107,7 +107,7 @@ async def chat_completions(body: ChatRequest, http: Request, pool: ThePool) -> R
 
 @router.post("/v1/completions")
 async def completions(body: CompletionRequest, http: Request, pool: ThePool) -> Response:
-    return await generate(body, http, pool, partial(prompts.of_text, body=body), response_bodies.Text())
+    return await generate(body, http, pool, partial(prompts.of_texts, body=body), response_bodies.Text(body))
 
 
 @router.post("/pooling")
@@ -123,47 +123,56 @@ async def pooling(body: PoolingRequest, http: Request, pool: ThePool) -> Respons
 
 
 async def generate(
-    body: Generated, http: Request, pool: Pool, prompt_for: Callable[[Base], list[int]], shape: response_bodies.Shape
+    body: Generated,
+    http: Request,
+    pool: Pool,
+    prompts_for: Callable[[Base], list[list[int]]],
+    shape: response_bodies.Shape,
 ) -> Response:
     base, adapter = await pool.find(body.model)
     scoring.refuse_text(body.model, adapter)
     background = http.headers.get(PRIORITY) == BACKGROUND
-    generation = await asyncio.to_thread(prepare, base, adapter, body, prompt_for, background)
+    generations = await asyncio.to_thread(prepare, base, adapter, body, prompts_for, background)
     shape.begin(base)
     await unless_gone(http, pool.network(base))
-    submit(generation, adapter, pool)
-    head = ResponseHead(body.model, shape)
+    answer = Answer(body.model, shape, generations, body.n, body.likeliest is not None)
     try:
+        submit(generations, adapter, pool)
         if not body.stream:
-            return json_response(await unless_gone(http, response_bodies.whole(generation, head)))
-        first = await unless_gone(http, generation.next())
+            return json_response(await unless_gone(http, answer.whole()))
+        first = await unless_gone(http, generations[0].next())
     except BaseException:  # the client's leaving too: nobody reads what it would write
-        generation.cancel()
+        answer.cancel()
         raise
-    chunks = response_bodies.streamed(generation, head, first, body.include_usage)
+    chunks = answer.streamed(first, body.include_usage)
     headers = {"cache-control": "no-cache"}
-    return ReleasingResponse(chunks, generation.cancel, media_type="text/event-stream", headers=headers)
+    return ReleasingResponse(chunks, answer.cancel, media_type="text/event-stream", headers=headers)
 
 
 def prepare(
-    base: Base, adapter: Adapter | None, body: Generated, prompt_for: Callable[[Base], list[int]], background: bool
-) -> Generation:
-    prompt = prompt_for(base)
+    base: Base,
+    adapter: Adapter | None,
+    body: Generated,
+    prompts_for: Callable[[Base], list[list[int]]],
+    background: bool,
+) -> list[Generation]:
+    """One for each prompt."""
+    found = prompts_for(base)
     if body.likeliest is not None:
         base.vocabulary.guide  # noqa: B018 — read here, not on the event loop
-    sampling = prompts.sampling(body, base, len(prompt))
-    return Generation(base, adapter.slot if adapter else None, prompt, sampling, background)
+    slot = adapter.slot if adapter else None
+    return [Generation(base, slot, prompt, prompts.sampling(body, base, len(prompt)), background) for prompt in found]
 
 
-def submit(generation: Generation, adapter: Adapter | None, pool: Pool) -> None:
+def submit(generations: Sequence[Generation], adapter: Adapter | None, pool: Pool) -> None:
     """Checks and queues without a pause between, so that neither adapter nor base can leave in the meantime."""
     if adapter and not pool.holds(adapter):
         raise UnknownModel(adapter.name)
-    if generation.base.name not in pool.resident:
-        raise Overloaded(
-            f"The base model {generation.base.name!r} was unloaded to make room. Try again in a few seconds."
-        )
-    pool.thread.submit(generation)
+    base = generations[0].base
+    if base.name not in pool.resident:
+        raise Overloaded(f"The base model {base.name!r} was unloaded to make room. Try again in a few seconds.")
+    for generation in generations:
+        pool.thread.submit(generation)
 
 
 def json_response(body: dict[str, Any]) -> Response:

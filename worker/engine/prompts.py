@@ -7,15 +7,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from fettle.errors import InvalidRequest, TrainingFailed, from_schema
 from worker.engine import grammar
+from worker.engine.completion_schema import CompletionRequest
 from worker.engine.requests import Base, Sampling
-from worker.engine.schemas import ChatRequest, CompletionRequest, Generated, Message
+from worker.engine.schemas import ChatRequest, Generated, Message
 from worker.engine.tools import offers
 
 DEFAULT_MAX_TOKENS = 512
 
 
-def of_chat(base: Base, body: ChatRequest) -> list[int]:
-    """Prompt ids (T), by the renderer that training uses."""
+def of_chat(base: Base, body: ChatRequest) -> list[list[int]]:
+    """The prompt's ids (T), by the renderer that training uses."""
     try:
         messages = [message.for_template(index) for index, message in enumerate(body.messages)]
         prompt = base.renderer.prompt(messages, **offers.variables(base, body))
@@ -29,18 +30,25 @@ def of_chat(base: Base, body: ChatRequest) -> list[int]:
         raise InvalidRequest(
             f"The chat template of {base.name!r} turns these messages into an empty prompt.", param="messages"
         )
+    return [prompt]
+
+
+def of_texts(base: Base, body: CompletionRequest) -> list[list[int]]:
+    """Prompt ids (T) of each prompt: as given, or as the tokenizer makes them, with the beginning that it adds."""
+    alone = len(body.prompt) == 1
+    return [
+        of_text(base, prompt, "prompt" if alone else f"prompt[{index}]") for index, prompt in enumerate(body.prompt)
+    ]
+
+
+def of_text(base: Base, prompt: str | list[int], param: str) -> list[int]:
+    if isinstance(prompt, str):
+        ids = list(base.renderer.tokenizer.encode(prompt).ids)
+        if not ids:
+            raise InvalidRequest(f"The prompt has no tokens for the tokenizer of {base.name!r}.", param=param)
+        return ids
+    check_ids(base, prompt, param)
     return prompt
-
-
-def of_text(base: Base, body: CompletionRequest) -> list[int]:
-    """Prompt ids (T): as given, or as the tokenizer makes them, with the beginning that it adds by itself."""
-    if isinstance(body.prompt, str):
-        prompt = list(base.renderer.tokenizer.encode(body.prompt).ids)
-        if not prompt:
-            raise InvalidRequest(f"The prompt has no tokens for the tokenizer of {base.name!r}.", param="prompt")
-        return prompt
-    check_ids(base, body.prompt, "prompt")
-    return body.prompt
 
 
 CONVERSATION = TypeAdapter(list[Message])
@@ -96,7 +104,7 @@ def sampling(body: Generated, base: Base, prompt_tokens: int) -> Sampling:
     check_ids(base, list(body.logit_bias), "logit_bias")
     calls = offers.of(base, body) if isinstance(body, ChatRequest) else None
     return Sampling(
-        n=body.n,
+        n=body.drawn,
         temperature=body.temperature,
         top_p=body.top_p,
         seed=body.seed,
@@ -105,7 +113,7 @@ def sampling(body: Generated, base: Base, prompt_tokens: int) -> Sampling:
         frequency_penalty=body.frequency_penalty,
         presence_penalty=body.presence_penalty,
         logit_bias=body.logit_bias,
-        logprobs=body.likeliest,
+        logprobs=0 if body.likeliest is None and body.drawn > body.n else body.likeliest,
         grammar=calls.grammar if calls else schema_grammar(body, base),
         shown=calls.shown if calls else frozenset(),
     )

@@ -1,24 +1,18 @@
-"""OpenAI's response bodies: a whole completion, and the chunks of a streamed one, in the shape of either route."""
+"""What the two generating routes say differently about a choice, whole or streamed."""
 
-import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-import orjson
-
 from fettle import ids
-from fettle.errors import FettleError
-from worker.engine.requests import Base, Logprob, Piece, Request
+from worker.engine.requests import Base, Logprob, Piece
 from worker.engine.tools import legacy, offers, parsing
 from worker.engine.tools.parsing import CallParser
 from worker.engine.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    from worker.engine.completion_schema import CompletionRequest
     from worker.engine.schemas import ChatRequest
-
-DONE = b"data: [DONE]\n\n"
 
 
 class Shape(Protocol):
@@ -33,12 +27,14 @@ class Shape(Protocol):
     @property
     def chunk_kind(self) -> str: ...
 
-    @property
-    def first_chunk(self) -> Mapping[str, Any] | None:
-        """The first thing that a stream says of each choice."""
+    def first_chunk(self, prompt: int) -> Mapping[str, Any] | None:
+        """The first thing that a stream says of each choice. prompt: the number of its prompt."""
 
     def begin(self, base: Base) -> None:
         """Once it is known which base answers."""
+
+    def ahead(self, prompt: int) -> str:
+        """What stands before the text of each choice. prompt: the number of its prompt."""
 
     def whole(self, text: str, logprobs: list[Logprob] | None, vocabulary: Vocabulary) -> dict[str, Any]: ...
 
@@ -58,6 +54,9 @@ class Plain:
 
     def begin(self, base: Base) -> None: ...
 
+    def ahead(self, prompt: int) -> str:
+        return ""
+
     def part(self, text: str, logprobs: Sequence[Logprob] | None, vocabulary: Vocabulary) -> dict[str, Any]:
         raise NotImplementedError
 
@@ -74,7 +73,9 @@ class Plain:
 class Chat(Plain):
     id_prefix: ids.Prefix = "chatcmpl-"
     kind, chunk_kind = "chat.completion", "chat.completion.chunk"
-    first_chunk: Mapping[str, Any] = {"delta": {"role": "assistant", "content": "", "refusal": None}, "logprobs": None}
+
+    def first_chunk(self, prompt: int) -> Mapping[str, Any]:
+        return {"delta": {"role": "assistant", "content": "", "refusal": None}, "logprobs": None}
 
     def whole(self, text: str, logprobs: list[Logprob] | None, vocabulary: Vocabulary) -> dict[str, Any]:
         message = {"role": "assistant", "content": text, "refusal": None}
@@ -122,7 +123,23 @@ class ToolChat(Chat):
 class Text(Plain):
     id_prefix: ids.Prefix = "cmpl-"
     kind = chunk_kind = "text_completion"
-    first_chunk = None
+
+    def __init__(self, body: "CompletionRequest") -> None:
+        self.body = body
+        self.echoed: list[str] = []
+
+    def begin(self, base: Base) -> None:
+        if self.body.echo:
+            decode = base.renderer.tokenizer.decode
+            self.echoed = [
+                each if isinstance(each, str) else decode(each, skip_special_tokens=False) for each in self.body.prompt
+            ]
+
+    def ahead(self, prompt: int) -> str:
+        return self.echoed[prompt] if self.echoed else ""
+
+    def first_chunk(self, prompt: int) -> Mapping[str, Any] | None:
+        return {"text": self.ahead(prompt), "logprobs": None} if self.echoed else None
 
     def whole(self, text: str, logprobs: list[Logprob] | None, vocabulary: Vocabulary) -> dict[str, Any]:
         return self.part(text, logprobs, vocabulary)
@@ -156,89 +173,3 @@ def raw_logprobs(logprobs: Sequence[Logprob] | None, vocabulary: Vocabulary) -> 
         "token_logprobs": [one.logprob for one in logprobs],
         "top_logprobs": [{token_text(token, vocabulary): value for token, value in one.top} for one in logprobs],
     }
-
-
-@dataclass(frozen=True)
-class ResponseHead:
-    """What every body of one answer repeats."""
-
-    name: str
-    shape: Shape
-    id: str = field(init=False)
-    created: int = field(default_factory=lambda: int(time.time()))
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "id", ids.new(self.shape.id_prefix))
-
-    def body(self, kind: str, choices: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        return {"id": self.id, "object": kind, "created": self.created, "model": self.name, "choices": choices}
-
-
-def usage(prompt: int, completion: int) -> dict[str, int]:
-    """The prompt counts once, whatever n is; a completion's end token counts."""
-    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
-
-
-def event(body: dict[str, Any]) -> bytes:
-    return b"data: " + orjson.dumps(body) + b"\n\n"
-
-
-async def whole(request: Request, head: ResponseHead) -> dict[str, Any]:
-    """The answer in one body, once every row has ended."""
-    pieces_by_choice: list[list[Piece]] = [[] for _ in range(request.sampling.n)]
-    going = len(pieces_by_choice)
-    while going:
-        piece = await request.next()
-        pieces_by_choice[piece.index].append(piece)
-        going -= piece.finish_reason is not None
-    choices = []
-    for index, pieces in enumerate(pieces_by_choice):
-        text = "".join(piece.text for piece in pieces)
-        content = head.shape.whole(text, details(request, *pieces), vocabulary(request))
-        reason = head.shape.reason(content, pieces[-1].finish_reason or "stop")
-        choices.append({"index": index, **content, "finish_reason": reason})
-    tokens = sum(pieces[-1].tokens for pieces in pieces_by_choice)
-    return head.body(head.shape.kind, choices) | {"usage": usage(len(request.prompt), tokens)}
-
-
-def details(request: Request, *pieces: Piece) -> list[Logprob] | None:
-    if request.sampling.logprobs is None:
-        return None
-    return [one for piece in pieces for one in piece.logprobs]
-
-
-def vocabulary(request: Request) -> Vocabulary:
-    return request.base.vocabulary
-
-
-async def streamed(request: Request, head: ResponseHead, first: Piece, include_usage: bool) -> AsyncIterator[bytes]:
-    """Server-sent events. `first` was awaited before, while errors have a status."""
-    shape = head.shape
-
-    def chunk(index: int, content: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
-        choice = {"index": index, **content, "finish_reason": finish_reason}
-        return event(head.body(shape.chunk_kind, [choice]) | nothing_yet)
-
-    nothing_yet: dict[str, None] = {"usage": None} if include_usage else {}
-    tokens, going = 0, request.sampling.n
-    try:
-        if shape.first_chunk is not None:
-            for index in range(going):
-                yield chunk(index, shape.first_chunk)
-        piece = first
-        while True:
-            for part in shape.parts(piece, details(request, piece), vocabulary(request)):
-                yield chunk(piece.index, part)
-            if piece.finish_reason:
-                last = shape.part("", None, vocabulary(request))
-                yield chunk(piece.index, last, shape.reason(last, piece.finish_reason))
-                tokens, going = tokens + piece.tokens, going - 1
-            if not going:
-                break
-            piece = await request.next()
-        if include_usage:
-            totals = usage(len(request.prompt), tokens)
-            yield event(head.body(shape.chunk_kind, []) | {"usage": totals})
-        yield DONE
-    except FettleError as error:
-        yield event(error.body())

@@ -150,6 +150,11 @@ class Generated(Strict):
         return self.max_tokens
 
     @property
+    def drawn(self) -> int:
+        """How many completions are written to each prompt; `n` of them are handed out."""
+        return self.n
+
+    @property
     def likeliest(self) -> int | None:
         """How many of the likeliest tokens to name beside each chosen one; None: no logprobs."""
         return None
@@ -244,17 +249,6 @@ class ChatRequest(Generated):
     @property
     def json_schema(self) -> dict[str, Any] | None:
         return schema_of(self.response_format)
-
-
-class CompletionRequest(Generated):
-    """OpenAI's older, raw request: a prompt goes in as it is, control tokens and all."""
-
-    prompt: Annotated[Text, Field(min_length=1)] | Annotated[list[TokenId], Field(min_length=1)]
-    logprobs: int | None = Field(None, ge=0, le=5)
-
-    @property
-    def likeliest(self) -> int | None:
-        return self.logprobs
 
 
 class PoolingRequest(Strict):

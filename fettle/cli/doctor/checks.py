@@ -15,6 +15,7 @@ from fettle.db import Database, database_now
 from fettle.inference import engines
 from fettle.inference.client import Engine
 from fettle.jobs import workers as jobs_workers
+from fettle.observability.causes import in_words
 from fettle.queue import Doorbell
 from fettle.registry import catalog
 from fettle.settings import Settings
@@ -38,7 +39,7 @@ async def look(part: str, check: Callable[[Settings], Awaitable[CheckResult]], s
     try:
         return await asyncio.wait_for(check(settings), 15)
     except Exception as error:  # whatever it is, that is what the doctor found
-        return CheckResult(part, False, f"{type(error).__name__}: {error} → {HELP[part]}", needed=part not in OPTIONAL)
+        return CheckResult(part, False, f"{in_words(error)} → {HELP[part]}", needed=part not in OPTIONAL)
 
 
 async def database(settings: Settings) -> CheckResult:

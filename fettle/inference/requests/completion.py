@@ -5,7 +5,7 @@ from pydantic import ConfigDict
 from fettle.inference.requests.chat import without
 from fettle.schemas.strict import Strict
 
-NEUTRAL: dict[str, Any] = {"best_of": 1, "echo": False, "suffix": None}  # as for chats
+NEUTRAL: dict[str, Any] = {"suffix": None}  # as for chats
 
 
 class CompletionRequest(Strict):

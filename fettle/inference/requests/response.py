@@ -1,9 +1,7 @@
-"""OpenAI's Responses API in its text form, told in the engine's words: a chat request, and its answer."""
+"""OpenAI's Responses API in its text form, as the chat request that asks the same."""
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import BeforeValidator, Field, TypeAdapter
 
@@ -23,6 +21,10 @@ from fettle.schemas.strict import Strict
 from models import StoredResponse
 
 MESSAGES_AT_MOST = 2_000
+TOP_LOGPROBS_AT_MOST = 20
+LOGPROBS: Final = "message.output_text.logprobs"
+Included = Literal["message.output_text.logprobs", "reasoning.encrypted_content"]  # open models encrypt no reasoning
+INCLUDED = get_args(Included)
 PARAMS = {  # of the engine's refusals: what our caller has said instead
     "messages": "input",
     "max_completion_tokens": "max_output_tokens",
@@ -49,7 +51,7 @@ class Part(Strict):
     type: Literal["input_text", "output_text"]
     text: str
     annotations: Annotated[list[Any], Field(max_length=0)] = Field(default_factory=list)
-    logprobs: Annotated[list[Any], Field(max_length=0)] | None = None
+    logprobs: Annotated[list[Any], Field(max_length=ITEMS_AT_MOST)] | None = None
 
 
 class Message(Strict):
@@ -115,6 +117,12 @@ class ResponseCreate(Unneeded):
     parallel_tool_calls: bool | None = None
     previous_response_id: Annotated[str, Field(max_length=100)] | None = None
     reasoning: Reasoning | None = None
+    include: Annotated[list[Included], Field(max_length=len(INCLUDED))] | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=TOP_LOGPROBS_AT_MOST)] | None = None
+
+    @property
+    def names_logprobs(self) -> bool:
+        return LOGPROBS in (self.include or []) or bool(self.top_logprobs)
 
     @property
     def is_stored(self) -> bool:
@@ -153,112 +161,12 @@ class ResponseCreate(Unneeded):
             "tools": [tool.for_engine() for tool in self.tools] if self.tools else None,
             "tool_choice": choice if choice is None or isinstance(choice, str) else choice.for_engine(),
             "parallel_tool_calls": self.parallel_tool_calls if self.tools else None,
+            "logprobs": self.names_logprobs or None,
+            "top_logprobs": self.top_logprobs if self.names_logprobs else None,
             "stream": self.stream or None,
             "stream_options": {"include_usage": True} if self.stream else None,
         }
         return {name: value for name, value in request.items() if value is not None}
-
-
-@dataclass
-class Answer:
-    """What is known of the answer so far."""
-
-    request: ResponseCreate
-    name: str  # of the model
-    stored: bool = False
-    text: str = ""
-    calls: list[dict[str, Any]] = field(default_factory=list)  # function_call items
-    has_message: bool = False  # a stream has begun one
-    status: Literal["in_progress", "completed", "incomplete", "failed"] = "in_progress"
-    usage: dict[str, int] | None = None
-    error: dict[str, str] | None = None
-    id: str = field(default_factory=lambda: ids.new("resp_"))
-    message_id: str = field(default_factory=lambda: ids.new("msg_"))
-    created: float = field(default_factory=time.time)
-    ended: float = 0.0
-
-    def end(self, finish_reason: str) -> None:
-        self.status = "incomplete" if finish_reason == "length" else "completed"
-        self.ended = time.time()
-
-    def read(self, completion: dict[str, Any]) -> None:
-        """Takes a chat completion that is whole."""
-        choice = completion["choices"][0]
-        self.text, self.usage = choice["message"]["content"] or "", completion["usage"]
-        for call in choice["message"].get("tool_calls") or ():
-            self.call(call)
-        self.end(choice["finish_reason"])
-
-    def part(self) -> dict[str, Any]:
-        return {"type": "output_text", "text": self.text, "annotations": [], "logprobs": []}
-
-    def message(self) -> dict[str, Any]:
-        ended = self.status in ("completed", "incomplete")
-        return {
-            "id": self.message_id,
-            "type": "message",
-            "role": "assistant",
-            "status": self.status if ended else "in_progress",
-            "content": [self.part()] if ended else [],
-        }
-
-    def output(self) -> list[dict[str, Any]]:
-        """Its items: text, unless there are calls alone."""
-        text = self.text or self.has_message or not self.calls
-        return [*([self.message()] if text else []), *self.calls]
-
-    def call(self, call: dict[str, Any]) -> dict[str, Any]:
-        """The item of a call that the engine makes."""
-        function = call["function"]
-        item = {"id": ids.new("fc_"), "type": "function_call", "status": "completed", "call_id": call["id"]}
-        self.calls.append(item | {"name": function["name"], "arguments": function.get("arguments") or ""})
-        return self.calls[-1]
-
-    def choice(self) -> str | dict[str, Any]:
-        asked = self.request.tool_choice
-        if asked is None:
-            return "auto" if self.request.tools else "none"
-        return asked if isinstance(asked, str) else asked.model_dump()
-
-    def body(self) -> dict[str, Any]:
-        """OpenAI's response object."""
-        request, ended = self.request, self.status in ("completed", "incomplete")
-        return {
-            "id": self.id,
-            "object": "response",
-            "created_at": int(self.created),
-            "completed_at": int(self.ended) if self.status == "completed" else None,
-            "status": self.status,
-            "error": self.error,
-            "incomplete_details": {"reason": "max_output_tokens"} if self.status == "incomplete" else None,
-            "instructions": request.instructions,
-            "max_output_tokens": request.max_output_tokens,
-            "metadata": request.metadata or {},
-            "model": self.name,
-            "output": self.output() if ended else [],
-            "parallel_tool_calls": request.parallel_tool_calls is not False,
-            "previous_response_id": request.previous_response_id,
-            "reasoning": request.reasoning.model_dump(exclude={"generate_summary"}) if request.reasoning else None,
-            "store": self.stored,
-            "temperature": 1.0 if request.temperature is None else request.temperature,
-            "text": {"format": request.format.model_dump(by_alias=True, exclude_none=True)},
-            "tool_choice": self.choice(),
-            "tools": [tool.body() for tool in request.tools or []],
-            "top_p": 1.0 if request.top_p is None else request.top_p,
-            "truncation": "disabled",
-            "usage": usage_object(self.usage) if self.usage else None,
-        }
-
-
-def usage_object(usage: dict[str, int]) -> dict[str, Any]:
-    """The engine counts no cached and no reasoning tokens apart."""
-    return {
-        "input_tokens": usage["prompt_tokens"],
-        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
-        "output_tokens": usage["completion_tokens"],
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": usage["total_tokens"],
-    }
 
 
 def as_listed(item: dict[str, Any]) -> dict[str, Any]:

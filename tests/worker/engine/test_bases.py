@@ -16,12 +16,12 @@ from fettle.storage import LocalStorage
 from tests.worker.engine.conftest import QUESTION, Engine, user
 from worker.engine import model_pool as pool_module
 from worker.engine import prompts
+from worker.engine.completion_schema import CompletionRequest
 from worker.engine.decode_thread import DecodeThread
 from worker.engine.decoding import Batch, Outputs
 from worker.engine.errors import Overloaded, UnknownModel
 from worker.engine.model_pool import Pool
 from worker.engine.requests import Request, Sampling
-from worker.engine.schemas import CompletionRequest
 
 
 def entry(path: Path) -> BaseModelEntry:
@@ -210,4 +210,4 @@ def test_a_prompt_of_no_token_is_refused() -> None:
     nothing = SimpleNamespace(encode=lambda _: SimpleNamespace(ids=[]))
     base = SimpleNamespace(name="starter", renderer=SimpleNamespace(tokenizer=nothing))
     with pytest.raises(InvalidRequest, match="no token"):
-        prompts.of_text(base, body)  # type: ignore[arg-type]
+        prompts.of_texts(base, body)  # type: ignore[arg-type]

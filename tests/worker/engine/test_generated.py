@@ -225,9 +225,61 @@ class TestCompletions:
         assert whole.choices[0].logprobs
         assert tokens == whole.choices[0].logprobs.tokens
 
+    def test_several_prompts_are_answered_as_each_alone(self, client: OpenAI) -> None:
+        asked: dict[str, Any] = {"model": "starter", "max_tokens": 6, "n": 2, "seed": 3}
+        prompts = ["Amy has 3 cups.", "Gus has 14 pens. Gus"]
+        alone = [client.completions.create(prompt=prompt, **asked) for prompt in prompts]
+        together = client.completions.create(prompt=prompts, **asked)
+        texts = [choice.text for answer in alone for choice in answer.choices]
+        assert [(choice.index, choice.text) for choice in together.choices] == list(enumerate(texts))
+        assert together.usage
+        assert together.usage.prompt_tokens == sum(answer.usage.prompt_tokens for answer in alone if answer.usage)
+        streamed = dict.fromkeys(range(4), "")
+        for chunk in client.completions.create(prompt=prompts, stream=True, **asked):
+            streamed[chunk.choices[0].index] += chunk.choices[0].text
+        assert list(streamed.values()) == texts
+
+    def test_echo_puts_the_prompt_before_each_completion(self, client: OpenAI, renderer: Renderer) -> None:
+        asked: dict[str, Any] = {"model": "starter", "temperature": 0, "max_tokens": 4}
+        text = "<|im_start|>Amy has"
+        plain = client.completions.create(prompt=text, **asked).choices[0].text
+        ids = renderer.tokenizer.encode(text).ids
+        for prompt in (text, ids):
+            assert client.completions.create(prompt=prompt, echo=True, **asked).choices[0].text == text + plain
+            chunks = client.completions.create(prompt=prompt, echo=True, stream=True, **asked)
+            assert "".join(chunk.choices[0].text for chunk in chunks) == text + plain
+
+    def test_best_of_hands_out_the_likeliest(self, client: OpenAI) -> None:
+        asked: dict[str, Any] = {"model": "starter", "prompt": "Amy has", "max_tokens": 6, "seed": 1}
+        drawn = client.completions.create(n=6, logprobs=0, **asked).choices
+
+        def mean(choice: Any) -> float:
+            return float(sum(choice.logprobs.token_logprobs) / len(choice.logprobs.token_logprobs))
+
+        likeliest = [choice.text for choice in sorted(drawn, key=mean, reverse=True)]
+        best = client.completions.create(n=2, best_of=6, **asked)
+        assert [(choice.index, choice.text) for choice in best.choices] == list(enumerate(likeliest[:2]))
+        assert best.choices[0].logprobs is None
+        named = client.completions.create(n=1, best_of=6, logprobs=1, **asked).choices[0]
+        assert named.text == likeliest[0] and named.logprobs and len(named.logprobs.tokens or []) > 0
+        assert len(set(likeliest)) > 1  # or nothing is chosen
+
     @pytest.mark.parametrize(
         ("fields", "param"),
-        [({"prompt": ""}, "prompt"), ({"prompt": [10_000]}, "prompt"), ({"echo": True}, "echo"), ({}, "prompt")],
+        [
+            ({"prompt": ""}, "prompt"),
+            ({"prompt": [10_000]}, "prompt"),
+            ({"suffix": "x"}, "suffix"),
+            ({}, "prompt"),
+            ({"prompt": []}, "prompt"),
+            ({"prompt": ["x", ""]}, "prompt[1]"),
+            ({"prompt": ["x"] * 65}, "prompt"),
+            ({"prompt": [[5], [10_000]]}, "prompt[1]"),
+            ({"prompt": ["x"] * 33, "n": 8}, "prompt"),
+            ({"echo": True, "logprobs": 1}, "echo"),
+            ({"n": 3, "best_of": 2}, "best_of"),
+            ({"best_of": 2, "stream": True}, "best_of"),
+        ],
     )
     def test_what_it_cannot_honour_is_refused(self, client: OpenAI, fields: dict[str, Any], param: str) -> None:
         with pytest.raises(BadRequestError) as refused:
