@@ -1,4 +1,4 @@
-"""What people do with a finger on a narrow screen: a file that is corrected and trained on, and questions that are answered."""
+"""On a narrow screen: a file is corrected and trained on, and each question before something final is readable."""
 
 from collections.abc import Callable
 from typing import Any
