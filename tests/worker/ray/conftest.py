@@ -39,8 +39,8 @@ HEAD = {"_system_config": {"health_check_period_ms": 500, "health_check_failure_
 AWAY = "away"  # a label that every node but the head has: these may be killed
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_enable_metrics_collection": "0", "RAY_worker_niceness": "0"}
 PACE = {
-    "FETTLE_LEASE_SECONDS": "15",
-    "FETTLE_HEARTBEAT_SECONDS": "2",
+    "FETTLE_LEASE_SECONDS": "30",
+    "FETTLE_HEARTBEAT_SECONDS": "3",
     "FETTLE_WATCH_SECONDS": "0.2",
     "FETTLE_RECONCILE_SECONDS": "1",
     "FETTLE_POLL_SECONDS": "1",
