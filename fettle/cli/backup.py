@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.filesize import decimal
 
+from fettle.cli import terminal
 from fettle.cli.terminal import console, moment, plain, with_database
 from fettle.errors import FettleError, Unavailable
 from fettle.settings import Settings
@@ -127,4 +128,4 @@ def say_lost(seal: "Seal") -> None:
 
 
 def say(label: str, words: str, style: str = "") -> None:
-    console.print(plain(f"{label:<10}", style), plain(words), highlight=False, soft_wrap=True)
+    terminal.say(plain(f"{label:<10} ", style) + plain(words))

@@ -9,9 +9,8 @@ import pytest
 from fettle.errors import TrainingFailed
 from fettle.jobs import reward_versions
 from fettle.rewards.grader_fields import check
-from fettle.rollouts import store
-from fettle.rollouts.store import RolloutFilter
 from models import Job
+from tests.fettle.rollouts.chunks import loaded
 from tests.worker.rewards.scoring import BROKEN, LONGER, MEANS, batch, score, stored, with_rewards
 from worker.attempts.attempt import Attempt
 from worker.rewards import scorer_client
@@ -29,7 +28,7 @@ class TestErrors:
         assert child.lines[0]["rewards"] == [1.0, 1.0, 1.0, 1.0, None]
         (chunk,) = await stored(attempt)
         assert chunk.summary["errors"] == 1
-        failed = (await store.load(attempt.storage, chunk, RolloutFilter()))[4]
+        failed = (await loaded(attempt.storage, chunk))[4]
         assert "KeyError" in failed["errors"]["broken"]["message"]
 
     async def test_past_a_fifth_the_job_fails_with_a_traceback(self, attempt: Attempt) -> None:
@@ -53,7 +52,7 @@ class TestErrors:
         await recorder.close()
         assert child.lines[0]["rewards"] == [0.0, 0.0, 0.0, 1.0]
         (chunk,) = await stored(attempt)
-        marked = await store.load(attempt.storage, chunk, RolloutFilter())
+        marked = await loaded(attempt.storage, chunk)
         assert [each["errors"].get("json", {}).get("flag") for each in marked] == ["sample_parse_error"] * 3 + [None]
 
     async def test_code_that_does_not_load_fails_the_job(self, attempt: Attempt) -> None:
@@ -110,6 +109,15 @@ class TestErrors:
         (right,) = await scoring.score(2, check({"reward_functions": ["exact_match"]}), batch("2"))
         await scoring.close()
         assert right["reward"] == 1.0
+
+    async def test_slow_tools_have_time_for_each_call(self) -> None:
+        slow = {"name": "slow", "source": "import time\ndef slow():\n    time.sleep(0.4)\n    return 'done'\n"}
+        scoring = Scorer(MEANS, seconds=60)
+        assert await scoring.call([slow], [{"name": "slow", "arguments": "{}"}]) == [{"text": "done", "failed": False}]
+        scoring.seconds = 0.5  # too short for three of them, each of which has its own limit
+        results = await scoring.call([slow], [{"name": "slow", "arguments": "{}"}] * 3)
+        await scoring.close()
+        assert [result["text"] for result in results] == ["done"] * 3
 
     async def test_graders_that_say_too_much_cost_the_batch_and_no_attempt(
         self, monkeypatch: pytest.MonkeyPatch

@@ -26,7 +26,7 @@ from worker.training.rl.policy_pass import PolicyPass
 from worker.training.rl.rollouts import Scorer
 from worker.training.rl.sampling.progress import Progress
 
-CISPO_EPSILON_HIGH = 5.0
+CISPO_EPSILON_HIGH = 5.0  # it clips the ratio itself: 1 + 0.2 would hardly let a token rise
 
 
 class GRPO(GroupTrainer, PolicyPass, GRPOTrainer):  # type: ignore[misc]  # TRL types its members more narrowly
