@@ -13,6 +13,17 @@ from fettle.schemas import phrases
 MESSAGE_AT_MOST = 8_000  # characters: some name what a request sent
 
 
+NO_ANSWER = {  # httpx's errors, which often have no text of their own
+    "ConnectTimeout": "no connection in time",
+    "PoolTimeout": "no free connection in time",
+    "ReadTimeout": "no answer in time",
+    "WriteTimeout": "it did not take the request in time",
+    "ReadError": "it closed the connection",
+    "RemoteProtocolError": "it closed the connection",
+    "WriteError": "it closed the connection",
+}
+
+
 class FettleError(Exception):
     """Base of everything that a user may see."""
 
@@ -213,3 +224,8 @@ def path(location: tuple[str | int, ...]) -> str | None:
     """As people write it: messages[0].role"""
     parts = (part for part in location if part != "[key]")
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".") or None
+
+
+def no_answer(error: Exception) -> str:
+    """Why a server did not answer, in words: of httpx's errors, and of what the system says beneath them."""
+    return NO_ANSWER.get(type(error).__name__) or re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or "no answer"

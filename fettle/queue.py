@@ -23,6 +23,7 @@ log = structlog.get_logger()
 QUEUE = "fettle:doorbell"
 LISTEN_SECONDS = 0.1  # how often arq looks; it adds to the time from POST to the first step
 AWAY_SECONDS = 2  # a Redis that takes a connection but says nothing for this long is away as well
+OLDEST_REDIS = 5  # arq needs PSETEX and WATCH; older ones are no longer mended
 AWAY = (OSError, RedisError, TimeoutError)
 
 
@@ -51,6 +52,12 @@ class Doorbell:
     async def ping(self) -> None:
         """Raises what Redis raises."""
         await self.redis.ping()
+
+    async def examine(self) -> tuple[str, str | None]:
+        """The server in words, and what is wrong with it. Raises what Redis raises."""
+        version = str((await self.redis.info("server"))["redis_version"])
+        old = int(version.split(".")[0]) < OLDEST_REDIS
+        return f"Redis {version}", f"{OLDEST_REDIS} or newer is needed" if old else None
 
     async def close(self) -> None:
         await self.redis.aclose(close_connection_pool=True)

@@ -107,6 +107,16 @@ class Settings(BaseSettings):
         None, ge=1, description="Jobs that one worker runs at a time; unset: one per GPU or group"
     )
     worker_labels: str = Field("", description="What jobs can ask this worker for, such as a100,eu; unset: no labels")
+    executor: Literal["worker", "ray"] = Field(
+        "worker", description="worker | ray: where `fettle worker` runs jobs, on this machine or on a Ray cluster"
+    )
+    ray_address: str = Field(
+        "auto", description="Address of the Ray cluster; auto: the one that this machine is part of"
+    )
+    ray_gpus: int = Field(
+        1, ge=0, description="GPUs that Ray reserves for a job that does not ask for any; 0: CPUs only"
+    )
+    ray_pending_jobs: int = Field(8, ge=1, description="Jobs for which Ray looks for a place at the same time")
     gpus_per_job: int = Field(1, ge=1, description="GPUs that train one job together; see docs/gpus.md")
     threads: int | None = Field(None, ge=1, description="CPU threads per job; unset: cores ÷ slots")
     cpu_bf16: bool = Field(

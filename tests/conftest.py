@@ -1,6 +1,7 @@
 """Real parts, started once: Redis, PostgreSQL, an S3 endpoint. Each test gets a database and a storage of its own."""
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -28,6 +29,7 @@ from models import Project  # noqa: E402
 from tests import databases  # noqa: E402
 
 ONE_SERVER = ("faults", "console")  # folders whose tests share a server that is dear
+ALL_SLOW = re.compile(r"^pytestmark = .*pytest\.mark\.slow\b", re.MULTILINE)
 LONG = ("faults", "console", "e2e", "conformance", "examples", "docs", "worker")  # folders of long tests
 
 
@@ -46,6 +48,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return folder if folder in ONE_SERVER else file
 
     return ByServer(config, log)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where slow tests are left out, a file of nothing else is not even imported: most of those bring torch and TRL."""
+    left_out = config.option.markexpr == "not slow" and collection_path.suffix == ".py"
+    return True if left_out and ALL_SLOW.search(collection_path.read_text()) else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -19,7 +19,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 BASE = (*PROJECT["dependencies"],)
 TRAIN = (*BASE, *PROJECT["optional-dependencies"]["train"])
 INTEGRATIONS = (*TRAIN, *PROJECT["optional-dependencies"]["integrations"])
-DEV = (*INTEGRATIONS, *PROJECT["optional-dependencies"]["dev"])
+RAY = (*INTEGRATIONS, *PROJECT["optional-dependencies"]["ray"])
+DEV = (*RAY, *PROJECT["optional-dependencies"]["dev"])
 PINS = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#")
 
 
@@ -91,7 +92,7 @@ def not_brought(imports: dict[str, str], requirements: tuple[str, ...]) -> dict[
         ("fettle", BASE, True),
         ("fettle", TRAIN, False),
         ("worker", TRAIN, True),
-        ("worker", INTEGRATIONS, False),
+        ("worker", RAY, False),
         ("examples", DEV, False),
         ("bench", DEV, False),
         ("tests", DEV, False),

@@ -8,7 +8,18 @@ from tests.test_layers import ROOT, read_tree, write_tree
 
 # From the top down. A module that lies beside the rooms is a room of its own, without a fixed place.
 STAIRS = {
-    "worker": ("background", "jobs", "reporting", "rewards", "training", "vllm", "engine", "exports", "attempts"),
+    "worker": (
+        "ray",
+        "background",
+        "jobs",
+        "reporting",
+        "rewards",
+        "training",
+        "vllm",
+        "engine",
+        "exports",
+        "attempts",
+    ),
     "fettle": (
         "cli",
         "backups",

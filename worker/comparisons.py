@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import ids
 from fettle.comparisons import generation
-from fettle.errors import Fenced, FettleError
+from fettle.errors import Fenced, FettleError, no_answer
 from fettle.inference.client import Engine, Servable
 from models import Comparison, ComparisonItem
 from worker.attempts.resources import Resources
@@ -174,7 +174,7 @@ class Run:
         try:
             said = b"".join([part async for part in answer.body])
         except httpx.TransportError as error:
-            raise Away(f"The engine's response was interrupted ({type(error).__name__}).") from error
+            raise Away(f"The engine's response was interrupted ({no_answer(error)}).") from error
         if answer.status >= 500 and answer.status not in LATER:
             raise Broken(f"The engine responded with status {answer.status}.")
         if answer.status in LATER:

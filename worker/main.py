@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from structlog.contextvars import bound_contextvars
 from fettle import queue
 from fettle.datasets import files, uploads
 from fettle.db import DATABASE_AWAY, Database
+from fettle.errors import FettleError
 from fettle.host import data_folder, devices, users
 from fettle.host.devices import Slot
 from fettle.inference import stored_completions, stored_responses
@@ -36,6 +38,8 @@ from worker.background import batches, evals, webhooks
 from worker.jobs import engine_check, publish_retry, work_folder
 from worker.jobs.supervisor import supervise
 from worker.jobs.training_process import ProcessLauncher
+from worker.ray import executor
+from worker.ray.cluster import Cluster, connect
 from worker.reporting import client
 from worker.rewards import guest_memory
 
@@ -56,7 +60,10 @@ def main() -> None:
     parser.add_argument("--once", action="store_true")
     parser.add_argument("--job")
     given = parser.parse_args()
-    run(Once(given.job) if given.once else None)
+    try:
+        run(Once(given.job) if given.once else None)
+    except FettleError as error:
+        sys.exit(error.message)
 
 
 def run(once: Once | None = None) -> None:
@@ -65,8 +72,9 @@ def run(once: Once | None = None) -> None:
     data_folder.prepare(settings.data)
     configure(settings)
     found = devices.visible()
-    slots = devices.slots(settings, found)[: 1 if once else None]
-    threads = environment.threads_per_slot(settings.threads, len(slots))
+    on_ray = settings.executor == "ray" and once is None
+    slots = [] if on_ray else devices.slots(settings, found)[: 1 if once else None]
+    threads = environment.threads_per_slot(settings.threads, len(slots) or 1)
     resources = Resources(
         settings=settings,
         db=Database(settings.database),
@@ -75,13 +83,14 @@ def run(once: Once | None = None) -> None:
         threads=threads,
     )
     metrics.serve(settings, len(slots))
+    cluster = connect(settings) if on_ray else None
     environment.scrub(threads)  # after this line no child can inherit a secret
-    if unused := devices.idle(slots, found):
+    if not on_ray and (unused := devices.idle(slots, found)):
         log.warning("gpus_idle", devices=unused, gpus_per_job=settings.gpus_per_job, slots=len(slots))
-    launcher = ProcessLauncher(settings.warm_children)
+    launcher = ProcessLauncher(settings.warm_children and not on_ray)
     status = 1
     try:
-        asyncio.Runner().run(work(resources, launcher, slots, once))
+        asyncio.Runner().run(work(resources, launcher, slots, once, cluster))
         status = 0
     except Exception as error:  # the process is about to end, whatever it is
         log.critical("worker_failed", exc_info=error)
@@ -89,10 +98,16 @@ def run(once: Once | None = None) -> None:
         os._exit(status)  # nothing that hangs, in a download, in storage, in a child, holds up the end
 
 
-async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot], once: Once | None = None) -> None:
+async def work(
+    resources: Resources,
+    launcher: ProcessLauncher,
+    slots: list[Slot],
+    once: Once | None = None,
+    cluster: Cluster | None = None,
+) -> None:
     """Until SIGTERM or SIGINT; then every run leaves a checkpoint and goes back to the queue. Raises a slot's bug.
 
-    once: until the end of that job as well.
+    once: until the end of that job as well. cluster: where other workers get the jobs, when this one has no slots.
     """
     stopping, woken, asked, published = asyncio.Event(), asyncio.Event(), asyncio.Event(), asyncio.Event()
     compared, batched, evaluated = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -111,6 +126,8 @@ async def work(resources: Resources, launcher: ProcessLauncher, slots: list[Slot
         asyncio.create_task(serve_slot(resources, launcher, number, slot, row, woken, stopping, published, once))
         for number, slot in enumerate(slots)
     ]
+    if cluster is not None:
+        serving.append(asyncio.create_task(executor.serve(resources, cluster, stopping)))
     others = [
         asyncio.create_task(queue.listen(resources.settings, ring)),
         asyncio.create_task(tasks.serve(resources, asked)),

@@ -7,11 +7,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from api.console.bundle import bundle
+
 FOLDER = Path(__file__).parent
 KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".jsonl": "application/jsonl"}
 IMPORT_MAP = re.compile(r'<script type="importmap">(.*?)</script>', re.DOTALL)
-PRELOADED = ("main.js", "vendor/preact.js", "vendor/preact-hooks.js", "vendor/htm.js", "vendor/signals.js")
-FIRST_FOLDERS = ("parts", "lib")  # what every page needs: fetched at once, not import after import
+ENTRY = "main.js"
+VENDOR = "vendor/"  # other people's modules: each as it was published
 SHEETS = ("tokens", "base", "shell", "parts", "lists", "people", "learn")  # in this order, after other people's
 
 
@@ -51,6 +53,9 @@ def newest_change() -> float:
 
 def load() -> Console:
     files = {str(path.relative_to(FOLDER)): content(KINDS[path.suffix], path.read_bytes()) for path in sources()}
+    scripts = [name for name in files if name.endswith(".js") and not name.startswith(VENDOR)]
+    ours = bundle({name: files.pop(name).body.decode() for name in scripts}, ENTRY)
+    files[ENTRY] = content(KINDS[".js"], ours.encode())
     styles = b"\n".join(files[name].body for name in ("vendor/uplot.css", *(f"styles/{sheet}.css" for sheet in SHEETS)))
     files["console.css"] = content(KINDS[".css"], styles)  # one file: the first paint waits for it
     whole = hashlib.sha256((FOLDER / "index.html").read_bytes())
@@ -58,10 +63,8 @@ def load() -> Console:
         whole.update(f"{name}\0{len(each.body)}\0".encode() + each.body)
     version = whole.hexdigest()[:16]
     base = f"/console/{version}"
-    loaded = [
-        name for name in files if name.endswith(".js") and (name in PRELOADED or name.split("/")[0] in FIRST_FOLDERS)
-    ]
-    heads = [f'<link rel="modulepreload" href="{base}/{name}">' for name in loaded]
+    first = [name for name in files if name.endswith(".js")]  # at once, not import after import
+    heads = [f'<link rel="modulepreload" href="{base}/{name}">' for name in first]
     page = (FOLDER / "index.html").read_text().replace("{base}", base).replace("{preloads}", "\n".join(heads))
     return Console(version, content("text/html", page.encode()), policy(page), files, newest_change())
 

@@ -9,20 +9,20 @@ from typing import Any
 import orjson
 from fastapi import APIRouter
 from fastapi.responses import Response
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import isolation
+from api import isolation, objects
 from api.deps import Caller, ProjectId, Services, Snapshot
 from api.routes.models import model_object
 from api.schemas.adapter import AdapterCreate, adapter_object
 from api.streams import adapters
 from fettle import ids
 from fettle.datasets import files
-from fettle.db import DATABASE_AWAY
 from fettle.errors import InvalidRequest
 from fettle.registry import adapter_upload, catalog, tuned_models
-from fettle.storage import artifacts, deletions
+from fettle.storage import artifacts
 from fettle.tenancy import quotas
-from models import File, Project, TunedModel
+from models import File, Project
 
 router = APIRouter(prefix="/v1/fine_tuning/adapters", tags=["models"])
 
@@ -58,7 +58,15 @@ async def create(body: AdapterCreate, project_id: ProjectId, caller: Caller, ser
         found = orjson.loads(checked)
         model = tuned_models.uploaded(project, ids.new("adapter_"), base_model, body.suffix, found)
         model.created_by = caller.id
-        await store(services, folder / "adapter", model)
+
+        async def put() -> None:
+            await artifacts.upload(services.storage, folder / "adapter", model.prefix, only=artifacts.ADAPTER_FILES)
+
+        async def keep(session: AsyncSession) -> None:
+            await quotas.admit_file(session, project_id, model.bytes, quotas.defaults(services.settings))
+            session.add(model)
+
+        await objects.store(services, model, put, keep)
     known = model_object(model.name, model.created_at, project_id, model.kind, model.created_by)
     return {**known, "adapter": adapter_object(found, base_model)}
 
@@ -101,32 +109,6 @@ async def scratch(within: Path) -> AsyncIterator[Path]:
         yield folder
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-
-
-async def store(services: Services, folder: Path, model: TunedModel) -> None:
-    """The adapter's objects and its row, both or neither. Raises QuotaExceeded."""
-    async with services.db.transaction() as session:  # first: whatever happens now, no object stays without its row
-        await deletions.plan(session, model.prefix, seconds=deletions.UPLOAD_SECONDS)
-    try:
-        await artifacts.upload(services.storage, folder, model.prefix, only=artifacts.ADAPTER_FILES)
-        async with services.db.transaction() as session:
-            await quotas.admit_file(session, model.project_id, model.bytes, quotas.defaults(services.settings))
-            session.add(model)
-            await deletions.strike_out(session, model.prefix)
-    except Exception:  # after a cancellation, the plan deletes them
-        await discard(services, model.prefix)
-        raise
-
-
-async def discard(services: Services, prefix: str) -> None:
-    """The objects of an adapter that was refused; its plan stays where a row has come to name them after all."""
-    try:
-        async with services.db.snapshot() as session:
-            kept = await tuned_models.stored_at(session, prefix)  # a commit may have gone through, its answer lost
-    except DATABASE_AWAY:
-        return
-    if not kept:
-        await deletions.carry_out(services.db, services.storage, prefix)
 
 
 @router.get("/{model:path}", response_model=None)

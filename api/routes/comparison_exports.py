@@ -5,7 +5,7 @@ import orjson
 from fastapi import APIRouter, Header, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import datasets, isolation
+from api import isolation, objects
 from api.deps import AppState, Caller, Services
 from api.schemas.comparison import ExportCreate, TrainCreate
 from api.schemas.file import file_object
@@ -33,7 +33,7 @@ async def create(comparison_id: str, body: ExportCreate, caller: Caller, service
         await export.keep(session, comparison, exported, file)
         return file
 
-    file = await datasets.write(services, caller.project_id, filename(comparison, exported), exported.jsonl, keep)
+    file = await objects.write(services, caller.project_id, filename(comparison, exported), exported.jsonl, keep)
     return {"object": "comparison.export", "file": file_object(file), **exported.provenance()}
 
 
@@ -89,7 +89,7 @@ async def train(
         return job
 
     try:
-        job = await datasets.write(services, caller.project_id, filename(comparison, exported), exported.jsonl, keep)
+        job = await objects.write(services, caller.project_id, filename(comparison, exported), exported.jsonl, keep)
     except Repeated as repeated:
         return job_object(repeated.job)
     await services.doorbell.ring(job.id)

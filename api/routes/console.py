@@ -44,7 +44,7 @@ async def page(request: Request) -> Response:
 async def file(request: Request) -> Response:
     """A page from before an update asks for an older version and gets the file of today.
 
-    A page loads dozens of these, so this is a route of Starlette's, which has no dependencies to resolve.
+    A route of Starlette's, which has no dependencies to resolve: the first paint waits for these files.
     """
     version, name = request.path_params["version"], request.path_params["name"]
     console: Console = getattr(request.app.state, "console", None) or current(request)

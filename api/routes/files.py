@@ -1,15 +1,13 @@
 import secrets
 import time
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import generation, isolation
+from api import generation, isolation, objects
 from api.deps import Caller, ProjectId, Room, Services, Snapshot
 from api.edge import multipart
 from api.edge.middleware import MULTIPART_OVERHEAD
@@ -19,17 +17,14 @@ from api.schemas.job import deleted_object
 from api.streams.chunks import json_response, start_reading
 from fettle.datasets import files, previews
 from fettle.datasets.ingest import Upload
-from fettle.db import DATABASE_AWAY
 from fettle.errors import InvalidRequest
 from fettle.methods.common import auto_length
 from fettle.registry import catalog
 from fettle.storage import deletions
 from fettle.tenancy import quotas
-from models import File
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
-Kept = TypeVar("Kept")
 ANCHOR, SECONDS = "expires_after[anchor]", "expires_after[seconds]"
 FILES_AT_MOST = 100  # on a page: each has its validation report, with up to 50 problems
 
@@ -63,7 +58,9 @@ async def create(request: Request, services: Services, project_id: ProjectId, ca
             await quotas.admit_file(session, project_id, file.bytes, allowed)
             session.add(file)
 
-        await store(services, file, aside, keep)
+        await objects.store(
+            services, file, lambda: services.storage.put_file(file.storage_key, aside, keep=False), keep
+        )
     return file_object(file)
 
 
@@ -80,36 +77,6 @@ def expires_after(fields: dict[str, str]) -> int | None:
             f"{SECONDS!r} must be a whole number from {shortest:,} to {longest:,}, not {seconds!r}.", param=SECONDS
         )
     return int(seconds)
-
-
-async def store(services: Services, file: File, aside: Path, keep: Callable[[AsyncSession], Awaitable[Kept]]) -> Kept:
-    """The object and the row of a file, both or neither. keep: adds the row, or leaves the file out. Raises what it
-    raises."""
-    async with services.db.transaction() as session:  # first: whatever happens now, no object stays without its row
-        await deletions.plan(session, file.storage_key, seconds=deletions.UPLOAD_SECONDS)
-    try:
-        await services.storage.put_file(file.storage_key, aside, keep=False)
-        async with services.db.transaction() as session:
-            kept = await keep(session)
-            if added := file in session:
-                await deletions.strike_out(session, file.storage_key)
-    except Exception:  # after a cancellation, the plan deletes it
-        await discard(services, file.storage_key)
-        raise
-    if not added:
-        await discard(services, file.storage_key)
-    return kept
-
-
-async def discard(services: Services, key: str) -> None:
-    """The object of an upload that was refused; its plan stays where a row has come to name it after all."""
-    try:
-        async with services.db.snapshot() as session:
-            kept = await files.named(session, key)  # a commit may have gone through whose answer was lost
-    except DATABASE_AWAY:
-        return
-    if not kept:
-        await deletions.carry_out(services.db, services.storage, key)
 
 
 def declared_bytes(request: Request) -> int:

@@ -6,9 +6,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from api import objects
 from api.deps import Caller, ProjectId, Room, Services, Transaction
 from api.edge import multipart
-from api.routes.files import store
 from api.schemas.upload import UploadComplete, UploadCreate, part_object, upload_object
 from fettle import ids
 from fettle.datasets import files, uploads
@@ -137,7 +137,9 @@ async def complete(
             )
             return done
 
-        done = await store(services, file, aside, keep)
+        done = await objects.store(
+            services, file, lambda: services.storage.put_file(file.storage_key, aside, keep=False), keep
+        )
     if done.file_id != file.id:  # another try of the same request was faster
         async with services.db.snapshot() as session:
             return upload_object(done, await session.get(File, done.file_id))

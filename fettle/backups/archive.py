@@ -4,6 +4,7 @@ Without a seal there is no backup. A second backup into the same folder adds to 
 holds until the second one takes its place.
 """
 
+import errno
 import fcntl
 import hashlib
 import hmac
@@ -116,14 +117,35 @@ def opened(folder: Path, *, new: bool = False) -> Iterator[Archive]:
         data_folder.prepare(folder)  # it holds all that the database holds
     elif not (folder / SEAL).is_file() and not (folder / "index.sqlite").is_file():
         raise FettleError(f"{folder} is not a backup: it has no {SEAL}.")
-    with (folder / "lock").open("a") as lock, closing(sqlite3.connect(folder / "index.sqlite")) as index:
+    with locked(folder) as writable, closing(open_index(folder / "index.sqlite", writable)) as index:
+        index.isolation_level = None
+        if writable:
+            index.execute(TABLE)
+        yield Archive(folder, index)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[bool]:
+    """Whether the folder can be written to: on a read-only file system it has no lock. Raises FettleError."""
+    try:
+        lock = (folder / "lock").open("a")
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        yield False
+        return
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise FettleError(f"Another `fettle backup` or `fettle restore` is using {folder}. Wait for it.") from None
-        index.isolation_level = None
-        index.execute(TABLE)
-        yield Archive(folder, index)
+        yield True
+
+
+def open_index(file: Path, writable: bool) -> sqlite3.Connection:
+    if writable:
+        return sqlite3.connect(file)
+    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
 
 
 def need_ours(folder: Path) -> None:

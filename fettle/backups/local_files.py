@@ -1,5 +1,6 @@
 """The two small files outside database and storage that a service cannot do without: the secret and the catalog."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from fettle.settings import Settings
@@ -20,6 +21,13 @@ def keep(settings: Settings, folder: Path) -> list[str]:
     for name, path in there.items():
         api_keys.write_private(folder / name, path.read_text())
     return list(there)
+
+
+def remove_others(settings: Settings, kept: Collection[Path]) -> None:
+    """What a restore that was refused has put into the data folder. kept: what was there before."""
+    for path in of(settings).values():
+        if path not in kept:
+            path.unlink(missing_ok=True)
 
 
 def put_back(settings: Settings, folder: Path) -> list[str]:

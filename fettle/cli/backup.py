@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.filesize import decimal
 
+from fettle.cli import terminal
 from fettle.cli.terminal import console, moment, plain, with_database
 from fettle.errors import FettleError, Unavailable
 from fettle.settings import Settings
@@ -84,9 +85,14 @@ def restore(
         storage, secret = open_storage(settings), api_keys.pepper(settings)
         return await restoring.restore(db, storage, folder, secret, overwrite=overwrite, progress=progress)
 
+    before = [path for path in local_files.of(settings).values() if path.exists()]
     files = local_files.put_back(settings, folder)
-    with console.status("restoring"):
-        seal = work(settings, run)
+    try:
+        with console.status("restoring"):
+            seal = work(settings, run)
+    except FettleError:
+        local_files.remove_others(settings, before)
+        raise
     say_database(seal)
     say(
         "storage",
@@ -122,4 +128,4 @@ def say_lost(seal: "Seal") -> None:
 
 
 def say(label: str, words: str, style: str = "") -> None:
-    console.print(plain(f"{label:<10}", style), plain(words), highlight=False, soft_wrap=True)
+    terminal.say(plain(f"{label:<10} ", style) + plain(words))

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from fettle.cli.client import Client
-from fettle.cli.terminal import AsJson, console, plain, printable, show_json
+from fettle.cli.terminal import AsJson, console, plain, printable, say, show_json
 from fettle.errors import FettleError
 from fettle.settings import Settings
 
@@ -63,7 +63,7 @@ class Conversation:
             if not sys.stdin.isatty():
                 raise  # a script learns of it by the exit code
             start = "\n" if answer else ""
-            console.print(Text(f"{start}error ", "red") + plain(error.message), soft_wrap=True)
+            say(Text(f"{start}error ", "red") + plain(error.message))
             return None
         console.print()
         if not answer and sys.stdin.isatty():
@@ -98,7 +98,7 @@ class Conversation:
                 if not self.messages:
                     note("The conversation is empty.")
                 for message in self.prompt(self.messages):
-                    console.print(plain(f"{message['role']}: ", "bold") + plain(message["content"]), soft_wrap=True)
+                    say(plain(f"{message['role']}: ", "bold") + plain(message["content"]))
             case "/help":
                 note(HELP)
             case _:
@@ -181,7 +181,7 @@ def lines() -> Iterator[str]:
 
 
 def note(text: str) -> None:
-    console.print(plain(text, "dim"), soft_wrap=True, highlight=False)
+    say(plain(text, "dim"))
 
 
 def base_of(model: str) -> str:

@@ -11,7 +11,7 @@ import httpx
 import orjson
 
 from fettle.cli import credentials
-from fettle.errors import FettleError, Unavailable
+from fettle.errors import FettleError, Unavailable, no_answer
 from fettle.settings import Settings
 
 AWAY = (502, 503, 504)
@@ -128,8 +128,7 @@ class Client:
 
     def away(self, error: httpx.TransportError) -> Unavailable:
         return Unavailable(
-            f"{self.url} is not responding ({type(error).__name__}). Check that `fettle up` is running, or set "
-            "FETTLE_URL."
+            f"{self.url} is not responding ({no_answer(error)}). Check that `fettle up` is running, or set FETTLE_URL."
         )
 
 

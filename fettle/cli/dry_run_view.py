@@ -5,27 +5,27 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fettle.cli.terminal import figure, plain, printable
+from fettle.cli.terminal import figure, plain, printable, say
 
 PROMPT_SHOWN, COMPLETION_SHOWN, FAILURE_SHOWN = 160, 600, 800  # characters
 
 
 def show(found: dict[str, Any], console: Console) -> None:
-    console.print(plain(sentence(found)), soft_wrap=True)
+    say(plain(sentence(found)), console)
     table = Table("", "mean", "spread", "lowest", "highest", box=None)
     for name, spread in (*found["scores"].items(), ("reward", found["rewards"])):
         table.add_row(plain(name), *(number(spread[column]) for column in ("mean", "std", "min", "max")))
     console.print(table)
     for example in found["examples"]:
-        console.print(plain(f"\n{number(example['reward'])}  {scores_of(example)}", "bold"), soft_wrap=True)
-        console.print(plain(cut(prompt_of(example), PROMPT_SHOWN), "dim"), soft_wrap=True)
-        console.print(plain(cut(example["completion"], COMPLETION_SHOWN)), soft_wrap=True)
+        say(plain(f"\n{number(example['reward'])}  {scores_of(example)}", "bold"), console)
+        say(plain(cut(prompt_of(example), PROMPT_SHOWN), "dim"), console)
+        say(plain(cut(example["completion"], COMPLETION_SHOWN)), console)
     for failure in found["failures"]:
         who = failure["grader"] or "the engine"
-        console.print(plain(f"\n{failure['count']} × {who}: ", "red"), soft_wrap=True, end="")
-        console.print(plain(cut(failure["message"].strip(), FAILURE_SHOWN)), soft_wrap=True)
+        what = plain(cut(failure["message"].strip(), FAILURE_SHOWN))
+        say(plain(f"\n{failure['count']} × {who}: ", "red") + what, console)
     for warning in found["warnings"]:
-        console.print(plain("\n! ", "yellow") + plain(warning["message"]), soft_wrap=True)
+        say(plain("\n! ", "yellow") + plain(warning["message"]), console)
 
 
 def sentence(found: dict[str, Any]) -> str:

@@ -76,10 +76,10 @@ def of_folder(folder: Path) -> str:
 def show_report(file: dict[str, Any], limit: int) -> None:
     """The id, what the file holds, and every problem with its line and the way out."""
     report = file["validation"] or {}
-    console.print(plain(f"{file['id']}  {file['filename']}", "bold"), soft_wrap=True)
+    say(plain(f"{file['id']}  {file['filename']}", "bold"))
     known = f"{report.get('rows', 0):,} rows, {report.get('format')}, {report.get('shape') or 'unknown shape'}"
     if file["status"] != "error":
-        console.print(Text("✓ ", "green") + plain(known), soft_wrap=True)
+        say(Text("✓ ", "green") + plain(known))
         show_quality(report.get("quality"), shown=5)
         return
     problems, count = report.get("errors", []), report.get("error_count", 0)

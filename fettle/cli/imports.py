@@ -13,7 +13,7 @@ from rich.text import Text
 
 from fettle.cli import tables
 from fettle.cli.client import Client, Refused
-from fettle.cli.terminal import AsJson, console, example, plain, show_json
+from fettle.cli.terminal import AsJson, console, example, plain, say, show_json
 from fettle.errors import FettleError
 from fettle.importers import snapshot
 from fettle.importers.account import Account
@@ -160,7 +160,7 @@ def config(
         listed("Fettle does these itself:", found.handled, "dim")
         listed("These have no counterpart:", found.missing, "yellow")
         if clean or anyway:
-            console.print(plain(f"{to} is ready: fettle train {to}", "bold"), soft_wrap=not console.is_terminal)
+            say(plain(f"{to} is ready: fettle train {to}", "bold"))
         else:
             console.print(plain("No job was written. Change the config, or add --anyway.", "bold"))
     if not clean and not anyway:
@@ -232,7 +232,7 @@ def show_fetched(found: Snapshot, target: Folder, as_json: bool) -> None:
         return
     tables.facts([("folder", target.path), *((name.replace("_", " "), count) for name, count in counts.items())])
     for name, reason in found.gaps.items():
-        console.print(plain(f"{name}: {reason}", "yellow"), soft_wrap=not console.is_terminal)
+        say(plain(f"{name}: {reason}", "yellow"))
 
 
 def show(rows: list[Row], *, dry: bool) -> None:
@@ -240,7 +240,7 @@ def show(rows: list[Row], *, dry: bool) -> None:
     for row in rows:
         head = Text.assemble(plain(f"{row.outcome:14}", STYLES[row.outcome]), plain(f"{row.kind} {row.id}", "bold"))
         head += plain(f"  {row.name}" if row.name else "")
-        console.print(head, soft_wrap=not console.is_terminal, highlight=False)
+        say(head)
         for text in (row.result, *row.notes):
             below(text)
     sums = Counter(row.outcome for row in rows)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -29,7 +30,8 @@ def watch(events: Iterable[dict[str, Any]], console: Console) -> None:
     with bar:
         for event in events:
             if event["type"] != "metrics":
-                bar.console.print(SIGNS.get(event["level"], SIGNS["info"]), plain(event["message"]), soft_wrap=True)
+                sign = SIGNS.get(event["level"], SIGNS["info"])
+                bar.console.print(sign, plain(event["message"]), soft_wrap=not console.is_terminal)
                 continue
             data = event["data"]
             latest |= {label: data[name] for name, label in labels(data).items()}
@@ -42,7 +44,7 @@ def watch(events: Iterable[dict[str, Any]], console: Console) -> None:
 def fitting(latest: dict[str, float], room: int) -> Iterator[str]:
     """As many as there is room for; a whole reward before its parts."""
     for label, value in sorted(latest.items(), key=lambda each: each[0] not in REWARDS.values()):
-        room -= len(f"{label} {figure(value)}  ")
+        room -= cell_len(f"{label} {figure(value)}  ")
         if room >= 0:
             yield f"[dim]{inside_markup(label)}[/] {figure(value)}"
 

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from fettle.cli.client import Client
 from fettle.cli.jobs import JOBS, JobId
-from fettle.cli.terminal import AsJson, console, figure, plain, printable, show_json
+from fettle.cli.terminal import AsJson, console, figure, plain, printable, say, show_json
 from fettle.errors import InvalidRequest
 from fettle.settings import Settings
 
@@ -154,11 +154,11 @@ def rollouts(
 def show_rollout(row: dict[str, Any]) -> None:
     reward = "none" if row["reward"] is None else figure(row["reward"])
     scores = ", ".join(f"{name} {figure(value)}" for name, value in (row["scores"] or {}).items() if value is not None)
-    console.print(plain(f"step {row['step']}  reward {reward}  {scores}".rstrip(), "bold"), soft_wrap=True)
-    console.print(plain(cut(last_message(row["prompt"])), "dim"), soft_wrap=True)
+    say(plain(f"step {row['step']}  reward {reward}  {scores}".rstrip(), "bold"))
+    say(plain(cut(last_message(row["prompt"])), "dim"))
     for turn in row.get("turns") or [{"role": "assistant", "content": row["completion"]}]:
         for line in lines_of(turn):
-            console.print(plain(cut(line)), soft_wrap=True)
+            say(plain(cut(line)))
     console.print()
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from fettle.cli import tables
-from fettle.cli.terminal import AsJson, console, example, moment, plain, show_json
+from fettle.cli.terminal import AsJson, console, example, moment, plain, say, show_json
 from fettle.errors import Unavailable
 from fettle.settings import Settings
 
@@ -83,7 +83,7 @@ def follow(client: Any, job_id: str) -> dict[str, Any]:
     except Unavailable as away:
         way_back = f"The job continues when the server is back. Follow it again: fettle jobs watch {job_id}"
         raise Unavailable(f"{away.message} {way_back}") from away
-    say(job)
+    say_state(job)
     if job["status"] != "succeeded":
         sys.exit(NOT_SUCCEEDED)
     return job
@@ -132,9 +132,9 @@ def ask(job_id: str, verb: str, as_json: bool) -> dict[str, Any]:
     if as_json:
         show_json(job)
     else:
-        say(job)
+        say_state(job)
     return job
 
 
-def say(job: dict[str, Any]) -> None:
-    console.print(plain(f"{job['status']}  {job['fine_tuned_model'] or ''}".rstrip()), highlight=False, soft_wrap=True)
+def say_state(job: dict[str, Any]) -> None:
+    say(plain(f"{job['status']}  {job['fine_tuned_model'] or ''}".rstrip()))

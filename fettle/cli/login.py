@@ -9,7 +9,7 @@ from rich.text import Text
 
 from fettle.cli import credentials
 from fettle.cli.client import Client, Refused, server
-from fettle.cli.terminal import console, plain
+from fettle.cli.terminal import console, plain, say
 from fettle.settings import Settings
 
 
@@ -27,7 +27,7 @@ def login(
     projects = Client(Settings(), address, key).get("/v1/projects")["data"]
     credentials.store(address, key)
     names = ", ".join(each["name"] for each in projects[:5])
-    console.print(plain(f"Logged in to {address}, project {names}."), soft_wrap=True, highlight=False)
+    say(plain(f"Logged in to {address}, project {names}."))
     for name in ("FETTLE_URL", "FETTLE_API_KEY"):
         if name in os.environ:
             console.print(Text("! ", "yellow") + plain(f"{name} is set and is used instead."))
@@ -52,4 +52,4 @@ def logout(
     if address is None:
         raise Refused(f"You are not logged in. Commands ask {server(Settings())}.")
     credentials.forget(address)
-    console.print(plain(f"Logged out of {address}."), soft_wrap=True, highlight=False)
+    say(plain(f"Logged out of {address}."))

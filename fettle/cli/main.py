@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from fettle import __version__
 from fettle.cli import (
@@ -34,7 +35,7 @@ from fettle.cli import (
     train,
     webhooks,
 )
-from fettle.cli.terminal import AsJson, console, example, plain, show_json, with_database
+from fettle.cli.terminal import AsJson, console, example, plain, say, show_json, with_database
 from fettle.errors import FettleError, Unavailable
 from fettle.host import users
 from fettle.settings import Settings, invalid_setting
@@ -129,7 +130,7 @@ def main() -> None:
 
 
 def fail(message: str, code: int = REFUSED) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print("[red]error[/]", plain(message))
+    say(Text("error ", "red") + plain(message), Console(stderr=True))
     sys.exit(code)
 
 

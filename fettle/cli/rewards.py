@@ -8,7 +8,7 @@ import typer
 
 from fettle.cli import tables
 from fettle.cli.client import Client
-from fettle.cli.terminal import AsJson, console, example, figure, plain, show_json
+from fettle.cli.terminal import AsJson, console, example, figure, plain, say, show_json
 from fettle.errors import InvalidRequest
 from fettle.settings import Settings
 
@@ -75,7 +75,7 @@ def run(
     if as_json:
         show_json(found)
     elif found["reward"] is None:
-        console.print(plain(f"no reward: {reason}", "red"), soft_wrap=True)
+        say(plain(f"no reward: {reason}", "red"))
     else:
         console.print(plain(figure(found["reward"])), highlight=False)
     if found["reward"] is None:

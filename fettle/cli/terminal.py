@@ -32,9 +32,9 @@ def example(*commands: str) -> str:
     return "\n".join(["Example:" if len(commands) == 1 else "Examples:", *(f"  {each}" for each in commands)])
 
 
-def say(text: Text) -> None:
+def say(text: Text, out: Console = console) -> None:
     """A sentence, wrapped at the edge of a terminal; for a script it stays one line."""
-    console.print(text, soft_wrap=not console.is_terminal, highlight=False)
+    out.print(text, soft_wrap=not out.is_terminal, highlight=False)
 
 
 def show_json(value: Any) -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fettle.cli.terminal import plain, printable
+from fettle.cli.terminal import plain, printable, say
 from fettle.datasets.formats.preview import look
 from fettle.datasets.formats.validation import validate
 from fettle.errors import InvalidRequest
@@ -53,9 +53,9 @@ def show(seen: dict[str, Any], console: Console) -> None:
         length = Text(str(row["token_count"]), "red" if row["too_long"] else "")
         table.add_row(str(row["line"]), length, str(row["supervised_tokens"]), text)
     console.print(table)
-    console.print(plain(sentence(seen["summary"])), soft_wrap=True)
+    say(plain(sentence(seen["summary"])), console)
     for note in seen.get("notes", []):
-        console.print(plain(f"Line {note['line']}: {note['message']} {note['fix']}"), soft_wrap=True)
+        say(plain(f"Line {note['line']}: {note['message']} {note['fix']}"), console)
 
 
 def sentence(summary: dict[str, Any]) -> str:

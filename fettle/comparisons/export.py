@@ -24,7 +24,6 @@ from fettle.errors import Conflict, InvalidRequest
 from models import Comparison, ComparisonExport, ComparisonItem, ComparisonVote, File
 
 ROWS = ("rankings", "pairs")
-RULES = ("majority", "every_vote")
 BY_MODE = {"rank": "rankings", "pick": "pairs"}
 BY_METHOD = {"reward_model": "rankings", "rlhf": "rankings", "dpo": "pairs"}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from fettle.errors import FettleError, Unavailable
+from fettle.errors import FettleError, Unavailable, no_answer
 
 ADDRESS = "https://api.openai.com/v1"
 TRIES = 6
@@ -129,9 +129,7 @@ class Account:
         return AccountError(response.status_code, self.without_key(text))
 
     def away(self, error: httpx.TransportError) -> Unavailable:
-        return Unavailable(
-            f"{self.url} is not responding ({type(error).__name__}). Run the command again: it continues."
-        )
+        return Unavailable(f"{self.url} is not responding ({no_answer(error)}). Run the command again: it continues.")
 
     def without_key(self, text: str) -> str:
         """Servers repeat a wrong key in their errors."""

@@ -16,7 +16,7 @@ import httpx
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle.errors import FettleError, InvalidRequest, Unavailable
+from fettle.errors import FettleError, InvalidRequest, Unavailable, no_answer
 from fettle.inference import routing
 from fettle.inference.answer_chunks import chunks
 from fettle.inference.engines import Directory
@@ -249,7 +249,7 @@ class Engine:
             # One that has taken the request and is slow may be answering it: nobody else is asked
             kind = Unavailable if isinstance(error, httpx.ReadTimeout) else NoAnswer
             raise kind(
-                f"The inference engine at {where} is not responding ({type(error).__name__}). "
+                f"The inference engine at {where} is not responding ({no_answer(error)}). "
                 "Check that `fettle engine` is running and that FETTLE_ENGINE_URL is its address."
             ) from error
 

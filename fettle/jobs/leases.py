@@ -41,7 +41,9 @@ async def claim(
     if await session.scalar(select(Job.id).where(Job.status == JobStatus.QUEUED).limit(1)) is None:
         return None  # what an idle worker finds all day
     await runs.close(session)
-    elsewhere = workers.serving_hosts(heartbeat_seconds).where(Worker.host != offer.host if offer.host else true())
+    elsewhere = workers.serving_hosts(heartbeat_seconds).where(
+        Worker.host != offer.host if offer.host else true(), workers.has_slots()
+    )
     here = or_(Job.kept_by.is_(None), Job.kept_by.not_in(elsewhere))
     only = Job.id == job_id if job_id else true()
     queued = (await candidates.line(session, here, only, await candidates.fits(session, offer))).waiting

@@ -8,12 +8,12 @@ at (Van Der Donckt et al., "MinMaxLTTB", 2023), and so plain Python needs less t
 from collections.abc import Sequence
 from itertools import pairwise
 
-FEWEST = 5  # the ends, the extremes and one between
 BINS = 2  # for each point that is asked for; each bin gives two candidates
 
 
 def choose(x: Sequence[float], y: Sequence[float], points: int) -> list[int]:
-    """The indices of at most `points` points, ascending. x ascends; points is at least `FEWEST`."""
+    """The indices of at most `points` points, ascending. x ascends; points is at least 5: the ends, the extremes and
+    one between."""
     if len(x) <= points:
         return list(range(len(x)))
     if len(x) <= 4 * BINS * points:

@@ -11,13 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.estimates.forecast import Interval
 from fettle.jobs import candidates, events, placement, queue_time, workers
-from fettle.jobs.placement import Offer
+from fettle.jobs.placement import Need, Offer
 from fettle.jobs.queue_time import Start
 from fettle.settings import Settings
 from fettle.tenancy import quotas
 from models import Job, JobStatus, Project
 
-Reason = Literal["no_worker", "no_fitting_worker", "quota", "slots_busy", "adapter_elsewhere", "starting"]
+Reason = Literal[
+    "no_worker", "no_fitting_worker", "quota", "slots_busy", "adapter_elsewhere", "waiting_for_ray", "starting"
+]
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Queue:
     spent: Mapping[str, int]  # GPU-hours that a project may use, of those that have used them up
     takes: Sequence[Interval | None]  # of the waiting jobs, in their order
     left: Sequence[Interval | None]  # of the running jobs
+    on_ray: bool = False  # a Ray cluster finds the place for each job
 
     def knows(self, job: Job) -> bool:
         """Whether the job was in the queue at this look, or is behind those that were looked at."""
@@ -59,6 +62,8 @@ class Queue:
 
     def start_of_new_job(self) -> Start:
         """When a job would start that came now: behind all others."""
+        if self.on_ray:
+            return Start(None, "Ray finds a place for this job, so its start cannot be foreseen.")
         if not self.slots:
             return Start(None, "No worker is running, so the job would wait. Start one with `fettle worker`.")
         return queue_time.start(len(self.slots), self.left, self.takes, behind=self.queued - len(self.takes))
@@ -81,9 +86,9 @@ class Queue:
         running, cap = self.running.get(job.project_id, 0), self.caps.get(job.project_id)
         fitting = [offer for offer in self.slots if placement.lacks(need, offer) is None]
         free = [offer for offer in self.free if placement.lacks(need, offer) is None]
-        if not self.slots:
+        if not self.slots and not self.on_ray:
             return Waiting(position, "no_worker", "No worker is running. Start one with `fettle worker`.")
-        if (miss := placement.nearest_miss(need, self.slots)) is not None:
+        if not self.on_ray and (miss := placement.nearest_miss(need, self.slots)) is not None:
             why = f"No worker can run this job. On the slot that comes closest, {miss}."
             return Waiting(position, "no_fitting_worker", why)
         if cap is not None and running >= cap:
@@ -92,6 +97,8 @@ class Queue:
         if (hours := self.spent.get(job.project_id)) is not None:
             why = f"The project has used the {many(hours, 'GPU-hour')} that its quota 'gpu_hours' allows in 30 days."
             return Waiting(position, "quota", why)
+        if self.on_ray:
+            return Waiting(position, "waiting_for_ray", ray_sentence(need, position))
         if not free:
             return Waiting(position, "slots_busy", busy_sentence(len(fitting), len(self.slots), position))
         if job.kept_by is not None and job.kept_by not in {offer.host for offer in free}:
@@ -112,6 +119,13 @@ def busy_sentence(fitting: int, slots: int, position: int | None) -> str:
     if position == 1:
         return f"{busy} This job starts next."
     return f"{busy} {many(position - 1, 'job')} will start before this one."
+
+
+def ray_sentence(need: Need, position: int | None) -> str:
+    waits = (
+        f"Waiting for Ray to reserve {many(need.gpus, 'GPU')}." if need.gpus else "Waiting for Ray to reserve a place."
+    )
+    return waits if position in (None, 1) else f"{waits} {many(position - 1, 'job')} will start before this one."
 
 
 def many(count: int, noun: str) -> str:
@@ -139,6 +153,7 @@ async def queue(session: AsyncSession, settings: Settings) -> Queue:
         spent=await quotas.spent(session, projects, defaults),
         takes=[line.takes[each.id] for each in line.waiting],
         left=line.left,
+        on_ray=any(not found for found, _ in offers),
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, delete, select, update
+from sqlalchemy import ColumnElement, Select, String, cast, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.db import database_now
@@ -73,6 +73,11 @@ async def renew(session: AsyncSession, worker: Worker) -> None:
 
 async def remove(session: AsyncSession, worker_id: str) -> None:
     await session.execute(delete(Worker).where(Worker.id == worker_id))
+
+
+def has_slots() -> ColumnElement[bool]:
+    """Of a worker: an executor has none."""
+    return cast(Worker.slots, String) != "[]"
 
 
 def serving_hosts(heartbeat_seconds: float) -> Select[str]:

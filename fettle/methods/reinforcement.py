@@ -28,7 +28,6 @@ GROUP_SIZE, LARGEST_GROUP = 8, 64
 EPSILON = 0.2
 MAX_GRADER_ERRORS = 0.2
 SCHEMA_BYTES = 64 * 1024  # as in chat
-CISPO_EPSILON_HIGH = 5.0  # it clips the ratio itself: 1 + 0.2 would hardly let a token rise
 LossType = Literal["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "gspo"]
 
 

@@ -1,6 +1,5 @@
 """Every completion of a job: a Parquet chunk in storage for each step, and an index row for each chunk."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,12 +72,6 @@ async def content_of(storage: Storage, chunk: RolloutChunk) -> bytes | None:
         return await storage.read(chunk.storage_key)
     except Missing:
         return None
-
-
-async def load(storage: Storage, chunk: RolloutChunk, wanted: RolloutFilter) -> list[Row]:
-    """Its rows, all of them, in this process."""
-    content = await content_of(storage, chunk)
-    return [] if content is None else await asyncio.to_thread(matching_rows, content, wanted)
 
 
 def matching_rows(content: bytes, wanted: RolloutFilter) -> list[Row]:

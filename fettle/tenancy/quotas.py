@@ -234,8 +234,13 @@ async def full(session: AsyncSession, project_ids: Collection[str], defaults: Li
 
     A project with a cap on its running jobs is locked until this transaction ends.
     """
+    return {project_id for project_id, left in (await room(session, project_ids, defaults)).items() if left <= 0}
+
+
+async def room(session: AsyncSession, project_ids: Collection[str], defaults: Limits) -> dict[str, int]:
+    """How many more jobs each of these projects may start; those without a limit are left out. Locks as `full`."""
     asking = (await session.scalars(select(Project).where(Project.id.in_(project_ids)))).all()
-    found = set(await spent(session, asking, defaults))
+    found = dict.fromkeys(await spent(session, asking, defaults), 0)
     caps = {project.id: limits(project, defaults)["running_jobs"] for project in asking}
     capped = {project_id: cap for project_id, cap in caps.items() if cap is not None}
     if not capped:
@@ -244,7 +249,7 @@ async def full(session: AsyncSession, project_ids: Collection[str], defaults: Li
     await session.execute(rows.with_for_update(key_share=True))
     counted = select(Job.project_id, func.count()).where(Job.status == JobStatus.RUNNING).group_by(Job.project_id)
     running = dict((await session.execute(counted)).all())
-    return found | {project_id for project_id, cap in capped.items() if running.get(project_id, 0) >= cap}
+    return {project_id: cap - running.get(project_id, 0) for project_id, cap in capped.items()} | found
 
 
 async def spent(session: AsyncSession, projects: Collection[Project], defaults: Limits) -> dict[str, int]:

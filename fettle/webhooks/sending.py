@@ -11,7 +11,7 @@ from functools import cache
 import httpx
 from standardwebhooks import Webhook
 
-from fettle.errors import brief
+from fettle.errors import no_answer
 from fettle.webhooks import addresses
 from fettle.webhooks.addresses import Network
 from models import WebhookEndpoint
@@ -54,7 +54,7 @@ async def send(endpoint: WebhookEndpoint, event_id: str, body: str, allowed: Seq
     except TimeoutError:
         return Outcome(None, f"No answer within {SECONDS} seconds.")
     except (httpx.HTTPError, OSError, UnicodeError) as error:
-        return Outcome(None, f"{type(error).__name__}: {brief(str(error))}"[:300])
+        return Outcome(None, f"No answer ({no_answer(error)})."[:300])
 
 
 @cache

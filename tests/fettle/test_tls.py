@@ -175,7 +175,7 @@ class TestS3:
     ("url", "said"),
     [
         ("mysql://root:canary@db/fettle", "'mysql' is not a supported database"),
-        ("postgres://root:canary@db/fettle?channel_binding=require", "unknown option in the URL: 'channel_binding'"),
+        ("postgres://root:canary@db/fettle?channel_binding=require", "Unknown option in the URL: 'channel_binding'"),
     ],
 )
 def test_a_url_that_cannot_work_is_refused(url: str, said: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import orjson
 
-from fettle.errors import FettleError
+from fettle.errors import FettleError, no_answer
 from fettle.inference.client import CHAT, Engine, Servable
 from worker.attempts.resources import Resources
 
@@ -55,7 +55,7 @@ class Background:
         try:
             said = b"".join([part async for part in answer.body])
         except httpx.TransportError as error:
-            raise EngineAway(f"The engine's response was interrupted ({type(error).__name__}).") from error
+            raise EngineAway(f"The engine's response was interrupted ({no_answer(error)}).") from error
         if answer.status in LATER:
             raise EngineAway(f"The engine responded with status {answer.status}.")
         try:

@@ -10,7 +10,7 @@ import httpx
 import orjson
 import structlog
 
-from fettle.errors import InvalidRequest, Unavailable
+from fettle.errors import InvalidRequest, Unavailable, no_answer
 from fettle.inference.client import COMPLETIONS, POOLING, Engine, Servable
 from fettle.jobs import proof_checks, proofs
 from fettle.registry import catalog
@@ -94,7 +94,7 @@ async def ask(engine: Engine, model: Servable, path: str, **request: Any) -> Any
     try:
         body = b"".join([part async for part in answer.body])
     except httpx.TransportError as error:
-        raise Unavailable(f"The engine stopped in the middle of its answer ({type(error).__name__})") from error
+        raise Unavailable(f"The engine stopped in the middle of its answer ({no_answer(error)})") from error
     finally:
         await answer.close()
     if answer.status >= 500 or answer.status in LATER:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import httpx
 import orjson
 
-from fettle.errors import FettleError
+from fettle.errors import FettleError, no_answer
 from fettle.inference.client import CHAT, POOLING, Engine, Servable
 from fettle.inference.routing import Route
 from fettle.rewards import JudgeUnavailable
@@ -148,7 +148,7 @@ class EngineJudge:
         try:
             content = b"".join([part async for part in answer.body])
         except httpx.TransportError as error:
-            raise EngineUnavailable(f"The engine's response was incomplete ({type(error).__name__}).") from error
+            raise EngineUnavailable(f"The engine's response was incomplete ({no_answer(error)}).") from error
         if answer.status in LATER:
             raise EngineUnavailable(
                 f"The engine returned status {answer.status}: {content[:200].decode(errors='replace')}"

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import orjson
 
-from fettle.errors import FettleError, InvalidRequest, NotFound, Unavailable
+from fettle.errors import FettleError, InvalidRequest, NotFound, Unavailable, no_answer
 from worker.engine.errors import AdapterRejected, Overloaded
 
 PASSED_ON = ("content-type", "retry-after")
@@ -110,7 +110,7 @@ class Vllm:
 
     def _away(self, error: httpx.TransportError) -> Unavailable:
         return Unavailable(
-            f"vLLM at {self.url} is not responding ({type(error).__name__}). "
+            f"vLLM at {self.url} is not responding ({no_answer(error)}). "
             "Check that it is running and that FETTLE_VLLM_URL is right."
         )
 

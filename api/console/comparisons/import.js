@@ -3,6 +3,7 @@ import { send } from "../lib/api.js";
 import { pathOf } from "../lib/comparisons.js";
 import { count, many } from "../lib/format.js";
 import { html } from "../lib/html.js";
+import { json } from "../lib/http.js";
 import { Field } from "../parts/field.js";
 import { Problem } from "../parts/problem.js";
 
@@ -23,7 +24,7 @@ export function Import({ comparison, imported }) {
     form.append("annotator", annotator.trim());
     form.append("file", file);
     try {
-      setDone(await (await send("POST", pathOf(comparison.id, "import"), { form })).json());
+      setDone(await json(await send("POST", pathOf(comparison.id, "import"), { form })));
       imported();
     } catch (problem) {
       setError(problem);

@@ -5,6 +5,7 @@ import { get, send } from "../lib/api.js";
 import { KINDS, pathOf } from "../lib/comparisons.js";
 import { many } from "../lib/format.js";
 import { html } from "../lib/html.js";
+import { json } from "../lib/http.js";
 import { useLoad } from "../lib/load.js";
 import { go, link } from "../lib/router.js";
 import { Field } from "../parts/field.js";
@@ -44,7 +45,7 @@ export function Train({ comparison, results }) {
     const body = { model: start, method: { type: method }, ...(suffix.trim() && { suffix: suffix.trim() }) };
     try {
       const headers = { "idempotency-key": `${retryKey}-${method}-${start}-${results.votes}` };
-      const job = await (await send("POST", pathOf(comparison.id, "train"), { body, headers })).json();
+      const job = await json(await send("POST", pathOf(comparison.id, "train"), { body, headers }));
       announce("The job is created.");
       go(link("jobs", job.id));
     } catch (problem) {

@@ -5,7 +5,7 @@ const texts = new Map();
 /** A file's text. @param {string} name */
 export async function textOf(name) {
   if (!texts.has(name)) {
-    const response = await fetch(new URL(`./rows/${name}.jsonl`, import.meta.url));
+    const response = await fetch(new URL(`learn/rows/${name}.jsonl`, import.meta.url));
     if (!response.ok) throw new Error(`The lesson's data ${name} could not be loaded. Reload this page.`);
     texts.set(name, await response.text());
   }

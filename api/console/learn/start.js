@@ -1,6 +1,7 @@
 /** Starts a lesson's job: by the same requests that a program would send. */
 import { post, send, upload } from "../lib/api.js";
 import { pathOf } from "../lib/comparisons.js";
+import { json } from "../lib/http.js";
 import { fileOf, rowsIn, textOf } from "./rows.js";
 import { progressOf, remember, retryKey } from "./store.js";
 
@@ -20,7 +21,7 @@ const sent = async (name) => (await upload(await fileOf(name), () => {})).id;
 
 async function create(path, lesson, files) {
   const headers = { "idempotency-key": retryKey(lesson.id) };
-  return (await send("POST", path, { body: bodyOf(lesson, files), headers })).json();
+  return json(await send("POST", path, { body: bodyOf(lesson, files), headers }));
 }
 
 /** Uploads the lesson's two files and creates the job. @param {(words: string) => void} say */

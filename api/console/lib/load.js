@@ -1,5 +1,6 @@
 /** Data of a page, read when it opens and, where asked for, again and again while someone looks. */
 import { useEffect, useRef, useState } from "preact/hooks";
+import { isFinal } from "./http.js";
 
 /**
  * @template T
@@ -15,29 +16,38 @@ export function useLoad(read, inputs = [], every = 0) {
     const stop = new AbortController();
     let timer = 0;
     let latest;
+    let newest = 0; // of the reads under way; the answers of those before it are out of date
     const wait = () => {
       const seconds = typeof every === "function" ? (latest === undefined ? 3 : every(latest)) : every;
       if (seconds) timer = setTimeout(turn, seconds * 1000);
     };
     async function turn() {
       if (document.hidden && latest !== undefined) return; // a hidden page costs the server nothing
+      const number = ++newest;
+      const outdated = () => stop.signal.aborted || number !== newest;
       try {
-        latest = await read(stop.signal, latest);
-        if (!stop.signal.aborted) setState({ data: latest, error: null, loading: false });
+        const data = await read(stop.signal, latest);
+        if (outdated()) return;
+        latest = data;
+        setState({ data, error: null, loading: false });
       } catch (error) {
-        if (stop.signal.aborted) return;
+        if (outdated()) return;
         setState((before) => ({ ...before, error, loading: false }));
-        if (error.status >= 400 && error.status < 500) return; // the same request will not succeed later
+        if (isFinal(error)) return;
         if (error.status === 0 && !every) timer = setTimeout(turn, 3000);
       }
-      if (!stop.signal.aborted) wait();
+      wait();
     }
     const shown = () => {
       if (!document.hidden) again.current();
     };
-    again.current = () => {
+    again.current = (data) => {
       clearTimeout(timer);
-      turn();
+      newest += 1;
+      if (data === undefined) return turn();
+      latest = data;
+      setState({ data, error: null, loading: false });
+      wait();
     };
     if (every) document.addEventListener("visibilitychange", shown);
     turn();
@@ -47,5 +57,5 @@ export function useLoad(read, inputs = [], every = 0) {
       document.removeEventListener("visibilitychange", shown);
     };
   }, inputs);
-  return { ...state, reload: () => again.current(), set: (data) => setState({ data, error: null, loading: false }) };
+  return { ...state, reload: () => again.current(), set: (data) => again.current(data) };
 }

@@ -1,5 +1,6 @@
 /** Who is signed in. The cookie itself is out of reach for every script. */
 import { signal } from "@preact/signals";
+import { json, request } from "./http.js";
 
 /** @type {import("@preact/signals").Signal<any>} null when nobody is signed in */
 export const session = signal(null);
@@ -13,9 +14,7 @@ export const farewell = signal("");
 async function ask(method, body) {
   const headers = body ? { "content-type": "application/json" } : {};
   if (session.value) headers["x-csrf-token"] = session.value.csrf_token;
-  const response = await fetch("/session", { method, headers, body: body && JSON.stringify(body) });
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error.message);
+  const answer = await json(await request(method, "/session", { headers, body: body && JSON.stringify(body) }));
   session.value = answer.session;
   if (answer.person) company.value = { person: answer.person, projects: answer.projects };
 }
@@ -25,8 +24,8 @@ export async function loadSession() {
   try {
     await ask("GET");
     if (!session.value && company.value?.projects.length === 1) await enterProject(company.value.projects[0].id);
-  } catch {
-    farewell.value = "Fettle is not responding. Check that it is running, then reload this page.";
+  } catch (error) {
+    farewell.value = error.code === "away" ? "Fettle is not responding. Check that it is running, then reload this page." : error.message;
   }
 }
 

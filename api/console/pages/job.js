@@ -29,9 +29,9 @@ export function Page({ id }) {
   return html`<${Shown} ...${seen} />`;
 }
 
-function Shown({ job, messages, series, error, curvesError, set }) {
+function Shown({ job, messages, series, error, curvesError, set, grow }) {
   const reached = reachedIn(series);
-  const warnings = messages
+  const warnings = messages.rows
     .filter((event) => event.level === "warn" && event.data?.step)
     .map((event) => ({ step: event.data.step, message: event.message }));
   const title = html`<span class="row">${nameOf(job)} <${Status} of=${job.status} /></span>`;
@@ -52,9 +52,9 @@ function Shown({ job, messages, series, error, curvesError, set }) {
       </div>
       <div class="stack">
         <${JobFacts} job=${job} />
-        <${Checkpoints} job=${job} news=${messages[0]?.id} />
+        <${Checkpoints} job=${job} news=${messages.rows[0]?.id} />
         <${Checks} job=${job} />
-        <${Events} job=${job} messages=${messages} />
+        <${Events} messages=${messages} grow=${grow} />
         <${Settings} job=${job} />
       </div>
     </div>

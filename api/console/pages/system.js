@@ -2,6 +2,7 @@
 import { get } from "../lib/api.js";
 import { many } from "../lib/format.js";
 import { html } from "../lib/html.js";
+import { attempt, json } from "../lib/http.js";
 import { useLoad } from "../lib/load.js";
 import { link } from "../lib/router.js";
 import { session } from "../lib/session.js";
@@ -17,8 +18,7 @@ const EVERY = 5; // seconds
 
 /** Answers with a status of its own when a part is away, which is what this page is for. */
 async function readiness(signal) {
-  const response = await fetch("/readyz", { signal });
-  return response.json();
+  return json(await attempt("GET", "/readyz", { signal }), true);
 }
 
 async function look(signal) {

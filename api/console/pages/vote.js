@@ -25,7 +25,7 @@ export function Page({ id }) {
     return voting.close;
   }, []);
   const { phase, head, item, before, progress, message, error, refused } = voting.state.value;
-  const { waiting, troubled } = voting.outbox.state.value;
+  const { waiting, trouble } = voting.outbox.state.value;
   useEffect(() => {
     if (head) document.title = `${head.name} · Fettle`;
     if (head && progress.voted + waiting.length === 0) setHelp("first");
@@ -61,7 +61,7 @@ export function Page({ id }) {
   return html`<div class="vote">
     <${Head} head=${head} progress=${progress} unsent=${waiting.length} help=${() => setHelp("again")} back=${voting.invited ? null : back} />
     <main class="vote-main">
-      ${troubled && html`<div class="message warn" role="status"><p>Fettle is not responding. ${many(waiting.length, "vote")} of yours ${waiting.length === 1 ? "is" : "are"} kept and will be sent when it is back.</p>
+      ${trouble && html`<div class="message warn" role="status"><p>${trouble.code === "away" ? "Fettle is not responding." : trouble.message} ${many(waiting.length, "vote")} of yours ${waiting.length === 1 ? "is" : "are"} kept in this browser. This page tries to send ${waiting.length === 1 ? "it" : "them"} again.</p>
         <p><button class="button small" onClick=${voting.retry}>Send now</button></p></div>`}
       ${refused && html`<div class="message bad" role="alert"><p>Your last vote could not be counted. ${refused.message}</p></div>`}
       ${phase === "item" && html`<${Booth} key=${item.vote_id} mode=${head.mode} item=${item} before=${before} send=${voting.send} undo=${undo} help=${() => setHelp("again")} />`}

@@ -1,10 +1,9 @@
 /** Votes that the server has not confirmed. They outlive a reload, and are sent until the server answers. */
 import { signal } from "@preact/signals";
+import { isFinal } from "../lib/http.js";
 
 const LONGEST_WAIT = 15; // seconds between two tries
 
-/** Errors that trying again does not change: the vote cannot count any more. */
-const isFinal = (error) => error.status >= 400 && error.status < 500 && ![401, 403, 408, 429].includes(error.status);
 const isClosed = (error) => error.status === 401 || error.status === 403;
 
 function stored(slot) {
@@ -21,15 +20,15 @@ function stored(slot) {
  *   closed: the invitation or the session has ended; the votes wait for another one
  */
 export function openOutbox(post, on) {
-  /** @type {import("@preact/signals").Signal<{waiting: any[], troubled: boolean}>} */
-  const state = signal({ waiting: [], troubled: false });
+  /** @type {import("@preact/signals").Signal<{waiting: any[], trouble: Error | null}>} trouble: why they could not be sent */
+  const state = signal({ waiting: [], trouble: null });
   let slot = null;
   let sending = null;
   let wake = () => {};
   let over = false;
 
-  function set(waiting, troubled = state.value.troubled) {
-    state.value = { waiting, troubled };
+  function set(waiting, trouble = state.value.trouble) {
+    state.value = { waiting, trouble };
     if (!slot) return;
     try {
       if (waiting.length) localStorage.setItem(slot, JSON.stringify(waiting));
@@ -45,18 +44,20 @@ export function openOutbox(post, on) {
       const [body] = state.value.waiting;
       try {
         await post(body);
-        set(state.value.waiting.filter((each) => each.vote_id !== body.vote_id), false);
+        set(state.value.waiting.filter((each) => each.vote_id !== body.vote_id), null);
         on.confirmed(body);
         tries = 0;
       } catch (error) {
-        if (isFinal(error)) {
-          set(state.value.waiting.filter((each) => each.vote_id !== body.vote_id), false);
-          on.refused(body, error);
-        } else if (isClosed(error)) {
+        if (isClosed(error)) {
           on.closed(error);
           return;
+        }
+        if (isFinal(error)) {
+          // the vote cannot count any more
+          set(state.value.waiting.filter((each) => each.vote_id !== body.vote_id), null);
+          on.refused(body, error);
         } else {
-          set(state.value.waiting, true);
+          set(state.value.waiting, error);
           const seconds = Math.min(LONGEST_WAIT, 2 ** tries++);
           await new Promise((resolve) => {
             const timer = setTimeout(resolve, seconds * 1000);

@@ -1,6 +1,7 @@
 /** An annotator's way through a comparison: the item that is shown, those after it, and the votes that were made. */
 import { signal } from "@preact/signals";
 import { send } from "../lib/api.js";
+import { isFinal, json } from "../lib/http.js";
 import { invitationTo } from "../lib/invitation.js";
 import { ballotOf, BLANK, bodyOf } from "./ballot.js";
 import { openOutbox } from "./outbox.js";
@@ -22,7 +23,7 @@ export function startVoting(comparison) {
   const base = `/v1/comparisons/${encodeURIComponent(comparison)}`;
   const token = invitationTo(comparison);
   const headers = token ? { authorization: `Bearer ${token}` } : {};
-  const ask = async (method, path, options = {}) => (await send(method, base + path, { headers, ...options })).json();
+  const ask = async (method, path, options = {}) => json(await send(method, base + path, { headers, ...options }));
 
   let queue = [];
   const made = []; // items of this visit's votes, with their ballots
@@ -78,7 +79,7 @@ export function startVoting(comparison) {
       if (!state.value.item) timer = setTimeout(refill, ASK_AGAIN * 1000);
     } catch (error) {
       if (closed) return;
-      if (error.status >= 400 && error.status < 500 && error.status !== 429) {
+      if (isFinal(error)) {
         if (!state.value.item || error.status === 401) set({ phase: "problem", error });
         return;
       }

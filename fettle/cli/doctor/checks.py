@@ -21,7 +21,6 @@ from fettle.registry import catalog
 from fettle.settings import Settings
 from fettle.storage import artifacts, open_storage
 
-OLDEST_REDIS = 5  # arq needs PSETEX and WATCH; older ones are no longer mended
 SKEW_SECONDS = 5  # leases go by the database's clock; what clients see of time goes by ours
 
 
@@ -72,13 +71,10 @@ async def storage(settings: Settings) -> CheckResult:
 async def queue(settings: Settings) -> CheckResult:
     doorbell = Doorbell(settings)
     try:
-        await doorbell.ping()
-        version = (await doorbell.redis.info("server"))["redis_version"]
+        server, problem = await doorbell.examine()
     finally:
         await doorbell.close()
-    if int(version.split(".")[0]) < OLDEST_REDIS:
-        return warn("queue", f"Redis {version} → {OLDEST_REDIS} or newer is needed")
-    return CheckResult("queue", True, f"Redis {version} answers")
+    return warn("queue", f"{server} → {problem}") if problem else CheckResult("queue", True, f"{server} answers")
 
 
 async def workers(settings: Settings) -> CheckResult:
@@ -92,7 +88,8 @@ async def workers(settings: Settings) -> CheckResult:
     if not alive:
         return warn("workers", f"no worker is running, so jobs wait → {HELP['workers']}")
     running = [
-        f"{each.worker.host} {each.worker.version} ({', '.join(each.worker.slots)}; {len(each.busy)} busy)"
+        f"{each.worker.host} {each.worker.version} "
+        f"({', '.join(each.worker.slots) or 'no slots'}; {len(each.busy)} busy)"
         for each in alive
     ]
     if other := sorted({each.worker.version for each in alive} - {__version__}):

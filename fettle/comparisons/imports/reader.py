@@ -12,7 +12,6 @@ from fettle.comparisons.prompts import digest
 from fettle.errors import InvalidRequest
 
 FORMATS: dict[str, ModuleType] = {"label_studio": label_studio, "argilla": argilla, "fettle": own}
-AUTO = "auto"
 BYTES_AT_MOST = 16 << 20  # of a file
 VOTES_AT_MOST = 20_000  # as of a comparison
 SHOWN = 5  # problems in a sentence

@@ -11,7 +11,6 @@ from fettle.importers.configs import axolotl, llama_factory, together
 from fettle.importers.configs.draft import Draft
 
 CONFIG_BYTES = 256 * 1024
-TOOLS = ("axolotl", "llama-factory", "together")
 
 
 @dataclass(frozen=True)

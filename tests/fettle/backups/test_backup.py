@@ -1,7 +1,10 @@
 """A backup is of one moment, whole, and goes into either kind of database and storage."""
 
+import os
 import shutil
-from collections.abc import AsyncIterator
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +73,16 @@ async def add_model(db: Database, storage: Storage, project: Project, folder: Pa
         events.add(session, made.id, 'a "message" ü', data={"n": [1, None]})
         audit.by_operator(session, "projects.create", "fettle projects create", project.id, project.id)
     return prefix
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    subprocess.run(["mount", "--bind", folder, folder], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)  # a pool may keep a connection
 
 
 async def contents(db: Database) -> dict[str, list[Any]]:
@@ -234,6 +247,18 @@ class TestSmall:
             assert await database.rows_in(other) == {}
             path.write_bytes(whole)
         assert (await restore.check(folder)).id == seal.id
+
+    async def test_a_backup_on_a_read_only_file_system_can_be_checked_and_restored(
+        self, db: Database, storage: Storage, project: Project, folder: Path, tmp_path: Path, other: Database
+    ) -> None:
+        if os.geteuid() != 0:
+            pytest.skip("mounting a small disk takes root")
+        await add_model(db, storage, project, tmp_path)
+        seal = await backup.back_up(db, storage, folder, SECRET)
+        with read_only(folder):
+            assert (await restore.check(folder)).id == seal.id
+            await restore.restore(other, LocalStorage(str(tmp_path / "empty")), folder, SECRET)
+        assert await contents(other) == await contents(db)
 
     async def test_a_target_in_use_is_refused_unless_told(
         self, db: Database, storage: Storage, project: Project, folder: Path, tmp_path: Path, other: Database

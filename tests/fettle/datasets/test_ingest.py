@@ -16,7 +16,8 @@ from tests.fettle.datasets.formats.test_tables import parquet
 
 LIMIT = 1 << 20
 BAD = chat(message("human", "x"), ASSISTANT)
-LARGE = GOOD * (4 * ingest.SMALL // len(GOOD))
+LONG = chat(USER, message("assistant", "x" * 2000))  # what counts is the size: a few thousand rows are read quickly
+LARGE = LONG * (4 * ingest.SMALL // len(LONG))
 
 
 async def pieces(content: bytes, size: int = 100_000) -> AsyncIterator[bytes]:
@@ -42,8 +43,8 @@ def slots() -> Checks:
         LARGE,
         LARGE + BAD + GOOD,
         LARGE[:-9],
-        b"prompt,completion\n" + b"a,b\n" * (ingest.SMALL // 2) + b"c\n",
-        parquet([{"messages": [USER, {**ASSISTANT, "content": os.urandom(50).hex()}]} for _ in range(60_000)]),
+        b"prompt,completion\n" + (b"a" * 1000 + b",b\n") * (2 * ingest.SMALL // 1000) + b"c\n",
+        parquet([{"messages": [USER, {**ASSISTANT, "content": os.urandom(5000).hex()}]} for _ in range(600)]),
     ],
     ids=["small", "empty", "large", "a bad row", "cut off", "csv", "parquet"],
 )
@@ -65,7 +66,7 @@ async def test_a_large_file_is_validated_while_it_comes(slots: Checks, tmp_path:
         await send(upload, LARGE)
         assert upload.process is not None
         assert slots.locked()
-        assert (await upload.report()).rows == len(LARGE) // len(GOOD)
+        assert (await upload.report()).rows == len(LARGE) // len(LONG)
 
 
 async def test_a_client_that_goes_away_leaves_no_process_and_no_file(slots: Checks, tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ async def test_the_event_loop_goes_on_while_a_file_is_validated(slots: Checks, t
             await asyncio.sleep(0)
 
     async with Upload(tmp_path / "aside", slots, LIMIT) as upload:
-        await send(upload, LARGE * 10)
+        await send(upload, GOOD * (40 * ingest.SMALL // len(GOOD)))
         turning = asyncio.create_task(turn())
         await upload.report()
         turning.cancel()

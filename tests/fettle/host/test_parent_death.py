@@ -32,6 +32,25 @@ def test_a_process_ends_with_its_parent_only_after_the_call(call: str) -> None:
             subprocess.run(["kill", "-9", str(pid)], check=False)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+def test_a_program_that_is_run_this_way_gets_sigterm_when_its_parent_ends(tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    program = f"""
+import signal, sys, time
+def leave(*_: object) -> None:
+    open({str(note)!r}, "w").write("SIGTERM")
+    sys.exit()
+signal.signal(signal.SIGTERM, leave)
+print("ready", flush=True)
+time.sleep(120)
+"""
+    parent = PARENT.replace("[sys.executable,", '[sys.executable, "-m", "fettle.host.parent_death", sys.executable,')
+    command = [sys.executable, "-c", parent, program]
+    pid = int(subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60).stdout)
+    assert ended_within(pid, 60)
+    assert note.read_text() == "SIGTERM"
+
+
 def ended_within(pid: int, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

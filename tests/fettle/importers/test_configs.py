@@ -155,7 +155,7 @@ def test_a_key_without_counterpart_is_named(
         assert advice in found.missing[key]
 
 
-@pytest.mark.parametrize("tool", reading.TOOLS)
+@pytest.mark.parametrize("tool", ["axolotl", "llama-factory", "together"])
 def test_no_key_is_dropped_without_a_word(config: Any, tool: str) -> None:
     """Each key of a config either changes the job or appears in the report."""
     whole = json.loads(json.dumps(config(tool).body))

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from fettle.db import Database, database_now
-from fettle.jobs import leases
+from fettle.jobs import leases, workers
 from fettle.jobs.placement import Offer
 from models import Job, JobStatus, Project, Worker
 from tests.fettle import given
@@ -103,6 +103,14 @@ class TestClaim:
             found = await leases.claim(session, "w:1:0", 60, offer=Offer(host), heartbeat_seconds=10)
         assert (found is not None) == claimed
         assert (await given.read(db, job)).kept_by == (None if claimed and host == "other" else "keeper")
+
+    async def test_a_host_without_slots_keeps_no_job_waiting(self, db: Database, project: Project) -> None:
+        await given.job(db, project, kept_by="keeper")
+        async with db.transaction() as session:
+            row = Worker(id="keeper:1", host="keeper", version="1", slots=[], base_models=[], stopping=False)
+            await workers.announce(session, row)
+        async with db.transaction() as session:
+            assert await leases.claim(session, "w:1:0", 60, offer=Offer("other"), heartbeat_seconds=10) is not None
 
     async def test_a_session_that_has_read_the_job_before_sees_it_claimed(self, db: Database, project: Project) -> None:
         made = await given.job(db, project)

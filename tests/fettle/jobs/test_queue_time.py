@@ -69,6 +69,11 @@ class TestOfRows:
         found = await self.new_job(db, settings)
         assert found.seconds is None and "No worker is running" in found.message
 
+    async def test_on_ray_nobody_can_foresee_it(self, db: Database, settings: Settings) -> None:
+        await self.announced(db, slots=0)
+        found = await self.new_job(db, settings)
+        assert found.seconds is None and "Ray finds a place" in found.message
+
     async def test_running_and_queued_jobs_count_with_what_they_were_estimated_to_take(
         self, db: Database, project: Project, settings: Settings
     ) -> None:

@@ -74,6 +74,25 @@ class TestReason:
             "No worker can run this job. On the slot that comes closest, it asks for 2 GPUs, and the slot has no GPU."
         )
 
+    async def test_with_an_executor_jobs_wait_for_ray_whatever_the_slots_are(
+        self, db: Database, project: Project
+    ) -> None:
+        await serve(db, 0)
+        await given.job(db, project)
+        second = await given.job(db, project, resources={"gpus": 2})
+        found = await explain(db, second)
+        assert (found.reason, found.position, found.estimated_start) == ("waiting_for_ray", 2, None)
+        assert found.message == "Waiting for Ray to reserve 2 GPUs. 1 job will start before this one."
+        assert await told(db, second) == [f"Created fine-tuning job: {second.id}", f"Waiting to start. {found.message}"]
+
+    async def test_with_an_executor_a_full_quota_is_the_reason_all_the_same(
+        self, db: Database, project: Project
+    ) -> None:
+        await serve(db, 0)
+        await given.claimed(db, project)
+        capped = Settings(_env_file=None, quota_running_jobs=1)
+        assert (await explain(db, await given.job(db, project), capped)).reason == "quota"
+
     async def test_only_the_slots_that_can_run_it_count(self, db: Database, project: Project) -> None:
         async with db.transaction() as session:
             await workers.announce(session, row(slots=2, gpus=[0, 1]))

@@ -3,7 +3,8 @@
 from typing import Any
 
 from fettle.rollouts import rows, summaries
-from fettle.storage import artifacts
+from fettle.rollouts.store import RolloutFilter, matching_rows
+from fettle.storage import Storage, artifacts
 from fettle.storage.local import LocalStorage
 from models import RolloutChunk
 
@@ -36,3 +37,8 @@ async def store(storage: LocalStorage, step: int, found: list[tuple[int, str, fl
     await artifacts.put_bytes(storage, key, rows.to_parquet(made))
     summary = summaries.of_step(made, GRADERS)
     return RolloutChunk(step=step, rows=len(made), summary=summary, storage_key=key, job_id="j", id=key)
+
+
+async def loaded(storage: Storage, chunk: RolloutChunk) -> list[rows.Row]:
+    """All of its rows."""
+    return matching_rows(await storage.read(chunk.storage_key), RolloutFilter())

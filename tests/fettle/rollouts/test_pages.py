@@ -8,12 +8,12 @@ import orjson
 import pytest
 
 from fettle.errors import InvalidRequest
-from fettle.rollouts import pages, store
+from fettle.rollouts import pages
 from fettle.rollouts.pages import Sort
 from fettle.rollouts.store import RolloutFilter
 from fettle.storage.local import LocalStorage
 from models import RolloutChunk
-from tests.fettle.rollouts.chunks import Stored
+from tests.fettle.rollouts.chunks import Stored, loaded
 from tests.fettle.rollouts.chunks import store as put
 
 
@@ -106,7 +106,7 @@ class TestManySteps:
         self, many: tuple[Counting, list[RolloutChunk]], sort: Sort, limit: int
     ) -> None:
         storage, chunks = many
-        known = [row for chunk in chunks for row in await store.load(storage, chunk, RolloutFilter())]
+        known = [row for chunk in chunks for row in await loaded(storage, chunk)]
         sign = -1 if sort == "-reward" else 1
         known = [row for row in known if row["reward"] is not None]
         expected = sorted(known, key=lambda row: (sign * row["reward"], row["step"], row["index"]))
@@ -153,5 +153,5 @@ class TestPageBytes:
             assert len(rows) == 1 or len(orjson.dumps(rows)) < 5_100
             seen += [row["id"] for row in rows]
             after = rows[-1]["id"]
-        whole = [row for chunk in chunks for row in await store.load(storage, chunk, RolloutFilter())]
+        whole = [row for chunk in chunks for row in await loaded(storage, chunk)]
         assert seen == [row["id"] for row in sorted(whole, key=lambda row: pages.place_of(row, sort))]

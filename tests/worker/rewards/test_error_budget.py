@@ -9,9 +9,8 @@ import pytest
 from fettle.errors import TrainingFailed
 from fettle.jobs import reward_versions
 from fettle.rewards.grader_fields import check
-from fettle.rollouts import store
-from fettle.rollouts.store import RolloutFilter
 from models import Job
+from tests.fettle.rollouts.chunks import loaded
 from tests.worker.rewards.scoring import BROKEN, LONGER, MEANS, batch, score, stored, with_rewards
 from worker.attempts.attempt import Attempt
 from worker.rewards import scorer_client
@@ -29,7 +28,7 @@ class TestErrors:
         assert child.lines[0]["rewards"] == [1.0, 1.0, 1.0, 1.0, None]
         (chunk,) = await stored(attempt)
         assert chunk.summary["errors"] == 1
-        failed = (await store.load(attempt.storage, chunk, RolloutFilter()))[4]
+        failed = (await loaded(attempt.storage, chunk))[4]
         assert "KeyError" in failed["errors"]["broken"]["message"]
 
     async def test_past_a_fifth_the_job_fails_with_a_traceback(self, attempt: Attempt) -> None:
@@ -53,7 +52,7 @@ class TestErrors:
         await recorder.close()
         assert child.lines[0]["rewards"] == [0.0, 0.0, 0.0, 1.0]
         (chunk,) = await stored(attempt)
-        marked = await store.load(attempt.storage, chunk, RolloutFilter())
+        marked = await loaded(attempt.storage, chunk)
         assert [each["errors"].get("json", {}).get("flag") for each in marked] == ["sample_parse_error"] * 3 + [None]
 
     async def test_code_that_does_not_load_fails_the_job(self, attempt: Attempt) -> None:

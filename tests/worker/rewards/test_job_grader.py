@@ -17,12 +17,11 @@ from fettle.errors import Fenced, TrainingFailed
 from fettle.jobs import reward_versions
 from fettle.rewards.grader_fields import check
 from fettle.rewards.sandbox import level
-from fettle.rollouts import store
-from fettle.rollouts.store import RolloutFilter
 from models import Event, Job
 from tests.api.served import served
 from tests.api.stub_engine import StubEngine
 from tests.fettle.rewards.sandbox.sessions import gone
+from tests.fettle.rollouts.chunks import loaded
 from tests.worker.rewards.scoring import LONGER, MEANS, Heard, batch, score, stored, with_rewards
 from worker import metrics
 from worker.attempts.attempt import Attempt
@@ -169,11 +168,7 @@ class TestEdits:
         await recorder.close()
         assert [line["rewards"] for line in child.lines] == [[1.0], [5.0]]
         chunks = await stored(attempt)
-        versions = [
-            row["reward_version"]
-            for chunk in chunks
-            for row in await store.load(attempt.storage, chunk, RolloutFilter())
-        ]
+        versions = [row["reward_version"] for chunk in chunks for row in await loaded(attempt.storage, chunk)]
         assert versions == [1, 2]
 
     async def test_an_edit_that_does_not_load_leaves_the_version_before_in_force_and_says_so(

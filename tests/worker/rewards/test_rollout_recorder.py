@@ -8,10 +8,9 @@ import pytest
 
 from fettle.errors import Fenced, TrainingFailed
 from fettle.jobs import reward_versions
-from fettle.rollouts import store
-from fettle.rollouts.store import RolloutFilter
 from fettle.tenancy import quotas
 from models import Job
+from tests.fettle.rollouts.chunks import loaded
 from tests.worker.rewards.scoring import LONGER, Heard, batch, events_of, score, stored, with_rewards
 from worker.attempts.attempt import Attempt
 from worker.jobs.training_process import Child
@@ -51,7 +50,7 @@ class TestScoring:
             "form": None,
             "answer": {"mean": 0.3, "std": 0.2},
         }
-        first, second = await store.load(attempt.storage, chunk, RolloutFilter())
+        first, second = await loaded(attempt.storage, chunk)
         assert (first["completion"], first["reward"], first["advantage"]) == ("2", 0.1, -0.5)
         assert second["printed"] == "saw three\n"
         assert second["item"] == {"answer": "2"}
@@ -102,7 +101,7 @@ class TestScoring:
         await recorder.store({"type": "rollouts", "step": 7, "rollouts": whole})
         await recorder.close()
         (chunk,) = await stored(attempt)
-        (row,) = await store.load(attempt.storage, chunk, RolloutFilter())
+        (row,) = await loaded(attempt.storage, chunk)
         assert (row["step"], row["completion"], row["stop_reason"]) == (7, "2", "stop")
         assert (row["reward"], row["scores"]) == (0.5, {"reward_model": 2.0})
         assert (row["advantage"], row["kl"], row["reward_version"]) == (-1.5, 0.25, None)
@@ -200,7 +199,7 @@ class TestWatch:
         assert warned.level == "warn"
         assert warned.data == {"warning": "form_over_answer", "step": 17}
         chunk = (await stored(attempt))[0]
-        assert (await store.load(attempt.storage, chunk, RolloutFilter()))[0]["kl"] == 0.5
+        assert (await loaded(attempt.storage, chunk))[0]["kl"] == 0.5
 
 
 async def test_closing_ends_the_scorer_process(attempt: Attempt) -> None:

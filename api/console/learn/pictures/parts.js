@@ -1,7 +1,8 @@
 /** What the lessons' pictures are drawn of. Colours come from the style sheet, so a picture follows light and dark. */
 import { html } from "../../lib/html.js";
 
-export const [WIDTH, HEIGHT] = [360, 200];
+export const WIDTH = 360;
+export const HEIGHT = 200;
 
 /** @param {{says: string, children: any}} props says: the picture in words */
 export const Drawing = ({ says, children }) => html`<svg class="drawing" viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label=${says}>${children}</svg>`;

@@ -102,12 +102,12 @@ class TestValidate:
             out.write(GOOD + b'{"prompt": "')
             for _ in range(16):
                 out.write(b"x" * 2**20)
-            out.write(b'"}\n' + GOOD * 20_000)
+            out.write(b'"}\n' + GOOD * 2_000)
         tracemalloc.start()
         found = validate(file, max_row_bytes=2**20)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert (found.rows, found.error_count) == (20_001, 1)
+        assert (found.rows, found.error_count) == (2_001, 1)
         assert peak < 8 * 2**20
 
 
