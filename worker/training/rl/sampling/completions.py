@@ -143,13 +143,14 @@ class Hold:
 
     def allowed(self, logits_BV: Tensor, rows_B: Tensor) -> Tensor:
         """logits_BV with -inf where a token may not come next."""
+        matchers = [self.matchers[row] for row in rows_B.tolist()]
+        if not any(matchers):
+            return logits_BV
         allowed_BV = torch.ones(logits_BV.shape, dtype=torch.bool)
-        held = False
-        for place, row in enumerate(rows_B.tolist()):
-            if (matcher := self.matchers[row]) is not None:
+        for place, matcher in enumerate(matchers):
+            if matcher is not None:
                 allowed_BV[place] = grammatical(matcher, logits_BV.shape[-1])
-                held = True
-        return logits_BV.masked_fill(~allowed_BV.to(logits_BV.device), -torch.inf) if held else logits_BV
+        return logits_BV.masked_fill(~allowed_BV.to(logits_BV.device), -torch.inf)
 
     def take(self, ids_B: Tensor, rows_B: Tensor) -> None:
         for token, row in zip(ids_B.tolist(), rows_B.tolist(), strict=True):
