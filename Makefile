@@ -21,6 +21,7 @@ TORCH_PIP ?=
 RUN := .venv/bin/python -m
 READY := .venv/.installed
 OPENAI_1 := .venv/openai-1/.installed
+CLIENTS := .venv/clients/.installed
 VLLM := .venv-vllm/.installed
 
 # In a terminal pip's progress is one moving line; elsewhere pip says only what went wrong.
@@ -37,7 +38,7 @@ demo: $(READY) ## Train, serve and ask a model on this machine, from file to ans
 	@$(RUN) examples.demo
 
 # One process more than there are cores: many tests wait. Which tests need one process, tests/conftest.py says.
-test: $(READY) $(OPENAI_1) system ## Run every test; says at the end what was skipped and why
+test: $(READY) $(OPENAI_1) $(CLIENTS) system ## Run every test; says at the end what was skipped and why
 	@$(RUN) pytest --numprocesses $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 20
 
 test-fast: $(READY) $(OPENAI_1) system ## Run the tests that neither train nor start whole servers
@@ -88,6 +89,11 @@ $(READY): pyproject.toml constraints.txt
 # The last of the SDK's 1.x line, with what only it needs, beside the environment's own: tests/conformance drives both.
 $(OPENAI_1): $(READY)
 	@$(PIP); pip --upgrade --no-deps --target $(@D) openai==1.109.1 distro==1.9.0
+	@touch $@
+
+# LangChain, instructor and LiteLLM, with what they need in other versions than the environment's: for tests/clients.
+$(CLIENTS): $(READY) tests/clients/requirements.txt
+	@$(PIP); pip --upgrade --no-deps --target $(@D) --requirement tests/clients/requirements.txt
 	@touch $@
 
 # torchvision, torchaudio and torchcodec come as CUDA builds, which do not load beside a CPU build of torch.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from fettle.errors import InvalidRequest
+from worker.engine import schema_limits
 from worker.engine.errors import GenerationFailed
 from worker.engine.vocabulary import Vocabulary
 
@@ -61,7 +62,7 @@ def schema_text(
         raise refused(f"it has {len(text):,} bytes; the limit is {MAX_SCHEMA_BYTES:,}", where)
     if "x-guidance" in schema:
         raise refused("'x-guidance' is not a JSON Schema keyword", where)
-    return orjson.dumps({**schema, "x-guidance": dict(options)}).decode()
+    return orjson.dumps({**schema_limits.limited(schema), "x-guidance": dict(options)}).decode()
 
 
 def compiled(schema: Mapping[str, Any], vocabulary: Vocabulary) -> Grammar:

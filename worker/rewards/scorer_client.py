@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 COMMAND = (sys.executable, "-m", "worker.rewards.scorer_process")
 LINE_LIMIT = 64 << 20  # bytes: a batch's scores, with what user code printed
-OVERRUN_SECONDS = 600.0  # for a batch; the sandbox has its own limit for a sample, and this is for everything else
+OVERRUN_SECONDS = 600.0  # for a batch; the sandbox has its own limit for a sample or a call, and this is for the rest
 
 Line = dict[str, Any]
 NO_MODELS: Mapping[str, Servable] = MappingProxyType({})
@@ -68,7 +68,7 @@ class Scorer:
         asked = {"models": {name: asdict(servable) for name, servable in models.items()}, **self.resources}
         asked["engines"] = [asdict(engine) for engine in engines]  # as they are now
         request = {"version": version, "graders": list(graders), "rollouts": sent, **asked}
-        answer, why = await self._answer(request, "The graders", quantity(len(rollouts), "completion"))
+        answer, why = await self._answer(request, "The graders", quantity(len(rollouts), "completion"), self.seconds)
         if answer is not None:
             return list(answer["scores"])
         names = [entry["name"] for entry in graders]
@@ -77,23 +77,27 @@ class Scorer:
         return [lost for _ in rollouts]
 
     async def call(self, tools: Sequence[Line], calls: Sequence[Line]) -> list[Line]:
-        """{text, failed} of each tool call. tools: all of the job's. Raises GradersUnavailable."""
+        """{text, failed} of each tool call. tools: all of the job's. However many there are, each has its own limit.
+
+        Raises GradersUnavailable.
+        """
         sent = [{name: tool[name] for name in ("name", "source")} for tool in tools]
         request = {"tools": sent, "calls": list(calls), "limits": self.resources["limits"]}
-        answer, why = await self._answer(request, "The tools", quantity(len(calls), "tool call"))
+        seconds = self.seconds + len(calls) * self.resources["limits"]["seconds"]
+        answer, why = await self._answer(request, "The tools", quantity(len(calls), "tool call"), seconds)
         return (
             list(answer["results"])
             if answer is not None
             else [{"text": f"Error: {why}", "failed": True} for _ in calls]
         )
 
-    async def _answer(self, request: Line, who: str, what: str) -> tuple[Line | None, str]:
+    async def _answer(self, request: Line, who: str, what: str, seconds: float) -> tuple[Line | None, str]:
         """None, and why, where the process was lost over it. Raises GradersUnavailable."""
         try:
-            async with asyncio.timeout(self.seconds):
+            async with asyncio.timeout(seconds):
                 answer = await self._ask(orjson.dumps(request) + b"\n")
         except TimeoutError:
-            why = f"{who} took longer than {self.seconds:.0f} s for {what}."
+            why = f"{who} took longer than {seconds:.0f} s for {what}."
         except (OSError, EOFError):
             why = "The scorer process stopped unexpectedly."
         except ValueError:  # asyncio's, of a line over its limit, or of what is no JSON

@@ -1,16 +1,23 @@
 import { figure } from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { settingsOf } from "../lib/jobs.js";
+import { words } from "../lib/metrics.js";
 
-/** Every hyperparameter of the job, as it was resolved. */
+const isGroup = ([name, value]) => name !== "hyperparameters" && value !== null && typeof value === "object" && !Array.isArray(value);
+
+/** Every hyperparameter of the job, as it was resolved; those of another part of it under a heading. */
 export function Settings({ job }) {
-  const rows = Object.entries(settingsOf(job)).flatMap(([name, value]) => flat(name === "hyperparameters" ? "" : name, value));
+  const settings = Object.entries(settingsOf(job));
+  const own = settings.filter((each) => !isGroup(each)).flatMap(([name, value]) => flat(name === "hyperparameters" ? "" : name, value));
   return html`<section class="card stack" aria-labelledby="settings">
     <h2 id="settings">Settings</h2>
     <p class="small quiet">Every value is the one that the job uses; what you left to Fettle is filled in.</p>
-    <dl class="facts">${rows.map(([name, value]) => html`<dt key=${name} class="mono wrap">${name}</dt><dd class="mono wrap">${value}</dd>`)}</dl>
+    <${Rows} rows=${own} />
+    ${settings.filter(isGroup).map(([name, value]) => html`<h3 key=${name}>${words(name)}</h3><${Rows} rows=${flat("", value)} />`)}
   </section>`;
 }
+
+const Rows = ({ rows }) => html`<dl class="facts">${rows.map(([name, value]) => html`<dt key=${name} class="mono wrap">${name}</dt><dd class="mono wrap">${value}</dd>`)}</dl>`;
 
 /** An element of a list; a reward function by its name and version, as its source is long. */
 function shown(each) {

@@ -88,7 +88,8 @@ async def workers(settings: Settings) -> CheckResult:
     if not alive:
         return warn("workers", f"no worker is running, so jobs wait → {HELP['workers']}")
     running = [
-        f"{each.worker.host} {each.worker.version} ({', '.join(each.worker.slots)}; {len(each.busy)} busy)"
+        f"{each.worker.host} {each.worker.version} "
+        f"({', '.join(each.worker.slots) or 'no slots'}; {len(each.busy)} busy)"
         for each in alive
     ]
     if other := sorted({each.worker.version for each in alive} - {__version__}):

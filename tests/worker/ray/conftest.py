@@ -35,12 +35,12 @@ from tests.fettle import given
 from worker.ray.cluster import connect
 
 NODE = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
-HEAD = {"_system_config": {"health_check_period_ms": 500, "health_check_failure_threshold": 3}}
+HEAD = {"_system_config": {"health_check_period_ms": 1000, "health_check_failure_threshold": 10}}
 AWAY = "away"  # a label that every node but the head has: these may be killed
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_enable_metrics_collection": "0", "RAY_worker_niceness": "0"}
 PACE = {
-    "FETTLE_LEASE_SECONDS": "15",
-    "FETTLE_HEARTBEAT_SECONDS": "2",
+    "FETTLE_LEASE_SECONDS": "30",
+    "FETTLE_HEARTBEAT_SECONDS": "3",
     "FETTLE_WATCH_SECONDS": "0.2",
     "FETTLE_RECONCILE_SECONDS": "1",
     "FETTLE_POLL_SECONDS": "1",

@@ -110,6 +110,15 @@ class TestErrors:
         await scoring.close()
         assert right["reward"] == 1.0
 
+    async def test_slow_tools_have_time_for_each_call(self) -> None:
+        slow = {"name": "slow", "source": "import time\ndef slow():\n    time.sleep(0.4)\n    return 'done'\n"}
+        scoring = Scorer(MEANS, seconds=60)
+        assert await scoring.call([slow], [{"name": "slow", "arguments": "{}"}]) == [{"text": "done", "failed": False}]
+        scoring.seconds = 0.5  # too short for three of them, each of which has its own limit
+        results = await scoring.call([slow], [{"name": "slow", "arguments": "{}"}] * 3)
+        await scoring.close()
+        assert [result["text"] for result in results] == ["done"] * 3
+
     async def test_graders_that_say_too_much_cost_the_batch_and_no_attempt(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

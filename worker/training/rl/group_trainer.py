@@ -23,7 +23,7 @@ from worker.training import trainer
 from worker.training.process.job_spec import Work
 from worker.training.rl.episodes import Episode
 from worker.training.rl.evaluation import Judged, RewardEvaluation
-from worker.training.rl.rollouts import Judge, Rollout
+from worker.training.rl.rollouts import Judge, Rollout, cut_off
 from worker.training.rl.sampling import drawing
 from worker.training.rl.sampling.completions import Sampling
 from worker.training.rl.sampling.progress import Progress
@@ -129,6 +129,7 @@ class GroupTrainer(Interruptible):
         self.judged_steps += 1
         self.taught_steps += differing(judged.rewards, self.num_generations)
         found = self._metrics["train"]
+        found["completions/clipped_ratio"][-1:] = [cut_off(rollouts)]
         for name, values in judged.scores.items():
             known = [value for value in values if value is not None]
             if known:
@@ -150,8 +151,8 @@ class GroupTrainer(Interruptible):
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         self.began = time.perf_counter()
-        tokens = self.state.num_input_tokens_seen
-        self.before = {"step": self.state.global_step, "random": random_state(), "tokens": tokens}
+        state = self.state
+        self.before = {"step": state.global_step, "random": random_state(), "tokens": state.num_input_tokens_seen}
         batch: dict[str, Any] = super()._generate_and_score_completions(inputs)  # type: ignore[misc]  # TRL's, which come after this mixin
         advantages = list(self._logs["advantages"])[-len(inputs) * self.accelerator.num_processes :]
         self.keep(batch, advantages)
@@ -174,8 +175,8 @@ class GroupTrainer(Interruptible):
         return drawing.draw(network, prompt_ids, int(self.num_generations or 1), seeds, self.sampling, watch)
 
     def encoded(self, prompts: Sequence[str]) -> list[list[int]]:
-        encodings = self.renderer.tokenizer.encode_batch(list(prompts), add_special_tokens=False)
-        return [list(encoding.ids) for encoding in encodings]
+        tokenizer = self.renderer.tokenizer
+        return [list(each.ids) for each in tokenizer.encode_batch(list(prompts), add_special_tokens=False)]
 
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
         return self.encoded(prompts), None, {}

@@ -32,6 +32,15 @@ class Rollout:
         return {name: value for name, value in self.__dict__.items() if name != "ids"}
 
 
+def cut_off(rollouts: Sequence[Rollout]) -> float:
+    """The share of all ranks' rollouts that found no room.
+
+    The last token does not tell: it ends a turn also where there was no room for what a tool returned.
+    """
+    reasons = ranks.gathered([rollout.stop_reason for rollout in rollouts])
+    return reasons.count("length") / len(reasons)
+
+
 @dataclass(frozen=True)
 class Scored:
     """The scorer's word on a batch, in its order.

@@ -12,6 +12,7 @@ from fettle.registry.catalog import STARTER
 from worker.training.process.channel import Channel
 from worker.training.rl import episodes as played
 from worker.training.rl.episodes import Episode, play
+from worker.training.rl.rollouts import cut_off
 from worker.training.rl.sampling.completions import Sampling
 from worker.training.rl.tools import Toolset
 
@@ -107,6 +108,9 @@ def test_where_no_room_is_left_the_episode_ends(monkeypatch: pytest.MonkeyPatch)
     longest = len(ids_of(CALL)) + 10
     episode, prompts, _ = run(monkeypatch, [CALL], "5", max_tokens=longest)
     assert (episode.stop_reason, len(prompts), all(episode.own)) == ("length", 1, True)
+    assert episode.ids[-1] == END
+    answered, _, _ = run(monkeypatch, [CALL, "x"], "5")
+    assert cut_off([each.rollout(0, {}) for each in (episode, answered, answered, answered)]) == 0.25
     episode, _, supervisor = run(monkeypatch, [CALL + "…"], max_tokens=longest - 12)
     assert (episode.stop_reason, supervisor.asked) == ("length", [])
 
