@@ -7,7 +7,7 @@ Groups of 8 completions of up to 64 tokens, behind prompts of 192 tokens and a f
 its own, one thread, and they take turns; counted are its CPU seconds. The update is the step without what comes
 before it: sampling, rewards, and log-probabilities of a reference if there is one.
   bare       TRL's trainer as its documentation has it, in float32, TRL's default on a CPU; it draws by `generate`
-  replayed   the same with the completions that the child drew: its loss must be the child's
+  replayed   the same with the completions that the child drew: its update is what the child's is compared with
   padded     the child with every prompt read once for each completion, as before
   shared     the child as it is, in float32
   bf16       the child as it is, where this CPU computes in bf16 and the base is large enough to gain from it
@@ -53,6 +53,7 @@ def main() -> None:
     cost = {
         part: {name: median(run[part] for run in found) for name, found in runs.items()} for part in ("step", "update")
     }
+    cost["update"]["bare"] = replayed["update"]  # of the same completions
     worst = {name: difference(replayed, runs[name][0]) for name in TOLERANCE}
     print(
         json.dumps(
