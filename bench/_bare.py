@@ -8,7 +8,6 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from bench._child import LORA, SEED, Line, Run, quiet
@@ -29,12 +28,12 @@ COMMON: dict[str, Any] = {
 LOADED: dict[str, Any] = {"model_init_kwargs": {"dtype": "float32"}}
 
 
-def dataset(rows: Sequence[Line], base: Path = STARTER) -> Any:
+def dataset(rows: Sequence[Line]) -> Any:
     """The prompt is the chat up to where the assistant begins."""
     from datasets import Dataset
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer = AutoTokenizer.from_pretrained(STARTER)
     chats = [[{"role": "user", "content": row["prompt"]}] for row in rows]
     texts = tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
     return Dataset.from_list([{**row, "prompt": text} for row, text in zip(rows, texts, strict=True)])
@@ -86,16 +85,9 @@ def reward_model(rows: Sequence[Line], asked: dict[str, Any]) -> Run:
         return trained(trainer)
 
 
-def grpo(
-    rows: Sequence[Line],
-    asked: dict[str, Any],
-    completions: list[list[list[int]]] | None = None,
-    base: Path = STARTER,
-    rewards: dict[Callable[..., list[float]], float] | None = None,
-) -> Run:
-    """completions: ids to learn from, by step, in the place of what the trainer would sample. rewards: with weights."""
+def grpo(rows: Sequence[Line], asked: dict[str, Any], completions: list[list[list[int]]] | None = None) -> Run:
+    """completions: ids to learn from, by step, in the place of what the trainer would sample."""
     quiet()
-    rewards = rewards or {answer_correct: 1.0, think_format: 0.2}
     from trl import GRPOConfig, GRPOTrainer
 
     def replay(prompts: list[Any], trainer: Any) -> dict[str, Any]:
@@ -107,10 +99,10 @@ def grpo(
 
     with tempfile.TemporaryDirectory(prefix="fettle-bench-") as folder:
         trainer = GRPOTrainer(
-            model=str(base),
-            reward_funcs=list(rewards),
-            args=GRPOConfig(output_dir=folder, reward_weights=list(rewards.values()), **COMMON, **LOADED, **asked),
-            train_dataset=dataset(rows, base),
+            model=str(STARTER),
+            reward_funcs=[answer_correct, think_format],
+            args=GRPOConfig(output_dir=folder, reward_weights=[1.0, 0.2], **COMMON, **LOADED, **asked),
+            train_dataset=dataset(rows),
             peft_config=lora("CAUSAL_LM"),
             rollout_func=replay if completions is not None else None,
         )

@@ -1,10 +1,12 @@
 """Every route that the application has: strangers stop at the gate, and another tenant's things are not there."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from api.scopes import ROUTES
+from fettle.tenancy import projects
 from models import JobStatus
 from tests.api.asgi import chunk, exchange
 from tests.api.tenants import Tenant, message, refusal
@@ -80,6 +82,20 @@ async def things(tenant: Tenant, folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.fixture(scope="module")
+async def owner(api: Api) -> AsyncIterator[Tenant]:
+    """One tenant, whom the tests try to rob. It is the same for all: what one takes, the next one misses."""
+    async with await api.client("owner") as http:
+        async with api.app.state.db.transaction() as session:
+            project = await projects.ensure(session, "owner")
+        yield Tenant(api, project, http)
+
+
+@pytest.fixture(scope="module")
+async def theirs(owner: Tenant, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return await things(owner, tmp_path_factory.mktemp("theirs"))
+
+
 def test_the_application_has_the_routes_that_these_tests_walk() -> None:
     assert {str(way) for way in WITH_ID} >= {
         "GET /v1/files/{file_id}/content",
@@ -99,10 +115,7 @@ async def test_without_a_key_nothing_is_read_and_nothing_told(api: Api, way: Way
 
 @pytest.mark.parametrize("way", WITH_ID, ids=str)
 class TestAnotherTenantsId:
-    async def test_it_is_404_as_if_it_did_not_exist(
-        self, tenant: Tenant, other: Tenant, tmp_path: Path, way: Way
-    ) -> None:
-        theirs = await things(other, tmp_path)
+    async def test_it_is_404_as_if_it_did_not_exist(self, tenant: Tenant, theirs: dict[str, str], way: Way) -> None:
         foreign = await tenant.http.request(way.method, way.path.format(**theirs), json=BODIES.get(str(way)))
         invented = {name: id[:-4] + "none" for name, id in theirs.items()}
         unknown = await tenant.http.request(way.method, way.path.format(**invented), json=BODIES.get(str(way)))
@@ -112,26 +125,26 @@ class TestAnotherTenantsId:
         assert refusal(foreign) == refusal(unknown)
         assert message(foreign) == message(unknown).replace(invented[name], theirs[name])
 
-    async def test_its_owner_finds_it_unharmed(self, tenant: Tenant, other: Tenant, tmp_path: Path, way: Way) -> None:
-        theirs = await things(other, tmp_path)
+    async def test_its_owner_finds_it_unharmed(
+        self, tenant: Tenant, owner: Tenant, theirs: dict[str, str], way: Way
+    ) -> None:
         await tenant.http.request(way.method, way.path.format(**theirs), json=BODIES.get(str(way)))
         for path in ("/v1/files/{file_id}/content", "/v1/models/{model}", "/v1/fine_tuning/jobs/{job_id}/adapter"):
-            assert (await other.http.get(path.format(**theirs))).status_code == 200
-        job = (await other.http.get(f"/v1/fine_tuning/jobs/{theirs['job_id']}")).json()
+            assert (await owner.http.get(path.format(**theirs))).status_code == 200
+        job = (await owner.http.get(f"/v1/fine_tuning/jobs/{theirs['job_id']}")).json()
         assert job["status"] == "succeeded"
-        assert (await other.http.get(f"/v1/api_keys/{theirs['key_id']}")).json()["status"] == "live"
+        assert (await owner.http.get(f"/v1/api_keys/{theirs['key_id']}")).json()["status"] == "live"
 
 
 class TestLists:
     @pytest.mark.parametrize("way", LISTS, ids=str)
     async def test_they_hold_nothing_of_another_tenant(
-        self, tenant: Tenant, other: Tenant, tmp_path: Path, way: Way
+        self, tenant: Tenant, owner: Tenant, theirs: dict[str, str], way: Way
     ) -> None:
-        theirs = await things(other, tmp_path)
-        owners = (await other.http.get(way.path)).text
+        owners = (await owner.http.get(way.path)).text
         assert [id for id in theirs.values() if id in owners]
         mine = (await tenant.http.get(way.path)).text
-        assert not [id for id in [*theirs.values(), other.project.id] if id in mine]
+        assert not [id for id in [*theirs.values(), owner.project.id] if id in mine]
 
     @pytest.mark.parametrize(
         ("path", "name"),
@@ -144,9 +157,8 @@ class TestLists:
         ],
     )
     async def test_another_tenants_id_is_no_cursor(
-        self, tenant: Tenant, other: Tenant, tmp_path: Path, path: str, name: str
+        self, tenant: Tenant, theirs: dict[str, str], path: str, name: str
     ) -> None:
-        theirs = await things(other, tmp_path)
         answer = await tenant.http.get(path, params={"after": theirs[name]})
         assert refusal(answer) == (400, "invalid_value", "after")
 
@@ -157,14 +169,12 @@ class TestBodies:
         file = await other.upload()
         assert refusal(await tenant.create(**{param: file["id"]})) == (400, "file_not_found", param)
 
-    async def test_another_tenants_model_does_not_chat(self, tenant: Tenant, other: Tenant, tmp_path: Path) -> None:
-        theirs = await things(other, tmp_path)
+    async def test_another_tenants_model_does_not_chat(self, tenant: Tenant, theirs: dict[str, str]) -> None:
         asked = {"model": theirs["model"], "messages": []}
         answer = await tenant.http.post("/v1/chat/completions", json=asked)
         assert refusal(answer) == (404, "model_not_found", "model")
 
-    async def test_another_tenants_model_does_not_judge(self, tenant: Tenant, other: Tenant, tmp_path: Path) -> None:
-        theirs = await things(other, tmp_path)
+    async def test_another_tenants_model_does_not_judge(self, tenant: Tenant, theirs: dict[str, str]) -> None:
         asked = [{"role": "user", "content": "Grade {{sample.output_text}}"}]
         judge = {"type": "score_model", "name": "judge", "model": theirs["model"], "input": asked}
         answer = await tenant.http.post(

@@ -5,7 +5,9 @@ with a digest of the database, because two installations may share one cluster.
 """
 
 import hashlib
+import logging
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlalchemy import make_url
 
@@ -14,6 +16,9 @@ from fettle.jobs.placement import Candidate
 from fettle.settings import Settings
 from worker.ray.plan import Group
 from worker.ray.runner import Runner
+
+if TYPE_CHECKING:
+    from ray.util.placement_group import PlacementGroup
 
 NAMESPACE = "fettle"
 LABEL_SHARE = 0.001  # of a node's resource that is named like a label: a thousand jobs fit beside one another
@@ -99,7 +104,7 @@ class Cluster:
         share = dict.fromkeys(sorted(job.need.labels), LABEL_SHARE)
         return {"CPU": float(self.settings.threads or 1), **({"GPU": float(gpus)} if gpus else {}), **share}
 
-    def handle(self, group: Group) -> "object":
+    def handle(self, group: Group) -> "PlacementGroup":
         from ray import PlacementGroupID
         from ray.util.placement_group import PlacementGroup
 
@@ -118,7 +123,7 @@ def connect(settings: Settings) -> Cluster:
             namespace=NAMESPACE,
             log_to_driver=False,
             configure_logging=False,
-            logging_level="warning",
+            logging_level=logging.WARNING,
         )
     except ConnectionError as error:
         raise RayUnavailable(

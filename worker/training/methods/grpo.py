@@ -22,14 +22,13 @@ from worker.training.process.job_spec import Work
 from worker.training.rl import group_setup, tools
 from worker.training.rl.episodes import Episode, play
 from worker.training.rl.group_trainer import GroupTrainer
-from worker.training.rl.policy_pass import PolicyPass
 from worker.training.rl.rollouts import Scorer
 from worker.training.rl.sampling.progress import Progress
 
 CISPO_EPSILON_HIGH = 5.0  # it clips the ratio itself: 1 + 0.2 would hardly let a token rise
 
 
-class GRPO(GroupTrainer, PolicyPass, GRPOTrainer):  # type: ignore[misc]  # TRL types its members more narrowly
+class GRPO(GroupTrainer, GRPOTrainer):  # type: ignore[misc]  # TRL types its members more narrowly
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.toolset = tools.of(self.work, self.renderer, self.ends, self.channel)

@@ -23,12 +23,11 @@ from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
 from worker.training.rl import group_setup
 from worker.training.rl.group_trainer import GroupTrainer
-from worker.training.rl.policy_pass import PolicyPass
 from worker.training.rl.ppo.policy import REFERENCE, is_reference
 from worker.training.rl.reward_model_judge import Before, RewardModelJudge
 
 
-class RLOO(GroupTrainer, PolicyPass, RLOOTrainer):  # type: ignore[misc]  # TRL types its members more narrowly
+class RLOO(GroupTrainer, RLOOTrainer):  # type: ignore[misc]  # TRL types its members more narrowly
     no_spread = "the reward model gave the completions of every group one and the same score"
     judged_param = "method.rlhf.reward_model"
     nothing_learned = PPO.nothing_learned

@@ -17,9 +17,7 @@ from worker.training.data import prompts
 from worker.training.model import lm_head, loading
 from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
-from worker.training.rl import shared_prompts
 from worker.training.rl.sampling import colocated
-from worker.training.rl.sampling.completions import base_of
 from worker.training.rl.tools import Toolset
 
 FORMAT: TypeAdapter[Any] = TypeAdapter(ResponseFormat)
@@ -42,13 +40,11 @@ def arguments_of(work: Work) -> dict[str, Any]:
 def parts_of(work: Work, channel: Channel, renderer: Renderer, train: Dataset, valid: Dataset | None) -> dict[str, Any]:
     """For the constructor of a `GroupTrainer`, without `args`, `source` and `make_judge`. Raises TrainingFailed."""
     lm_head.score_labels_only()
-    network = loading.network(in_completions(work), channel)
-    shared_prompts.allow(base_of(network))
     return {
         "work": work,
         "channel": channel,
         "renderer": renderer,
-        "model": network,
+        "model": loading.network(in_completions(work), channel),
         "train_dataset": train,
         "eval_dataset": valid,
         "processing_class": loading.tokenizer(work.base_path),

@@ -17,12 +17,11 @@ from torch.nn.functional import pad
 from torch.nn.utils import clip_grad_norm_
 
 from worker.training.distributed import ranks
-from worker.training.rl import shared_prompts
 from worker.training.rl.ppo import advantages, losses, policy
 from worker.training.rl.ppo.experience import Experience, PPORollout, Prompt, ScoreFunction, Worth, judged
 from worker.training.rl.ppo.policy import PolicyOutput, Sequences, ValueHead
 from worker.training.rl.ppo.rewards import KLControl, kl_k3
-from worker.training.rl.sampling.completions import Completions, Sampling, base_of, complete
+from worker.training.rl.sampling.completions import Completions, Sampling, complete
 from worker.training.rl.sampling.drawing import derived
 from worker.training.rl.sampling.progress import Watches, silent
 
@@ -73,7 +72,6 @@ class Learner:
         watches: Watches = silent,
     ) -> None:
         policy.without_dropout(network)
-        shared_prompts.allow(base_of(network))
         self.watches = watches
         self.network, self.prompts, self.score, self.settings, self.kl, self.rate = (
             network, prompts, score, settings, kl, rate,

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from peft import PeftModel
@@ -12,7 +11,6 @@ from torch import Tensor, nn
 
 from worker.training.data.supervised import IGNORED
 from worker.training.model import lm_head
-from worker.training.rl import shared_prompts
 from worker.training.rl.sampling.completions import base_of
 
 REFERENCE = "ref"  # the frozen adapter of a run that started from a tuned model; TRL's name for it
@@ -82,32 +80,22 @@ def forward(network: PeftModel, head: ValueHead | None, sequences: Sequences, te
     exist for a tile of tokens at a time, forward and backward. The head learns from the hidden states, and does not
     shape them: its gradient ends there.
     """
-    base, width = base_of(network), sequences.completion_width
-    layout = shared_prompts.layout_of(base, sequences.ids_BS, sequences.real_BS, width)
-    with lm_head.in_tiles(base, temperature) as hidden:
-        output = network(**(padded(sequences) if layout is None else layout.inputs()))
-    if layout is None:
-        logprobs_BT, entropy_BT = output.log_probs[:, -width:], output.entropy[:, -width:]
-    else:
-        logprobs_BT, entropy_BT = layout.by_completion(output.log_probs), layout.by_completion(output.entropy)
-    values_BT = torch.zeros_like(logprobs_BT)
-    if head is not None and layout is None:
-        values_BT = head(hidden[0][:, -width - 1 : -1].detach())
-    elif head is not None and layout is not None:
-        values_BT = layout.by_completion(head(hidden[0].detach()))
-    return PolicyOutput(logprobs_BT, entropy_BT.detach(), values_BT)
-
-
-def padded(sequences: Sequences) -> dict[str, Any]:
+    width = sequences.completion_width
     labels_BS = sequences.ids_BS.masked_fill(~sequences.real_BS, IGNORED)
-    labels_BS[:, : -sequences.completion_width] = IGNORED
-    return {
-        "input_ids": sequences.ids_BS,
-        "attention_mask": sequences.real_BS.long(),
-        "position_ids": (sequences.real_BS.long().cumsum(1) - 1).clamp(min=0),
-        "labels": labels_BS,
-        "fused_lm_head": True,
-    }
+    labels_BS[:, :-width] = IGNORED
+    with lm_head.in_tiles(base_of(network), temperature) as hidden:
+        output = network(
+            input_ids=sequences.ids_BS,
+            attention_mask=sequences.real_BS.long(),
+            position_ids=(sequences.real_BS.long().cumsum(1) - 1).clamp(min=0),
+            labels=labels_BS,
+            fused_lm_head=True,
+        )
+    logprobs_BT = output.log_probs[:, -width:]
+    values_BT = torch.zeros_like(logprobs_BT)
+    if head is not None:
+        values_BT = head(hidden[0][:, -width - 1 : -1].detach())
+    return PolicyOutput(logprobs_BT, output.entropy[:, -width:].detach(), values_BT)
 
 
 @contextmanager
