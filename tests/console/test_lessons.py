@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from api.console.assets import FOLDER
 from examples import lessons
 from fettle.reports.curves import CURVES
 from tests.console.conftest import Visitor
@@ -53,6 +54,17 @@ class TestData:
         assert sum(sizes.values()) < 500_000
 
 
+def with_sources(page: Any) -> Any:
+    """A page that can import our modules one by one. The server sends them as one file."""
+
+    def send(route: Any) -> None:
+        _, _, name = route.request.url.partition("/console/")[2].partition("/")
+        route.fulfill(path=FOLDER / name, content_type="text/javascript")
+
+    page.route(re.compile(r"/console/\w+/(lib|learn)/.+\.js$"), send)
+    return page
+
+
 @pytest.mark.slow
 class TestPages:
     def test_each_lesson_shows_its_words_its_picture_and_its_data(self, visit: Visit) -> None:
@@ -77,7 +89,7 @@ class TestPages:
         assert page.get_by_label("GRPO").is_checked()
 
     def test_a_job_page_and_a_report_draw_the_same_metrics_together(self, visit: Visit) -> None:
-        page = visit().open("/learn", "Learn")
+        page = with_sources(visit().open("/learn", "Learn"))
         names = [name for curve in CURVES for name in curve.names]
         charts = page.evaluate(
             """async (names) => {
@@ -91,7 +103,7 @@ class TestPages:
             assert any(set(curve.names) <= set(metrics) for metrics in charts), curve.title
 
     def test_the_api_takes_the_job_of_each_lesson(self, server: Server, visit: Visit) -> None:
-        page = visit().open("/learn", "Learn")
+        page = with_sources(visit().open("/learn", "Learn"))
         found = page.evaluate("""async () => {
           const base = document.querySelector('script[src$="main.js"]').src.replace("main.js", "learn/");
           const { LESSONS } = await import(base + "lessons/index.js");
