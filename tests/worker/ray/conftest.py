@@ -34,7 +34,13 @@ from tests.databases import upgraded
 from tests.fettle import given
 from worker.ray.cluster import connect
 
-NODE = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
+NODE = {
+    "node_ip_address": "127.0.0.1",
+    "num_cpus": 1,
+    "num_gpus": 1,
+    "object_store_memory": 80 << 20,
+    "include_dashboard": False,
+}
 HEAD = {"_system_config": {"health_check_period_ms": 1000, "health_check_failure_threshold": 10}}
 AWAY = "away"  # a label that every node but the head has: these may be killed
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_enable_metrics_collection": "0", "RAY_worker_niceness": "0"}
@@ -76,7 +82,8 @@ class House:
         os.environ |= (
             {"FETTLE_DATA": str(self.settings.data), "FETTLE_REDIS_URL": "redis://127.0.0.1:1/0"} | PACE | QUIET
         )
-        self.cluster = Cluster(initialize_head=True, head_node_args=NODE | HEAD | {"temp_dir": str(folder / "ray")})
+        os.environ["RAY_TMPDIR"] = str(folder)  # else it notes the newest cluster in /tmp/ray, which may be absent
+        self.cluster = Cluster(initialize_head=True, head_node_args=NODE | HEAD)
         self.staff()
         self.start()
         self.ray = connect(self.settings.model_copy(update={"ray_address": self.cluster.address}))
