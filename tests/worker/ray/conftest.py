@@ -34,13 +34,7 @@ from tests.databases import upgraded
 from tests.fettle import given
 from worker.ray.cluster import connect
 
-NODE = {
-    "node_ip_address": "127.0.0.1",
-    "num_cpus": 1,
-    "num_gpus": 1,
-    "object_store_memory": 80 << 20,
-    "include_dashboard": False,
-}
+NODE = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
 HEAD = {"_system_config": {"health_check_period_ms": 1000, "health_check_failure_threshold": 10}}
 AWAY = "away"  # a label that every node but the head has: these may be killed
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_enable_metrics_collection": "0", "RAY_worker_niceness": "0"}
