@@ -15,7 +15,8 @@ from fettle.rewards import specs
 from fettle.rewards.functions import FUNCTIONS
 from fettle.schemas.strict import Strict
 from fettle.settings import Settings
-from worker.engine import schemas as engine
+from worker.engine.completion_schema import CompletionRequest
+from worker.engine.schemas import ChatRequest
 
 
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -40,7 +41,7 @@ def bodies() -> Iterator[Any]:
     yield from (method.request for method in METHODS.values())
     yield from (each.parameters for each in FUNCTIONS.values())
     yield from (specs.Single, specs.Multi, *(each._type for each in KINDS.values()))
-    yield from (engine.ChatRequest, engine.CompletionRequest)
+    yield from (ChatRequest, CompletionRequest)
 
 
 def reachable() -> list[type[BaseModel]]:
