@@ -114,10 +114,10 @@ def sequential(
     for name in who:
         if name is None:
             with peft.disable_adapter():
-                output_BT = peft.generate(input_ids=ids_BT, attention_mask=mask_BT, **options)  # type: ignore[no-untyped-call]
+                output_BT = peft.generate(input_ids=ids_BT, attention_mask=mask_BT, **options)  # type: ignore[no-untyped-call]  # PEFT leaves it untyped
         else:
             peft.set_adapter(name)
-            output_BT = peft.generate(input_ids=ids_BT, attention_mask=mask_BT, **options)  # type: ignore[no-untyped-call]
+            output_BT = peft.generate(input_ids=ids_BT, attention_mask=mask_BT, **options)  # type: ignore[no-untyped-call]  # PEFT leaves it untyped
         answers += output_BT[:, width:].tolist()
     return time.process_time() - started, answers
 

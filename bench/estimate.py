@@ -77,8 +77,8 @@ def body(client: OpenAI, name: str, rows: int, seed: int) -> dict[str, Any]:
 
 def ended(client: OpenAI, wanted: dict[str, Any]) -> float:
     """Seconds that the job took, from its claim to its end."""
-    made = client.post("/fine_tuning/jobs", body=wanted, cast_to=object)
-    job_id = made["id"]  # type: ignore[index]
+    made: Any = client.post("/fine_tuning/jobs", body=wanted, cast_to=object)
+    job_id = made["id"]
     client.get(f"/fine_tuning/jobs/{job_id}/events?stream=true", cast_to=str)  # until it ends
     job: Any = client.get(f"/fine_tuning/jobs/{job_id}", cast_to=object)
     if job["status"] != "succeeded":

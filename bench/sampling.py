@@ -82,14 +82,14 @@ def theirs(
     rows = [prompt for prompt in prompts for _ in range(group_size)]
     ids_BT = torch.tensor([[renderer.pad_id] * (width - len(row)) + row for row in rows])
     mask_BT = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
-    config = GenerationConfig(  # type: ignore[no-untyped-call]
+    config = GenerationConfig(  # type: ignore[no-untyped-call]  # transformers leaves it untyped
         **({"do_sample": True, "top_k": 0} if temperature else {"do_sample": False}),
         max_new_tokens=MAX_TOKENS,
         eos_token_id=renderer.eos_id,
         pad_token_id=renderer.pad_id,
     )
     started = time.process_time()
-    out_BT = network.generate(input_ids=ids_BT, attention_mask=mask_BT, generation_config=config)  # type: ignore[no-untyped-call]
+    out_BT = network.generate(input_ids=ids_BT, attention_mask=mask_BT, generation_config=config)  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     spent = time.process_time() - started
     return spent, [until_eos(new, renderer.eos_id) for new in out_BT[:, width:].tolist()]
 

@@ -65,7 +65,7 @@ class Receiver(BaseHTTPRequestHandler):
 async def main() -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     Thread(target=server.serve_forever, daemon=True).start()
-    store.DELAYS = DELAYS  # type: ignore[assignment]
+    store.DELAYS = DELAYS  # type: ignore[assignment]  # short ones, for the bench
     with tempfile.TemporaryDirectory(prefix="fettle-bench-") as folder:
         settings = Settings(data=Path(folder), poll_seconds=0.05, webhook_allow_networks="127.0.0.0/8")
         db = Database(settings.database)

@@ -13,7 +13,7 @@ from fettle.schemas import phrases
 MESSAGE_AT_MOST = 8_000  # characters: some name what a request sent
 
 
-NO_ANSWER = {  # httpx's errors, which often have no text of their own
+NO_ANSWER = {  # httpx's errors, which often have no text; by name, since not all who import this module import httpx
     "ConnectTimeout": "no connection in time",
     "PoolTimeout": "no free connection in time",
     "ReadTimeout": "no answer in time",

@@ -17,7 +17,7 @@ PRICE = re.compile(r"(?P<amount>\d{1,9}(\.\d{1,6})?)\s*(?P<currency>[A-Za-z]{1,8
 HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
 OWN_HEADERS = {"authorization", "cookie", "host", "origin", "x-csrf-token", "x-forwarded-for", "x-forwarded-proto"}
 INTEGRATIONS = ("wandb", "tensorboard", "mlflow")
-CREDENTIALS = re.compile(r"//[^/]*@")  # in a URL
+CREDENTIALS = re.compile(r"//.*@")  # in a URL; an unquoted password may hold any character
 POSTGRESQL = ("postgresql+asyncpg", "postgresql", "postgres")
 # Options in the URL of a PostgreSQL: those of TLS as libpq names them, and those of asyncpg
 TLS_OPTIONS = {

@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import text
 
 from fettle.db import Database, DatabaseAway
-from fettle.queue import Doorbell, connect
+from fettle.queue import Doorbell, connect, listen
 from fettle.settings import Settings, invalid_setting
 from fettle.storage.protocol import Away
 from fettle.storage.s3 import S3Storage
@@ -120,7 +120,9 @@ class TestRedis:
         async with relay(certificate, lambda: asyncio.open_connection("127.0.0.1", inner)) as port:
             yield port
 
-    async def test_a_user_with_few_rights_rings_over_tls(self, port: int, certificate: Path, redis_url: str) -> None:
+    async def test_a_user_with_few_rights_rings_and_listens_over_tls(
+        self, port: int, certificate: Path, redis_url: str
+    ) -> None:
         async with Redis.from_url(redis_url) as admin:
             await admin.execute_command("ACL", "SETUSER", *self.USER)
             url = f"rediss://fettle:secret-1@127.0.0.1:{port}/0?ssl_ca_certs={certificate}"
@@ -129,6 +131,16 @@ class TestRedis:
             await doorbell.ping()
             await doorbell.ring(job)
             assert await admin.zcard("fettle:doorbell") >= 1
+            rung = asyncio.Event()
+            listening = asyncio.create_task(listen(settings, rung.set))
+            await asyncio.wait_for(rung.wait(), 20)
+            for _ in range(100):  # heard, and not only woken because Redis was away
+                if await admin.zcard("fettle:doorbell") == 0:
+                    break
+                await asyncio.sleep(0.1)
+            assert await admin.zcard("fettle:doorbell") == 0
+            listening.cancel()
+            await asyncio.wait({listening}, timeout=20)
             await doorbell.close()
             await admin.execute_command("ACL", "DELUSER", "fettle")
             await admin.delete("fettle:doorbell")
@@ -174,7 +186,7 @@ class TestS3:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("mysql://root:canary@db/fettle", "'mysql' is not a supported database"),
+        ("mysql://root:a/canary@db/fettle", "'mysql' is not a supported database"),
         ("postgres://root:canary@db/fettle?channel_binding=require", "Unknown option in the URL: 'channel_binding'"),
     ],
 )

@@ -26,7 +26,7 @@ OPEN = {"PENDING", "PREPARED", "CREATED", "RESCHEDULING"}  # Ray keeps showing g
 
 
 class RayUnavailable(FettleError):
-    """There is no Ray here, or no cluster at the address."""
+    """Ray is not installed, or no cluster answers at the address."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ def refused(name: str | None, server: tuple[str, int] = LOOPBACK, **settings: st
         class state:
             pass
 
-    App.state.settings = Settings(**settings)  # type: ignore[attr-defined, arg-type]
+    App.state.settings = Settings(**settings)  # type: ignore[attr-defined, arg-type]  # a stand-in for the app, with what the check reads
     asked = scope("GET", "/healthz", {} if name is None else {"host": name}) | {"server": server, "app": App}
     try:
         hosts.check(asked)
@@ -56,10 +56,10 @@ async def test_the_refusal_comes_before_anything_else(api: Api) -> None:
     asked = {"host": "evil.example", "authorization": "Bearer fk_wrong"}
     app = api.app
 
-    async def on_loopback(scope: dict, receive: object, send: object) -> None:  # type: ignore[type-arg]
+    async def on_loopback(scope: dict, receive: object, send: object) -> None:  # type: ignore[type-arg]  # a stand-in for the app, with what the check reads
         await app({**scope, "server": LOOPBACK}, receive, send)
 
     for path in ("/healthz", "/v1/models", "/docs", "/metrics"):
-        answer = await exchange(on_loopback, "GET", path, asked)  # type: ignore[arg-type]
+        answer = await exchange(on_loopback, "GET", path, asked)  # type: ignore[arg-type]  # a stand-in for the app, with what the check reads
         assert answer.status == 421
         assert b"host_not_allowed" in answer.body
