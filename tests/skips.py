@@ -32,6 +32,7 @@ def no_bubblewrap() -> bool:
 # reason: what makes it legitimate in CI, in words and as a check of this machine
 ALLOWED: dict[str, tuple[str, Callable[[], bool]]] = {
     "root may write everywhere": ("the tests run as root", lambda: ROOT),
+    "only root can become another user": ("the tests run as an ordinary user", lambda: not ROOT),
     "mounting a small disk takes root": ("the tests run as an ordinary user", lambda: not ROOT),
     "this process may make no memory group": ("no cgroup v2 that hands memory on", lambda: cgroup.find() is None),
     "there is no Node.js here": ("no Node.js, and nothing may be installed", no_node),

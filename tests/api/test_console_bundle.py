@@ -20,7 +20,7 @@ SOURCES = {
 
 def run(code: str) -> str:
     if (node := shutil.which("node")) is None:
-        pytest.skip("Node.js is not installed")
+        pytest.skip("there is no Node.js here")
     command = [node, "--input-type=module", "--eval", code]
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
