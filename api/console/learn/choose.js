@@ -17,7 +17,7 @@ const COLUMNS = [
   { title: "Method", cell: (lesson) => html`<span>${lesson.name}<span class="sub">${lesson.title}</span></span>` },
   { title: "You bring", cell: (lesson) => html`<span class="cell-text">${lesson.choose.bring}</span>` },
   { title: "Choose it when", cell: (lesson) => html`<span class="cell-text">${lesson.choose.when}</span>` },
-  { title: "Mind", cell: (lesson) => html`<span class="cell-text">${lesson.choose.mind}</span>` },
+  { title: "Watch out for", cell: (lesson) => html`<span class="cell-text">${lesson.choose.mind}</span>` },
   { title: "What you have seen", cell: seen },
 ];
 

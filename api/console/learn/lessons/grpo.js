@@ -1,6 +1,6 @@
 import { percent } from "../../lib/format.js";
 import { Picture } from "../pictures/grpo.js";
-import { fromTo, leap, signed } from "./marks.js";
+import { leap, signed, went } from "./marks.js";
 
 export const grpo = {
   id: "grpo",
@@ -25,7 +25,7 @@ Two reward functions are used here. \`answer_correct\` gives 1 if the number is 
     question: "Ten questions, each tried again and again. How will the model do on questions that it has never tried?",
     options: ["It knows the ten by heart, and new ones are as bad as before", "Somewhat better", "Far better"],
     best: (result) => ({ none: 0, some: 1, leap: 2 })[leap(result)],
-    because: ({ base, tuned }) => `On new questions, its right answers went ${fromTo(base.right, tuned.right)}, and it reasons in ${percent(tuned.reasoned)} of its answers.`,
+    because: ({ base, tuned }) => `On new questions, its right answers ${went(base.right, tuned.right)}, and it reasons in ${percent(tuned.reasoned)} of its answers.`,
   },
   job: {
     training: "ten_questions",
