@@ -137,7 +137,12 @@ def server(settings: Settings) -> str:
     named = os.environ.get("FETTLE_URL")
     if named:
         return credentials.address(named)
-    return credentials.current() or f"http://{settings.host}:{settings.port}"
+    return credentials.current() or here(settings)
+
+
+def here(settings: Settings) -> str:
+    """The server that `fettle up` starts."""
+    return f"http://{settings.host}:{settings.port}"
 
 
 def key_for(url: str, settings: Settings) -> str:
@@ -147,10 +152,12 @@ def key_for(url: str, settings: Settings) -> str:
         return key
     if file.is_file():
         return file.read_text().strip()
-    raise Refused(
-        f"No API key found for {url}. Run `fettle login {url}`, set FETTLE_API_KEY, or set FETTLE_DATA to a folder "
-        f"with admin.key (not in {file})."
-    )
+    if url == here(settings):
+        raise Refused(
+            f"No API key found for {url}: {file} does not exist. Start Fettle with `fettle up`, or set FETTLE_DATA to "
+            "the folder of one that runs. For a server elsewhere, run `fettle login URL`."
+        )
+    raise Refused(f"No API key found for {url}. Run `fettle login {url}`, or set FETTLE_API_KEY.")
 
 
 def server_sent(response: httpx.Response, end: str | None = None) -> Iterator[str]:

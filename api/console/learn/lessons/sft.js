@@ -26,7 +26,7 @@ Here we teach the starter a small courtesy: to say what it has counted. It shoul
     options: ["Form and content: the right number, and the right thing", "The form: a number and a thing, but mostly the wrong ones", "Nothing yet"],
     best: ({ tuned }) => (tuned.named < 0.5 ? 2 : tuned.right > 0.6 && tuned.counted > 0.6 ? 0 : 1),
     because: ({ base, tuned }) =>
-      `${percent(tuned.named)} of its answers have the new form, and before ${percent(base.named)}. The thing is the one that was asked for in ${percent(tuned.counted)}. The right numbers ${went(base.right, tuned.right)}.`,
+      `The share of its answers in the new form ${went(base.named, tuned.named)}. The thing is the one that was asked for in ${percent(tuned.counted)}. The right numbers ${went(base.right, tuned.right)}.`,
   },
   job: {
     training: "named",
