@@ -15,6 +15,7 @@ from fettle.errors import FettleError, Unavailable, no_answer
 from fettle.settings import Settings
 
 AWAY = (502, 503, 504)
+LISTS = {"/v1/models": "models list", "/v1/files": "files list", "/v1/fine_tuning/jobs": "jobs list"}
 END = "[DONE]"  # the data of the last event
 EVENTS_AWAY_SECONDS = 60  # how long a watch outlives a server that restarts
 
@@ -169,11 +170,18 @@ def server_sent(response: httpx.Response, end: str | None = None) -> Iterator[st
             yield end
 
 
+def in_commands(message: str) -> str:
+    """The API's way out, as the command line has it."""
+    for route, command in LISTS.items():
+        message = message.replace(f"GET {route} lists", f"`fettle {command}` lists")
+    return message
+
+
 def checked(response: httpx.Response) -> httpx.Response:
     if response.is_success:
         return response
     try:
-        message = response.json()["error"]["message"]
+        message = in_commands(response.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):
         message = f"The answer of {response.url} has the status {response.status_code}. Is it a Fettle server?"
     raise Unavailable(message) if response.status_code in AWAY else Refused(message)

@@ -1,4 +1,4 @@
-"""Where typer would show types of Python or words of pydantic: `--rows N` in the help, "Use a whole number" in an error."""
+"""Where typer shows types of Python or words of pydantic: `--rows N` in help, "Use a whole number" in an error."""
 
 from typing import Any
 

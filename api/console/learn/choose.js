@@ -10,7 +10,7 @@ function seen(lesson) {
   if (!marks) return html`<a href=${`#/learn/${lesson.id}`}>Run the lesson</a>`;
   const more = lesson.seen ? html`<span class="sub">${lesson.seen(numbers, marks)}</span>` : null;
   return html`<span><span class="number nobreak">${percent(marks.base.right)} → ${percent(marks.tuned.right)}</span> right
-    <span class="sub">${percent(marks.base.reasoned)} → ${percent(marks.tuned.reasoned)} reasoned, in ${duration(seconds)}</span>${more}</span>`;
+    <span class="sub">${percent(marks.base.reasoned)} → ${percent(marks.tuned.reasoned)} reasoned, in <span class="nobreak">${duration(seconds)}</span></span>${more}</span>`;
 }
 
 const COLUMNS = [

@@ -51,7 +51,7 @@ Two reward functions are used here. \`answer_correct\` gives 1 if the number is 
       ? "This run did not find the better way: with chance in every answer, that happens. Start over, or give it more questions."
       : "It could only find what it was able to write at times already. Reinforcement makes a rare good answer a usual one; where a model never gets it right, there is nothing to reward, and a short SFT has to come first.",
   seen: ({ base_reward: base, tuned_reward: tuned }) => `Held-out reward ${signed(base)} → ${signed(tuned)}`,
-  own: "Bring prompts, and choose reward functions that fit: New job lists those that come with Fettle. By the API you can also send one that you wrote in Python, and try it on a few answers before you train. Do try it: a function that can be fooled will be.",
+  own: "Bring prompts, and choose reward functions that fit: New job lists those that come with Fettle. Under Rewards you can write your own in Python, and try it on a few answers before you train. Do try it: a function that can be fooled will be.",
   choose: {
     bring: "Prompts, and a program that scores an answer; ten are enough to begin",
     when: "A program can check the answer, and the model gets it right at least now and then",
