@@ -12,7 +12,8 @@ from fettle import ids, leased
 from fettle.datasets import files
 from fettle.db import lock
 from fettle.errors import Conflict, InvalidRequest, NotFound
-from fettle.evals.rows import BYTES_AT_MOST
+from fettle.evals.rows import BYTES_AT_MOST, ROWS_AT_MOST, STORED
+from fettle.inference import stored_completions
 from fettle.pagination import page
 from fettle.webhooks import events as webhooks
 from models import UNFINISHED, Eval, EvalItem, EvalRun, EvalRunStatus, File
@@ -26,7 +27,7 @@ EVENTS = {"completed": "succeeded", "failed": "failed", "canceled": "canceled"} 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one row. usage: tokens, where a model was asked."""
+    """What came of one row. usage: tokens; they count to the run where it asked a model."""
 
     number: int
     status: str
@@ -78,8 +79,10 @@ async def remove(session: AsyncSession, project_id: str, eval_id: str) -> None:
     await session.delete(found)
 
 
-async def add_run(session: AsyncSession, project_id: str, eval_id: str, **values: Any) -> EvalRun:
-    """Raises NotFound, InvalidRequest for a file that cannot be read, and Conflict."""
+async def add_run(
+    session: AsyncSession, project_id: str, eval_id: str, data_source: dict[str, Any], **values: Any
+) -> EvalRun:
+    """Raises NotFound, InvalidRequest for a source that has no rows, and Conflict."""
     await lock(session, f"{project_id} evals")
     of = await get(session, project_id, eval_id)
     mine = select(func.count()).where(EvalRun.project_id == project_id)
@@ -90,13 +93,16 @@ async def add_run(session: AsyncSession, project_id: str, eval_id: str, **values
         )
     if (await session.scalar(mine.where(EvalRun.eval_id == of.id)) or 0) >= RUNS_AT_MOST:
         raise Conflict(f"The eval has {RUNS_AT_MOST} runs, which is the limit. Delete some.", code="too_many_eval_runs")
-    source = values["data_source"]["asked"]["source"]
+    source = data_source["asked"]["source"]
+    rows = source.get("content", [])
     if source["type"] == "file_id":
         await check_file(session, project_id, source["id"])
+    elif source["type"] == STORED:
+        data_source["completions"] = rows = await completions(session, of, source)
     run = EvalRun(
-        id=ids.new("evalrun_"), project_id=project_id, eval_id=of.id, total=len(source.get("content", ())), passed=0,
-        failed=0, errored=0, by_criterion={}, prompt_tokens=0, completion_tokens=0, status=EvalRunStatus.QUEUED,
-        **values,
+        id=ids.new("evalrun_"), project_id=project_id, eval_id=of.id, data_source=data_source, total=len(rows),
+        passed=0, failed=0, errored=0, by_criterion={}, prompt_tokens=0, completion_tokens=0,
+        status=EvalRunStatus.QUEUED, **values,
     )  # fmt: skip
     session.add(run)
     await session.flush()
@@ -119,6 +125,21 @@ async def check_file(session: AsyncSession, project_id: str, file_id: str) -> No
             f"The file {file_id!r} has {file.bytes:,} bytes; the limit of an eval is {BYTES_AT_MOST:,}. Split it.",
             param=param,
         )
+
+
+async def completions(session: AsyncSession, of: Eval, source: Mapping[str, Any]) -> list[str]:
+    """The stored ones that match now: the run reads these and no later ones. Raises InvalidRequest."""
+    labels = (of.data_source_config["asked"].get("metadata") or {}, source.get("metadata") or {})
+    filters = {name: source.get(name) for name in ("model", "created_after", "created_before")}
+    limit = source.get("limit", ROWS_AT_MOST)
+    found = await stored_completions.matching(session, of.project_id, labels=labels, limit=limit, **filters)
+    if not found:
+        raise InvalidRequest(
+            "No stored chat completion of this project matches the source and the eval's metadata. Change the filters, "
+            "or store completions with 'store': true first.",
+            param="data_source.source",
+        )
+    return found
 
 
 async def get_run(session: AsyncSession, project_id: str, eval_id: str, run_id: str, *, lock: bool = False) -> EvalRun:
@@ -221,8 +242,9 @@ async def record(session: AsyncSession, run_id: str, owner: str, total: int, out
         run.errored += each.status == "error"
         for result in each.results:
             counts.setdefault(result["name"], [0, 0])[0 if result["passed"] else 1] += 1
-        run.prompt_tokens += each.usage.get("prompt_tokens", 0)
-        run.completion_tokens += each.usage.get("completion_tokens", 0)
+        if run.model is not None:
+            run.prompt_tokens += each.usage.get("prompt_tokens", 0)
+            run.completion_tokens += each.usage.get("completion_tokens", 0)
     run.by_criterion = counts
 
 

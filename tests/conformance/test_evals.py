@@ -3,15 +3,29 @@
 import time
 from typing import Any
 
-from openai import OpenAI
+import pytest
+from fastapi.responses import JSONResponse
+from openai import BadRequestError, OpenAI
 
+from fettle import ids
 from fettle.settings import Settings
+from models import Project
+from tests.api.stub_engine import USAGE, StubEngine
+from tests.api.tenants import Tenant
 from tests.conformance.working import working
 from tests.conftest import Api
 from worker.background import evals
 
 SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
 CHECK: Any = {"type": "string_check", "name": "right", "operation": "ilike", "input": "{{sample.output_text}}"}
+
+
+def completed(client: OpenAI, run: Any) -> Any:
+    deadline = time.monotonic() + 120
+    while (now := client.evals.runs.retrieve(run.id, eval_id=run.eval_id)).status != "completed":
+        assert now.status in ("queued", "in_progress") and time.monotonic() < deadline, now
+        time.sleep(0.05)
+    return now
 
 
 def test_an_eval_is_run_over_a_file_and_read_item_by_item(client: OpenAI, api: Api, settings: Settings) -> None:
@@ -26,10 +40,7 @@ def test_an_eval_is_run_over_a_file_and_read_item_by_item(client: OpenAI, api: A
     first, second = (client.evals.runs.create(task.id, name="given", data_source=source) for _ in range(2))
     assert client.evals.runs.cancel(second.id, eval_id=task.id).status == "canceled"
     with working(api, settings, evals.serve):
-        deadline = time.monotonic() + 120
-        while (run := client.evals.runs.retrieve(first.id, eval_id=task.id)).status != "completed":
-            assert run.status in ("queued", "in_progress") and time.monotonic() < deadline
-            time.sleep(0.05)
+        run = completed(client, first)
     assert (run.result_counts.total, run.result_counts.passed, run.result_counts.failed) == (2, 1, 1)
     items = list(client.evals.runs.output_items.list(run.id, eval_id=task.id, limit=1))
     assert [item.status for item in items] == ["pass", "fail"]
@@ -41,3 +52,64 @@ def test_an_eval_is_run_over_a_file_and_read_item_by_item(client: OpenAI, api: A
     assert client.evals.update(task.id, name="new").name == "new"
     assert client.evals.delete(task.id).deleted
     assert client.evals.list().data == []
+
+
+async def test_stored_completions_are_graded_as_they_are_and_answered_anew(
+    client: OpenAI, api: Api, settings: Settings, tenant: Tenant, engine: tuple[StubEngine, str]
+) -> None:
+    async with tenant.db.transaction() as session:
+        (await session.get_one(Project, tenant.project.id)).stores_completions = True
+    for version in ("v1", "v1", "v2"):
+        choice = {"index": 0, "message": {"role": "assistant", "content": "4"}, "finish_reason": "stop"}
+        head = {"id": ids.new("chatcmpl-"), "object": "chat.completion", "created": 1, "model": "starter"}
+        engine[0].answer = JSONResponse({**head, "choices": [choice], "usage": USAGE})
+        client.chat.completions.create(
+            model="starter",
+            messages=[{"role": "user", "content": "2 + 2 ="}],
+            store=True,
+            metadata={"use": "sums", "version": version},
+        )
+    engine[0].answer = None
+    task = client.evals.create(
+        data_source_config={"type": "logs", "metadata": {"use": "sums"}},
+        testing_criteria=[
+            {**CHECK, "reference": "4"},
+            {**CHECK, "name": "asked", "input": "{{item.input}}", "reference": "2 + 2 ="},
+        ],
+    )
+    assert (task.data_source_config.type, task.data_source_config.metadata) == ("logs", {"use": "sums"})
+    older = client.evals.create(
+        data_source_config={"type": "stored_completions"}, testing_criteria=[{**CHECK, "reference": "4"}]
+    )
+    assert older.data_source_config.type == "stored_completions"
+    source: Any = {"type": "stored_completions", "metadata": {"version": "v1"}, "model": "starter", "created_after": 1}
+    kept = client.evals.runs.create(task.id, data_source={"type": "completions", "source": source})
+    anew = client.evals.runs.create(
+        task.id,
+        data_source={
+            "type": "completions",
+            "source": {"type": "stored_completions", "limit": 1},
+            "model": "starter",
+            "input_messages": {"type": "item_reference", "item_reference": "item.input"},
+        },
+    )
+    gone = client.evals.runs.create(
+        older.id, data_source={"type": "completions", "source": {"type": "stored_completions"}}
+    )
+    with pytest.raises(BadRequestError, match="No stored chat completion"):
+        client.evals.runs.create(
+            task.id, data_source={"type": "completions", "source": {**source, "created_before": 1}}
+        )
+    client.chat.completions.delete(client.chat.completions.list(limit=1, order="desc").data[0].id)
+    with working(api, settings, evals.serve):
+        first, second, third = (completed(client, run) for run in (kept, anew, gone))
+    assert (first.result_counts.total, first.result_counts.passed, first.per_model_usage) == (2, 2, [])
+    items = client.evals.runs.output_items.list(first.id, eval_id=task.id).data
+    assert items[0].sample.input[0].content == "2 + 2 =" and items[0].datasource_item["metadata"]["version"] == "v1"
+    assert items[0].sample.model == "starter"
+    assert (second.result_counts.total, second.result_counts.errored) == (1, 1)
+    assert (third.result_counts.passed, third.result_counts.errored) == (2, 1)
+    (lost,) = [
+        each for each in client.evals.runs.output_items.list(third.id, eval_id=older.id) if each.status == "error"
+    ]
+    assert "was deleted" in lost.sample.error.message
