@@ -205,9 +205,14 @@ def eval_object(found: Eval) -> dict[str, Any]:
 
 
 def run_object(run: EvalRun) -> dict[str, Any]:
-    tokens = {"prompt_tokens": run.prompt_tokens, "completion_tokens": run.completion_tokens, "cached_tokens": 0}
-    counted = run.passed + run.failed + run.errored
-    usage = {"model_name": run.model, "invocation_count": counted, **tokens}
+    usage = {
+        "model_name": run.model,
+        "invocation_count": run.passed + run.failed + run.errored,
+        "prompt_tokens": run.prompt_tokens,
+        "completion_tokens": run.completion_tokens,
+        "cached_tokens": 0,
+        "total_tokens": run.prompt_tokens + run.completion_tokens,
+    }
     return {
         "id": run.id,
         "object": "eval.run",
@@ -223,9 +228,7 @@ def run_object(run: EvalRun) -> dict[str, Any]:
             "failed": run.failed,
             "passed": run.passed,
         },
-        "per_model_usage": [
-            {**usage, "total_tokens": run.prompt_tokens + run.completion_tokens} for _ in [run.model] if run.model
-        ],
+        "per_model_usage": [usage] if run.prompt_tokens else [],
         "per_testing_criteria_results": [
             {"testing_criteria": name, "passed": passed, "failed": failed}
             for name, (passed, failed) in run.by_criterion.items()

@@ -21,6 +21,7 @@ from models import UNFINISHED, Eval, EvalItem, EvalRun, EvalRunStatus, File
 EVALS_AT_MOST = 1_000  # of a project
 RUNS_AT_MOST = 200  # of an eval
 UNFINISHED_AT_MOST = 20  # runs of a project
+OF_JOB = "eval_"  # before a job's id: the eval of its own evaluation, which does not count to the limit
 PURPOSES = ("evals", "fine-tune")
 EVENTS = {"completed": "succeeded", "failed": "failed", "canceled": "canceled"}  # a status → the webhook's word
 
@@ -40,7 +41,7 @@ class Outcome:
 async def create(session: AsyncSession, project_id: str, **values: Any) -> Eval:
     """Raises Conflict."""
     await lock(session, f"{project_id} evals")
-    count = select(func.count()).where(Eval.project_id == project_id)
+    count = select(func.count()).where(Eval.project_id == project_id, Eval.id.not_like(f"{OF_JOB}ftjob-%"))
     if (await session.scalar(count) or 0) >= EVALS_AT_MOST:
         raise Conflict(
             f"The project has {EVALS_AT_MOST:,} evals, which is the limit. Delete some.", code="too_many_evals"
@@ -232,11 +233,17 @@ async def done(session: AsyncSession, run_id: str) -> set[int]:
 async def record(session: AsyncSession, run_id: str, owner: str, total: int, outcomes: Sequence[Outcome]) -> None:
     """Raises Fenced."""
     run = await hold(session, run_id, owner)
+    tally(session, run, outcomes)
     run.total = total
+
+
+def tally(session: AsyncSession, run: EvalRun, outcomes: Sequence[Outcome]) -> None:
+    """Adds the items of these rows, and counts them."""
+    run.total += len(outcomes)
     counts = {name: list(both) for name, both in run.by_criterion.items()}
     for each in outcomes:
         made = {"id": ids.new("outputitem_"), "number": each.number, "status": each.status}
-        session.add(EvalItem(run_id=run_id, item=each.item, sample=each.sample, results=each.results, **made))
+        session.add(EvalItem(run_id=run.id, item=each.item, sample=each.sample, results=each.results, **made))
         run.passed += each.status == "pass"
         run.failed += each.status == "fail"
         run.errored += each.status == "error"

@@ -8,13 +8,15 @@ from fastapi.responses import JSONResponse
 from openai import BadRequestError, OpenAI
 
 from fettle import ids
+from fettle.jobs import reward_versions
 from fettle.settings import Settings
-from models import Project
+from models import Job, Project
 from tests.api.stub_engine import USAGE, StubEngine
 from tests.api.tenants import Tenant
 from tests.conformance.working import working
 from tests.conftest import Api
 from worker.background import evals
+from worker.jobs import own_eval
 
 SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
 CHECK: Any = {"type": "string_check", "name": "right", "operation": "ilike", "input": "{{sample.output_text}}"}
@@ -113,3 +115,54 @@ async def test_stored_completions_are_graded_as_they_are_and_answered_anew(
         each for each in client.evals.runs.output_items.list(third.id, eval_id=older.id) if each.status == "error"
     ]
     assert "was deleted" in lost.sample.error.message
+
+
+async def test_a_jobs_own_evaluation_is_an_eval_with_a_run_of_each_model(client: OpenAI, tenant: Tenant) -> None:
+    made = await tenant.job()
+    samples = [
+        {"prompt": [{"role": "user", "content": "2 + 2 ="}], "expected": "4", "base": "5", "tuned": "4 "},
+        {"prompt": [{"role": "user", "content": "2 + 3 ="}], "expected": "5"},  # there was no time for it
+    ]
+    figures = {who: {"loss": loss, "exact_match": None} for who, loss in (("base", 2.0), ("tuned", 0.5))}
+    async with tenant.db.transaction() as session:
+        job = await session.get_one(Job, made["id"])
+        job.evaluation = {"step": 4, "rows": 200, **figures, "samples": samples}
+        await own_eval.add(session, job, "ft:starter:x:y:1")
+    (task,) = client.evals.list()
+    assert (task.id, task.metadata) == (f"eval_{job.id}", {"fine_tuning_job_id": job.id})
+    assert [each.type for each in task.testing_criteria] == ["string_check"]
+    runs = {run.model: run for run in client.evals.runs.list(task.id)}
+    base, tuned = runs["starter"], runs["ft:starter:x:y:1"]
+    assert (base.status, base.result_counts.total, base.result_counts.failed) == ("completed", 1, 1)
+    assert tuned.result_counts.passed == 1
+    assert tuned.metadata == {"fine_tuning_job_id": job.id, "step": "4", "rows": "200", "loss": "0.5"}
+    (item,) = client.evals.runs.output_items.list(tuned.id, eval_id=task.id)
+    assert (item.status, item.results[0].score, item.sample.output[0].content) == ("pass", 1.0, "4 ")
+    assert client.evals.delete(task.id).deleted
+
+
+async def test_a_reinforcement_jobs_evaluation_has_the_score_of_each_grader(client: OpenAI, tenant: Tenant) -> None:
+    made = await tenant.job()
+    scores = {who: {"near": score, "ours": lost} for who, score, lost in (("base", 0.25, None), ("tuned", 0.75, 1.0))}
+    sample = {"prompt": [{"role": "user", "content": "?"}], "base": "a", "tuned": "b"}
+    sample |= {f"{who}_scores": found for who, found in scores.items()}
+    near = {"type": "text_similarity", "evaluation_metric": "bleu", "input": "{{sample.output_text}}", "reference": "b"}
+    graders = [{"name": "near", "weight": 1.0, "grader": near}]
+    graders.append({"name": "ours", "weight": 0.5, "grader": {"type": "function", "function": "answer_correct"}})
+    async with tenant.db.transaction() as session:
+        job = await session.get_one(Job, made["id"])
+        await reward_versions.add(session, job.id, graders)
+        figures = {who: {"reward_mean": 0.5, "rewards": {"near": 0.5}} for who in ("base", "tuned")}
+        job.evaluation = {"step": 4, "rows": 1, **figures, "samples": [sample]}
+        await own_eval.add(session, job, "ft:starter:x:y:1")
+    base, tuned = client.evals.runs.list(f"eval_{job.id}", order="asc")
+    assert (base.result_counts.errored, tuned.result_counts.passed) == (1, 1)
+    assert [(each.testing_criteria, each.passed) for each in tuned.per_testing_criteria_results] == [
+        ("near", 1),
+        ("ours", 1),
+    ]
+    (item,) = client.evals.runs.output_items.list(base.id, eval_id=base.eval_id)
+    assert [(each.name, each.score, each.passed) for each in item.results] == [
+        ("near", 0.25, False),
+        ("ours", 0.0, False),
+    ]

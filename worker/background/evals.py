@@ -131,7 +131,7 @@ class Turn:
             await asyncio.gather(*asking, return_exceptions=True)
         scores = await self.scores(of, [row for _, row in chunk], samples)
         return [
-            outcome(of, number, row["item"], sample, score)
+            outcome_of(of.testing_criteria, number, row["item"], sample, score)
             for (number, row), sample, score in zip(chunk, samples, scores, strict=True)
         ]
 
@@ -247,9 +247,9 @@ def sample_object(
     }
 
 
-def outcome(of: Eval, number: int, item: Line, sample: Line, score: Line | None) -> Outcome:
+def outcome_of(judged_by: list[Line], number: int, item: Line, sample: Line, score: Line | None) -> Outcome:
     """A row without an answer, and one that a grader could not judge, is an error: neither passed nor failed."""
-    results = [] if score is None else criteria.results(of.testing_criteria, score)
+    results = [] if score is None else criteria.results(judged_by, score)
     if score is None or any("error" in result for result in results):
         status = "error"
     else:
