@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import delete, func, select
@@ -12,6 +11,7 @@ from fettle import ids, leased
 from fettle.datasets import files
 from fettle.db import lock
 from fettle.errors import Conflict, InvalidRequest, NotFound
+from fettle.evals.outcomes import Outcome
 from fettle.evals.rows import BYTES_AT_MOST, ROWS_AT_MOST, STORED
 from fettle.inference import stored_completions
 from fettle.pagination import page
@@ -24,18 +24,6 @@ UNFINISHED_AT_MOST = 20  # runs of a project
 OF_JOB = "eval_"  # before a job's id: the eval of its own evaluation, which does not count to the limit
 PURPOSES = ("evals", "fine-tune")
 EVENTS = {"completed": "succeeded", "failed": "failed", "canceled": "canceled"}  # a status → the webhook's word
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one row. usage: tokens; they count to the run where it asked a model."""
-
-    number: int
-    status: str
-    item: dict[str, Any]
-    sample: dict[str, Any]
-    results: list[dict[str, Any]]
-    usage: Mapping[str, int]
 
 
 async def create(session: AsyncSession, project_id: str, **values: Any) -> Eval:

@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.errors import Fenced
 from fettle.evals import criteria, rows, store
+from fettle.evals.outcomes import Outcome, outcome_of, sample_object
 from fettle.evals.rows import BadRow, Row
-from fettle.evals.store import Outcome
 from fettle.inference.client import Servable
 from fettle.rewards import models_of, templates
 from models import Eval, EvalRun, EvalRunStatus
@@ -219,39 +219,3 @@ def brought_along(row: Row) -> Line:
     if answered is None:
         return sample_object([], {}, "", output=output, ended="stop")
     return sample_object(item["input"], {}, item["model"], output=output, **answered)
-
-
-def sample_object(
-    messages: list[Line],
-    asked: Line,
-    model: str | None,
-    *,
-    output: Line | None = None,
-    ended: str = "error",
-    usage: Line | None = None,
-    error: Line | None = None,
-) -> Line:
-    counted = {name: (usage or {}).get(name, 0) for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
-    said = {} if output is None else {name: output.get(name) for name in ("role", "content", "tool_calls")}
-    return {
-        "input": messages,
-        "output": [{name: value for name, value in said.items() if value or name != "tool_calls"}] if said else [],
-        "finish_reason": ended,
-        "model": model or "",
-        "usage": {**counted, "cached_tokens": 0},
-        "error": error,
-        "seed": asked.get("seed"),
-        "temperature": asked.get("temperature", 1.0),
-        "top_p": asked.get("top_p", 1.0),
-        "max_completion_tokens": asked.get("max_completion_tokens"),
-    }
-
-
-def outcome_of(judged_by: list[Line], number: int, item: Line, sample: Line, score: Line | None) -> Outcome:
-    """A row without an answer, and one that a grader could not judge, is an error: neither passed nor failed."""
-    results = [] if score is None else criteria.results(judged_by, score)
-    if score is None or any("error" in result for result in results):
-        status = "error"
-    else:
-        status = "pass" if all(result["passed"] for result in results) else "fail"
-    return Outcome(number, status, item, sample, results, sample["usage"])

@@ -11,11 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle import ids
 from fettle.evals import criteria, store
-from fettle.evals.store import Outcome
+from fettle.evals.outcomes import Outcome, outcome_of, sample_object
 from fettle.jobs import reward_versions
 from fettle.schemas.labels import LABELS_AT_MOST
 from models import Eval, EvalRun, EvalRunStatus, Job
-from worker.background.evals import outcome_of, sample_object
 
 EXPECTED: dict[str, Any] = {
     "type": "string_check",
