@@ -7,7 +7,7 @@ import pytest
 from fettle.db import Database
 from fettle.errors import Fenced
 from fettle.evals import store
-from fettle.evals.store import Outcome
+from fettle.evals.outcomes import Outcome
 from fettle.tenancy import projects
 from models import EvalRun, EvalRunStatus
 
