@@ -23,7 +23,7 @@ async def run(db: Database) -> EvalRun:
         )
         data: dict[str, Any] = {"asked": {"source": source}}
         return await store.add_run(
-            session, project.id, of.id, name="", labels=None, data_source=data, model=None, servables={}
+            session, project.id, of.id, name="", labels=None, data_source=data, model="starter", servables={}
         )
 
 
