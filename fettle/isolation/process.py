@@ -27,7 +27,7 @@ HEADER = struct.Struct("!cQ")  # what the frame is, and how many bytes follow
 RESULT, REFUSAL, NO_MEMORY, BUG = b"r", b"e", b"m", b"b"
 READY = b"y"  # sent once, when what all work needs is loaded
 IDLE_SECONDS = 3.0  # without an order: a start of everything else is over, or a person reads
-NICE = 5  # the API's event loop comes first
+NICE = 5  # of the work: the API's event loop comes first. Loading is not work: requests wait for it
 
 
 def serve(control: socket.socket, libraries: Iterable[str]) -> None:
@@ -65,6 +65,7 @@ def work_off(order: dict[str, Any], peer: socket.socket) -> None:
 
 def confine(seconds: float, memory: int) -> None:
     die_with_parent()
+    os.nice(NICE)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, seconds)  # also ends what never comes back from a library
     if sys.platform == "linux":
@@ -108,7 +109,6 @@ def exactly(peer: socket.socket, size: int) -> bytes:
 
 
 def main() -> None:
-    os.nice(NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the API's: we end with it
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # no threads before a fork
     import pyarrow.parquet  # noqa: F401 — these three, so that forks have them
