@@ -50,7 +50,9 @@ class Runner:
         from ray.util import get_current_placement_group
 
         group = get_current_placement_group()
-        members = [ray.remote(Member).options(**place(group, number, bundle)).remote() for number in range(1, nodes)]
+        members: list[Any] = [
+            ray.remote(Member).options(**place(group, number, bundle)).remote() for number in range(1, nodes)
+        ]
         ends = [
             each.run.remote([job_id, str(fence), endpoint, str(nodes), str(number)], environment)
             for number, each in enumerate(members, start=1)
@@ -81,7 +83,7 @@ def start(command: list[str], environment: Mapping[str, str]) -> "subprocess.Pop
     return subprocess.Popen(run, env={**given, **environment})
 
 
-def place(group: "PlacementGroup", number: int, bundle: Mapping[str, float]) -> dict[str, Any]:
+def place(group: "PlacementGroup | None", number: int, bundle: Mapping[str, float]) -> dict[str, Any]:
     """Options of an actor that takes all of one bundle, and is not started again."""
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
