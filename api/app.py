@@ -135,14 +135,13 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     state.uploads.mkdir(parents=True, exist_ok=True)
     stale_files.sweep(state.uploads)
     state.pool = Pool()
-    state.statistics = Statistics()
+    state.statistics = Statistics(state.pool)
     if state.warm:
         state.warming = asyncio.create_task(state.pool.start())
     state.checks = Checks(os.cpu_count() or 1)
     watching = asyncio.create_task(loop_lag.watch())
     yield
     watching.cancel()
-    await state.statistics.close()
     await state.pool.close()
     await state.engine.close()
     await state.doorbell.close()

@@ -1,13 +1,22 @@
-"""Every request that changed something leaves an entry in the audit log, before its answer leaves.
+"""Every request that changed something leaves an entry in the audit log.
 
-A new route is recorded without a word here. Only what changes nothing, or would drown the log, is left out.
+The entry is part of the transaction that makes the change: both are committed, or neither. What a request changes
+outside of the database is recorded before its answer leaves. A new route is recorded without a word here. Only what
+changes nothing, or would drown the log, is left out.
 """
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 import orjson
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fettle.db import Database
 from fettle.tenancy import audit
 from fettle.tenancy.audit import Actor, Origin
 
@@ -31,6 +40,37 @@ UNRECORDED = {
 LONGEST_ANSWER = 1 << 20  # bytes that are searched for the id of what was made
 
 
+@dataclass
+class Change:
+    """What a request does. resource_id: of what it makes."""
+
+    scope: Scope
+    resource_id: str | None = None
+    recorded: bool = False
+
+
+CHANGE: ContextVar[Change | None] = ContextVar("change", default=None)  # of the request that is being answered
+
+
+def made(resource_id: str) -> None:
+    """Says what the request makes, before that is committed."""
+    if (change := CHANGE.get()) is not None:
+        change.resource_id = resource_id
+
+
+@asynccontextmanager
+async def transaction(db: Database) -> AsyncIterator[AsyncSession]:
+    """The one in which a request makes its change. Commits it with its entry."""
+    change = CHANGE.get()
+    recording = change is not None and not change.recorded and type_of(change.scope) is not None
+    async with db.transaction() as session:
+        yield session
+        if change is not None and recording:
+            add(session, change.scope, change.resource_id or named_in(change.scope))
+    if change is not None and recording:
+        change.recorded = True
+
+
 class Audit:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -39,23 +79,29 @@ class Audit:
         if scope["type"] != "http" or scope["method"] in READING:
             await self.app(scope, receive, send)
             return
+        change = Change(scope)
         held: list[Message] = []  # of an answer that is recorded first
 
         async def send_recorded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 held.clear()  # recording failed, and this answer says so
-                if message["status"] < 400 and type_of(scope) is not None:
+                if message["status"] < 400 and type_of(scope) is not None and not change.recorded:
                     held.append(message)
                     return
             if not held:
                 await send(message)
                 return
-            await record(scope, message.get("body", b""))
+            async with scope["app"].state.db.transaction() as session:
+                add(session, scope, named_in(scope) or named_in_answer(message.get("body", b"")))
             for each in (*held, message):
                 await send(each)
             held.clear()
 
-        await self.app(scope, receive, send_recorded)
+        token = CHANGE.set(change)
+        try:
+            await self.app(scope, receive, send_recorded)
+        finally:
+            CHANGE.reset(token)
 
 
 def type_of(scope: Scope) -> str | None:
@@ -66,23 +112,24 @@ def type_of(scope: Scope) -> str | None:
     return f"{route.endpoint.__module__.rpartition('.')[2]}.{route.endpoint.__name__}"
 
 
-async def record(scope: Scope, body: bytes) -> None:
+def add(session: AsyncSession, scope: Scope, resource_id: str | None) -> None:
     """In the log of this process as well, which has it when the database does not."""
     key, state = scope["state"]["api_key"], scope["state"]
     actor = Actor("annotator" if "annotator" in state else "api_key", key.id, key.name)
     client = scope.get("client")
     origin = Origin(client and client[0], Headers(scope=scope).get("user-agent"), state.get("request_id"))
     type, request = type_of(scope) or "", f"{scope['method']} {scope['path']}"
-    resource = resource_of(scope, body)
-    log.info("audit", type=type, actor=actor.id, resource=resource, ip_address=origin.ip_address)
-    async with scope["app"].state.db.transaction() as session:
-        audit.add(session, actor, type, request, project_id=key.project_id, resource_id=resource, origin=origin)
+    log.info("audit", type=type, actor=actor.id, resource=resource_id, ip_address=origin.ip_address)
+    audit.add(session, actor, type, request, project_id=key.project_id, resource_id=resource_id, origin=origin)
 
 
-def resource_of(scope: Scope, body: bytes) -> str | None:
-    """The last id in the path; of something new the answer's."""
-    if named := list(scope.get("path_params", {}).values()):
-        return str(named[-1])
+def named_in(scope: Scope) -> str | None:
+    """The last id in the path."""
+    named = list(scope.get("path_params", {}).values())
+    return str(named[-1]) if named else None
+
+
+def named_in_answer(body: bytes) -> str | None:
     if len(body) > LONGEST_ANSWER:
         return None
     try:

@@ -7,6 +7,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api import audit
 from api.readiness import Readiness
 from api.reads import Reads
 from api.statistics import Statistics
@@ -59,7 +60,7 @@ async def api_key(request: Request) -> ApiKey:
 
 async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
     services = await app_state(request)
-    async with services.db.transaction() as session:
+    async with audit.transaction(services.db) as session:
         yield session
     for job_id in queue.rings(session):
         await services.doorbell.ring(job_id)

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api import audit
 from api.deps import AppState
 from fettle.datasets import files
 from fettle.datasets.ingest import Upload
@@ -31,7 +32,7 @@ async def store(
         await deletions.plan(session, key, seconds=deletions.UPLOAD_SECONDS)
     try:
         await put()
-        async with services.db.transaction() as session:
+        async with audit.transaction(services.db) as session:
             kept = await keep(session)
             if added := row in session:
                 await deletions.strike_out(session, key)

@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import isolation, objects
+from api import audit, isolation, objects
 from api.deps import Caller, ProjectId, Services, Snapshot
 from api.routes.models import model_object
 from api.schemas.adapter import AdapterCreate, adapter_object
@@ -65,6 +65,7 @@ async def create(body: AdapterCreate, project_id: ProjectId, caller: Caller, ser
         async def keep(session: AsyncSession) -> None:
             await quotas.admit_file(session, project_id, model.bytes, quotas.defaults(services.settings))
             session.add(model)
+            audit.made(model.name)
 
         await objects.store(services, model, put, keep)
     known = model_object(model.name, model.created_at, project_id, model.kind, model.created_by)

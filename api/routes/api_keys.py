@@ -2,6 +2,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from api import audit
 from api.deps import Caller, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.api_key import KeyCreate, KeyRotate, key_object, key_with_secret
@@ -25,6 +26,7 @@ async def create(body: KeyCreate, caller: Caller, session: Transaction, services
         expires_at=permissions.end_for(caller, body.end()),
         owner=body.owner,
     )
+    audit.made(key.id)
     return key_with_secret(key, secret)
 
 

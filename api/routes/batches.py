@@ -2,6 +2,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from api import audit
 from api.deps import Caller, ProjectId, Room, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.batch import BatchCreate, batch_object
@@ -25,6 +26,7 @@ async def create(body: BatchCreate, project_id: ProjectId, caller: Caller, sessi
         created_by=caller.id,
     )
     await session.flush()
+    audit.made(batch.id)
     queue.ring_after_commit(session, batch.id)
     return batch_object(batch)
 

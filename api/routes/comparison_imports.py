@@ -4,7 +4,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
 
-from api import isolation
+from api import audit, isolation
 from api.deps import ProjectId, Services
 from api.edge import multipart
 from api.schemas.comparison import ImportForm, import_object
@@ -41,7 +41,7 @@ async def create(comparison_id: str, request: Request, project_id: ProjectId, se
             seconds=reader.SECONDS,
             memory=reader.MEMORY,
         )
-    async with services.db.transaction() as session:
+    async with audit.transaction(services.db) as session:
         comparison = await store.get(session, project_id, comparison_id, locked=True)
         done = await imports.keep(session, comparison, wanted.annotator, found)
     return import_object(comparison.id, done)

@@ -2,7 +2,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from api import comparison_prompts
+from api import audit, comparison_prompts
 from api.deps import Caller, ProjectId, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.comparison import GoldCreate, PromptsAdd, Regenerate, comparison_object, item_object
@@ -48,7 +48,7 @@ async def add_prompts(comparison_id: str, body: PromptsAdd, caller: Caller, serv
     async with services.db.snapshot() as snapshot:
         await store.get(snapshot, caller.project_id, comparison_id)  # before the work of reading a file
     added = await comparison_prompts.read(services, caller, body)
-    async with services.db.transaction() as session:
+    async with audit.transaction(services.db) as session:
         comparison = await store.get(session, caller.project_id, comparison_id, locked=True)
         await store.add_prompts(session, comparison, added)
         found = await progress.of(session, comparison, services.settings)

@@ -3,7 +3,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Query
 
-from api import comparison_design, comparison_prompts
+from api import audit, comparison_design, comparison_prompts
 from api.deps import Caller, ProjectId, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.comparison import ComparisonCreate, comparison_object
@@ -20,12 +20,13 @@ async def create(body: ComparisonCreate, caller: Caller, services: Services) -> 
     """Compare responses by votes of people. A worker generates the responses; items can be voted on as they come."""
     scopes.need(caller.scopes, "chat")  # it shows what models answer
     prompts = await comparison_prompts.read(services, caller, body)
-    async with services.db.transaction() as session:
+    async with audit.transaction(services.db) as session:
         wanted = await comparison_design.wanted(
             session, services, caller, body, name=body.name, models=body.models, prompts=prompts
         )
         comparison = await store.create(session, caller.project_id, wanted)
         found = await progress.of(session, comparison, services.settings)
+        audit.made(comparison.id)
     await services.doorbell.ring(comparison.id)
     return comparison_object(comparison, found)
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
-from api import isolation
+from api import audit, isolation
 from api.deps import Caller, ProjectId, Room, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.evaluation import (
@@ -38,7 +38,7 @@ async def create(body: EvalCreate, services: Services, project_id: ProjectId) ->
     except InvalidRequest as error:
         error.param = (error.param or "").replace("reward_functions", criteria.WHERE) or None
         raise
-    async with services.db.transaction() as session:
+    async with audit.transaction(services.db) as session:
         made = await store.create(
             session,
             project_id,
@@ -47,6 +47,7 @@ async def create(body: EvalCreate, services: Services, project_id: ProjectId) ->
             data_source_config={"asked": body.data_source_config.model_dump()},
             testing_criteria=criteria.joined(checked, thresholds),
         )
+        audit.made(made.id)
     return eval_object(made)
 
 
@@ -107,10 +108,14 @@ async def create_run(
     graders = criteria.graders_of(of.testing_criteria)
     if isinstance(source, Sampled):
         scopes.need(caller.scopes, "chat")
-        rows.check_messages(source.input_messages.model_dump())
-        model = source.model
-        servables[model] = await client.find(session, project_id, services.aliases.get(model, model), services.models)
-        sampling = source.sampling_params.for_engine() if source.sampling_params else {}
+        messages = source.messages()
+        if source.model is not None:
+            rows.check_messages(messages.model_dump())
+            source.input_messages, model = messages, source.model
+            servables[model] = await client.find(
+                session, project_id, services.aliases.get(model, model), services.models
+            )
+            sampling = source.sampling_params.for_engine() if source.sampling_params else {}
     found = await judge_models.find(session, project_id, graders, services.models, services.aliases, criteria.WHERE)
     if found:
         scopes.need(caller.scopes, "chat")

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import generation, isolation, objects
+from api import audit, generation, isolation, objects
 from api.deps import Caller, ProjectId, Room, Services, Snapshot
 from api.edge import multipart
 from api.edge.middleware import MULTIPART_OVERHEAD
@@ -57,6 +57,7 @@ async def create(request: Request, services: Services, project_id: ProjectId, ca
         async def keep(session: AsyncSession) -> None:
             await quotas.admit_file(session, project_id, file.bytes, allowed)
             session.add(file)
+            audit.made(file.id)
 
         await objects.store(
             services, file, lambda: services.storage.put_file(file.storage_key, aside, keep=False), keep
@@ -171,7 +172,7 @@ async def repeats(
 
 @router.delete("/{file_id}", dependencies=[Room])
 async def delete(file_id: str, project_id: ProjectId, services: Services) -> dict[str, Any]:
-    async with services.db.transaction() as session:
+    async with audit.transaction(services.db) as session:
         file = await files.delete(session, project_id, file_id)
         await deletions.plan(session, file.storage_key)
     await deletions.carry_out(services.db, services.storage, file.storage_key)

@@ -2,7 +2,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from api import comparison_design, comparison_prompts
+from api import audit, comparison_design, comparison_prompts
 from api.deps import Caller, Services
 from api.schemas.comparison import JobComparison, Prompts, comparison_object
 from fettle.comparisons import of_job, progress, store
@@ -26,7 +26,7 @@ async def create(job_id: str, body: JobComparison, caller: Caller, services: Ser
         limit=body.limit or (of_job.PROMPTS if own else None),
     )
     prompts = await comparison_prompts.read(services, caller, wanted)
-    async with services.db.transaction() as session:
+    async with audit.transaction(services.db) as session:
         design = await comparison_design.wanted(
             session,
             services,

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 from sse_starlette import EventSourceResponse
 
-from api import grading, isolation, queries
+from api import audit, grading, isolation, queries
 from api.deps import Caller, ProjectId, Room, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.job import (
@@ -80,6 +80,7 @@ async def create(
         aliases=services.aliases,
         price=services.settings.price,
     )
+    audit.made(job.id)
     if created:
         queue.ring_after_commit(session, job.id)
     return job_object(job, await waiting.explain(session, services.settings, job))

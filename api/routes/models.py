@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from api import audit
 from api.deps import Caller, ProjectId, Room, Services, Snapshot
 from api.schemas.base_model import BaseModelCreate, about
 from api.schemas.job import deleted_object
@@ -90,7 +91,7 @@ async def delete(model: str, project_id: ProjectId, caller: Caller, services: Se
         await asyncio.to_thread(base_models.remove, services.settings, model)
         services.models.refresh()
         return deleted_object(model, "model")
-    async with services.db.transaction() as session:
+    async with audit.transaction(services.db) as session:
         row = await tuned_models.delete(session, project_id, model)
         await deletions.plan(session, row.prefix)
     await deletions.carry_out(services.db, services.storage, row.prefix)

@@ -3,6 +3,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api import audit
 from api.deps import Caller, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.project import ProjectChange, ProjectCreate, project_object
@@ -33,6 +34,7 @@ async def newest(
 @router.post("")
 async def create(body: ProjectCreate, session: Transaction, services: Services) -> dict[str, Any]:
     project = await projects.create(session, body.name)
+    audit.made(project.id)
     if body.quotas is not None:
         body.quotas.apply(project)
     return project_object(project, quotas.defaults(services.settings))
@@ -63,7 +65,7 @@ async def change(project_id: str, body: ProjectChange, session: Transaction, ser
 @router.delete("/{project_id}")
 async def delete(project_id: str, caller: Caller, services: Services) -> dict[str, Any]:
     """Delete a project and everything in it: keys, files, jobs, models and comparisons. This cannot be undone."""
-    async with services.db.transaction() as session:
+    async with audit.transaction(services.db) as session:
         project = await projects.get(session, project_id)
         if caller.project_id == project.id:
             raise Conflict(

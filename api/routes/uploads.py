@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from api import objects
+from api import audit, objects
 from api.deps import Caller, ProjectId, Room, Services, Transaction
 from api.edge import multipart
 from api.schemas.upload import UploadComplete, UploadCreate, part_object, upload_object
@@ -41,6 +41,7 @@ async def create(body: UploadCreate, services: Services, project_id: ProjectId, 
         file_expires_after=None if body.expires_after is None else body.expires_after.seconds,
         defaults=quotas.defaults(services.settings),
     )
+    audit.made(upload.id)
     return upload_object(upload)
 
 
@@ -156,7 +157,7 @@ async def content(services: Services, upload: ChunkedUpload, parts: list[UploadP
 @router.post("/{upload_id}/cancel", dependencies=[Room])
 async def cancel(upload_id: str, services: Services, project_id: ProjectId) -> dict[str, Any]:
     """Give an upload up. Its parts are deleted."""
-    async with services.db.transaction() as session:
+    async with audit.transaction(services.db) as session:
         upload = await uploads.cancel(session, project_id, upload_id)
     await deletions.carry_out(services.db, services.storage, uploads.folder(upload))
     return upload_object(upload)

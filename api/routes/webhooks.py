@@ -3,6 +3,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
+from api import audit
 from api.deps import ProjectId, Services, Snapshot, Transaction
 from api.pagination import listing
 from api.schemas.webhook import (
@@ -39,7 +40,9 @@ async def create(
     """Tell a URL of events. Only this answer shows the signing secret."""
     check_url(services, body.url)
     kinds: list[str] = list(dict.fromkeys(body.event_types))
-    return endpoint_object(await store.create(session, project_id, body.name, body.url, kinds), secret=True)
+    endpoint = await store.create(session, project_id, body.name, body.url, kinds)
+    audit.made(endpoint.id)
+    return endpoint_object(endpoint, secret=True)
 
 
 @router.get("/webhook_endpoints")

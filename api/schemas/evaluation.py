@@ -2,9 +2,10 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from jsonschema import Draft202012Validator, SchemaError
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
-from fettle.errors import brief
+from fettle.errors import InvalidRequest, brief
+from fettle.evals.rows import ROWS_AT_MOST, STORED, STORED_MESSAGES
 from fettle.inference.requests.response import Text
 from fettle.methods.common import ITEMS_AT_MOST
 from fettle.schemas.labels import Labels
@@ -14,7 +15,8 @@ from models import Eval, EvalItem, EvalRun
 
 SCHEMA_BYTES = 64 * 1024
 CRITERIA_AT_MOST = 32
-SOURCE_TYPES = frozenset({"jsonl", "completions", "responses", "file_content", "file_id"})  # no names of parameters
+# Of data sources and their configurations: no names of parameters
+SOURCE_TYPES = frozenset({"jsonl", "completions", "responses", "file_content", "file_id", "custom", "logs", STORED})
 Name = Annotated[str, Field(max_length=500)]
 
 
@@ -29,7 +31,7 @@ def is_schema(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 class CustomConfig(Strict):
-    """Of OpenAI's three kinds of data sources the one that is here: rows with a schema."""
+    """Rows with a schema of the client's."""
 
     type: Literal["custom"]
     item_schema: Annotated[dict[str, Any], AfterValidator(is_schema)]
@@ -43,11 +45,26 @@ class CustomConfig(Strict):
         return {"type": "object", "properties": parts, "required": list(parts)}
 
 
+class StoredConfig(Strict):
+    """The project's stored chat completions that have this metadata; `stored_completions` is the older name."""
+
+    type: Literal["logs", "stored_completions"]
+    metadata: Labels | None = None
+
+    def schema_shown(self) -> dict[str, Any]:
+        parts = {"item": {"type": "object"}, "sample": {"type": "object"}}
+        return {"type": "object", "properties": parts, "required": list(parts)}
+
+
+DataSourceConfig = Annotated[CustomConfig | StoredConfig, Field(discriminator="type")]
+CONFIG: TypeAdapter[CustomConfig | StoredConfig] = TypeAdapter(DataSourceConfig)
+
+
 class EvalCreate(Strict):
     """The body of POST /v1/evals. The graders are checked apart, in a process that has an end to its time."""
 
     name: Name = ""
-    data_source_config: CustomConfig
+    data_source_config: DataSourceConfig
     testing_criteria: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=CRITERIA_AT_MOST)]
     metadata: Labels | None = None
 
@@ -88,6 +105,17 @@ class FileId(Strict):
     id: str
 
 
+class StoredCompletions(Strict):
+    """Seconds since 1970. limit: the newest so many."""
+
+    type: Literal["stored_completions"]
+    metadata: Labels | None = None
+    model: str | None = None
+    created_after: int | None = None
+    created_before: int | None = None
+    limit: Annotated[int, Field(ge=1, le=ROWS_AT_MOST)] | None = None
+
+
 class SamplingParams(Strict):
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
@@ -107,6 +135,7 @@ class SamplingParams(Strict):
 
 
 Source = Annotated[FileContent | FileId, Field(discriminator="type")]
+AnySource = Annotated[FileContent | FileId | StoredCompletions, Field(discriminator="type")]
 InputMessages = Annotated[Template | ItemReference, Field(discriminator="type")]
 
 
@@ -118,12 +147,12 @@ class Answered(Strict):
 
 
 class Sampled(Strict):
-    """Rows that a model answers."""
+    """Rows that a model answers. Stored completions without a model have their answers already."""
 
     type: Literal["completions", "responses"]
-    source: Source
-    model: str
-    input_messages: InputMessages
+    source: AnySource
+    model: str | None = None
+    input_messages: InputMessages | None = None
     sampling_params: SamplingParams | None = None
 
     @model_validator(mode="after")
@@ -132,6 +161,23 @@ class Sampled(Strict):
         if asked and asked.text and asked.response_format:
             raise ValueError("'text.format' and 'response_format' are two names of one thing; send one of them")
         return self
+
+    def messages(self) -> Template | ItemReference:
+        """Raises InvalidRequest for what only stored completions may leave out."""
+        stored = isinstance(self.source, StoredCompletions)
+        if stored and self.type == "responses":
+            raise InvalidRequest(
+                "Stored chat completions are a source of data sources of the type 'completions', not 'responses'.",
+                param="data_source.type",
+            )
+        for name in ("model", "input_messages"):
+            if not stored and getattr(self, name) is None:
+                raise InvalidRequest(
+                    f"Missing required parameter: 'data_source.{name}'.",
+                    code="missing_required_parameter",
+                    param=f"data_source.{name}",
+                )
+        return self.input_messages or ItemReference(type="item_reference", item_reference=STORED_MESSAGES)
 
 
 class RunCreate(Strict):
@@ -143,22 +189,30 @@ class RunCreate(Strict):
 
 
 def eval_object(found: Eval) -> dict[str, Any]:
-    config = CustomConfig.model_validate(found.data_source_config["asked"])
+    config = CONFIG.validate_python(found.data_source_config["asked"])
+    shown: dict[str, Any] = {"type": config.type, "schema": config.schema_shown()}
+    if isinstance(config, StoredConfig):
+        shown["metadata"] = config.metadata
     return {
         "id": found.id,
         "object": "eval",
         "name": found.name,
         "created_at": int(found.created_at),
-        "data_source_config": {"type": "custom", "schema": config.schema_shown()},
+        "data_source_config": shown,
         "testing_criteria": found.testing_criteria,
         "metadata": found.labels,
     }
 
 
 def run_object(run: EvalRun) -> dict[str, Any]:
-    tokens = {"prompt_tokens": run.prompt_tokens, "completion_tokens": run.completion_tokens, "cached_tokens": 0}
-    counted = run.passed + run.failed + run.errored
-    usage = {"model_name": run.model, "invocation_count": counted, **tokens}
+    usage = {
+        "model_name": run.model,
+        "invocation_count": run.passed + run.failed + run.errored,
+        "prompt_tokens": run.prompt_tokens,
+        "completion_tokens": run.completion_tokens,
+        "cached_tokens": 0,
+        "total_tokens": run.prompt_tokens + run.completion_tokens,
+    }
     return {
         "id": run.id,
         "object": "eval.run",
@@ -174,9 +228,7 @@ def run_object(run: EvalRun) -> dict[str, Any]:
             "failed": run.failed,
             "passed": run.passed,
         },
-        "per_model_usage": [
-            {**usage, "total_tokens": run.prompt_tokens + run.completion_tokens} for _ in [run.model] if run.model
-        ],
+        "per_model_usage": [usage] if run.prompt_tokens else [],
         "per_testing_criteria_results": [
             {"testing_criteria": name, "passed": passed, "failed": failed}
             for name, (passed, failed) in run.by_criterion.items()

@@ -16,7 +16,7 @@ from models import Comparison, ComparisonVote
 
 SECONDS = 60.0
 MEMORY = 1 << 30  # bytes beyond what the libraries take
-LIBRARIES = ("fettle.comparisons.strengths", "choix", "nltk.metrics.agreement", "scipy.stats")  # seconds to import
+LIBRARIES = ("scipy.stats", "choix", "nltk.metrics.agreement")
 
 
 async def material(session: AsyncSession, comparison: Comparison) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def ballot(vote: ComparisonVote) -> Ballot:
 
 def compute(argument: Any, content: bytes) -> bytes:
     """Work for `fettle.isolation`: `material` as JSON in, results as JSON out."""
-    from fettle.comparisons import strengths  # only where LIBRARIES are loaded: scipy takes a second
+    from fettle.comparisons import strengths  # the API has no numpy
 
     given = orjson.loads(content)
     gold: dict[str, Levels] = given["gold"]

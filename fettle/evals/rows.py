@@ -8,9 +8,13 @@ import orjson
 
 from fettle.errors import InvalidRequest
 from fettle.rewards import Sample, templates
+from models import StoredCompletion
 
 ROWS_AT_MOST = 10_000
 BYTES_AT_MOST = 64 * 2**20  # of a file
+
+STORED = "stored_completions"  # a source's type
+STORED_MESSAGES = "item.input"  # where the item of a stored completion has what was asked
 
 Row = dict[str, Any]
 
@@ -20,7 +24,7 @@ class BadRow(Exception):
 
 
 def rows(source: Mapping[str, Any], path: Path | None, row_bytes: int) -> Iterator[Row]:
-    """{"item", perhaps "sample"} each. path: of the file, where the source is one. Raises BadRow."""
+    """{"item", "sample"} each. path: of the file, where the source is one. Raises BadRow."""
     for number, row in enumerate(parsed(path, row_bytes) if path else source["content"]):
         if number >= ROWS_AT_MOST:
             raise BadRow(f"The source has more than {ROWS_AT_MOST:,} rows. Split it.")
@@ -28,7 +32,21 @@ def rows(source: Mapping[str, Any], path: Path | None, row_bytes: int) -> Iterat
             raise BadRow(f"Row {number + 1} has no object 'item'. Write each row as {{\"item\": {{…}}}}.")
         if not isinstance(row.get("sample", {}), dict):
             raise BadRow(f"'sample' of row {number + 1} is not an object.")
-        yield row
+        yield {"item": row["item"], "sample": row.get("sample", {})}
+
+
+def of_completion(completion_id: str, stored: StoredCompletion | None) -> Row:
+    """The item has what was asked and what was answered. None: it is gone, and the row says so in its `error`."""
+    if stored is None:
+        message = f"The stored completion {completion_id!r} was deleted, or it expired, before the run read it."
+        error = {"code": "completion_not_found", "message": message}
+        return {"item": {"id": completion_id}, "sample": {}, "error": error}
+    choice = stored.body["choices"][0]
+    said = choice["message"]
+    sample = {"output_text": said.get("content") or "", "output_tools": said.get("tool_calls") or []}
+    asked = {"id": stored.id, "model": stored.model, "metadata": stored.labels or {}, "input": stored.asked["messages"]}
+    answered = {"ended": choice.get("finish_reason") or "stop", "usage": stored.body.get("usage") or {}}
+    return {"item": {**asked, **sample}, "sample": sample, "answered": answered}
 
 
 def parsed(path: Path, row_bytes: int) -> Iterator[Any]:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import delete, func, select
@@ -12,7 +11,9 @@ from fettle import ids, leased
 from fettle.datasets import files
 from fettle.db import lock
 from fettle.errors import Conflict, InvalidRequest, NotFound
-from fettle.evals.rows import BYTES_AT_MOST
+from fettle.evals.outcomes import Outcome
+from fettle.evals.rows import BYTES_AT_MOST, ROWS_AT_MOST, STORED
+from fettle.inference import stored_completions
 from fettle.pagination import page
 from fettle.webhooks import events as webhooks
 from models import UNFINISHED, Eval, EvalItem, EvalRun, EvalRunStatus, File
@@ -20,26 +21,15 @@ from models import UNFINISHED, Eval, EvalItem, EvalRun, EvalRunStatus, File
 EVALS_AT_MOST = 1_000  # of a project
 RUNS_AT_MOST = 200  # of an eval
 UNFINISHED_AT_MOST = 20  # runs of a project
+OF_JOB = "eval_"  # before a job's id: the eval of its own evaluation, which does not count to the limit
 PURPOSES = ("evals", "fine-tune")
 EVENTS = {"completed": "succeeded", "failed": "failed", "canceled": "canceled"}  # a status → the webhook's word
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one row. usage: tokens, where a model was asked."""
-
-    number: int
-    status: str
-    item: dict[str, Any]
-    sample: dict[str, Any]
-    results: list[dict[str, Any]]
-    usage: Mapping[str, int]
 
 
 async def create(session: AsyncSession, project_id: str, **values: Any) -> Eval:
     """Raises Conflict."""
     await lock(session, f"{project_id} evals")
-    count = select(func.count()).where(Eval.project_id == project_id)
+    count = select(func.count()).where(Eval.project_id == project_id, Eval.id.not_like(f"{OF_JOB}ftjob-%"))
     if (await session.scalar(count) or 0) >= EVALS_AT_MOST:
         raise Conflict(
             f"The project has {EVALS_AT_MOST:,} evals, which is the limit. Delete some.", code="too_many_evals"
@@ -78,8 +68,10 @@ async def remove(session: AsyncSession, project_id: str, eval_id: str) -> None:
     await session.delete(found)
 
 
-async def add_run(session: AsyncSession, project_id: str, eval_id: str, **values: Any) -> EvalRun:
-    """Raises NotFound, InvalidRequest for a file that cannot be read, and Conflict."""
+async def add_run(
+    session: AsyncSession, project_id: str, eval_id: str, data_source: dict[str, Any], **values: Any
+) -> EvalRun:
+    """Raises NotFound, InvalidRequest for a source that has no rows, and Conflict."""
     await lock(session, f"{project_id} evals")
     of = await get(session, project_id, eval_id)
     mine = select(func.count()).where(EvalRun.project_id == project_id)
@@ -90,13 +82,16 @@ async def add_run(session: AsyncSession, project_id: str, eval_id: str, **values
         )
     if (await session.scalar(mine.where(EvalRun.eval_id == of.id)) or 0) >= RUNS_AT_MOST:
         raise Conflict(f"The eval has {RUNS_AT_MOST} runs, which is the limit. Delete some.", code="too_many_eval_runs")
-    source = values["data_source"]["asked"]["source"]
+    source = data_source["asked"]["source"]
+    rows = source.get("content", [])
     if source["type"] == "file_id":
         await check_file(session, project_id, source["id"])
+    elif source["type"] == STORED:
+        data_source["completions"] = rows = await completions(session, of, source)
     run = EvalRun(
-        id=ids.new("evalrun_"), project_id=project_id, eval_id=of.id, total=len(source.get("content", ())), passed=0,
-        failed=0, errored=0, by_criterion={}, prompt_tokens=0, completion_tokens=0, status=EvalRunStatus.QUEUED,
-        **values,
+        id=ids.new("evalrun_"), project_id=project_id, eval_id=of.id, data_source=data_source, total=len(rows),
+        passed=0, failed=0, errored=0, by_criterion={}, prompt_tokens=0, completion_tokens=0,
+        status=EvalRunStatus.QUEUED, **values,
     )  # fmt: skip
     session.add(run)
     await session.flush()
@@ -119,6 +114,21 @@ async def check_file(session: AsyncSession, project_id: str, file_id: str) -> No
             f"The file {file_id!r} has {file.bytes:,} bytes; the limit of an eval is {BYTES_AT_MOST:,}. Split it.",
             param=param,
         )
+
+
+async def completions(session: AsyncSession, of: Eval, source: Mapping[str, Any]) -> list[str]:
+    """The stored ones that match now: the run reads these and no later ones. Raises InvalidRequest."""
+    labels = (of.data_source_config["asked"].get("metadata") or {}, source.get("metadata") or {})
+    filters = {name: source.get(name) for name in ("model", "created_after", "created_before")}
+    limit = source.get("limit", ROWS_AT_MOST)
+    found = await stored_completions.matching(session, of.project_id, labels=labels, limit=limit, **filters)
+    if not found:
+        raise InvalidRequest(
+            "No stored chat completion of this project matches the source and the eval's metadata. Change the filters, "
+            "or store completions with 'store': true first.",
+            param="data_source.source",
+        )
+    return found
 
 
 async def get_run(session: AsyncSession, project_id: str, eval_id: str, run_id: str, *, lock: bool = False) -> EvalRun:
@@ -211,18 +221,25 @@ async def done(session: AsyncSession, run_id: str) -> set[int]:
 async def record(session: AsyncSession, run_id: str, owner: str, total: int, outcomes: Sequence[Outcome]) -> None:
     """Raises Fenced."""
     run = await hold(session, run_id, owner)
+    tally(session, run, outcomes)
     run.total = total
+
+
+def tally(session: AsyncSession, run: EvalRun, outcomes: Sequence[Outcome]) -> None:
+    """Adds the items of these rows, and counts them."""
+    run.total += len(outcomes)
     counts = {name: list(both) for name, both in run.by_criterion.items()}
     for each in outcomes:
         made = {"id": ids.new("outputitem_"), "number": each.number, "status": each.status}
-        session.add(EvalItem(run_id=run_id, item=each.item, sample=each.sample, results=each.results, **made))
+        session.add(EvalItem(run_id=run.id, item=each.item, sample=each.sample, results=each.results, **made))
         run.passed += each.status == "pass"
         run.failed += each.status == "fail"
         run.errored += each.status == "error"
         for result in each.results:
             counts.setdefault(result["name"], [0, 0])[0 if result["passed"] else 1] += 1
-        run.prompt_tokens += each.usage.get("prompt_tokens", 0)
-        run.completion_tokens += each.usage.get("completion_tokens", 0)
+        if run.model is not None:
+            run.prompt_tokens += each.usage.get("prompt_tokens", 0)
+            run.completion_tokens += each.usage.get("completion_tokens", 0)
     run.by_criterion = counts
 
 

@@ -13,7 +13,19 @@ ORIGIN = "openai_eval"
 def convert(found: Mapping[str, Any], bases: Bases) -> tuple[dict[str, Any], list[str]]:
     """The body, and what differs in it. Raises Unmapped."""
     notes: list[str] = []
-    source = found.get("data_source_config") or {}
+    config = config_of(found.get("data_source_config") or {}, notes)
+    criteria = [criterion(each, bases, notes) for each in found.get("testing_criteria") or []]
+    own = dict(found.get("metadata") or {})
+    if len(own) < LABELS_AT_MOST:
+        own[ORIGIN] = str(found["id"])
+    name = str(found.get("name") or "")[:500]
+    return {"name": name, "data_source_config": config, "testing_criteria": criteria, "metadata": own}, notes
+
+
+def config_of(source: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+    if source.get("type") in ("logs", "stored_completions"):
+        notes.append("Its runs read the chat completions that are stored here, not those at OpenAI.")
+        return {"type": source["type"], "metadata": source.get("metadata")}
     if source.get("type") != "custom":
         raise Unmapped(
             f"Its rows come from OpenAI's {source.get('type')!r}. Export them to a file, and create an eval on it with "
@@ -22,13 +34,7 @@ def convert(found: Mapping[str, Any], bases: Bases) -> tuple[dict[str, Any], lis
     parts = (source.get("schema") or {}).get("properties") or {}
     if not isinstance(parts.get("item"), dict):
         raise Unmapped("Its schema has no 'item'.")
-    config = {"type": "custom", "item_schema": parts["item"], "include_sample_schema": "sample" in parts}
-    criteria = [criterion(each, bases, notes) for each in found.get("testing_criteria") or []]
-    own = dict(found.get("metadata") or {})
-    if len(own) < LABELS_AT_MOST:
-        own[ORIGIN] = str(found["id"])
-    name = str(found.get("name") or "")[:500]
-    return {"name": name, "data_source_config": config, "testing_criteria": criteria, "metadata": own}, notes
+    return {"type": "custom", "item_schema": parts["item"], "include_sample_schema": "sample" in parts}
 
 
 def criterion(given: Mapping[str, Any], bases: Bases, notes: list[str]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Chat completions that a project keeps: asked for with `store`, found again by metadata, and made into a dataset."""
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -53,11 +53,11 @@ async def get(session: AsyncSession, project_id: str, completion_id: str, *, loc
     return found
 
 
-def chosen(project_id: str, model: str | None, labels: Mapping[str, str]) -> Select[Any]:
+def chosen(project_id: str, model: str | None, *labels: Mapping[str, str]) -> Select[Any]:
     statement = select(StoredCompletion).where(StoredCompletion.project_id == project_id)
     if model is not None:
         statement = statement.where(StoredCompletion.model == model)
-    for key, value in labels.items():
+    for key, value in (pair for each in labels for pair in each.items()):
         statement = statement.where(json_text(StoredCompletion.labels, key) == value)
     return statement
 
@@ -75,6 +75,32 @@ async def listed(
     statement, order = chosen(project_id, model, labels), (StoredCompletion.created_at, StoredCompletion.id)
     identity = StoredCompletion.id
     return await page(session, statement, order, identity, after=after, limit=limit, newest_first=newest_first)
+
+
+async def matching(
+    session: AsyncSession,
+    project_id: str,
+    *,
+    model: str | None,
+    labels: Sequence[Mapping[str, str]],
+    created_after: int | None,
+    created_before: int | None,
+    limit: int,
+) -> list[str]:
+    """Ids, newest first. labels: each of them has to match."""
+    statement = chosen(project_id, model, *labels).with_only_columns(StoredCompletion.id)
+    if created_after is not None:
+        statement = statement.where(StoredCompletion.created_at > created_after)
+    if created_before is not None:
+        statement = statement.where(StoredCompletion.created_at < created_before)
+    newest = statement.order_by(StoredCompletion.created_at.desc(), StoredCompletion.id.desc())
+    return list(await session.scalars(newest.limit(limit)))
+
+
+async def some(session: AsyncSession, project_id: str, ids: Sequence[str]) -> dict[str, StoredCompletion]:
+    """By id; without those that are gone."""
+    statement = select(StoredCompletion).where(StoredCompletion.project_id == project_id, StoredCompletion.id.in_(ids))
+    return {row.id: row for row in await session.scalars(statement)}
 
 
 async def rows(db: Database, project_id: str, model: str | None, labels: Mapping[str, str]) -> AsyncIterator[bytes]:

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -22,7 +21,7 @@ from fettle.slots import Slots
 SECONDS = 5.0
 MEMORY = 512 << 20  # bytes beyond what the libraries take
 ANSWER_AT_MOST = 64 << 20  # bytes
-START_SECONDS = 60.0  # for its libraries, on a busy machine
+START_SECONDS = 60.0  # for what all its work needs, on a busy machine
 GRACE_SECONDS = 2  # for an answer that is on its way when the time is over
 FULL_SECONDS = 0.01  # between tries while the process is behind with its orders
 
@@ -32,10 +31,7 @@ class Broken(RuntimeError):
 
 
 class Pool:
-    """libraries: modules that every piece of its work needs, loaded once before the first fork."""
-
-    def __init__(self, at_once: int | None = None, libraries: Sequence[str] = ()) -> None:
-        self.libraries = libraries
+    def __init__(self, at_once: int | None = None) -> None:
         self.slots = Slots(at_once or max(2, os.cpu_count() or 1))
         self.process: subprocess.Popen[bytes] | None = None
         self.control: socket.socket | None = None
@@ -85,7 +81,7 @@ class Pool:
                 self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
                 self.control.setblocking(False)
                 with theirs:
-                    self.process = await asyncio.to_thread(spawn, theirs.fileno(), self.libraries)
+                    self.process = await asyncio.to_thread(spawn, theirs.fileno())
                 await self._loaded(self.control)
 
     async def _loaded(self, control: socket.socket) -> None:
@@ -124,11 +120,11 @@ class Pool:
             await asyncio.to_thread(process.wait)
 
 
-def spawn(descriptor: int, libraries: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
+def spawn(descriptor: int) -> "subprocess.Popen[bytes]":
     env = {name: value for name, value in os.environ.items() if not name.startswith("FETTLE_")}  # no secrets
     env |= LIMITED
     return subprocess.Popen(
-        [sys.executable, "-m", "fettle.isolation.process", str(descriptor), *libraries],
+        [sys.executable, "-m", "fettle.isolation.process", str(descriptor)],
         pass_fds=(descriptor,),
         stdin=subprocess.DEVNULL,
         env=env,

@@ -1,17 +1,20 @@
-"""`python -m fettle.isolation.process FD [LIBRARY …]`: forks a process for each piece of work that the API sends it.
+"""`python -m fettle.isolation.process FD`: forks a process for each piece of work that the API sends it.
 
 The API must not run what takes long or much memory in proportion to a request. This process has the libraries loaded,
-so that a fork takes milliseconds. Each fork ends itself by a timer of the kernel, and has a limit of memory.
+so that a fork takes milliseconds. Libraries of only some work are loaded while it has nothing to do. Each fork ends
+itself by a timer of the kernel, and has a limit of memory.
 """
 
 import gc
 import importlib
 import os
+import select
 import signal
 import socket
 import struct
 import sys
 import traceback
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -22,14 +25,20 @@ from fettle.host.parent_death import die_with_parent
 
 HEADER = struct.Struct("!cQ")  # what the frame is, and how many bytes follow
 RESULT, REFUSAL, NO_MEMORY, BUG = b"r", b"e", b"m", b"b"
-READY = b"y"  # sent once, when the libraries are loaded
-NICE = 5  # the API's event loop comes first
+READY = b"y"  # sent once, when what all work needs is loaded
+IDLE_SECONDS = 3.0  # without an order: a start of everything else is over, or a person reads
+NICE = 5  # of the work: the API's event loop comes first. Loading is not work: requests wait for it
 
 
-def serve(control: socket.socket) -> None:
-    """Until the API ends."""
+def serve(control: socket.socket, libraries: Iterable[str]) -> None:
+    """Until the API ends. An order that comes during a library's import waits for it: half a second of computing."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries them
+    unloaded = iter(libraries)
     while True:
+        while not select.select([control], [], [], IDLE_SECONDS)[0]:
+            if (library := next(unloaded, None)) is None:
+                break
+            importlib.import_module(library)
         order, descriptors, _, _ = socket.recv_fds(control, 4096, 1)
         if not order:
             return
@@ -56,6 +65,7 @@ def work_off(order: dict[str, Any], peer: socket.socket) -> None:
 
 def confine(seconds: float, memory: int) -> None:
     die_with_parent()
+    os.nice(NICE)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, seconds)  # also ends what never comes back from a library
     if sys.platform == "linux":
@@ -99,19 +109,16 @@ def exactly(peer: socket.socket, size: int) -> bytes:
 
 
 def main() -> None:
-    os.nice(NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the API's: we end with it
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # no threads before a fork
     import pyarrow.parquet  # noqa: F401 — these three, so that forks have them
     import tokenizers  # noqa: F401
 
-    from fettle.isolation import work  # noqa: F401
+    from fettle.isolation import work
 
-    for library in sys.argv[2:]:
-        importlib.import_module(library)
     control = socket.socket(fileno=int(sys.argv[1]))
     control.send(READY)
-    serve(control)
+    serve(control, work.LIBRARIES)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import orjson
 
 from fettle.comparisons import prompts, results
 from fettle.comparisons.imports import reader
-from fettle.datasets.formats import facts, preview, repeats, token_sample, validation
+from fettle.datasets.formats import facts, near_duplicates, preview, repeats, token_sample, validation
 from fettle.errors import InvalidRequest
 from fettle.isolation import json_body
 from fettle.jobs import metric_series
@@ -19,6 +19,7 @@ from fettle.rollouts import selection
 
 GRADERS_BYTES = TOOLS_BYTES = 1 << 20  # of all graders or tools of a job: lists show a hundred jobs
 DEPTH_AT_MOST = 100
+LIBRARIES = (*near_duplicates.LIBRARIES, *results.LIBRARIES)  # of some work: loaded before it comes, where time allows
 
 Work = Callable[[Any, bytes], bytes]
 

@@ -15,6 +15,7 @@ from fettle import ids
 from fettle.comparisons.votes import Ballot
 from fettle.db import Database
 from fettle.evals import store as evals
+from fettle.evals.outcomes import Outcome
 from fettle.inference import stored_completions, stored_responses
 from fettle.jobs import events, lifecycle
 from fettle.registry import tuned_models
@@ -204,7 +205,7 @@ class Tenant:
         source = {"type": "file_content", "content": [{"item": {"a": "4"}, "sample": {"output_text": "4"}}]}
         body = {"data_source": {"type": "jsonl", "source": source}}
         run = (await self.http.post(f"/v1/evals/{made['id']}/runs", json=body)).json()
-        outcome = evals.Outcome(0, "pass", {"a": "4"}, {}, [], {})
+        outcome = Outcome(0, "pass", {"a": "4"}, {}, [], {})
         async with self.db.transaction() as session:
             row = await session.get_one(EvalRun, run["id"])
             row.owner = "worker"

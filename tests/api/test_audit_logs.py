@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.api.tenants import Tenant
 
 JOBS = "/v1/fine_tuning/jobs"
@@ -54,3 +56,49 @@ async def test_it_pages_and_filters(tenant: Tenant) -> None:
 async def test_only_an_admin_reads_it(tenant: Tenant) -> None:
     refused = await tenant.http.get("/v1/audit_logs")
     assert refused.status_code == 403
+
+
+async def test_what_is_made_is_named(tenant: Tenant) -> None:
+    made = {"files.create": (await tenant.upload())["id"], "evals.create": (await tenant.eval())["id"]}
+    key = {"name": "second"}
+    begun = {"filename": "rows.jsonl", "purpose": "fine-tune", "bytes": 9, "mime_type": "text/jsonl"}
+    hook = {"name": "ours", "url": "https://example.com/hook", "event_types": ["batch.completed"]}
+    asked = (("/v1/api_keys", key), ("/v1/uploads", begun), ("/v1/webhook_endpoints", hook))
+    for path, body in asked:
+        answer = await tenant.http.post(path, json=body)
+        assert answer.status_code == 200, answer.text
+        made[f"{path.rpartition('/')[2].replace('webhook_endpoints', 'webhooks')}.create"] = answer.json()["id"]
+    found = {each["type"]: each[each["type"]]["id"] for each in await entries(tenant)}
+    assert {name: found[name] for name in made} == made
+
+
+async def test_a_change_that_was_committed_has_its_entry_though_the_process_dies_at_once(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def die(job_id: str) -> None:
+        raise KeyError("killed")
+
+    file = await tenant.upload()
+    monkeypatch.setattr(tenant.api.app.state.doorbell, "ring", die)
+    answer = await tenant.http.post(JOBS, json={"model": "starter", "training_file": file["id"]})
+    assert answer.status_code == 500
+    (job,) = (await tenant.http.get(JOBS)).json()["data"]
+    (newest,) = await entries(tenant, type="jobs.create")
+    assert newest["jobs.create"] == {"id": job["id"]}
+
+
+async def test_a_change_that_was_rolled_back_has_no_entry_and_without_an_entry_there_is_no_change(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = await tenant.upload()
+    body = {"model": "starter", "training_file": file["id"]}
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise KeyError("no room")
+
+    for part in ("api.routes.jobs.job_object", "api.audit.audit.add"):
+        with monkeypatch.context() as breaking:
+            breaking.setattr(part, broken)
+            assert (await tenant.http.post(JOBS, json=body)).status_code == 500
+        assert (await tenant.http.get(JOBS)).json()["data"] == []
+        assert await entries(tenant, type="jobs.create") == []

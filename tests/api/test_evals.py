@@ -44,7 +44,8 @@ async def test_an_eval_is_made_changed_listed_and_deleted_with_its_runs(tenant: 
             {"data_source_config": {"type": "custom", "item_schema": {"type": "cup"}}},
             "data_source_config.item_schema",
         ),
-        ({"data_source_config": {"type": "logs"}}, "data_source_config.type"),
+        ({"data_source_config": {"type": "tables"}}, "data_source_config"),
+        ({"data_source_config": {"type": "logs", "item_schema": {}}}, "data_source_config.item_schema"),
     ],
 )
 async def test_an_eval_that_could_not_run_is_refused(tenant: Tenant, changed: dict[str, Any], param: str) -> None:
@@ -64,6 +65,10 @@ async def test_an_eval_that_could_not_run_is_refused(tenant: Tenant, changed: di
         ),
         ({"source": {"type": "file_id", "id": "file-x"}}, 400, "data_source.source.id"),
         ({"source": {"type": "stored_completions"}}, 400, "data_source.source"),
+        ({"source": {"type": "stored_completions", "limit": 0}}, 400, "data_source.source.limit"),
+        ({"source": {"type": "stored_completions"}, "type": "responses"}, 400, "data_source.type"),
+        ({"model": None}, 400, "data_source.model"),
+        ({"input_messages": None}, 400, "data_source.input_messages"),
         ({"sampling_params": {"temperature": 3}}, 400, "data_source.sampling_params.temperature"),
     ],
 )

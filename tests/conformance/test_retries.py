@@ -84,7 +84,7 @@ async def test_fifty_sdk_clients_with_one_key_over_sockets_make_one_job(tenant: 
     file = (await tenant.upload())["id"]
     key = tenant.http.headers["authorization"].removeprefix("Bearer ")
     with served(create_app(api.app.state.settings)) as url:
-        async with AsyncOpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0) as client:
+        async with AsyncOpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0, timeout=60) as client:
             jobs = await asyncio.gather(
                 *(
                     client.fine_tuning.jobs.create(

@@ -46,7 +46,7 @@ class Server:
         wait_for(self.ready, 90, "the server to be ready")
         self.key = (self.data / "admin.key").read_text().strip()
         self.client = OpenAI(api_key=self.key, base_url=f"{self.url}/v1")
-        self.http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=30)
+        self.http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=60)
 
     def ready(self) -> bool:
         assert self.process.poll() is None, "fettle up ended"

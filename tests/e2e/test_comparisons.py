@@ -26,7 +26,7 @@ BODY = {
 def vote_for_the_shorter(server: Server, comparison: str, token: str) -> int:
     """How many items were voted on. Not for the longer: one that was cut off is never exported as the better one."""
     votes = 0
-    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as annotator:
+    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {token}"}, timeout=60) as annotator:
         at = f"/v1/comparisons/{comparison}"
         while (item := annotator.get(f"{at}/next").raise_for_status().json()["item"]) is not None:
             shortest = sorted(item["responses"], key=lambda each: (len(each["text"]), each["text"]))

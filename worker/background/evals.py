@@ -10,8 +10,6 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +18,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fettle.errors import Fenced
 from fettle.evals import criteria, rows, store
+from fettle.evals.outcomes import Outcome, outcome_of, sample_object
 from fettle.evals.rows import BadRow, Row
-from fettle.evals.store import Outcome
 from fettle.inference.client import Servable
 from fettle.rewards import models_of, templates
-from fettle.storage import Missing
-from models import Eval, EvalRun, EvalRunStatus, File
+from models import Eval, EvalRun, EvalRunStatus
 from worker import tasks
 from worker.attempts.resources import Resources
-from worker.background import turns
+from worker.background import eval_rows, turns
 from worker.background.requests import Background
 from worker.background.turns import Lease
 from worker.rewards import open_graders
@@ -95,16 +92,14 @@ class Turn:
         async with self.resources.db.snapshot() as session:
             of = await session.get_one(Eval, self.run.eval_id)
             done = await store.done(session, self.run.id)
-        source = self.run.data_source["asked"]["source"]
-        file = await self.fetch(source, path) if source["type"] == "file_id" else None
-        total = await asyncio.to_thread(self.count, source, file)
-        if total == 0:
+        source = await eval_rows.opened(self.resources, self.run, path)
+        if source.total == 0:
             raise BadRow("The source has no rows.")
         ends_at = time.monotonic() + TURN_SECONDS
-        async for chunk in self.chunks(source, file, done):
+        async for chunk in source.chunks(done, ROWS):
             outcomes = await self.outcomes(of, chunk)
             async with self.resources.db.transaction() as session:
-                await store.record(session, self.run.id, self.owner, total, outcomes)
+                await store.record(session, self.run.id, self.owner, source.total, outcomes)
             if time.monotonic() > ends_at:
                 async with self.resources.db.snapshot() as session:
                     if await store.others_wait(session):
@@ -114,27 +109,6 @@ class Turn:
     async def conclude(self, to: EvalRunStatus, error: Line | None = None) -> None:
         async with self.resources.db.transaction() as session:
             await store.conclude(session, self.run.id, self.owner, to, error)
-
-    async def fetch(self, source: Line, path: Path) -> Path:
-        try:
-            async with self.resources.db.snapshot() as session:
-                file = await session.get(File, source["id"])
-            if file is None or file.project_id != self.run.project_id:
-                raise Missing(source["id"])
-            await self.resources.storage.get_file(file.storage_key, path)
-        except Missing as error:
-            raise BadRow(f"The file {source['id']!r} is no longer there. Upload it and create a new run.") from error
-        return path
-
-    def count(self, source: Line, file: Path | None) -> int:
-        return sum(1 for _ in rows.rows(source, file, self.resources.settings.max_row_bytes))
-
-    async def chunks(self, source: Line, file: Path | None, done: set[int]) -> AsyncIterator[list[tuple[int, Row]]]:
-        """Rows without an output item, with their numbers."""
-        numbered = enumerate(rows.rows(source, file, self.resources.settings.max_row_bytes))
-        left = (each for each in numbered if each[0] not in done)
-        while chunk := await asyncio.to_thread(lambda: list(islice(left, ROWS))):
-            yield chunk
 
     async def outcomes(self, of: Eval, chunk: list[tuple[int, Row]]) -> list[Outcome]:
         """Raises Fenced, BadRow."""
@@ -155,16 +129,18 @@ class Turn:
             for task in asking:
                 task.cancel()
             await asyncio.gather(*asking, return_exceptions=True)
-        scores = await self.scores(of, [row["item"] for _, row in chunk], samples)
+        scores = await self.scores(of, [row for _, row in chunk], samples)
         return [
-            outcome(of, number, row["item"], sample, score)
+            outcome_of(of.testing_criteria, number, row["item"], sample, score)
             for (number, row), sample, score in zip(chunk, samples, scores, strict=True)
         ]
 
     async def sampled(self, row: Row) -> Line:
         """OpenAI's `sample` of a row; where there is no answer, with its `error`."""
+        if (gone := row.get("error")) is not None:
+            return sample_object([], {}, self.run.model, error=gone)
         if self.model is None:
-            return brought_along(row.get("sample") or {})
+            return brought_along(row)
         asked = self.run.data_source["sampling"]
         try:
             messages = rows.messages(self.run.data_source["asked"]["input_messages"], row["item"])
@@ -180,77 +156,66 @@ class Turn:
             messages, asked, self.run.model, output=choice["message"], ended=choice["finish_reason"], usage=usage
         )
 
-    async def scores(self, of: Eval, items: list[Line], samples: list[Line]) -> list[Line | None]:
-        """Of each sample that has an answer. Raises BadRow."""
+    async def scores(self, of: Eval, chunk: list[Row], samples: list[Line]) -> list[Line | None]:
+        """Of each sample that has an answer. Raises BadRow, Fenced."""
         asked = [
             {
                 "prompt": sample["input"],
                 "completion": sample["output"][0]["content"] or "",
-                "item": item,
+                "item": row["item"],
                 "tool_calls": sample["output"][0].get("tool_calls") or [],
             }
-            for item, sample in zip(items, samples, strict=True)
+            for row, sample in zip(chunk, samples, strict=True)
             if sample["error"] is None
         ]
+        found = iter(await self.graded(of, asked, [row["item"] for row in chunk if "error" not in row]))
+        return [next(found) if sample["error"] is None else None for sample in samples]
+
+    async def graded(self, of: Eval, samples: list[Line], items: list[Line]) -> list[Line]:
+        """Together; where that takes too long or kills the graders, each alone: a slow row costs no other.
+
+        Raises BadRow, Fenced.
+        """
+        if self.lease.gone:
+            raise Fenced(self.run.id)
+        result = await self.ask_graders(of, samples, items)
+        if "error" not in result:
+            return list(result["scores"])
+        why = result["error"]
+        if why["kind"] not in ("timeout", "died"):
+            raise BadRow(why["message"])
+        if len(samples) > 1:
+            return [score for sample in samples for score in await self.graded(of, [sample], [])]
+        names = [criterion["name"] for criterion in of.testing_criteria]
+        errors = {name: {"flag": "other_error", "message": why["message"]} for name in names}
+        return [{"scores": dict.fromkeys(names), "errors": errors} for _ in samples]
+
+    async def ask_graders(self, of: Eval, samples: list[Line], items: list[Line]) -> Line:
+        """As `worker.rewards.grading_process` answers."""
+        seconds = self.resources.settings.grading_seconds
         graders = criteria.graders_of(of.testing_criteria)
         request = {
             "graders": graders,
             "models": {name: self.run.servables[name] for name, _ in models_of(graders)},
-            "samples": asked,
+            "samples": samples,
             "items": items,
-            "item_schema": of.data_source_config["asked"]["item_schema"],
-            "seconds": self.resources.settings.grading_seconds,
+            "item_schema": of.data_source_config["asked"].get("item_schema", {}),
+            "seconds": seconds,
             **open_graders.resources(self.resources.settings, await self.resources.engines.routes()),
         }
         try:
-            async with asyncio.timeout(self.resources.settings.grading_seconds):
-                result = await tasks.run_grader(request)
+            async with asyncio.timeout(seconds):
+                return await tasks.run_grader(request)
         except TimeoutError:
-            result = {"error": {"kind": "timeout", "message": "The graders took too long."}}
-        if "error" in result:
-            raise BadRow(result["error"]["message"])
-        found = iter(result["scores"])
-        return [next(found) if sample["error"] is None else None for sample in samples]
+            message = f"The graders took more than {seconds:g} seconds for this row. Make them faster."
+            return {"error": {"kind": "timeout", "message": message}}
 
 
-def brought_along(sample: Line) -> Line:
-    """Of a row that has its answer already."""
+def brought_along(row: Row) -> Line:
+    """Of a row that has its answer already. What a client's file says of tokens counts for nothing."""
+    sample, item, answered = row["sample"], row["item"], row.get("answered")
     text, calls = sample.get("output_text"), sample.get("output_tools")
     output = {"role": "assistant", "content": text if isinstance(text, str) else "", "tool_calls": calls}
-    return sample_object([], {}, "", output=output, ended="stop")
-
-
-def sample_object(
-    messages: list[Line],
-    asked: Line,
-    model: str | None,
-    *,
-    output: Line | None = None,
-    ended: str = "error",
-    usage: Line | None = None,
-    error: Line | None = None,
-) -> Line:
-    counted = {name: (usage or {}).get(name, 0) for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
-    said = {} if output is None else {name: output.get(name) for name in ("role", "content", "tool_calls")}
-    return {
-        "input": messages,
-        "output": [{name: value for name, value in said.items() if value or name != "tool_calls"}] if said else [],
-        "finish_reason": ended,
-        "model": model or "",
-        "usage": {**counted, "cached_tokens": 0},
-        "error": error,
-        "seed": asked.get("seed"),
-        "temperature": asked.get("temperature", 1.0),
-        "top_p": asked.get("top_p", 1.0),
-        "max_completion_tokens": asked.get("max_completion_tokens"),
-    }
-
-
-def outcome(of: Eval, number: int, item: Line, sample: Line, score: Line | None) -> Outcome:
-    """A row without an answer, and one that a grader could not judge, is an error: neither passed nor failed."""
-    results = [] if score is None else criteria.results(of.testing_criteria, score)
-    if score is None or any("error" in result for result in results):
-        status = "error"
-    else:
-        status = "pass" if all(result["passed"] for result in results) else "fail"
-    return Outcome(number, status, item, sample, results, sample["usage"])
+    if answered is None:
+        return sample_object([], {}, "", output=output, ended="stop")
+    return sample_object(item["input"], {}, item["model"], output=output, **answered)

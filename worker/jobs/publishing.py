@@ -24,7 +24,7 @@ from fettle.storage import artifacts
 from fettle.webhooks import events as webhooks
 from models import Checkpoint, File, Job, JobStatus, Project, Proof, TunedModel
 from worker.attempts.attempt import Attempt
-from worker.jobs import verification
+from worker.jobs import own_eval, verification
 
 Verify = Callable[[str], Awaitable[Sequence[Proof]]]  # of a prefix in storage
 
@@ -193,6 +193,7 @@ async def publish(
         row.fine_tuned_model, row.trained_tokens = name, done["trained_tokens"]
         row.measured = measured
         row.result_files = [file.id for file in results]
+        await own_eval.add(session, row, name)
         events.add(session, row.id, f"New fine-tuned model created: {name}")
         events.add(session, row.id, "The job has successfully completed")
         webhooks.add(session, row.project_id, "fine_tuning.job.succeeded", row.id)

@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 COMMAND = (sys.executable, "-m", "worker.rewards.scorer_process")
 LINE_LIMIT = 64 << 20  # bytes: a batch's scores, with what user code printed
-OVERRUN_SECONDS = 600.0  # for a batch; the sandbox has its own limit for a sample or a call, and this is for the rest
+OVERRUN_SECONDS = 600.0  # for a batch, beside the own limit that each sample of a grader and each call has
 
 Line = dict[str, Any]
 NO_MODELS: Mapping[str, Servable] = MappingProxyType({})
@@ -57,7 +57,8 @@ class Scorer:
         models: Mapping[str, Servable] = NO_MODELS,
         engines: Sequence[Route] = (),
     ) -> list[Line]:
-        """{reward, scores, printed, errors} of each rollout. A scorer that overruns or dies costs them their rewards.
+        """{reward, scores, printed, errors} of each rollout. A slow grader costs the rollouts that it is slow with; a
+        scorer that hangs or dies costs all of them their rewards.
 
         models: whom the graders ask; engines: where. Raises GradersUnavailable.
         """
@@ -68,7 +69,8 @@ class Scorer:
         asked = {"models": {name: asdict(servable) for name, servable in models.items()}, **self.resources}
         asked["engines"] = [asdict(engine) for engine in engines]  # as they are now
         request = {"version": version, "graders": list(graders), "rollouts": sent, **asked}
-        answer, why = await self._answer(request, "The graders", quantity(len(rollouts), "completion"), self.seconds)
+        seconds = self.seconds + len(graders) * len(rollouts) * self.resources["limits"]["seconds"]
+        answer, why = await self._answer(request, "The graders", quantity(len(rollouts), "completion"), seconds)
         if answer is not None:
             return list(answer["scores"])
         names = [entry["name"] for entry in graders]

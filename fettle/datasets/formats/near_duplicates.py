@@ -15,6 +15,7 @@ WORDS = 3  # of a run
 SIMILARITY = 0.8
 PERMUTATIONS = 64  # of a MinHash: with 128 it takes twice the time and finds the same
 EXAMPLES = 20
+LIBRARIES = ("datasketch",)
 
 WORD = re.compile(r"\w+")
 
@@ -31,7 +32,7 @@ def look(rows: Sequence[tuple[int, str]]) -> dict[str, Any]:
 
 def pairs(rows: Sequence[tuple[int, str]]) -> list[tuple[int, int, float]]:
     """(line, line of the earlier row that is most like it, how much)."""
-    from datasketch import MinHash, MinHashLSH  # with scipy: seconds, in processes that need it
+    from datasketch import MinHash, MinHashLSH  # with scipy: seconds, unless LIBRARIES are loaded
 
     index = MinHashLSH(threshold=SIMILARITY - 0.1, num_perm=PERMUTATIONS)  # lower: a miss is worse than a candidate
     runs = {line: runs_of(text) for line, text in rows if WORD.search(text[:CHARACTERS])}  # symbols alone have none

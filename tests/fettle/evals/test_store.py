@@ -7,7 +7,7 @@ import pytest
 from fettle.db import Database
 from fettle.errors import Fenced
 from fettle.evals import store
-from fettle.evals.store import Outcome
+from fettle.evals.outcomes import Outcome
 from fettle.tenancy import projects
 from models import EvalRun, EvalRunStatus
 
@@ -23,7 +23,7 @@ async def run(db: Database) -> EvalRun:
         )
         data: dict[str, Any] = {"asked": {"source": source}}
         return await store.add_run(
-            session, project.id, of.id, name="", labels=None, data_source=data, model=None, servables={}
+            session, project.id, of.id, name="", labels=None, data_source=data, model="starter", servables={}
         )
 
 

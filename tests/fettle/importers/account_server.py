@@ -104,6 +104,7 @@ EVALS = [
         "eval_same", {"type": "custom", "schema": SCHEMA}, {**CHECK, "id": "same-1"}, {**JUDGE, "pass_threshold": 0.5}
     ),
     eval_of("eval_logs", {"type": "logs", "schema": SCHEMA}, CHECK),
+    eval_of("eval_bare", {"type": "custom", "schema": {"type": "object"}}, CHECK),
 ]
 RUN = RunListResponse.model_construct(
     id="evalrun_1", created_at=1, eval_id="eval_same", object="eval.run", name="first", model=BASE, status="completed"

@@ -47,7 +47,8 @@ def test_a_dry_run_says_what_would_come_and_changes_nothing(empty: Shell, server
     found = rows(empty, "--base", "gpt-4o-mini=starter")
     assert found["file file-train"]["result"] == "would be uploaded and checked"
     assert found[f"job {SFT}"]["outcome"] == found["eval eval_same"]["outcome"] == "came"
-    assert found["eval eval_logs"]["outcome"] == "cannot come"
+    assert found["eval eval_logs"]["outcome"] == "came"
+    assert found["eval eval_bare"]["outcome"] == "cannot come"
     assert not Path("openai-export").exists()
     assert empty.json("files", "list")["data"] == evals(server) == []
 
@@ -57,7 +58,7 @@ def test_everything_that_can_come_comes_and_the_rest_says_why(empty: Shell, serv
     outcomes = {name: row["outcome"] for name, row in found.items()}
     assert {name for name, outcome in outcomes.items() if outcome == "came"} == {
         *("file file-train", "file file-valid", "file file-prompts", "file file-rows"),
-        *(f"job {SFT}", f"job {RFT}", "eval eval_same"),
+        *(f"job {SFT}", f"job {RFT}", "eval eval_same", "eval eval_logs"),
     }
     assert outcomes["file file-vision"] == "cannot come"
     assert found["file file-vision"]["result"].startswith("line 1, messages[0].content[1]")
@@ -67,13 +68,14 @@ def test_everything_that_can_come_comes_and_the_rest_says_why(empty: Shell, serv
     assert found["job ftjob-bad"]["result"] == "It failed at OpenAI: too few rows"
     assert "does not release the weights" in found[f"model {TUNED}"]["result"]
     assert found[f"checkpoints {SFT}"]["result"].startswith("3 checkpoints: steps and metrics")
-    assert "'logs'" in found["eval eval_logs"]["result"]
+    assert found["eval eval_bare"]["result"] == "Its schema has no 'item'."
     assert found["files assistants"]["outcome"] == "left there"
     assert Path("openai-export/files/file-curve").read_bytes().startswith(b"step,train_loss")
     names = {each["filename"]: each["purpose"] for each in empty.json("files", "list")["data"]}
     assert names["file-rows-file-rows.jsonl"] == "evals"
     assert len(names) == 4
-    (made,) = evals(server)
+    made, logs = evals(server)
+    assert logs["data_source_config"]["type"] == "logs"
     assert made["metadata"] == {"openai_eval": "eval_same"}
     assert [each["type"] for each in made["testing_criteria"]] == ["string_check", "score_model"]
     assert made["testing_criteria"][1]["model"] == "starter"
@@ -118,7 +120,7 @@ def test_nothing_comes_twice_though_the_state_is_lost(
         assert again["file file-train"]["result"] == f"{came}, which came earlier"
         assert again["eval eval_same"]["result"] == f"{first['eval eval_same']['result']}, which came earlier"
     assert len(empty.json("files", "list", "--limit", "100")["data"]) == 4
-    assert len(evals(server)) == 1
+    assert len(evals(server)) == 2
     assert account[0].asked["files/file-train/content"] == downloads == 1
 
 
@@ -154,7 +156,7 @@ def test_what_a_folder_holds_stays_after_openai_has_ended_its_evals(
     empty: Shell, server: Server, account: tuple[AccountServer, str]
 ) -> None:
     said = empty.json("import", "openai", "--fetch")
-    assert (said["files"], said["jobs"], said["checkpoints"], said["evals"], said["eval_runs"]) == (9, 6, 3, 2, 1)
+    assert (said["files"], said["jobs"], said["checkpoints"], said["evals"], said["eval_runs"]) == (9, 6, 3, 3, 1)
     assert empty.json("files", "list")["data"] == []
     account[0].evals_ended = True
     found = rows(empty, "--yes")
@@ -207,6 +209,6 @@ def test_the_table_says_what_comes_and_what_to_do_next(empty: Shell) -> None:
     assert code == 1
     assert out.splitlines()[0] == "came          file file-train  train.jsonl"
     assert out.splitlines()[-2:] == [
-        "13 came, 2 in the folder, 3 left there, 1 cannot come",
+        "14 came, 2 in the folder, 3 left there, 1 cannot come",
         "Nothing has been changed. Add --yes to import.",
     ]

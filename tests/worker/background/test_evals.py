@@ -13,6 +13,7 @@ from fettle.tenancy import projects
 from models import EvalItem, EvalRun, EvalRunStatus, WebhookEvent
 from tests.api.served import served
 from tests.worker.background.test_batches import Engine, port, quick, settings, until  # noqa: F401
+from worker import tasks
 from worker.attempts.resources import Resources
 from worker.background import evals
 
@@ -95,6 +96,24 @@ async def test_answers_that_the_rows_bring_along_are_judged_without_a_model(reso
     rows = [{"item": {"a": "4"}, "sample": {"output_text": text}} for text in ("it is 4", "five")]
     run, items = await ended(resources, await made(resources, rows, model=None))
     assert (run.status, [item.status for item in items]) == (EvalRunStatus.COMPLETED, ["pass", "fail"])
+
+
+async def test_a_row_that_is_graded_slowly_costs_no_other(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run_grader(asked: dict[str, Any]) -> dict[str, Any]:
+        if any(sample["item"]["a"] == "slow" for sample in asked["samples"]):
+            raise TimeoutError
+        return await in_time(asked)
+
+    in_time = tasks.run_grader
+    monkeypatch.setattr(tasks, "run_grader", run_grader)
+    rows = [{"item": {"a": name}, "sample": {"output_text": name}} for name in ("fast", "slow", "right")]
+    run, items = await ended(resources, await made(resources, rows, model=None))
+    assert (run.status, [item.status for item in items]) == (EvalRunStatus.COMPLETED, ["pass", "error", "pass"])
+    assert items[1].results[0]["error"]["message"] == (
+        "The graders took more than 150 seconds for this row. Make them faster."
+    )
 
 
 @pytest.mark.parametrize(

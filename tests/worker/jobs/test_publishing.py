@@ -8,7 +8,7 @@ from fettle.errors import Fenced, TrainingFailed
 from fettle.jobs import events, leases, lifecycle
 from fettle.methods import METHODS
 from fettle.storage import artifacts
-from models import Checkpoint, Event, File, Job, JobStatus, TunedModel
+from models import Checkpoint, Eval, EvalRun, Event, File, Job, JobStatus, TunedModel
 from worker.attempts.attempt import Attempt
 from worker.jobs import publishing
 
@@ -139,6 +139,18 @@ EVALUATION = {
 
 
 class TestEvaluation:
+    async def test_a_job_that_succeeded_has_it_as_an_eval(self, attempt: Attempt, adapter: Path) -> None:
+        await publishing.publish_evaluation(attempt, EVALUATION)
+        async with attempt.resources.db.snapshot() as session:
+            assert not (await session.scalars(select(Eval))).all()
+        await publishing.publish(attempt, adapter, DONE)
+        async with attempt.resources.db.snapshot() as session:
+            runs = await session.scalars(select(EvalRun).order_by(EvalRun.passed))
+        assert [(run.eval_id, run.model, run.passed, run.failed) for run in runs] == [
+            (f"eval_{attempt.job.id}", "starter", 0, 1),
+            (f"eval_{attempt.job.id}", "ft:starter:default:s:0123456789", 1, 0),
+        ]
+
     async def test_it_becomes_the_jobs_and_an_event_without_its_texts(self, attempt: Attempt) -> None:
         await publishing.publish_evaluation(attempt, EVALUATION)
         async with attempt.resources.db.snapshot() as session:

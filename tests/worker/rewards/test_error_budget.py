@@ -96,19 +96,32 @@ class TestErrors:
         async with attempt.resources.db.snapshot() as session:
             assert (await session.get_one(Job, attempt.job.id)).sandbox is None
 
-    async def test_a_scorer_that_overruns_is_killed_and_the_next_batch_has_a_new_one(self) -> None:
-        endless = check(
-            {"reward_functions": [{"name": "endless", "source": "def reward(p, c, e):\n    while 1: pass\n"}]}
-        )
-        scoring = Scorer(MEANS, seconds=3)
-        (lost,) = await scoring.score(1, endless, batch("2"))
+    async def test_a_scorer_that_hangs_is_killed_and_the_next_batch_has_a_new_one(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        exact = check({"reward_functions": ["exact_match"]})
+        scoring = Scorer({**MEANS, "limits": {**MEANS["limits"], "seconds": 1.0}}, seconds=1)
+        with monkeypatch.context() as hanging:
+            hanging.setattr(scorer_client, "COMMAND", (sys.executable, "-c", "import time; time.sleep(600)"))
+            lost, _ = await scoring.score(1, exact, batch("2", "2"))
         assert lost["reward"] is None
-        assert "longer than 3 s" in lost["errors"]["endless"]["message"]
+        assert "longer than 3 s for 2 completions" in lost["errors"]["exact_match"]["message"]
         assert scoring.process is None
         scoring.seconds = 60  # a new process takes its time on a busy machine
-        (right,) = await scoring.score(2, check({"reward_functions": ["exact_match"]}), batch("2"))
+        (right,) = await scoring.score(2, exact, batch("2"))
         await scoring.close()
         assert right["reward"] == 1.0
+
+    async def test_a_slow_grader_costs_the_rows_that_it_is_slow_with(self) -> None:
+        source = "import time\ndef reward(p, c, e):\n    time.sleep(600 if c == 'slow' else 0.4)\n    return 1.0\n"
+        slow = check({"reward_functions": [{"name": "slow", "source": source}]})
+        scoring = Scorer({**MEANS, "limits": {**MEANS["limits"], "seconds": 3.0}}, seconds=60)
+        await scoring.score(1, slow, batch("2"))
+        scoring.seconds = 0.5  # too short for the batch, of which each has its own limit
+        found = await scoring.score(1, slow, batch("2", "slow", "2"))
+        await scoring.close()
+        assert [each["reward"] for each in found] == [1.0, None, 1.0]
+        assert "no result within 3 seconds" in found[1]["errors"]["slow"]["message"]
 
     async def test_slow_tools_have_time_for_each_call(self) -> None:
         slow = {"name": "slow", "source": "import time\ndef slow():\n    time.sleep(0.4)\n    return 'done'\n"}

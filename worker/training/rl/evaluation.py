@@ -88,6 +88,8 @@ class RewardEvaluation:
                 "tuned": after.completion,
                 "base_reward": values[0].rewards[row],
                 "tuned_reward": values[1].rewards[row],
+                "base_scores": {name: each[row] for name, each in values[0].scores.items()},
+                "tuned_scores": {name: each[row] for name, each in values[1].scores.items()},
             }
             for row, (before, after) in enumerate(zip(base[:SAMPLES_SHOWN], tuned, strict=False))
         ]
