@@ -50,6 +50,7 @@ class Runner:
         from ray.util import get_current_placement_group
 
         group = get_current_placement_group()
+        assert group is not None  # noqa: S101 — this actor was started in it
         members: list[Any] = [
             ray.remote(Member).options(**place(group, number, bundle)).remote() for number in range(1, nodes)
         ]
@@ -83,7 +84,7 @@ def start(command: list[str], environment: Mapping[str, str]) -> "subprocess.Pop
     return subprocess.Popen(run, env={**given, **environment})
 
 
-def place(group: "PlacementGroup | None", number: int, bundle: Mapping[str, float]) -> dict[str, Any]:
+def place(group: "PlacementGroup", number: int, bundle: Mapping[str, float]) -> dict[str, Any]:
     """Options of an actor that takes all of one bundle, and is not started again."""
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 

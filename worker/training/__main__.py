@@ -64,4 +64,5 @@ def stand_alone(log: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(sys.argv[1], socket.socket(fileno=int(sys.argv[2])), *[int(number) for number in sys.argv[3:4]])
+    asked = int(sys.argv[3]) if len(sys.argv) > 3 else 1
+    run(sys.argv[1], socket.socket(fileno=int(sys.argv[2])), asked)
