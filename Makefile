@@ -29,7 +29,7 @@ PIP := pip() { \
 	if [[ -t 1 ]]; then .venv/bin/python -m pip install "$$@" | awk '{printf "\r\033[K%.76s", $$0; fflush()} END {printf "\r\033[K"}'; \
 	else .venv/bin/python -m pip install --quiet "$$@"; fi; }
 
-.PHONY: help demo test test-fast test-real-model test-vllm lint bench screenshots images up real-model system _venv-package clean
+.PHONY: help demo test test-fast test-real-model test-vllm lint bench bench-peers screenshots images up real-model system _venv-package clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -61,6 +61,11 @@ lint: $(READY) ## Check style, format, types and the layer law
 bench: $(READY) ## Measure every figure that needs no GPU
 	@for script in $(sort $(filter-out bench/_% bench/gpu% bench/real_model.py bench/ten_minutes.py,$(wildcard bench/*.py))); do \
 		name=$${script##*/}; echo "== $$script"; $(RUN) "bench.$${name%.py}"; done
+
+# vLLM computes on the CPU, in an environment of its own: 3.5 GB.
+bench-peers: $(READY) $(VLLM) real-model ## Measure serving beside vLLM and PEFT, on the starter and on SmolLM2
+	@$(RUN) bench.peers.serving
+	@$(RUN) bench.peers.serving --base .fettle/models/smollm2-135m
 
 screenshots: $(READY) system ## Take a picture of every page of the console, at both widths, light and dark
 	@$(RUN) tests.console.screenshots

@@ -15,6 +15,7 @@ from fettle.errors import FettleError, Unavailable, no_answer
 from fettle.settings import Settings
 
 AWAY = (502, 503, 504)
+LISTS = {"/v1/models": "models list", "/v1/files": "files list", "/v1/fine_tuning/jobs": "jobs list"}
 END = "[DONE]"  # the data of the last event
 EVENTS_AWAY_SECONDS = 60  # how long a watch outlives a server that restarts
 
@@ -137,7 +138,12 @@ def server(settings: Settings) -> str:
     named = os.environ.get("FETTLE_URL")
     if named:
         return credentials.address(named)
-    return credentials.current() or f"http://{settings.host}:{settings.port}"
+    return credentials.current() or here(settings)
+
+
+def here(settings: Settings) -> str:
+    """The server that `fettle up` starts."""
+    return f"http://{settings.host}:{settings.port}"
 
 
 def key_for(url: str, settings: Settings) -> str:
@@ -147,10 +153,12 @@ def key_for(url: str, settings: Settings) -> str:
         return key
     if file.is_file():
         return file.read_text().strip()
-    raise Refused(
-        f"No API key found for {url}. Run `fettle login {url}`, set FETTLE_API_KEY, or set FETTLE_DATA to a folder "
-        f"with admin.key (not in {file})."
-    )
+    if url == here(settings):
+        raise Refused(
+            f"No API key found for {url}: {file} does not exist. Start Fettle with `fettle up`, or set FETTLE_DATA to "
+            "the folder of one that runs. For a server elsewhere, run `fettle login URL`."
+        )
+    raise Refused(f"No API key found for {url}. Run `fettle login {url}`, or set FETTLE_API_KEY.")
 
 
 def server_sent(response: httpx.Response, end: str | None = None) -> Iterator[str]:
@@ -162,11 +170,18 @@ def server_sent(response: httpx.Response, end: str | None = None) -> Iterator[st
             yield end
 
 
+def in_commands(message: str) -> str:
+    """The API's way out, as the command line has it."""
+    for route, command in LISTS.items():
+        message = message.replace(f"GET {route} lists", f"`fettle {command}` lists")
+    return message
+
+
 def checked(response: httpx.Response) -> httpx.Response:
     if response.is_success:
         return response
     try:
-        message = response.json()["error"]["message"]
+        message = in_commands(response.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):
         message = f"The answer of {response.url} has the status {response.status_code}. Is it a Fettle server?"
     raise Unavailable(message) if response.status_code in AWAY else Refused(message)

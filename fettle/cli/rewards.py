@@ -1,6 +1,7 @@
 """`fettle rewards`: the built-in reward functions, and one tried on a completion."""
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -104,4 +105,4 @@ def parsed(text: str, what: str) -> dict[str, Any]:
 
 
 def first_sentence(text: str) -> str:
-    return " ".join(text.split()).split(". ")[0].rstrip(".") + "."
+    return re.split(r"(?<!\bal)\. ", " ".join(text.split()))[0].rstrip(".") + "."  # "et al." ends none

@@ -59,6 +59,7 @@ def with_database(settings: Settings, work: "Callable[[Database], Awaitable[T]]"
     """Raises Unavailable when the database cannot be used."""
     from sqlalchemy.exc import DBAPIError
 
+    from fettle import migrate
     from fettle.db import DATABASE_AWAY, Database
     from fettle.errors import FettleError, Unavailable
     from fettle.host import data_folder
@@ -74,6 +75,11 @@ def with_database(settings: Settings, work: "Callable[[Database], Awaitable[T]]"
             raise Unavailable(f"The database {where} does not answer: {error}. `fettle doctor` checks it.") from error
         except DBAPIError as error:
             where = db.engine.url.render_as_string(hide_password=True)
+            if (await migrate.revisions(db))[0] is None:
+                raise FettleError(
+                    f"The database {where} has no tables yet. Run `fettle up` or `fettle migrate`, or set FETTLE_DATA "
+                    "or FETTLE_DATABASE_URL to those of a Fettle that runs."
+                ) from error
             raise FettleError(
                 f"The database {where} reported an error: {error.orig}. Run `fettle migrate` if you have not done so."
             ) from error

@@ -25,6 +25,7 @@ FLAGS = {  # an option's name here → the hyperparameter's
     "rank": "lora.rank",
 }
 JOB_BYTES = 1 << 20
+BODY = "It must be the body of a job: an object with 'model' and 'training_file'."
 Body = dict[str, Any]
 
 
@@ -238,7 +239,7 @@ def read_body(file: Path) -> Body:
     except OSError as error:
         raise InvalidRequest(f"{file} cannot be read: {error.strerror}.") from error
     except ValueError as error:
-        raise InvalidRequest(f"{file} is not JSON: {error}.") from error
+        raise InvalidRequest(f"{file} is not JSON: {error}. {BODY}") from error
     if not isinstance(body, dict):
-        raise InvalidRequest(f"{file} does not contain a JSON object. It must be the body of a job.")
+        raise InvalidRequest(f"{file} does not contain a JSON object. {BODY}")
     return body

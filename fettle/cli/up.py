@@ -256,7 +256,7 @@ def say_console(settings: Settings) -> None:
         return
     minutes = sessions.LINK_SECONDS // 60
     console.print(f"  console         [bold]{link}[/]", highlight=False, soft_wrap=True)
-    console.print(f"                  signs you in once, within {minutes} minutes; `fettle console` prints another")
+    console.print(f"                  works once, for {minutes} minutes; `fettle console` prints another")
 
 
 def keep_running(parts: list[Part], stopping: list[int]) -> None:

@@ -1,6 +1,6 @@
 """How long a job will take, from what earlier jobs took on the same workers; and in words what that rests on."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,8 @@ def forecast(
     phases: Sequence[Phase], validated_rows: int, base_model: str, earlier: Sequence[Earlier], sizes: dict[str, int]
 ) -> Forecast:
     """validated_rows: rows of the validation file times how often it is looked at. sizes: parameters of base models."""
-    total, sentences = overhead(validated_rows, base_model, earlier), []
+    names = {phase.name for phase in phases}
+    total, sentences = overhead(validated_rows, base_model, names, earlier), []
     if total is None:
         return Forecast(None, "No job has finished on these workers yet, so the time is not known.")
     for phase in phases:
@@ -121,20 +122,28 @@ def borrow(values: Sequence[float]) -> Interval:
     return Interval(middle, min(values) / BORROWED, max(values) * BORROWED)
 
 
-def overhead(validated_rows: int, base_model: str, earlier: Sequence[Earlier]) -> Interval | None:
-    """Everything but the steps: loading, checkpoints, publishing; and validation by the row."""
-    known = [each for each in earlier if each.base_model == base_model] or list(earlier)
-    if not known:
+def overhead(
+    validated_rows: int, base_model: str, names: Collection[str], earlier: Sequence[Earlier]
+) -> Interval | None:
+    """Everything but the steps: loading, checkpoints, publishing; and validation by the row.
+
+    names: of the job's phases. Jobs with the same ones on this base come first, as methods load different things.
+    """
+    if not earlier:
         return None
-    setup = within([each.found["setup_seconds"] for each in known])
-    plain = [each.found["other_seconds"] for each in known if not each.found["validated_rows"]]
-    fixed = within(plain or [min(each.found["other_seconds"] for each in known)])
-    a_row = [
-        max(0.0, each.found["other_seconds"] - fixed.likely) / each.found["validated_rows"]
-        for each in known
-        if each.found["validated_rows"]
-    ]
+    here = [each for each in earlier if each.base_model == base_model]
+    own = [each for each in here if {found["name"] for found in each.found["phases"]} == set(names)]
+    setup = within([each.found["setup_seconds"] for each in own or here or earlier])
+    plain = nearest([[each for each in some if not each.found["validated_rows"]] for some in (own, here, earlier)])
+    others = [each.found["other_seconds"] for each in plain]
+    fixed = within(others or [min(each.found["other_seconds"] for each in own or here or earlier)])
+    validated = nearest([[each for each in some if each.found["validated_rows"]] for some in (own, here, earlier)])
+    a_row = [max(0.0, each.found["other_seconds"] - fixed.likely) / each.found["validated_rows"] for each in validated]
     return setup + fixed + (within(a_row).times(validated_rows) if a_row and validated_rows else NOTHING)
+
+
+def nearest(choices: Iterable[list[Earlier]]) -> list[Earlier]:
+    return next((each for each in choices if each), [])
 
 
 def sample_tokens(base_model: str, name: str, earlier: Iterable[Earlier]) -> float | None:

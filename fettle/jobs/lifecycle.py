@@ -106,7 +106,8 @@ def owned(job: Job | None, project_id: str, job_id: str) -> Job:
 
 
 def unknown(job_id: str) -> NotFound:
-    return NotFound(f"No fine-tuning job has the id {job_id!r}.", param="fine_tuning_job_id")
+    message = f"No fine-tuning job has the id {job_id!r}. GET /v1/fine_tuning/jobs lists your jobs."
+    return NotFound(message, param="fine_tuning_job_id")
 
 
 async def newest(

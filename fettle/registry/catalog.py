@@ -208,8 +208,10 @@ def local_path(entry: BaseModelEntry, token: SecretStr | None = None) -> Path:
 
 def flaw_of(folder: Path) -> str | None:
     """Why the model in the folder is not loaded, as a sentence that begins with the folder; None when it may be."""
+    if not folder.is_dir():
+        return f"{folder} does not exist on the server's machine."
     if not (folder / "config.json").is_file():
-        return f"{folder} has no config.json on this machine."
+        return f"{folder} has no config.json. It is not a model's folder."
     if danger := danger_of(folder):
         return danger
     return None if any(folder.glob("*.safetensors")) else f"{folder} has no .safetensors file."

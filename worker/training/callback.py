@@ -12,7 +12,6 @@ from peft import PeftModel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from fettle.errors import TrainingFailed
-from worker.training import evidence
 from worker.training.distributed import ranks
 from worker.training.early_stopping import Convergence, LossWatch
 from worker.training.model import adapter
@@ -180,6 +179,7 @@ class Report(TrainerCallback):
             refuse_undefined(model, step)
         self.drained = self.drained or self.validation_due
         folder = self.work.out / f"checkpoint-{step}"
+        ranks.collect("rng_state_{}.pth", folder)
         self.settle()  # and waits: each rank has put its random state there
         if ranks.first():
             (folder / PROGRESS).write_text(json.dumps(self.progress()))
@@ -200,7 +200,7 @@ class Report(TrainerCallback):
             "stopped_early": self.stopped_early,
             "evidence": {
                 "counts": self.watch.counts().to_json(),
-                "best_counts": evidence.to_json(self.best_counts),
+                "best_counts": self.best_counts and self.best_counts.to_json(),
                 "first_loss": self.first_loss,
                 "incomplete": self.incomplete,
                 "visits": self.visits,
@@ -213,7 +213,7 @@ class Report(TrainerCallback):
     def settle(self) -> None:
         """Counts what all ranks have seen. A step that all take together."""
         ranks.wait()
-        visits = evidence.total(self.tuner.visits, self.tuner) // self.tuner.completions_a_visit
+        visits = total(self.tuner.visits, self.tuner) // self.tuner.completions_a_visit
         self.visits = self.before["visits"] + visits
         self.lessons = self.before["lessons"] + self.tuner.lessons
         self.judged = self.before["judged"] + self.tuner.judged_steps
@@ -276,3 +276,11 @@ def diverged(sentence: str) -> TrainingFailed:
     return TrainingFailed(
         "diverged", f"Training diverged: {sentence}. Lower learning_rate and start the job again.", "learning_rate"
     )
+
+
+def total(number: int, tuner: Tuner) -> int:
+    """The sum over all ranks. A step that all take together."""
+    if tuner.accelerator.num_processes == 1:
+        return number
+    counted = torch.tensor(number, dtype=torch.long, device=tuner.args.device)
+    return int(tuner.accelerator.reduce(counted))

@@ -1,48 +1,19 @@
 """What a run can show for itself when it ends: the rows it was trained on, how its adapter moved, its probe rows."""
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-import torch
 from peft import PeftModel
 
 from fettle.errors import TrainingFailed
 from fettle.methods import METHODS
 from worker.training import probe
-from worker.training.lines import Lines
+from worker.training.callback import Report
 from worker.training.model import device
-from worker.training.movement import Counts
 from worker.training.process.job_spec import Work
-
-if TYPE_CHECKING:
-    from worker.training.callback import Report
-    from worker.training.data.prompts import Prompts
-    from worker.training.trainer import Tuner
+from worker.training.trainer import Tuner
 
 
-@dataclass(frozen=True)
-class Source:
-    """The training file as it was read. rows: its lines, where these were counted. examples: what they hold, a ranking
-    several. kept: examples that are trained on. supervised_tokens: of these, for a method whose loss is over tokens.
-    """
-
-    examples: int = 0
-    kept: int = 0
-    lines: Lines = field(default_factory=Lines)
-    supervised_tokens: int | None = None
-    rows: int | None = None
-
-    @property
-    def split(self) -> bool:
-        """Whether rows were taken apart, because a chat template rewrites earlier turns."""
-        return self.supervised_tokens is not None and self.rows is not None and self.rows != self.examples
-
-    @classmethod
-    def of_prompts(cls, found: "Prompts", *, rows: bool = False) -> "Source":
-        return cls(found.total, len(found.dataset), found.lines, rows=found.total if rows else None)
-
-
-def gathered(tuner: "Tuner", report: "Report", work: Work, step: int) -> dict[str, Any]:
+def gathered(tuner: Tuner, report: Report, work: Work, step: int) -> dict[str, Any]:
     """For the supervisor, which judges it. Only of the first rank. step: whose adapter is published.
 
     Raises TrainingFailed when the whole run had nothing to learn from.
@@ -88,7 +59,7 @@ def gathered(tuner: "Tuner", report: "Report", work: Work, step: int) -> dict[st
     }
 
 
-def ends_of(tuner: "Tuner") -> frozenset[int]:
+def ends_of(tuner: Tuner) -> frozenset[int]:
     """Tokens that end a completion: an engine says nothing of them."""
     network = cast(PeftModel, tuner.model)
     known = getattr(getattr(network, "generation_config", None), "eos_token_id", None)  # a reward model has no such
@@ -97,7 +68,7 @@ def ends_of(tuner: "Tuner") -> frozenset[int]:
     return frozenset(token for token in every if token is not None)
 
 
-def refuse_nothing_learned(tuner: "Tuner", report: "Report", movement: dict[str, Any]) -> None:
+def refuse_nothing_learned(tuner: Tuner, report: Report, movement: dict[str, Any]) -> None:
     steps = movement["optimizer_steps"]
     if not steps or report.incomplete:
         return
@@ -121,15 +92,3 @@ def refuse_nothing_learned(tuner: "Tuner", report: "Report", movement: dict[str,
             f"changed ({report.loss_summary()}). {tuner.nothing_learned}",
             "training_file",
         )
-
-
-def to_json(counts: Counts | None) -> dict[str, Any] | None:
-    return None if counts is None else counts.to_json()
-
-
-def total(number: int, tuner: "Tuner") -> int:
-    """The sum over all ranks. A step that all take together."""
-    if tuner.accelerator.num_processes == 1:
-        return number
-    counted = torch.tensor(number, dtype=torch.long, device=tuner.args.device)
-    return int(tuner.accelerator.reduce(counted))

@@ -12,10 +12,10 @@ from peft import PeftModel
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from transformers import Trainer
 
-from worker.training.evidence import Source
 from worker.training.model import adapter
 from worker.training.process.channel import Channel, Stopped
 from worker.training.process.job_spec import Work
+from worker.training.source import Source
 
 Metrics = dict[str, float]
 

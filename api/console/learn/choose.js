@@ -10,14 +10,14 @@ function seen(lesson) {
   if (!marks) return html`<a href=${`#/learn/${lesson.id}`}>Run the lesson</a>`;
   const more = lesson.seen ? html`<span class="sub">${lesson.seen(numbers, marks)}</span>` : null;
   return html`<span><span class="number nobreak">${percent(marks.base.right)} → ${percent(marks.tuned.right)}</span> right
-    <span class="sub">${percent(marks.base.reasoned)} → ${percent(marks.tuned.reasoned)} reasoned, in ${duration(seconds)}</span>${more}</span>`;
+    <span class="sub">${percent(marks.base.reasoned)} → ${percent(marks.tuned.reasoned)} reasoned, in <span class="nobreak">${duration(seconds)}</span></span>${more}</span>`;
 }
 
 const COLUMNS = [
   { title: "Method", cell: (lesson) => html`<span>${lesson.name}<span class="sub">${lesson.title}</span></span>` },
   { title: "You bring", cell: (lesson) => html`<span class="cell-text">${lesson.choose.bring}</span>` },
   { title: "Choose it when", cell: (lesson) => html`<span class="cell-text">${lesson.choose.when}</span>` },
-  { title: "Mind", cell: (lesson) => html`<span class="cell-text">${lesson.choose.mind}</span>` },
+  { title: "Watch out for", cell: (lesson) => html`<span class="cell-text">${lesson.choose.mind}</span>` },
   { title: "What you have seen", cell: seen },
 ];
 

@@ -13,6 +13,7 @@ import { progressOf, remember } from "./store.js";
 
 const SIDE_BY_SIDE = 4;
 const SHARES = [["Right answers", "right"], ["Reasoned before answering", "reasoned"]];
+const VERDICTS = ["Right", "Wrong"];
 
 /** Asks both models, and reads what the job measured; what is there already is kept. */
 async function measure(lesson, job, say, signal) {
@@ -48,23 +49,23 @@ export function Result({ lesson, job, again }) {
       <${Verdict} lesson=${lesson} result=${result} />
       <p class="measure">${lesson.lesson(result)}</p>
     </div>
-    <${Sides} marks=${marks} />
+    <${Sides} lesson=${lesson} marks=${marks} />
     <div class="row"><a class="button" href=${`#/playground?models=${encodeURIComponent(`${BASE},${job.fine_tuned_model}`)}`}>Ask both yourself</a>
       <a class="button" href=${link("jobs", job.id)}>See the job</a>${again}</div>
   </section>`;
 }
 
-function Sides({ marks }) {
+function Sides({ lesson, marks }) {
   return html`<div class="stack" aria-label="Answers side by side" role="group">
-    ${telling(marks.base, marks.tuned, SIDE_BY_SIDE).map((question) => html`<${OneByOne} key=${question.prompt} question=${question} />`)}
+    ${telling(marks.base, marks.tuned, SIDE_BY_SIDE).map((question) => html`<${OneByOne} key=${question.prompt} question=${question} verdicts=${lesson.verdicts ?? VERDICTS} />`)}
   </div>`;
 }
 
-const OneByOne = ({ question }) => html`<article class="card stack tight">
+const OneByOne = ({ question, verdicts }) => html`<article class="card stack tight">
   <p class="wrap">${question.prompt}</p>
   <div class="sides two">${[["Starter", question.base], ["Your model", question.tuned]].map(([who, text]) => {
     const { right } = mark(text, question);
-    return html`<div key=${who}><div class="row spread small"><span class="faint">${who}</span><span class=${`status ${right ? "good" : "bad"}`}>${right ? "Right" : "Wrong"}</span></div>
+    return html`<div key=${who}><div class="row spread small"><span class="faint">${who}</span><span class=${`status ${right ? "good" : "bad"}`}>${verdicts[right ? 0 : 1]}</span></div>
       <div class="said mono">${text}</div></div>`;
   })}</div>
 </article>`;

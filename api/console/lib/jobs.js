@@ -49,11 +49,11 @@ export function phaseOf(job, reached = {}) {
   return `${phase}${part}.`;
 }
 
-/** "about 4 min left", or nothing while nobody knows. */
+/** "About 4 min left.", or nothing while nobody knows. */
 export function etaOf(job) {
   if (job.status !== "running" || !job.estimated_finish) return "";
   const left = job.estimated_finish - Date.now() / 1000;
-  return left > 0 ? `about ${duration(left)} left` : "almost done";
+  return left > 0 ? `About ${duration(left)} left.` : "Almost done.";
 }
 
 /** What a person can do about a failed job. */

@@ -24,10 +24,11 @@ export function Curve({ chart, series, log, smooth, warnings, others = [] }) {
   useEffect(() => drawn.current.show(lines, { smooth, marks: warnings.map((warning) => warning.step) }));
 
   const [main] = own;
-  const latest = main.value.at(-1);
+  const newest = own.reduce((one, other) => ((other.step.at(-1) ?? -1) >= (one.step.at(-1) ?? -1) ? other : one)); // of one step, validation: a training batch may be a few rows
+  const latest = newest.value.at(-1);
   return html`<figure class="card curve">
     <div class="card-head"><h3>${chart.title}</h3><span class="latest">${shownValue(chart, latest)}</span></div>
-    <div class="plot" ref=${box} role="img" aria-label=${`${chart.title}: from ${shownValue(chart, main.value[0])} at step ${main.step[0]} to ${shownValue(chart, latest)} at step ${main.step.at(-1)}.`}></div>
+    <div class="plot" ref=${box} role="img" aria-label=${`${chart.title}: from ${shownValue(chart, main.value[0])} at step ${main.step[0]} to ${shownValue(chart, main.value.at(-1))} at step ${main.step.at(-1)}.`}></div>
     ${lines.length > 1 && html`<div class="legend">${lines.map((line, place) => html`<span key=${line.name} class=${`s${place + 1}`}><i></i>${line.name}${line.value.length ? ` ${shownValue(chart, line.value.at(-1))}` : ""}</span>`)}</div>`}
     ${chart.good && html`<figcaption class="good-looks">${chart.good}</figcaption>`}
   </figure>`;

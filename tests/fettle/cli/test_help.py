@@ -33,6 +33,20 @@ def test_help_shows_no_type_of_python(shell: Shell) -> None:
     assert re.search(r"--rows +N\b", said["preview"]) and re.search(r"--watch +Follow", said["train"])
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("jobs", "list", "--limit", "ten"), "Invalid value for '--limit': 'ten'. Use a whole number."),
+        (("train", "a", "--epochs", "0"), "Invalid value for '--epochs': '0'. Use a number of 1 or more."),
+        (("chat", "a", "--temperature", "5"), "Invalid value for '--temperature': '5'. Use a number of 2 or less."),
+    ],
+)
+def test_a_wrong_value_is_refused_in_plain_words(shell: Shell, words: tuple[str, ...], said: str) -> None:
+    code, _, err = shell.run(*words)
+    assert code == 2
+    assert said in " ".join(err.replace("│", " ").split())
+
+
 @pytest.mark.parametrize(("name", "line"), EXAMPLES)
 def test_an_example_has_options_that_the_command_has(name: str, line: str) -> None:
     known = {option for param in COMMANDS[name].params for option in param.opts}

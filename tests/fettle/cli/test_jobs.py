@@ -115,7 +115,8 @@ def test_rollouts_are_shown_with_their_scores_and_written_to_a_file(asking: Shel
 
 def test_unknown_ids_are_named(asking: Shell) -> None:
     for words in (("jobs", "show"), ("jobs", "watch"), ("jobs", "download"), ("jobs", "rollouts"), ("files", "show")):
-        assert "'ftjob-none'" in asking.refused(*words, "ftjob-none")
+        said = asking.refused(*words, "ftjob-none")
+        assert "'ftjob-none'" in said and " list` lists your " in said
     assert "'ft:none:a:b'" in asking.refused("models", "show", "ft:none:a:b")
 
 

@@ -72,3 +72,7 @@ class TestKeys:
         states = {line.split()[0]: "until" in line for line in migrated.ok("keys", "list").splitlines()[1:]}
         assert states == {key_id: True, f"{key_id}-2": False}
         assert f"{key_id}-2" in migrated.refused("keys", "rotate", key_id)
+
+
+def test_a_database_without_tables_is_named_with_the_way_out(shell: Shell) -> None:
+    assert "has no tables yet. Run `fettle up` or `fettle migrate`" in shell.refused("keys", "list")

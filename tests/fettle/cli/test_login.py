@@ -26,7 +26,7 @@ def test_a_server_is_used_until_the_logout_and_only_its_user_can_read_the_key(
     server: Server,
     stdin,  # type: ignore[no-untyped-def]
 ) -> None:
-    assert "No API key found" in shell.refused("models", "list")
+    assert "Start Fettle with `fettle up`" in shell.refused("models", "list")
     stdin(f"{server.key}\n")
     assert shell.ok("login", f"{server.url}/v1/") == f"Logged in to {server.url}, project default.\n"
     assert credentials.file().stat().st_mode & 0o777 == 0o600

@@ -60,6 +60,14 @@ def test_validation_is_paid_by_the_row() -> None:
     assert likely(SFT, earlier, validated=300) == pytest.approx(2 + 10 + 3 + 30)
 
 
+def test_loading_and_publishing_are_those_of_the_same_method() -> None:
+    earlier = [ran(), ran(), ran("dpo", setup=7, other=1), ran("supervised", base="large", setup=90)]
+    assert likely(DPO, earlier) == pytest.approx(7 + 10 + 1)
+    assert likely(SFT, earlier) == pytest.approx(2 + 10 + 3)
+    validated = [ran("dpo", setup=7, other=23, validated=100), ran()]
+    assert likely(DPO, validated, validated=50) == pytest.approx(7 + 10 + 3 + 10)
+
+
 def test_without_a_job_of_the_method_it_borrows_one_and_says_so() -> None:
     found = forecast.forecast([DPO], 0, "small", [ran()], SIZES)
     assert found.seconds is not None and found.seconds.likely == pytest.approx(15)

@@ -19,10 +19,10 @@ from fettle.wording import quantity
 from worker.training.data import remaining_rows
 from worker.training.data.supervised import LEFT_OUT_AT_MOST, SHORTEN, Param
 from worker.training.distributed import ranks
-from worker.training.evidence import Source
 from worker.training.lines import Lines
 from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
+from worker.training.source import Source
 
 Row = dict[str, list[int]]
 

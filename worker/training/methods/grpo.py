@@ -16,7 +16,6 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from fettle.datasets.formats.render import Renderer
 from worker.training.data import prompts, remaining_rows
 from worker.training.distributed import ranks
-from worker.training.evidence import Source
 from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
 from worker.training.rl import group_setup, tools
@@ -25,6 +24,7 @@ from worker.training.rl.group_trainer import GroupTrainer
 from worker.training.rl.policy_pass import PolicyPass
 from worker.training.rl.rollouts import Scorer
 from worker.training.rl.sampling.progress import Progress
+from worker.training.source import Source
 
 CISPO_EPSILON_HIGH = 5.0  # it clips the ratio itself: 1 + 0.2 would hardly let a token rise
 

@@ -18,7 +18,6 @@ from fettle.datasets.formats.render import Renderer
 from worker.training import arguments, probe
 from worker.training.data.prompts import encoded
 from worker.training.distributed import ranks
-from worker.training.evidence import Source
 from worker.training.methods import rlhf
 from worker.training.model import loading
 from worker.training.model.reward_adapter import NAME, Files
@@ -34,6 +33,7 @@ from worker.training.rl.reward_model_judge import Before, RewardModelJudge
 from worker.training.rl.rollouts import Rollout, Scored
 from worker.training.rl.sampling.completions import Sampling
 from worker.training.rl.sampling.progress import Progress
+from worker.training.source import Source
 from worker.training.trainer import Interruptible, Metrics, share_of_rate
 
 # the learner's names → ours

@@ -15,7 +15,6 @@ from trl.trainer.rloo_trainer import RLOOTrainer
 
 from fettle.datasets.formats.render import Renderer
 from worker.training.distributed import ranks
-from worker.training.evidence import Source
 from worker.training.methods import rlhf
 from worker.training.methods.ppo import PPO
 from worker.training.model.reward_adapter import Files
@@ -26,6 +25,7 @@ from worker.training.rl.group_trainer import GroupTrainer
 from worker.training.rl.policy_pass import PolicyPass
 from worker.training.rl.ppo.policy import REFERENCE, is_reference
 from worker.training.rl.reward_model_judge import Before, RewardModelJudge
+from worker.training.source import Source
 
 
 class RLOO(GroupTrainer, PolicyPass, RLOOTrainer):  # type: ignore[misc]  # TRL types its members more narrowly

@@ -18,11 +18,11 @@ from worker.training.data.collation import TOKENS_AT_ONCE, Collator
 from worker.training.distributed import ranks
 from worker.training.evaluation import base_against_tuned, token_loss
 from worker.training.evaluation.token_loss import HeldOut, LossSum
-from worker.training.evidence import Source
 from worker.training.lines import warn_of_known
 from worker.training.model import lm_head, loading
 from worker.training.process.channel import Channel
 from worker.training.process.job_spec import Work
+from worker.training.source import Source
 from worker.training.trainer import Metrics, Tuner
 
 

@@ -30,7 +30,7 @@ from fettle.errors import TrainingFailed
 from fettle.registry import score_heads
 from worker.training import arguments, pooling
 from worker.training.distributed import ranks
-from worker.training.model import adapter, device
+from worker.training.model import adapter, attention, device
 from worker.training.model import quantization as quantizer
 from worker.training.model.device import DevicePlan
 from worker.training.process.channel import Channel
@@ -82,6 +82,7 @@ def network(work: Work, channel: Channel, *, scores: bool = False) -> PeftModel:
 def base_model(path: Path, plan: DevicePlan, *, scores: bool = False, **options: Any) -> PreTrainedModel:
     """Safetensors only, no code; float32 on a CPU. scores: with a scalar head, drawn from torch's generator."""
     kind, labels = (AutoModelForSequenceClassification, {"num_labels": 1}) if scores else (AutoModelForCausalLM, {})
+    attention.use_float32_on_cpus()
     network: PreTrainedModel = kind.from_pretrained(
         path,
         **labels,

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from worker.engine import masks
 from worker.training.data.supervised import IGNORED
+from worker.training.model.attention import sdpa
 
 ATTENTION = "sdpa_with_shared_prompts"  # its name in transformers' registry
 
@@ -119,17 +119,17 @@ def attention(
 ) -> tuple[Tensor, None]:
     """transformers' `sdpa`; with a layout, once for the prompts, and once for the completions behind theirs."""
     if shared_prompts is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+        return sdpa(module, query, key, value, attention_mask, **options)
     layout, read = shared_prompts, shared_prompts.read
     q_NHD, k_NHD, v_NHD = (x_1HND.transpose(1, 2)[0] for x_1HND in (query, key, value))
     q_UHRD, k_UHRD, v_UHRD = (layout.prompts.padded(x_NHD[:read]) for x_NHD in (q_NHD, k_NHD, v_NHD))
     q_BHSD, k_BHSD, v_BHSD = (layout.completions.padded(x_NHD[read:]) for x_NHD in (q_NHD, k_NHD, v_NHD))
     k_BHWD = torch.cat([k_UHRD[layout.prompt_of_B], k_BHSD], 2)
     v_BHWD = torch.cat([v_UHRD[layout.prompt_of_B], v_BHSD], 2)
-    said_BSHD, _ = sdpa_attention_forward(module, q_BHSD, k_BHWD, v_BHWD, layout.allowed_B1SW, **options)
+    said_BSHD, _ = sdpa(module, q_BHSD, k_BHWD, v_BHWD, layout.allowed_B1SW, **options)
     found_NHD = layout.completions.unpadded(said_BSHD)
     if read:
-        read_URHD, _ = sdpa_attention_forward(module, q_UHRD, k_UHRD, v_UHRD, None, **options)
+        read_URHD, _ = sdpa(module, q_UHRD, k_UHRD, v_UHRD, None, **options)
         found_NHD = torch.cat([layout.prompts.unpadded(read_URHD), found_NHD])
     return found_NHD[None], None
 

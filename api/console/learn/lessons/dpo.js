@@ -1,5 +1,6 @@
 import { percent } from "../../lib/format.js";
 import { Picture } from "../pictures/dpo.js";
+import { went } from "./marks.js";
 
 export const dpo = {
   id: "dpo",
@@ -24,7 +25,7 @@ DPO is simple, stable and cheap, and it is good at style. It has a weak spot as 
     question: "After training, the model will hold the preferred answer of new pairs to be the more probable one. What will it write when it is asked?",
     options: ["The kind of answer that it now prefers", "The same kind of answer as before"],
     best: ({ base, tuned }) => (tuned.reasoned - base.reasoned > 0.5 ? 0 : 1),
-    because: ({ base, tuned, numbers }) => `It prefers the better answer in ${percent(numbers.tuned)} of held-out pairs, and before in ${percent(numbers.base)}. Yet it reasons in ${percent(tuned.reasoned)} of its own answers, and before in ${percent(base.reasoned)}.`,
+    because: ({ base, tuned, numbers }) => `It prefers the better answer in ${percent(numbers.tuned)} of held-out pairs, and before in ${percent(numbers.base)}. Yet the share of its own answers that show their steps ${went(base.reasoned, tuned.reasoned)}.`,
   },
   people: {
     mode: "pick",

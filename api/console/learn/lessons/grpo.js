@@ -1,6 +1,6 @@
 import { percent } from "../../lib/format.js";
 import { Picture } from "../pictures/grpo.js";
-import { fromTo, leap, signed } from "./marks.js";
+import { leap, signed, went } from "./marks.js";
 
 export const grpo = {
   id: "grpo",
@@ -25,7 +25,7 @@ Two reward functions are used here. \`answer_correct\` gives 1 if the number is 
     question: "Ten questions, each tried again and again. How will the model do on questions that it has never tried?",
     options: ["It knows the ten by heart, and new ones are as bad as before", "Somewhat better", "Far better"],
     best: (result) => ({ none: 0, some: 1, leap: 2 })[leap(result)],
-    because: ({ base, tuned }) => `On new questions, its right answers went ${fromTo(base.right, tuned.right)}, and it reasons in ${percent(tuned.reasoned)} of its answers.`,
+    because: ({ base, tuned }) => `On new questions, its right answers ${went(base.right, tuned.right)}, and it reasons in ${percent(tuned.reasoned)} of its answers.`,
   },
   job: {
     training: "ten_questions",
@@ -51,7 +51,7 @@ Two reward functions are used here. \`answer_correct\` gives 1 if the number is 
       ? "This run did not find the better way: with chance in every answer, that happens. Start over, or give it more questions."
       : "It could only find what it was able to write at times already. Reinforcement makes a rare good answer a usual one; where a model never gets it right, there is nothing to reward, and a short SFT has to come first.",
   seen: ({ base_reward: base, tuned_reward: tuned }) => `Held-out reward ${signed(base)} → ${signed(tuned)}`,
-  own: "Bring prompts, and choose reward functions that fit: New job lists those that come with Fettle. By the API you can also send one that you wrote in Python, and try it on a few answers before you train. Do try it: a function that can be fooled will be.",
+  own: "Bring prompts, and choose reward functions that fit: New job lists those that come with Fettle. Under Rewards you can write your own in Python, and try it on a few answers before you train. Do try it: a function that can be fooled will be.",
   choose: {
     bring: "Prompts, and a program that scores an answer; ten are enough to begin",
     when: "A program can check the answer, and the model gets it right at least now and then",

@@ -1,6 +1,6 @@
 import { percent } from "../../lib/format.js";
 import { Picture } from "../pictures/reasoning.js";
-import { fromTo, leap } from "./marks.js";
+import { leap, went } from "./marks.js";
 
 export const reasoning = {
   id: "reasoning",
@@ -25,7 +25,7 @@ Large models that "think" before they answer were taught with this idea. Our sta
     question: "800 rows with reasoning, seen twice. How many of its answers to new questions will be right?",
     options: ["About as many as before, about a quarter", "About half", "Nearly all"],
     best: ({ tuned }) => (tuned.right > 0.75 ? 2 : tuned.right > 0.38 ? 1 : 0),
-    because: ({ base, tuned }) => `Its right answers went ${fromTo(base.right, tuned.right)}, and it reasoned in ${percent(tuned.reasoned)} of them.`,
+    because: ({ base, tuned }) => `Its right answers ${went(base.right, tuned.right)}, and it reasons in ${percent(tuned.reasoned)} of its answers.`,
   },
   job: {
     training: "reasoned",

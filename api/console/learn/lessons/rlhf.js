@@ -1,6 +1,6 @@
 import { percent } from "../../lib/format.js";
 import { Picture } from "../pictures/rlhf.js";
-import { fromTo, leap, signed } from "./marks.js";
+import { leap, signed, went } from "./marks.js";
 
 export const rlhf = {
   id: "rlhf",
@@ -31,7 +31,7 @@ There is a catch. A reward model is only a picture of people's taste, and a poli
     question: "No ranking tells the model what to write. Will it start to show its steps by itself?",
     options: ["No, it only gets better at guessing numbers", "Sometimes", "Yes, nearly always"],
     best: ({ tuned }) => (tuned.reasoned > 0.8 ? 2 : tuned.reasoned > 0.1 ? 1 : 0),
-    because: ({ base, tuned }) => `It shows its steps in ${percent(tuned.reasoned)} of its answers, and before in ${percent(base.reasoned)}. Right answers went ${fromTo(base.right, tuned.right)}.`,
+    because: ({ base, tuned }) => `The share of its answers that show their steps ${went(base.reasoned, tuned.reasoned)}. Right answers ${went(base.right, tuned.right)}.`,
   },
   people: {
     mode: "rank",

@@ -1,6 +1,6 @@
 import { percent } from "../../lib/format.js";
 import { Picture } from "../pictures/sft.js";
-import { fromTo } from "./marks.js";
+import { went } from "./marks.js";
 
 export const sft = {
   id: "sft",
@@ -26,7 +26,7 @@ Here we teach the starter a small courtesy: to say what it has counted. It shoul
     options: ["Form and content: the right number, and the right thing", "The form: a number and a thing, but mostly the wrong ones", "Nothing yet"],
     best: ({ tuned }) => (tuned.named < 0.5 ? 2 : tuned.right > 0.6 && tuned.counted > 0.6 ? 0 : 1),
     because: ({ base, tuned }) =>
-      `${percent(tuned.named)} of its answers have the new form, and before ${percent(base.named)}. The thing is the one that was asked for in ${percent(tuned.counted)}. The right numbers went ${fromTo(base.right, tuned.right)}.`,
+      `The share of its answers in the new form ${went(base.named, tuned.named)}. The thing is the one that was asked for in ${percent(tuned.counted)}. The right numbers ${went(base.right, tuned.right)}.`,
   },
   job: {
     training: "named",
@@ -36,6 +36,7 @@ Here we teach the starter a small courtesy: to say what it has counted. It shoul
   run: "One press uploads the 400 rows, starts a job and watches it: 75 steps of 16 rows, three times over the data. Nothing of it is staged.",
   curves: ["Loss", "Token accuracy"],
   read: { Loss: "Surprise per token. It falls quickly while the form is learned, and then hardly: the numbers themselves stay a surprise." },
+  verdicts: ["Right number", "Wrong number"],
   shares: [["A number and a thing", "named"], ["The right thing", "counted"], ["The right number", "right"]],
   lesson: () => "SFT is quick at form: how an answer looks, its tone, its length, its language. Content is another matter. The rows show which number and which thing are right, but not how one finds them, and a few hundred rows are too few for a model this small to work that out. Large models bring such skills along, so for them the form is often all that is missing.",
   seen: (numbers, { base, tuned }) => `${percent(base.named)} → ${percent(tuned.named)} in the form that was shown`,

@@ -16,5 +16,5 @@ export const Picture = () => html`<${Drawing} says="A question, the answer that 
   <${Arrow} from=${[161, 128]} to=${[161, 104]} look="accent" />
   <${Arrow} from=${[221, 128]} to=${[221, 104]} look="accent" />
   <${Words} x=${236} y=${121} look="accent">pulled towards it<//>
-  <${Words} x=${200} y=${190} at="middle" look="faint">The loss is how surprised the model is by what is shown.<//>
+  <${Words} x=${180} y=${190} at="middle" look="faint">The loss is how surprised the model is by what is shown.<//>
 <//>`;

@@ -67,7 +67,7 @@ class TestDoctor:
         migrated.set(CATALOG=catalog)
         code, out, _ = migrated.run("doctor")
         assert code == 1
-        assert "acme/gone: /nowhere has no config.json" in " ".join(out.split())
+        assert "acme/gone: /nowhere does not exist" in " ".join(out.split())
 
     def test_a_base_model_that_would_run_code_is_named_with_the_way_out(self, migrated: Shell) -> None:
         folder = migrated.data / "pickled"
