@@ -72,7 +72,7 @@ def kill(house: House, kind: str, job_id: str) -> bool:
         elif kind == "worker":
             worker.kill()
         else:
-            house.kill_node_of(job_id)
+            house.kill_node_of(worker)
             house.staff()
         return True
     return False

@@ -116,6 +116,11 @@ class Settings(BaseSettings):
     ray_gpus: int = Field(
         1, ge=0, description="GPUs that Ray reserves for a job that does not ask for any; 0: CPUs only"
     )
+    ray_node_gpus: int | None = Field(
+        None,
+        ge=1,
+        description="GPUs of a Ray node; a job that asks for more gets several nodes. Unset: every job gets one",
+    )
     ray_pending_jobs: int = Field(8, ge=1, description="Jobs for which Ray looks for a place at the same time")
     gpus_per_job: int = Field(1, ge=1, description="GPUs that train one job together; see docs/gpus.md")
     threads: int | None = Field(None, ge=1, description="CPU threads per job; unset: cores ÷ slots")

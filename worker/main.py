@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import structlog
@@ -18,7 +18,7 @@ from fettle.datasets import files, uploads
 from fettle.db import DATABASE_AWAY, Database
 from fettle.errors import FettleError
 from fettle.host import data_folder, devices, users
-from fettle.host.devices import Slot
+from fettle.host.devices import Gang, Slot
 from fettle.inference import stored_completions, stored_responses
 from fettle.jobs import grading_requests, leases, preemption, runs, time_limits, workers
 from fettle.observability.causes import in_words
@@ -50,18 +50,22 @@ END_SECONDS = 5  # for writing down how the last runs ended, once their time to 
 
 @dataclass(frozen=True)
 class Once:
-    """One job and no more. job_id: this one; None: the next."""
+    """One job and no more. job_id: this one; None: the next. gang: the nodes that train it together."""
 
     job_id: str | None = None
+    gang: Gang | None = None
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="worker")
     parser.add_argument("--once", action="store_true")
     parser.add_argument("--job")
+    parser.add_argument("--nodes", type=int, help="that train the job together; they meet here, at --endpoint")
+    parser.add_argument("--endpoint", help="HOST:PORT")
     given = parser.parse_args()
+    gang = Gang(given.endpoint, given.nodes) if given.nodes else None
     try:
-        run(Once(given.job) if given.once else None)
+        run(Once(given.job, gang) if given.once else None)
     except FettleError as error:
         sys.exit(error.message)
 
@@ -74,6 +78,7 @@ def run(once: Once | None = None) -> None:
     found = devices.visible()
     on_ray = settings.executor == "ray" and once is None
     slots = [] if on_ray else devices.slots(settings, found)[: 1 if once else None]
+    slots = [replace(slot, gang=once.gang if once else None) for slot in slots]
     threads = environment.threads_per_slot(settings.threads, len(slots) or 1)
     resources = Resources(
         settings=settings,

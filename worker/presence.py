@@ -38,7 +38,7 @@ def describe(resources: Resources, slots: list[Slot]) -> Worker:
         version=__version__,
         slots=[str(slot) for slot in slots],
         memory=memory.of_slots(slots),
-        gpus=[len(slot.devices) for slot in slots],
+        gpus=[slot.gpus for slot in slots],
         labels=split(resources.settings.worker_labels),
         base_models=list(resources.models),
         sandbox=None,

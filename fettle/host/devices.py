@@ -13,16 +13,42 @@ class TooFewDevices(FettleError):
 
 
 @dataclass(frozen=True)
+class Gang:
+    """Nodes that train one job together, all with equally many ranks.
+
+    endpoint: HOST:PORT, where the first node meets the others. number: of this node; 0 is the one that claims the job.
+    """
+
+    endpoint: str
+    nodes: int
+    number: int = 0
+
+    @property
+    def host(self) -> str:
+        return self.endpoint.rpartition(":")[0]
+
+
+@dataclass(frozen=True)
 class Slot:
-    """Where one job at a time runs. devices: as CUDA_VISIBLE_DEVICES names them; none: the CPU. ranks: processes."""
+    """Where one job at a time runs. devices: as CUDA_VISIBLE_DEVICES names them; none: the CPU. ranks: processes.
+
+    gang: the nodes that this machine shares its jobs with; None: no other.
+    """
 
     devices: tuple[str, ...] = ()
     ranks: int = 1
+    gang: Gang | None = None
+
+    @property
+    def gpus(self) -> int:
+        """Of all nodes."""
+        return len(self.devices) * (self.gang.nodes if self.gang else 1)
 
     def __str__(self) -> str:
         if not self.devices:
             return "CPU"
-        return f"{'GPU' if len(self.devices) == 1 else 'GPUs'} {', '.join(self.devices)}"
+        there = f" of each of {self.gang.nodes} nodes" if self.gang else ""
+        return f"{'GPU' if len(self.devices) == 1 else 'GPUs'} {', '.join(self.devices)}{there}"
 
 
 def visible() -> list[str]:

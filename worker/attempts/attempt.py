@@ -36,10 +36,14 @@ Change = Callable[[AsyncSession, Job], Awaitable[None] | None]
 
 @dataclass(frozen=True)
 class Attempt:
-    """job: its row as it was at the claim; `write` gets the row as it is now."""
+    """job: its row as it was at the claim; `write` gets the row as it is now.
+
+    node: of the gang that trains the job; only the first, which claimed it, tells of what all of them do.
+    """
 
     resources: Resources
     job: Job
+    node: int = 0
 
     @property
     def settings(self) -> Settings:
@@ -103,7 +107,8 @@ class Attempt:
 
     async def tell(self, message: str, level: events.Level = "info", data: dict[str, Any] | None = None) -> None:
         """An event of the job. Raises Fenced."""
-        await self.write(lambda session, row: events.add(session, row.id, message, level=level, data=data))
+        if self.node == 0:
+            await self.write(lambda session, row: events.add(session, row.id, message, level=level, data=data))
 
 
 async def until_database_answers(

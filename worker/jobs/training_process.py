@@ -35,7 +35,7 @@ def child_main(folder: str, channel: socket.socket, slot: Slot) -> None:
     own_user.become(Path(folder))
     from worker.training.__main__ import run
 
-    run(folder, channel, slot.ranks)
+    run(folder, channel, slot.ranks, slot.gang)
 
 
 def verifier_main(folder: str, channel: socket.socket, slot: Slot) -> None:

@@ -30,7 +30,9 @@ Result = TypeVar("Result")
 
 
 def path(attempt: Attempt) -> Path:
-    return attempt.settings.data.absolute() / "work" / attempt.job.id / str(attempt.job.fence)
+    """Nodes of a gang may share a disk: each has a folder of its own."""
+    name = f"{attempt.job.id}.{attempt.node}" if attempt.node else attempt.job.id
+    return attempt.settings.data.absolute() / "work" / name / str(attempt.job.fence)
 
 
 async def prepare(attempt: Attempt, folder: Path) -> None:
@@ -126,7 +128,7 @@ async def sweep(resources: Resources) -> None:
     root = resources.settings.data.absolute() / "work"
     for folder in list(root.glob("*/*")):  # listed first, read then: a job is claimed before its folder is made
         async with resources.db.snapshot() as session:
-            job = await session.get(Job, folder.parent.name)
+            job = await session.get(Job, folder.parent.name.partition(".")[0])
         if job is None or job.status != JobStatus.RUNNING or str(job.fence) != folder.name:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             with contextlib.suppress(OSError):

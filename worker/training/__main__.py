@@ -12,6 +12,7 @@ import traceback
 from importlib import import_module
 from pathlib import Path
 
+from fettle.host.devices import Gang
 from fettle.host.parent_death import die_with_parent
 from worker.training.process.channel import Channel, SocketChannel
 from worker.training.process.job_spec import Work
@@ -23,13 +24,16 @@ def verify(folder: str, sock: socket.socket) -> None:
     conclude_with(SocketChannel(sock), Path(folder), "worker.training.verify")
 
 
-def run(folder: str, sock: socket.socket, number: int = 1) -> None:
-    """Trains one job with this `number` of ranks. Exits with status 1 after an `error` line."""
+def run(folder: str, sock: socket.socket, number: int = 1, gang: Gang | None = None) -> None:
+    """Trains one job with this `number` of ranks here, and as many on each other node of the gang.
+
+    Exits with status 1 after an `error` line.
+    """
     stand_alone(Path(folder) / "log.txt")
-    if number > 1:
+    if number > 1 or gang:
         from worker.training.distributed import torchrun
 
-        torchrun.launch(Path(folder), sock, number)
+        torchrun.launch(Path(folder), sock, number, gang)
     else:
         conclude_with(SocketChannel(sock), Path(folder), "worker.training.loop")
 
@@ -60,4 +64,5 @@ def stand_alone(log: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(sys.argv[1], socket.socket(fileno=int(sys.argv[2])), *map(int, sys.argv[3:]))
+    asked = int(sys.argv[3]) if len(sys.argv) > 3 else 1
+    run(sys.argv[1], socket.socket(fileno=int(sys.argv[2])), asked)

@@ -179,6 +179,7 @@ class Report(TrainerCallback):
             refuse_undefined(model, step)
         self.drained = self.drained or self.validation_due
         folder = self.work.out / f"checkpoint-{step}"
+        ranks.collect("rng_state_{}.pth", folder)
         self.settle()  # and waits: each rank has put its random state there
         if ranks.first():
             (folder / PROGRESS).write_text(json.dumps(self.progress()))

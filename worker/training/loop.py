@@ -21,7 +21,7 @@ from worker.training.trainer import Tuner
 
 def run(work: Work, channel: Channel) -> None:
     """Sends `done` or `stopped` last. Raises TrainingFailed, or whatever the libraries raise."""
-    torch.set_num_threads(max(1, work.threads // ranks.count()))
+    torch.set_num_threads(max(1, work.threads // ranks.count_here()))
     phase: Phase | None = phases.first(work, channel)
     while phase is not None:
         outcome = train_phase(phase)

@@ -111,7 +111,7 @@ def reward_model(work: Work, channel: Channel) -> Phase:
     def then(outcome: Outcome) -> Phase:
         path = own.adapter.relative_to(work.folder).as_posix()
         channel.send("reward_model", path=path, step=outcome.step, proof=outcome.proof)
-        ranks.wait()  # the first has published
+        ranks.replicate(own.adapter)  # once the first has published it
         before = Before(outcome.step, outcome.trained_tokens)
         return policy(work, channel, Files.published(own.adapter), before, goes_on=False)
 

@@ -2,7 +2,7 @@ import pytest
 
 from fettle.cli.doctor import host
 from fettle.host import devices
-from fettle.host.devices import Slot
+from fettle.host.devices import Gang, Slot
 from fettle.settings import Settings
 
 FOUR = ["0", "1", "2", "3"]
@@ -49,6 +49,14 @@ class TestSlots:
 
     def test_a_slot_says_where_it_runs(self) -> None:
         assert [str(slot) for slot in (Slot(), Slot(("3",)), Slot(("0", "1"), 2))] == ["CPU", "GPU 3", "GPUs 0, 1"]
+
+
+def test_a_slot_that_shares_its_jobs_with_other_nodes_counts_the_gpus_of_all() -> None:
+    slot = Slot(("0", "1"), 2, Gang("10.0.0.5:4711", nodes=3))
+    assert slot.gpus == 6
+    assert str(slot) == "GPUs 0, 1 of each of 3 nodes"
+    assert Slot(("0", "1"), 2).gpus == 2
+    assert Gang("10.0.0.5:4711", nodes=3).host == "10.0.0.5"
 
 
 class TestDoctor:

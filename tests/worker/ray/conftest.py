@@ -39,7 +39,7 @@ HEAD = {"_system_config": {"health_check_period_ms": 1000, "health_check_failure
 AWAY = "away"  # a label that every node but the head has: these may be killed
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_enable_metrics_collection": "0", "RAY_worker_niceness": "0"}
 PACE = {
-    "FETTLE_LEASE_SECONDS": "30",
+    "FETTLE_LEASE_SECONDS": "15",
     "FETTLE_HEARTBEAT_SECONDS": "3",
     "FETTLE_WATCH_SECONDS": "0.2",
     "FETTLE_RECONCILE_SECONDS": "1",
@@ -101,7 +101,8 @@ class House:
 
     def start(self) -> None:
         """An executor."""
-        environment = {**os.environ, "FETTLE_EXECUTOR": "ray", "FETTLE_RAY_ADDRESS": self.cluster.address}
+        given = {"FETTLE_EXECUTOR": "ray", "FETTLE_RAY_ADDRESS": self.cluster.address, "FETTLE_RAY_NODE_GPUS": "1"}
+        environment = {**os.environ, **given}
         with self.log.open("ab") as log:
             self.executor = subprocess.Popen([sys.executable, "-m", "worker"], env=environment, stdout=log, stderr=log)
 
@@ -186,13 +187,28 @@ class House:
         _, pid, _ = str(self.row(job_id).owner).split(":")
         return psutil.Process(int(pid))
 
+    def members(self, job_id: str) -> list[psutil.Process]:
+        """What runs its ranks on other nodes."""
+        own = "worker.ray.member"
+        found = [each for each in psutil.process_iter(["cmdline"]) if own in (each.info["cmdline"] or ())]
+        return [each for each in found if job_id in each.info["cmdline"]]
+
+    def losses(self, job_id: str) -> list[float]:
+        """Of each step."""
+
+        async def read(db: Database) -> list[float]:
+            async with db.snapshot() as session:
+                of_job = select(Event.data).where(Event.job_id == job_id, Event.type == "metrics").order_by(Event.seq)
+                return [data["train_loss"] for data in await session.scalars(of_job) if data]
+
+        return self.look(read)
+
     def training(self, worker: psutil.Process) -> psutil.Process:
         """The child that trains: it leads a process group of its own."""
         return next(each for each in worker.children(recursive=True) if os.getpgid(each.pid) == each.pid)
 
-    def kill_node_of(self, job_id: str) -> None:
+    def kill_node_of(self, worker: psutil.Process) -> None:
         """As a machine that loses its power: every process of the node at once."""
-        worker = self.worker(job_id)
         raylets = {node.all_processes["raylet"][0].process.pid: node for node in self.cluster.worker_nodes}
         node = next(raylets[parent.pid] for parent in worker.parents() if parent.pid in raylets)
         raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)

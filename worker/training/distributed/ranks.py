@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -15,6 +16,11 @@ Share = TypeVar("Share")
 
 def count() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def count_here() -> int:
+    """Of this node."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def number() -> int:
@@ -35,6 +41,30 @@ def wait() -> None:
     """Until every rank is here."""
     if count() > 1:
         dist.barrier()
+
+
+def replicate(folder: Path) -> None:
+    """Brings the first rank's files of a folder to the other nodes. A step that all ranks take together."""
+    if count() == count_here():
+        wait()
+        return
+    files = {path.name: path.read_bytes() for path in folder.iterdir()} if first() else {}
+    found = gathered([files])[0]
+    if local() == 0 and not first():
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in found.items():
+            (folder / name).write_bytes(content)
+    wait()
+
+
+def collect(pattern: str, folder: Path) -> None:
+    """Brings the files of the other nodes' ranks, named by their number, to the first rank's folder."""
+    if count() == count_here():
+        return
+    name = pattern.format(number())
+    for other, content in gathered([(name, (folder / name).read_bytes())]):
+        if first() and not (folder / other).exists():
+            (folder / other).write_bytes(content)
 
 
 def share(batch_size: int) -> int:

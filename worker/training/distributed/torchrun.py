@@ -1,9 +1,10 @@
 """torchrun's agent, run inside the training child: starts the ranks of one job, and ends them together.
 
-The child becomes the agent (`torch.distributed.run`'s own, standalone: one machine, rendezvous on the loopback
-interface, no restarts) and starts the ranks as fresh processes in its process group, so that whoever kills the group
-reaches all. Rank 0 alone speaks to the supervisor and writes; the death of any rank ends all. A rank that fails
-leaves a note, and the agent passes on the one that is a cause: a rank that lost another only has a consequence to tell.
+The child becomes the agent (`torch.distributed.run`'s own, without restarts) and starts the ranks as fresh processes in
+its process group, so that whoever kills the group reaches all. On one machine the rendezvous is on the loopback
+interface; in a gang each node has an agent, and all meet at the first. Rank 0 alone speaks to the supervisor and
+writes; the death of any rank ends all. A rank that fails leaves a note, and the agent passes on the one that is a
+cause: a rank that lost another only has a consequence to tell.
 """
 
 import json
@@ -19,28 +20,38 @@ import torch.distributed as dist
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from fettle.host import routes
+from fettle.host.devices import Gang
 from fettle.host.parent_death import die_with_parent
 from worker.training.distributed import ranks
 from worker.training.process.channel import LOST_RANK, SocketChannel
 from worker.training.process.job_spec import Work
 
 PATIENCE = 2  # seconds that the other ranks get once one is dead
+MEETING_SECONDS = (
+    3600  # within which the nodes of a gang must have fetched the job's files; who watches them ends it sooner
+)
 LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 
 
-def launch(folder: Path, sock: socket.socket, number: int) -> None:
-    """Starts the ranks and waits for their end. Exits the process unless all end well."""
+def launch(folder: Path, sock: socket.socket, number: int, gang: Gang | None = None) -> None:
+    """Starts this node's ranks and waits for their end. Exits the process unless all end well."""
+    address = routes.own_address(gang.host) if gang else "127.0.0.1"
     # One machine's ranks have no business on another interface; an operator's own choice wins
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", LOOPBACK)
-    os.environ.setdefault("NCCL_SOCKET_IFNAME", LOOPBACK)
+    interface = routes.interface(address) if gang else LOOPBACK
+    if interface is not None:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
+        os.environ.setdefault("NCCL_SOCKET_IFNAME", interface)
+    nodes = gang.nodes if gang else 1
     config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
+        min_nodes=nodes,
+        max_nodes=nodes,
         nproc_per_node=number,
-        run_id=folder.parent.name,
-        rdzv_backend="c10d",
-        rdzv_endpoint="127.0.0.1:0",
-        local_addr="127.0.0.1",
+        run_id=folder.name,
+        rdzv_backend="static" if gang else "c10d",
+        rdzv_endpoint=gang.endpoint if gang else "127.0.0.1:0",
+        rdzv_configs={"rank": gang.number, "timeout": MEETING_SECONDS} if gang else {},
+        local_addr=address,
         max_restarts=0,  # the supervisor's attempts are the ones that count
         start_method="spawn",  # the agent looks for CUDA, which does not survive a fork
         logs_specs=DefaultLogsSpecs(log_dir=str(folder / "ranks")),
