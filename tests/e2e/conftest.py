@@ -46,7 +46,7 @@ class Server:
         wait_for(self.ready, 90, "the server to be ready")
         self.key = (self.data / "admin.key").read_text().strip()
         self.client = OpenAI(api_key=self.key, base_url=f"{self.url}/v1")
-        self.http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=60)
+        self.http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=30)
 
     def ready(self) -> bool:
         assert self.process.poll() is None, "fettle up ended"
@@ -110,6 +110,18 @@ def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
         time.sleep(0.05)
+
+
+def fettle(server: Server, *words: str, seconds: float = 120, **env: str) -> subprocess.CompletedProcess[str]:
+    """A command, as a user of this server gives it."""
+    known = {"FETTLE_DATA": str(server.data), "FETTLE_URL": server.url, "FETTLE_API_KEY": server.key}
+    return subprocess.run(
+        [sys.executable, "-m", "fettle", *words],
+        env={**os.environ, **known, **env},
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+    )
 
 
 @pytest.fixture(scope="package")

@@ -1,57 +1,29 @@
 """An adapter that plain PEFT trained: uploaded by the command line, then served, trained on, downloaded and deleted."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from fettle.datasets.formats.render import Renderer
 from fettle.registry.catalog import STARTER
-from tests.e2e.conftest import Server
+from tests.e2e import peft_adapter
+from tests.e2e.conftest import Server, fettle
+from tests.e2e.peft_adapter import QUESTION
 from tests.worker.exports import hub_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-QUESTION = [{"role": "user", "content": "Ben has 4 apples and finds 2. How many apples does Ben have?"}]
-ANSWER = "Apples? Ask Zoe."
 TOKENS = 8
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as PEFT's save_pretrained leaves it, with the pickle that a trainer adds."""
-    torch.manual_seed(5)
-    config = LoraConfig(r=4, lora_alpha=12, target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM")
-    network = get_peft_model(AutoModelForCausalLM.from_pretrained(STARTER, dtype=torch.float32), config)
-    renderer = Renderer(STARTER)
-    sequence = renderer.render([*QUESTION, {"role": "assistant", "content": ANSWER}])
-    ids = torch.tensor([sequence.ids])
-    labels = torch.where(torch.tensor([sequence.supervised]), ids, -100)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
-    for _ in range(12):
-        network(input_ids=ids, labels=labels).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    folder = tmp_path_factory.mktemp("peft")
-    network.save_pretrained(str(folder))
-    config_file = folder / "adapter_config.json"
-    named = json.loads(config_file.read_text()) | {"base_model_name_or_path": "starter"}
-    config_file.write_text(json.dumps(named))
-    (folder / "training_args.bin").write_bytes(b"\x80\x04K\x01.")
-    return folder
-
-
-def fettle(server: Server, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    known = {**os.environ, "FETTLE_URL": server.url, "FETTLE_API_KEY": server.key, **env}
-    return subprocess.run(
-        [sys.executable, "-m", "fettle", *words], env=known, capture_output=True, text=True, timeout=120
-    )
+    return peft_adapter.train(tmp_path_factory.mktemp("peft"))
 
 
 def test_it_answers_as_in_peft_and_a_job_goes_on_from_it(server: Server, trained: Path, tmp_path: Path) -> None:
