@@ -5,7 +5,7 @@ from pydantic import Field, StringConstraints
 
 from fettle.errors import InvalidRequest
 from fettle.registry import families
-from fettle.registry.catalog import BaseModelEntry
+from fettle.registry.catalog import BaseModelEntry, cached_revision
 from fettle.registry.model_files import Facts
 from fettle.schemas.strict import Strict
 
@@ -13,7 +13,10 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
 
 class BaseModelCreate(Strict):
-    """The body of POST /v1/models: a folder on the server, or a hub id with the commit to use."""
+    """The body of POST /v1/models: a folder on the server, or a hub id of its hub cache.
+
+    revision: a full commit id; unset: the commit that was downloaded last.
+    """
 
     path: Text | None = None
     hub: Annotated[str, StringConstraints(pattern=r"^[\w.-]+(/[\w.-]+)?$", max_length=200)] | None = None
@@ -29,14 +32,15 @@ class BaseModelCreate(Strict):
             )
         if self.path is not None and not Path(self.path).is_absolute():
             raise InvalidRequest(f"The path {self.path!r} is not absolute. Write it from '/' on.", param="path")
-        if self.hub is not None and self.revision is None:
+        revision = self.revision
+        if self.hub is not None and revision is None and (revision := cached_revision(self.hub)) is None:
             raise InvalidRequest(
-                "A hub id needs the 'revision' to use: the 40 hex digits of a commit.", param="revision"
+                f"{self.hub!r} has not been downloaded on the server's machine. Run `hf download {self.hub}` there, or "
+                "name its folder as 'path'.",
+                param="hub",
             )
         path = None if self.path is None else Path(self.path)
-        return BaseModelEntry(
-            path=path, hub=self.hub, revision=self.revision, parameters=1, length=1, license=self.license
-        )
+        return BaseModelEntry(path=path, hub=self.hub, revision=revision, parameters=1, length=1, license=self.license)
 
 
 def about(entry: BaseModelEntry, facts: Facts | None, limits: list[str]) -> dict[str, Any]:

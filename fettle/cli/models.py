@@ -80,14 +80,15 @@ def describe(model: dict[str, Any]) -> None:
 @app.command(
     epilog=example(
         "fettle models add /models/qwen3-0.6b",
-        "fettle models add Qwen/Qwen3-0.6B --revision c1899de289a04d12100db370d81485cdf75e47ca",
+        "fettle models add Qwen/Qwen3-0.6B",
     )
 )
 def add(
     source: Annotated[str, typer.Argument(help="A folder on the server, or a model's id on the Hugging Face hub.")],
     name: Annotated[str | None, typer.Option(help="What jobs call it; unset: the folder's name.")] = None,
     revision: Annotated[
-        str | None, typer.Option(help="The commit on the hub, 40 hex digits. A model on the hub needs it.")
+        str | None,
+        typer.Option(help="A full commit id on the hub; unset: the commit that the server has downloaded last."),
     ] = None,
     check: Annotated[bool, typer.Option(help="Let it answer, and train it for a step.")] = True,
     as_json: AsJson = False,

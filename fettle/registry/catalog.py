@@ -20,6 +20,7 @@ STARTER = Path(__file__).parents[2] / "assets" / "starter"
 CONFIGS = ("config.json", "tokenizer_config.json", "generation_config.json", "processor_config.json")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 WEIGHTS = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]  # never pickles, never code
+COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class BaseModelEntry(BaseModel):
@@ -41,7 +42,7 @@ class BaseModelEntry(BaseModel):
     def one_source(self) -> "BaseModelEntry":
         if (self.path is None) == (self.hub is None):
             raise ValueError("give either 'path' (a local folder) or 'hub' (an id on the hub)")
-        if self.hub and not re.fullmatch(r"[0-9a-f]{40}", self.revision or ""):
+        if self.hub and not COMMIT.fullmatch(self.revision or ""):
             raise ValueError(f"'hub' needs a pinned 'revision' of 40 hex digits, not {self.revision!r}")
         return self
 
@@ -162,9 +163,22 @@ def folder_of(entry: BaseModelEntry) -> Path:
     """Where the model lies on this machine, if it does."""
     if entry.path is not None:
         return entry.path
+    return cached(str(entry.hub)) / "snapshots" / str(entry.revision)
+
+
+def cached(hub: str) -> Path:
+    """Where the hub's client keeps a repository."""
     home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-    cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
-    return cache / f"models--{str(entry.hub).replace('/', '--')}" / "snapshots" / str(entry.revision)
+    return Path(os.environ.get("HF_HUB_CACHE", home / "hub")) / f"models--{hub.replace('/', '--')}"
+
+
+def cached_revision(hub: str) -> str | None:
+    """The commit of the main branch when it was last downloaded to this machine."""
+    try:
+        found = (cached(hub) / "refs" / "main").read_text().strip()
+    except OSError:
+        return None
+    return found if COMMIT.fullmatch(found) else None
 
 
 def on_disk(name: str, entry: BaseModelEntry) -> Path:

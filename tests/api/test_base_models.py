@@ -79,7 +79,7 @@ async def test_a_bad_name_is_refused(operator: httpx.AsyncClient, folder: Path, 
         ({"path": "/nowhere"}, "path"),
         ({"path": "models/x"}, "path"),
         ({"path": "/x", "hub": "a/b"}, "path"),
-        ({"hub": "a/b"}, "revision"),
+        ({"hub": "a/b"}, "hub"),
         ({"hub": "a/b", "revision": "main"}, "revision"),
         ({"path": "/x", "parameters": 5}, "parameters"),
     ],
@@ -89,6 +89,23 @@ async def test_what_is_no_source_is_named(operator: httpx.AsyncClient, body: dic
     answer = await operator.post("/v1/models", json=body)
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == param
+
+
+async def test_a_model_in_the_hubs_cache_keeps_the_commit_that_was_downloaded(
+    operator: httpx.AsyncClient, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = "0123456789abcdef" * 2 + "01234567"
+    cache = tmp_path / "cache" / "models--acme--small"
+    (cache / "snapshots").mkdir(parents=True)
+    (cache / "snapshots" / commit).symlink_to(folder)
+    monkeypatch.setenv("HF_HUB_CACHE", str(cache.parent))
+    missing = await operator.post("/v1/models", json={"hub": "acme/small"})
+    assert "Run `hf download acme/small` there" in message(missing)
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text(commit)
+    made = await operator.post("/v1/models", json={"hub": "acme/small"})
+    assert made.status_code == 200, made.text
+    assert (made.json()["id"], made.json()["base"]["revision"]) == ("small", commit)
 
 
 async def test_a_model_that_no_job_could_train_is_refused_with_the_reason(
