@@ -158,6 +158,18 @@ class TestCompose:
     def test_nothing_of_ours_starts_before_the_schema_is_new(self, service: str) -> None:
         assert SERVICES[service]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
 
+    @pytest.mark.parametrize("service", sorted(SERVICES))
+    def test_no_log_fills_the_disk(self, service: str) -> None:
+        assert {"max-size", "max-file"} <= set(SERVICES[service]["logging"]["options"])
+
+    @pytest.mark.parametrize("service", ["worker", "engine"])
+    def test_ranks_that_share_tensors_have_room(self, service: str) -> None:
+        assert SERVICES[service]["shm_size"] == "2gb"
+
+    @pytest.mark.parametrize("service", ["postgres", "redis", "objectstore", "api"])
+    def test_a_service_that_leaks_takes_no_memory_from_training(self, service: str) -> None:
+        assert "mem_limit" in SERVICES[service]
+
     def test_migrate_runs_once(self) -> None:
         assert SERVICES["migrate"]["restart"] == "no"
         assert SERVICES["migrate"]["command"] == ["python", "-m", "fettle", "migrate"]

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -35,18 +35,23 @@ QUICK = {  # so that a lost worker is noticed within seconds
 class Server:
     """One `fettle up`, its folder, and a client for it."""
 
-    def __init__(self, data: Path, port: int) -> None:
-        self.data, self.port = data, port
+    def __init__(self, data: Path, port: int, settings: Mapping[str, str] | None = None) -> None:
+        """settings: beyond the embedded defaults."""
+        self.data, self.port, self.settings = data, port, dict(settings or {})
         self.url = f"http://127.0.0.1:{port}"
         self.start()
 
     def start(self) -> None:
-        env = {**os.environ, **QUICK, "FETTLE_DATA": str(self.data), "FETTLE_PORT": str(self.port)}
-        self.process = subprocess.Popen([sys.executable, "-m", "fettle", "up"], env=env, stdout=subprocess.DEVNULL)
+        command = [sys.executable, "-m", "fettle", "up"]
+        self.process = subprocess.Popen(command, env=self.environment(), stdout=subprocess.DEVNULL)
         wait_for(self.ready, 90, "the server to be ready")
         self.key = (self.data / "admin.key").read_text().strip()
         self.client = OpenAI(api_key=self.key, base_url=f"{self.url}/v1")
         self.http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=30)
+
+    def environment(self) -> dict[str, str]:
+        own = {"FETTLE_DATA": str(self.data), "FETTLE_PORT": str(self.port)}
+        return {**os.environ, **QUICK, **own, **self.settings}
 
     def ready(self) -> bool:
         assert self.process.poll() is None, "fettle up ended"

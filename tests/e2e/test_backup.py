@@ -1,46 +1,72 @@
 """The host burns down while a job trains: what `fettle backup` copied meanwhile serves and trains on."""
 
-import os
+import asyncio
 import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import boto3
 import psutil
 import pytest
 
-from tests.e2e.conftest import QUICK, Server, free_port, wait_for
+from tests import databases
+from tests.e2e.conftest import Server, free_port, wait_for
+from tests.fettle.storage.conftest import CREDENTIALS
 
 pytestmark = pytest.mark.slow
 
 
+Places = Callable[[], dict[str, str]]
+
+
+@pytest.fixture(params=["SQLite and a folder", "PostgreSQL and S3"])
+def new_places(request: pytest.FixtureRequest) -> Places:
+    """Gives the settings of an empty database and an empty storage."""
+    if request.param == "SQLite and a folder":
+        return dict
+    postgresql, endpoint = request.getfixturevalue("postgresql"), request.getfixturevalue("s3_endpoint")
+    access = {"FETTLE_S3_ENDPOINT": endpoint, "FETTLE_S3_ACCESS_KEY_ID": "id", "FETTLE_S3_SECRET_ACCESS_KEY": "secret"}
+
+    def make() -> dict[str, str]:
+        bucket = f"backup-{uuid.uuid4().hex}"
+        client = boto3.client("s3", endpoint_url=endpoint, **CREDENTIALS)
+        client.create_bucket(Bucket=bucket)
+        url = asyncio.run(databases.new_on(postgresql))
+        return {"FETTLE_DATABASE_URL": url, "FETTLE_STORAGE_URL": f"s3://{bucket}", **access}
+
+    return make
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server(tmp_path: Path, new_places: Places) -> Iterator[Server]:
     """Not the one that other tests share: this one is destroyed."""
-    running = Server(tmp_path / "fettle", free_port())
+    running = Server(tmp_path / "fettle", free_port(), new_places())
     yield running
     running.stop()
 
 
 def fettle(server: Server, *command: str) -> str:
-    env = {**os.environ, **QUICK, "FETTLE_DATA": str(server.data)}
-    done = subprocess.run([sys.executable, "-m", "fettle", *command], env=env, capture_output=True, text=True)
+    run = [sys.executable, "-m", "fettle", *command]
+    done = subprocess.run(run, env=server.environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def destroy(server: Server) -> None:
-    """Nothing is stopped in order, and nothing stays."""
+def destroy(server: Server, places: dict[str, str]) -> None:
+    """Nothing is stopped in order, and nothing stays: what comes next has other places."""
     parts = psutil.Process(server.process.pid).children(recursive=True)
     server.process.kill()
     server.process.wait()
     wait_for(lambda: not any(part.is_running() for part in parts), 30, "every part to end with it")
     shutil.rmtree(server.data)
+    server.settings = places
 
 
-def test_every_model_answers_and_the_running_job_resumes(server: Server, tmp_path: Path) -> None:
+def test_every_model_answers_and_the_running_job_resumes(server: Server, new_places: Places, tmp_path: Path) -> None:
     folder = tmp_path / "backup"
     done = server.wait_for_end(server.create(rows=64).id)
     running = server.create(rows=64, epochs=8).id
@@ -57,7 +83,7 @@ def test_every_model_answers_and_the_running_job_resumes(server: Server, tmp_pat
     stop.set()
     uploading.join()
     names = {model.id for model in server.client.models.list()}
-    destroy(server)
+    destroy(server, new_places())
     assert "Jobs that were running continue" in fettle(server, "restore", str(folder))
     server.start()
     restored = {model.id for model in server.client.models.list()}
