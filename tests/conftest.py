@@ -30,7 +30,7 @@ from tests import databases  # noqa: E402
 
 ONE_SERVER = ("faults", "console")  # folders whose tests share a server that is dear
 ALL_SLOW = re.compile(r"^pytestmark = .*pytest\.mark\.slow\b", re.MULTILINE)
-LONG = ("faults", "console", "e2e", "conformance", "examples", "docs", "worker")  # folders of long tests
+LONG = ("faults", "console", "worker/ray", "e2e", "conformance", "examples", "docs", "worker")  # folders of long tests
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -58,11 +58,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests first: started last, one of them would run alone while the other processes have nothing to do."""
-    root, order = Path(__file__).parent, {folder: place for place, folder in enumerate(LONG)}
+    root = Path(__file__).parent
 
     def place(item: pytest.Item) -> int:
-        folder = item.path.relative_to(root).parts[0] if item.path.is_relative_to(root) else ""
-        return order.get(folder, len(LONG))
+        return next((place for place, folder in enumerate(LONG) if item.path.is_relative_to(root / folder)), len(LONG))
 
     items.sort(key=place)  # stable
 

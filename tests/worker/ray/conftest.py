@@ -174,10 +174,10 @@ class House:
 
         return self.look(read)
 
-    def wait_for_message(self, job_id: str, beginning: str, seconds: float = 300) -> None:
+    def wait_for_message(self, job_id: str, beginning: str, seconds: float = 600) -> None:
         wait_for(lambda: any(each.startswith(beginning) for each in self.messages(job_id)), seconds, f"{beginning!r}")
 
-    def wait_for_success(self, *job_ids: str, seconds: float = 300) -> None:
+    def wait_for_success(self, *job_ids: str, seconds: float = 600) -> None:
         for job_id in job_ids:
             wait_for(lambda job_id=job_id: self.row(job_id).status.is_terminal, seconds, f"the end of {job_id}")
             assert self.row(job_id).status == JobStatus.SUCCEEDED, "\n".join(self.messages(job_id))
