@@ -37,7 +37,7 @@ class Server:
 
     def __init__(self, data: Path, port: int, settings: Mapping[str, str] | None = None) -> None:
         """settings: beyond the embedded defaults."""
-        self.data, self.port, self.settings = data, port, dict(settings or {})
+        self.data, self.port, self.beyond = data, port, dict(settings or {})
         self.url = f"http://127.0.0.1:{port}"
         self.start()
 
@@ -47,11 +47,11 @@ class Server:
         wait_for(self.ready, 90, "the server to be ready")
         self.key = (self.data / "admin.key").read_text().strip()
         self.client = OpenAI(api_key=self.key, base_url=f"{self.url}/v1")
-        self.http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=30)
+        self.http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=60)
 
     def environment(self) -> dict[str, str]:
         own = {"FETTLE_DATA": str(self.data), "FETTLE_PORT": str(self.port)}
-        return {**os.environ, **QUICK, **own, **self.settings}
+        return {**os.environ, **QUICK, **own, **self.beyond}
 
     def ready(self) -> bool:
         assert self.process.poll() is None, "fettle up ended"
