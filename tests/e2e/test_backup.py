@@ -63,7 +63,7 @@ def destroy(server: Server, places: dict[str, str]) -> None:
     server.process.wait()
     wait_for(lambda: not any(part.is_running() for part in parts), 30, "every part to end with it")
     shutil.rmtree(server.data)
-    server.settings = places
+    server.beyond = places
 
 
 def test_every_model_answers_and_the_running_job_resumes(server: Server, new_places: Places, tmp_path: Path) -> None:
