@@ -44,7 +44,7 @@ class Server:
     def start(self) -> None:
         command = [sys.executable, "-m", "fettle", "up"]
         self.process = subprocess.Popen(command, env=self.environment(), stdout=subprocess.DEVNULL)
-        wait_for(self.ready, 90, "the server to be ready")
+        wait_for(self.ready, 180, "the server to be ready")
         self.key = (self.data / "admin.key").read_text().strip()
         self.client = OpenAI(api_key=self.key, base_url=f"{self.url}/v1")
         self.http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=60)

@@ -61,7 +61,7 @@ class House(Server):
         asyncio.run(first_start(self.settings))
         self.process = self.spawn("api")
         self.staff()
-        wait_for(self.healthy, 90, "the API to be there")
+        wait_for(self.healthy, 180, "the API to be there")
         self.key = (self.data / "admin.key").read_text().strip()
         self.client = OpenAI(api_key=self.key, base_url=f"{self.url}/v1")
         self.http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=60)
