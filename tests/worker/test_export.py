@@ -168,7 +168,7 @@ class TestRefusals:
 
     async def test_a_base_model_whose_weights_are_gone_is_named(self, tuned: Resources, tmp_path: Path) -> None:
         gone = {"starter": catalog.BUILT_IN["starter"].model_copy(update={"path": tmp_path / "gone"})}
-        with pytest.raises(Unavailable, match=r"gone has no config\.json"):
+        with pytest.raises(Unavailable, match=r"folder .*gone does not exist on the server"):
             await export(tuned.settings, gone, NAME, tmp_path / "exported")
 
     async def test_an_adapter_that_is_not_what_was_stored_is_refused_and_nothing_is_left(
