@@ -156,7 +156,7 @@ def key_for(url: str, settings: Settings) -> str:
     if url == here(settings):
         raise Refused(
             f"No API key found for {url}: {file} does not exist. Start Fettle with `fettle up`, or set FETTLE_DATA to "
-            "the folder of one that runs. For a server elsewhere, run `fettle login URL`."
+            "the folder of one that runs. For a server elsewhere, run `fettle login URL` or set FETTLE_API_KEY."
         )
     raise Refused(f"No API key found for {url}. Run `fettle login {url}`, or set FETTLE_API_KEY.")
 
