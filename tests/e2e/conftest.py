@@ -100,11 +100,11 @@ class Server:
         events = list(self.client.fine_tuning.jobs.list_events(job_id, limit=100))
         return [event.message for event in reversed(events)]
 
-    def wait_for_end(self, job_id: str, seconds: float = 120) -> FineTuningJob:
+    def wait_for_end(self, job_id: str, seconds: float = 240) -> FineTuningJob:
         wait_for(lambda: self.client.fine_tuning.jobs.retrieve(job_id).status in ENDED, seconds, f"{job_id} to end")
         return self.client.fine_tuning.jobs.retrieve(job_id)
 
-    def wait_for_message(self, job_id: str, beginning: str, seconds: float = 60) -> None:
+    def wait_for_message(self, job_id: str, beginning: str, seconds: float = 150) -> None:
         wait_for(
             lambda: any(message.startswith(beginning) for message in self.messages(job_id)), seconds, repr(beginning)
         )

@@ -17,7 +17,7 @@ from tests import databases
 from tests.e2e.conftest import Server, free_port, wait_for
 from tests.fettle.storage.conftest import CREDENTIALS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 Places = Callable[[], dict[str, str]]
@@ -61,7 +61,7 @@ def destroy(server: Server, places: dict[str, str]) -> None:
     parts = psutil.Process(server.process.pid).children(recursive=True)
     server.process.kill()
     server.process.wait()
-    wait_for(lambda: not any(part.is_running() for part in parts), 30, "every part to end with it")
+    wait_for(lambda: not any(part.is_running() for part in parts), 60, "every part to end with it")
     shutil.rmtree(server.data)
     server.beyond = places
 
@@ -70,7 +70,7 @@ def test_every_model_answers_and_the_running_job_resumes(server: Server, new_pla
     folder = tmp_path / "backup"
     done = server.wait_for_end(server.create(rows=64).id)
     running = server.create(rows=64, epochs=8).id
-    server.wait_for_message(running, "Checkpoint created at step 8", 120)
+    server.wait_for_message(running, "Checkpoint created at step 8", 300)
     stop = threading.Event()
 
     def keep_uploading() -> None:

@@ -37,7 +37,7 @@ class Terminal:
     def run(self, *words: str, typed: str = "") -> tuple[int, str, str]:
         command = [sys.executable, "-m", "fettle", *words]
         done = subprocess.run(
-            command, env=self.env, cwd=self.folder, input=typed, capture_output=True, text=True, timeout=180
+            command, env=self.env, cwd=self.folder, input=typed, capture_output=True, text=True, timeout=400
         )
         return done.returncode, done.stdout, done.stderr
 

@@ -23,7 +23,7 @@ from examples.word_problems import problems
 from tests.docs.blocks import PAGES, ROOT, Block, blocks
 from tests.e2e.conftest import ENDED, Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 RUN = {page: [block for block in blocks(page) if block.language in ("python", "bash", "sh")] for page in PAGES}
 RUN = {page: [block for block in found if block.not_run is None] for page, found in RUN.items()}
@@ -70,7 +70,7 @@ def in_the_shell(command: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout + done.stderr

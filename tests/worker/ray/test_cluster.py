@@ -10,7 +10,7 @@ from fettle.settings import Settings
 from worker.ray.cluster import Cluster, RayUnavailable, connect
 
 
-@pytest.mark.timeout(60)  # Ray itself tries for minutes
+@pytest.mark.timeout(120)  # Ray itself tries for minutes
 @pytest.mark.parametrize("host", ["127.0.0.1", "nowhere.invalid", ""])
 def test_an_address_where_no_cluster_answers_is_named_within_seconds(host: str, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
