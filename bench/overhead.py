@@ -11,9 +11,10 @@ saving).
 
 Counted is `trainer.train()`, tokenisation and start left out: CPU time of the training process, so that a busy
 machine does not decide. Losses in fp32 must be equal at every step to a relative 1e-3. Where this CPU computes in
-bf16 and the base is large enough to gain from it, that is a run of its own: its losses must be equal to 2e-2. One
-rounding to bf16 is up to 2^-8 of a value (8 bits of mantissa) and a loss is the mean over many of them; the bare
-script stays in fp32, TRL's default on a CPU.
+bf16 and the base is large enough to gain from it, that is a run of its own; the bare script stays in fp32, TRL's
+default on a CPU. Its first loss, before any update, must be equal to 2^-8: one rounding to bf16 (8 bits of mantissa).
+Later losses must be equal to 4e-2. A first step of Adam moves every weight by the learning rate, however small its
+gradient is, so that weights whose gradient is below the rounding move at random.
 """
 
 import argparse
@@ -34,7 +35,8 @@ from fettle.registry.catalog import STARTER
 from worker.training.model import device
 
 RATE = 8e-4
-TOLERANCE = {"plain": 1e-3, "bf16": 2e-2}  # of the loss: the same sums in another order, step after step
+FIRST = {"plain": 1e-3, "bf16": 2**-8}  # tolerance of the loss before any update, and at every step
+TOLERANCE = {"plain": 1e-3, "bf16": 4e-2}
 
 # What TRL needs to know of a template that it has no training form of: which of ChatML's tokens are the model's own
 TURN = "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}"
@@ -65,11 +67,13 @@ def main() -> None:
             pace = found["tokens"] / found["seconds"]
             print(f"{repeat + 1}  {name:7} {pace:8.0f} tokens/s  peak {found['peak'] / 2**30:.2f} GiB", flush=True)
     pace = {name: median(run["tokens"] / run["seconds"] for run in found) for name, found in runs.items()}
-    worst = {name: difference(runs["bare"][0], runs[name][0]) for name in TOLERANCE if name in runs}
+    apart = {name: differences(runs["bare"][0], runs[name][0]) for name in TOLERANCE if name in runs}
+    worst = {name: max(found) for name, found in apart.items()}
     figures = {
         "rows": len(rows),
         "tokens": runs["plain"][0]["tokens"],
         "steps": len(runs["plain"][0]["losses"]),
+        "first_relative_loss_difference": {name: float(f"{found[0]:.1e}") for name, found in apart.items()},
         "worst_relative_loss_difference": {name: float(f"{value:.1e}") for name, value in worst.items()},
         "tokens_equal": runs["bare"][0]["tokens"] == runs["plain"][0]["tokens"],
         "bare_tokens_per_second": round(pace["bare"]),
@@ -77,13 +81,13 @@ def main() -> None:
         "peak_gib": {name: round(max(run["peak"] for run in found) / 2**30, 2) for name, found in runs.items()},
     }
     print(json.dumps(figures))
-    if wrong := {name: value for name, value in worst.items() if value > TOLERANCE[name]}:
-        raise SystemExit(f"the losses differ by {wrong}, more than {TOLERANCE}")
+    if wrong := {name: each for name, each in apart.items() if each[0] > FIRST[name] or max(each) > TOLERANCE[name]}:
+        raise SystemExit(f"the losses differ by {wrong}, more than {FIRST} at first or {TOLERANCE} later")
 
 
-def difference(one: Series, other: Series) -> float:
-    """The largest relative one of any step."""
-    return max(abs(a - b) / a for a, b in zip(one["losses"], other["losses"], strict=True))
+def differences(one: Series, other: Series) -> list[float]:
+    """Relative ones of the losses, by step."""
+    return [abs(a - b) / a for a, b in zip(one["losses"], other["losses"], strict=True)]
 
 
 def dataset(path: Path | None, count: int) -> list[dict[str, str]]:
