@@ -14,7 +14,7 @@ from fettle.wording import quantity
 from worker.training import arguments, probe, trainer
 from worker.training.data import packing, remaining_rows
 from worker.training.data import supervised as batches
-from worker.training.data.collation import TOKENS_AT_ONCE, Collator
+from worker.training.data.collation import Collator, tokens_at_once
 from worker.training.distributed import ranks
 from worker.training.evaluation import base_against_tuned, token_loss
 from worker.training.evaluation.token_loss import HeldOut, LossSum
@@ -116,7 +116,7 @@ def build(work: Work, channel: Channel) -> SupervisedTrainer:
     return SupervisedTrainer(
         work=work,
         channel=channel,
-        data_collator=Collator(renderer.pad_id, TOKENS_AT_ONCE[args.device.type]),
+        data_collator=Collator(renderer.pad_id, tokens_at_once(args.device.type, bf16=bool(args.bf16))),
         model=network,
         args=args,
         train_dataset=train,
