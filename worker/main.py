@@ -15,7 +15,7 @@ from structlog.contextvars import bound_contextvars
 
 from fettle import queue
 from fettle.datasets import files, uploads
-from fettle.db import DATABASE_AWAY, Database
+from fettle.db import DATABASE_AWAY
 from fettle.errors import FettleError
 from fettle.host import data_folder, devices, users
 from fettle.host.devices import Gang, Slot
@@ -23,17 +23,16 @@ from fettle.inference import stored_completions, stored_responses
 from fettle.jobs import grading_requests, leases, preemption, runs, time_limits, workers
 from fettle.observability.causes import in_words
 from fettle.observability.logs import configure
-from fettle.registry.live_catalog import LiveCatalog
 from fettle.rewards.sandbox import SandboxError, cgroup, level
 from fettle.rollouts import retention
 from fettle.settings import Settings
-from fettle.storage import Away, Refused, deletions, garbage_collection, open_storage, reserve, stale_files, usage
+from fettle.storage import Away, Refused, deletions, garbage_collection, reserve, stale_files, usage
 from fettle.tenancy import quotas
 from fettle.webhooks import store as deliveries
 from models import Worker
 from worker import comparisons, environment, metrics, presence, tasks
 from worker.attempts.attempt import Attempt
-from worker.attempts.resources import Resources
+from worker.attempts.resources import Resources, opened
 from worker.background import batches, evals, webhooks
 from worker.jobs import engine_check, publish_retry, work_folder
 from worker.jobs.supervisor import supervise
@@ -80,13 +79,7 @@ def run(once: Once | None = None) -> None:
     slots = [] if on_ray else devices.slots(settings, found)[: 1 if once else None]
     slots = [replace(slot, gang=once.gang if once else None) for slot in slots]
     threads = environment.threads_per_slot(settings.threads, len(slots) or 1)
-    resources = Resources(
-        settings=settings,
-        db=Database(settings.database),
-        storage=open_storage(settings),
-        models=LiveCatalog(settings),
-        threads=threads,
-    )
+    resources = opened(settings, threads)
     metrics.serve(settings, len(slots))
     cluster = connect(settings) if on_ray else None
     environment.scrub(threads)  # after this line no child can inherit a secret

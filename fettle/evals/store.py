@@ -227,7 +227,6 @@ async def record(session: AsyncSession, run_id: str, owner: str, total: int, out
 
 def tally(session: AsyncSession, run: EvalRun, outcomes: Sequence[Outcome]) -> None:
     """Adds the items of these rows, and counts them."""
-    run.total += len(outcomes)
     counts = {name: list(both) for name, both in run.by_criterion.items()}
     for each in outcomes:
         made = {"id": ids.new("outputitem_"), "number": each.number, "status": each.status}

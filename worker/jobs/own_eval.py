@@ -43,7 +43,7 @@ async def add(session: AsyncSession, job: Job, tuned_model: str) -> None:
     session.add(made)
     await session.flush()  # before its runs, which name it
     for who, model in (("base", job.base_model), ("tuned", tuned_model)):
-        run = run_of(made, job, who, model)
+        run = run_of(made, job, who, model, len(samples))
         session.add(run)
         await session.flush()
         store.tally(session, run, [outcome(judged_by, number, each, who, model) for number, each in enumerate(samples)])
@@ -54,7 +54,7 @@ def criteria_of(graders: Sequence[Mapping[str, Any]]) -> list[Line]:
     return criteria.joined(named, [None] * len(named))
 
 
-def run_of(made: Eval, job: Job, who: str, model: str) -> EvalRun:
+def run_of(made: Eval, job: Job, who: str, model: str, total: int) -> EvalRun:
     evaluation = job.evaluation or {}
     figures = {name: f"{value:.6g}" for name, value in evaluation[who].items() if isinstance(value, int | float)}
     about = {"fine_tuning_job_id": job.id, "step": str(evaluation["step"]), "rows": str(evaluation["rows"])}
@@ -68,7 +68,7 @@ def run_of(made: Eval, job: Job, who: str, model: str) -> EvalRun:
     return EvalRun(
         id=ids.new("evalrun_"), project_id=job.project_id, eval_id=made.id, name=f"{who} model", model=model,
         labels=dict([*about.items(), *figures.items()][:LABELS_AT_MOST]), servables={}, data_source={"asked": asked},
-        status=EvalRunStatus.COMPLETED, total=0, passed=0, failed=0, errored=0, by_criterion={}, prompt_tokens=0,
+        status=EvalRunStatus.COMPLETED, total=total, passed=0, failed=0, errored=0, by_criterion={}, prompt_tokens=0,
         completion_tokens=0,
     )  # fmt: skip
 

@@ -18,20 +18,18 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fettle.db import DATABASE_AWAY, Database
+from fettle.db import DATABASE_AWAY
 from fettle.errors import Fenced, TrainingFailed
 from fettle.host import data_folder, devices, users
 from fettle.host.devices import Gang, Slot
 from fettle.jobs import events, leases
 from fettle.observability.causes import in_words
 from fettle.observability.logs import configure
-from fettle.registry.live_catalog import LiveCatalog
 from fettle.settings import Settings
-from fettle.storage import open_storage
 from models import Job, JobStatus
 from worker import environment
 from worker.attempts.attempt import Attempt, until_database_answers
-from worker.attempts.resources import Resources
+from worker.attempts.resources import Resources, opened
 from worker.jobs import work_folder
 from worker.jobs.supervisor import clear_away
 from worker.jobs.training_process import ProcessLauncher, describe_exit
@@ -49,13 +47,7 @@ def main(job_id: str, fence: int, gang: Gang) -> None:
     configure(settings)
     slot = replace(devices.slots(settings, devices.visible())[0], gang=gang)
     threads = environment.threads_per_slot(settings.threads, 1)
-    resources = Resources(
-        settings=settings,
-        db=Database(settings.database),
-        storage=open_storage(settings),
-        models=LiveCatalog(settings),
-        threads=threads,
-    )
+    resources = opened(settings, threads)
     environment.scrub(threads)  # after this line no child can inherit a secret
     status = 1
     try:
