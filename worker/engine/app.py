@@ -161,7 +161,10 @@ def prepare(
     if body.likeliest is not None:
         base.vocabulary.guide  # noqa: B018 — read here, not on the event loop
     slot = adapter.slot if adapter else None
-    return [Generation(base, slot, prompt, prompts.sampling(body, base, len(prompt)), background) for prompt in found]
+    return [
+        Generation(base, slot, prompt, prompts.sampling(body, base, len(prompt)), background, body.cache_salt)
+        for prompt in found
+    ]
 
 
 def submit(generations: Sequence[Generation], adapter: Adapter | None, pool: Pool) -> None:
