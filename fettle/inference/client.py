@@ -33,6 +33,7 @@ CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 POOLING = "/pooling"  # scores by a reward model
 GONE = 404  # the engine's word for a name that is not loaded
 OURS = (401, GONE)  # between the engine and us: the user's key and model are in order
+LOADS = 3  # of an adapter for one request: another one may take its place before the request comes
 FULL = (429, 503)  # it has no room, or is just starting
 SILENT_SECONDS = 5.0  # for which an engine that does not respond is asked after all others
 LATER = (408, 429)  # of the refusals: those that the same request may not meet again
@@ -192,7 +193,9 @@ class Engine:
     ) -> httpx.Response:
         body = {**request, "model": servable.name, **self._salt(servable)}
         response = await self._send(url + path, body, background=background)
-        if response.status_code == GONE and servable.prefix is not None:
+        for _ in range(LOADS):
+            if response.status_code != GONE or servable.prefix is None:
+                break
             await response.aclose()
             refusal = await self._load(url, servable)  # vLLM refuses also what another request has just loaded
             response = await self._send(url + path, body, background=background)

@@ -174,6 +174,8 @@ def submit(generations: Sequence[Generation], adapter: Adapter | None, pool: Poo
     base = generations[0].base
     if base.name not in pool.resident:
         raise Overloaded(f"The base model {base.name!r} was unloaded to make room. Try again in a few seconds.")
+    if adapter:
+        adapter.reserved_until = 0.0
     for generation in generations:
         pool.thread.submit(generation)
 

@@ -94,11 +94,11 @@ class Network:
         if weights.head_D is not None:
             self.heads[slot] = weights.head_D
 
-    def detach(self, slot: str) -> None:
-        """Forgetting what is not there does nothing."""
-        self.loras.pop(slot, None)
-        self.heads.pop(slot, None)
+    def detach(self, slot: str) -> Weights | None:
+        """What was there."""
+        lora, head_D = self.loras.pop(slot, None), self.heads.pop(slot, None)
         self.prefixes.forget(slot)
+        return None if lora is None else Weights(lora, head_D)
 
 
 def mixed(network: nn.Module, routing: Routing) -> dict[str, Shape]:

@@ -14,7 +14,7 @@ from hashlib import sha256
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache
+from transformers.cache_utils import Cache, DynamicLayer
 
 from worker.engine.requests import Request
 
@@ -54,7 +54,8 @@ class Prefixes:
 
     def keep(self, request: Request, cache: Cache, row: int, pad: int) -> None:
         """Takes over the prompt that `row` of `cache` holds behind so many columns of padding."""
-        layers = [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
+        read = [layer for layer in cache.layers if isinstance(layer, DynamicLayer)]  # all: `prefill` made them
+        layers = [tensor for layer in read for tensor in (layer.keys, layer.values)]
         shapes = {None if tensor is None else tensor.shape for tensor in layers}
         if len(shapes) > 1 or None in shapes:  # a base with layers of several sizes
             return
