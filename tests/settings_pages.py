@@ -18,11 +18,16 @@ ENV_HEAD = """\
 """
 ENV_TAIL = """
 # For docker compose alone, which also requires FETTLE_S3_ACCESS_KEY_ID, FETTLE_S3_SECRET_ACCESS_KEY, FETTLE_ENGINE_KEY
-# and FETTLE_SECRET; docs/deployment.md makes them all in one command.
+# and FETTLE_SECRET; docs/deployment.md makes them all in one command, and explains the rest.
+# COMPOSE_PROFILES=
 # POSTGRES_PASSWORD=
 # REDIS_PASSWORD=
 # BASE_IMAGE=
 # TORCH_PIP=
+# WORKER_MEMORY=16g
+# ENGINE_MEMORY=16g
+# WORKER_GPUS=0
+# ENGINE_GPUS=1
 """
 
 

@@ -5,8 +5,10 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
+from check_jsonschema.builtin_schemas import get_builtin_schema
 
 from fettle.settings import Settings
 
@@ -138,15 +140,45 @@ class TestDockerfile:
 
 
 class TestCompose:
+    def test_it_follows_composes_schema(self) -> None:
+        schema = get_builtin_schema("vendor.compose-spec")
+        jsonschema.validate(COMPOSE, schema)
+        with pytest.raises(jsonschema.ValidationError, match="helthcheck"):
+            jsonschema.validate({"services": {"api": {"image": "a:1", "helthcheck": {}}}}, schema)
+
     def test_every_part_is_there(self) -> None:
-        assert set(SERVICES) == {"postgres", "redis", "objectstore", "migrate", "api", "worker", "engine"}
+        always = {"postgres", "redis", "objectstore", "migrate", "api"}
+        assert {name for name, body in SERVICES.items() if "profiles" not in body} == always
+        by_profile = {name: body["profiles"] for name, body in SERVICES.items() if "profiles" in body}
+        on_gpus = {"worker-gpu": ["gpu"], "engine-gpu": ["gpu"]}
+        assert by_profile == {"worker": ["cpu"], "engine": ["cpu"]} | on_gpus
+
+    def test_without_a_profile_compose_refuses_to_start(self) -> None:
+        assert "COMPOSE_PROFILES" in REQUIRED.findall(str(SERVICES["api"]["labels"]))
+
+    def test_only_the_profile_gpu_asks_for_gpus_and_each_service_for_its_own(self) -> None:
+        asked = {name: re.findall(r"'device_ids': \['(.*?)'\]", str(body)) for name, body in SERVICES.items()}
+        given = {name: ids for name, ids in asked.items() if ids}
+        assert given == {"worker-gpu": ["${WORKER_GPUS:-0}"], "engine-gpu": ["${ENGINE_GPUS:-1}"]}
+
+    def test_on_gpus_a_service_is_otherwise_as_on_cpus(self) -> None:
+        for name in ("worker", "engine"):
+            own = {key: value for key, value in SERVICES[f"{name}-gpu"].items() if key not in ("deploy", "networks")}
+            assert own | {"profiles": ["cpu"]} == SERVICES[name]
+
+    def test_the_engine_has_the_same_name_for_the_api_in_both_profiles(self) -> None:
+        assert SERVICES["engine-gpu"]["networks"]["default"]["aliases"] == ["engine"]
 
     def test_every_image_is_pinned_to_a_version(self) -> None:
         assert [body["image"] for body in SERVICES.values() if not PINNED.fullmatch(body["image"])] == []
 
-    @pytest.mark.parametrize("service", ["postgres", "redis", "objectstore", "engine"])
-    def test_what_others_wait_for_has_a_health_check(self, service: str) -> None:
+    @pytest.mark.parametrize("service", sorted(set(SERVICES) - {"migrate", "api"}))
+    def test_every_service_has_a_health_check(self, service: str) -> None:
+        """The API's is its image's."""
         assert {"test", "interval", "timeout", "retries"} <= set(SERVICES[service]["healthcheck"])
+
+    def test_postgresql_is_healthy_only_when_it_answers_over_the_network(self) -> None:
+        assert "--host=127.0.0.1" in SERVICES["postgres"]["healthcheck"]["test"]
 
     def test_nothing_waits_for_the_health_of_a_service_that_does_not_tell(self) -> None:
         for body in SERVICES.values():
@@ -166,9 +198,13 @@ class TestCompose:
     def test_ranks_that_share_tensors_have_room(self, service: str) -> None:
         assert SERVICES[service]["shm_size"] == "2gb"
 
-    @pytest.mark.parametrize("service", ["postgres", "redis", "objectstore", "api"])
-    def test_a_service_that_leaks_takes_no_memory_from_training(self, service: str) -> None:
+    @pytest.mark.parametrize("service", sorted(set(SERVICES) - {"migrate"}))
+    def test_no_service_takes_the_memory_of_the_others(self, service: str) -> None:
         assert "mem_limit" in SERVICES[service]
+
+    @pytest.mark.parametrize("service", ["migrate", "api", "worker", "engine"])
+    def test_ours_can_write_only_to_their_volume_and_tmp(self, service: str) -> None:
+        assert (SERVICES[service]["read_only"], SERVICES[service]["tmpfs"]) == (True, ["/tmp"])
 
     def test_migrate_runs_once(self) -> None:
         assert SERVICES["migrate"]["restart"] == "no"

@@ -22,6 +22,7 @@ from fettle.cli import (
     backup,
     chat,
     files,
+    health,
     help_types,
     imports,
     job_results,
@@ -190,6 +191,9 @@ def worker(
     if job is not None and not once:
         raise typer.BadParameter("--job works only with --once. Add --once.", param_hint="--job")
     become("worker", *(["--once"] if once else []), *(["--job", job] if job else []))
+
+
+app.command("health", epilog=example("fettle health"))(health.check)
 
 
 @app.command(epilog=example("fettle engine"))
