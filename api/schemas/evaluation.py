@@ -229,7 +229,7 @@ def run_object(run: EvalRun) -> dict[str, Any]:
         "invocation_count": run.passed + run.failed + run.errored,
         "prompt_tokens": run.prompt_tokens,
         "completion_tokens": run.completion_tokens,
-        "cached_tokens": 0,
+        "cached_tokens": run.cached_tokens,
         "total_tokens": run.prompt_tokens + run.completion_tokens,
     }
     return {

@@ -92,7 +92,7 @@ async def add_run(
         data_source["stored"] = rows = await stored(session, of, source)
     run = EvalRun(
         id=ids.new("evalrun_"), project_id=project_id, eval_id=of.id, data_source=data_source, total=len(rows),
-        passed=0, failed=0, errored=0, by_criterion={}, prompt_tokens=0, completion_tokens=0,
+        passed=0, failed=0, errored=0, by_criterion={}, prompt_tokens=0, cached_tokens=0, completion_tokens=0,
         status=EvalRunStatus.QUEUED, **values,
     )  # fmt: skip
     session.add(run)
@@ -244,6 +244,7 @@ def tally(session: AsyncSession, run: EvalRun, outcomes: Sequence[Outcome]) -> N
             counts.setdefault(result["name"], [0, 0])[0 if result["passed"] else 1] += 1
         if run.model is not None:
             run.prompt_tokens += each.usage.get("prompt_tokens", 0)
+            run.cached_tokens += each.usage.get("cached_tokens", 0)
             run.completion_tokens += each.usage.get("completion_tokens", 0)
     run.by_criterion = counts
 
