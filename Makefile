@@ -41,7 +41,7 @@ demo: $(READY) ## Train, serve and ask a model on this machine, from file to ans
 test: $(READY) $(OPENAI_1) $(CLIENTS) system ## Run every test; says at the end what was skipped and why
 	@$(RUN) pytest --numprocesses $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 20
 
-test-fast: $(READY) $(OPENAI_1) system ## Run the tests that neither train nor start whole servers
+test-fast: $(READY) $(OPENAI_1) system ## Run the tests that neither train nor load transformers nor start whole servers
 	@$(RUN) pytest -m 'not slow' --numprocesses auto --dist loadfile
 
 # A real vLLM on the CPU, in an environment of its own: 3.5 GB, and a minute to start.

@@ -1,7 +1,8 @@
 """Training on a GPU: tokens per second, memory, and the training child's code against a bare TRL script on equal rows.
 
-    python -m bench.gpu            on the first visible GPU; about 10 minutes
-    python -m bench.gpu --tiny     the same script at toy size, on a CPU where there is no GPU: a rehearsal
+    python -m bench.gpu              on the first visible GPU; about 10 minutes
+    python -m bench.gpu --size 8b    the shape of an 8 B model
+    python -m bench.gpu --tiny       the same script at toy size, on a CPU where there is no GPU: a rehearsal
 
 The base model has the shape of Qwen2.5-0.5B and random weights, made here in a temporary folder: nothing is fetched.
 No database, queue or storage takes part. Needs torch, transformers, trl, peft, datasets, orjson and pydantic in the
@@ -19,63 +20,16 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench._gpu_shapes import SEED, SIZES, Size, make_base, planned, utilisation
 from examples.word_problems import problems
-from fettle.registry.catalog import STARTER
 
-RANK, RATE, SEED = 16, 2e-4, 7
+RANK, RATE = 16, 2e-4
 
-
-@dataclass(frozen=True)
-class Size:
-    """steps: measured ones come after `warm`. turns: question and answer, of the longest row; about 60 tokens each."""
-
-    network: dict[str, int]
-    batch_size: int
-    steps: int
-    warm: int
-    turns: int
-    max_seq_length: int
-    rounds: int
-
-
-HALF_BILLION = Size(
-    network={
-        "vocab_size": 151_936,
-        "hidden_size": 896,
-        "intermediate_size": 4864,
-        "num_hidden_layers": 24,
-        "num_attention_heads": 14,
-        "num_key_value_heads": 2,
-    },
-    batch_size=32,
-    steps=24,
-    warm=4,
-    turns=16,
-    max_seq_length=2048,
-    rounds=3,
-)
-TINY = Size(
-    network={
-        "vocab_size": 4096,
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-    },
-    batch_size=4,
-    steps=4,
-    warm=1,
-    turns=3,
-    max_seq_length=256,
-    rounds=1,
-)
 KINDS: dict[str, dict[str, Any]] = {"plain": {}, "packed": {"packing": True}, "nf4": {"quantization": "nf4"}}
 BY = ("fettle", "trl")
 Figures = dict[str, Any]
@@ -84,24 +38,32 @@ Figures = dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu")
     parser.add_argument("--tiny", action="store_true", help="toy size; on a CPU where there is no GPU")
+    parser.add_argument("--size", choices=[*SIZES], default="0.5b")
+    parser.add_argument("--kinds", nargs="+", choices=[*KINDS], default=[*KINDS])
+    parser.add_argument("--by", nargs="+", choices=BY, default=BY)
     parser.add_argument("--rounds", type=int)
+    parser.add_argument("--base", type=Path, help="a folder for the base model, which stays; what lies there is used")
     parser.add_argument("--run", nargs=3, metavar=("BY", "KIND", "FOLDER"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    size = TINY if asked.tiny else HALF_BILLION
+    name = "tiny" if asked.tiny else asked.size
+    size = SIZES[name]
     if asked.run:
         by, kind, folder = asked.run
         print(json.dumps({"fettle": through_the_child, "trl": bare}[by](kind, Path(folder), size)))
         return
     print(setting(size, asked.tiny), flush=True)
-    kinds = [kind for kind in KINDS if kind != "nf4" or importlib.util.find_spec("bitsandbytes")]
-    found: dict[tuple[str, str], list[Figures]] = {(kind, by): [] for kind in kinds for by in BY}
+    kinds = [kind for kind in asked.kinds if kind != "nf4" or importlib.util.find_spec("bitsandbytes")]
+    found: dict[tuple[str, str], list[Figures]] = {(kind, by): [] for kind in kinds for by in asked.by}
     with tempfile.TemporaryDirectory(prefix="fettle-bench-") as folder:
+        if asked.base:
+            asked.base.mkdir(parents=True, exist_ok=True)
+            (Path(folder) / "base").symlink_to(asked.base.absolute())
         make_base(Path(folder) / "base", size)
         write_rows(Path(folder) / "train.jsonl", size)
         for turn in range(asked.rounds or size.rounds):
             for kind, by in sorted(found, key=lambda run: random.Random(f"{turn}{run}").random()):
-                found[kind, by].append(run_alone(by, kind, Path(folder), asked.tiny))
-    report(found, kinds)
+                found[kind, by].append(run_alone(by, kind, Path(folder), name))
+    report(found, kinds, size)
 
 
 def setting(size: Size, tiny: bool) -> str:
@@ -113,20 +75,6 @@ def setting(size: Size, tiny: bool) -> str:
     where = torch.cuda.get_device_name() if on_gpu else "CPU"
     note = "" if on_gpu else ". A rehearsal on the CPU: it shows that the script runs, and no more"
     return f"{where}, torch {torch.__version__}, batches of {size.batch_size} rows, {size.steps} steps{note}"
-
-
-def make_base(folder: Path, size: Size) -> None:
-    """Random weights in bf16, with the starter's tokenizer, whose ids are all below the larger vocabulary."""
-    import shutil
-
-    import torch
-    from transformers import Qwen2Config, Qwen2ForCausalLM, set_seed
-
-    set_seed(SEED)
-    config = Qwen2Config(**size.network, max_position_embeddings=4096, tie_word_embeddings=True, dtype="bfloat16")
-    Qwen2ForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        shutil.copyfile(STARTER / name, folder / name)
 
 
 def write_rows(path: Path, size: Size) -> None:
@@ -142,14 +90,26 @@ def write_rows(path: Path, size: Size) -> None:
             file.write(json.dumps({"messages": messages}) + "\n")
 
 
-def run_alone(by: str, kind: str, folder: Path, tiny: bool) -> Figures:
-    command = [sys.executable, "-m", "bench.gpu", "--run", by, kind, str(folder), *(["--tiny"] if tiny else [])]
+def run_alone(by: str, kind: str, folder: Path, size: str) -> Figures:
+    command = [sys.executable, "-m", "bench.gpu", "--run", by, kind, str(folder), "--size", size]
     ended = subprocess.run(command, capture_output=True, text=True)
     if ended.returncode:
         raise SystemExit(f"{kind} by {by} ended with status {ended.returncode}:\n{ended.stderr[-4000:]}")
     figures: Figures = json.loads(ended.stdout.splitlines()[-1])
     print(f"  {kind:7}{by:7}{figures['tokens_per_second']:>12,.0f} tokens/s", flush=True)
     return figures
+
+
+def hyperparameters(kind: str, size: Size) -> dict[str, Any]:
+    return {
+        "n_epochs": 1,
+        # packed: blocks, of which each holds several rows
+        "batch_size": max(1, size.batch_size // 4) if kind == "packed" else size.batch_size,
+        "learning_rate": RATE,
+        "max_seq_length": size.max_seq_length,
+        "lora": {"rank": RANK, "alpha": 2 * RANK, "dropout": 0.0},
+        **KINDS[kind],
+    }
 
 
 def work_of(kind: str, folder: Path, size: Size) -> Any:
@@ -159,17 +119,8 @@ def work_of(kind: str, folder: Path, size: Size) -> Any:
     mine = folder / f"{kind}-{time.time_ns()}"
     (mine / "out").mkdir(parents=True)
     (mine / "train").symlink_to(folder / "train.jsonl")
-    hyperparameters = {
-        "n_epochs": 1,
-        # packed: blocks, of which each holds several rows
-        "batch_size": max(1, size.batch_size // 4) if kind == "packed" else size.batch_size,
-        "learning_rate": RATE,
-        "max_seq_length": size.max_seq_length,
-        "lora": {"rank": RANK, "alpha": 2 * RANK, "dropout": 0.0},
-        **KINDS[kind],
-    }
     spec = {
-        "method": {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}},
+        "method": {"type": "supervised", "supervised": {"hyperparameters": hyperparameters(kind, size)}},
         "seed": SEED,
         "base_model": {"name": "bench", "path": str(folder / "base")},
         "threads": 1,
@@ -203,6 +154,7 @@ def through_the_child(kind: str, folder: Path, size: Size) -> Figures:
         "tokens_per_second": pace([(moment, data["tokens"]) for moment, data in steps], size),
         "losses": [data["train_loss"] for _, data in steps],
         "plan": plan.removeprefix("Device: "),
+        **about_device(folder / "base", size, kind),
         **device.peaks(),
     }
 
@@ -268,7 +220,27 @@ def bare(kind: str, folder: Path, size: Size) -> Figures:
         peft_config=LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", task_type="CAUSAL_LM"),
         callbacks=[Clock()],
     ).train()
-    return {"tokens_per_second": pace(seen, size), "losses": losses, "plan": str(plan), **device.peaks()}
+    return {
+        "tokens_per_second": pace(seen, size),
+        "losses": losses,
+        "plan": str(plan),
+        **about_device(folder / "base", size, kind),
+        **device.peaks(),
+    }
+
+
+def about_device(base: Path, size: Size, kind: str) -> Figures:
+    """Its name, and what the memory plan expects of it."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return {"device": "CPU"}
+    device = torch.cuda.get_device_properties(0)
+    method = {"type": "supervised", "supervised": {"hyperparameters": hyperparameters(kind, size)}}
+    return {
+        "device": device.name,
+        "planned_gpu_memory_bytes": planned(base, size, method, device.total_memory),
+    }
 
 
 def pace(seen: list[tuple[float, int]], size: Size) -> float:
@@ -277,11 +249,11 @@ def pace(seen: list[tuple[float, int]], size: Size) -> float:
     return (after - before) / (end - start)
 
 
-def report(found: dict[tuple[str, str], list[Figures]], kinds: list[str]) -> None:
+def report(found: dict[tuple[str, str], list[Figures]], kinds: list[str], size: Size) -> None:
     def middle(kind: str, by: str, name: str) -> float:
         return median(figures[name] for figures in found[kind, by])
 
-    print(f"\nfettle: {found['plain', 'fettle'][0]['plan']}")
+    print(f"\n{next(iter(found.values()))[0]['plan']}")
     print(f"{'':14}{'tokens/s':>10}{'lowest':>10}{'highest':>10}{'GPU GiB':>9}{'host GiB':>9}{'first loss':>12}")
     for (kind, by), runs in found.items():
         paces = [run["tokens_per_second"] for run in runs]
@@ -295,16 +267,24 @@ def report(found: dict[tuple[str, str], list[Figures]], kinds: list[str]) -> Non
             f"{kind:7}{by:7}{median(paces):>10,.0f}{min(paces):>10,.0f}{max(paces):>10,.0f}{on_gpu}{host:9.2f}"
             f"{runs[0]['losses'][0]:>12.4f}"
         )
-    ratios = {
-        f"{kind}_fettle_over_trl": middle(kind, "fettle", "tokens_per_second")
-        / middle(kind, "trl", "tokens_per_second")
-        for kind in kinds
-    }
-    for kind in kinds[1:]:
-        ratios[f"{kind}_over_plain"] = middle(kind, "fettle", "tokens_per_second") / middle(
-            "plain", "fettle", "tokens_per_second"
-        )
-    print(json.dumps({name: round(ratio, 2) for name, ratio in ratios.items()}))
+
+    def ratio(over: tuple[str, str], under: tuple[str, str]) -> float:
+        return middle(*over, "tokens_per_second") / middle(*under, "tokens_per_second")
+
+    pairs = {f"{kind}_fettle_over_trl": ((kind, "fettle"), (kind, "trl")) for kind in kinds}
+    pairs |= {f"{kind}_over_plain": ((kind, "fettle"), ("plain", "fettle")) for kind in kinds if kind != "plain"}
+    ratios = {name: ratio(*pair) for name, pair in pairs.items() if found.keys() >= {*pair}}
+    figures: Figures = {name: round(ratio, 2) for name, ratio in ratios.items()}
+    for (kind, by), runs in found.items():
+        pace = median(run["tokens_per_second"] for run in runs)
+        figures[f"{kind}_{by}_tokens_per_second"] = round(pace)
+        if (share := utilisation(size, pace, runs[0]["device"])) is not None:
+            figures[f"{kind}_{by}_mfu"] = round(share, 3)
+        if by == "fettle" and "peak_gpu_memory_bytes" in runs[0]:
+            figures[f"{kind}_memory_over_plan"] = round(
+                median(run["peak_gpu_memory_bytes"] / run["planned_gpu_memory_bytes"] for run in runs), 2
+            )
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """GRPO on a GPU: tokens per second by what draws the completions: TRL's `generate`, our cache, or a colocated vLLM.
 
-    python -m bench.gpu_grpo           on the first visible GPU
-    python -m bench.gpu_grpo --tiny    the same script at toy size, on a CPU where there is no GPU: a rehearsal
+    python -m bench.gpu_grpo              on the first visible GPU
+    python -m bench.gpu_grpo --size 8b    the shape of an 8 B model
+    python -m bench.gpu_grpo --tiny       the same script at toy size, on a CPU where there is no GPU: a rehearsal
 
 The base model is that of `bench.gpu`: Qwen2.5-0.5B's shape with random weights. vLLM takes part where it is installed
 in a version that TRL supports. Each kind is a process of its own. Counted are prompts and completions, over the whole
@@ -18,6 +19,7 @@ from typing import Any
 
 from bench import _child, gpu
 from bench._child import Line
+from bench._gpu_shapes import SIZES, make_base
 from examples import grpo
 from worker.training.rl.sampling import colocated
 
@@ -28,25 +30,30 @@ WARM = 2  # steps that compile kernels
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu_grpo")
     parser.add_argument("--tiny", action="store_true", help="toy size; on a CPU where there is no GPU")
+    parser.add_argument("--size", choices=[*SIZES], default="0.5b")
     parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--base", type=Path, help="a folder for the base model, which stays; what lies there is used")
     asked = parser.parse_args()
-    size = gpu.TINY if asked.tiny else gpu.HALF_BILLION
+    name = "tiny" if asked.tiny else asked.size
+    size = SIZES[name]
     print(gpu.setting(size, asked.tiny).split(", batches")[0], flush=True)
     figures = {}
     with tempfile.TemporaryDirectory(prefix="fettle-bench-") as folder:
-        gpu.make_base(Path(folder) / "base", size)
-        for kind in KINDS:
+        base = asked.base or Path(folder) / "base"
+        make_base(base, size)
+        for kind in asked.kinds:
             if kind == "vllm" and not colocated.supported(colocated.version()):
                 print(f"{kind:10}left out: vLLM is {colocated.version() or 'not installed'}")
                 continue
             with multiprocessing.get_context("spawn").Pool(1) as pool:
-                pace, seen = pool.apply(run, (kind, Path(folder) / "base", asked.steps, asked.tiny))
+                pace, seen = pool.apply(run, (kind, base, asked.steps, name))
             figures[f"{kind}_tokens_per_second"] = round(pace)
             print(f"{kind:10}{pace:10,.0f} tokens/s, completions of {seen:.0f} tokens", flush=True)
     print(json.dumps(figures))
 
 
-def run(kind: str, base: Path, steps: int, tiny: bool) -> tuple[float, float]:
+def run(kind: str, base: Path, steps: int, name: str) -> tuple[float, float]:
     """Tokens a second, and a completion's mean length."""
     from worker.training.rl.group_trainer import GroupTrainer
 
@@ -54,12 +61,12 @@ def run(kind: str, base: Path, steps: int, tiny: bool) -> tuple[float, float]:
         GroupTrainer.drawn = lambda *_: None
     if kind != "vllm":
         colocated.supported = lambda _: False
-    prompts, group, longest = (4, 4, 16) if tiny else (16, 8, 256)
-    rows = [json.loads(line) for line in grpo.rows(prompts * steps, "train", 1)]
+    size = SIZES[name]
+    rows = [json.loads(line) for line in grpo.rows(size.prompts * steps, "train", 1)]
     hyperparameters = {
-        "batch_size": prompts,
-        "group_size": group,
-        "max_completion_tokens": longest,
+        "batch_size": size.prompts,
+        "group_size": size.group,
+        "max_completion_tokens": size.completion,
         "learning_rate": 1e-5,
         "temperature": 1.0,
         "kl_beta": 0.0,

@@ -146,14 +146,14 @@ def start_server(data: Path, port: int) -> "subprocess.Popen[bytes]":
 
 
 def wait_until_ready(server: "subprocess.Popen[bytes]", port: int) -> None:
-    while server.poll() is None:
-        try:
-            states = httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).json()
-            if all(state == "ok" for state in states.values()):
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)
+    with httpx.Client(trust_env=False) as http:
+        while server.poll() is None:
+            try:
+                if all(state == "ok" for state in http.get(f"http://127.0.0.1:{port}/readyz").json().values()):
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.2)
     raise SystemExit("fettle up did not start; what it said stands above")
 
 

@@ -44,6 +44,7 @@ class Batch(Base, Created):
     completed: Mapped[int] = mapped_column(default=0)
     failed: Mapped[int] = mapped_column(default=0)
     input_tokens: Mapped[int] = mapped_column(default=0)
+    cached_tokens: Mapped[int] = mapped_column(default=0, server_default="0")  # of the input tokens
     output_tokens: Mapped[int] = mapped_column(default=0)
     expires_at: Mapped[float]
     moments: Mapped[dict[str, Any]] = mapped_column(default=dict)  # in_progress_at, cancelled_at, …

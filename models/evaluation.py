@@ -58,6 +58,7 @@ class EvalRun(Base, Created):
     errored: Mapped[int] = mapped_column(default=0)
     by_criterion: Mapped[dict[str, Any]] = mapped_column(default=dict)  # name → [passed, failed]
     prompt_tokens: Mapped[int] = mapped_column(default=0)
+    cached_tokens: Mapped[int] = mapped_column(default=0, server_default="0")  # of the prompts
     completion_tokens: Mapped[int] = mapped_column(default=0)
     wait_reason: Mapped[str | None]  # why it does not go on
     owner: Mapped[str | None]

@@ -17,6 +17,7 @@ class Worker(Base):
     slots: Mapped[list[str]]  # what each slot runs on: "CPU", "GPU 0", "GPUs 0, 1"
     memory: Mapped[list[Any] | None] = mapped_column(JSON)  # bytes of each slot's device; null: not known
     gpus: Mapped[list[Any] | None] = mapped_column(JSON)  # how many each slot has; null: an older version
+    cpu_bf16: Mapped[bool | None]  # whether its CPU may train in bf16; null: an older version
     labels: Mapped[list[Any] | None] = mapped_column(JSON)  # that jobs can ask for
     base_models: Mapped[list[str]]
     sandbox: Mapped[str | None]  # what confines user code; null: user code cannot run here, or is not proved yet

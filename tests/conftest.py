@@ -1,5 +1,6 @@
 """Real parts, started once: Redis, PostgreSQL, an S3 endpoint. Each test gets a database and a storage of its own."""
 
+import gc
 import os
 import re
 import shutil
@@ -16,6 +17,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 pytest_plugins = ["tests.skips"]
+
+gc.disable()  # until the tests are collected: what they import stays
 
 os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
 for name in [name for name in os.environ if name.startswith("FETTLE_") and not name.startswith("FETTLE_TEST_")]:
@@ -64,6 +67,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((place for place, folder in enumerate(LONG) if item.path.is_relative_to(root / folder)), len(LONG))
 
     items.sort(key=place)  # stable
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

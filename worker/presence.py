@@ -10,7 +10,7 @@ import structlog
 
 from fettle import __version__
 from fettle.db import DATABASE_AWAY
-from fettle.host import memory
+from fettle.host import cpu, memory
 from fettle.host.devices import Slot
 from fettle.jobs import waiting, workers
 from fettle.settings import split
@@ -39,6 +39,7 @@ def describe(resources: Resources, slots: list[Slot]) -> Worker:
         slots=[str(slot) for slot in slots],
         memory=memory.of_slots(slots),
         gpus=[slot.gpus for slot in slots],
+        cpu_bf16=resources.settings.cpu_bf16 and cpu.native_bf16(),
         labels=split(resources.settings.worker_labels),
         base_models=list(resources.models),
         sandbox=None,

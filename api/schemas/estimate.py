@@ -44,7 +44,8 @@ def memory_object(method: dict[str, Any], device: Device | None, base: Base | No
         return {**unknown, "message": "The base model's config is not on the API server, so memory is not estimated."}
     on_gpu = bool(device and device.gpus)
     available = device.memory if device else None
-    parts = memory.parts(base, method, on_gpu=on_gpu, available=available)
+    cpu_bf16 = bool(device and device.cpu_bf16)
+    parts = memory.parts(base, method, on_gpu=on_gpu, available=available, cpu_bf16=cpu_bf16)
     held = {
         name: getattr(parts, name) for name in ("libraries", "weights", "adapter", "activations", "logits", "cache")
     }
@@ -57,7 +58,7 @@ def memory_object(method: dict[str, Any], device: Device | None, base: Base | No
     if parts.total <= available:
         how = ", with gradient checkpointing" if parts.checkpointed else ""
         return {**found, "fits": True, "message": f"{need}{how}, and {has}."}
-    knobs = memory.knobs(base, method, on_gpu=on_gpu, available=available)
+    knobs = memory.knobs(base, method, on_gpu=on_gpu, available=available, cpu_bf16=cpu_bf16)
     listed = [{"parameter": each.parameter, "value": each.value, "bytes": each.total} for each in knobs]
     ways = " or ".join(f"{each.parameter} to {each.value}" for each in knobs)
     way_out = f"Set {ways}." if ways else "No single setting makes it fit. Use a smaller base model or a larger device."

@@ -116,6 +116,20 @@ class StoredCompletions(Strict):
     limit: Annotated[int, Field(ge=1, le=ROWS_AT_MOST)] | None = None
 
 
+class StoredResponses(Strict):
+    """Stored responses, with the conversations that they continue."""
+
+    type: Literal["responses"]
+    metadata: Labels | None = None
+    model: str | None = None
+    created_after: int | None = None
+    created_before: int | None = None
+    instructions_search: Annotated[str, Field(max_length=1_000)] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    limit: Annotated[int, Field(ge=1, le=ROWS_AT_MOST)] | None = None
+
+
 class SamplingParams(Strict):
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
@@ -135,7 +149,7 @@ class SamplingParams(Strict):
 
 
 Source = Annotated[FileContent | FileId, Field(discriminator="type")]
-AnySource = Annotated[FileContent | FileId | StoredCompletions, Field(discriminator="type")]
+AnySource = Annotated[FileContent | FileId | StoredCompletions | StoredResponses, Field(discriminator="type")]
 InputMessages = Annotated[Template | ItemReference, Field(discriminator="type")]
 
 
@@ -147,7 +161,7 @@ class Answered(Strict):
 
 
 class Sampled(Strict):
-    """Rows that a model answers. Stored completions without a model have their answers already."""
+    """Rows that a model answers. Stored answers without a model are graded as they are."""
 
     type: Literal["completions", "responses"]
     source: AnySource
@@ -163,11 +177,16 @@ class Sampled(Strict):
         return self
 
     def messages(self) -> Template | ItemReference:
-        """Raises InvalidRequest for what only stored completions may leave out."""
-        stored = isinstance(self.source, StoredCompletions)
-        if stored and self.type == "responses":
+        """Raises InvalidRequest for what only stored answers may leave out."""
+        stored = isinstance(self.source, StoredCompletions | StoredResponses)
+        if isinstance(self.source, StoredCompletions) and self.type == "responses":
             raise InvalidRequest(
                 "Stored chat completions are a source of data sources of the type 'completions', not 'responses'.",
+                param="data_source.type",
+            )
+        if isinstance(self.source, StoredResponses) and self.type == "completions":
+            raise InvalidRequest(
+                "Stored responses are a source of data sources of the type 'responses', not 'completions'.",
                 param="data_source.type",
             )
         for name in ("model", "input_messages"):
@@ -210,7 +229,7 @@ def run_object(run: EvalRun) -> dict[str, Any]:
         "invocation_count": run.passed + run.failed + run.errored,
         "prompt_tokens": run.prompt_tokens,
         "completion_tokens": run.completion_tokens,
-        "cached_tokens": 0,
+        "cached_tokens": run.cached_tokens,
         "total_tokens": run.prompt_tokens + run.completion_tokens,
     }
     return {

@@ -74,6 +74,7 @@ async def create(
         completed=0,
         failed=0,
         input_tokens=0,
+        cached_tokens=0,
         output_tokens=0,
         served_at=0.0,
         created_by=created_by,
@@ -177,6 +178,7 @@ async def record(
     else:
         batch.completed += 1
     batch.input_tokens += usage.get("prompt_tokens", 0)
+    batch.cached_tokens += usage.get("cached_tokens", 0)
     batch.output_tokens += usage.get("completion_tokens", 0)
 
 

@@ -218,17 +218,21 @@ def stop_signals() -> list[int]:
 def wait_until_ready(settings: Settings, parts: list[Part], stopping: list[int]) -> None:
     deadline = time.monotonic() + START_SECONDS
     url = f"http://{settings.host}:{settings.port}/readyz"
-    while not stopping:
-        for part in parts:
-            if not part.running():
-                raise UpError(f"{part.name} did not start. The last lines of its log, {part.log}:\n{part.log_tail()}")
-        with contextlib.suppress(httpx.TransportError):
-            answer = httpx.get(url, trust_env=False).json()
-            if all(state == "ok" for state in answer.values()):
-                return
-        if time.monotonic() > deadline:
-            raise UpError(f"Fettle was not ready after {START_SECONDS} seconds. The logs are in {parts[0].log.parent}.")
-        time.sleep(0.1)
+    with httpx.Client(trust_env=False) as http:  # one: each reads all certificates, which costs more than to ask
+        while not stopping:
+            for part in parts:
+                if not part.running():
+                    raise UpError(
+                        f"{part.name} did not start. The last lines of its log, {part.log}:\n{part.log_tail()}"
+                    )
+            with contextlib.suppress(httpx.TransportError):
+                if all(state == "ok" for state in http.get(url).json().values()):
+                    return
+            if time.monotonic() > deadline:
+                raise UpError(
+                    f"Fettle was not ready after {START_SECONDS} seconds. The logs are in {parts[0].log.parent}."
+                )
+            time.sleep(0.1)
 
 
 def say_where(

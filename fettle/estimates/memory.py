@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from fettle.host import cpu
+
 Precision = Literal["bf16", "fp32"]
 
 FITS = 0.6  # of the device's memory; the rest is for optimizer, workspace and fragmentation
@@ -53,7 +55,8 @@ def logits(load: Load) -> int:
 
 @dataclass(frozen=True)
 class Base:
-    """A base model's sizes. key_values: numbers that a token leaves in a layer's cache."""
+    """A base model's sizes. key_values: numbers that a token leaves in a layer's cache. large: a CPU that computes in
+    bf16 does so with it."""
 
     parameters: int
     layers: int
@@ -61,6 +64,7 @@ class Base:
     intermediate: int
     vocabulary: int
     key_values: int
+    large: bool = False
 
 
 def base_of(folder: Path, parameters: int) -> Base | None:
@@ -77,6 +81,7 @@ def base_of(folder: Path, parameters: int) -> Base | None:
             intermediate=int(text.get("intermediate_size") or 4 * hidden),
             vocabulary=int(text["vocab_size"]),
             key_values=2 * head * int(text.get("num_key_value_heads") or heads),
+            large=cpu.is_large(folder),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -99,11 +104,13 @@ class Parts:
         return self.libraries + self.weights + self.adapter + self.activations + self.logits + self.cache
 
 
-def parts(base: Base, method: dict[str, Any], *, on_gpu: bool, available: int | None) -> Parts:
-    """method: resolved. available: of the device; None: not known, then nothing is computed twice to save memory."""
+def parts(base: Base, method: dict[str, Any], *, on_gpu: bool, available: int | None, cpu_bf16: bool = False) -> Parts:
+    """method: resolved. available: of the device; None: not known, then nothing is computed twice to save memory.
+    cpu_bf16: of the worker; it trains large base models in bf16."""
     kind = method["type"]
     asked = method[kind]["hyperparameters"]
-    precision: Precision = "bf16" if on_gpu else "fp32"
+    precision: Precision = "bf16" if on_gpu or (cpu_bf16 and base.large) else "fp32"
+    number = 2 if precision == "bf16" else 4  # bytes
     nf4 = asked.get("quantization") == "nf4"
     tokens = tokens_at_once(asked["batch_size"], asked["max_seq_length"], on_gpu)
     load = Load(
@@ -115,13 +122,13 @@ def parts(base: Base, method: dict[str, Any], *, on_gpu: bool, available: int | 
         nf4=nf4,
         vocabulary=0 if kind == "reward_model" else base.vocabulary,
     )
-    weights = round(2 * base.parameters / NF4_SHRINKS) if nf4 else base.parameters * (2 if on_gpu else 4)
+    weights = round(2 * base.parameters / NF4_SHRINKS) if nf4 else base.parameters * number
     kept = activations(load, precision)
     checkpointed = available is not None and weights + kept + logits(load) > FITS * available
     if checkpointed:  # a tensor of each layer, and all of one layer
-        kept = kept // base.layers + tokens * base.layers * base.hidden * (2 if on_gpu else 4)
+        kept = kept // base.layers + tokens * base.layers * base.hidden * number
     rows = min(ROWS_SAMPLED, asked["batch_size"] * asked.get("group_size", 1)) if kind in SAMPLES else 0
-    cache = rows * asked["max_seq_length"] * base.layers * base.key_values * (2 if on_gpu else 4)
+    cache = rows * asked["max_seq_length"] * base.layers * base.key_values * number
     adapters = 2 if kind == "rlhf" else 1  # the reward model's beside the policy's
     return Parts(
         libraries=LIBRARIES,
@@ -155,11 +162,12 @@ class Knob:
     total: int
 
 
-def knobs(base: Base, method: dict[str, Any], *, on_gpu: bool, available: int) -> list[Knob]:
+def knobs(base: Base, method: dict[str, Any], *, on_gpu: bool, available: int, cpu_bf16: bool = False) -> list[Knob]:
     """Each alone makes the job fit. Empty: none does."""
     found: list[Knob] = []
     for parameter, value in candidates(method):
-        total = parts(base, changed(method, parameter, value), on_gpu=on_gpu, available=available).total
+        asked = changed(method, parameter, value)
+        total = parts(base, asked, on_gpu=on_gpu, available=available, cpu_bf16=cpu_bf16).total
         if total <= available and parameter not in [knob.parameter for knob in found]:
             found.append(Knob(parameter, value, total))
     return found

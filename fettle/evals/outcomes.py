@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fettle.evals import criteria
+from fettle.inference.usage import cached_tokens
 
 Line = dict[str, Any]
 
@@ -38,7 +39,7 @@ def sample_object(
         "output": [{name: value for name, value in said.items() if value or name != "tool_calls"}] if said else [],
         "finish_reason": ended,
         "model": model or "",
-        "usage": {**counted, "cached_tokens": 0},
+        "usage": {**counted, "cached_tokens": cached_tokens(usage or {})},
         "error": error,
         "seed": asked.get("seed"),
         "temperature": asked.get("temperature", 1.0),

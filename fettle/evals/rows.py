@@ -1,20 +1,24 @@
 """The rows of a run, and what a model is asked for each."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from fettle.errors import InvalidRequest
+from fettle.errors import FettleError, InvalidRequest
+from fettle.inference.requests import response
 from fettle.rewards import Sample, templates
-from models import StoredCompletion
+from models import StoredCompletion, StoredResponse
 
 ROWS_AT_MOST = 10_000
 BYTES_AT_MOST = 64 * 2**20  # of a file
 
 STORED = "stored_completions"  # a source's type
-STORED_MESSAGES = "item.input"  # where the item of a stored completion has what was asked
+RESPONSES = "responses"  # another's
+STORED_MESSAGES = "item.input"  # where the item of a stored answer has what was asked
+
+USAGE = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens", "total_tokens": "total_tokens"}
 
 Row = dict[str, Any]
 
@@ -46,6 +50,22 @@ def of_completion(completion_id: str, stored: StoredCompletion | None) -> Row:
     sample = {"output_text": said.get("content") or "", "output_tools": said.get("tool_calls") or []}
     asked = {"id": stored.id, "model": stored.model, "metadata": stored.labels or {}, "input": stored.asked["messages"]}
     answered = {"ended": choice.get("finish_reason") or "stop", "usage": stored.body.get("usage") or {}}
+    return {"item": {**asked, **sample}, "sample": sample, "answered": answered}
+
+
+def of_response(response_id: str, found: Sequence[StoredResponse] | FettleError) -> Row:
+    """The last of a conversation, oldest first. An error: one of it is gone, and the row says so."""
+    if isinstance(found, FettleError):
+        error = {"code": found.code or "response_not_found", "message": found.message}
+        return {"item": {"id": response_id}, "sample": {}, "error": error}
+    body = found[-1].body
+    said = response.answer_of(body)
+    sample = {"output_text": said.get("content") or "", "output_tools": said.get("tool_calls") or []}
+    asked = {"id": response_id, "model": body["model"], "metadata": body["metadata"]}
+    asked["input"] = response.messages_of(found)
+    usage = {name: (body["usage"] or {}).get(theirs, 0) for name, theirs in USAGE.items()}
+    ended = "length" if body["status"] == "incomplete" else "tool_calls" if sample["output_tools"] else "stop"
+    answered = {"ended": ended, "usage": usage}
     return {"item": {**asked, **sample}, "sample": sample, "answered": answered}
 
 

@@ -12,8 +12,8 @@ from fettle.datasets import files
 from fettle.db import lock
 from fettle.errors import Conflict, InvalidRequest, NotFound
 from fettle.evals.outcomes import Outcome
-from fettle.evals.rows import BYTES_AT_MOST, ROWS_AT_MOST, STORED
-from fettle.inference import stored_completions
+from fettle.evals.rows import BYTES_AT_MOST, RESPONSES, ROWS_AT_MOST, STORED
+from fettle.inference import stored_completions, stored_responses
 from fettle.pagination import page
 from fettle.webhooks import events as webhooks
 from models import UNFINISHED, Eval, EvalItem, EvalRun, EvalRunStatus, File
@@ -23,6 +23,8 @@ RUNS_AT_MOST = 200  # of an eval
 UNFINISHED_AT_MOST = 20  # runs of a project
 OF_JOB = "eval_"  # before a job's id: the eval of its own evaluation, which does not count to the limit
 PURPOSES = ("evals", "fine-tune")
+FILTERS = ("model", "created_after", "created_before")  # of stored answers, beside the metadata
+OF_RESPONSES = ("instructions_search", "temperature", "top_p")  # more of them
 EVENTS = {"completed": "succeeded", "failed": "failed", "canceled": "canceled"}  # a status → the webhook's word
 
 
@@ -86,11 +88,11 @@ async def add_run(
     rows = source.get("content", [])
     if source["type"] == "file_id":
         await check_file(session, project_id, source["id"])
-    elif source["type"] == STORED:
-        data_source["completions"] = rows = await completions(session, of, source)
+    elif source["type"] in (STORED, RESPONSES):
+        data_source["stored"] = rows = await stored(session, of, source)
     run = EvalRun(
         id=ids.new("evalrun_"), project_id=project_id, eval_id=of.id, data_source=data_source, total=len(rows),
-        passed=0, failed=0, errored=0, by_criterion={}, prompt_tokens=0, completion_tokens=0,
+        passed=0, failed=0, errored=0, by_criterion={}, prompt_tokens=0, cached_tokens=0, completion_tokens=0,
         status=EvalRunStatus.QUEUED, **values,
     )  # fmt: skip
     session.add(run)
@@ -116,16 +118,20 @@ async def check_file(session: AsyncSession, project_id: str, file_id: str) -> No
         )
 
 
-async def completions(session: AsyncSession, of: Eval, source: Mapping[str, Any]) -> list[str]:
-    """The stored ones that match now: the run reads these and no later ones. Raises InvalidRequest."""
+async def stored(session: AsyncSession, of: Eval, source: Mapping[str, Any]) -> list[str]:
+    """The stored answers that match now: the run reads these and no later ones. Raises InvalidRequest."""
     labels = (of.data_source_config["asked"].get("metadata") or {}, source.get("metadata") or {})
-    filters = {name: source.get(name) for name in ("model", "created_after", "created_before")}
     limit = source.get("limit", ROWS_AT_MOST)
-    found = await stored_completions.matching(session, of.project_id, labels=labels, limit=limit, **filters)
+    if source["type"] == STORED:
+        what, filters = "chat completion", {name: source.get(name) for name in FILTERS}
+        found = await stored_completions.matching(session, of.project_id, labels=labels, limit=limit, **filters)
+    else:
+        what, filters = "response", {name: source.get(name) for name in (*FILTERS, *OF_RESPONSES)}
+        found = await stored_responses.matching(session, of.project_id, labels=labels, limit=limit, **filters)
     if not found:
         raise InvalidRequest(
-            "No stored chat completion of this project matches the source and the eval's metadata. Change the filters, "
-            "or store completions with 'store': true first.",
+            f"No stored {what} of this project matches the source and the eval's metadata. Change the filters, "
+            f"or store {what}s with 'store': true first.",
             param="data_source.source",
         )
     return found
@@ -238,6 +244,7 @@ def tally(session: AsyncSession, run: EvalRun, outcomes: Sequence[Outcome]) -> N
             counts.setdefault(result["name"], [0, 0])[0 if result["passed"] else 1] += 1
         if run.model is not None:
             run.prompt_tokens += each.usage.get("prompt_tokens", 0)
+            run.cached_tokens += each.usage.get("cached_tokens", 0)
             run.completion_tokens += each.usage.get("completion_tokens", 0)
     run.by_criterion = counts
 

@@ -8,15 +8,20 @@ from pathlib import Path
 
 NATIVE_BF16 = {"avx512_bf16", "amx_bf16", "bf16"}  # as Linux names them on x86 and on Arm
 LARGE = 100 * 2**20  # bytes of weights; below, bf16 gained nothing
+CPUINFO = Path("/proc/cpuinfo")
 
 
-def bf16_pays(base: Path, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+def bf16_pays(base: Path, cpuinfo: Path = CPUINFO) -> bool:
     """Whether bf16 makes the base model in this folder faster here. False where there is no such file, as on macOS."""
-    weights = sum(path.stat().st_size for path in base.glob("*.safetensors"))
-    return weights >= LARGE and native_bf16(cpuinfo)
+    return is_large(base) and native_bf16(cpuinfo)
 
 
-def native_bf16(cpuinfo: Path) -> bool:
+def is_large(base: Path) -> bool:
+    """Whether the base model in this folder gains from bf16."""
+    return sum(path.stat().st_size for path in base.glob("*.safetensors")) >= LARGE
+
+
+def native_bf16(cpuinfo: Path = CPUINFO) -> bool:
     if not cpuinfo.is_file():
         return False
     lines = cpuinfo.read_text().splitlines()

@@ -6,6 +6,8 @@ room, and says 404; then the adapter is loaded and the request sent again. An un
 
 import asyncio
 import contextlib
+import hashlib
+import hmac
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -20,6 +22,7 @@ from fettle.errors import FettleError, InvalidRequest, Unavailable, no_answer
 from fettle.inference import routing
 from fettle.inference.answer_chunks import chunks
 from fettle.inference.engines import Directory
+from fettle.inference.requests.chat import SALT
 from fettle.inference.routing import Route
 from fettle.observability import logs, metrics
 from fettle.registry import catalog, tuned_models
@@ -30,6 +33,7 @@ CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 POOLING = "/pooling"  # scores by a reward model
 GONE = 404  # the engine's word for a name that is not loaded
 OURS = (401, GONE)  # between the engine and us: the user's key and model are in order
+LOADS = 3  # of an adapter for one request: another one may take its place before the request comes
 FULL = (429, 503)  # it has no room, or is just starting
 SILENT_SECONDS = 5.0  # for which an engine that does not respond is asked after all others
 LATER = (408, 429)  # of the refusals: those that the same request may not meet again
@@ -39,11 +43,13 @@ PASSED_ON = ("content-type", "retry-after", "x-should-retry")  # what a full eng
 
 @dataclass(frozen=True)
 class Servable:
-    """A base model, or an adapter on one."""
+    """A base model, or an adapter on one. project_id: whose requests, which alone share what an engine has read; None:
+    they share nothing."""
 
     name: str
     base_model: str
     prefix: str | None = None  # of the adapter in storage
+    project_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Answer:
 async def find(session: AsyncSession, project_id: str, name: str, models: Catalog) -> Servable:
     """Raises NotFound: an unknown model is never answered by another one. Raises InvalidRequest for a reward model."""
     if name in models:
-        return Servable(name, name)
+        return Servable(name, name, project_id=project_id)
     tuned = await tuned_models.usable(session, project_id, name)
     if not await tuned_models.chats(session, tuned):
         raise InvalidRequest(
@@ -69,7 +75,7 @@ async def find(session: AsyncSession, project_id: str, name: str, models: Catalo
             code="model_not_supported",
             param="model",
         )
-    return Servable(name, catalog.base_of(name), tuned.prefix)
+    return Servable(name, catalog.base_of(name), tuned.prefix, project_id)
 
 
 async def find_reward_model(session: AsyncSession, project_id: str, name: str, models: Catalog) -> Servable:
@@ -82,7 +88,7 @@ async def find_reward_model(session: AsyncSession, project_id: str, name: str, m
             code="model_not_supported",
             param="model",
         )
-    return Servable(name, catalog.base_of(name), tuned.prefix)
+    return Servable(name, catalog.base_of(name), tuned.prefix, project_id)
 
 
 class Engine:
@@ -94,6 +100,7 @@ class Engine:
 
     def __init__(self, settings: Settings, directory: Directory | None = None, routes: Sequence[Route] = ()) -> None:
         key = settings.engine_key
+        self.salt_key = key.get_secret_value().encode() if key else b""
         self.url = settings.engine_url.rstrip("/")
         self.directory, self.routes = directory, routes
         self.mine: Counter[str] = Counter()  # requests in progress, by URL
@@ -184,9 +191,11 @@ class Engine:
     async def _generate(
         self, url: str, servable: Servable, request: dict[str, Any], path: str, *, background: bool
     ) -> httpx.Response:
-        body = {**request, "model": servable.name}
+        body = {**request, "model": servable.name, **self._salt(servable)}
         response = await self._send(url + path, body, background=background)
-        if response.status_code == GONE and servable.prefix is not None:
+        for _ in range(LOADS):
+            if response.status_code != GONE or servable.prefix is None:
+                break
             await response.aclose()
             refusal = await self._load(url, servable)  # vLLM refuses also what another request has just loaded
             response = await self._send(url + path, body, background=background)
@@ -200,6 +209,13 @@ class Engine:
                 "FETTLE_ENGINE_KEY and FETTLE_CATALOG must be the same for both."
             )
         return response
+
+    def _salt(self, servable: Servable) -> dict[str, str]:
+        """vLLM's request field, which keeps what an engine has read for one project from another's: how soon an answer
+        begins would tell what others have asked. The same for everyone who has the engine's key."""
+        if servable.project_id is None:
+            return {}
+        return {SALT: hmac.new(self.salt_key, servable.project_id.encode(), hashlib.sha256).hexdigest()}
 
     async def forget(self, name: str) -> None:
         """A deleted model is no longer served, even if it is loaded; an engine that is away has nothing loaded."""

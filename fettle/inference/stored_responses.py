@@ -1,6 +1,7 @@
 """Responses that are kept, so that a next request can go on from one: `previous_response_id`."""
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -9,6 +10,7 @@ from sqlalchemy import literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from fettle.db import json_text
 from fettle.errors import InvalidRequest, NotFound
 from models import Project, StoredResponse
 
@@ -83,6 +85,38 @@ async def conversation(
     rows = await session.scalars(select(StoredResponse).where(StoredResponse.id.in_([row.id for row in found]), mine))
     by_id = {row.id: row for row in rows}
     return [by_id[row.id] for row in reversed(found)]
+
+
+async def matching(
+    session: AsyncSession,
+    project_id: str,
+    *,
+    labels: Sequence[Mapping[str, str]],
+    model: str | None,
+    created_after: int | None,
+    created_before: int | None,
+    instructions_search: str | None,
+    temperature: float | None,
+    top_p: float | None,
+    limit: int,
+) -> list[str]:
+    """Ids, newest first. labels: each of them has to match. The seconds include both ends, as at OpenAI."""
+    body, made = StoredResponse.body, StoredResponse.created_at
+    statement = select(StoredResponse.id).where(StoredResponse.project_id == project_id)
+    for key, value in (pair for each in labels for pair in each.items()):
+        statement = statement.where(json_text(body["metadata"], key) == value)
+    if model is not None:
+        statement = statement.where(json_text(body, "model") == model)
+    if instructions_search is not None:
+        statement = statement.where(json_text(body, "instructions").contains(instructions_search, autoescape=True))
+    for name, number in (("temperature", temperature), ("top_p", top_p)):
+        if number is not None:
+            statement = statement.where(body[name].as_float() == number)
+    if created_after is not None:
+        statement = statement.where(made >= created_after)
+    if created_before is not None:
+        statement = statement.where(made < created_before + 1)
+    return list(await session.scalars(statement.order_by(made.desc(), StoredResponse.id.desc()).limit(limit)))
 
 
 async def sweep(session: AsyncSession, days: float) -> None:

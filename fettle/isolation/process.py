@@ -51,7 +51,6 @@ def serve(control: socket.socket, libraries: Iterable[str]) -> None:
 
 def work_off(order: dict[str, Any], peer: socket.socket) -> None:
     """One piece of work, in a process of its own, which ends here."""
-    gc.disable()  # the process ends before garbage matters
     try:
         confine(order["seconds"], order["memory"])
         send(peer, *outcome(order["work"], peer))
@@ -111,6 +110,7 @@ def exactly(peer: socket.socket, size: int) -> bytes:
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the API's: we end with it
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # no threads before a fork
+    gc.disable()  # this process only loads what stays, and forks
     import pyarrow.parquet  # noqa: F401 — these three, so that forks have them
     import tokenizers  # noqa: F401
 

@@ -33,23 +33,26 @@ def offers(worker: Worker) -> list[Offer]:
 
 @dataclass(frozen=True)
 class Device:
-    """What a job would run on. memory: bytes; None: not known. gpus: 0 on a CPU."""
+    """What a job would run on. memory: bytes; None: not known. gpus: 0 on a CPU. cpu_bf16: larger base models train
+    in bf16 on this CPU."""
 
     name: str
     memory: int | None
     gpus: int
+    cpu_bf16: bool = False
 
 
 async def smallest_device(session: AsyncSession, heartbeat_seconds: float) -> Device | None:
-    """Of all slots that take jobs, the one with the least memory: any of them may get the job. None: there is none."""
+    """Of all slots that take jobs, the one with the least memory, and of these one that needs more of it: any of them
+    may get the job. None: there is none."""
     found = []
     for each in await seen(session, heartbeat_seconds):
         if each.alive and not each.worker.stopping:
             sizes = each.worker.memory or [None] * len(each.worker.slots)
             for slot, size in zip(each.worker.slots, sizes, strict=False):
                 gpus = slot.count(",") + 1 if slot.startswith("GPU") else 0
-                found.append(Device(slot, size, gpus))
-    return min(found, key=lambda device: (device.memory is not None, device.memory or 0), default=None)
+                found.append(Device(slot, size, gpus, bool(each.worker.cpu_bf16)))
+    return min(found, key=lambda device: (device.memory is not None, device.memory or 0, device.cpu_bf16), default=None)
 
 
 async def announce(session: AsyncSession, worker: Worker) -> None:

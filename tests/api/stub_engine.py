@@ -40,6 +40,7 @@ class StubEngine:
     def __init__(self) -> None:
         self.loaded: set[str] = set()
         self.seen: list[tuple[str, dict[str, Any]]] = []  # path and body
+        self.salts: list[str | None] = []  # of the bodies, which are noted without
         self.keys: set[str | None] = set()  # Authorization headers
         self.answer: Response | None = None
         self.load_answer: Response | None = None
@@ -52,6 +53,7 @@ class StubEngine:
 
     async def note(self, request: Request) -> dict[str, Any]:
         body: dict[str, Any] = await request.json()
+        self.salts.append(body.pop("cache_salt", None))
         self.seen.append((request.url.path, body))
         self.keys.add(request.headers.get("authorization"))
         return body

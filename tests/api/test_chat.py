@@ -71,6 +71,21 @@ class TestBaseModel:
         await tenant.http.post(CHAT, json={"model": "starter", "messages": MESSAGES})
         assert engine.keys == {"Bearer sesame"}
 
+    async def test_only_requests_of_one_project_share_what_the_engine_has_read(
+        self, tenant: Tenant, other: Tenant, engine: StubEngine
+    ) -> None:
+        engine.salts.clear()
+        for asking in (tenant, tenant, other):
+            await asking.http.post(CHAT, json={"model": "starter", "messages": MESSAGES})
+        await tenant.http.post("/v1/completions", json={"model": "starter", "prompt": "2 + 2 ="})
+        mine, again, theirs, raw = engine.salts
+        assert mine == again == raw != theirs
+        assert mine and theirs and tenant.project.id not in mine
+
+    async def test_no_client_chooses_with_whom_it_shares(self, tenant: Tenant) -> None:
+        answer = await tenant.http.post(CHAT, json={"model": "starter", "messages": MESSAGES, "cache_salt": "theirs"})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "cache_salt")
+
     async def test_a_stream_passes_through_byte_for_byte(self, tenant: Tenant, engine: StubEngine) -> None:
         answer = await tenant.http.post(CHAT, json={"model": "starter", "messages": MESSAGES, "stream": True})
         assert answer.headers["content-type"].startswith("text/event-stream")

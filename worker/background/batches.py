@@ -26,6 +26,7 @@ from fettle.datasets.formats.checker import LIMITED
 from fettle.errors import Fenced, FettleError
 from fettle.inference import client
 from fettle.inference.client import Servable
+from fettle.inference.usage import cached_tokens
 from fettle.storage import Missing, deletions
 from models import Batch, BatchAnswer, BatchStatus, File
 from worker.attempts.resources import Resources
@@ -218,6 +219,7 @@ class Turn:
         counted = {
             "prompt_tokens": usage.get("prompt_tokens", usage.get("input_tokens", 0)),
             "completion_tokens": usage.get("completion_tokens", usage.get("output_tokens", 0)),
+            "cached_tokens": cached_tokens(usage),
         }
         async with self.resources.db.transaction() as session:
             await store.record(session, self.batch.id, self.owner, answer, counted)

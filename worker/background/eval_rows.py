@@ -1,15 +1,18 @@
-"""Where the rows of an eval's run come from: its request, a file, or stored completions."""
+"""Where the rows of an eval's run come from: its request, a file, or stored answers."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fettle.errors import InvalidRequest, NotFound
 from fettle.evals import rows
 from fettle.evals.rows import BadRow, Row
-from fettle.inference import stored_completions
+from fettle.inference import stored_completions, stored_responses
 from fettle.storage import Missing
 from models import EvalRun, File
 from worker.attempts.resources import Resources
@@ -27,9 +30,9 @@ class Source(Protocol):
 async def opened(resources: Resources, run: EvalRun, path: Path) -> Source:
     """path: for a copy of the file. Raises BadRow."""
     asked = run.data_source["asked"]["source"]
-    if asked["type"] == rows.STORED:
-        found = run.data_source["completions"]
-        return Completions(resources, run.project_id, found, len(found))
+    if (read := READ.get(asked["type"])) is not None:
+        found = run.data_source["stored"]
+        return Stored(resources, run.project_id, found, len(found), read)
     file = await fetch(resources, run, asked["id"], path) if asked["type"] == "file_id" else None
     longest = resources.settings.max_row_bytes
     total = await asyncio.to_thread(lambda: sum(1 for _ in rows.rows(asked, file, longest)))
@@ -53,20 +56,42 @@ class Lines:
 
 
 @dataclass(frozen=True)
-class Completions:
-    """Those that matched when the run was created; what was deleted since is a row with an error."""
+class Stored:
+    """Those answers that matched when the run was created; what was deleted since is a row with an error."""
 
     resources: Resources
     project_id: str
     found: list[str]
     total: int
+    read: "Read"
 
     async def chunks(self, done: set[int], size: int) -> AsyncIterator[list[tuple[int, Row]]]:
         left = (each for each in enumerate(self.found) if each[0] not in done)
         while chunk := list(islice(left, size)):
             async with self.resources.db.snapshot() as session:
-                there = await stored_completions.some(session, self.project_id, [name for _, name in chunk])
-            yield [(number, rows.of_completion(name, there.get(name))) for number, name in chunk]
+                of = await self.read(self.resources, session, self.project_id, [name for _, name in chunk])
+            yield [(number, row) for (number, _), row in zip(chunk, of, strict=True)]
+
+
+async def completions(_: Resources, session: AsyncSession, project_id: str, names: Sequence[str]) -> list[Row]:
+    there = await stored_completions.some(session, project_id, names)
+    return [rows.of_completion(name, there.get(name)) for name in names]
+
+
+async def responses(resources: Resources, session: AsyncSession, project_id: str, names: Sequence[str]) -> list[Row]:
+    """With the conversations that they continue."""
+    longest = resources.settings.max_body_bytes
+    made = []
+    for name in names:
+        try:
+            made.append(rows.of_response(name, await stored_responses.conversation(session, project_id, name, longest)))
+        except (NotFound, InvalidRequest) as error:
+            made.append(rows.of_response(name, error))
+    return made
+
+
+Read = Callable[[Resources, AsyncSession, str, Sequence[str]], Awaitable[list[Row]]]
+READ: dict[str, Read] = {rows.STORED: completions, rows.RESPONSES: responses}
 
 
 async def fetch(resources: Resources, run: EvalRun, file_id: str, path: Path) -> Path:

@@ -23,6 +23,16 @@ class Weights:
     lora: Lora
     head_D: Tensor | None = None
 
+    @property
+    def bytes(self) -> int:
+        tensors = [*(tensor for pair in self.lora.values() for tensor in pair), self.head_D]
+        return sum(tensor.nbytes for tensor in tensors if tensor is not None)
+
+    def on(self, device: torch.device | str) -> "Weights":
+        """The same where they are there already."""
+        lora = {name: (A_DR.to(device), B_RO.to(device)) for name, (A_DR, B_RO) in self.lora.items()}
+        return Weights(lora, None if self.head_D is None else self.head_D.to(device))
+
 
 def read(folder: Path, linears: Mapping[str, Shape], hidden: int, device: torch.device, dtype: torch.dtype) -> Weights:
     """The adapter in `folder`, ready for a base whose linear layers have these shapes and whose hidden states have

@@ -1,7 +1,7 @@
 """Which of the waiting requests join the running batches next."""
 
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.engine.requests import Request
@@ -60,7 +60,7 @@ def admit(
         if not fits(wanted, base) and any(load.rows for load in now.values()):
             blocked.append(request)
             continue
-        if padded(*admitted.get(base, ()), request):
+        if padded([len(each.prompt) for each in (*admitted.get(base, ()), request)]):
             continue
         waiting.remove(request)
         background += request.sampling.n * request.background
@@ -82,7 +82,6 @@ def fits(loads: Mapping[str, Load], base: str) -> bool:
     return loads[base].rows <= MAX_ROWS and sum(load.positions for load in loads.values()) <= MAX_POSITIONS
 
 
-def padded(*requests: Request) -> bool:
+def padded(lengths: Sequence[int]) -> bool:
     """Whether prompts of such different lengths are better not read together."""
-    lengths = [len(request.prompt) for request in requests]
     return max(lengths) * len(lengths) > PADDING * sum(lengths) + FREE_PADDING

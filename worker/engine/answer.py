@@ -40,10 +40,16 @@ class Answer:
     def body(self, kind: str, choices: Sequence[dict[str, Any]]) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model, "choices": choices}
 
-    def usage(self, completion: int) -> dict[str, int]:
+    def usage(self, completion: int) -> dict[str, Any]:
         """A prompt counts once, whatever n is; a completion's end token counts."""
         prompt = sum(len(request.prompt) for request in self.requests)
-        return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+        cached = sum(request.cached for request in self.requests)
+        return {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+            "prompt_tokens_details": {"cached_tokens": cached},
+        }
 
     async def whole(self) -> dict[str, Any]:
         """In one body, once every row has ended."""

@@ -161,7 +161,10 @@ def prepare(
     if body.likeliest is not None:
         base.vocabulary.guide  # noqa: B018 — read here, not on the event loop
     slot = adapter.slot if adapter else None
-    return [Generation(base, slot, prompt, prompts.sampling(body, base, len(prompt)), background) for prompt in found]
+    return [
+        Generation(base, slot, prompt, prompts.sampling(body, base, len(prompt)), background, body.cache_salt)
+        for prompt in found
+    ]
 
 
 def submit(generations: Sequence[Generation], adapter: Adapter | None, pool: Pool) -> None:
@@ -171,6 +174,8 @@ def submit(generations: Sequence[Generation], adapter: Adapter | None, pool: Poo
     base = generations[0].base
     if base.name not in pool.resident:
         raise Overloaded(f"The base model {base.name!r} was unloaded to make room. Try again in a few seconds.")
+    if adapter:
+        adapter.reserved_until = 0.0
     for generation in generations:
         pool.thread.submit(generation)
 

@@ -16,7 +16,7 @@ import structlog
 
 from fettle.errors import FettleError, Unavailable
 from worker.engine import metrics
-from worker.engine.admission import admit
+from worker.engine.admission import MAX_POSITIONS, admit
 from worker.engine.errors import Overloaded
 from worker.engine.requests import Piece, Request
 
@@ -105,6 +105,7 @@ class DecodeThread:
     def _serve(self) -> None:
         import torch
 
+        from worker.engine.prefixes import MAX_KEPT, divide
         from worker.engine.scheduler import BaseScheduler
 
         torch.set_num_threads(self.threads)
@@ -127,6 +128,9 @@ class DecodeThread:
                     if base not in self.schedulers:
                         self.schedulers[base] = BaseScheduler(self.networks[base])
                     self.schedulers[base].admit(requests)
+            held = sum(scheduler.load.positions for scheduler in self.schedulers.values())
+            prefixes = [network.prefixes for network in self.networks.values()]
+            divide(prefixes, max(0, min(MAX_KEPT, MAX_POSITIONS - held)))
             for scheduler in self.schedulers.values():
                 outputs += scheduler.advance()
             self._count()

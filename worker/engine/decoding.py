@@ -54,7 +54,8 @@ class Batch:
 
     def _join(self, prefill: Prefill, number: int, outputs: Outputs) -> None:
         request, logits_PV = prefill.requests[number], prefill.logits_PV
-        metrics.prompt_tokens.inc(len(request.prompt))
+        metrics.prompt_tokens.inc(len(request.prompt) - request.cached)
+        metrics.cached_tokens.inc(request.cached)
         assert logits_PV is not None  # noqa: S101 — its prompts are read
         rows = [Completion(request, index) for index in range(request.sampling.n)]
         logits_BV = logits_PV[number].expand(len(rows), -1)

@@ -10,6 +10,7 @@ bases_loaded = Gauge("fettle_engine_bases_loaded", "Base models with weights in 
 adapters_loaded = Gauge("fettle_engine_adapters_loaded", "Adapters in memory", registry=ENGINE)
 steps = Counter("fettle_engine_steps", "Decode steps; each writes one token a row", registry=ENGINE)
 prompt_tokens = Counter("fettle_engine_prompt_tokens", "Prompt tokens read; once for all of n", registry=ENGINE)
+cached_tokens = Counter("fettle_engine_cached_tokens", "Prompt tokens that were read before", registry=ENGINE)
 completion_tokens = Counter("fettle_engine_completion_tokens", "Tokens written, end tokens included", registry=ENGINE)
 scored = Counter("fettle_engine_conversations_scored", "Conversations, by reward models", registry=ENGINE)
 requests = Counter(

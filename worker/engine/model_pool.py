@@ -24,21 +24,27 @@ from pydantic import SecretStr
 from fettle.datasets.formats.render import Renderer
 from fettle.errors import Conflict, NotFound, TrainingFailed, Unavailable
 from fettle.host import cpu
+from fettle.host.memory import machine_memory
 from fettle.registry import catalog
 from fettle.registry.catalog import BaseModelEntry, Catalog
 from fettle.storage import Missing, Storage, artifacts, stale_files
 from worker.engine.decode_thread import DecodeThread
 from worker.engine.errors import AdapterRejected, Overloaded, UnknownModel
+from worker.engine.recent_adapters import SHARE, RecentAdapters
 from worker.engine.requests import Base
 from worker.engine.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    from worker.engine.adapters import Weights
     from worker.engine.networks import Network
 
 log = structlog.get_logger()
 
 # Rank 16 on every linear layer of an 8 B model is 84 MB in bf16: 32 of them take 2.7 GB beside the base's 16 GB
 MAX_ADAPTERS = 32
+IDLE_SECONDS = 30  # for which a load waits until one of them is idle
+RESERVED_SECONDS = 5  # for which an adapter that was just loaded waits for the request that it was loaded for
+LOOK_SECONDS = 0.01
 MAX_BASES = 4  # with weights in memory; the one used longest ago makes room for another
 FILES = ("adapter_config.json", "adapter_model.safetensors")
 
@@ -52,6 +58,7 @@ class Adapter:
     scores: bool = False  # a reward model
     created: int = field(default_factory=lambda: int(time.time()))
     used: float = field(default_factory=time.monotonic)
+    reserved_until: float = field(default_factory=lambda: time.monotonic() + RESERVED_SECONDS)  # or its first request
 
 
 class Pool:
@@ -81,7 +88,9 @@ class Pool:
         self.adapters: dict[str, Adapter] = {}
         self.slots = (f"slot{number:08d}" for number in itertools.count())
         self.locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # one a name
-        self.room = asyncio.Lock()
+        self.room = asyncio.Lock()  # one adapter at a time gets a place
+        self.base_room = asyncio.Lock()
+        self.recent = RecentAdapters(machine_memory() // SHARE)
 
     async def base(self, name: str) -> Base:
         """Its tokenizer and template, without the weights. Raises NotFound, Unavailable."""
@@ -104,6 +113,7 @@ class Pool:
         for request in self.thread.using(name):
             await request.over.wait()
         del self.resident[name]
+        self.recent.forget_base(name)
         self.adapters = {label: adapter for label, adapter in self.adapters.items() if adapter.base.name != name}
         await self.thread.call(partial(self.thread.networks.pop, name))
 
@@ -124,7 +134,7 @@ class Pool:
 
     async def _read_network(self, base: Base) -> "Network":
         await self.thread.call(lambda: None)  # torch is imported there, and not twice at once
-        async with self.room:
+        async with self.base_room:
             await self._make_room_for_base()
         network = await asyncio.to_thread(read_network, base, cpu_bf16=self.cpu_bf16 and cpu.bf16_pays(base.folder))
         await self.thread.call(lambda: self.thread.networks.update({base.name: network}))
@@ -157,14 +167,27 @@ class Pool:
             present = self.adapters.get(name)
             if present is None:
                 with self._pin(base_name):
-                    await self._fetch_and_attach(name, path, base)
+                    await self._attach(name, path, base)
             elif (present.path, present.base.name) != (path, base_name):
                 raise Conflict(
                     f"{name!r} is already loaded from {present.path!r} on {present.base.name!r}. Unload it first.",
                     param="lora_name",
                 )
 
-    async def _fetch_and_attach(self, name: str, path: str, base: Base) -> None:
+    async def _attach(self, name: str, path: str, base: Base) -> None:
+        network = await self.network(base)
+        weights = self.recent.take((name, path, base.name))
+        if weights is None:
+            weights = await self._fetch(path, network)
+        else:
+            weights = await asyncio.to_thread(weights.on, network.device)
+        adapter = Adapter(name, path, base, next(self.slots), scores=weights.head_D is not None)
+        async with self.room:
+            await self._make_room()
+            await self.thread.call(lambda: network.attach(adapter.slot, weights))
+            self.adapters[name] = adapter
+
+    async def _fetch(self, path: str, network: "Network") -> "Weights":
         self.cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.cache) as scratch:
             folder = Path(scratch) / "adapter"
@@ -174,23 +197,32 @@ class Pool:
                 raise AdapterRejected(f"The stored adapter is damaged: {error}.", code="adapter_corrupt") from error
             except (Missing, ValueError) as error:  # ValueError: no key, or no manifest
                 raise NotFound(f"There is no adapter at {path!r} ({error}).", param="lora_path") from error
-            network = await self.network(base)
-            weights = await asyncio.to_thread(network.read, folder)
-        adapter = Adapter(name, path, base, next(self.slots), scores=weights.head_D is not None)
-        async with self.room:
-            await self._make_room()
-            await self.thread.call(lambda: network.attach(adapter.slot, weights))
-            self.adapters[name] = adapter
+            return await asyncio.to_thread(network.read, folder)
 
     async def _make_room(self) -> None:
-        """The adapter that was used longest ago leaves, unless somebody still waits for its answer."""
+        """The adapter that was used longest ago leaves, once nobody waits for its answer any more."""
+        give_up = time.monotonic() + IDLE_SECONDS
         while len(self.adapters) >= MAX_ADAPTERS:
-            idle = [a for a in self.adapters.values() if not self.thread.using(a.base.name, a.slot)]
-            if not idle:
+            idle = self._idle()
+            if idle:
+                leaving = min(idle, key=lambda adapter: adapter.used)
+                del self.adapters[leaving.name]
+                weights = await self._detach(leaving)
+                if weights is not None:
+                    on_host = await asyncio.to_thread(weights.on, "cpu")
+                    self.recent.put((leaving.name, leaving.path, leaving.base.name), on_host)
+            elif time.monotonic() > give_up:
                 raise Overloaded(f"All {MAX_ADAPTERS} loaded adapters are in use. Try again in a few seconds.")
-            leaving = min(idle, key=lambda adapter: adapter.used)
-            del self.adapters[leaving.name]
-            await self._detach(leaving)
+            else:
+                await asyncio.sleep(LOOK_SECONDS)
+
+    def _idle(self) -> list[Adapter]:
+        now = time.monotonic()
+        return [
+            adapter
+            for adapter in self.adapters.values()
+            if adapter.reserved_until < now and not self.thread.using(adapter.base.name, adapter.slot)
+        ]
 
     async def _make_room_for_base(self) -> None:
         """The idle base that was used longest ago leaves, and its adapters with it."""
@@ -200,12 +232,14 @@ class Pool:
                 raise Overloaded(f"All {MAX_BASES} loaded base models are in use. Try again in a few seconds.")
             leaving = min(idle, key=lambda name: self.used[name])
             del self.resident[leaving]
+            self.recent.forget_base(leaving)
             self.adapters = {name: a for name, a in self.adapters.items() if a.base.name != leaving}
             await self.thread.call(partial(self.thread.networks.pop, leaving))
 
     async def unload(self, name: str) -> None:
         """Requests that are under way are finished first; new ones no longer find it. Raises NotFound."""
         async with self._lock(name):
+            self.recent.forget(name)
             if name not in self.adapters:
                 raise NotFound(f"The adapter {name!r} is not loaded.", param="lora_name")
             adapter = self.adapters.pop(name)
@@ -213,10 +247,9 @@ class Pool:
                 await request.over.wait()
             await self._detach(adapter)
 
-    async def _detach(self, adapter: Adapter) -> None:
+    async def _detach(self, adapter: Adapter) -> "Weights | None":
         network = self.resident.get(adapter.base.name)
-        if network is not None:
-            await self.thread.call(lambda: network.detach(adapter.slot))
+        return None if network is None else await self.thread.call(lambda: network.detach(adapter.slot))
 
     @contextmanager
     def _pin(self, base: str) -> Iterator[None]:

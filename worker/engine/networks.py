@@ -14,6 +14,7 @@ from fettle.registry.adapter_weights import Shape
 from worker.engine import adapters, lora, masks
 from worker.engine.adapters import Weights
 from worker.engine.lora import Lora, LoraPlan, MixedLinear, Routing
+from worker.engine.prefixes import Prefixes
 from worker.engine.requests import Base
 
 
@@ -47,6 +48,7 @@ class Network:
         self.backbone = network.base_model  # all of it but the LM head
         self.loras: dict[str, Lora] = {}
         self.heads: dict[str, Tensor] = {}  # of the reward models among them
+        self.prefixes = Prefixes()
 
     def plan(self, slots_B: Sequence[str | None], before: LoraPlan | None = None) -> LoraPlan | None:
         """How to compute these rows. Raises KeyError: no such slot."""
@@ -92,10 +94,11 @@ class Network:
         if weights.head_D is not None:
             self.heads[slot] = weights.head_D
 
-    def detach(self, slot: str) -> None:
-        """Forgetting what is not there does nothing."""
-        self.loras.pop(slot, None)
-        self.heads.pop(slot, None)
+    def detach(self, slot: str) -> Weights | None:
+        """What was there."""
+        lora, head_D = self.loras.pop(slot, None), self.heads.pop(slot, None)
+        self.prefixes.forget(slot)
+        return None if lora is None else Weights(lora, head_D)
 
 
 def mixed(network: nn.Module, routing: Routing) -> dict[str, Shape]:

@@ -72,6 +72,8 @@ class Request:
     prompt: list[int]  # ids (T)
     sampling: Sampling
     background: bool = False  # joins only where it slows nobody who waits for an answer
+    salt: str | None = None  # requests with the same one may share the beginnings of prompts; None: it shares nothing
+    cached: int = field(default=0, init=False)  # tokens of the prompt that an earlier request had read
     unfinished: int = field(init=False)  # rows
     overtaken: int = field(default=0, init=False)  # times that a later request was admitted before it
     kept_back: int = field(default=0, init=False)  # looks at which a background request let others go first

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 import structlog
 
 from fettle.errors import FettleError
-from worker.engine.admission import Load
+from worker.engine.admission import Load, padded
 from worker.engine.decoding import Batch, Outputs
 from worker.engine.errors import GenerationFailed
 from worker.engine.networks import Network
 from worker.engine.prefill import ALONE, CHUNK, Prefill
+from worker.engine.prefixes import BLOCK, Prefixes
 from worker.engine.requests import Request
 
 log = structlog.get_logger()
@@ -84,6 +85,8 @@ class BaseScheduler:
         try:
             if self.next:
                 requests = [request for request in self.next.popleft() if not request.cancelled]
+                requests, *others = alike(requests, self.network.prefixes)
+                self.next.extendleft(reversed(others))
                 if requests:
                     self.prefills.append(Prefill(self.network, requests))
             if not self.prefills:
@@ -107,6 +110,19 @@ class BaseScheduler:
         requests = {row.request for row in self.batch.rows if not row.over}
         self.batch = Batch(self.network)
         return failures(requests, error)
+
+
+def alike(requests: list[Request], prefixes: Prefixes) -> list[list[Request]]:
+    """In groups whose prompts have about as much left to be read; at least one group."""
+    left = {request: len(request.prompt) - BLOCK * len(prefixes.find(request)) for request in requests}
+    if not requests or not padded([*left.values()]):
+        return [requests]
+    groups: list[list[Request]] = [[]]
+    for request in sorted(requests, key=left.__getitem__):
+        if padded([left[each] for each in (*groups[-1], request)]):
+            groups.append([])
+        groups[-1].append(request)
+    return groups
 
 
 def failures(requests: Iterable[Request], error: Exception) -> Outputs:

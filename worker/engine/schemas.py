@@ -29,6 +29,7 @@ MAX_STOP_LENGTH = 256  # characters; every stop string is searched for at every 
 MAX_TOP_LOGPROBS = 20
 MAX_BIASES = 1024
 MAX_CONVERSATIONS = 256
+MAX_SALT_LENGTH = 1024
 INT64 = 2**63
 # Keys of an assistant's message in an answer, which clients send back with the history
 EMPTY_FIELDS = (
@@ -134,6 +135,8 @@ class Generated(Strict):
         default_factory=dict
     )
     user: str | None = None  # says who asks; changes no answer
+    # vLLM's: requests with the same one share the beginnings of prompts; in vLLM those without one share them too
+    cache_salt: str | None = Field(None, min_length=1, max_length=MAX_SALT_LENGTH)
 
     @model_validator(mode="after")
     def usage_goes_with_a_stream(self) -> Self:

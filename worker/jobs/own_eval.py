@@ -69,7 +69,7 @@ def run_of(made: Eval, job: Job, who: str, model: str, total: int) -> EvalRun:
         id=ids.new("evalrun_"), project_id=job.project_id, eval_id=made.id, name=f"{who} model", model=model,
         labels=dict([*about.items(), *figures.items()][:LABELS_AT_MOST]), servables={}, data_source={"asked": asked},
         status=EvalRunStatus.COMPLETED, total=total, passed=0, failed=0, errored=0, by_criterion={}, prompt_tokens=0,
-        completion_tokens=0,
+        cached_tokens=0, completion_tokens=0,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The agent's HTTP side: the same routes as the embedded engine's, so that the API knows no difference."""
 
 import contextlib
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, cast
@@ -11,6 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import PlainTextResponse, Response
 
 from fettle.errors import FettleError, InvalidRequest, Unavailable
+from fettle.inference.requests.chat import SALT
 from fettle.settings import Settings
 from fettle.storage import open_storage
 from worker.engine import errors, presence
@@ -64,11 +66,11 @@ async def unload_lora_adapter(body: UnloadAdapter, adapters: TheAdapters) -> Pla
 @router.post("/v1/completions")
 async def complete(http: Request, vllm: TheVllm, adapters: TheAdapters) -> Response:
     """As it came, and as it comes back; whoever leaves early ends vLLM's work on it as well."""
-    body = await http.body()
+    body = read(await http.body())
     use = contextlib.ExitStack()
-    use.enter_context(adapters.in_use(model_of(body)))
+    use.enter_context(adapters.in_use(str(body["model"])))
     try:
-        forwarded = vllm.forward(http.url.path, body, http.headers.get("x-request-id"))
+        forwarded = vllm.forward(http.url.path, unshared(body), http.headers.get("x-request-id"))
         response = await unless_gone(http, forwarded)
     except BaseException:  # the client's leaving too
         use.close()
@@ -88,11 +90,20 @@ async def pooling() -> Response:
     )
 
 
-def model_of(body: bytes) -> str:
+def read(content: bytes) -> dict[str, Any]:
+    """Raises InvalidRequest."""
     try:
-        return str(orjson.loads(body)["model"])
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise InvalidRequest("The body must be a JSON object with a 'model'.", param="model") from error
+        body = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        body = None
+    if not isinstance(body, dict) or "model" not in body:
+        raise InvalidRequest("The body must be a JSON object with a 'model'.", param="model")
+    return body
+
+
+def unshared(body: dict[str, Any]) -> bytes:
+    """For vLLM, where requests without a salt would share what it has read for any of them."""
+    return orjson.dumps({**body, SALT: body.get(SALT) or secrets.token_hex(32)})
 
 
 @asynccontextmanager

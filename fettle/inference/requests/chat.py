@@ -4,9 +4,11 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict
 
+from fettle.errors import InvalidRequest
 from fettle.schemas.labels import Labels
 from fettle.schemas.strict import Strict
 
+SALT = "cache_salt"  # vLLM's: requests with the same one share what an engine has read
 # Asks for nothing: some clients send it with every request
 NEUTRAL: dict[str, Any] = {"modalities": ["text"], "tools": [], "functions": []}
 # Of OpenAI's parameters, those that not every engine knows: with null they were left out
@@ -42,7 +44,16 @@ class ChatRequest(Unneeded):
 
 
 def without(neutral: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
-    """The body less what asks for nothing. `1` is not `true`."""
+    """The body less what asks for nothing. `1` is not `true`.
+
+    Raises InvalidRequest for what the client of the engine sets itself.
+    """
+    if SALT in body:
+        raise InvalidRequest(
+            f"Unknown parameter: {SALT!r}. The server sets it, so that projects share nothing. Remove it.",
+            code="unknown_parameter",
+            param=SALT,
+        )
 
     def asks(name: str, value: object) -> bool:
         if value is None and name in LEFT_OUT_BY_NULL:

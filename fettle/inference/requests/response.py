@@ -188,6 +188,19 @@ def read_back(items: list[dict[str, Any]]) -> list[Any]:
     return ITEMS.validate_python(items)
 
 
+def messages_of(rows: Sequence[StoredResponse]) -> list[dict[str, Any]]:
+    """The chat messages that the last of a conversation was asked with, its instructions first."""
+    instructions = rows[-1].body["instructions"]
+    system = [{"role": "system", "content": instructions}] if instructions else []
+    return [*system, *chat_messages(read_back(items_of(rows)))]
+
+
+def answer_of(body: dict[str, Any]) -> dict[str, Any]:
+    """The message of the assistant that a response is; empty where it has none."""
+    messages = chat_messages(read_back(body["output"]))
+    return messages[-1] if messages else {}
+
+
 def deleted_object(response_id: str) -> dict[str, Any]:
     return {"id": response_id, "object": "response", "deleted": True}
 

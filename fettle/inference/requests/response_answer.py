@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from fettle import ids
 from fettle.inference.requests.response import ResponseCreate
+from fettle.inference.usage import cached_tokens
 
 
 @dataclass
@@ -20,7 +21,7 @@ class Answer:
     calls: list[dict[str, Any]] = field(default_factory=list)  # function_call items
     has_message: bool = False  # a stream has begun one
     status: Literal["in_progress", "completed", "incomplete", "failed"] = "in_progress"
-    usage: dict[str, int] | None = None
+    usage: dict[str, Any] | None = None
     error: dict[str, str] | None = None
     id: str = field(default_factory=lambda: ids.new("resp_"))
     message_id: str = field(default_factory=lambda: ids.new("msg_"))
@@ -107,11 +108,11 @@ def logprobs_of(choice: dict[str, Any]) -> list[dict[str, Any]]:
     return (choice.get("logprobs") or {}).get("content") or []
 
 
-def usage_object(usage: dict[str, int]) -> dict[str, Any]:
-    """The engine counts no cached and no reasoning tokens apart."""
+def usage_object(usage: dict[str, Any]) -> dict[str, Any]:
+    """The engine counts no reasoning tokens apart, and writing to its cache costs nothing."""
     return {
         "input_tokens": usage["prompt_tokens"],
-        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "input_tokens_details": {"cached_tokens": cached_tokens(usage), "cache_write_tokens": 0},
         "output_tokens": usage["completion_tokens"],
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": usage["total_tokens"],

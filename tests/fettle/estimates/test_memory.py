@@ -1,6 +1,7 @@
 """Memory against arithmetic: a base of two layers, 8 wide."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,16 @@ def test_a_gpu_holds_16_bits_and_more_tokens() -> None:
     found = memory.parts(BASE, method(batch_size=8), on_gpu=True, available=None)
     assert found.weights == 2 * 1000
     assert found.activations == 4096 * 2 * (17 * 8 + 8 * 16)
+
+
+def test_a_cpu_that_trains_in_bf16_holds_16_bits_of_a_large_base_only() -> None:
+    large = replace(BASE, large=True)
+    found = memory.parts(large, method(), on_gpu=False, available=None, cpu_bf16=True)
+    assert found.weights == 2 * 1000
+    assert found.activations == 1024 * 2 * (17 * 8 + 8 * 16)
+    in_fp32 = memory.parts(BASE, method(), on_gpu=False, available=None)
+    assert memory.parts(BASE, method(), on_gpu=False, available=None, cpu_bf16=True) == in_fp32
+    assert memory.parts(large, method(), on_gpu=False, available=None) == in_fp32
 
 
 def test_sampled_completions_need_a_cache() -> None:

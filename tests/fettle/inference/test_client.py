@@ -200,7 +200,7 @@ class TestFind:
                     await serving.find(session, owner_id, name, BUILT_IN)
                 assert (refused.value.code, refused.value.param) == ("model_not_found", "model")
         assert found == [
-            Servable("starter", "starter", None),
-            Servable(tuned, "starter", "p/adapter"),
-            Servable(checkpoint, "starter", "p/step-5"),
+            Servable("starter", "starter", None, project.id),
+            Servable(tuned, "starter", "p/adapter", project.id),
+            Servable(checkpoint, "starter", "p/step-5", project.id),
         ]

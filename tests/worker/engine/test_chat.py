@@ -10,6 +10,8 @@ from fettle.datasets.formats.render import Renderer
 from tests.worker.engine.conftest import KEY, QUESTION, QUESTIONS, Engine, greedy, until, user
 from worker.engine import decode_thread
 
+pytestmark = pytest.mark.slow  # loads transformers
+
 Oracles = dict[str | None, Any]
 
 
@@ -94,6 +96,7 @@ def test_the_prompt_counts_once_and_the_rows_together(engine: Engine, renderer: 
     assert engine.load("endless").status_code == 200
     usage = engine.chat("endless", n=4, max_tokens=5).json()["usage"]
     prompt = len(renderer.prompt(user(QUESTION)))
+    assert usage.pop("prompt_tokens_details") == {"cached_tokens": 0}
     assert usage == {"prompt_tokens": prompt, "completion_tokens": 20, "total_tokens": prompt + 20}
 
 

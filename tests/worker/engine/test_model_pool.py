@@ -4,9 +4,12 @@ from typing import Any
 import pytest
 
 from fettle.datasets.formats.render import Renderer
+from fettle.storage import Missing
 from tests.worker.engine.conftest import QUESTION, Engine, greedy, until, user
 from worker.engine import app, model_pool
 from worker.engine.requests import Request
+
+pytestmark = pytest.mark.slow  # loads transformers
 
 
 def loaded(engine: Engine) -> list[str]:
@@ -117,22 +120,32 @@ def test_the_adapter_used_longest_ago_makes_room_and_can_come_back(
     engine.load("endless")
     assert loaded(engine) == ["starter", "one", "endless"]
     assert engine.chat("two").status_code == 404
-    engine.load("two")
-    assert loaded(engine) == ["starter", "endless", "two"]
-    assert engine.texts(model="two") == [right]
+    with monkeypatch.context() as without_storage:
+        without_storage.setattr(model_pool.artifacts, "download", missing)
+        assert engine.load("two").status_code == 200  # its weights were kept
+        assert loaded(engine) == ["starter", "endless", "two"]
+        assert engine.texts(model="two") == [right]
+        engine.unload("two")
+        assert engine.load("two").status_code == 404  # who is told to unload it keeps nothing
 
 
-def test_an_adapter_that_is_answering_does_not_make_room(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+async def missing(*_: Any, **__: Any) -> None:
+    raise Missing("adapters/two")
+
+
+def test_an_adapter_makes_room_once_it_has_answered(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_pool, "MAX_ADAPTERS", 1)
     engine.load("endless")
     (right,) = engine.texts(model="endless", max_tokens=150)
     with ThreadPoolExecutor(1) as threads:
         answer = threads.submit(engine.texts, model="endless", max_tokens=150)
         until(lambda: engine.pool.thread.schedulers)
-        refused = engine.load("one")
+        with monkeypatch.context() as without_patience:
+            without_patience.setattr(model_pool, "IDLE_SECONDS", 0)
+            refused = engine.load("one")
+        assert engine.load("one").status_code == 200
         assert answer.result() == [right]
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "engine_overloaded")
-    assert engine.load("one").status_code == 200
     assert loaded(engine) == ["starter", "one"]
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,14 @@ Row = dict[str, Any]
 FORKSERVER = multiprocessing.get_context("forkserver")
 FORKSERVER.set_forkserver_preload(["worker.training.process.forkserver"])
 SILENCE = 120  # seconds after which a child counts as hung
+
+
+def run_as_on_gpus(folder: str, sock: socket.socket, number: int) -> None:
+    """The ranks are fresh processes, as CUDA needs them."""
+    from worker.training.distributed import torchrun
+
+    torchrun.start_method = lambda: "spawn"
+    run(folder, sock, number)
 
 
 def rows(count: int, split: Any = "train", seed: int = 1) -> list[Row]:
@@ -88,11 +96,11 @@ def work_folder(
 class Child:
     """One training child and what it said."""
 
-    def __init__(self, folder: Path, ranks: int = 1) -> None:
+    def __init__(self, folder: Path, ranks: int = 1, main: Callable[[str, socket.socket, int], None] = run) -> None:
         self.folder = folder
         self.socket, theirs = socket.socketpair()
         self.socket.settimeout(SILENCE)
-        self.process = FORKSERVER.Process(target=run, args=(str(folder), theirs, ranks), daemon=ranks == 1)
+        self.process = FORKSERVER.Process(target=main, args=(str(folder), theirs, ranks), daemon=ranks == 1)
         self.process.start()
         theirs.close()
         self.lines = self._lines()

@@ -32,6 +32,7 @@ class RecordedVllm:
         self.base = "starter"
         self.loaded: dict[str, str] = {}  # name → folder
         self.seen: list[tuple[str, dict[str, Any]]] = []
+        self.salts: list[str | None] = []  # of the bodies, which are noted without
         self.headers: list[dict[str, str]] = []
         self.refusal: tuple[int, dict[str, Any]] | None = None
         self.url = ""
@@ -58,6 +59,7 @@ class RecordedVllm:
 
     async def note(self, request: Request) -> dict[str, Any]:
         body: dict[str, Any] = await request.json()
+        self.salts.append(body.pop("cache_salt", None))
         self.seen.append((request.url.path, body))
         self.headers.append(dict(request.headers))
         return body

@@ -177,6 +177,13 @@ class TestChat:
         assert (answer.status, b'"content":"4"' in body) == (200, True)
         assert vllm.seen[-1] == ("/v1/chat/completions", chat_body(temperature=0.5))
 
+    async def test_vllm_keeps_apart_what_may_not_be_shared(self, agent: httpx.AsyncClient, vllm: RecordedVllm) -> None:
+        for salt in ("ours", "ours", None, None):
+            await agent.post("/v1/chat/completions", json=chat_body("starter", cache_salt=salt))
+        ours, again, *own = vllm.salts
+        assert ours == again == "ours"
+        assert len({*own, None}) == 3  # vLLM would let requests without one share among themselves
+
     async def test_vllms_refusal_comes_in_our_shape(self, agent: httpx.AsyncClient, vllm: RecordedVllm) -> None:
         long = chat_body("starter", messages=[{"role": "user", "content": "x" * 30_000}])
         answer = await agent.post("/v1/chat/completions", json=long)

@@ -28,6 +28,7 @@ for name in ("bitsandbytes", "mlflow", "wandb", "scipy"):
     cast(dict[str, Any], sys.modules).setdefault(name, None)
 warnings.simplefilter("ignore", FutureWarning)  # renames in the next major versions of what is pinned here
 
+gc.disable()  # what is imported stays: to walk it again and again was a sixth of the work
 from transformers import Qwen3ForCausalLM  # noqa: E402, F401 — the starter's; families are imported when first named
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping  # noqa: E402 — after what it reads
 
@@ -36,3 +37,4 @@ import worker.training.loop  # noqa: E402, F401 — torch, transformers, trl, pe
 get_checkpoint_conversion_mapping("qwen3")  # compiles 943 patterns, then keeps them
 gc.collect()
 gc.freeze()  # a collection in the child would walk, and so copy, a million objects: 0.3 s at the start
+gc.enable()

@@ -11,9 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.worker.training.children import Child, Line, comparisons, of, rows, series, work_folder
+from tests.worker.training.children import Child, Line, comparisons, of, rows, run_as_on_gpus, series, work_folder
 from tests.worker.training.methods import test_rlhf
 from tests.worker.training.rl import rewarded
+from worker.training.__main__ import run
 from worker.training.distributed import ranks, torchrun
 from worker.training.process.channel import LOST_RANK
 
@@ -206,8 +207,9 @@ class TestDeath:
         assert child.exit_code() == LOST_RANK
         assert not any(process.is_running() and process.status() != "zombie" for process in processes)
 
-    def test_kill_9_of_the_child_takes_the_ranks_with_it(self, tmp_path: Path) -> None:
-        child = Child(folder(tmp_path / "work"), ranks=2)
+    @pytest.mark.parametrize("main", [run, run_as_on_gpus])
+    def test_kill_9_of_the_child_takes_the_ranks_with_it(self, main: Any, tmp_path: Path) -> None:
+        child = Child(folder(tmp_path / "work"), ranks=2, main=main)
         child.until("metrics", step=1)
         processes = rank_processes(child)
         child.kill()

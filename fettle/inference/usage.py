@@ -1,0 +1,11 @@
+"""What an engine counted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def cached_tokens(usage: Mapping[str, Any]) -> int:
+    """Tokens of the prompt that it had read before. 0 where it does not say: a vLLM needs
+    --enable-prompt-tokens-details."""
+    details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details") or {}
+    return int(details.get("cached_tokens") or 0)
