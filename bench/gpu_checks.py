@@ -152,11 +152,17 @@ def train(setting: Setting, checkpointing: str, asked: dict[str, Any]) -> list[f
     from worker.training.model import device
 
     folder, size = setting
-    choose = device.choose
-    device.choose = lambda *given: dataclasses.replace(choose(*given), gradient_checkpointing=checkpointing == "on")
+    choose, chosen = device.choose, []
+
+    def forced(*given: Any) -> Any:
+        chosen.append(dataclasses.replace(choose(*given), gradient_checkpointing=checkpointing == "on"))
+        return chosen[-1]
+
+    device.choose = forced
     rows = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
     hyperparameters = {**gpu.hyperparameters("plain", size), **asked}
     found = _child.run("supervised", rows, hyperparameters, base=folder / "base")["steps"]
+    assert chosen  # else nothing was forced
     return [step["train_loss"] for step in found if "train_loss" in step]
 
 
