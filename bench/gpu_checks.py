@@ -65,12 +65,14 @@ def engine_in_bf16(_: Setting) -> Figures:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from worker.engine.model_pool import read_base
+    from fettle.datasets.formats.render import Renderer
     from worker.engine.networks import Network
     from worker.engine.prefill import Prefill
-    from worker.engine.requests import Request, Sampling
+    from worker.engine.requests import Base, Request, Sampling
+    from worker.engine.vocabulary import Vocabulary
 
-    base = read_base("starter", STARTER, 2048)
+    renderer, nowhere = Renderer(STARTER), frozenset[int]()
+    base = Base("starter", STARTER, 2048, renderer, nowhere, Vocabulary(renderer, nowhere))
     network = Network(base, cpu_bf16=True)
     exact = AutoModelForCausalLM.from_pretrained(STARTER, dtype=torch.float32).eval()
     text = "Tom has 12 apples and 30 pears. " * 12

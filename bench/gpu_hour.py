@@ -80,9 +80,10 @@ def main() -> None:
 
 def refuse_without_gpu(rehearsal: bool) -> None:
     try:
+        import numpy  # noqa: F401 — the packages do not bring it
         import torch
     except ImportError as error:
-        refuse(f"torch cannot be imported ({error}). Install a torch with CUDA, or use an image that has it.")
+        refuse(f"{error}. Install torch with CUDA, and numpy 2, or use an image that has them.")
     if not rehearsal and not torch.cuda.is_available():
         refuse(
             f"torch {torch.__version__} sees no CUDA GPU. Check nvidia-smi, or rehearse on this CPU with "

@@ -3,8 +3,8 @@
     python -m bench.gpu_packages packages.tar.xz [--python 3.12] [--cuda 130]
 
 Downloads the wheels of this list in the versions of constraints.txt, leaves out what training never opens, packs the
-rest and says how large it is. It must be under 60 MB. torch and what comes with it (sympy, jinja2, filelock, …) are not
-in it: whoever has CUDA has them.
+rest and says how large it is. It must be under 60 MB. torch and what comes with it (sympy, networkx, numpy) are
+not in it: an image for GPUs has them.
 """
 
 import argparse
@@ -30,13 +30,16 @@ PLATFORMS = (
 NEEDED = (
     # training, and what it imports
     *("transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors", "huggingface_hub"),
-    *("bitsandbytes", "pyarrow", "pandas", "numpy", "dill", "multiprocess", "xxhash", "regex", "tqdm", "PyYAML"),
-    *("packaging", "psutil", "requests", "httpx", "httpcore", "h11", "anyio", "idna", "certifi", "urllib3"),
-    *("charset-normalizer", "python-dateutil", "six", "fsspec", "sniffio"),
+    *("bitsandbytes", "pyarrow", "pandas", "dill", "multiprocess", "xxhash", "regex", "tqdm", "PyYAML", "packaging"),
+    *("psutil", "requests", "httpx", "httpcore", "httpx2", "httpcore2", "h11", "anyio", "sniffio", "idna", "certifi"),
+    *("truststore", "urllib3", "charset-normalizer", "python-dateutil", "six", "fsspec", "typer", "shellingham"),
+    *("rich", "Pygments", "Jinja2", "MarkupSafe", "filelock"),
     # the project's own
     *("pydantic", "pydantic_core", "pydantic-settings", "python-dotenv", "annotated-types", "typing-inspection"),
-    *("typing_extensions", "orjson", "structlog", "prometheus_client", "llguidance", "SQLAlchemy", "greenlet"),
-    *("Jinja2", "MarkupSafe", "filelock"),
+    *("typing_extensions", "orjson", "structlog", "prometheus_client", "llguidance", "fastapi", "starlette"),
+    *("annotated-doc", "jsonschema", "jsonschema-specifications", "referencing", "rpds-py", "attrs"),
+    *("opentelemetry-api", "importlib_metadata", "zipp"),
+    *("openai", "jiter", "distro"),  # of examples/grpo.py, whose rows GRPO learns from
 )
 UNUSED = (  # of pyarrow: servers, other clouds, headers; of all: tests
     *("pyarrow/*flight*", "pyarrow/*substrait*", "pyarrow/libarrow_s3*", "pyarrow/*_s3fs*", "pyarrow/*gandiva*"),
