@@ -4,18 +4,17 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import structlog
 
 from fettle import migrate
-from fettle.db import FULL_ERRORS, DatabaseFull
+from fettle.db import FULL_ERRORS, Database, DatabaseFull
+from fettle.inference.client import Engine
 from fettle.observability.causes import in_words
 from fettle.observability.logs import LogStream
-from fettle.storage import Refused, deletions
-
-if TYPE_CHECKING:
-    from api.deps import Services
+from fettle.queue import Doorbell
+from fettle.storage import Refused, Storage, deletions
 
 log = structlog.get_logger()
 
@@ -25,11 +24,20 @@ PROBE = f"readiness/{secrets.token_hex(8)}"  # the object that is written, one f
 PROBE_SECONDS = 3600  # since the last check, after which it is deleted
 
 
+class Parts(Protocol):
+    """What is tried."""
+
+    db: Database
+    storage: Storage
+    doorbell: Doorbell
+    engine: Engine
+
+
 class NotMigrated(Exception):
     """The database lacks tables or columns that this release reads."""
 
 
-async def database(services: "Services") -> None:
+async def database(services: Parts) -> None:
     """Whether it has this release's tables, and takes a write."""
     found, newest = await migrate.revisions(services.db)
     if found is None or (found in migrate.known() and found != newest):  # one that we do not know is newer than us
@@ -38,7 +46,7 @@ async def database(services: "Services") -> None:
         await deletions.plan(session, PROBE, seconds=PROBE_SECONDS)
 
 
-async def storage(services: "Services") -> None:
+async def storage(services: Parts) -> None:
     """Whether it takes an object: some stores and policies let us list and refuse what we put.
 
     The object is deleted by the plan that the database's check has written.
@@ -50,21 +58,21 @@ async def storage(services: "Services") -> None:
     await services.storage.put(PROBE, content())
 
 
-async def queue(services: "Services") -> None:
+async def queue(services: Parts) -> None:
     await services.doorbell.ping()
 
 
-async def engine(services: "Services") -> None:
+async def engine(services: Parts) -> None:
     if not await services.engine.healthy():
         raise ConnectionError("the engine is not responding")
 
 
-async def log_file(services: "Services") -> None:
+async def log_file(services: Parts) -> None:
     if LogStream.failing:
         raise OSError("the log cannot be written because its disk is full or it is closed")
 
 
-CHECKS: dict[str, Callable[["Services"], Awaitable[None]]] = {
+CHECKS: dict[str, Callable[[Parts], Awaitable[None]]] = {
     "database": database,
     "storage": storage,
     "queue": queue,
@@ -90,7 +98,7 @@ class Readiness:
         self.states: dict[str, tuple[float, str]] = {}
         self.locks = {name: asyncio.Lock() for name in CHECKS}
 
-    async def state_of(self, name: str, services: "Services") -> str:
+    async def state_of(self, name: str, services: Parts) -> str:
         async with self.locks[name]:
             checked_at, state = self.states.get(name, (0.0, ""))
             if state and time.monotonic() - checked_at < (GOOD_SECONDS if state == "ok" else BAD_SECONDS):
@@ -100,7 +108,7 @@ class Readiness:
             return state
 
 
-async def check(name: str, services: "Services") -> str:
+async def check(name: str, services: Parts) -> str:
     try:
         await asyncio.wait_for(CHECKS[name](services), CHECK_SECONDS)
     except Exception as error:  # whatever it is, the part is not ready

@@ -88,8 +88,10 @@ def by_our_cache(steps: int) -> tuple[Run, Run]:
 
 
 def in_a_process(work: Callable[..., Run], *arguments: Any) -> Run:
-    """A new one each time, so that no run finds what another has warmed up, or patched."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
+    """A new one each time, so that no run finds what another has warmed up, or patched. Only imports are shared."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["worker.training.process.forkserver"])
+    with context.Pool(1) as pool:
         return pool.apply(work, arguments)
 
 

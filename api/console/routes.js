@@ -36,5 +36,35 @@ export const ROUTES = [
   { path: "/sign-in/:token", title: "Sign in", open: true, load: () => import("./pages/sign-in.js") },
 ];
 
+/** The route of a path and the path's values; route is null for an unknown path. */
+export function routed(path) {
+  for (const route of ROUTES) {
+    const values = match(route.path, path);
+    if (values) return { route, values };
+  }
+  return { route: null, values: {} };
+}
+
+/** @returns {Record<string, string> | null} */
+function match(pattern, path) {
+  const wanted = pattern.split("/");
+  const given = path.split("/");
+  if (wanted.length !== given.length) return null;
+  const found = {};
+  for (const [place, part] of wanted.entries()) {
+    if (part.startsWith(":")) found[part.slice(1)] = decode(given[place]);
+    else if (part !== given[place]) return null;
+  }
+  return found;
+}
+
+function decode(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 /** The navigation's groups, in their order. */
 export const NAV_GROUPS = ["Work", "People", "Admin"];

@@ -180,8 +180,10 @@ def in_commands(message: str) -> str:
 def checked(response: httpx.Response) -> httpx.Response:
     if response.is_success:
         return response
+    code = None
     try:
-        message = in_commands(response.json()["error"]["message"])
+        error = response.json()["error"]
+        message, code = in_commands(error["message"]), error.get("code")
     except (ValueError, KeyError, TypeError):
         message = f"The answer of {response.url} has the status {response.status_code}. Is it a Fettle server?"
-    raise Unavailable(message) if response.status_code in AWAY else Refused(message)
+    raise Unavailable(message) if response.status_code in AWAY else Refused(message, code=code)

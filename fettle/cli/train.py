@@ -4,11 +4,12 @@ import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
 from fettle.cli import chat, files
-from fettle.cli.client import Client
+from fettle.cli.client import Client, Refused
 from fettle.cli.jobs import JOBS, NOT_SUCCEEDED, follow
 from fettle.cli.terminal import AsJson, console, plain, show_json
 from fettle.errors import InvalidRequest
@@ -111,6 +112,7 @@ def train(
         if not body.get(name):
             raise InvalidRequest(f"The job has no {name}. Name one: {way}")
     client = Client(Settings())
+    check_model(client, str(body["model"]))
     for name in ("training_file", "validation_file"):
         if body.get(name):
             body[name] = uploaded(client, str(body[name]), limit, as_json)
@@ -135,6 +137,18 @@ def run(client: Client, body: Body, *, watch: bool, talk: bool, as_json: bool) -
     done = follow(client, created["id"])
     if talk:
         chat.talk(client, done["fine_tuned_model"])
+
+
+def check_model(client: Client, name: str) -> None:
+    """Before files are sent, which can take long. A key that may not read models leaves it to the job's own check.
+
+    Raises Refused for a model that does not exist.
+    """
+    try:
+        client.get(f"/v1/models/{quote(name, safe='')}")
+    except Refused as error:
+        if error.code == "model_not_found":
+            raise
 
 
 def uploaded(client: Client, name: str, limit: int, as_json: bool) -> str:

@@ -15,6 +15,8 @@ from tests.conformance.working import working
 from tests.conftest import Api
 from worker.background import batches
 
+pytestmark = pytest.mark.slow  # starts a server for the SDK
+
 ENDED = ("completed", "failed", "expired", "cancelled")
 
 

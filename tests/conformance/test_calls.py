@@ -23,6 +23,8 @@ from tests.conformance.conftest import ALIAS, SLASHED
 from tests.conformance.perform import CALLS, PAUSES, perform
 from tests.conftest import Api
 
+pytestmark = pytest.mark.slow  # the SDK builds hundreds of models at their first use
+
 ROOT = Path(__file__).parents[2]
 OLDER = Path(sys.prefix) / "openai-1"  # the Makefile puts it there
 OLDER_VERSION = "1.109.1"

@@ -18,6 +18,8 @@ from tests.conftest import Api
 from worker.background import evals
 from worker.jobs import own_eval
 
+pytestmark = pytest.mark.slow  # starts a server for the SDK
+
 SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
 CHECK: Any = {"type": "string_check", "name": "right", "operation": "ilike", "input": "{{sample.output_text}}"}
 

@@ -16,6 +16,8 @@ from tests.api.served import served
 from tests.api.tenants import Tenant, running, settings_in
 from tests.conftest import Api
 
+pytestmark = pytest.mark.slow  # starts a server for the SDK
+
 JOBS = "/v1/fine_tuning/jobs"
 AT_ONCE = 50
 

@@ -3,9 +3,12 @@
 import hashlib
 import io
 
+import pytest
 from openai import OpenAI
 
 from tests.api.tenants import jsonl
+
+pytestmark = pytest.mark.slow  # starts a server for the SDK
 
 ROWS = jsonl(5000)
 

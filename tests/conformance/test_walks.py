@@ -19,6 +19,8 @@ from tests.api.tenants import ADAPTER, Tenant, jsonl
 from tests.conformance.conftest import SLASHED
 from tests.conformance.objects import OBJECTS
 
+pytestmark = pytest.mark.slow  # starts a server for the SDK
+
 MESSAGES: Any = [{"role": "user", "content": "2 + 2 ="}]
 
 

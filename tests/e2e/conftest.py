@@ -25,7 +25,7 @@ QUICK = {  # so that a lost worker is noticed within seconds
     "FETTLE_LEASE_SECONDS": "3",
     "FETTLE_HEARTBEAT_SECONDS": "0.5",
     "FETTLE_WATCH_SECONDS": "0.1",
-    "FETTLE_POLL_SECONDS": "1",
+    "FETTLE_POLL_SECONDS": "3",
     "FETTLE_RECONCILE_SECONDS": "1",
     "FETTLE_EVENT_POLL_SECONDS": "0.1",
     "FETTLE_THREADS": "1",

@@ -3,7 +3,8 @@ import random
 from itertools import islice
 from pathlib import Path
 
-from bench.reward_model import kind
+import pytest
+
 from examples.evaluation import ANSWER
 from examples.preferences import misread, pair, ranking, rows, slipped
 from examples.word_problems import OPERATIONS, Problem, problems
@@ -58,7 +59,10 @@ def test_a_ranking_goes_by_what_is_right_and_then_by_shape() -> None:
     assert len(orders) == 24  # every order: where a response stands says nothing
 
 
+@pytest.mark.slow  # loads transformers
 def test_the_kinds_of_a_rankings_pairs_are_told_apart() -> None:
+    from bench.reward_model import kind
+
     row = ranking(PROBLEM, random.Random(1))
     best, blurted, wrong, worst = (row["responses"][place] for place in row["ranking"])
     assert kind(row, best, blurted) == kind(row, wrong, worst) == "shape"

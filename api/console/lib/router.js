@@ -1,9 +1,8 @@
 /**
- * Which page is shown: what follows `#` in the address, of which the server sees nothing. Only the page of an invitation
- * has a path of its own, as its token is what follows `#`.
+ * The address: what follows `#`, of which the server sees nothing. Only the page of an invitation has a path of its own,
+ * as its token is what follows `#`. routes.js says which page an address shows.
  */
 import { computed, signal } from "@preact/signals";
-import { ROUTES } from "../routes.js";
 
 const hash = signal("/");
 const read = () => (hash.value = location.pathname === "/" ? location.hash.slice(1) || "/" : location.pathname);
@@ -13,35 +12,10 @@ export function startRouter() {
   addEventListener("hashchange", read);
 }
 
-/** @returns {Record<string, string> | null} */
-function match(pattern, path) {
-  const wanted = pattern.split("/");
-  const given = path.split("/");
-  if (wanted.length !== given.length) return null;
-  const found = {};
-  for (const [place, part] of wanted.entries()) {
-    if (part.startsWith(":")) found[part.slice(1)] = decode(given[place]);
-    else if (part !== given[place]) return null;
-  }
-  return found;
-}
-
-function decode(part) {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
-}
-
-/** The current place: its path, its query, the route and the path's values; route is null for an unknown path. */
-export const place = computed(() => {
+/** The current one: its path, and its query. */
+export const address = computed(() => {
   const [path, query = ""] = hash.value.split("?");
-  for (const route of ROUTES) {
-    const values = match(route.path, path);
-    if (values) return { path, query: new URLSearchParams(query), route, values };
-  }
-  return { path, query: new URLSearchParams(query), route: null, values: {} };
+  return { path, query: new URLSearchParams(query) };
 });
 
 /** @param {...string} parts segments of a path; each is encoded */

@@ -4,7 +4,6 @@ import { html } from "../lib/html.js";
 import { ageOf, hasEnded, methodOf, nameOf } from "../lib/jobs.js";
 import { usePages } from "../lib/pages.js";
 import { link } from "../lib/router.js";
-import { ROUTES } from "../routes.js";
 import { Empty } from "../parts/empty.js";
 import { Loading } from "../parts/loading.js";
 import { Page as Frame } from "../parts/page.js";
@@ -33,7 +32,7 @@ export function Page() {
   const [filter, setFilter] = useState("all");
   const { rows: jobs, more, error, busy, reload, grow } = usePages("/v1/fine_tuning/jobs", { every: () => 5 });
   const rows = jobs?.filter(FILTERS[filter][1]) ?? [];
-  const start = ROUTES.some((route) => route.path === "/new-job") && html`<a class="button primary" href="#/new-job">New job</a>`;
+  const start = html`<a class="button primary" href="#/new-job">New job</a>`;
   return html`<${Frame} title="Jobs" actions=${start}>
     ${error && html`<${Problem} error=${error} retry=${reload} />`}
     <${Tabs} label="Which jobs" value=${filter} choose=${setFilter} options=${Object.entries(FILTERS).map(([key, [word]]) => [key, word])} />

@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { get, post } from "../lib/api.js";
 import { html } from "../lib/html.js";
 import { useLoad } from "../lib/load.js";
-import { go, link, place } from "../lib/router.js";
+import { address, go, link } from "../lib/router.js";
 import { may } from "../lib/session.js";
 import { hasPrompts, NO_PROMPTS, PromptsField, promptsOf } from "../comparisons/prompts-field.js";
 import { ModelsField } from "../comparisons/models-field.js";
@@ -31,7 +31,7 @@ function bodyOf(form) {
 }
 
 function beginning() {
-  const models = (place.value.query.get("models") ?? "").split(",").filter(Boolean);
+  const models = (address.value.query.get("models") ?? "").split(",").filter(Boolean);
   return {
     name: "", mode: models.length > 1 ? "pick" : "rank", models, prompts: NO_PROMPTS, n: models.length > 1 ? models.length : 4,
     instructions: "", overlap: "controlled", votesPerItem: 1, temperature: 1, tokens: 256, imported: false,

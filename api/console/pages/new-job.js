@@ -6,7 +6,7 @@ import { fits, isDataset } from "../lib/files.js";
 import { html } from "../lib/html.js";
 import { useLoad } from "../lib/load.js";
 import { bodyOf, METHODS } from "../lib/methods.js";
-import { go, link, place } from "../lib/router.js";
+import { address, go, link } from "../lib/router.js";
 import { Advice } from "../parts/advice.js";
 import { AsCode } from "../parts/as-code.js";
 import { DatasetField } from "../parts/dataset-field.js";
@@ -30,7 +30,7 @@ async function choices(signal) {
 }
 
 export function Page() {
-  const { query } = place.value;
+  const { query } = address.value;
   const { data, error, loading, reload, set } = useLoad(choices);
   const [form, setForm] = useState({ method: METHODS[query.get("method")] ? query.get("method") : "supervised", model: query.get("model") ?? "", training: query.get("file") ?? "", validation: "", suffix: "", settings: {}, rewards: [] });
   const [busy, setBusy] = useState(false);

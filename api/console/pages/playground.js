@@ -4,9 +4,8 @@ import { announce } from "../lib/announce.js";
 import { get, post } from "../lib/api.js";
 import { html } from "../lib/html.js";
 import { useLoad } from "../lib/load.js";
-import { go, link, place } from "../lib/router.js";
+import { address, go, link } from "../lib/router.js";
 import { may } from "../lib/session.js";
-import { ROUTES } from "../routes.js";
 import { Answer } from "../parts/answer.js";
 import { Loading } from "../parts/loading.js";
 import { ModelPicker } from "../parts/model-picker.js";
@@ -17,7 +16,7 @@ import { Sampling } from "../parts/sampling.js";
 const AT_MOST = 4; // models at once
 
 export function Page() {
-  const asked = (place.value.query.get("models") ?? "").split(",").filter(Boolean).slice(0, AT_MOST);
+  const asked = (address.value.query.get("models") ?? "").split(",").filter(Boolean).slice(0, AT_MOST);
   const models = useLoad((signal) => get("/v1/models", {}, signal).then((page) => page.data.filter((each) => each.kind === "chat").map((each) => each.id)));
   const [chosen, setChosen] = useState(asked);
   const [prompt, setPrompt] = useState("");
@@ -43,7 +42,7 @@ export function Page() {
     try {
       const made = await post("/v1/comparisons", body);
       announce("The comparison is saved. A worker writes its responses.");
-      if (ROUTES.some((route) => route.path === "/comparisons/:id")) go(link("comparisons", made.id));
+      go(link("comparisons", made.id));
     } catch (error) {
       setProblem(error);
     }

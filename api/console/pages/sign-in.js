@@ -1,7 +1,7 @@
 /** Sign-in: with an API key, or with a one-time link such as `fettle up` prints. */
 import { useEffect, useState } from "preact/hooks";
 import { html } from "../lib/html.js";
-import { go, place } from "../lib/router.js";
+import { address, go } from "../lib/router.js";
 import { company, enterProject, farewell, openLink, session, signIn } from "../lib/session.js";
 import { Brand } from "../parts/brand.js";
 import { CompanySignIn } from "../parts/company-sign-in.js";
@@ -10,7 +10,7 @@ import { Loading } from "../parts/loading.js";
 
 /** Where the reader wanted to go; only ever a place in the console. */
 function wanted() {
-  const to = place.value.query.get("to") ?? "";
+  const to = address.value.query.get("to") ?? "";
   return to.startsWith("#/") && !to.startsWith("#/sign-in") ? to : "#/";
 }
 

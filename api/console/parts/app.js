@@ -1,8 +1,9 @@
 /** The whole page: the shell with a page in it, or the sign-in page alone. */
 import { useEffect, useState } from "preact/hooks";
 import { html } from "../lib/html.js";
-import { go, place } from "../lib/router.js";
+import { address, go } from "../lib/router.js";
 import { session } from "../lib/session.js";
+import { routed } from "../routes.js";
 import { Announcement } from "./announcement.js";
 import { Loading } from "./loading.js";
 import { Empty } from "./empty.js";
@@ -26,7 +27,8 @@ function usePage(route) {
 }
 
 export function App() {
-  const { route, values, path } = place.value;
+  const { path } = address.value;
+  const { route, values } = routed(path);
   const signedIn = session.value !== null;
   const page = usePage(route);
   useEffect(() => {

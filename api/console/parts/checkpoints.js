@@ -3,11 +3,9 @@ import { get } from "../lib/api.js";
 import { figure } from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { useLoad } from "../lib/load.js";
-import { ROUTES } from "../routes.js";
 import { Problem } from "./problem.js";
 
 const FIRST = 5;
-const has = (path) => ROUTES.some((route) => route.path === path);
 
 /** The job's checkpoints, newest first: chat with one, or go on from it. news: changes when there may be another one. */
 export function Checkpoints({ job, news }) {
@@ -22,8 +20,8 @@ export function Checkpoints({ job, news }) {
     <ul class="lines small">${shown.map((checkpoint) => html`<li key=${checkpoint.id} class="row spread">
       <div><strong>Step ${checkpoint.step_number}</strong> <span class="quiet">${scoreOf(checkpoint.metrics)}</span></div>
       <div class="row">
-        ${has("/playground") && job.method.type !== "reward_model" && html`<a href=${`#/playground?models=${encodeURIComponent(checkpoint.fine_tuned_model_checkpoint)}`}>Chat</a>`}
-        ${has("/new-job") && html`<a href=${`#/new-job?model=${encodeURIComponent(checkpoint.fine_tuned_model_checkpoint)}`}>Go on from here</a>`}
+        ${job.method.type !== "reward_model" && html`<a href=${`#/playground?models=${encodeURIComponent(checkpoint.fine_tuned_model_checkpoint)}`}>Chat</a>`}
+        <a href=${`#/new-job?model=${encodeURIComponent(checkpoint.fine_tuned_model_checkpoint)}`}>Go on from here</a>
       </div>
     </li>`)}</ul>
     ${length > FIRST && html`<div><button class="button small" onClick=${() => setEvery(!every)}>${every ? "Show fewer" : `Show all ${length}${data.has_more ? " newest" : ""}`}</button></div>`}

@@ -1,5 +1,4 @@
 import { html } from "../lib/html.js";
-import { ROUTES } from "../routes.js";
 
 const STEPS = [
   ["Upload a dataset", "Rows of prompts and completions, preferences, or prompts that a function can grade.", "/datasets", "Datasets"],
@@ -17,7 +16,7 @@ export const FirstSteps = () => html`<section class="card stack wide" aria-label
     ${STEPS.map(([title, words, path, page], place) => html`<li key=${title} class="stack tight">
       <h3>${place + 1}. ${title}</h3>
       <p class="quiet">${words}</p>
-      ${ROUTES.some((route) => route.path === path) && html`<p><a href=${`#${path}`}>Open ${page}</a></p>`}
+      <p><a href=${`#${path}`}>Open ${page}</a></p>
     </li>`)}
   </ol>
   <p class="quiet">New to fine-tuning? <a href="#/learn">Learn</a> has five short lessons that need no data of yours.</p>

@@ -1,9 +1,6 @@
 import { html } from "../lib/html.js";
 import { link } from "../lib/router.js";
-import { ROUTES } from "../routes.js";
 import { CompareJob } from "./compare-job.js";
-
-const has = (path) => ROUTES.some((route) => route.path === path);
 
 /** The model that a job has made, and what to do with it. */
 export function JobResult({ job }) {
@@ -16,8 +13,8 @@ export function JobResult({ job }) {
       <strong class="mono wrap">${model}</strong>
     </div>
     <div class="row">
-      ${chats && has("/playground") && html`<a class="button primary" href=${`#/playground?models=${encodeURIComponent(`${job.model},${model}`)}`}>Chat</a>`}
-      ${has("/models/:name") && html`<a class="button" href=${link("models", model)}>Lineage</a>`}
+      ${chats && html`<a class="button primary" href=${`#/playground?models=${encodeURIComponent(`${job.model},${model}`)}`}>Chat</a>`}
+      <a class="button" href=${link("models", model)}>Lineage</a>
       ${chats && html`<${CompareJob} job=${job} />`}
       <a class="button" href=${`/v1/fine_tuning/jobs/${job.id}/adapter`} download>Download</a>
     </div>

@@ -2,10 +2,8 @@ import { html } from "../lib/html.js";
 import { nameOf, remedyOf } from "../lib/jobs.js";
 import { many } from "../lib/format.js";
 import { link } from "../lib/router.js";
-import { ROUTES } from "../routes.js";
 
 const WEEK = 7 * 86400;
-const has = (path) => ROUTES.some((route) => route.path === path);
 
 /**
  * What waits for a person, the most urgent first.
@@ -25,7 +23,7 @@ export function needsOf({ jobs, workers, comparisons }) {
       needs.push({ id: job.id, level: "warn", title: `${nameOf(job)} is paused`, words: "Resume it when you are ready.", href, action: "Open the job" });
   }
   for (const comparison of comparisons)
-    if (has("/comparisons/:id") && votesMissing(comparison) > 0)
+    if (votesMissing(comparison) > 0)
       needs.push({ id: comparison.id, level: "good", title: `${comparison.name} wants votes`, words: `${many(votesMissing(comparison), "vote")} to go.`, href: link("comparisons", comparison.id), action: "Vote" });
   return needs;
 }

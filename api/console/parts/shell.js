@@ -1,13 +1,13 @@
 /** The navigation beside the page, or above it on a phone. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { html } from "../lib/html.js";
-import { place } from "../lib/router.js";
+import { address } from "../lib/router.js";
 import { may, session, signOut } from "../lib/session.js";
 import { NAV_GROUPS, ROUTES } from "../routes.js";
 import { Brand } from "./brand.js";
 
 function Entry({ route }) {
-  const { path } = place.value;
+  const { path } = address.value;
   const here = route.path === "/" ? path === "/" : path === route.path || path.startsWith(`${route.path}/`);
   return html`<li><a href=${`#${route.path}`} aria-current=${here ? "page" : null}>${route.title}</a></li>`;
 }
@@ -37,7 +37,7 @@ function Who() {
 export function Shell({ children }) {
   const [opened, setOpened] = useState(false);
   const main = useRef(null);
-  const { path } = place.value;
+  const { path } = address.value;
   const first = useRef(true);
   useEffect(() => {
     setOpened(false);

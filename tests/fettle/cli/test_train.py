@@ -106,12 +106,18 @@ def test_a_bad_file_is_told_in_full_and_leaves_neither_job_nor_file(asking: Shel
     assert asking.json("files", "list")["data"] == before
 
 
+def test_a_base_that_does_not_exist_is_named_before_a_file_is_sent(asking: Shell, rows: str) -> None:
+    before = asking.json("files", "list")["data"]
+    code, out, err = asking.run("train", rows, "--base", "gpt-9")
+    assert (code, out) == (1, "") and "'gpt-9'" in err
+    assert asking.json("files", "list")["data"] == before
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
         (["sums.jsonl"], "The job has no model. Name one: --base starter"),
         (["--base", "starter"], "The job has no training_file"),
-        (["sums.jsonl", "--base", "gpt-9"], "'gpt-9'"),
         (["sums.jsonl", "--base", "starter", "--method", "magic"], "'magic' does not exist"),
         (["sums.jsonl", "--base", "starter", "--set", "n_epoch=1"], "n_epoch"),
         (["sums.jsonl", "--base", "starter", "--method", "dpo", "--reward", "length"], "not 'dpo'"),

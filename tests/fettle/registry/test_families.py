@@ -1,11 +1,11 @@
 """Families are recognised by their config, and a family is called tested only where its real template was rendered."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trl
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from fettle.datasets.formats.render import Renderer
@@ -13,7 +13,7 @@ from fettle.registry import families
 from fettle.registry.families import FAMILIES, Family
 from tests import bases
 
-TEMPLATES = Path(trl.__file__).parent / "chat_templates"
+TEMPLATES = Path(str(find_spec("trl").origin)).parent / "chat_templates"  # type: ignore[union-attr]
 PAGE = Path(__file__).parents[3] / "docs" / "base-models.md"
 TESTED = [family for family in FAMILIES if family.template]
 

@@ -3,11 +3,14 @@
 import re
 from pathlib import Path
 
+import pytest
 import transformers
 from transformers.models.auto import modeling_auto
 from transformers.models.auto.configuration_auto import model_type_to_module_name
 
 from fettle.registry import score_heads
+
+pytestmark = pytest.mark.slow  # loads transformers
 
 CAUSAL = modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 SCORING = modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES

@@ -9,14 +9,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 import torch
 import uvicorn
-from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from fettle.datasets.formats.render import Renderer
 from fettle.registry.catalog import STARTER
@@ -24,8 +22,13 @@ from fettle.settings import Settings
 from fettle.storage import LocalStorage, artifacts
 from worker.engine.app import create_app
 from worker.engine.model_pool import Pool, read_base
-from worker.engine.networks import Network
 from worker.engine.requests import Base, Request, Sampling
+
+if TYPE_CHECKING:  # the quick tests do without them
+    from peft import PeftModel
+    from transformers import PreTrainedModel
+
+    from worker.engine.networks import Network
 
 QUESTIONS = (
     "Tom has 12 apples. Tom buys 30 more. How many apples does Tom have?",
@@ -44,13 +47,17 @@ def user(text: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": text}]
 
 
-def starter() -> PreTrainedModel:
+def starter() -> "PreTrainedModel":
+    from transformers import AutoModelForCausalLM
+
     network: PreTrainedModel = AutoModelForCausalLM.from_pretrained(STARTER, dtype=torch.float32)
     return network.eval()
 
 
-def random_adapter(seed: int, scale: float, modules: str | list[str] = "all-linear") -> PeftModel:
+def random_adapter(seed: int, scale: float, modules: str | list[str] = "all-linear") -> "PeftModel":
     """An adapter whose B is not zero, so that it speaks unlike the base."""
+    from peft import LoraConfig, get_peft_model
+
     torch.manual_seed(seed)
     network = get_peft_model(starter(), LoraConfig(r=8, lora_alpha=16, target_modules=modules, task_type="CAUSAL_LM"))
     for name, parameter in network.named_parameters():
@@ -68,7 +75,7 @@ def greedy(network: torch.nn.Module, prompt: list[int], tokens: int) -> list[int
     return output[0, len(prompt) :].tolist()
 
 
-def adapter_unlike(others: Sequence[torch.nn.Module], renderer: Renderer, seed: int, **shape: Any) -> PeftModel:
+def adapter_unlike(others: Sequence[torch.nn.Module], renderer: Renderer, seed: int, **shape: Any) -> "PeftModel":
     """One that answers every question otherwise than `others` do."""
     prompts = [renderer.prompt(user(question)) for question in QUESTIONS]
     heard = [[greedy(network, prompt, 12) for prompt in prompts] for network in others]
@@ -80,7 +87,7 @@ def adapter_unlike(others: Sequence[torch.nn.Module], renderer: Renderer, seed: 
     raise AssertionError("no seed gives an adapter that differs")
 
 
-def endless_adapter(renderer: Renderer) -> PeftModel:
+def endless_adapter(renderer: Renderer) -> "PeftModel":
     """One that babbles: it neither ends its answer for long nor just repeats itself."""
     prompt = renderer.prompt(user(QUESTION))
     for seed in range(100, 140):
@@ -111,7 +118,7 @@ def oracles(renderer: Renderer) -> dict[str | None, torch.nn.Module]:
 
 
 @pytest.fixture(scope="session")
-def folders(oracles: dict[str | None, PeftModel], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def folders(oracles: dict[str | None, "PeftModel"], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made = {name: tmp_path_factory.mktemp("adapters") / name for name in NAMES}
     for name, folder in made.items():
         oracles[name].save_pretrained(str(folder))
@@ -138,8 +145,10 @@ async def store(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="session")
-def network(base: Base, folders: dict[str, Path]) -> Network:
+def network(base: Base, folders: dict[str, Path]) -> "Network":
     """The engine's own network, with the adapters attached under their names."""
+    from worker.engine.networks import Network
+
     network = Network(base)
     for name, folder in folders.items():
         network.attach(name, network.read(folder))

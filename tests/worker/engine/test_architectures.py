@@ -18,6 +18,8 @@ from worker.engine.networks import Network, refuse_foreign_layers
 from worker.engine.requests import Base, Piece, Request, Sampling
 from worker.engine.scheduler import BaseScheduler
 
+pytestmark = pytest.mark.slow  # loads transformers
+
 SMALL = {
     "vocab_size": 492,
     "hidden_size": 64,

@@ -23,6 +23,8 @@ from worker.engine.errors import Overloaded, UnknownModel
 from worker.engine.model_pool import Pool
 from worker.engine.requests import Request, Sampling
 
+pytestmark = pytest.mark.slow  # loads transformers
+
 
 def entry(path: Path) -> BaseModelEntry:
     return BaseModelEntry(path=path, parameters=1, length=2048)

@@ -10,6 +10,8 @@ from fettle.datasets.formats.render import Renderer
 from tests.worker.engine.conftest import KEY, QUESTION, QUESTIONS, Engine, greedy, until, user
 from worker.engine import decode_thread
 
+pytestmark = pytest.mark.slow  # loads transformers
+
 Oracles = dict[str | None, Any]
 
 

@@ -8,6 +8,8 @@ from worker.engine.decode_thread import DecodeThread
 from worker.engine.networks import Network
 from worker.engine.requests import Piece, Request
 
+pytestmark = pytest.mark.slow  # loads transformers
+
 Ask = Callable[..., Request]
 
 

@@ -18,6 +18,8 @@ from worker.engine.prefill import Prefill
 from worker.engine.requests import Piece, Request
 from worker.engine.scheduler import BaseScheduler
 
+pytestmark = pytest.mark.slow  # loads transformers
+
 Ask = Callable[..., Request]
 Oracles = dict[str | None, Any]
 

@@ -11,6 +11,8 @@ from openai import BadRequestError, OpenAI
 from fettle.datasets.formats.render import Renderer
 from tests.worker.engine.conftest import KEY, QUESTION, Engine, greedy, user
 
+pytestmark = pytest.mark.slow  # loads transformers
+
 Oracles = dict[str | None, Any]
 SCHEMA = {
     "type": "object",

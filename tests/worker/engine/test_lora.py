@@ -17,6 +17,8 @@ from fettle.registry.adapter_weights import PREFIX, A, B
 from worker.engine import adapters
 from worker.engine.lora import MixedLinear, Routing, plan, stacked
 
+pytestmark = pytest.mark.slow  # loads transformers
+
 D, OUT = 6, 5
 RANKS = {"a": 1, "b": 4, "c": 2}
 

@@ -6,6 +6,8 @@ from tests.fettle.observability.test_metrics import values
 from tests.worker.engine.conftest import QUESTION, Engine, until, user
 from worker.engine import decode_thread
 
+pytestmark = pytest.mark.slow  # loads transformers
+
 PREFIX = "fettle_engine_"
 
 

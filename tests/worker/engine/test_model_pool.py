@@ -9,6 +9,8 @@ from tests.worker.engine.conftest import QUESTION, Engine, greedy, until, user
 from worker.engine import app, model_pool
 from worker.engine.requests import Request
 
+pytestmark = pytest.mark.slow  # loads transformers
+
 
 def loaded(engine: Engine) -> list[str]:
     models = engine.client.get("/v1/models").json()

@@ -18,6 +18,8 @@ from worker.engine.model_pool import read_base
 from worker.engine.networks import Network
 from worker.engine.requests import Base
 
+pytestmark = pytest.mark.slow  # loads transformers
+
 Oracles = dict[str | None, PeftModel]
 
 

@@ -13,6 +13,8 @@ from tests.worker.engine.conftest import starter
 from tests.worker.vllm import contract, real
 from tests.worker.vllm.conftest import VLLM_KEY, RecordedVllm
 
+pytestmark = pytest.mark.slow  # loads transformers
+
 NAME = "ft:starter:default::abc"
 
 

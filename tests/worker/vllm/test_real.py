@@ -32,6 +32,8 @@ from tests.worker.vllm.conftest import KEY, VLLM_KEY
 from worker.vllm import adapters
 from worker.vllm.app import create_app
 
+pytestmark = pytest.mark.slow  # loads transformers
+
 TOKENS = 12
 NAMES = tuple(f"ft:starter:default::{number}" for number in range(real.MAX_CPU_LORAS + 2))
 ONE, TWO = NAMES[:2]

@@ -7,11 +7,11 @@ import json
 import os
 import random
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trl
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from fettle.datasets.formats import preview
@@ -20,7 +20,7 @@ from fettle.errors import TrainingFailed
 from tests import bases
 from worker.training.data import supervised
 
-TEMPLATES = Path(trl.__file__).parent / "chat_templates"
+TEMPLATES = Path(str(find_spec("trl").origin)).parent / "chat_templates"  # type: ignore[union-attr]
 REWRITING = ("qwen3", "qwen3_5_think", "gptoss", "phi3")
 KEEPING = ("qwen2_5", "qwen3_instruct_2507", "qwen3_vl", "llama3", "llama3_1", "llama3_2", "gemma3", "qwen3_training")
 THINKING = ("qwen3", "qwen3_5_think")

@@ -11,6 +11,8 @@ import pytest
 from fettle.rewards.sandbox import Limits, Sandbox, Walls, walls_of
 from tests.fettle.rewards.sandbox.attacks import BY_LANGUAGE, FAIR, HARMLESS, NAMES
 
+pytestmark = pytest.mark.slow  # many wait for a limit of time
+
 LIMITS = Limits(seconds=1.5, memory_bytes=1 << 30)
 CASES = [(language, name) for language, attacks in BY_LANGUAGE.items() for name in attacks]
 

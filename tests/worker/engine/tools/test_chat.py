@@ -9,6 +9,8 @@ from openai import BadRequestError, OpenAI
 
 from tests.worker.engine.conftest import KEY, QUESTION, Engine, user
 
+pytestmark = pytest.mark.slow  # loads transformers
+
 PARAMETERS: dict[str, Any] = {
     "type": "object",
     "properties": {"city": {"type": "string", "maxLength": 8}, "unit": {"$ref": "#/$defs/unit"}},

@@ -9,6 +9,8 @@ from torch.nn import functional
 
 from worker.training.model import attention
 
+pytestmark = pytest.mark.slow  # loads transformers
+
 MODULE = torch.nn.Module()
 
 

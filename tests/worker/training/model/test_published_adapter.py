@@ -9,6 +9,8 @@ import pytest
 from worker.training.model import adapter
 from worker.training.process.job_spec import Work
 
+pytestmark = pytest.mark.slow  # loads transformers
+
 REVISION = "c" * 40
 
 

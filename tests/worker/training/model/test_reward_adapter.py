@@ -18,6 +18,8 @@ from worker.training.data import preference
 from worker.training.model.reward_adapter import HEAD, Files, RewardAdapter
 from worker.training.rl.reward_model_judge import Scale
 
+pytestmark = pytest.mark.slow  # loads transformers
+
 LORA = {"r": 4, "lora_alpha": 16, "target_modules": "all-linear", "lora_dropout": 0.3, "use_rslora": True}
 
 

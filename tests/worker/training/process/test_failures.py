@@ -13,6 +13,8 @@ from worker.training.arguments import rows_at_once
 from worker.training.loop import finish
 from worker.training.process.failures import explain
 
+pytestmark = pytest.mark.slow  # loads transformers
+
 
 def raised(action: Callable[[], object]) -> Exception:
     with pytest.raises(Exception) as caught:

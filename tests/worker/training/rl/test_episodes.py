@@ -16,6 +16,8 @@ from worker.training.rl.rollouts import cut_off
 from worker.training.rl.sampling.completions import Sampling
 from worker.training.rl.tools import Toolset
 
+pytestmark = pytest.mark.slow  # loads transformers
+
 RENDERER = Renderer(STARTER)
 END = RENDERER.eos_id
 ADD: Any = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}

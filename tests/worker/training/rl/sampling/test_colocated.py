@@ -7,6 +7,8 @@ from trl import GRPOConfig, RLOOConfig
 
 from worker.training.rl.sampling import colocated
 
+pytestmark = pytest.mark.slow  # loads transformers
+
 
 @pytest.mark.parametrize("version", ["0.22.0", "0.27.1", "0.31.0", "0.31.0rc1", "0.30.0+cu128"])
 def test_a_version_that_trl_supports_is_taken(version: str) -> None:
