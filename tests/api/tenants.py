@@ -1,10 +1,8 @@
 """A running application, and tenants with the steps that most tests begin with."""
 
-import atexit
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +11,12 @@ import orjson
 from sqlalchemy import select
 
 from api.app import create_app
-from api.statistics import Statistics
 from fettle import ids
 from fettle.comparisons.votes import Ballot
 from fettle.db import Database
 from fettle.evals import store as evals
 from fettle.evals.outcomes import Outcome
 from fettle.inference import stored_completions, stored_responses
-from fettle.isolation.pool import Pool
 from fettle.jobs import events, lifecycle
 from fettle.registry import tuned_models
 from fettle.settings import Settings
@@ -58,18 +54,7 @@ async def running(settings: Settings) -> AsyncIterator[Api]:
     await database.close()
     app = create_app(settings)
     async with app.router.lifespan_context(app):
-        own, app.state.pool = app.state.pool, one_pool()
-        app.state.statistics = Statistics(app.state.pool)
         yield Api(app)
-        app.state.pool = own
-
-
-@cache
-def one_pool() -> Pool:
-    """For every application here: its process takes seconds to load its libraries."""
-    pool = Pool()
-    atexit.register(lambda: pool.process and pool.process.kill())
-    return pool
 
 
 class Tenant:
