@@ -65,12 +65,14 @@ def engine_in_bf16(_: Setting) -> Figures:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from worker.engine.model_pool import read_base
+    from fettle.datasets.formats.render import Renderer
     from worker.engine.networks import Network
     from worker.engine.prefill import Prefill
-    from worker.engine.requests import Request, Sampling
+    from worker.engine.requests import Base, Request, Sampling
+    from worker.engine.vocabulary import Vocabulary
 
-    base = read_base("starter", STARTER, 2048)
+    renderer, nowhere = Renderer(STARTER), frozenset[int]()
+    base = Base("starter", STARTER, 2048, renderer, nowhere, Vocabulary(renderer, nowhere))
     network = Network(base, cpu_bf16=True)
     exact = AutoModelForCausalLM.from_pretrained(STARTER, dtype=torch.float32).eval()
     text = "Tom has 12 apples and 30 pears. " * 12
@@ -152,11 +154,17 @@ def train(setting: Setting, checkpointing: str, asked: dict[str, Any]) -> list[f
     from worker.training.model import device
 
     folder, size = setting
-    choose = device.choose
-    device.choose = lambda *given: dataclasses.replace(choose(*given), gradient_checkpointing=checkpointing == "on")
+    choose, chosen = device.choose, []
+
+    def forced(*given: Any) -> Any:
+        chosen.append(dataclasses.replace(choose(*given), gradient_checkpointing=checkpointing == "on"))
+        return chosen[-1]
+
+    device.choose = forced
     rows = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
     hyperparameters = {**gpu.hyperparameters("plain", size), **asked}
     found = _child.run("supervised", rows, hyperparameters, base=folder / "base")["steps"]
+    assert chosen  # else nothing was forced
     return [step["train_loss"] for step in found if "train_loss" in step]
 
 

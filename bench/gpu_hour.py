@@ -21,9 +21,10 @@ import time
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 TOTAL = 540  # seconds
+PATIENCE = 8  # times as long in a rehearsal: its CPU may be busy, and time is not what it shows
 SCRATCH_BYTES = 40 << 30  # for the weights of 8 billion parameters, twice while they are written
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes", "flash_attn", "vllm")
 Figures = dict[str, Any]
@@ -51,19 +52,25 @@ def stages(scratch: Path) -> tuple[Stage, ...]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench/gpu_hour.sh")
     parser.add_argument("--machine", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("stages", nargs="*", help="only these; what $OUT has of the others stays")
     asked = parser.parse_args()
     rehearsal = os.environ.get("GPU_HOUR_DEVICE") == "cpu"
     if asked.machine:
         print(json.dumps(machine()))
         return
     refuse_without_gpu(rehearsal)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the stage that runs ends with this
     out = Path(os.environ.get("OUT") or "gpu-hour").absolute()
     (out / "logs").mkdir(parents=True, exist_ok=True)
-    found: dict[str, Figures] = {}
+    found = earlier(out / "gpu_hour.json") if asked.stages else {}
     with tempfile.TemporaryDirectory(prefix="fettle-gpu-hour-", dir=roomy()) as scratch:
         planned = stages(Path(scratch))
         assert sum(stage.seconds for stage in planned) <= TOTAL
+        if unknown := {*asked.stages} - {stage.name for stage in planned}:
+            refuse(f"Unknown stage: {', '.join(sorted(unknown))}. Use {', '.join(stage.name for stage in planned)}.")
         for stage in planned:
+            if asked.stages and stage.name not in asked.stages:
+                continue
             print(f"{stage.name}, up to {stage.seconds} s …", flush=True)
             found[stage.name] = run(stage, out / "logs" / f"{stage.name}.log", rehearsal)
             write(found, out, rehearsal)
@@ -73,16 +80,27 @@ def main() -> None:
 
 def refuse_without_gpu(rehearsal: bool) -> None:
     try:
+        import numpy  # noqa: F401 — the packages do not bring it
         import torch
     except ImportError as error:
-        sys.exit(f"torch cannot be imported ({error}). Install a torch with CUDA, or use an image that has it.")
+        refuse(f"{error}. Install torch with CUDA, and numpy 2, or use an image that has them.")
     if not rehearsal and not torch.cuda.is_available():
-        sys.exit(
+        refuse(
             f"torch {torch.__version__} sees no CUDA GPU. Check nvidia-smi, or rehearse on this CPU with "
             "GPU_HOUR_DEVICE=cpu bench/gpu_hour.sh."
         )
     if rehearsal and torch.cuda.is_available():
-        sys.exit("There is a GPU here. Unset GPU_HOUR_DEVICE, or hide it with CUDA_VISIBLE_DEVICES= for a rehearsal.")
+        refuse("There is a GPU here. Unset GPU_HOUR_DEVICE, or hide it with CUDA_VISIBLE_DEVICES= for a rehearsal.")
+
+
+def refuse(why: str) -> NoReturn:
+    print(why, file=sys.stderr)
+    sys.exit(2)
+
+
+def earlier(file: Path) -> dict[str, Figures]:
+    found: dict[str, Figures] = json.loads(file.read_text())["stages"] if file.is_file() else {}
+    return found
 
 
 def roomy() -> str | None:
@@ -94,13 +112,14 @@ def roomy() -> str | None:
 def run(stage: Stage, log: Path, rehearsal: bool) -> Figures:
     """status: ok, failed or timed out. figures: the last line that it printed, if that is a JSON object."""
     tiny = ["--tiny"] if rehearsal and "--machine" not in stage.command else []
+    limit = stage.seconds * (PATIENCE if rehearsal else 1)
     started = time.perf_counter()
     with log.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", *stage.command, *tiny], stdout=file, stderr=subprocess.STDOUT, start_new_session=True
         )
         try:
-            status = "failed" if process.wait(stage.seconds) else "ok"
+            status = "failed" if process.wait(limit) else "ok"
         except subprocess.TimeoutExpired:
             status = "timed out"
         finally:
@@ -110,7 +129,7 @@ def run(stage: Stage, log: Path, rehearsal: bool) -> Figures:
     seconds = round(time.perf_counter() - started, 1)
     if status == "ok" and figures is None:
         status = "failed"  # it ended well and said nothing
-    return {"status": status, "seconds": seconds, "limit": stage.seconds, "figures": figures, "last_lines": lines[-5:]}
+    return {"status": status, "seconds": seconds, "limit": limit, "figures": figures, "last_lines": lines[-5:]}
 
 
 def end_group(process: "subprocess.Popen[bytes]") -> None:

@@ -1,10 +1,10 @@
 """The Python packages that the GPU benchmarks need beside torch, for a machine without a network.
 
-    python -m bench.gpu_packages packages.tar.xz [--python 3.12] [--cuda 128 130]
+    python -m bench.gpu_packages packages.tar.xz [--python 3.12] [--cuda 130]
 
 Downloads the wheels of this list in the versions of constraints.txt, leaves out what training never opens, packs the
-rest and says how large it is. It must be under 60 MB. torch and what comes with it (sympy, jinja2, filelock, …) are not
-in it: whoever has CUDA has them.
+rest and says how large it is. It must be under 60 MB. torch and what comes with it (sympy, networkx, numpy) are
+not in it: an image for GPUs has them.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LIMIT = 60_000_000  # bytes
+PRESET = 4  # of xz; 6 takes three times as long
 PLATFORMS = (
     "manylinux_2_31_x86_64",
     "manylinux_2_28_x86_64",
@@ -29,13 +30,16 @@ PLATFORMS = (
 NEEDED = (
     # training, and what it imports
     *("transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors", "huggingface_hub"),
-    *("bitsandbytes", "pyarrow", "pandas", "numpy", "dill", "multiprocess", "xxhash", "regex", "tqdm", "PyYAML"),
-    *("packaging", "psutil", "requests", "httpx", "httpcore", "h11", "anyio", "idna", "certifi", "urllib3"),
-    *("charset-normalizer", "python-dateutil", "six", "fsspec", "sniffio"),
+    *("bitsandbytes", "pyarrow", "pandas", "dill", "multiprocess", "xxhash", "regex", "tqdm", "PyYAML", "packaging"),
+    *("psutil", "requests", "httpx", "httpcore", "httpx2", "httpcore2", "h11", "anyio", "sniffio", "idna", "certifi"),
+    *("truststore", "urllib3", "charset-normalizer", "python-dateutil", "six", "fsspec", "typer", "shellingham"),
+    *("rich", "Pygments", "Jinja2", "MarkupSafe", "filelock"),
     # the project's own
     *("pydantic", "pydantic_core", "pydantic-settings", "python-dotenv", "annotated-types", "typing-inspection"),
-    *("typing_extensions", "orjson", "structlog", "prometheus_client", "llguidance", "SQLAlchemy", "greenlet"),
-    *("Jinja2", "MarkupSafe", "filelock"),
+    *("typing_extensions", "orjson", "structlog", "prometheus_client", "llguidance", "fastapi", "starlette"),
+    *("annotated-doc", "jsonschema", "jsonschema-specifications", "referencing", "rpds-py", "attrs"),
+    *("opentelemetry-api", "importlib_metadata", "zipp"),
+    *("openai", "jiter", "distro"),  # of examples/grpo.py, whose rows GRPO learns from
 )
 UNUSED = (  # of pyarrow: servers, other clouds, headers; of all: tests
     *("pyarrow/*flight*", "pyarrow/*substrait*", "pyarrow/libarrow_s3*", "pyarrow/*_s3fs*", "pyarrow/*gandiva*"),
@@ -49,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu_packages")
     parser.add_argument("file", type=Path)
     parser.add_argument("--python", default=f"{sys.version_info.major}.{sys.version_info.minor}")
-    parser.add_argument("--cuda", nargs="+", default=["128", "130"], help="versions for bitsandbytes")
+    parser.add_argument("--cuda", nargs="+", default=["130"], help="versions for bitsandbytes: 128 takes 20 MB")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fettle-bench-") as name:
         wheels, tree = Path(name) / "wheels", Path(name) / "packages"
@@ -57,7 +61,7 @@ def main() -> None:
         for wheel in sorted(wheels.glob("*.whl")):
             unpack(wheel, tree, asked.cuda)
         (tree / "PYTHON").write_text(asked.python)
-        with tarfile.open(asked.file, "w:xz") as archive:
+        with tarfile.open(asked.file, "w:xz", preset=PRESET) as archive:
             archive.add(tree, ".")
     size = asked.file.stat().st_size
     print(f"{asked.file}: {len(NEEDED)} packages for Python {asked.python}, {size / 1e6:.1f} MB")

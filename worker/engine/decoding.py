@@ -35,6 +35,7 @@ class Batch:
         self.past = KeyValues(network.config.num_hidden_layers, network.device)
         self.ids_B = torch.empty(0, dtype=torch.long, device=network.device)  # written last
         self.plan: LoraPlan | None = None
+        self.settled = True
         self.temperature_B = self.top_p_B = torch.empty(0, device=network.device)
 
     @torch.inference_mode()
@@ -50,7 +51,7 @@ class Batch:
                 self._join(prefill, number, outputs)
             except Exception as error:  # one request's trouble must not cost the others
                 outputs.append((request, failed(request, error)))
-        self._settle()
+        self.settled = False
 
     def _join(self, prefill: Prefill, number: int, outputs: Outputs) -> None:
         request, logits_PV = prefill.requests[number], prefill.logits_PV
@@ -77,11 +78,13 @@ class Batch:
         order = self.past.remove(gone)
         self.rows = [self.rows[place] for place in order]
         self.ids_B = self.ids_B[order]
-        self._settle()
+        self.settled = False
 
     @torch.inference_mode()
     def step(self, outputs: Outputs) -> None:
         """One token a row. outputs: as for `join`."""
+        if not self.settled:  # once, though some may have left and others come
+            self._settle()
         logits_BV = self.network.logits(
             self.plan, self.ids_B[:, None], self.past.lengths_B[:, None], self.past.allowed(), self.past.cache
         )
@@ -92,6 +95,7 @@ class Batch:
         """What changes only when rows come or go."""
         self.plan = self.network.plan([row.request.slot for row in self.rows], self.plan)
         self.temperature_B, self.top_p_B = knobs(self.rows, self.network.device)
+        self.settled = True
 
     def _write(
         self, rows: list[Completion], logits_BV: Tensor, temperature_B: Tensor, top_p_B: Tensor, outputs: Outputs

@@ -36,6 +36,10 @@ def stacked(loras: Mapping[str, Lora]) -> Stacks:
         if len(own) == 1:
             pairs[name] = (any_A_DR[None], any_B_RO[None])
             continue
+        alike = [pair for pair in own if pair is not None and pair[0].shape[1] == rank]
+        if len(alike) == len(own):  # as it mostly is: two copies of everything, and not two for each adapter
+            pairs[name] = (torch.stack([A_DR for A_DR, _ in alike]), torch.stack([B_RO for _, B_RO in alike]))
+            continue
         A_GDR = any_A_DR.new_zeros(len(own), any_A_DR.shape[0], rank)
         B_GRO = any_B_RO.new_zeros(len(own), rank, any_B_RO.shape[1])
         for group, pair in enumerate(own):

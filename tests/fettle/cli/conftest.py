@@ -14,11 +14,13 @@ import structlog
 from api.app import create_app
 from fettle.cli import main, up
 from fettle.db import Database
+from fettle.host import data_folder
 from fettle.settings import Settings
 from fettle.storage import Storage, open_storage
 from tests.api.served import served
 from tests.api.stub_engine import StubEngine
 from tests.api.tenants import settings_in
+from tests.databases import copy_sqlite
 
 T = TypeVar("T")
 MIGRATIONS = Path(__file__).parents[3] / "migrations" / "versions"
@@ -70,7 +72,9 @@ def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
 
 @pytest.fixture
 def migrated(shell: Shell) -> Shell:
-    shell.ok("migrate")
+    data_folder.prepare(shell.data)
+    asyncio.run(copy_sqlite(shell.data / "fettle.db"))
+    shell.ok("migrate")  # which finds nothing to do
     return shell
 
 
@@ -101,6 +105,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))  # its log is not ours
     with served(engine.app) as engine_url:
         settings = settings_in(tmp_path_factory.mktemp("server"), engine_url=engine_url)
+        asyncio.run(copy_sqlite(settings.data / "fettle.db"))
         asyncio.run(up.first_start(settings))
         with served(create_app(settings)) as url:
             yield Server(settings, url, engine)

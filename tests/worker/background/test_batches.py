@@ -29,6 +29,8 @@ from tests.api.tenants import request
 from worker.attempts.resources import Resources
 from worker.background import batches, requests
 
+pytestmark = pytest.mark.slow  # starts a server for each test
+
 ROOT = Path(__file__).parents[3]
 CHAT, RESPONSES, COMPLETIONS = "/v1/chat/completions", "/v1/responses", "/v1/completions"
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}

@@ -17,6 +17,8 @@ from worker import tasks
 from worker.attempts.resources import Resources
 from worker.background import evals
 
+pytestmark = pytest.mark.slow  # starts a server for each test
+
 STARTER = {"name": "starter", "base_model": "starter"}
 CHECK = {"type": "string_check", "name": "has", "operation": "ilike", "input": "{{sample.output_text}}"}
 CRITERIA = [{**CHECK, "reference": "{{item.a}}"}]
