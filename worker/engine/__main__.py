@@ -1,16 +1,18 @@
 """python -m worker.engine: the inference engine, where FETTLE_ENGINE_URL says."""
 
+import gc
 import os
 import warnings
 
-from fettle.host import data_folder, users
-from fettle.observability.logs import configure
-from fettle.settings import Settings
-from worker.engine.app import create_app
-from worker.engine.serve import serve
-
 
 def main() -> None:
+    gc.disable()  # while the libraries load; those of the decode thread come later
+    from fettle.host import data_folder, users
+    from fettle.observability.logs import configure
+    from fettle.settings import Settings
+    from worker.engine.app import create_app
+    from worker.engine.serve import serve
+
     # Read when torch and the hub are imported, which is later, on the decode thread
     os.environ |= {
         "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -23,7 +25,10 @@ def main() -> None:
     settings = Settings()
     configure(settings)
     data_folder.prepare(settings.data)
-    serve(create_app(settings), settings)
+    app = create_app(settings)
+    gc.freeze()
+    gc.enable()
+    serve(app, settings)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from fettle.observability import metrics_auth
 from fettle.registry import live_catalog
 from fettle.settings import Settings
 from fettle.storage import open_storage
-from worker.engine import errors, presence, prompts, response_bodies, scoring, scrape
+from worker.engine import presence, prompts, refusals, response_bodies, scoring, scrape
 from worker.engine.answer import Answer
 from worker.engine.auth import KeyMiddleware
 from worker.engine.clients import ReleasingResponse, unless_gone
@@ -222,7 +222,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="Fettle engine", lifespan=services, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.settings = settings
     app.state.started = int(time.time())
-    errors.install(app)
+    refusals.install(app)
     if settings.engine_key:
         app.add_middleware(KeyMiddleware, key=settings.engine_key.get_secret_value())
     app.add_middleware(RequestId)

@@ -6,7 +6,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fettle.errors import Unauthenticated
-from worker.engine.errors import render
+from worker.engine.refusals import render
 
 OPEN_PATHS = {"/health", "/metrics"}  # /metrics asks for a key of its own
 

@@ -103,6 +103,7 @@ class DecodeThread:
             self._abandon()
 
     def _serve(self) -> None:
+        gc.disable()  # while the libraries load
         import torch
 
         from worker.engine.prefixes import MAX_KEPT, divide
@@ -110,6 +111,7 @@ class DecodeThread:
 
         torch.set_num_threads(self.threads)
         gc.freeze()  # the libraries' million objects: every full collection would stop the whole process to walk them
+        gc.enable()
         while True:
             with self.changed:
                 self.changed.wait_for(lambda: bool(self.stopping or self.calls or self.waiting or self.schedulers))

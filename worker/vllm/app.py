@@ -15,7 +15,7 @@ from fettle.errors import FettleError, InvalidRequest, Unavailable
 from fettle.inference.requests.chat import SALT
 from fettle.settings import Settings
 from fettle.storage import open_storage
-from worker.engine import errors, presence
+from worker.engine import presence, refusals
 from worker.engine.auth import KeyMiddleware
 from worker.engine.clients import ReleasingResponse, unless_gone
 from worker.engine.schemas import LoadAdapter, UnloadAdapter
@@ -129,7 +129,7 @@ async def services(app: FastAPI) -> AsyncIterator[None]:
 def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="Fettle's vLLM agent", lifespan=services, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.settings = settings
-    errors.install(app)
+    refusals.install(app)
     if settings.engine_key:
         app.add_middleware(KeyMiddleware, key=settings.engine_key.get_secret_value())
     app.include_router(router)

@@ -12,6 +12,8 @@ from worker.engine.networks import Network
 from worker.engine.prefixes import BLOCK, MAX_KEPT, Prefixes, divide
 from worker.engine.requests import Piece, Request
 
+pytestmark = pytest.mark.slow  # loads transformers
+
 Ask = Callable[..., Request]
 TOLERANCE = 1e-4  # of a log-probability, float32: products of other shapes add their terms in another order
 LONG = "Tom has 12 apples and 30 pears. " * 6
