@@ -191,7 +191,8 @@ class Engine:
     async def _generate(
         self, url: str, servable: Servable, request: dict[str, Any], path: str, *, background: bool
     ) -> httpx.Response:
-        body = {**request, "model": servable.name, **self._salt(servable)}
+        salt = {} if path == POOLING else self._salt(servable)
+        body = {**request, "model": servable.name, **salt}
         response = await self._send(url + path, body, background=background)
         for _ in range(LOADS):
             if response.status_code != GONE or servable.prefix is None:

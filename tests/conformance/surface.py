@@ -20,7 +20,7 @@ from api.app import create_app
 from api.queries import declared
 from api.schemas.job import AnyMethod
 from fettle import methods
-from fettle.inference.requests.chat import Unneeded
+from fettle.inference.requests.chat import SALT, Unneeded
 from fettle.settings import Settings
 from worker.engine.completion_schema import CompletionRequest
 from worker.engine.schemas import ChatRequest
@@ -128,7 +128,7 @@ def taken(route: str, made: APIRoute) -> Iterator[str]:
     for body in made.dependant.body_params:
         yield from fields(body.field_info.annotation)
     if route in ENGINES:
-        yield from fields(ENGINES[route])
+        yield from (name for name in fields(ENGINES[route]) if name != SALT)  # which the API sets, and refuses
 
 
 def fields(model: Any, within: str = "") -> Iterator[str]:

@@ -49,7 +49,16 @@ async def first_checkpoint(resources: Resources, run: "asyncio.Task[None]") -> N
 
 
 def ranks_of(worker: psutil.Process) -> list[psutil.Process]:
-    return [p for p in worker.children(recursive=True) if "spawn_main" in " ".join(p.cmdline()) and p.children() == []]
+    """Forks of the job's process, which is a fork of the fork server."""
+
+    def is_fork(process: psutil.Process | None) -> bool:
+        return process is not None and "forkserver" in " ".join(process.cmdline())
+
+    def is_rank(process: psutil.Process) -> bool:
+        parent = process.parent()
+        return is_fork(process) and parent is not None and is_fork(parent.parent()) and process.children() == []
+
+    return [process for process in worker.children(recursive=True) if is_rank(process)]
 
 
 async def test_kill_9_of_one_rank_sends_the_job_back_and_the_next_attempt_succeeds(
