@@ -11,7 +11,7 @@ from tests.fettle.cli.conftest import Shell
 # Commands that run a service, talk, or write a file
 WITHOUT_JSON = {
     *("up", "down", "api", "worker", "engine", "vllm-agent", "export", "migrate", "login", "logout", "console"),
-    *("backup", "restore"),
+    *("backup", "restore", "health"),
     *("jobs watch", "jobs report", "files download", "keys create", "keys rotate", "keys revoke", "projects create"),
     "projects delete",
 }
