@@ -2,7 +2,7 @@
 
     python -m bench.gpu              on the first visible GPU; about 10 minutes
     python -m bench.gpu --size 8b    the shape of an 8 B model
-    python -m bench.gpu --tiny       the same script at toy size, on a CPU where there is no GPU: a rehearsal
+    python -m bench.gpu --tiny       a rehearsal at toy size; uses a CPU if there is no GPU
 
 The base model has the shape of Qwen2.5-0.5B and random weights, made here in a temporary folder: nothing is fetched.
 No database, queue or storage takes part. Needs torch, transformers, trl, peft, datasets, orjson and pydantic in the
@@ -37,7 +37,7 @@ Figures = dict[str, Any]
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu")
-    parser.add_argument("--tiny", action="store_true", help="toy size; on a CPU where there is no GPU")
+    parser.add_argument("--tiny", action="store_true", help="toy size; uses a CPU if there is no GPU")
     parser.add_argument("--size", choices=[*SIZES], default="0.5b")
     parser.add_argument("--kinds", nargs="+", choices=[*KINDS], default=[*KINDS])
     parser.add_argument("--by", nargs="+", choices=BY, default=BY)

@@ -1,7 +1,7 @@
 """What only a GPU can show of training and of the engine: each check prints one line, and all of them run.
 
     python -m bench.gpu_checks           on the first visible GPU; about 2 minutes
-    python -m bench.gpu_checks --tiny    the same script at toy size, on a CPU where there is no GPU: a rehearsal
+    python -m bench.gpu_checks --tiny    a rehearsal at toy size; uses a CPU if there is no GPU
 
 bf16 against float32, TRL's fused LM head, gradient checkpointing, nf4, two jobs on one GPU, a stop and a kill that
 give the memory back, and a job that finds no memory. The last line is a JSON object; the exit status is 1 if a check
@@ -38,7 +38,7 @@ Setting = tuple[Path, Size]  # folder with the base and its rows
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu_checks")
-    parser.add_argument("--tiny", action="store_true", help="toy size; on a CPU where there is no GPU")
+    parser.add_argument("--tiny", action="store_true", help="toy size; uses a CPU if there is no GPU")
     asked = parser.parse_args()
     size = dataclasses.replace(TINY if asked.tiny else HALF_BILLION, batch_size=4 if asked.tiny else 8, steps=4)
     print(gpu.setting(size, asked.tiny).split(", batches")[0], flush=True)

@@ -2,7 +2,7 @@
 
     python -m bench.gpu_grpo              on the first visible GPU
     python -m bench.gpu_grpo --size 8b    the shape of an 8 B model
-    python -m bench.gpu_grpo --tiny       the same script at toy size, on a CPU where there is no GPU: a rehearsal
+    python -m bench.gpu_grpo --tiny       a rehearsal at toy size; uses a CPU if there is no GPU
 
 The base model is that of `bench.gpu`: Qwen2.5-0.5B's shape with random weights. vLLM takes part where it is installed
 in a version that TRL supports. Each kind is a process of its own. Counted are prompts and completions, over the whole
@@ -29,7 +29,7 @@ WARM = 2  # steps that compile kernels
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu_grpo")
-    parser.add_argument("--tiny", action="store_true", help="toy size; on a CPU where there is no GPU")
+    parser.add_argument("--tiny", action="store_true", help="toy size; uses a CPU if there is no GPU")
     parser.add_argument("--size", choices=[*SIZES], default="0.5b")
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)

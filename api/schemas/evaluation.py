@@ -105,10 +105,9 @@ class FileId(Strict):
     id: str
 
 
-class StoredCompletions(Strict):
+class StoredAnswers(Strict):
     """Seconds since 1970. limit: the newest so many."""
 
-    type: Literal["stored_completions"]
     metadata: Labels | None = None
     model: str | None = None
     created_after: int | None = None
@@ -116,18 +115,17 @@ class StoredCompletions(Strict):
     limit: Annotated[int, Field(ge=1, le=ROWS_AT_MOST)] | None = None
 
 
-class StoredResponses(Strict):
-    """Stored responses, with the conversations that they continue."""
+class StoredCompletions(StoredAnswers):
+    type: Literal["stored_completions"]
+
+
+class StoredResponses(StoredAnswers):
+    """With the conversations that they continue."""
 
     type: Literal["responses"]
-    metadata: Labels | None = None
-    model: str | None = None
-    created_after: int | None = None
-    created_before: int | None = None
     instructions_search: Annotated[str, Field(max_length=1_000)] | None = None
     temperature: float | None = None
     top_p: float | None = None
-    limit: Annotated[int, Field(ge=1, le=ROWS_AT_MOST)] | None = None
 
 
 class SamplingParams(Strict):
@@ -178,15 +176,11 @@ class Sampled(Strict):
 
     def messages(self) -> Template | ItemReference:
         """Raises InvalidRequest for what only stored answers may leave out."""
-        stored = isinstance(self.source, StoredCompletions | StoredResponses)
-        if isinstance(self.source, StoredCompletions) and self.type == "responses":
+        stored = isinstance(self.source, StoredAnswers)
+        if stored and (self.type == "responses") != isinstance(self.source, StoredResponses):
+            other = "completions" if self.type == "responses" else "responses"
             raise InvalidRequest(
-                "Stored chat completions are a source of data sources of the type 'completions', not 'responses'.",
-                param="data_source.type",
-            )
-        if isinstance(self.source, StoredResponses) and self.type == "completions":
-            raise InvalidRequest(
-                "Stored responses are a source of data sources of the type 'responses', not 'completions'.",
+                f"The source {self.source.type!r} belongs in a data source of the type {other!r}, not {self.type!r}.",
                 param="data_source.type",
             )
         for name in ("model", "input_messages"):

@@ -88,7 +88,7 @@ async def find_reward_model(session: AsyncSession, project_id: str, name: str, m
             code="model_not_supported",
             param="model",
         )
-    return Servable(name, catalog.base_of(name), tuned.prefix, project_id)
+    return Servable(name, catalog.base_of(name), tuned.prefix)  # scores are read without sharing
 
 
 class Engine:
@@ -191,8 +191,7 @@ class Engine:
     async def _generate(
         self, url: str, servable: Servable, request: dict[str, Any], path: str, *, background: bool
     ) -> httpx.Response:
-        salt = {} if path == POOLING else self._salt(servable)
-        body = {**request, "model": servable.name, **salt}
+        body = {**request, "model": servable.name, **self._salt(servable)}
         response = await self._send(url + path, body, background=background)
         for _ in range(LOADS):
             if response.status_code != GONE or servable.prefix is None:

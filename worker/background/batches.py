@@ -26,7 +26,7 @@ from fettle.datasets.formats.checker import LIMITED
 from fettle.errors import Fenced, FettleError
 from fettle.inference import client
 from fettle.inference.client import Servable
-from fettle.inference.usage import cached_tokens
+from fettle.inference.usage import counted
 from fettle.storage import Missing, deletions
 from models import Batch, BatchAnswer, BatchStatus, File
 from worker.attempts.resources import Resources
@@ -215,14 +215,8 @@ class Turn:
         status, body = await self.patiently(row)
         line = output_line(row["custom_id"], {"status_code": status, "request_id": ids.new("req_"), "body": body}, None)
         answer = BatchAnswer(batch_id=self.batch.id, number=number, failed=status != 200, line=line)
-        usage = body.get("usage") or {}
-        counted = {
-            "prompt_tokens": usage.get("prompt_tokens", usage.get("input_tokens", 0)),
-            "completion_tokens": usage.get("completion_tokens", usage.get("output_tokens", 0)),
-            "cached_tokens": cached_tokens(usage),
-        }
         async with self.resources.db.transaction() as session:
-            await store.record(session, self.batch.id, self.owner, answer, counted)
+            await store.record(session, self.batch.id, self.owner, answer, counted(body.get("usage") or {}))
 
     async def patiently(self, row: Line) -> tuple[int, Line]:
         """Status and body of the answer."""

@@ -12,7 +12,7 @@ from worker.engine.errors import Overloaded
 
 log = structlog.get_logger()
 
-RETRIED_BY_SDK = {408, 409, 429, 500, 503}  # unless it is told whether that can help
+RETRIED_BY_SDK = {408, 409, 429, 500, 503}  # by default; x-should-retry overrides it
 RETRY_AFTER_SECONDS = 2
 CLIENT_CLOSED_REQUEST = 499  # nginx's; nobody is there to read it
 

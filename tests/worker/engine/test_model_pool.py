@@ -126,7 +126,7 @@ def test_the_adapter_used_longest_ago_makes_room_and_can_come_back(
         assert loaded(engine) == ["starter", "endless", "two"]
         assert engine.texts(model="two") == [right]
         engine.unload("two")
-        assert engine.load("two").status_code == 404  # who is told to unload it keeps nothing
+        assert engine.load("two").status_code == 404  # an unloaded adapter is not kept
 
 
 async def missing(*_: Any, **__: Any) -> None:
