@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fettle.evals import criteria
-from fettle.inference.usage import cached_tokens
+from fettle.inference.usage import counted
 
 Line = dict[str, Any]
 
@@ -32,14 +32,13 @@ def sample_object(
     usage: Line | None = None,
     error: Line | None = None,
 ) -> Line:
-    counted = {name: (usage or {}).get(name, 0) for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
     said = {} if output is None else {name: output.get(name) for name in ("role", "content", "tool_calls")}
     return {
         "input": messages,
         "output": [{name: value for name, value in said.items() if value or name != "tool_calls"}] if said else [],
         "finish_reason": ended,
         "model": model or "",
-        "usage": {**counted, "cached_tokens": cached_tokens(usage or {})},
+        "usage": counted(usage or {}),
         "error": error,
         "seed": asked.get("seed"),
         "temperature": asked.get("temperature", 1.0),

@@ -18,8 +18,6 @@ STORED = "stored_completions"  # a source's type
 RESPONSES = "responses"  # another's
 STORED_MESSAGES = "item.input"  # where the item of a stored answer has what was asked
 
-USAGE = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens", "total_tokens": "total_tokens"}
-
 Row = dict[str, Any]
 
 
@@ -63,9 +61,8 @@ def of_response(response_id: str, found: Sequence[StoredResponse] | FettleError)
     sample = {"output_text": said.get("content") or "", "output_tools": said.get("tool_calls") or []}
     asked = {"id": response_id, "model": body["model"], "metadata": body["metadata"]}
     asked["input"] = response.messages_of(found)
-    usage = {name: (body["usage"] or {}).get(theirs, 0) for name, theirs in USAGE.items()}
     ended = "length" if body["status"] == "incomplete" else "tool_calls" if sample["output_tools"] else "stop"
-    answered = {"ended": ended, "usage": usage}
+    answered = {"ended": ended, "usage": body["usage"] or {}}
     return {"item": {**asked, **sample}, "sample": sample, "answered": answered}
 
 

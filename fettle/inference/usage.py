@@ -9,6 +9,7 @@ def counted(usage: Mapping[str, Any]) -> dict[str, int]:
     return {
         "prompt_tokens": usage.get("prompt_tokens", usage.get("input_tokens", 0)),
         "completion_tokens": usage.get("completion_tokens", usage.get("output_tokens", 0)),
+        "total_tokens": usage.get("total_tokens", 0),
         "cached_tokens": cached_tokens(usage),
     }
 

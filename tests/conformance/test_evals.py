@@ -156,6 +156,10 @@ def test_stored_responses_are_graded_with_the_conversation_before_them(
     before = [("user", "2 + 2 ="), ("assistant", "4"), ("user", "And again?")]
     assert spoken == [("system", "Answer with a 100% sure number."), *before]
     assert item.datasource_item["id"] == second.id and item.sample.output[0].content == "4"
+    assert (item.sample.usage.prompt_tokens, item.sample.usage.total_tokens) == (
+        USAGE["prompt_tokens"],
+        USAGE["total_tokens"],
+    )
     client.responses.delete(first.id)
     late = client.evals.runs.create(task.id, data_source={"type": "responses", "source": found})
     with working(api, settings, evals.serve):
